@@ -1,0 +1,60 @@
+"""The step `check_items`."""
+
+import json
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from aetherflow.core.api import STEP_SKIPPED, Step, StepInputs, StepOutputs, StepResult
+
+
+class Inputs(StepInputs):
+    """Inputs of `check_items`."""
+
+    items: list[Any] = Field(description="List to count: a list, its JSON text, or text with commas")
+    min_count: int = Field(1, ge=0, description="Fewer items than this make the step SKIPPED")
+
+    @field_validator("items", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if text.startswith("["):
+            try:
+                return json.loads(text)
+            except ValueError:
+                raise ValueError("starts like a JSON list and is none") from None
+        return [item for part in text.split(",") if (item := part.strip())]
+
+
+class Outputs(StepOutputs):
+    """Outputs of `check_items`."""
+
+    has_data: bool = Field(description="True if there are at least min_count items")
+    count: int = Field(description="Number of items")
+
+
+class CheckItems(Step[Inputs]):
+    """Gate a job on data: SKIPPED when a list has fewer items than wanted.
+
+    With `on_no_data: skip_job` the rest of the job is skipped too.
+
+    Example:
+        - id: has_files
+          type: check_items
+          inputs:
+            items: "{{steps.list.files}}"
+            min_count: 1
+          on_no_data: skip_job
+    """
+
+    Outputs = Outputs
+
+    def run(self) -> StepResult:
+        """Count the items."""
+        count, least = len(self.args.items), self.args.min_count
+        output = {"has_data": count >= least, "count": count}
+        if count < least:
+            return StepResult(STEP_SKIPPED, output, f"count({count}) < min_count({least})")
+        return StepResult(output=output)

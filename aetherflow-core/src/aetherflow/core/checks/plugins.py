@@ -1,0 +1,116 @@
+"""Step types, connectors, and the inputs and settings that their models accept."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from aetherflow.core.checks.view import Part, jobs, resources, steps
+from aetherflow.core.contracts.fields import ResourceRef
+from aetherflow.core.documents.binder import bind
+from aetherflow.core.documents.loader import Document
+from aetherflow.core.documents.suggest import did_you_mean
+from aetherflow.core.errors import PluginError
+from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.template import has_template
+
+
+def check_plugins(document: Document, catalog: Catalog, problems: Problems) -> None:
+    """Check that every step type and connector can be had and accepts what it is given."""
+    _Plugins(document, catalog, problems).check()
+
+
+class _Plugins:
+    def __init__(self, document: Document, catalog: Catalog, problems: Problems) -> None:
+        self.document = document
+        self.catalog = catalog
+        self.problems = problems
+        self.kinds: dict[str, Any] = {}
+
+    def check(self) -> None:
+        for resource in resources(self.document.data):
+            self.kinds[resource.name or ""] = resource.data.get("kind")
+            self._resource(resource)
+        for job in jobs(self.document.data):
+            for step in steps(job):
+                self._step(job, step)
+
+    def _resource(self, resource: Part) -> None:
+        kind, driver = resource.get("kind", str), resource.get("driver", str)
+        if kind is None or driver is None:
+            return
+        try:
+            cls = self.catalog.connector(kind, driver)
+        except PluginError as error:
+            self._plugin_error(error, (*resource.path, "driver"), "semantic:unknown_connector")
+            return
+        for section, model in (("config", cls.Config), ("options", cls.Options)):
+            if model is not None:
+                self._bind(model, resource.data.get(section, {}), (*resource.path, section))
+
+    def _step(self, job: Part, step: Part) -> None:
+        name = step.get("type", str)
+        if name is None:
+            return
+        try:
+            cls = self.catalog.step(name)
+        except PluginError as error:
+            where = f"; job {job.name!r}, step {step.name!r}" if job.name and step.name else ""
+            self._plugin_error(error, (*step.path, "type"), "semantic:unknown_step_type", where)
+            return
+        path = (*step.path, "inputs")
+        inputs = step.data.get("inputs", {})
+        if not isinstance(inputs, dict):
+            return  # the schema of the flow has said so
+        if cls.Inputs is not None:
+            self._bind(cls.Inputs, inputs, path)
+            self._resource_names(cls.Inputs, inputs, path)
+        for missing in sorted(cls.required_inputs - inputs.keys()):
+            self._add(
+                "AF1102", f"{format_path(path)} lacks the key {missing!r}", path, "schema:missing", f"add `{missing}:`"
+            )
+        for message in cls.check(inputs):
+            self._add("AF1103", f"{format_path(path)}: {message}", path, "semantic:inputs", "see the step's page")
+
+    def _bind(self, model: type[BaseModel], data: Any, path: DocPath) -> None:
+        _, found = bind(model, data, self.document.source, at=path, ignore=self._is_templated)
+        self.problems.extend(found)
+
+    def _is_templated(self, path: DocPath) -> bool:
+        """True if the value at `path`, or one that it stands in, is only known after rendering."""
+        value = self.document.data
+        for part in path:
+            if isinstance(value, str):
+                break
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return has_template(value) if isinstance(value, str | list) else False
+
+    def _resource_names(self, model: type[BaseModel], inputs: Mapping[str, Any], path: DocPath) -> None:
+        for name, field in model.model_fields.items():
+            ref = next(
+                (item for item in (*field.metadata, *get_args(field.annotation)) if isinstance(item, ResourceRef)), None
+            )
+            value = inputs.get(name)
+            if ref is None or not isinstance(value, str) or has_template(value):
+                continue
+            here = (*path, name)
+            same_kind = [known for known, kind in self.kinds.items() if kind == ref.kind]
+            if value not in self.kinds:
+                fix = did_you_mean(value, same_kind, what=f"resources of kind {ref.kind}")
+                self._add("AF1209", f"no resource {value!r} in this flow", here, "semantic:unknown_resource", fix)
+            elif self.kinds[value] != ref.kind:
+                message = f"resource {value!r} is of kind {self.kinds[value]!r}, this step needs kind {ref.kind!r}"
+                fix = did_you_mean("", same_kind, what=f"resources of kind {ref.kind}")
+                self._add("AF1210", message, here, "semantic:resource_kind", fix)
+
+    def _plugin_error(self, error: PluginError, path: DocPath, code: str, where: str = "") -> None:
+        self._add(error.code, f"{error.message}{where}", path, code, error.fix)
+
+    def _add(self, af: str, message: str, path: DocPath, code: str, fix: str) -> None:
+        at = self.document.source.value(path)
+        self.problems.add(Problem(af, message, at, format_path(path), code, fix))

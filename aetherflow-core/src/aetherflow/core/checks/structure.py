@@ -1,0 +1,114 @@
+"""Ids, the order of jobs, and what this version reads but cannot do yet."""
+
+import re
+from typing import Any
+
+from aetherflow.core.checks.view import Part, jobs, resources, steps
+from aetherflow.core.documents.loader import Document
+from aetherflow.core.documents.suggest import did_you_mean
+from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.problems import Problem, Problems, Severity
+
+ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
+
+
+def check_structure(document: Document, problems: Problems) -> None:
+    """Ids well-formed and unique, dependencies known and earlier, no setting that would be ignored."""
+    _Structure(document, problems).check()
+
+
+class _Structure:
+    def __init__(self, document: Document, problems: Problems) -> None:
+        self.document = document
+        self.problems = problems
+
+    def check(self) -> None:
+        data = self.document.data
+        self._flow_id(data)
+        found = jobs(data)
+        self._ids(found, "job", "semantic:duplicate_job_id", "")
+        for job in found:
+            in_job = f" in job {job.name!r}" if job.name else ""
+            self._ids(steps(job), "step", "semantic:duplicate_step_id", in_job)
+        self._dependencies(found)
+        for resource in resources(data):
+            self._id("resource", resource.name or "", resource.path, key=True)
+        self._unsupported(data)
+
+    def _flow_id(self, data: Any) -> None:
+        flow = data.get("flow") if isinstance(data, dict) else None
+        name = flow.get("id") if isinstance(flow, dict) else None
+        if isinstance(name, str) and "{{" not in name:
+            self._id("flow", name, ("flow", "id"))
+
+    def _ids(self, parts: list[Part], what: str, code: str, suffix: str) -> None:
+        first: dict[str, Part] = {}
+        for part in parts:
+            if part.name is None:
+                continue
+            path = (*part.path, "id")
+            self._id(what, part.name, path)
+            if (other := first.setdefault(part.name, part)) is not part:
+                line = self.document.source.value((*other.path, "id")).line
+                fix = f"rename it; the first one is on line {line}"
+                self._add("AF1201", f"Duplicate {what} id{suffix}: {part.name}", path, code, fix)
+
+    def _id(self, what: str, name: str, path: DocPath, *, key: bool = False) -> None:
+        if not ID.match(name):
+            fix = "use letters, digits, '_' and '-', starting with a letter or '_', at most 128 characters"
+            self._add("AF1206", f"{name!r} is not a {what} id", path, "semantic:invalid_id", fix, key=key)
+        elif "-" in name:
+            message = f"{what} id {name!r} holds '-', so templates and `when` cannot refer to it"
+            fix = f"write {name.replace('-', '_')!r}"
+            self._add("AF1207", message, path, "semantic:unreferenceable_id", fix, severity="warning", key=key)
+
+    def _dependencies(self, found: list[Part]) -> None:
+        names = [job.name for job in found if job.name is not None]
+        for position, job in enumerate(found):
+            earlier = {part.name for part in found[:position]}
+            for index, name in enumerate(job.get("depends_on", list) or ()):
+                path = (*job.path, "depends_on", index)
+                if not isinstance(name, str) or name in earlier:
+                    continue
+                if name not in names:
+                    fix = did_you_mean(name, [n for n in names if n != job.name], what="other jobs")
+                    message = f"Job {job.name!r} depends_on unknown job: {name}"
+                    self._add("AF1203", message, path, "semantic:depends_on_unknown_job", fix)
+                elif name == job.name:
+                    message = f"Job {job.name!r} depends_on itself"
+                    self._add("AF1204", message, path, "semantic:depends_on_order", "remove it")
+                else:
+                    message = f"Job {job.name!r} depends_on {name!r} which appears after it; reorder jobs"
+                    fix = f"move job {name!r} above job {job.name!r}"
+                    self._add("AF1204", message, path, "semantic:depends_on_order", fix)
+
+    def _unsupported(self, data: Any) -> None:
+        flow = data.get("flow") if isinstance(data, dict) else None
+        flow = flow if isinstance(flow, dict) else {}
+        for section, key, known in (("locks", "scope", "none"), ("state", "backend", "sqlite")):
+            part = flow.get(section)
+            value = part.get(key) if isinstance(part, dict) else None
+            if isinstance(value, str) and value != known:
+                path: DocPath = ("flow", section, key)
+                self._add("AF1104", f"{format_path(path)}: {value!r} is not supported", path, fix=f"write {known!r}")
+        for resource in resources(data):
+            for key in ("profile", "decode"):
+                if resource.data.get(key):
+                    path = (*resource.path, key)
+                    message = f"{format_path(path)} is not supported by this version"
+                    fix = "write the values under config and options, secrets as {{env.NAME}}"
+                    self._add("AF1104", message, path, fix=fix, key=True)
+
+    def _add(
+        self,
+        af: str,
+        message: str,
+        path: DocPath,
+        code: str = "semantic:unsupported",
+        fix: str = "",
+        *,
+        severity: Severity = "error",
+        key: bool = False,
+    ) -> None:
+        at = self.document.source.key(path) if key else self.document.source.value(path)
+        self.problems.add(Problem(af, message, at, format_path(path), code, fix, severity))

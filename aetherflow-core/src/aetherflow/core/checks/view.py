@@ -1,0 +1,45 @@
+"""A tolerant view of a flow's raw data, so that checks go on where other parts of the document are broken."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from aetherflow.core.location import DocPath
+
+
+class Part(NamedTuple):
+    """A job, a step or a resource as written: its path, its map, its id (for a job or step) or name."""
+
+    path: DocPath
+    data: dict[str, Any]
+    name: str | None
+
+    def get(self, key: str, kind: type) -> Any:
+        """The value of `key` if it is of that type, else None."""
+        value = self.data.get(key)
+        return value if isinstance(value, kind) else None
+
+
+def jobs(data: Any) -> list[Part]:
+    """The jobs that are maps."""
+    return list(_parts(data, "jobs", ()))
+
+
+def steps(job: Part) -> list[Part]:
+    """The steps of a job that are maps."""
+    return list(_parts(job.data, "steps", job.path))
+
+
+def resources(data: Any) -> list[Part]:
+    """The resources that are maps."""
+    found = data.get("resources") if isinstance(data, dict) else None
+    if not isinstance(found, dict):
+        return []
+    return [Part(("resources", name), item, name) for name, item in found.items() if isinstance(item, dict)]
+
+
+def _parts(data: Any, key: str, path: DocPath) -> Iterator[Part]:
+    found = data.get(key) if isinstance(data, dict) else None
+    for index, item in enumerate(found if isinstance(found, list) else ()):
+        if isinstance(item, dict):
+            name = item.get("id")
+            yield Part((*path, key, index), item, name if isinstance(name, str) else None)

@@ -1,0 +1,5 @@
+"""The command `aetherflow`."""
+
+from aetherflow.core.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,90 @@
+"""The command tree, and the one place that turns errors into exit codes."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from aetherflow.core.cli import plugins, run, validate
+from aetherflow.core.errors import AetherflowError, RunError, SpecError
+
+EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
+129, 130, 131, 143 stopped by a signal, the same command goes on."""
+
+app = typer.Typer(
+    name="aetherflow",
+    help="Run YAML flows, Flow -> Job -> Step: deterministic, resumable, explainable.",
+    epilog=EPILOG,
+    rich_markup_mode=None,  # rich would cost more at every start than all the rest of this command
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("validate")(validate.validate)
+app.add_typer(plugins.app, name="plugins")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"aetherflow {version('aetherflow-core')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del debug, show_version
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Only None falls back to the process's own arguments."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments[:1]
+    try:
+        return app(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        if callable(show := getattr(error, "show", None)):
+            show()  # usage line, message and the hint at --help
+        else:
+            typer.echo(error.format_message(), err=True)
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except AetherflowError as error:
+        if debug:
+            raise
+        _show(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output went away; point stdout elsewhere so that the interpreter's last flush is silent
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"AF0001 internal error: {type(error).__name__}: {error}", err=True)
+        typer.echo("  fix: repeat with `aetherflow --debug …` and report the traceback", err=True)
+        return 1
+
+
+def _show(error: AetherflowError) -> None:
+    if isinstance(error, RunError):
+        return  # its command has shown the failure block
+    if isinstance(error, SpecError) and error.problems:
+        for problem in error.problems:
+            typer.echo(problem.as_text(), err=True)
+        return
+    typer.echo(f"{error.code} {error}", err=True)
+    if error.fix:
+        typer.echo(f"  fix: {error.fix}", err=True)

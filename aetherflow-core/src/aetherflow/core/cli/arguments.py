@@ -1,0 +1,17 @@
+"""Arguments that several commands share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aetherflow.core.errors import UsageError
+
+
+def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[Path]:
+    """The flow files named as arguments or by `--flow-yaml`; UsageError for none, or for both."""
+    if positional and option is not None:
+        raise UsageError("the flow is named twice, as an argument and by --flow-yaml", fix="name it once")
+    if option is not None:
+        return [option]
+    if not positional:
+        raise UsageError("no flow is named", fix="give the path of a flow file: flow.yaml")
+    return list(positional)

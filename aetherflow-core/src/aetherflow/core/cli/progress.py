@@ -1,0 +1,134 @@
+"""A run as it happens, on stderr: one live line on a terminal, plain `event key=value` lines elsewhere."""
+
+import json
+import shutil
+import sys
+import threading
+import time
+from typing import Any, Protocol, TextIO
+
+from aetherflow.core.cli.summary import seconds
+
+TICK_SECONDS = 0.2
+
+
+class ProgressObserver(Protocol):
+    """An observer that is told when the run is over."""
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None: ...
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+def make_observer(*, quiet: bool) -> ProgressObserver:
+    """The observer that suits stderr."""
+    if quiet:
+        return QuietObserver()
+    return LiveObserver(sys.stderr) if sys.stderr.isatty() else LineObserver(sys.stderr)
+
+
+class QuietObserver:
+    """Shows nothing."""
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Ignore the event."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class LineObserver:
+    """One line per event; children's output as it is; no progress."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Print the event."""
+        if event in ("progress", "run_summary"):
+            return
+        if event == "output":
+            line = fields["text"]
+        else:
+            line = " ".join([event, *(f"{name}={_plain(value)}" for name, value in fields.items())])
+        print(line, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class LiveObserver:
+    """Finished steps as lines, the step under way as a line that is redrawn with its elapsed time and progress."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._step: str | None = None
+        self._started = 0.0
+        self._progress = ""
+        self._closed = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._ticker.start()
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Show the event."""
+        with self._lock:
+            if event == "run_start":
+                self._line(f"run {fields['run_id']} of flow {fields['flow_id']}")
+            elif event == "step_start":
+                self._step, self._started, self._progress = _name(fields), time.monotonic(), ""
+                self._draw()
+            elif event == "progress":
+                self._progress = _progress(fields)
+            elif event == "output":
+                self._line(f"{_name(fields)} | {fields['text']}")
+            elif event == "step_end":
+                self._step = None
+                note = fields.get("error") or fields.get("reason") or ""
+                self._line(f"{fields['status']:<11} {_name(fields)}  {seconds(fields['duration_ms'])}  {note}".rstrip())
+            elif event == "job_end" and fields["status"] in ("SKIPPED", "BLOCKED", "FAILED"):
+                note = fields.get("error") or fields.get("skip_reason") or f"blocked by {fields.get('blocked_by')}"
+                self._line(f"{fields['status']:<11} {fields['job_id']}  {note}")
+
+    def close(self) -> None:
+        """Stop redrawing and clear the live line."""
+        self._closed.set()
+        self._ticker.join()
+        with self._lock:
+            self._erase()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(TICK_SECONDS):
+            with self._lock:
+                self._draw()
+
+    def _line(self, text: str) -> None:
+        self._erase()
+        self._stream.write(text + "\n")
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._step is not None:
+            elapsed = seconds(int((time.monotonic() - self._started) * 1000))
+            text = f"RUNNING     {self._step}  {elapsed}  {self._progress}".rstrip()
+            self._stream.write("\r\x1b[2K" + text[: shutil.get_terminal_size().columns - 1])
+        self._stream.flush()
+
+    def _erase(self) -> None:
+        self._stream.write("\r\x1b[2K")
+        self._stream.flush()
+
+
+def _name(fields: dict[str, Any]) -> str:
+    return f"{fields['job_id']}.{fields['step_id']}"
+
+
+def _progress(fields: dict[str, Any]) -> str:
+    unit, done, total = fields.get("unit", ""), fields["done"], fields.get("total")
+    text = f"{done:,.0f}" + (f" of {total:,.0f} ({done / total:.0%})" if total else "")
+    return f"{text} {unit}".rstrip()
+
+
+def _plain(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "\n\t=') else text

@@ -1,0 +1,47 @@
+"""`aetherflow run`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    flow: Annotated[Path | None, typer.Argument(metavar="FLOW", help="Flow file.", show_default=False)] = None,
+    flow_yaml: Annotated[Path | None, typer.Option("--flow-yaml", help="Flow file, instead of the argument.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the run; an unfinished one is resumed.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+) -> None:
+    """Run a flow, job after job, step after step.
+
+    Steps that an earlier process of the same --run-id finished are not repeated; their outputs are read from the
+    state. Progress goes to stderr, the result to stdout.
+
+    Example: aetherflow run flow.yaml --run-id 2026-11-24
+    """
+    from aetherflow.core.cli.arguments import flow_paths
+    from aetherflow.core.cli.progress import make_observer
+    from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, summary_text
+    from aetherflow.core.errors import RunError
+    from aetherflow.core.runner import run_flow
+
+    (path,) = flow_paths([flow] if flow else None, flow_yaml)
+    observer = make_observer(quiet=quiet)
+    failure: RunError | None = None
+    try:
+        summary = run_flow(path, run_id=run_id, observers=[observer], trigger="cli")
+    except RunError as error:
+        failure, summary = error, error.summary
+    finally:
+        observer.close()
+    if summary.nothing_to_do:
+        typer.echo(nothing_to_do(summary), err=True)
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
+    elif not quiet and not summary.nothing_to_do:
+        typer.echo(summary_text(summary))
+    if failure is not None:
+        typer.echo(failure_blocks(summary), err=True)
+        raise failure

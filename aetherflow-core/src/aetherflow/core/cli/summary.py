@@ -1,0 +1,80 @@
+"""The final table of a run, and the block that a failure prints."""
+
+import datetime as dt
+import shlex
+
+from aetherflow.core.cli.table import table
+from aetherflow.core.observe.summary import ArtifactSummary, JobSummary, RunSummary
+
+
+def summary_text(summary: RunSummary) -> str:
+    """Statuses, durations and artifact paths of a run."""
+    lines = [f"run {summary.run_id} of flow {summary.flow_id}: {summary.status} in {seconds(summary.duration_ms)}", ""]
+    rows = []
+    for job in summary.jobs:
+        rows.append([job.job_id, "", job.status, seconds(job.duration_ms), _job_note(job)])
+        for step in job.steps:
+            note = f"reused from attempt {step.attempt}" if step.reused else step.reason or ""
+            if not step.reused and step.attempt > 1:
+                note = f"attempt {step.attempt}" + (f", {note}" if note else "")
+            rows.append(["", step.step_id, step.status, seconds(step.duration_ms), note])
+    lines.append(table(["job", "step", "status", "time", "note"], rows))
+    if artifacts := _artifacts(summary):
+        lines += ["", "artifacts"]
+        lines += [f"  {_artifact(artifact)}" for artifact in artifacts]
+    lines += ["", f"state  {summary.state_path}", f"log    {summary.log_path}"]
+    return "\n".join(lines)
+
+
+def failure_blocks(summary: RunSummary) -> str:
+    """What failed and where, the last lines of output, what was kept, and the literal next command."""
+    lines: list[str] = []
+    for job in summary.jobs:
+        if job.error is None:
+            continue
+        name = f"{job.job_id}.{job.error.step}" if job.error.step else job.job_id
+        lines += [f"FAILED {name} at {job.error.location}", f"  {job.error.code} {job.error.message}"]
+        if job.error.fix:
+            lines.append(f"  fix: {job.error.fix}")
+        if job.error.tail:
+            lines.append(f"  last {len(job.error.tail)} lines of output:")
+            lines += [f"    {line}" for line in job.error.tail]
+        if job.error.log:
+            lines.append(f"  output log: {job.error.log}")
+    if summary.exit_code >= 128:
+        lines.append(f"INTERRUPTED by signal {summary.exit_code - 128}; finished steps are kept")
+    lines.append(f"run log: {summary.log_path}")
+    kept = [artifact for artifact in _artifacts(summary) if artifact.removed is None]
+    lines += [f"kept: {_artifact(artifact)}" for artifact in kept]
+    command = shlex.join(["aetherflow", "run", summary.flow_yaml, "--run-id", summary.run_id])
+    lines.append(f"next: {command}")
+    return "\n".join(lines)
+
+
+def nothing_to_do(summary: RunSummary) -> str:
+    """The answer to a run id that has ended well before."""
+    at = dt.datetime.fromtimestamp((summary.finished_at or 0) / 1000, dt.UTC).isoformat(timespec="seconds")
+    return f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"
+
+
+def seconds(milliseconds: int) -> str:
+    """A duration for people."""
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    minutes, rest = divmod(milliseconds // 1000, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"
+
+
+def _job_note(job: JobSummary) -> str:
+    if job.blocked_by:
+        return f"blocked by {job.blocked_by}"
+    return job.skip_reason or ""
+
+
+def _artifact(artifact: ArtifactSummary) -> str:
+    note = f" (removed: {artifact.removed})" if artifact.removed else ""
+    return f"{artifact.path}  {artifact.size:,} bytes{note}"
+
+
+def _artifacts(summary: RunSummary) -> list[ArtifactSummary]:
+    return [artifact for job in summary.jobs for step in job.steps for artifact in step.artifacts]

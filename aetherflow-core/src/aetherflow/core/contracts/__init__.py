@@ -1,0 +1,1 @@
+"""What a plugin may rely on. Plugins import these names from `aetherflow.core.api`."""

@@ -1,0 +1,121 @@
+"""The contract of a connector: how a step reaches a database, a server, a mailbox."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args, get_origin
+
+from pydantic import ValidationError
+
+from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions
+from aetherflow.core.errors import ConnectorError
+
+ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
+OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+
+
+class ConnectorContext(Protocol):
+    """What a connector may ask of the run."""
+
+    def database_path(self, path: str) -> str:
+        """Absolute path of a database file; a relative one stands under `<workspace.root>/<flow id>`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorInit:
+    """What a connector is built from: a resource, rendered and decoded."""
+
+    name: str
+    kind: str
+    driver: str
+    config: Mapping[str, Any]
+    options: Mapping[str, Any]
+    ctx: ConnectorContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFileMeta:
+    """One entry of a remote listing; `mtime` in unix seconds, `size` in bytes and None for folders."""
+
+    rel_path: str | None = None
+    path: str | None = None
+    name: str | None = None
+    is_dir: bool = False
+    size: int | None = None
+    mtime: float | None = None
+    sha256: str | None = None
+
+
+class ConnectorBase(Generic[ConfigT, OptionsT]):
+    """Base class of all connectors: `class Ftp(ConnectorBase[Config, Options])`.
+
+    The driver library is imported inside the method that connects, so that listing and validating work without it.
+    Connecting is lazy; `close()` may be called twice; the engine closes what a run opened.
+    """
+
+    Config: ClassVar[type[ConnectorConfig] | None] = None
+    Options: ClassVar[type[ConnectorOptions] | None] = None
+
+    conf: ConfigT
+    """The validated `config`."""
+    opts: OptionsT
+    """The validated `options`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            models = get_args(base)
+            named = len(models) == 2 and all(isinstance(model, type) for model in models)
+            if named and isinstance(origin, type) and issubclass(origin, ConnectorBase):
+                cls.Config, cls.Options = models
+
+    def __init__(self, init: ConnectorInit) -> None:
+        self.name = init.name
+        self.kind = init.kind
+        self.driver = init.driver
+        self.config = dict(init.config)
+        self.options = dict(init.options)
+        self.ctx = init.ctx
+        try:
+            if self.Config is not None:
+                self.conf = self.Config.model_validate(self.config)  # type: ignore[assignment]  # the named model
+            if self.Options is not None:
+                self.opts = self.Options.model_validate(self.options)  # type: ignore[assignment]  # the named model
+        except ValidationError as error:
+            details = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)
+            )
+            raise ConnectorError(f"resource {self.name} ({self.kind}:{self.driver}): {details}") from error
+
+    def close(self) -> None:
+        """Release what the connector holds; closing twice is fine."""
+
+    def interrupt(self) -> None:
+        """Stop what is running in another thread; called when the run is being stopped."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Connectors(Protocol):
+    """The connectors of a run, built on first use: a mapping from resource name to connector."""
+
+    def __getitem__(self, name: str) -> Any: ...
+    def __contains__(self, name: object) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+
+    def get(self, *, kind: str, name: str) -> Any:
+        """Connector of resource `name`; KeyError if the resource is unknown or of another kind."""
+        ...
+
+    def db(self, name: str) -> Any:
+        """Connector of a resource of kind `db`."""
+        ...

@@ -1,0 +1,159 @@
+"""What a step may ask of the run that executes it. Built-in steps have nothing else."""
+
+import logging
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.connector import Connectors
+    from aetherflow.core.contracts.step import StepResult
+
+StreamName = Literal["stdout", "stderr"]
+
+
+class Ledger(Protocol):
+    """A small durable map of one flow, for watermarks, load ids and deliveries.
+
+    Writes are staged and committed in the transaction that records the step's SUCCESS; reads see staged writes.
+    Values are JSON-safe.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Value of `key`, or `default`."""
+        ...
+
+    def put(self, key: str, value: Any) -> None:
+        """Set `key`."""
+        ...
+
+    def put_if_absent(self, key: str, value: Any) -> bool:
+        """Set `key` unless it exists; True if it was set."""
+        ...
+
+    def scan(self, prefix: str = "") -> Mapping[str, Any]:
+        """All keys that start with `prefix`, sorted."""
+        ...
+
+
+class RunContext(ABC):
+    """The run as one step attempt sees it."""
+
+    flow_id: str
+    run_id: str
+    job_id: str
+    step_id: str
+    attempt: int
+    """1 for the first attempt of this step in this run."""
+    work_root: Path
+    layout: Mapping[str, str]
+    env: Mapping[str, str]
+    """The run's environment; the process's own is never changed."""
+    resources: Mapping[str, Mapping[str, Any]]
+    """Resources as rendered: `{kind, driver, config, options}`."""
+    connectors: "Connectors"
+    log: logging.Logger
+    idempotency_key: str
+    """Equal for every attempt of this step in this run; hand it to peers that can drop repeats."""
+
+    # Folders and paths
+
+    @abstractmethod
+    def job_dir(self, job_id: str) -> Path:
+        """Folder of a job of this run, created on access; so are the three below."""
+
+    @abstractmethod
+    def artifacts_dir(self, job_id: str) -> Path:
+        """Where a job's results stand."""
+
+    @abstractmethod
+    def scratch_dir(self, job_id: str) -> Path:
+        """Where a job may keep temporary files."""
+
+    @abstractmethod
+    def manifests_dir(self, job_id: str) -> Path:
+        """Where a job keeps side files about its results."""
+
+    @abstractmethod
+    def read_path(self, path: str) -> Path:
+        """Absolute path of data to read; a relative one is under the job's artifacts. PathError outside the roots."""
+
+    @abstractmethod
+    def write_path(self, path: str) -> Path:
+        """Absolute path of data to write; a relative one is under the job's artifacts. PathError outside the roots."""
+
+    @abstractmethod
+    def asset_path(self, path: str) -> Path:
+        """Absolute path of a file that ships with the flow; a relative one stands beside the flow file."""
+
+    # Durable effects
+
+    @abstractmethod
+    def write_file(self, path: str | Path) -> AbstractContextManager[BinaryIO]:
+        """Write a file as a whole: under a temporary name, then fsync, rename and fsync of the folder.
+
+        The finished file is recorded as an artifact with its size and sha256. An exception leaves the old file.
+        """
+
+    @abstractmethod
+    def swap_dir(self, staged: Path, final: str | Path) -> Path:
+        """Put the folder `staged` in the place of `final`; the old one stays until the new one stands."""
+
+    @abstractmethod
+    def artifact(self, path: str | Path) -> Path:
+        """Record a finished file that the step wrote by other means as an artifact: made durable, sized, hashed."""
+
+    @abstractmethod
+    def consume(self, path: str | Path) -> None:
+        """Say that this step moved or deleted a file, so that its absence is no reason to make it again."""
+
+    @abstractmethod
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> "subprocess.Popen[bytes]":
+        """Start a child in a process group of its own, stdin empty, stdout and stderr as pipes.
+
+        The run ends the whole group when it is stopped.
+        """
+
+    @abstractmethod
+    def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
+        """End a child's whole process group: SIGTERM, `grace_seconds` to react, SIGKILL."""
+
+    @abstractmethod
+    def relay(self, stream: StreamName, data: bytes) -> None:
+        """Show a child's output live on the run's stderr and keep it in the log of this attempt, secrets masked."""
+
+    # The rest of the run
+
+    @abstractmethod
+    def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> "StepResult":
+        """Run another step inside this one; its result is returned, its failure raised."""
+
+    @abstractmethod
+    def ledger(self, name: str) -> Ledger:
+        """The flow's durable map of that name."""
+
+    @abstractmethod
+    def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        """Report how far the work is; shown on a terminal, cheap enough to call for every chunk."""
+
+    @property
+    @abstractmethod
+    def cancelled(self) -> bool:
+        """True once the run is being stopped."""
+
+    @abstractmethod
+    def check_cancelled(self) -> None:
+        """Raise StepCancelledError if the run is being stopped; for loops."""
+
+    @abstractmethod
+    def redact(self, text: str) -> str:
+        """The text with every known secret replaced by `***`."""

@@ -1,0 +1,59 @@
+"""Types for the fields of step inputs and connector configuration."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+
+
+def parse_bool(value: Any) -> bool:
+    """Read a boolean: true/false/yes/no/1/0/on/off in any case; anything else is an error, never truthiness.
+
+    Templates yield text, so `"false"` from an environment variable must be false.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | int) and (text := str(value).strip().lower()) in _BOOLEANS:
+        return _BOOLEANS[text]
+    raise ValueError("must be one of true, false, yes, no, 1, 0, on, off")
+
+
+Flag = Annotated[bool, BeforeValidator(parse_bool, json_schema_input_type=bool)]
+"""A boolean that also reads the text that a template yields."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRef:
+    """Marks a text field as the name of a resource of one kind; `validate` checks that the flow declares it."""
+
+    kind: str
+
+
+DbResource = Annotated[str, ResourceRef("db")]
+"""Name of a resource of kind `db`."""
+
+PathRole = Literal["read", "write", "asset"]
+
+
+class StrictModel(BaseModel):
+    """A model that refuses unknown keys and cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+
+
+class StepInputs(StrictModel):
+    """Base of a step's inputs. Every field carries a type and `Field(description=…)`."""
+
+
+class StepOutputs(StrictModel):
+    """Base of a step's outputs: what later templates may read."""
+
+
+class ConnectorConfig(StrictModel):
+    """Base of a connector's `config`: where and who."""
+
+
+class ConnectorOptions(StrictModel):
+    """Base of a connector's `options`: how it behaves."""

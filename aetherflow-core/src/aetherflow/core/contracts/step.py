@@ -1,0 +1,95 @@
+"""The contract of a step: one class, its inputs, its result."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import ValidationError
+
+from aetherflow.core.contracts.context import RunContext
+from aetherflow.core.contracts.fields import StepInputs, StepOutputs
+from aetherflow.core.errors import StepInputError
+
+STEP_SUCCESS = "SUCCESS"
+STEP_SKIPPED = "SKIPPED"
+
+InputsT = TypeVar("InputsT", bound=StepInputs)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step returns: `SUCCESS` or `SKIPPED`, its outputs, a reason for the skip. A failure is an exception."""
+
+    status: str = STEP_SUCCESS
+    output: Mapping[str, Any] | None = None
+    reason: str | None = None
+
+    def as_output(self) -> dict[str, Any]:
+        """A copy of the outputs, with `reason` added if it is not there."""
+        output = dict(self.output or {})
+        if self.reason is not None:
+            output.setdefault("reason", self.reason)
+        return output
+
+
+class Step(ABC, Generic[InputsT]):
+    """Base class of all steps.
+
+    A typed step names its inputs model once, `class Load(Step[Inputs])`, and reads `self.args`. An untyped step lists
+    `required_inputs` and reads the rendered map `self.inputs`. One object lives for one attempt.
+    """
+
+    Inputs: ClassVar[type[StepInputs] | None] = None
+    """Model of the inputs; taken from `Step[Inputs]`."""
+    Outputs: ClassVar[type[StepOutputs] | None] = None
+    """Model of the outputs, if the step declares one."""
+    required_inputs: ClassVar[set[str]] = set()
+    """Names that an untyped step cannot do without."""
+    effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
+    """`once`: an interrupted attempt is never silently repeated."""
+
+    args: InputsT
+    """The validated inputs of a typed step."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            model = next(iter(get_args(base)), None)
+            if isinstance(origin, type) and issubclass(origin, Step) and isinstance(model, type):
+                cls.Inputs = model
+
+    def __init__(self, step_id: str, inputs: Mapping[str, Any], ctx: RunContext, job_id: str) -> None:
+        self.id = step_id
+        self.inputs = dict(inputs)
+        self.ctx = ctx
+        self.job_id = job_id
+        if self.Inputs is not None:
+            try:
+                self.args = self.Inputs.model_validate(self.inputs)  # type: ignore[assignment]  # the model named in Step[…]
+            except ValidationError as error:
+                raise StepInputError(_describe(error)) from error
+
+    def validate(self) -> None:
+        """Raise ValueError if one of `required_inputs` is missing; the engine calls it before `run()`."""
+        missing = sorted(self.required_inputs - self.inputs.keys())
+        if missing:
+            raise StepInputError(f"Step {self.id} missing inputs: {missing}")
+
+    @classmethod
+    def check(cls, inputs: Mapping[str, Any]) -> list[str]:
+        """Static check of raw inputs beyond the model; returns messages. Runs in `validate`, touches nothing."""
+        del inputs
+        return []
+
+    @abstractmethod
+    def run(self) -> StepResult | Mapping[str, Any] | None:
+        """Do the work; a map or None means SUCCESS. Any exception is a failure of the attempt."""
+
+
+def _describe(error: ValidationError) -> str:
+    lines = [
+        f"{'.'.join(map(str, item['loc'])) or 'inputs'}: {item['msg']}" for item in error.errors(include_input=False)
+    ]
+    return "; ".join(lines)

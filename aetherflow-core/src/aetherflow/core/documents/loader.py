@@ -1,0 +1,238 @@
+"""Strict YAML: one pass over the parser's events gives plain data and the position of every key and value.
+
+Refused with a located error: duplicate keys, keys that are not text, tags, merge keys, several documents, an alias
+inside its own anchor, and documents beyond the limits. Limits are counted with aliases expanded, so a small file
+cannot grow into a large one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aetherflow.core.documents.scalars import plain_scalar
+from aetherflow.core.documents.source_map import Mark, SourceMap
+from aetherflow.core.errors import SpecError
+from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.problems import Problem
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_NODES = 300_000
+MAX_DEPTH = 64
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+
+class RawString(str):
+    """Text marked `!raw`: taken verbatim, never searched for templates."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed document: its plain data, the positions of its parts, and its text."""
+
+    file: str
+    data: Any
+    source: SourceMap
+    text: str
+
+
+def load_document(path: Path | str) -> Document:
+    """Read and parse one YAML file.
+
+    Raises SpecError with one located problem when the file is missing, is no file, cannot be read, is not UTF-8, is
+    empty, is too large, or is not strict YAML.
+    """
+    file = str(path)
+    return parse_document(_read(Path(path), file), file)
+
+
+def parse_document(text: str, file: str) -> Document:
+    """Parse YAML text; `file` is the name that locations carry."""
+    source = SourceMap(file)
+    try:
+        data = _Builder(source).build(yaml.parse(text, Loader=_Loader))
+    except yaml.YAMLError as error:
+        raise _syntax_error(error, file) from None
+    return Document(file, data, source, text)
+
+
+def _read(path: Path, file: str) -> str:
+    at = Location(file)
+    try:
+        if path.is_dir():
+            raise _refused(
+                "AF1002", "is a directory, not a document", at, f"name the file: {file.rstrip('/')}/flow.yaml"
+            )
+        if path.exists() and not path.is_file():
+            raise _refused("AF1003", "is not a regular file", at, "name a regular file")
+        if path.exists() and path.stat().st_size > MAX_BYTES:
+            raise _refused("AF1006", f"is larger than {MAX_BYTES // 2**20} MiB", at, "split the flow")
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise _refused(
+            "AF1001", "no such file", at, "check the path; `aetherflow validate PATH` takes it as typed"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise _refused("AF1003", f"cannot be read: {reason}", at, "check the path and its permissions") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        at = Location(file, before.count(b"\n") + 1, len(before) - (before.rfind(b"\n") + 1) + 1)
+        raise _refused("AF1008", "is not UTF-8", at, "save the file as UTF-8") from None
+    if not text.strip():
+        raise _refused("AF1007", "is empty", at, "start with `version: 1`, `flow:` and `jobs:`")
+    return text
+
+
+def _refused(af: str, message: str, at: Location, fix: str, loc: str = "<root>") -> SpecError:
+    return SpecError([Problem(af, message, at, loc, code="document", fix=fix)])
+
+
+def _syntax_error(error: yaml.YAMLError, file: str) -> SpecError:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    at = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
+    what = getattr(error, "problem", None) or "cannot be parsed"
+    if not mark and hasattr(error, "character"):  # a control character; the reader knows no line
+        what = f"control character {error.character!r} is not allowed"
+    if context := getattr(error, "context", None):
+        what = f"{what} ({context})"
+    fix = "check indentation and quotes on this line and the one above"
+    if "cannot start any token" in what:
+        fix = "indent with spaces, not tabs, and quote text that starts with @, ` or %"
+    return _refused("AF1004", f"is not valid YAML: {what}", at, fix)
+
+
+class _Builder:
+    def __init__(self, source: SourceMap) -> None:
+        self.source = source
+        self.nodes = 0
+        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.open_anchors: set[str] = set()
+
+    def build(self, events: Iterator[Any]) -> Any:
+        data: Any = None
+        documents = 0
+        self.events = events
+        for event in events:
+            if isinstance(event, (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentEndEvent)):
+                continue
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._error("AF1009", "holds more than one YAML document", event, (), "one document per file")
+                continue
+            data = self._node(event, (), 0)
+        return data
+
+    def _node(self, event: Any, path: DocPath, depth: int) -> Any:
+        self._count(1, event, path)
+        if depth > MAX_DEPTH:
+            raise self._error("AF1006", f"is nested deeper than {MAX_DEPTH} levels", event, path, "flatten the value")
+        mark = event.start_mark
+        self.source.values[path] = Mark(mark.line + 1, mark.column + 1)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, path)
+        before = self.nodes
+        if event.anchor:
+            self.open_anchors.add(event.anchor)
+        value = self._value(event, path, depth)
+        if event.anchor:
+            self.open_anchors.discard(event.anchor)
+            self.anchors[event.anchor] = (value, self.nodes - before)
+        return value
+
+    def _value(self, event: Any, path: DocPath, depth: int) -> Any:
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, path)
+        if event.tag is not None:
+            raise self._tag_error(event, path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path, depth)
+        return self._mapping(path, depth)
+
+    def _sequence(self, path: DocPath, depth: int) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self._node(event, (*path, len(items)), depth + 1))
+        return items
+
+    def _mapping(self, path: DocPath, depth: int) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            key = self._key(event, path)
+            here = (*path, key)
+            mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+            if key in mapping:
+                first = self.source.keys[here]
+                raise self._error(
+                    "AF1005", f"duplicate key {key!r}, first on line {first.line}", event, here, "remove one"
+                )
+            self.source.keys[here] = mark
+            mapping[key] = self._node(next(self.events), here, depth + 1)
+        return mapping
+
+    def _key(self, event: Any, path: DocPath) -> str:
+        self._count(1, event, path)
+        if not isinstance(event, yaml.ScalarEvent):
+            raise self._error("AF1010", "a key must be text", event, path, "write the key as plain text")
+        if event.value == "<<" and event.implicit[0]:
+            raise self._error(
+                "AF1011", "merge keys (<<) are not supported", event, path, "repeat the keys, or use a profile"
+            )
+        value = self._scalar(event, path)
+        if type(value) is not str:
+            raise self._error(
+                "AF1010",
+                f"a key must be text, this one reads as {event.value!r}",
+                event,
+                path,
+                f'quote it: "{event.value}"',
+            )
+        return value
+
+    def _scalar(self, event: Any, path: DocPath) -> Any:
+        if event.tag == "!raw":
+            return RawString(event.value)
+        if event.tag is not None and event.tag != "!":
+            raise self._tag_error(event, path)
+        plain, _ = event.implicit
+        return plain_scalar(event.value) if plain and event.tag is None else event.value
+
+    def _alias(self, event: Any, path: DocPath) -> Any:
+        if event.anchor in self.open_anchors:
+            raise self._error(
+                "AF1006", f"*{event.anchor} stands inside its own anchor", event, path, "remove the alias"
+            )
+        if event.anchor not in self.anchors:
+            raise self._error(
+                "AF1004", f"is not valid YAML: unknown alias *{event.anchor}", event, path, "define the anchor first"
+            )
+        value, size = self.anchors[event.anchor]
+        self._count(size, event, path)
+        return value
+
+    def _count(self, nodes: int, event: Any, path: DocPath) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            message = f"has more than {MAX_NODES:,} values once its aliases are expanded"
+            raise self._error("AF1006", message, event, path, "split the document, or use fewer aliases")
+
+    def _tag_error(self, event: Any, path: DocPath) -> SpecError:
+        return self._error(
+            "AF1012", f"YAML tag {event.tag!r} is not supported", event, path, "remove the tag; only !raw is known"
+        )
+
+    def _error(self, af: str, message: str, event: Any, path: DocPath, fix: str) -> SpecError:
+        mark = event.start_mark
+        at = Location(self.source.file, mark.line + 1, mark.column + 1)
+        return _refused(af, message, at, fix, format_path(path))

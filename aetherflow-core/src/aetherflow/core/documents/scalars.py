@@ -1,0 +1,37 @@
+"""Plain YAML scalars by the YAML 1.2 core schema: `yes`, `on` and `2013-01-01` are text, `010` is ten."""
+
+import re
+from typing import Any
+
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+INTEGER = re.compile(r"[-+]?[0-9]+\Z")
+OCTAL = re.compile(r"0o[0-7]+\Z")
+HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+SPECIAL_FLOATS = {
+    **{sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")},
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+MAX_DIGITS = 4_000
+"""Python refuses integers of more than 4,300 digits; such a scalar stays text."""
+
+
+def plain_scalar(text: str) -> Any:
+    """Value of an unquoted scalar (https://yaml.org/spec/1.2.2/#103-core-schema)."""
+    if text in NULLS:
+        return None
+    if text in BOOLEANS:
+        return BOOLEANS[text]
+    first = text[0]
+    if first in "+-.0123456789" and len(text) < MAX_DIGITS:
+        if INTEGER.match(text):
+            return int(text)
+        if OCTAL.match(text):
+            return int(text, 0)
+        if HEXADECIMAL.match(text):
+            return int(text, 0)
+        if FLOAT.match(text):
+            return float(text)
+        return SPECIAL_FLOATS.get(text, text)
+    return text

@@ -1,0 +1,25 @@
+"""Did you mean: the nearest known name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that `word` most likely stands for, or None."""
+    names = sorted(known)
+    folded = {name.lower(): name for name in reversed(names)}
+    if (same := folded.get(word.lower().replace("-", "_"))) is not None:
+        return same
+    found = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str], *, what: str = "known keys") -> str:
+    """A fix for an unknown name: the nearest one, else the list."""
+    names = sorted(known)
+    if (match := nearest(word, names)) is not None:
+        return f"did you mean {match!r}?"
+    if not names:
+        return f"there are no {what}"
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    return f"{what}: {shown}"

@@ -1,0 +1,1 @@
+"""From a checked flow to a finished run: jobs and steps, one after the other."""

@@ -1,0 +1,31 @@
+"""What a failure looks like to people: code, one message, place, fix; secrets masked."""
+
+from typing import Any
+
+from aetherflow.core.documents.source_map import SourceMap
+from aetherflow.core.errors import AetherflowError, StepError, WhenError
+from aetherflow.core.location import DocPath
+from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.observe.summary import FailureSummary
+
+
+def describe_failure(error: BaseException, source: SourceMap, path: DocPath, redactor: Redactor) -> FailureSummary:
+    """Code, message, location and fix of an error that failed a step or a gate."""
+    code = error.code if isinstance(error, AetherflowError) else StepError.code
+    message = str(error) if isinstance(error, AetherflowError) else _foreign(error)
+    location = source.value(path)
+    if isinstance(error, WhenError):
+        message = f"when: {message}"
+    fix: Any = getattr(error, "fix", "")
+    return FailureSummary(
+        step=None,
+        code=code,
+        message=redactor.mask(message),
+        location=str(location),
+        fix=redactor.mask(fix) if isinstance(fix, str) and fix else None,
+    )
+
+
+def _foreign(error: BaseException) -> str:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

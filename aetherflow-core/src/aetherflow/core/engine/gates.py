@@ -1,0 +1,18 @@
+"""Whether a job may start: its dependencies, then its `when`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aetherflow.core.resolve.when import evaluate_when
+from aetherflow.core.spec.flow import JobSpec
+from aetherflow.core.state.transitions import Status
+
+
+def blocked_by(job: JobSpec, statuses: Mapping[str, Status]) -> str | None:
+    """The first dependency that is not SUCCESS, or None."""
+    return next((name for name in job.depends_on if statuses.get(name) is not Status.SUCCESS), None)
+
+
+def when_holds(job: JobSpec, jobs: Mapping[str, Any]) -> bool:
+    """Value of the job's `when` over the jobs handled so far; raises WhenError."""
+    return evaluate_when(job.when, {"jobs": jobs})

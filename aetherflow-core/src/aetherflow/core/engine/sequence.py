@@ -1,0 +1,317 @@
+"""The order of a run: gates, jobs, steps; what is stored is reused, what failed blocks its dependants."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherflow.core.contracts.context import RunContext
+from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.engine.attempt import call, run_attempt
+from aetherflow.core.engine.context import RunParts, StepContext
+from aetherflow.core.engine.failure import describe_failure
+from aetherflow.core.engine.gates import blocked_by, when_holds
+from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.engine.prepare import PreparedFlow
+from aetherflow.core.engine.stopping import grace_seconds
+from aetherflow.core.errors import WhenError
+from aetherflow.core.location import DocPath
+from aetherflow.core.observe.summary import ArtifactSummary, JobSummary, StepSummary
+from aetherflow.core.plugins.catalog import installed_catalog
+from aetherflow.core.resolve.template import render
+from aetherflow.core.spec.flow import JobSpec, StepSpec
+from aetherflow.core.state.records import Artifact, StepRecord
+from aetherflow.core.state.transitions import DONE_STEP, FINAL_JOB, Status
+from aetherflow.core.state.values import json_safe
+
+
+class StepFailedError(Exception):
+    """A step of the job did not end well; carries what the state and the summary say about it."""
+
+    def __init__(self, cause: BaseException, step: StepSpec, path: DocPath, output: OutputLog | None) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.step = step
+        self.path = path
+        self.output = output
+
+
+class RunStoppedError(Exception):
+    """The run is being stopped; the job under way is INTERRUPTED."""
+
+
+@dataclass(slots=True)
+class JobRun:
+    """A job under way."""
+
+    spec: JobSpec
+    path: DocPath
+    summary: JobSummary
+    steps: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+class Sequence:
+    """Runs the jobs of one flow in order."""
+
+    def __init__(self, flow: PreparedFlow, parts: RunParts, logs: Any) -> None:
+        self._flow = flow
+        self._parts = parts
+        self._logs = logs
+        self._grace = grace_seconds(flow.env)
+        self.statuses: dict[str, Status] = {}
+        self.jobs: dict[str, Any] = {}
+        """What templates and `when` see as `jobs`."""
+        self.summaries: list[JobSummary] = []
+
+    def run(self) -> None:
+        """Run all jobs; raises RunStoppedError when the run is being stopped."""
+        for index, job in enumerate(self._flow.spec.jobs):
+            if self._parts.stop.requested:
+                raise RunStoppedError
+            started = time.monotonic()
+            summary = JobSummary(job.id, "", 0)
+            self.summaries.append(summary)
+            outputs: dict[str, Any] = {}
+            try:
+                outputs = self._job(JobRun(job, ("jobs", index), summary))
+            except RunStoppedError:
+                summary.status = Status.INTERRUPTED
+                raise
+            finally:
+                summary.duration_ms = _ms_since(started)
+                self._publish(summary, outputs)
+
+    # Jobs
+
+    def _job(self, job: JobRun) -> dict[str, Any]:
+        state, job_id = self._parts.state, job.spec.id
+        stored = state.job(job_id)
+        if stored is not None and stored.status in FINAL_JOB:
+            job.summary.status, job.summary.skip_reason = stored.status, stored.skip_reason
+            self._reuse_steps(job)
+            return stored.outputs
+        if (dependency := blocked_by(job.spec, self.statuses)) is not None:
+            state.gate_job(job_id, Status.BLOCKED, blocked_by=dependency)
+            job.summary.status, job.summary.blocked_by = Status.BLOCKED, dependency
+            return {}
+        try:
+            holds = when_holds(job.spec, self.jobs)
+        except WhenError as error:
+            self._fail(job, error, step=None, path=(*job.path, "when"), output=None)
+            state.gate_job(job_id, Status.FAILED, error=str(error))
+            return {}
+        if not holds:
+            state.gate_job(job_id, Status.SKIPPED, when_result=False, skip_reason="condition=false")
+            job.summary.status, job.summary.skip_reason = Status.SKIPPED, "condition=false"
+            return {}
+        state.start_job(job_id)
+        self._parts.events.emit("job_start", flow_id=self._flow.flow_id, run_id=self._parts.run_id, job_id=job_id)
+        self._parts.workspace.remove_parts(job_id)
+        return self._steps(job)
+
+    def _steps(self, job: JobRun) -> dict[str, Any]:
+        state, job_id = self._parts.state, job.spec.id
+        try:
+            for index, step in enumerate(job.spec.steps):
+                skipped = self._step(job, step, (*job.path, "steps", index))
+                if skipped is not None and step.on_no_data == "skip_job":
+                    return self._short_circuit(job, index + 1, skipped)
+        except StepFailedError as error:
+            self._fail(job, error.cause, step=error.step, path=error.path, output=error.output)
+            state.finish_job(job_id, Status.FAILED, error=str(error))
+            return job.outputs
+        except RunStoppedError:
+            state.finish_job(job_id, Status.INTERRUPTED)
+            raise
+        state.finish_job(job_id, Status.SUCCESS)
+        job.summary.status = Status.SUCCESS
+        return job.outputs
+
+    def _short_circuit(self, job: JobRun, first: int, reason: str) -> dict[str, Any]:
+        state, job_id = self._parts.state, job.spec.id
+        rest = [step for step in job.spec.steps[first:] if state.step(job_id, step.id) is None]
+        if rest:
+            state.skip_steps(job_id, [step.id for step in rest], reason)
+        job.summary.steps += [
+            StepSummary(step.id, step.type, Status.SKIPPED, 0, reason=reason) for step in job.spec.steps[first:]
+        ]
+        state.finish_job(job_id, Status.SKIPPED, skip_reason=reason)
+        job.summary.status, job.summary.skip_reason = Status.SKIPPED, reason
+        return job.outputs
+
+    def _fail(
+        self, job: JobRun, error: BaseException, *, step: StepSpec | None, path: DocPath, output: OutputLog | None
+    ) -> None:
+        job.summary.status = Status.FAILED
+        job.summary.error = describe_failure(error, self._flow.document.source, path, self._parts.redactor)
+        job.summary.error.step = step.id if step else None
+        if output is not None and output.used:
+            job.summary.error.log = str(output.path)
+            job.summary.error.tail = list(output.tail)
+
+    def _publish(self, summary: JobSummary, outputs: dict[str, Any]) -> None:
+        self.statuses[summary.job_id] = Status(summary.status) if summary.status else Status.INTERRUPTED
+        entry: dict[str, Any] = {"status": summary.status, "outputs": outputs}
+        if summary.skip_reason is not None:
+            entry["skip_reason"] = summary.skip_reason
+        if (error := summary.error) is not None:
+            entry["error"] = {"step": error.step, "code": error.code, "message": error.message, "log": error.log}
+        self.jobs[summary.job_id] = entry
+        self._parts.events.emit(
+            "job_end",
+            flow_id=self._flow.flow_id,
+            run_id=self._parts.run_id,
+            job_id=summary.job_id,
+            status=summary.status,
+            duration_ms=summary.duration_ms,
+            skip_reason=summary.skip_reason,
+            blocked_by=summary.blocked_by,
+            error=error.message if error else None,
+        )
+
+    # Steps
+
+    def _step(self, job: JobRun, step: StepSpec, path: DocPath) -> str | None:
+        """Run or reuse one step; returns the reason if it is SKIPPED."""
+        stored = self._parts.state.step(job.spec.id, step.id)
+        if stored is not None and stored.status in DONE_STEP:
+            self._reuse(job, step, stored)
+            return (stored.reason or "step requested skip_job") if stored.status is Status.SKIPPED else None
+        if self._parts.stop.requested:
+            raise RunStoppedError
+        return self._attempt(job, step, path)
+
+    def _attempt(self, job: JobRun, step: StepSpec, path: DocPath) -> str | None:
+        parts, job_id = self._parts, job.spec.id
+        started = time.monotonic()
+        try:
+            entry_cls = installed_catalog().step(step.type)
+            inputs = render(step.inputs, self._scope(job, {}), (*path, "inputs"))
+        except Exception as error:
+            # nothing was started, so there is no attempt to record; the job row carries the error
+            raise StepFailedError(error, step, getattr(error, "at", ()) or path, None) from error
+        key = _idempotency_key(parts.flow_id, parts.run_id, job_id, step.id)
+        attempt = parts.state.start_step(job_id, step.id, effect=entry_cls.effect, idem_key=key, plugin=step.type)
+        ids = {"flow_id": parts.flow_id, "run_id": parts.run_id, "job_id": job_id, "step_id": step.id}
+        parts.events.emit("step_start", **ids, step_type=step.type, attempt=attempt)
+        output = OutputLog(
+            self._logs / f"{job_id}.{step.id}.{attempt}.log", job_id, step.id, parts.redactor, parts.events
+        )
+        ctx = StepContext(parts, job_id, step.id, attempt, key, output)
+        summary = StepSummary(step.id, step.type, Status.RUNNING, 0, attempt)
+        job.summary.steps.append(summary)
+        cause: BaseException | None = None
+        try:
+            outcome = run_attempt(
+                lambda: call(entry_cls, step.id, inputs, ctx, job_id),
+                parts.stop,
+                parts.processes,
+                parts.connectors,
+                self._grace,
+            )
+            if outcome.result is None and parts.stop.requested:
+                summary.status = Status.INTERRUPTED
+                parts.state.fail_step(job_id, step.id, attempt, Status.INTERRUPTED, f"signal {parts.stop.signal}")
+                raise RunStoppedError
+            if outcome.result is None:
+                raise StepFailedError(outcome.error or RuntimeError("no result"), step, path, output)
+            return self._finish(job, step, path, attempt, outcome.result, ctx, summary, output)
+        except StepFailedError as failed:
+            cause = failed.cause
+            summary.status = Status.FAILED
+            parts.state.fail_step(job_id, step.id, attempt, Status.FAILED, parts.redactor.mask(str(cause)))
+            raise
+        finally:
+            output.close()
+            summary.duration_ms = _ms_since(started)
+            parts.events.emit(
+                "step_end",
+                **ids,
+                step_type=step.type,
+                attempt=attempt,
+                status=summary.status,
+                duration_ms=summary.duration_ms,
+                reason=summary.reason,
+                error=str(cause) if cause else None,
+            )
+
+    def _finish(
+        self,
+        job: JobRun,
+        step: StepSpec,
+        path: DocPath,
+        attempt: int,
+        result: StepResult,
+        ctx: StepContext,
+        summary: StepSummary,
+        output: OutputLog,
+    ) -> str | None:
+        try:
+            outputs = json_safe(result.as_output())
+            job.steps[step.id] = outputs
+            promoted = render(step.outputs, self._scope(job, outputs), (*path, "outputs"))
+        except Exception as error:  # outputs that cannot be stored or promoted fail the step, before it is SUCCESS
+            raise StepFailedError(error, step, getattr(error, "at", ()) or path, output) from error
+        job.outputs.update(promoted)
+        status = Status(result.status)
+        self._parts.state.finish_step(
+            job.spec.id, step.id, attempt, status, outputs, ctx.effects, reason=result.reason, job_outputs=job.outputs
+        )
+        summary.status, summary.reason = status, result.reason
+        summary.artifacts = _artifact_summaries(list(ctx.effects.artifacts.values()))
+        return (result.reason or "step requested skip_job") if status is Status.SKIPPED else None
+
+    def _reuse(self, job: JobRun, step: StepSpec, stored: StepRecord) -> None:
+        job.steps[step.id] = stored.outputs
+        if (record := self._parts.state.job(job.spec.id)) is not None:
+            job.outputs = record.outputs
+        job.summary.steps.append(_stored_summary(step, stored))
+
+    def _reuse_steps(self, job: JobRun) -> None:
+        for step in job.spec.steps:
+            if (stored := self._parts.state.step(job.spec.id, step.id)) is not None:
+                job.summary.steps.append(_stored_summary(step, stored))
+
+    def _scope(self, job: JobRun, result: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "env": self._flow.env,
+            "steps": job.steps,
+            "job": {"id": job.spec.id, "outputs": job.outputs},
+            "jobs": self.jobs,
+            "run_id": self._parts.run_id,
+            "flow_id": self._flow.flow_id,
+            "result": result,
+        }
+
+
+def call_inner_step(ctx: RunContext, step_type: str, inputs: Mapping[str, Any], step_id: str) -> StepResult:
+    """Run a step inside another one, with the outer one's context."""
+    return call(installed_catalog().step(step_type), step_id, inputs, ctx, ctx.job_id)
+
+
+def _stored_summary(step: StepSpec, stored: StepRecord) -> StepSummary:
+    duration = (stored.finished_at or stored.started_at) - stored.started_at
+    return StepSummary(
+        step.id,
+        step.type,
+        stored.status,
+        duration,
+        stored.attempt,
+        reused=True,
+        reason=stored.reason,
+        artifacts=_artifact_summaries(stored.artifacts),
+    )
+
+
+def _artifact_summaries(artifacts: list[Artifact]) -> list[ArtifactSummary]:
+    return [ArtifactSummary(item.path, item.size, item.sha256) for item in artifacts]
+
+
+def _idempotency_key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _ms_since(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)

@@ -1,0 +1,65 @@
+"""The folders of a run, `<work root>/<flow>/<job>/<run>/{artifacts,scratch,manifests}`, and their cleanup."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from aetherflow.core import durable
+
+MARKER = ".aetherflow-run.json"
+"""Stands in every job folder of ours; nothing without it, or with another run id in it, is ever deleted."""
+
+
+class Workspace:
+    """Folders of one run."""
+
+    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str) -> None:
+        self.root = root
+        self.layout = layout
+        self._flow_id = flow_id
+        self._run_id = run_id
+
+    def job_dir(self, job_id: str) -> Path:
+        """Folder of one job, created on access."""
+        path = self._path(job_id)
+        marker = path / MARKER
+        if not marker.exists():
+            durable.write_bytes(marker, json.dumps({"flow_id": self._flow_id, "run_id": self._run_id}).encode())
+        return path
+
+    def folder(self, job_id: str, name: str) -> Path:
+        """Folder `artifacts`, `scratch` or `manifests` of one job, created on access."""
+        path = self.job_dir(job_id) / self.layout[name]
+        durable.make_dir(path)
+        return path
+
+    def database_path(self, path: str) -> str:
+        """Absolute path of a database file of the flow, shared by its runs: `<work root>/<flow id>/<path>`."""
+        base = self.root / self._flow_id
+        durable.make_dir(base)
+        return str(base / Path(path).expanduser())
+
+    def remove_parts(self, job_id: str) -> None:
+        """Delete what unfinished writes of a dead process left in the job's folder."""
+        if self._is_ours(self._path(job_id)):
+            durable.remove_parts(self._path(job_id))
+
+    def cleanup(self, job_ids: list[str]) -> list[Path]:
+        """Delete the folders of these jobs; returns what was deleted."""
+        removed = []
+        for job_id in job_ids:
+            path = self._path(job_id)
+            if self._is_ours(path):
+                durable.remove_tree(path)
+                removed.append(path)
+        return removed
+
+    def _path(self, job_id: str) -> Path:
+        return self.root / self._flow_id / job_id / self._run_id
+
+    def _is_ours(self, path: Path) -> bool:
+        try:
+            found = json.loads((path / MARKER).read_bytes())
+        except (OSError, ValueError):
+            return False
+        return bool(found == {"flow_id": self._flow_id, "run_id": self._run_id})

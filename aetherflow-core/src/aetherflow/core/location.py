@@ -1,0 +1,29 @@
+"""Where in a document something stands: `flow.yaml:12:9`, and the path `jobs[extract].steps[load].inputs.sql`."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+DocPath = tuple[str | int, ...]
+"""Keys and list indexes from the root of a document to a value."""
+
+
+class Location(NamedTuple):
+    """A place in a file; line and column count from 1, the column in characters."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+def format_path(path: Sequence[str | int]) -> str:
+    """Write a document path as `jobs[1].steps[0].inputs.q`; the root is `<root>`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text or "<root>"

@@ -1,0 +1,1 @@
+"""What a run shows and keeps: events, logs, redaction, the summary."""

@@ -1,0 +1,57 @@
+"""Events of a run: one stream that the run log, the terminal and later observers read."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core import durable
+from aetherflow.core.observe.redact import Redactor
+
+Observer = Callable[[str, dict[str, Any]], None]
+"""Called with the name of the event and its fields."""
+
+
+class Events:
+    """Hands every event to each observer, in order; text is redacted first."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._observers: list[Observer] = []
+
+    def add(self, observer: Observer) -> None:
+        """Let an observer see all events from now on."""
+        self._observers.append(observer)
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Tell the observers; a field that is None is left out."""
+        shown = {name: self._clean(value) for name, value in fields.items() if value is not None}
+        for observer in self._observers:
+            observer(event, shown)
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redactor.mask(value)
+        if isinstance(value, list):
+            return [self._clean(item) for item in value]
+        return value
+
+
+class RunLog:
+    """The run's log: JSON lines beside the state, kept after cleanup."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = durable.open_log(path)
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Append one event."""
+        if event in ("progress", "output"):
+            return  # output has a log of its own per attempt, progress is for eyes
+        line = json.dumps({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields}, ensure_ascii=False)
+        self._file.write(line.encode(errors="replace") + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

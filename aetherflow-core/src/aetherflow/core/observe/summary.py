@@ -1,0 +1,101 @@
+"""What a run came to: the object that `run_flow()` returns and `run --json` prints."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SUMMARY_SCHEMA = 1
+
+
+@dataclass(slots=True)
+class ArtifactSummary:
+    """A file that a step left behind; `removed` names the cleanup policy that deleted it."""
+
+    path: str
+    size: int
+    sha256: str
+    removed: str | None = None
+
+
+@dataclass(slots=True)
+class StepSummary:
+    """One step; `reused` means that an earlier process of this run had finished it."""
+
+    step_id: str
+    step_type: str
+    status: str
+    duration_ms: int
+    attempt: int = 1
+    reused: bool = False
+    reason: str | None = None
+    artifacts: list[ArtifactSummary] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class FailureSummary:
+    """Why a job failed, and what a person needs to go on."""
+
+    step: str | None
+    code: str
+    message: str
+    location: str | None = None
+    fix: str | None = None
+    log: str | None = None
+    tail: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class JobSummary:
+    """One job."""
+
+    job_id: str
+    status: str
+    duration_ms: int
+    skip_reason: str | None = None
+    blocked_by: str | None = None
+    error: FailureSummary | None = None
+    steps: list[StepSummary] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """One run."""
+
+    flow_id: str
+    run_id: str
+    status: str
+    flow_yaml: str
+    work_root: str
+    state_path: str
+    log_path: str
+    duration_ms: int = 0
+    exit_code: int = 0
+    nothing_to_do: bool = False
+    finished_at: int | None = None
+    """UTC epoch milliseconds of the end, for a run that had ended before."""
+    jobs: list[JobSummary] = field(default_factory=list)
+
+    @property
+    def status_counts(self) -> dict[str, int]:
+        """How many jobs ended in each status."""
+        counts: dict[str, int] = {}
+        for job in self.jobs:
+            counts[job.status] = counts.get(job.status, 0) + 1
+        return counts
+
+    def as_json(self) -> dict[str, Any]:
+        """One document: the contract's run_summary plus exit_code, error and artifacts."""
+        data = asdict(self)
+        artifacts = [
+            {"job_id": job.job_id, "step_id": step.step_id, **asdict(artifact)}
+            for job in self.jobs
+            for step in job.steps
+            for artifact in step.artifacts
+        ]
+        error = next((asdict(job.error) | {"job": job.job_id} for job in self.jobs if job.error), None)
+        return {
+            "schema": SUMMARY_SCHEMA,
+            **data,
+            "status_counts": self.status_counts,
+            "error": error,
+            "artifacts": artifacts,
+        }

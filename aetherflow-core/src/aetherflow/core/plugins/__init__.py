@@ -1,0 +1,1 @@
+"""The plugin host: names from installed metadata, objects imported on first use."""

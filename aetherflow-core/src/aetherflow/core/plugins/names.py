@@ -1,0 +1,51 @@
+"""Groups, spellings and the distribution that ships each of our own names."""
+
+STEPS = "aetherflow.steps"
+CONNECTORS = "aetherflow.connectors"
+KINDS = {STEPS: "step", CONNECTORS: "connector"}
+"""Entry-point group to the word that users read."""
+
+_STEP_EXTRAS = {
+    "db": ("db_check", "db_execute", "db_extract", "db_extract_stream", "db_fetch_small", "db_load"),
+    "sftp": ("sftp_delete_files", "sftp_download_files", "sftp_list_files", "sftp_move_files", "sftp_upload_files"),
+    "smb": ("smb_delete_files", "smb_download_files", "smb_list_files", "smb_move_files", "smb_upload_files"),
+    "mail": ("mail_send",),
+    "zip": ("unzip", "zip"),
+    "reports": ("excel_fill_from_file", "excel_fill_small", "excel_validate_template"),
+    "rest": ("http_download", "http_paginate", "http_poll", "http_request", "http_upload", "webhook_notify"),
+}
+_CONNECTOR_EXTRAS = {
+    "db": ("db.sqlalchemy", "db.sqlite3"),
+    "duckdb": ("db.duckdb",),
+    "postgres": ("db.postgres",),
+    "mysql": ("db.mysql",),
+    "oracle": ("db.oracledb",),
+    "exasol": ("db.exasol",),
+    "sftp": ("sftp.local", "sftp.paramiko"),
+    "smb": ("smb.local", "smb.pysmb", "smb.smbclient"),
+    "mail": ("mail.file", "mail.smtp"),
+    "zip": ("archive.external", "archive.os", "archive.pyminizip", "archive.pyzipper", "archive.zipfile"),
+    "rest": ("rest.httpx",),
+}
+_DISTRIBUTIONS = {
+    "aetherflow-builtins-db": ("db", "duckdb", "exasol", "mysql", "oracle", "postgres"),
+    "aetherflow-builtins-transfer": ("mail", "sftp", "smb", "zip"),
+    "aetherflow-builtins-reports": ("reports",),
+    "aetherflow-builtins-rest": ("rest",),
+}
+
+
+def extra_for(group: str, name: str) -> str | None:
+    """The extra of aetherflow-core that brings `name`, if it is one of ours."""
+    table = _STEP_EXTRAS if group == STEPS else _CONNECTOR_EXTRAS
+    return next((extra for extra, names in table.items() if name in names), None)
+
+
+def distribution_for(extra: str) -> str:
+    """The distribution behind an extra."""
+    return next(name for name, extras in _DISTRIBUTIONS.items() if extra in extras)
+
+
+def shown(group: str, name: str) -> str:
+    """A name as users read it: connectors as `kind:driver`."""
+    return name.replace(".", ":", 1) if group == CONNECTORS else name

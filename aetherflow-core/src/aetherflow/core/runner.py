@@ -1,0 +1,210 @@
+"""Running a flow, from a program or from the command line."""
+
+import getpass
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.engine.connections import RunConnectors
+from aetherflow.core.engine.context import RunParts
+from aetherflow.core.engine.prepare import PreparedFlow, prepare
+from aetherflow.core.engine.sequence import RunStoppedError, call_inner_step
+from aetherflow.core.engine.sequence import Sequence as JobSequence
+from aetherflow.core.engine.stopping import Processes, Stop
+from aetherflow.core.engine.workspace import Workspace
+from aetherflow.core.errors import ResolverError, RunFailedError, RunInterruptedError, SpecError, UsageError
+from aetherflow.core.location import format_path
+from aetherflow.core.observe.events import Events, Observer, RunLog
+from aetherflow.core.observe.redact import Redactor, secrets_in
+from aetherflow.core.observe.summary import RunSummary
+from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.template import render
+from aetherflow.core.run_id import RUN_ID, new_run_id
+from aetherflow.core.state.records import RunFacts, RunRecord
+from aetherflow.core.state.run_state import RunState
+from aetherflow.core.state.store import StateStore
+from aetherflow.core.state.transitions import Status
+
+
+def run_flow(
+    flow_yaml: str | Path,
+    *,
+    run_id: str | None = None,
+    observers: Sequence[Observer] = (),
+    trigger: str = "api",
+    env: Mapping[str, str] | None = None,
+) -> RunSummary:
+    """Run a flow file; with the id of an unfinished run, go on where it stopped.
+
+    `observers` see every event; `trigger` says who asked; `env` replaces the process's environment. Signals HUP, INT,
+    QUIT and TERM stop the run when this is called from the main thread.
+
+    Raises SpecError (nothing was run), RunBusyError, StateError, RunFailedError and RunInterruptedError; the last two
+    carry the summary that is returned otherwise.
+    """
+    flow = prepare(flow_yaml, env)
+    resources = _render_resources(flow)
+    run_id = run_id or new_run_id()
+    if not RUN_ID.match(run_id):
+        raise UsageError(
+            f"{run_id!r} is not a run id", fix="use letters, digits, '.', '_' and '-', at most 128 of them"
+        )
+    store = StateStore(flow.state_path)
+    lock = store.run_lock(flow.flow_id, run_id)
+    try:
+        lock.acquire(run_id)
+        found = store.find_run(flow.flow_id, run_id)
+        if found is not None and found.status is Status.SUCCESS:
+            return _nothing_to_do(flow, store, found)
+        return _Run(flow, resources, store, run_id, trigger).execute(observers)
+    finally:
+        lock.release()
+        store.close()
+
+
+class _Run:
+    def __init__(
+        self, flow: PreparedFlow, resources: Mapping[str, Any], store: StateStore, run_id: str, trigger: str
+    ) -> None:
+        self.flow = flow
+        self.run_id = run_id
+        self.trigger = trigger
+        self.logs = store.side / "logs" / flow.flow_id
+        self.redactor = Redactor()
+        self.redactor.add(secrets_in(flow.env))
+        self.redactor.add(secrets_in(resources))
+        self.events = Events(self.redactor)
+        self.workspace = Workspace(flow.work_root, flow.layout, flow.flow_id, run_id)
+        self.parts = RunParts(
+            flow_id=flow.flow_id,
+            run_id=run_id,
+            folder=flow.folder,
+            env=flow.env,
+            resources=resources,
+            workspace=self.workspace,
+            state=RunState(store, flow.flow_id, run_id),
+            connectors=RunConnectors(resources, self.workspace),
+            redactor=self.redactor,
+            events=self.events,
+            processes=Processes(),
+            stop=Stop(),
+            call_step=call_inner_step,
+        )
+        self.summary = _summary(flow, store, run_id)
+
+    def execute(self, observers: Sequence[Observer]) -> RunSummary:
+        log = RunLog(Path(self.summary.log_path))
+        self.events.add(log)
+        for observer in observers:
+            self.events.add(observer)
+        started = time.monotonic()
+        sequence = JobSequence(self.flow, self.parts, self.logs / self.run_id)
+        self.summary.jobs = sequence.summaries
+        try:
+            with self.parts.stop.handling_signals():
+                self.parts.state.begin(_facts(self.flow, self.trigger))
+                self.events.emit(
+                    "run_start", flow_id=self.flow.flow_id, run_id=self.run_id, yaml=str(self.flow.document.file)
+                )
+                self._jobs(sequence)
+        finally:
+            self.parts.connectors.close()
+            self.summary.duration_ms = int((time.monotonic() - started) * 1000)
+            self.events.emit("run_summary", **self._summary_event())
+            log.close()
+        return self._result()
+
+    def _jobs(self, sequence: JobSequence) -> None:
+        try:
+            sequence.run()
+            failed = any(job.status == Status.FAILED for job in sequence.summaries)
+            status = Status.FAILED if failed else Status.SUCCESS
+            self._cleanup(failed)
+        except RunStoppedError:
+            status = Status.INTERRUPTED
+        self.summary.status = status
+        self.parts.state.finish(status)
+
+    def _cleanup(self, failed: bool) -> None:
+        # before the run is recorded as finished: a crash in between leaves a run that is resumed and cleaned again
+        policy = self.flow.spec.flow.workspace.cleanup_policy
+        if policy == "never" or (policy == "on_success" and failed):
+            return
+        removed = self.workspace.cleanup([job.job_id for job in self.summary.jobs])
+        for job in self.summary.jobs:
+            for artifact in (artifact for step in job.steps for artifact in step.artifacts):
+                if any(Path(artifact.path).is_relative_to(folder) for folder in removed):
+                    artifact.removed = policy
+
+    def _result(self) -> RunSummary:
+        if self.summary.status == Status.FAILED:
+            self.summary.exit_code = 1
+            failed = [job.job_id for job in self.summary.jobs if job.status == Status.FAILED]
+            raise RunFailedError(f"run {self.run_id} failed in {', '.join(failed)}", self.summary)
+        if self.summary.status == Status.INTERRUPTED:
+            self.summary.exit_code = 128 + (self.parts.stop.signal or 0)
+            message = f"run {self.run_id} was stopped by signal {self.parts.stop.signal}"
+            raise RunInterruptedError(message, self.summary, exit_code=self.summary.exit_code)
+        return self.summary
+
+    def _summary_event(self) -> dict[str, Any]:
+        fields = ("flow_id", "run_id", "status", "duration_ms", "status_counts", "jobs")
+        data = self.summary.as_json()
+        return {name: data[name] for name in fields}
+
+
+def _render_resources(flow: PreparedFlow) -> dict[str, dict[str, Any]]:
+    resources: dict[str, dict[str, Any]] = {}
+    for name, spec in flow.spec.resources.items():
+        resource: dict[str, Any] = {"kind": spec.kind, "driver": spec.driver}
+        for section in ("config", "options"):
+            at = ("resources", name, section)
+            try:
+                resource[section] = render(getattr(spec, section), {"env": flow.env}, at)
+            except ResolverError as error:
+                where = flow.document.source.value(error.at)
+                problem = Problem(error.code, str(error), where, format_path(error.at), "template:missing")
+                raise SpecError([problem]) from error
+        resources[name] = resource
+    return resources
+
+
+def _nothing_to_do(flow: PreparedFlow, store: StateStore, found: RunRecord) -> RunSummary:
+    summary = _summary(flow, store, found.run_id)
+    summary.status, summary.nothing_to_do, summary.finished_at = found.status, True, found.finished_at
+    return summary
+
+
+def _summary(flow: PreparedFlow, store: StateStore, run_id: str) -> RunSummary:
+    return RunSummary(
+        flow_id=flow.flow_id,
+        run_id=run_id,
+        status=Status.RUNNING,
+        flow_yaml=flow.document.file,
+        work_root=str(flow.work_root),
+        state_path=str(flow.state_path),
+        log_path=str(store.side / "logs" / flow.flow_id / f"{run_id}.jsonl"),
+    )
+
+
+def _facts(flow: PreparedFlow, trigger: str) -> RunFacts:
+    try:
+        actor = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in many containers
+        actor = str(os.getuid())
+    return RunFacts(
+        engine_version=version("aetherflow-core"),
+        flow_path=str(Path(flow.document.file).absolute()),
+        fingerprint=flow.fingerprint,
+        actor=actor,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        trigger=trigger,
+        command=shlex.join(sys.argv),
+    )

@@ -1,0 +1,1 @@
+"""The documents as plain models: fields and types, no behaviour."""

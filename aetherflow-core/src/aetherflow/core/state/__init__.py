@@ -1,0 +1,1 @@
+"""The history of runs: one transaction per transition, on SQLite."""

@@ -1,0 +1,42 @@
+"""Outputs as text in their row or, when large, as a compressed and hashed file beside the state."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core import durable
+from aetherflow.core.errors import StateError
+from aetherflow.core.state.values import to_json
+
+ROW_LIMIT = 256 * 1024
+"""Outputs up to this many characters of JSON stand in their row."""
+
+
+def dump_outputs(value: Mapping[str, Any], folder: Path) -> tuple[str | None, str | None]:
+    """JSON text for the row, or the name of the file in `folder` that was made durable for it; the other is None."""
+    text = to_json(value)
+    if len(text) <= ROW_LIMIT:
+        return text, None
+    data = zlib.compress(text.encode(), 1)
+    name = hashlib.sha256(data).hexdigest()
+    if not (folder / name).exists():
+        durable.write_bytes(folder / name, data)
+    return None, name
+
+
+def load_outputs(text: str | None, blob: str | None, folder: Path) -> dict[str, Any]:
+    """Outputs as stored; StateError if their file is gone or damaged."""
+    if blob is not None:
+        try:
+            data = (folder / blob).read_bytes()
+            if hashlib.sha256(data).hexdigest() != blob:
+                raise ValueError("its content does not match its name")
+            text = zlib.decompress(data).decode()
+        except (OSError, ValueError, zlib.error) as error:
+            message = f"stored outputs {folder / blob} cannot be read: {error}"
+            raise StateError(message, fix="restore the file from a backup, or start a new run") from error
+    value: dict[str, Any] = json.loads(text) if text else {}
+    return value

@@ -1,0 +1,46 @@
+"""The state file of a flow."""
+
+import sqlite3
+from pathlib import Path
+
+from aetherflow.core import durable
+from aetherflow.core.errors import StateError
+from aetherflow.core.state.ownership import RunLock
+from aetherflow.core.state.records import RunRecord
+from aetherflow.core.state.schema import prepare_schema
+from aetherflow.core.state.transitions import Status
+
+BUSY_SECONDS = 30.0
+
+
+class StateStore:
+    """One state file; created with its folder when it is missing.
+
+    Raises StateError when the file cannot be opened, is not ours, or is of a newer engine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.side = path.with_name(path.name + ".d")
+        """Folder beside the state: run locks, logs, large outputs."""
+        try:
+            self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            prepare_schema(self.connection, str(path))
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def find_run(self, flow_id: str, run_id: str) -> RunRecord | None:
+        """The run, if it is known."""
+        row = self.connection.execute(
+            "SELECT run_id, status, generation, started_at, finished_at FROM runs WHERE flow_id=? AND run_id=?",
+            (flow_id, run_id),
+        ).fetchone()
+        return RunRecord(row[0], Status(row[1]), *row[2:]) if row else None
+
+    def run_lock(self, flow_id: str, run_id: str) -> RunLock:
+        """The lock that one process holds while it executes the run."""
+        return RunLock(self.side / "runs" / f"{flow_id}.{run_id}.lock")

@@ -1,0 +1,62 @@
+"""Legal changes of status, as tables. `None` stands for "no row yet"."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from aetherflow.core.errors import StateError
+
+
+class Status(StrEnum):
+    """Status of a run, a job or a step."""
+
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    SKIPPED = "SKIPPED"
+    BLOCKED = "BLOCKED"
+    FAILED = "FAILED"
+    INTERRUPTED = "INTERRUPTED"
+
+
+FINAL_JOB = frozenset({Status.SUCCESS, Status.SKIPPED})
+"""A job with one of these is not entered again when the run is resumed."""
+DONE_STEP = frozenset({Status.SUCCESS, Status.SKIPPED})
+"""A step with one of these is never executed again."""
+
+Table = Mapping[Status | None, frozenset[Status]]
+_S = Status
+_AGAIN = frozenset({_S.RUNNING})
+
+RUN: Table = {
+    None: _AGAIN,
+    _S.RUNNING: frozenset({_S.RUNNING, _S.SUCCESS, _S.FAILED, _S.INTERRUPTED}),
+    _S.FAILED: _AGAIN,
+    _S.INTERRUPTED: _AGAIN,
+    _S.SUCCESS: frozenset(),
+}
+"""RUNNING to RUNNING is a takeover after a crash; SUCCESS is the end."""
+JOB: Table = {
+    None: frozenset({_S.RUNNING, _S.SKIPPED, _S.BLOCKED, _S.FAILED}),
+    _S.RUNNING: frozenset({_S.RUNNING, _S.SUCCESS, _S.SKIPPED, _S.FAILED, _S.INTERRUPTED}),
+    _S.BLOCKED: frozenset({_S.RUNNING, _S.SKIPPED, _S.BLOCKED, _S.FAILED}),
+    _S.FAILED: frozenset({_S.RUNNING, _S.SKIPPED, _S.BLOCKED, _S.FAILED}),
+    _S.INTERRUPTED: frozenset({_S.RUNNING, _S.SKIPPED, _S.BLOCKED, _S.FAILED}),
+    _S.SUCCESS: frozenset(),
+    _S.SKIPPED: frozenset(),
+}
+STEP: Table = {
+    None: frozenset({_S.RUNNING, _S.SKIPPED}),
+    _S.RUNNING: frozenset({_S.SUCCESS, _S.SKIPPED, _S.FAILED, _S.INTERRUPTED}),
+    _S.FAILED: frozenset({_S.RUNNING, _S.SKIPPED}),
+    _S.INTERRUPTED: frozenset({_S.RUNNING, _S.SKIPPED}),
+    _S.SUCCESS: frozenset(),
+    _S.SKIPPED: frozenset(),
+}
+"""A new attempt is a new row, so RUNNING after FAILED or INTERRUPTED means attempt n+1."""
+
+
+def require_legal(table: Table, what: str, old: Status | None, new: Status) -> None:
+    """Raise StateError unless `old` may become `new`."""
+    if new not in table[old]:
+        raise StateError(
+            f"{what} cannot go from {old or 'nothing'} to {new}", fix="report this as a defect of the engine"
+        )
