@@ -1,0 +1,73 @@
+# Each target sets up what it needs: .venv is made on first use, with the tools pinned in constraints.txt.
+# PYTHON=... chooses the interpreter; uv is used where it is on PATH, else installed into .venv. Nothing outside is touched.
+
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+BIN := .venv/bin
+READY := .venv/.installed
+MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
+SOURCES := $(MEMBERS:/pyproject.toml=/src)
+PLAIN := aetherflow-builtins-reports aetherflow-builtins-rest
+COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench build constraints clean
+
+help: ## show this list
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+demo: $(READY) ## run the example flow on real data
+	@AETHERFLOW_WORK_ROOT="$(CURDIR)/.demo/work" AETHERFLOW_STATE_ROOT="$(CURDIR)/.demo/state" $(BIN)/aetherflow run docs/examples/flights/flow.yaml
+
+test: $(READY) ## run the tests
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## lint, formatting, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(READY) ## measure the start of the commands
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/startup.py
+
+build: $(READY) ## build all wheels and source distributions into dist/
+	@rm -rf dist
+	@uv=$$(PATH="$(BIN):$$PATH" command -v uv) && $$uv build -q --all-packages --no-build-isolation --python $(BIN)/python --out-dir dist
+	@rm -f dist/.gitignore
+	@ls dist
+
+constraints: $(READY) ## resolve everything anew and write constraints.txt
+	@$(BIN)/uv pip compile -q --upgrade --all-extras --group dev --python-version 3.11 --no-annotate \
+	  --custom-compile-command 'make constraints' $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
+	  -o constraints.txt pyproject.toml $(MEMBERS)
+
+clean: ## remove everything that make created
+	@rm -rf .venv dist .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp comes last: an interrupted installation leaves none and is taken up again.
+$(READY): pyproject.toml $(MEMBERS) constraints.txt
+	@set -eu; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  for python in $(PYTHONS) ''; do \
+	    [ -n "$$python" ] || { echo "make: no Python 3.11 or newer found (tried: $(PYTHONS)); install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	  done; \
+	  echo "creating .venv with $$python ..."; \
+	  if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then "$$python" -m venv --clear .venv; \
+	  elif command -v uv >/dev/null; then uv venv -q --clear --python "$$python" .venv; \
+	  else echo "make: $$python cannot create a virtual environment; on Debian or Ubuntu: apt-get install python3-venv (or install uv)" >&2; exit 1; fi; \
+	fi; \
+	if uv pip install --help 2>/dev/null | grep -q -e --group; then uv=uv; \
+	else uv=$(BIN)/uv; [ -x $$uv ] || { echo "installing uv into .venv ..."; \
+	  $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv; }; fi; \
+	echo "installing the workspace into .venv ..."; \
+	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
+	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
+	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres]' \
+	  -e './aetherflow-builtins-transfer[mail,sftp,smb,zip]' $(PLAIN:%=-e ./%); \
+	$(COMPILE); \
+	touch $@

@@ -1,0 +1,1 @@
+"""Reserved for reports: Excel workbooks. Holds no plugin yet."""

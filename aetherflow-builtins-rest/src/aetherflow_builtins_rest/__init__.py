@@ -1,0 +1,1 @@
+"""Reserved for HTTP: a connector and its steps. Holds no plugin yet."""

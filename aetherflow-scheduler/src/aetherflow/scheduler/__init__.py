@@ -1,0 +1,1 @@
+"""The scheduler: starts flows when their time has come."""

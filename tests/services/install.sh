@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs what the tests need from the system: with CI=true or AETHERFLOW_INSTALL_SERVICES=1 through apt, else it prints
+# the line to type. Without a server its tests are skipped; with CI=true a skip is a failure.
+set -euo pipefail
+
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+for bin in /usr/lib/postgresql/*/bin; do PATH="$PATH:$bin"; done
+
+missing=()
+need() { # package, then the command that succeeds if it is there
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+need openssh-server command -v sshd
+need samba command -v smbd
+need postgresql command -v postgres
+need mariadb-server command -v mariadbd
+need python3-venv python3 -c 'import ensurepip, venv' # Debian's python3 alone cannot make a virtual environment
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "${CI:-}" != true ] && [ "${AETHERFLOW_INSTALL_SERVICES:-}" != 1 ]; then
+    echo "Some tests will be skipped. What they need: apt-get install --no-install-recommends ${missing[*]}"
+    exit 0
+fi
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then sudo=sudo; fi
+
+# apt would start each server, which then holds its usual port; the tests start their own. This file denies it meanwhile.
+policy=/usr/sbin/policy-rc.d
+kept=$policy.kept-by-aetherflow
+log=$(mktemp)
+restore() {
+    rm -f "$log"
+    $sudo rm -f "$policy"
+    if [ -e "$kept" ]; then $sudo mv "$kept" "$policy"; fi
+}
+trap restore EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+if [ -e "$policy" ]; then $sudo mv "$policy" "$kept"; fi
+printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+$sudo chmod 755 "$policy"
+
+echo "installing ${missing[*]} ..."
+install() {
+    $sudo apt-get update -qq &&
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+}
+if ! install >"$log" 2>&1; then # apt's own words are worth reading only then
+    cat "$log" >&2
+    echo "tests/services/install.sh: could not install ${missing[*]}" >&2
+    exit 1
+fi

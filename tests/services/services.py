@@ -1,0 +1,237 @@
+"""One fixture per real server, started once per session on first use. A missing server skips its tests and says so."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from svc import Server, account, free_port, port_open, workdir
+
+# Debian keeps servers out of a user's PATH, and PostgreSQL's programs out of everybody's; the highest version wins.
+_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+_SEARCH = os.pathsep.join([*map(str, _POSTGRES), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def need(*commands: str) -> list[str]:
+    """The full paths of these commands; skips the test if one is missing."""
+    paths = {command: shutil.which(command, path=_SEARCH) for command in commands}
+    missing = [command for command, path in paths.items() if path is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}; tests/services/install.sh tells how to get it")
+    return [path for path in paths.values() if path]
+
+
+def me() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """Key authentication, own account; `root` is an empty folder to work in."""
+
+    port: int
+    user: str
+    key: Path
+    known_hosts: Path
+    root: Path
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    program, keygen, _ = need("sshd", "ssh-keygen", "setpriv")
+    with workdir("sshd") as home:
+        port = free_port()
+        for name in ("host", "id"):
+            subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", home / name], check=True)
+        shutil.copy(home / "id.pub", home / "authorized")
+        (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {(home / 'host.pub').read_text()}")
+        (home / "data").mkdir()
+        # StrictModes no: sshd refuses a key file under the world-writable /tmp otherwise.
+        (home / "config").write_text(
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nPidFile none\n"
+            f"AuthorizedKeysFile {home}/authorized\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+            "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
+            "LogLevel VERBOSE\n"
+        )
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it, even without privilege separation
+        log = home / "log"
+        server = Server(
+            [program, "-D", "-e", "-f", home / "config"], log, lambda: b"Server listening" in log.read_bytes()
+        )
+        try:
+            yield Sshd(port, me(), home / "id", home / "known_hosts", home / "data")
+        finally:
+            server.stop()
+
+
+@dataclass(frozen=True)
+class Smbd:
+    r"""SMB 3, encryption required; `share` is `\\127.0.0.1\data`, `root` the same folder on disk."""
+
+    port: int
+    user: str
+    password: str
+    share: str
+    root: Path
+
+
+@pytest.fixture(scope="session")
+def smbd() -> Iterator[Smbd]:
+    program, pdbedit, _ = need("smbd", "pdbedit", "setpriv")
+    with workdir("smbd") as home:
+        port, password = free_port(), "S3cret!"
+        for name in ("share", "private", "lock", "state", "cache", "ncalrpc", "pid"):
+            (home / name).mkdir()
+        config = home / "smb.conf"
+        config.write_text(f"""[global]
+server role = standalone server
+workgroup = TESTGRP
+smb ports = {port}
+interfaces = 127.0.0.1/8
+bind interfaces only = yes
+private dir = {home}/private
+lock directory = {home}/lock
+state directory = {home}/state
+cache directory = {home}/cache
+pid directory = {home}/pid
+ncalrpc dir = {home}/ncalrpc
+usershare path =
+passdb backend = tdbsam:{home}/private/passdb.tdb
+disable netbios = yes
+disable spoolss = yes
+load printers = no
+server min protocol = SMB3_00
+server signing = mandatory
+server smb encrypt = required
+map to guest = never
+log level = 1
+[data]
+path = {home}/share
+read only = no
+force user = {me()}
+""")
+        subprocess.run(
+            [pdbedit, "-s", config, "-a", "-t", "-u", me()],
+            input=f"{password}\n{password}\n",
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+        server = Server(
+            [program, "--foreground", "--no-process-group", "--debug-stdout", "-s", config],
+            home / "log",
+            lambda: port_open(port),
+        )
+        try:
+            yield Smbd(port, me(), password, r"\\127.0.0.1\data", home / "share")
+        finally:
+            server.stop()
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where an empty database listens, and who may change it."""
+
+    port: int
+    user: str
+    password: str
+    name: str
+    host: str = "127.0.0.1"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Database]:
+    program, initdb, pg_isready, _ = need("postgres", "initdb", "pg_isready", "setpriv")
+    with workdir("postgres") as home:
+        database = Database(free_port(), "app", "s3cret", "postgres")
+        # initdb and postgres refuse to run as root.
+        uid, gid = account("postgres") or (None, None)
+        if uid is not None and gid is not None:
+            os.chown(home, uid, gid)
+        (home / "password").write_text(database.password)
+        subprocess.run(
+            [initdb, f"--pgdata={home}/data", f"--username={database.user}", f"--pwfile={home}/password"]
+            + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+            check=True,
+            capture_output=True,
+            cwd=home,
+            user=uid,
+            group=gid,
+            extra_groups=None if uid is None else [],
+        )
+        settings = {
+            "listen_addresses": database.host,
+            "unix_socket_directories": home,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "logging_collector": "off",
+        }
+        argv: list[str | Path | int] = [program, "-D", home / "data", "-p", database.port]
+        for key, value in settings.items():
+            argv += ["-c", f"{key}={value}"]
+        ping = [pg_isready, "-q", "-h", database.host, "-p", str(database.port)]
+        server = Server(
+            argv,
+            home / "log",
+            lambda: subprocess.run(ping, check=False).returncode == 0,
+            stop=signal.SIGINT,  # "fast": ends open sessions instead of waiting for them
+            user="postgres",
+            cwd=home,
+        )
+        try:
+            yield database
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Database]:
+    program, install_db, _ = need("mariadbd", "mariadb-install-db", "setpriv")
+    import pymysql
+
+    with workdir("mariadb") as home:
+        database = Database(free_port(), "app", "s3cret", "app")
+        subprocess.run(
+            [install_db, "--no-defaults", f"--datadir={home}/data", f"--user={me()}", "--skip-test-db"]
+            + ["--auth-root-authentication-method=normal", "--skip-name-resolve"],
+            check=True,
+            capture_output=True,
+        )
+        who = f"'{database.user}'@'{database.host}'"
+        (home / "init.sql").write_text(  # the server wants one statement per line
+            f"CREATE DATABASE {database.name} CHARACTER SET utf8mb4;\n"
+            f"CREATE USER {who} IDENTIFIED BY '{database.password}';\n"
+            f"GRANT ALL ON {database.name}.* TO {who};\n"
+        )
+
+        def ready() -> bool:
+            # A login of the test's own user also proves that init.sql has been run.
+            pymysql.connect(
+                host=database.host,
+                port=database.port,
+                user=database.user,
+                password=database.password,
+                database=database.name,
+            ).close()
+            return True
+
+        server = Server(
+            [program, "--no-defaults", f"--datadir={home}/data", f"--socket={home}/socket", f"--pid-file={home}/pid"]
+            + [f"--port={database.port}", f"--bind-address={database.host}", f"--user={me()}", f"--tmpdir={home}"]
+            + [f"--init-file={home}/init.sql", "--skip-name-resolve", "--skip-log-bin"]
+            + ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M"],
+            home / "log",
+            ready,
+        )
+        try:
+            yield database
+        finally:
+            server.stop()
