@@ -1,0 +1,1 @@
+"""Database connectors and SQL steps for AetherFlow, found through entry points."""

@@ -1,0 +1,1 @@
+"""One module per driver. Each imports its driver library where it connects."""

@@ -1,0 +1,121 @@
+"""What all SQL connectors do in the same way."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from itertools import chain
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
+from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult
+from aetherflow_builtins_db.failures import Hints, driver_failure
+from aetherflow_builtins_db.statements import controls_transaction
+
+ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
+OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+
+
+class OpenRows:
+    """An open result; subclasses say where the rows come from and what to let go of."""
+
+    exact = True
+
+    def __init__(self, columns: list[Column]) -> None:
+        self.columns = columns
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`; call it once."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the result; closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SqlBase(ConnectorBase[ConfigT, OptionsT]):
+    """The methods that follow from `script` and `stream`."""
+
+    HINTS: Hints = ()
+
+    @abstractmethod
+    def script(
+        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+    ) -> ScriptResult:
+        """Run one or more statements, several in one transaction."""
+
+    @abstractmethod
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Rows:
+        """Open a query whose result may be larger than memory."""
+
+    def execute(self, sql: str, params: Params = None) -> int:
+        """Run one or more statements; rows changed, or -1 where that is unknown."""
+        affected = self.script(sql, params).affected_rows
+        return -1 if affected is None else affected
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query, which cannot change data."""
+        with self.stream(sql, params) as rows:
+            return [column.name for column in rows.columns], list(chain.from_iterable(rows.batches()))
+
+    def fetchall(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """The same as `read`."""
+        return self.read(sql, params)
+
+    def fetchmany(
+        self, sql: str, params: Params = None, *, fetch_size: int = 5000
+    ) -> tuple[list[str], Iterator[Row], list[type]]:
+        """Names of the columns, an iterator over the rows, and the Python type of each column."""
+        rows = self.stream(sql, params, fetch_size=fetch_size)
+
+        def each() -> Iterator[Row]:
+            with rows:
+                yield from chain.from_iterable(rows.batches())
+
+        return [c.name for c in rows.columns], each(), [c.type.python_type for c in rows.columns]
+
+    @property
+    def label(self) -> str:
+        """How messages name this resource."""
+        return f"resource {self.name} ({self.kind}:{self.driver})"
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """The driver's error in our words; raise it `from error`."""
+        return driver_failure(self.label, operation, error, self.HINTS)
+
+    def refuse(self, message: str, fix: str = "") -> ConnectorError:
+        """An error of ours in the same form."""
+        return ConnectorError(f"{self.label}: {message}", fix=fix)
+
+    def check_script(self, statements: list[str]) -> None:
+        """Refuse an empty script, and one that would end the transaction that all of it runs in."""
+        if not statements:
+            raise self.refuse("the SQL holds no statement")
+        for number, statement in enumerate(statements, 1):
+            if controls_transaction(statement):
+                raise self.refuse(
+                    f"statement {number} of {len(statements)} starts or ends a transaction",
+                    "leave BEGIN, COMMIT and ROLLBACK out: a script runs in one transaction of its own",
+                )
+
+
+def step_name(number: int, total: int) -> str:
+    """How messages name one statement of a script."""
+    return "statement" if total == 1 else f"statement {number} of {total}"
+
+
+def setting_literal(value: Any) -> str:
+    """A value of `pragmas` as SQL: such statements take no parameters."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = str(value).replace("'", "''")
+    return f"'{text}'"

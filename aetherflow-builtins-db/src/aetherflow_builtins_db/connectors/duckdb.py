@@ -1,0 +1,285 @@
+"""DuckDB: a database in one file, or in memory."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
+from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
+from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.files import database_file, is_memory, make_parents, make_private
+from aetherflow_builtins_db.params import bind, translate
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, Statement
+
+SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
+ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+_READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
+_CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "CREATE"})
+
+
+class Config(ConnectorConfig):
+    """Where the database is."""
+
+    path: str = Field(
+        ":memory:",
+        min_length=1,
+        description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "
+        "`:memory:` lives as long as the run.",
+    )
+    read_only: Flag = Field(
+        False, description="Open an existing file for reading only, which several processes may do."
+    )
+
+
+class Options(ConnectorOptions):
+    """How it behaves."""
+
+    extensions: tuple[ExtensionName, ...] = Field(
+        (), description="Extensions to load, installed from DuckDB's server first if they are not there."
+    )
+    pragmas: dict[SettingName, str | int | float | bool] = Field(
+        default_factory=dict, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
+    )
+
+
+class DuckDBConnector(SqlBase[Config, Options]):
+    """A DuckDB database.
+
+    One connection stays open for the run, so that `:memory:` lasts. Every call works in a session of its own on it:
+    temporary tables and SET end with the script that made them, readers see what was committed, and calls from
+    several threads do not disturb each other. Reading runs in a read-only transaction.
+
+        resources:
+          warehouse:
+            kind: db
+            driver: duckdb
+            config: {path: warehouse.duckdb}
+    """
+
+    HINTS = (
+        (
+            r"Conflicting lock is held",
+            "another process has the database open; wait for it, or set read_only: true in both",
+        ),
+        (r"in-memory database in read-only", "read_only needs a file: set config.path"),
+        (r"different configuration", "two resources open this file differently; give both the same read_only"),
+        (r"database does not exist", "check config.path; it is relative to <workspace.root>/<flow id>"),
+        (r"not a valid DuckDB database|different version", "check config.path: the file is of another kind or version"),
+        (r"Table with name .* does not exist", "check the name; SHOW TABLES lists what the database holds"),
+        (r"Referenced column .* not found|does not have a column", "check the column's name"),
+        (r"syntax error", "check the SQL near the words quoted"),
+        (r"Extension .* not found", "add it to options.extensions"),
+        (r"read-only", "writing needs db_execute and a resource without read_only"),
+        (r"Interrupted", "the run was being stopped"),
+        (r"No space left", "free disk space"),
+        (r"Out of Memory", "raise options.pragmas.memory_limit, or set temp_directory there"),
+    )
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self._lock = threading.RLock()
+        self._root: DuckDBPyConnection | None = None
+        self._sessions: set[DuckDBPyConnection] = set()
+
+    # Connection and sessions
+
+    def connect(self) -> "DuckDBPyConnection":
+        """The connection that all sessions share."""
+        with self._lock:
+            if self._root is None:
+                self._root = self._open()
+            return self._root
+
+    def _open(self) -> "DuckDBPyConnection":
+        try:
+            import duckdb
+        except ImportError as error:
+            raise ConnectorError("duckdb is not installed", fix='pip install "aetherflow-core[duckdb]"') from error
+        path, new_file = self.conf.path, None
+        try:
+            if not is_memory(path):
+                file = database_file(self, path)
+                path = str(file)
+                if not self.conf.read_only:
+                    make_parents(file)
+                    new_file = None if file.exists() else file
+            root = duckdb.connect(path, read_only=self.conf.read_only)
+            if new_file:
+                make_private(new_file)
+        except (duckdb.Error, OSError) as error:
+            raise self.failed(f"opening {path}", error) from error
+        try:
+            for name in self.opts.extensions:
+                self._load_extension(root, name)
+        except duckdb.Error as error:
+            root.close()
+            raise self.failed("loading an extension", error) from error
+        return root
+
+    def _load_extension(self, root: "DuckDBPyConnection", name: str) -> None:
+        import duckdb
+
+        try:
+            root.execute(f"LOAD {name}")
+        except duckdb.Error:
+            root.execute(f"INSTALL {name}")
+            root.execute(f"LOAD {name}")
+
+    def open_session(self) -> "DuckDBPyConnection":
+        """A session of its own; hand it to `close_session`."""
+        import duckdb
+
+        session = self.connect().cursor()
+        try:
+            # Else `SELECT * FROM rows` would find a Python variable of that name in this program.
+            session.execute("SET python_enable_replacements = false")
+            for name, value in self.opts.pragmas.items():
+                session.execute(f"SET {name} = {setting_literal(value)}")
+        except duckdb.Error as error:
+            session.close()
+            raise self.failed("setting options.pragmas", error) from error
+        with self._lock:
+            self._sessions.add(session)
+        return session
+
+    def close_session(self, session: "DuckDBPyConnection") -> None:
+        """Undo what the session left open and close it; twice is fine."""
+        with self._lock:
+            self._sessions.discard(session)
+        session.close()
+
+    def interrupt(self) -> None:
+        """Stop every running query; called from another thread."""
+        with self._lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            with suppress(Exception):  # it was closed in this moment
+                session.interrupt()
+
+    def close(self) -> None:
+        """Close all sessions and the connection; twice is fine. `:memory:` is gone then."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, set()
+            root, self._root = self._root, None
+        for each in (*sessions, root):
+            if each is not None:
+                each.close()
+
+    # The contract
+
+    def script(
+        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+    ) -> ScriptResult:
+        """Run one or more statements, several (or any with `before_commit`) in one transaction."""
+        import duckdb
+
+        session = self.open_session()
+        try:
+            statements, values = self._parse(session, sql, params)
+            self.check_script([statement.query for statement in statements])
+            together = len(statements) > 1 or before_commit is not None
+            if together:
+                session.begin()
+            affected = []
+            for number, statement in enumerate(statements, 1):
+                try:
+                    affected.append(_run(session, statement, values))
+                except duckdb.Error as error:
+                    raise self.failed(step_name(number, len(statements)), error) from error
+            result = ScriptResult(tuple(affected))
+            if before_commit:
+                before_commit(result)
+            if together:
+                try:
+                    session.commit()
+                except duckdb.Error as error:
+                    raise self.failed("commit", error) from error
+            return result
+        finally:
+            self.close_session(session)  # which undoes a transaction that was not committed
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
+        """Open a query in a read-only transaction of its own."""
+        import duckdb
+
+        session, statement, values = self._open_query(sql, params)
+        try:
+            session.execute(statement, values)
+            columns = [column_of(name, str(kind)) for name, kind, *_ in session.description or ()]
+        except duckdb.Error as error:
+            self.close_session(session)
+            raise self.failed("query", error) from error
+        except BaseException:
+            self.close_session(session)
+            raise
+        return DuckDBRows(self, session, columns, fetch_size)
+
+    def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> DuckDBArrowRows | None:
+        """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
+        import duckdb
+
+        session, statement, values = self._open_query(sql, params)
+        opened = None
+        try:
+            relation = session.sql(statement, params=values)
+            kinds = [str(kind) for kind in relation.types]
+            if all(map(arrow_safe, kinds)):
+                columns = [column_of(name, kind) for name, kind in zip(relation.columns, kinds, strict=True)]
+                opened = DuckDBArrowRows(self, session, columns, relation, batch_rows)
+        except duckdb.Error as error:
+            raise self.failed("query", error) from error
+        finally:
+            if opened is None:
+                self.close_session(session)
+        return opened
+
+    def _open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
+        session = self.open_session()
+        try:
+            statements, values = self._parse(session, sql, params)
+            if len(statements) != 1:
+                raise self.refuse(f"a query is one statement, not {len(statements)}", "use db_execute for scripts")
+            if statements[0].type.name not in _READS:
+                raise self.refuse(
+                    f"reading takes no {statements[0].type.name} statement", "use db_execute to change data"
+                )
+            session.execute("BEGIN TRANSACTION READ ONLY")
+        except BaseException:
+            self.close_session(session)
+            raise
+        return session, statements[0], values
+
+    def _parse(
+        self, session: "DuckDBPyConnection", sql: str, params: Params
+    ) -> "tuple[list[Statement], dict[str, Any]]":
+        import duckdb
+
+        translated, names = translate(sql, lambda name: f"${name}")
+        values = bind(names, params)
+        try:
+            return session.extract_statements(translated), values
+        except duckdb.Error as error:
+            raise self.failed("reading the SQL", error) from error
+
+
+def _run(session: "DuckDBPyConnection", statement: "Statement", values: dict[str, Any]) -> int | None:
+    """Run a statement to its end; the number of rows that it changed, None if it changes none."""
+    wanted = statement.named_parameters
+    session.execute(statement, {name: value for name, value in values.items() if name in wanted})
+    columns = [name for name, *_ in session.description or ()]
+    first, count = None, 0
+    while batch := session.fetchmany(10_000):  # a result that is not fetched is not computed either
+        first = first or batch[0]
+        count += len(batch)
+    if statement.type.name not in _CHANGES_ROWS:
+        return None
+    if columns == ["Count"]:
+        return None if first is None else int(first[0])
+    return count  # RETURNING gives the rows themselves

@@ -1,0 +1,40 @@
+"""SQL and values as SQLite wants them."""
+
+import datetime
+import decimal
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from aetherflow_builtins_db.params import tokens
+from aetherflow_builtins_db.statements import is_empty
+
+
+def split(script: str) -> list[str]:
+    """The statements of a script; SQLite itself says where one ends, so triggers stay whole."""
+    statements, current = [], ""
+    for token in tokens(script):
+        # A marker that `translate` made is read as one again here.
+        current += f":{token.text}" if token.kind == "param" else token.text
+        if token.kind == "semicolon" and sqlite3.complete_statement(current):
+            statements.append(current)
+            current = ""
+    statements.append(current)
+    return [statement.strip() for statement in statements if not is_empty(statement)]
+
+
+def bindable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values in forms that SQLite stores: exact decimals and ISO dates as text."""
+    return {name: _as_stored(value) for name, value in values.items()}
+
+
+def _as_stored(value: Any) -> Any:
+    match value:
+        case decimal.Decimal():
+            return format(value, "f")
+        case datetime.datetime():
+            return value.isoformat(" ")
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case _:
+            return value

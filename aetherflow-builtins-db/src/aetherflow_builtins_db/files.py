@@ -1,0 +1,43 @@
+"""Database files: where they stand, and that nobody else may read them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.api import ConnectorBase
+
+_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+
+
+def is_memory(path: str) -> bool:
+    """Whether the path names a database in memory."""
+    return path.startswith(":memory:")
+
+
+def database_file(connector: ConnectorBase[Any, Any], path: str) -> Path:
+    """Absolute path of a database file; the run decides where a relative one stands."""
+    return Path(connector.ctx.database_path(path) if connector.ctx else path).expanduser().absolute()
+
+
+def make_parents(file: Path) -> None:
+    """Create the missing folders above a file, private to this user."""
+    missing = []
+    folder = file.parent
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+
+
+def create_private(file: Path) -> None:
+    """Create an empty file with mode 0600 unless it exists, so that no moment exists in which others can read it."""
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE))
+    except FileExistsError:
+        pass
+
+
+def make_private(file: Path) -> None:
+    """Take the rights of group and others away from a file that was just created."""
+    file.chmod(_FILE_MODE)

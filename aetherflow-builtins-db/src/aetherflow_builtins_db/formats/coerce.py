@@ -1,0 +1,140 @@
+"""A value as a column's type wants it, or a ValueError: for databases whose columns take any value.
+
+Only changes without loss are made: `1.0` may become the integer 1, `1.5` may not.
+"""
+
+import datetime
+import decimal
+from collections.abc import Callable
+from typing import Any
+
+from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS, ColumnType, Kind
+from aetherflow_builtins_db.formats.values import text_value
+
+_CONTEXT = decimal.Context(prec=2 * MAX_DECIMAL_DIGITS)
+_TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
+_EXACT_FLOAT = 2**53
+
+
+def fits(value: Any, wanted: ColumnType) -> bool:
+    """Whether `coerce` would succeed."""
+    try:
+        coerce(value, wanted)
+    except ValueError:
+        return False
+    return True
+
+
+def coerce(value: Any, wanted: ColumnType) -> Any:
+    """The value as `wanted`; ValueError if it cannot be without loss. None stays None."""
+    if value is None:
+        return None
+    if wanted.kind == "decimal":
+        return _decimal(value, wanted)
+    if wanted.kind == "datetime":
+        return _datetime(value, zoned=wanted.zoned)
+    return _COERCE[wanted.kind](value)
+
+
+def _bool(value: Any) -> bool:
+    if value is True or value is False:
+        return bool(value)
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("is no boolean")
+
+
+def _int(value: Any) -> int:
+    try:
+        number = int(value)
+        if not isinstance(value, str) and number != value:
+            raise ValueError("has a fraction")
+    except (TypeError, OverflowError, ValueError) as error:
+        raise ValueError("is no whole number") from error
+    if not INT_MIN <= number <= INT_MAX:
+        raise ValueError("does not fit 64 bits")
+    return number
+
+
+def _float(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, OverflowError, ValueError) as error:
+        raise ValueError("is no number") from error
+    if isinstance(value, int) and abs(value) > _EXACT_FLOAT and int(number) != value:
+        raise ValueError("would lose digits as a float")
+    return number
+
+
+def _decimal(value: Any, wanted: ColumnType) -> decimal.Decimal:
+    try:
+        # repr gives the shortest decimal that reads back as the same float: 0.1, not 0.1000000000000000055…
+        number = decimal.Decimal(repr(value) if isinstance(value, float) else value)
+        shaped = number.quantize(decimal.Decimal(1).scaleb(-wanted.scale), context=_CONTEXT)
+    except (TypeError, ValueError, decimal.InvalidOperation) as error:
+        raise ValueError("is no decimal number") from error
+    if shaped != number or (shaped and shaped.adjusted() >= wanted.precision - wanted.scale):
+        raise ValueError(f"does not fit {wanted}")
+    return shaped
+
+
+def _datetime(value: Any, *, zoned: bool) -> datetime.datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.datetime.fromisoformat(value.strip())
+        except ValueError as error:
+            raise ValueError("is no date and time") from error
+    elif type(value) is datetime.date:
+        value = datetime.datetime.combine(value, datetime.time())
+    if not isinstance(value, datetime.datetime):
+        raise ValueError("is no date and time")
+    if (value.tzinfo is not None) != zoned:
+        raise ValueError("has a zone" if value.tzinfo else "has no zone")
+    return value.astimezone(datetime.UTC) if zoned else value
+
+
+def _date(value: Any) -> datetime.date:
+    if isinstance(value, str):
+        try:
+            return datetime.date.fromisoformat(value.strip())
+        except ValueError as error:
+            raise ValueError("is no date") from error
+    if isinstance(value, datetime.datetime):
+        if value.timetz() != datetime.time():
+            raise ValueError("has a time of day")
+        return value.date()
+    if isinstance(value, datetime.date):
+        return value
+    raise ValueError("is no date")
+
+
+def _time(value: Any) -> datetime.time:
+    if isinstance(value, str):
+        try:
+            value = datetime.time.fromisoformat(value.strip())
+        except ValueError as error:
+            raise ValueError("is no time of day") from error
+    if isinstance(value, datetime.time) and value.tzinfo is None:
+        return value
+    raise ValueError("is no time of day without zone")
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise ValueError("is not binary")
+
+
+_COERCE: dict[Kind, Callable[[Any], Any]] = {
+    "unknown": text_value,
+    "string": text_value,
+    "bool": _bool,
+    "int": _int,
+    "float": _float,
+    "date": _date,
+    "time": _time,
+    "bytes": _bytes,
+}

@@ -1,0 +1,96 @@
+"""The options of delimited files as inputs of a step: at the top level or under `file:`."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from aetherflow.core.api import Flag, StepInputs
+from aetherflow_builtins_db.formats.delimited import Dialect, Quoting
+
+_ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
+
+
+def _unescape(value: Any) -> Any:
+    """A tab or line end may be written as an escape: templates and single-quoted YAML pass the letters on."""
+    return _ESCAPES.get(value, value) if isinstance(value, str) else value
+
+
+def _known_encoding(value: str) -> str:
+    try:
+        "".encode(value)  # codecs.lookup would also find "hex" and "zip"
+    except LookupError as error:
+        raise ValueError(f"encoding {value!r} is not known to Python") from error
+    return value
+
+
+def _one_character(value: str) -> str:
+    if len(value) != 1:
+        raise ValueError("must be one character")
+    return value
+
+
+def _linefeed(value: str) -> str:
+    if value not in {"\n", "\r\n", "\r"}:
+        raise ValueError(r"must be \n, \r\n or \r")
+    return value
+
+
+Character = Annotated[str, BeforeValidator(_unescape), AfterValidator(_one_character)]
+LineEnd = Annotated[str, BeforeValidator(_unescape), AfterValidator(_linefeed)]
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
+class FileOptions(StepInputs):
+    """How CSV and TSV are written; Parquet needs none of it."""
+
+    include_header: Flag | None = Field(None, description="Write the column names first. Default true.")
+    null_value: str | None = Field(
+        None, description="What stands for null, unquoted; text that looks the same is quoted. Default: nothing at all."
+    )
+    encoding: Encoding | None = Field(None, description="Text encoding. Default utf-8.")
+    delimiter: Character | None = Field(None, description="Between fields. Default `,` for csv, a tab for tsv.")
+    quotechar: Character | None = Field(None, description='Around fields that need it. Default `"`.')
+    escapechar: Character | None = Field(
+        None, description="Before a special character that is not quoted. Default none."
+    )
+    doublequote: Flag | None = Field(None, description="Write a quote inside quotes twice. Default true.")
+    quoting: Quoting | None = Field(
+        None,
+        description="`minimal` (default) quotes where needed, `all` every value, `nonnumeric` all but numbers, "
+        "`none` nothing.",
+    )
+    linefeed: LineEnd | None = Field(None, description=r"End of a line: `\n` (default), `\r\n` or `\r`.")
+
+
+class DelimitedInputs(FileOptions):
+    """The same options, and the block that may hold them."""
+
+    file: FileOptions | None = Field(None, description="The CSV and TSV options may stand in this block instead.")
+
+    @model_validator(mode="after")
+    def _one_dialect(self) -> Self:
+        self.dialect("csv")
+        return self
+
+    def dialect(self, format_name: str) -> Dialect:
+        """The options put together; ValueError if two places, or two options, contradict each other."""
+        options: dict[str, Any] = {}
+        for key in FileOptions.model_fields:
+            here, there = getattr(self, key), getattr(self.file, key, None)
+            if here is not None and there is not None and here != there:
+                raise ValueError(f"{key} and file.{key} are both given and differ")
+            if (value := there if here is None else here) is not None:
+                options[key] = value
+        dialect = Dialect(**{"delimiter": "\t" if format_name == "tsv" else ",", **options})
+        _check(dialect)
+        return dialect
+
+
+def _check(dialect: Dialect) -> None:
+    special = [dialect.delimiter, dialect.quotechar, dialect.escapechar or ""]
+    if len(set(special)) < len(special) or set(special) & {"\r", "\n"}:
+        raise ValueError("delimiter, quotechar and escapechar must differ, and none may be a line end")
+    if any(sign and sign in dialect.null_value for sign in [*special, "\r", "\n"]):
+        raise ValueError("null_value may hold no delimiter, quotechar, escapechar or line end")
+    if not dialect.doublequote and dialect.escapechar is None and dialect.quoting != "none":
+        raise ValueError("doublequote: false needs an escapechar, or a quote in a value cannot be written")

@@ -1,0 +1,176 @@
+"""Parquet, with the column types of the database: decimals stay decimals, instants stay instants (UTC, microseconds).
+
+Everything of pyarrow is imported on use: a flow that writes CSV does not pay for it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType, TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from aetherflow.core.api import StepError, StepInputError
+from aetherflow_builtins_db.columns import Column, ColumnType
+from aetherflow_builtins_db.contract import ArrowRows, Row
+from aetherflow_builtins_db.formats.coerce import coerce
+from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.formats.values import text_value
+
+Compression: TypeAlias = Literal["zstd", "snappy", "gzip", "none"]
+
+_GROUP_ROWS, _GROUP_BYTES = 131_072, 64 * 2**20
+"""A row group is closed at either: large enough to read fast, small enough to hold in memory."""
+
+
+def require_pyarrow() -> ModuleType:
+    """The pyarrow module, or the command that installs it."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError as error:
+        raise StepInputError(
+            "format parquet needs pyarrow, which is not installed", fix='pip install "aetherflow-core[parquet]"'
+        ) from error
+    return pa  # type: ignore[no-any-return]  # pyarrow ships no types
+
+
+def arrow_type(column_type: ColumnType) -> Any:
+    """The pyarrow type of a column type."""
+    pa = require_pyarrow()
+    match column_type.kind:
+        case "decimal":
+            return pa.decimal128(column_type.precision, column_type.scale)
+        case "datetime":
+            return pa.timestamp("us", tz="UTC" if column_type.zoned else None)
+        case "bool":
+            return pa.bool_()
+        case "int":
+            return pa.int64()
+        case "float":
+            return pa.float64()
+        case "date":
+            return pa.date32()
+        case "time":
+            return pa.time64("us")
+        case "bytes":
+            return pa.binary()
+        case _:
+            return pa.string()
+
+
+class ParquetWriter:
+    """Writes record batches to a sink, gathered into row groups."""
+
+    def __init__(self, sink: HashingSink, columns: Sequence[Column], compression: Compression) -> None:
+        self._pa = require_pyarrow()
+        self._sink = sink
+        self.columns = list(columns)
+        self.schema = self._pa.schema([(column.name, arrow_type(column.type)) for column in columns])
+        self._writer = self._pa.parquet.ParquetWriter(sink, self.schema, compression=compression)
+        self._pending: list[Any] = []
+        self._pending_rows = self._pending_bytes = self._row_count = 0
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """Write rows; StepError names row and column of a value that does not fit its column."""
+        values = zip(*rows, strict=True) if rows else [()] * len(self.columns)
+        arrays = [self._array(column, list(cells)) for column, cells in zip(self.columns, values, strict=True)]
+        self.write_batch(self._pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+
+    def write_batch(self, batch: Any) -> None:
+        """Write a record batch of the writer's schema."""
+        self._pending.append(batch)
+        self._pending_rows += batch.num_rows
+        self._pending_bytes += batch.nbytes
+        self._row_count += batch.num_rows
+        if self._pending_rows >= _GROUP_ROWS or self._pending_bytes >= _GROUP_BYTES:
+            self._end_group()
+
+    def cast_batch(self, batch: Any) -> Any:
+        """A record batch of the same columns, in the types of the schema."""
+        arrays = []
+        for column, field, array in zip(self.columns, self.schema, batch.columns, strict=True):
+            # Nanoseconds are cut to microseconds, as the driver's own Python values are.
+            cut = self._pa.types.is_timestamp(array.type) and array.type.unit == "ns"
+            try:
+                arrays.append(array.cast(field.type, safe=not cut))
+            except self._pa.ArrowInvalid:
+                arrays.append(self._array(column, array.to_pylist()))
+        return self._pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is pending and the footer; after an error nothing, though pyarrow's writer must close then too."""
+        if error is None:
+            self._end_group()
+        else:
+            self._sink.abandon()
+        self._writer.close()
+
+    def _end_group(self) -> None:
+        if self._pending:
+            self._writer.write_table(self._pa.Table.from_batches(self._pending, self.schema), _GROUP_ROWS)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+
+    def _array(self, column: Column, cells: list[Any]) -> Any:
+        wanted = arrow_type(column.type)
+        # Most values are already of the right type, and pyarrow checks that fast. Where it would convert by rules of
+        # its own (a zone dropped, text taken for bytes, a float for a boolean), or refuses, our rules decide.
+        if _plain(cells, column.type):
+            try:
+                return self._pa.array(cells, type=wanted)
+            except (self._pa.ArrowException, OverflowError):
+                pass
+        return self._pa.array([self._fit(column, index, cell) for index, cell in enumerate(cells, 1)], type=wanted)
+
+    def _fit(self, column: Column, index: int, value: Any) -> Any:
+        try:
+            return coerce(value, column.type)
+        except ValueError as error:
+            raise StepError(
+                f"column {column.name!r}, row {self._row_count + index}: the value {_short(value)} {error}",
+                fix=f"cast it in the SQL, or set its type: dtypes: {{{column.name}: string}}",
+            ) from error
+
+
+def _plain(cells: Sequence[Any], column_type: ColumnType) -> bool:
+    if not set(map(type, cells)) <= {column_type.python_type, type(None)}:
+        return False
+    return column_type.kind != "datetime" or all(
+        (cell.tzinfo is not None) == column_type.zoned for cell in cells if cell is not None
+    )
+
+
+def write_parquet(
+    columns: Sequence[Column],
+    batches: Iterable[list[Row]],
+    sink: HashingSink,
+    *,
+    compression: Compression,
+    on_rows: Callable[[int], None],
+) -> None:
+    """Write rows; `on_rows` hears the running number after every batch."""
+    count = 0
+    with ParquetWriter(sink, columns, compression) as writer:
+        for batch in batches:
+            writer.write_rows(batch)
+            count += len(batch)
+            on_rows(count)
+
+
+def write_arrow(
+    rows: ArrowRows, sink: HashingSink, *, compression: Compression, on_rows: Callable[[int], None]
+) -> None:
+    """Write a result that comes as Arrow; the file has the same types as one by `write_parquet`."""
+    count = 0
+    with ParquetWriter(sink, rows.columns, compression) as writer:
+        for batch in rows.record_batches():
+            writer.write_batch(writer.cast_batch(batch))
+            count += batch.num_rows
+            on_rows(count)
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = repr(value) if isinstance(value, str) else text_value(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -1,0 +1,43 @@
+"""The file being written: hashed on the way, so that nothing is read twice."""
+
+import hashlib
+from typing import BinaryIO
+
+
+class HashingSink:
+    """Passes bytes on to a binary file and knows their SHA-256. Closing it leaves the file open: it has an owner."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._abandoned = False
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        """Write all of `data`."""
+        if self._abandoned:
+            return len(data)
+        self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    def flush(self) -> None:
+        """Nothing to do: nothing is held back here."""
+
+    def close(self) -> None:
+        """Leave the file open."""
+
+    def abandon(self) -> None:
+        """Swallow what is still written: a format that must write an end can be closed after a failure."""
+        self._abandoned = True
+
+    @property
+    def sha256(self) -> str:
+        """Of everything written so far, in hexadecimal."""
+        return self._hash.hexdigest()

@@ -1,0 +1,51 @@
+"""How a database value looks as text and as JSON: the same in every format and step."""
+
+import base64
+import datetime
+import decimal
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def json_value(value: Any) -> Any:
+    """The value as JSON can hold it without loss.
+
+    Decimals become text, dates ISO 8601, bytes base64, lists and maps stay; NaN and the infinities, which JSON does
+    not know, become null.
+    """
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case decimal.Decimal():
+            return format(value, "f") if value.is_finite() else None
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(value).decode("ascii")
+        case Mapping():
+            return {str(key): json_value(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [json_value(item) for item in value]
+        case _:
+            return str(value)
+
+
+def text_value(value: Any) -> str:
+    """The value as text for a cell: as `json_value`, but true/false, nan and inf are words and structures JSON."""
+    match value:
+        case str():
+            return str(value)
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return repr(value)
+        case decimal.Decimal():
+            return format(value, "f")
+        case Mapping() | list() | tuple() | set() | frozenset():
+            return json.dumps(json_value(value), ensure_ascii=False)
+        case _:
+            return str(json_value(value))

@@ -1,0 +1,1 @@
+"""One module per step; `query` holds what the reading steps share."""

@@ -1,0 +1,73 @@
+"""What the SQL steps share: where the SQL comes from, its parameters, and what to do with too few rows."""
+
+from typing import Any, Literal, Self, TypeAlias, cast
+
+from pydantic import Field, model_validator
+
+from aetherflow.core.api import DbResource, RunContext, StepError, StepInputError, StepInputs
+from aetherflow_builtins_db.contract import SqlConnector
+
+OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
+
+
+class SqlInputs(StepInputs):
+    """A resource and SQL for it."""
+
+    resource: DbResource = Field(description="Name of a resource of kind `db`.")
+    sql: str | None = Field(None, description="The SQL. Values belong under `params`, never into the text.")
+    sql_file: str | None = Field(None, description="A file with the SQL instead, relative to the flow file.")
+    params: dict[str, Any] | None = Field(
+        None, description="Values of the `:name` markers in the SQL; each must be used, and each marker needs one."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.sql is None) == (self.sql_file is None):
+            raise ValueError("give exactly one of sql and sql_file")
+        return self
+
+
+class QueryInputs(SqlInputs):
+    """A query whose rows are read."""
+
+    fetch_size: int = Field(5000, ge=1, description="Rows fetched at a time.")
+    min_rows: int = Field(
+        0, ge=0, description="The fewest rows that are enough; fewer, or none at all, is what `on_empty` speaks of."
+    )
+    on_empty: OnEmpty | None = Field(
+        None,
+        description="With too few rows: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
+        "Default: `ok`, or `fail` if `min_rows` is given.",
+    )
+
+    def verdict(self, row_count: int) -> OnEmpty:
+        """What the number of rows means for the step."""
+        if row_count >= max(self.min_rows, 1):
+            return "ok"
+        return self.on_empty or ("fail" if self.min_rows else "ok")
+
+    def shortage(self, row_count: int) -> str:
+        """Too few rows, in the words of `check_items`."""
+        return f"row_count({row_count}) < min_rows({max(self.min_rows, 1)})"
+
+    def refuse_shortage(self, row_count: int) -> None:
+        """StepError if too few rows are a failure."""
+        if self.verdict(row_count) == "fail":
+            raise StepError(f"too few rows: {self.shortage(row_count)}", fix="on_empty: skip or ok accepts that")
+
+
+def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
+    """The SQL text of a step."""
+    if inputs.sql_file is None:
+        return inputs.sql or ""
+    file = ctx.asset_path(inputs.sql_file)
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise StepInputError(f"sql_file {inputs.sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
+
+
+def connector_of(inputs: SqlInputs, ctx: RunContext) -> SqlConnector:
+    """The database of a step."""
+    return cast(SqlConnector, ctx.connectors.db(inputs.resource))

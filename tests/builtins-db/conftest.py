@@ -1,0 +1,124 @@
+"""Flows that run for real, and connectors on real databases."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.api import ConnectorInit, RunFailedError
+from aetherflow.core.runner import run_flow
+from aetherflow.core.summary import FailureSummary, RunSummary
+from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+
+AnyConnector = DuckDBConnector | Sqlite3Connector
+CLASSES: dict[str, type[AnyConnector]] = {"duckdb": DuckDBConnector, "sqlite3": Sqlite3Connector}
+
+
+@dataclass
+class Ran:
+    """A finished run: its summary, and of each step the status, reason and stored outputs."""
+
+    summary: RunSummary
+    status: dict[str, str] = field(default_factory=dict)
+    reason: dict[str, str | None] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def error(self) -> FailureSummary:
+        """Why the job failed."""
+        (job,) = self.summary.jobs
+        assert job.error is not None, "nothing failed"
+        return job.error
+
+
+@dataclass
+class Project:
+    """A folder with a flow of one job and one database, run through the kernel."""
+
+    root: Path
+    resources: dict[str, Any]
+
+    def run(self, **steps: dict[str, Any]) -> Ran:
+        """Run steps, `name={"type": …, other inputs}`; a failure is reported, not raised."""
+        listed = []
+        for name, inputs in steps.items():
+            step = {"resource": "wh"} | inputs
+            listed.append({"id": name, "type": step.pop("type"), "inputs": step})
+        flow = {
+            "version": 1,
+            "flow": {
+                "id": "t",
+                "workspace": {"root": str(self.root / "work"), "cleanup_policy": "never"},
+                "state": {"backend": "sqlite", "path": str(self.root / "state.sqlite")},
+            },
+            "resources": self.resources,
+            "jobs": [{"id": "j", "steps": listed}],
+        }
+        path = self.root / "flow.yaml"
+        path.write_text(json.dumps(flow, ensure_ascii=False), encoding="utf-8")  # such JSON is YAML
+        try:
+            summary = run_flow(path)
+        except RunFailedError as error:
+            summary = error.summary
+        ran = Ran(summary)
+        for done in (done for job in summary.jobs for done in job.steps):
+            ran.status[done.step_id], ran.reason[done.step_id] = done.status, done.reason
+        with closing(sqlite3.connect(summary.state_path)) as state:
+            for name, text in state.execute(
+                "SELECT step_id, outputs FROM step_runs WHERE run_id = ? AND outputs IS NOT NULL", [summary.run_id]
+            ):
+                ran.outputs[name] = json.loads(text)
+        return ran
+
+    def one(self, **inputs: Any) -> dict[str, Any]:
+        """Outputs of a run of one step that must succeed."""
+        ran = self.run(step=inputs)
+        assert ran.status["step"] == "SUCCESS", ran.error
+        return ran.outputs["step"]
+
+
+@pytest.fixture(params=list(CLASSES))
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def project(tmp_path: Path, driver: str) -> Project:
+    """A flow with the database `wh` in a file, on each driver in turn."""
+    return Project(tmp_path, {"wh": {"kind": "db", "driver": driver, "config": {"path": f"wh.{driver}"}}})
+
+
+@pytest.fixture
+def duck(tmp_path: Path) -> Project:
+    """A flow with a DuckDB database."""
+    return Project(tmp_path, {"wh": {"kind": "db", "driver": "duckdb", "config": {"path": "wh.duckdb"}}})
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Project:
+    """A flow with a SQLite database."""
+    return Project(tmp_path, {"wh": {"kind": "db", "driver": "sqlite3", "config": {"path": "wh.db"}}})
+
+
+Connect = Callable[..., Any]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """`connect("duckdb", path=…, options={…})`: a connector outside of a run, closed at the end."""
+    opened: list[AnyConnector] = []
+
+    def make(driver: str, *, options: dict[str, Any] | None = None, **config: Any) -> AnyConnector:
+        opened.append(CLASSES[driver](ConnectorInit("wh", "db", driver, config, options or {})))
+        return opened[-1]
+
+    yield make
+    for connector in opened:
+        connector.close()
+        connector.close()

@@ -1,0 +1,358 @@
+"""One contract on every driver: scripts, queries, errors, interruption."""
+
+import datetime
+import sqlite3
+import stat
+import threading
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from aetherflow.core.api import ConnectorError, StepError
+from aetherflow_builtins_db.connectors.sqlite3 import path_of_url
+
+ENDLESS = {
+    "duckdb": "SELECT count(*) FROM range(100000000000) a, range(100000) b",
+    "sqlite3": "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r",
+}
+
+
+@pytest.fixture
+def db(connect: Any, driver: str) -> Any:
+    """A connector with the table t(a, s) of two rows."""
+    made = connect(driver)
+    made.script("CREATE TABLE t (a INTEGER, s TEXT); INSERT INTO t VALUES (1, 'x'), (2, NULL)")
+    return made
+
+
+def rows(db: Any, sql: str = "SELECT a, s FROM t ORDER BY a") -> list[tuple[Any, ...]]:
+    return list(db.read(sql)[1])
+
+
+# Reading
+
+
+def test_every_way_of_reading_gives_the_same_rows(db: Any) -> None:
+    expected = (["a", "s"], [(1, "x"), (2, None)])
+    sql = "SELECT a, s FROM t WHERE a > :n ORDER BY a"
+    assert db.read(sql, {"n": 0}) == expected
+    assert db.fetchall(sql, {"n": 0}) == expected
+    names, each, types = db.fetchmany(sql, {"n": 0}, fetch_size=1)
+    assert (names, list(each)) == expected
+    assert types == [int, str]
+    with db.stream(sql, {"n": 0}, fetch_size=1) as result:
+        assert [len(batch) for batch in result.batches()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t VALUES (3, 'y')",
+        "INSERT INTO t VALUES (3, 'y') RETURNING a",
+        "WITH x AS (SELECT 3 a) INSERT INTO t SELECT a, 'y' FROM x",
+        "DELETE FROM t",
+        "DROP TABLE t",
+        "CREATE TABLE u (a INTEGER)",
+        "SELECT 1; DELETE FROM t",
+        "BEGIN",
+        "ATTACH ':memory:' AS other",
+        "",
+    ],
+)
+def test_reading_changes_nothing(db: Any, sql: str) -> None:
+    with pytest.raises(ConnectorError) as error:
+        db.read(sql)
+    assert "db_execute" in error.value.fix
+    assert rows(db) == [(1, "x"), (2, None)]
+    assert db.execute("INSERT INTO t VALUES (4, 'z')") == 1, "the connection still writes"
+
+
+def test_streams_do_not_disturb_each_other_or_writers(db: Any) -> None:
+    db.script("DELETE FROM t")
+    db.script("INSERT INTO t SELECT n, 'q' FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r "
+              "WHERE n < 20000) SELECT n FROM r)")  # fmt: skip
+    with (
+        db.stream("SELECT a FROM t ORDER BY a", fetch_size=100) as one,
+        db.stream("SELECT a FROM t", fetch_size=7) as two,
+    ):
+        first, second = one.batches(), two.batches()
+        start = next(first)
+        next(second)
+        db.script("CREATE TABLE u (a INTEGER); INSERT INTO u VALUES (1)")
+        seen = start + [row for batch in first for row in batch]
+    assert seen == [(n,) for n in range(1, 20001)]
+
+
+def test_threads_share_a_connector(db: Any) -> None:
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(20):
+                assert rows(db, f"SELECT {number}, count(*) FROM t") == [(number, 2)]
+        except BaseException as error:  # noqa: BLE001 reported below
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+# Writing
+
+
+@pytest.mark.parametrize(
+    ("sql", "affected"),
+    [
+        ("INSERT INTO t VALUES (3, 'y'), (4, 'z')", 2),
+        ("UPDATE t SET s = 'q'", 2),
+        ("UPDATE t SET s = 'q' WHERE a > 100", 0),
+        ("DELETE FROM t WHERE a = 1", 1),
+        ("DELETE FROM t", 2),
+        ("INSERT INTO t SELECT a, s FROM t", 2),
+        ("WITH x AS (SELECT 3 a) INSERT INTO t SELECT a, 'y' FROM x", 1),
+        ("INSERT INTO t VALUES (3, 'y'), (4, 'z') RETURNING a", 2),
+        ("CREATE TABLE u (a INTEGER)", None),
+        ("DROP TABLE t", None),
+        ("SELECT * FROM t", None),
+        ("CREATE TABLE u (a INTEGER); INSERT INTO u VALUES (1), (2), (3); DELETE FROM t", 5),
+    ],
+)
+def test_affected_rows(db: Any, sql: str, affected: int | None) -> None:
+    assert db.script(sql).affected_rows == affected
+
+
+def test_execute_gives_a_number_and_minus_one_for_ddl(db: Any) -> None:
+    assert db.execute("UPDATE t SET s = :s", {"s": "q"}) == 2
+    assert db.execute("CREATE TABLE u (a INTEGER)") == -1
+
+
+@pytest.mark.parametrize("wrong", ["SELECT * FROM nope", "INSERT INTO t VALUES (1)", "CREATE TABLE t (a INTEGER)"])
+def test_a_failing_script_leaves_everything_as_it_was(db: Any, wrong: str) -> None:
+    with pytest.raises(ConnectorError, match="statement 4 of 5 failed"):
+        db.script(f"DELETE FROM t; CREATE TABLE u (a INTEGER); INSERT INTO t VALUES (9, 'z'); {wrong}; DELETE FROM t")
+    assert rows(db) == [(1, "x"), (2, None)]
+    with pytest.raises(ConnectorError):
+        rows(db, "SELECT * FROM u")
+
+
+def test_before_commit_sees_the_counts_and_can_undo_a_single_statement(db: Any) -> None:
+    def refuse(result: Any) -> None:
+        assert result.affected == (2,)
+        raise StepError("no")
+
+    with pytest.raises(StepError, match="no"):
+        db.script("DELETE FROM t", before_commit=refuse)
+    assert len(rows(db)) == 2
+    db.script("DELETE FROM t", before_commit=lambda _result: None)
+    assert rows(db) == []
+
+
+@pytest.mark.parametrize("sql", ["BEGIN; DELETE FROM t; COMMIT", "DELETE FROM t; ROLLBACK", "COMMIT"])
+def test_a_script_cannot_end_its_own_transaction(db: Any, sql: str) -> None:
+    with pytest.raises(ConnectorError, match="starts or ends a transaction"):
+        db.script(sql)
+    assert len(rows(db)) == 2
+
+
+def test_an_empty_script_is_an_error(db: Any) -> None:
+    with pytest.raises(ConnectorError, match="no statement"):
+        db.script("-- nothing\n;")
+
+
+def test_each_statement_takes_the_params_it_names(db: Any) -> None:
+    db.script("DELETE FROM t WHERE a = :one; UPDATE t SET s = :s WHERE a = :two", {"one": 1, "two": 2, "s": "v"})
+    assert rows(db) == [(2, "v")]
+
+
+def test_values_of_all_kinds_go_in_and_come_out(db: Any, driver: str) -> None:
+    values = {
+        "i": 2**62, "f": 0.1, "b": b"\x00\xff", "s": "ü\U0001f600", "n": None, "t": True,
+        "d": datetime.date(2024, 2, 29), "dec": Decimal("0.10"),
+        "dt": datetime.datetime.fromisoformat("2024-02-29T01:02:03.000004"),
+    }  # fmt: skip
+    (row,) = db.read("SELECT " + ", ".join(f":{name}" for name in values), values)[1]
+    as_text = {"d": "2024-02-29", "dec": "0.10", "dt": "2024-02-29 01:02:03.000004"}
+    assert row == tuple((values | as_text if driver == "sqlite3" else values).values())
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("sql", "message", "advice"),
+    [
+        ("SELECT * FROM nope", "nope", "check the name"),
+        ("SELECT nope FROM t", "nope", "column's name"),
+        ("SELEC 1", "syntax error", "near the words quoted"),
+    ],
+)
+def test_driver_errors_are_one_line_with_advice(db: Any, driver: str, sql: str, message: str, advice: str) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        db.read(sql)
+    text = str(caught.value)
+    assert text.startswith(f"resource wh (db:{driver}): ")
+    assert message in text
+    assert "\n" not in text
+    assert advice in caught.value.fix
+    assert isinstance(caught.value.__cause__, sqlite3.Error | duckdb.Error)
+
+
+def test_a_param_of_no_sql_type_is_our_error(db: Any) -> None:
+    with pytest.raises(ConnectorError):
+        db.read("SELECT :x", {"x": object()})
+
+
+def test_a_read_only_resource_refuses_writes_and_missing_files(connect: Any, driver: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "x.db")
+    with pytest.raises(ConnectorError) as caught:
+        connect(driver, path=path, read_only=True).read("SELECT 1")
+    assert "config.path" in caught.value.fix
+    assert not Path(path).exists()
+    with connect(driver, path=path) as writable:
+        writable.script("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1)")
+    reader = connect(driver, path=path, read_only="yes")
+    assert rows(reader, "SELECT a FROM t") == [(1,)]
+    with pytest.raises(ConnectorError) as caught:
+        reader.execute("DELETE FROM t")
+    assert "read_only" in caught.value.fix
+
+
+def test_a_file_of_another_kind(connect: Any, driver: str, tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("hello " * 1000)
+    with pytest.raises(ConnectorError) as caught:
+        connect(driver, path=str(tmp_path / "x.db")).read("SELECT 1")
+    assert "config.path" in caught.value.fix
+
+
+def test_another_writer_is_named_as_the_cause(connect: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "x.db")
+    mine = connect("sqlite3", path=path, options={"busy_timeout_seconds": 0.05})
+    mine.execute("CREATE TABLE t (a INTEGER)")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ConnectorError, match="locked") as caught:
+        mine.execute("INSERT INTO t VALUES (1)")
+    other.close()
+    assert "busy_timeout_seconds" in caught.value.fix
+    assert mine.execute("INSERT INTO t VALUES (1)") == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "message"),
+    [
+        ({"pth": "x"}, {}, "pth"),
+        ({}, {"timeot": 1}, "timeot"),
+        ({"read_only": "maybe"}, {}, "true, false"),
+        ({"path": ""}, {}, "path"),
+        ({}, {"pragmas": {"x; DROP TABLE t": 1}}, "pragmas"),
+    ],
+)
+def test_wrong_settings_are_refused(connect: Any, driver: str, config: Any, options: Any, message: str) -> None:
+    with pytest.raises(ConnectorError, match=message):
+        connect(driver, options=options, **config)
+
+
+def test_an_unknown_setting_fails_at_the_first_use(connect: Any) -> None:
+    with pytest.raises(ConnectorError, match="nope"):
+        connect("duckdb", options={"pragmas": {"nope": 1}}).read("SELECT 1")
+
+
+# Life
+
+
+def test_memory_lasts_until_close_and_closing_twice_is_fine(connect: Any, driver: str) -> None:
+    db = connect(driver)
+    db.execute("CREATE TABLE t (a INTEGER)")
+    assert rows(db, "SELECT * FROM t") == []
+    db.close()
+    db.close()
+    with pytest.raises(ConnectorError):
+        rows(db, "SELECT * FROM t")
+
+
+def test_new_files_and_folders_are_private(connect: Any, driver: str, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "x.db"
+    connect(driver, path=str(path)).execute("CREATE TABLE t (a INTEGER)")
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent, path.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+def test_pragmas_are_set(connect: Any) -> None:
+    assert rows(connect("sqlite3", options={"pragmas": {"foreign_keys": True}}), "PRAGMA foreign_keys") == [(1,)]
+    duck = connect("duckdb", options={"pragmas": {"TimeZone": "Asia/Tokyo"}})
+    assert rows(duck, "SELECT current_setting('TimeZone')") == [("Asia/Tokyo",)]
+
+
+def test_sqlite_urls() -> None:
+    for url, path in {
+        "sqlite:///a.db": "a.db",
+        "sqlite:////data/a%20b.db": "/data/a b.db",
+        "sqlite://": ":memory:",
+        "sqlite:///:memory:": ":memory:",
+        ":memory:": ":memory:",
+    }.items():
+        assert path_of_url(url) == path
+    with pytest.raises(ValueError, match="sqlite:///path"):
+        path_of_url("postgres://x")
+
+
+def test_sqlite_path_and_url_must_agree(connect: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "x.db")
+    connect("sqlite3", url=f"sqlite:///{path}", path=path).execute("CREATE TABLE t (a INTEGER)")
+    assert Path(path).exists()
+    with pytest.raises(ConnectorError, match="differ"):
+        connect("sqlite3", url="sqlite:///a.db", path="b.db")
+
+
+def test_sqlite_says_that_a_pragma_would_do_nothing(connect: Any) -> None:
+    with pytest.raises(ConnectorError, match="foreign_keys"):
+        connect("sqlite3").script("PRAGMA foreign_keys = on; SELECT 1")
+
+
+def test_vacuum_runs_alone(connect: Any, driver: str) -> None:
+    connect(driver).script("VACUUM")
+
+
+def test_duckdb_does_not_see_python_variables(connect: Any) -> None:
+    secret = duckdb.sql("SELECT 42 AS answer")  # a name that DuckDB would otherwise find on the Python stack
+    with pytest.raises(ConnectorError, match="secret"):
+        connect("duckdb").read("SELECT * FROM secret")
+    assert secret is not None
+
+
+def run_in_way(db: Any, way: str, sql: str) -> None:
+    if way == "arrow":
+        with db.stream_arrow(sql, batch_rows=10) as result:
+            list(result.record_batches())
+    elif way == "stream":
+        with db.stream(sql) as result:
+            list(result.batches())
+    else:
+        getattr(db, way)(sql)
+
+
+@pytest.mark.parametrize(
+    ("driver", "way"),
+    [(driver, way) for driver in ENDLESS for way in ("read", "script", "stream")] + [("duckdb", "arrow")],
+)
+def test_interrupt_ends_a_running_query(connect: Any, driver: str, way: str) -> None:
+    db = connect(driver)
+    db.read("SELECT 1")
+    timer = threading.Timer(0.2, db.interrupt)
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(ConnectorError, match=r"(?i)interrupt"):
+        run_in_way(db, way, ENDLESS[driver])
+    assert time.monotonic() - begun < 3
+    timer.join()
+    assert rows(db, "SELECT 1") == [(1,)], "the connector still works"
+    db.interrupt()  # nothing runs: nothing happens
+    assert rows(db, "SELECT 1") == [(1,)]
