@@ -137,7 +137,7 @@ def swap_dir(staged: Path, final: Path) -> None:
     _sync_tree(staged)
     aside: Path | None = None
     if final.exists():
-        aside = final.with_name(f"{PART_PREFIX}{final.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+        aside = _part_of(final)
         hit(f"swap aside {final.name}")
         final.rename(aside)
     try:
@@ -196,7 +196,7 @@ class AtomicFile(BufferedIOBase):
         self.final = final
         self.size = 0
         self._hash = hashlib.sha256()
-        self._part = final.with_name(f"{PART_PREFIX}{final.name[:120]}.{secrets.token_hex(6)}{PART_SUFFIX}")
+        self._part = _part_of(final)
         hit(f"create {final.name}")
         self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb", 1 << 18)
 
@@ -275,6 +275,17 @@ def file_facts(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), digest
+
+
+def _part_of(final: Path) -> Path:
+    """A temporary name beside `final`, cut so that it stays within the file system's 255 bytes."""
+    stem = final.name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
+    return final.with_name(f"{PART_PREFIX}{stem}.{secrets.token_hex(6)}{PART_SUFFIX}")
+
+
+def is_part(path: Path) -> bool:
+    """True for the name of an unfinished write."""
+    return path.name.startswith(PART_PREFIX) and path.name.endswith(PART_SUFFIX)
 
 
 def remove_parts(folder: Path) -> None:

@@ -3,6 +3,7 @@
     AetherflowError                      exit 1
     ├── SpecError (ValueError)           exit 2   a document is wrong; carries every finding
     ├── UsageError (ValueError)          exit 2   a command, argument or setting is wrong
+    ├── WorkspaceError                   exit 2   the folder of all runs cannot be used
     ├── ResolverError                    exit 2
     │   ├── ResolverSyntaxError (ValueError)      a template that is not {{PATH}} or {{PATH:DEFAULT}}
     │   └── ResolverMissingKeyError (KeyError)    a template without value and without default
@@ -34,8 +35,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from aetherflow.core.location import DocPath, Location
-    from aetherflow.core.observe.summary import RunSummary
     from aetherflow.core.problems import Problem
+    from aetherflow.core.summary import RunSummary
 
 TEMPLATE_MESSAGE = "Unsupported templating syntax. Use {{VAR}} or {{VAR:DEFAULT}}"
 """First line of every ResolverSyntaxError, word for word (contract)."""
@@ -76,6 +77,13 @@ class UsageError(AetherflowError, ValueError):
     """A command, an argument or a setting is wrong."""
 
     code = "AF0002"
+    exit_code = 2
+
+
+class WorkspaceError(AetherflowError):
+    """The folder of all runs cannot be made or written."""
+
+    code = "AF0004"
     exit_code = 2
 
 

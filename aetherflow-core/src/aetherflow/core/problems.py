@@ -49,12 +49,11 @@ class Problems:
     """A collector: checks add to it, the command reports all of it."""
 
     def __init__(self) -> None:
-        self._items: list[Problem] = []
+        self._items: dict[Problem, None] = {}
 
     def add(self, problem: Problem) -> None:
         """Keep one finding; the same finding at the same place is kept once."""
-        if problem not in self._items:
-            self._items.append(problem)
+        self._items[problem] = None
 
     def extend(self, problems: Iterable[Problem]) -> None:
         """Keep several findings."""

@@ -4,6 +4,7 @@ import getpass
 import os
 import shlex
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,10 @@ from aetherflow.core.engine.sequence import RunStoppedError, call_inner_step
 from aetherflow.core.engine.sequence import Sequence as JobSequence
 from aetherflow.core.engine.stopping import Processes, Stop
 from aetherflow.core.engine.workspace import Workspace
-from aetherflow.core.errors import ResolverError, RunFailedError, RunInterruptedError, SpecError, UsageError
+from aetherflow.core.errors import ResolverError, RunFailedError, RunInterruptedError, SpecError, StateError, UsageError
 from aetherflow.core.location import format_path
 from aetherflow.core.observe.events import Events, Observer, RunLog
 from aetherflow.core.observe.redact import Redactor, secrets_in
-from aetherflow.core.observe.summary import RunSummary
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.template import render
 from aetherflow.core.run_id import RUN_ID, new_run_id
@@ -30,6 +30,7 @@ from aetherflow.core.state.records import RunFacts, RunRecord
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.state.transitions import Status
+from aetherflow.core.summary import RunSummary
 
 
 def run_flow(
@@ -50,7 +51,7 @@ def run_flow(
     """
     flow = prepare(flow_yaml, env)
     resources = _render_resources(flow)
-    run_id = run_id or new_run_id()
+    run_id = new_run_id() if run_id is None else run_id
     if not RUN_ID.match(run_id):
         raise UsageError(
             f"{run_id!r} is not a run id", fix="use letters, digits, '.', '_' and '-', at most 128 of them"
@@ -63,6 +64,8 @@ def run_flow(
         if found is not None and found.status is Status.SUCCESS:
             return _nothing_to_do(flow, store, found)
         return _Run(flow, resources, store, run_id, trigger).execute(observers)
+    except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
+        raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
         lock.release()
         store.close()
@@ -99,6 +102,7 @@ class _Run:
         self.summary = _summary(flow, store, run_id)
 
     def execute(self, observers: Sequence[Observer]) -> RunSummary:
+        self.workspace.open()
         log = RunLog(Path(self.summary.log_path))
         self.events.add(log)
         for observer in observers:
@@ -108,7 +112,7 @@ class _Run:
         self.summary.jobs = sequence.summaries
         try:
             with self.parts.stop.handling_signals():
-                self.parts.state.begin(_facts(self.flow, self.trigger))
+                self.parts.state.begin(_facts(self.flow, self.trigger, self.redactor))
                 self.events.emit(
                     "run_start", flow_id=self.flow.flow_id, run_id=self.run_id, yaml=str(self.flow.document.file)
                 )
@@ -193,7 +197,7 @@ def _summary(flow: PreparedFlow, store: StateStore, run_id: str) -> RunSummary:
     )
 
 
-def _facts(flow: PreparedFlow, trigger: str) -> RunFacts:
+def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor) -> RunFacts:
     try:
         actor = getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in many containers
@@ -206,5 +210,5 @@ def _facts(flow: PreparedFlow, trigger: str) -> RunFacts:
         host=socket.gethostname(),
         pid=os.getpid(),
         trigger=trigger,
-        command=shlex.join(sys.argv),
+        command=redactor.mask(shlex.join(sys.argv)),
     )

@@ -2,14 +2,17 @@
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import IO, Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
 
 from aetherflow.core.api import Flag, ProcessError, Step, StepInputs, StepOutputs, StepResult
 
 CHUNK = 64 * 1024
+DRAIN_SECONDS = 5.0
+"""Time for the rest of the output once the process group is gone; a daemon outside it may hold the pipe for ever."""
 LogMode = Literal["inherit", "capture", "file", "discard"]
 
 
@@ -79,12 +82,21 @@ class Inputs(StepInputs):
             raise ValueError("an argument holds a null byte, which no program can be given")
         return value
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_program(cls, data: Any, handler: ModelWrapValidatorHandler["Inputs"]) -> "Inputs":
+        inputs = handler(data)
+        command = data.get("command", data.get("cmd")) if isinstance(data, Mapping) else None
+        if inputs.shell or inputs.args or not isinstance(command, str):
+            return inputs
+        if " " in command and "{{" not in command:  # a template stands for a name that is not known yet
+            raise ValueError("command is one program name with blanks; write it as a list, or set `shell: true`")
+        return inputs
+
     @model_validator(mode="after")
     def _one_meaning(self) -> "Inputs":
         if self.shell and (len(self.command) > 1 or self.args):
             raise ValueError("with `shell: true`, command is one string and args is empty")
-        if not self.shell and len(self.command) == 1 and " " in self.command[0] and not self.args:
-            raise ValueError("command is one program name with blanks; write it as a list, or set `shell: true`")
         clash = {"exit_code", "attempts", "stdout", "stderr", "log_file"} & self.outputs.keys()
         if clash:
             raise ValueError(f"outputs may not replace {', '.join(sorted(clash))}")
@@ -113,6 +125,12 @@ class ExternalProcess(Step[Inputs]):
     """
 
     Outputs = Outputs
+
+    @classmethod
+    def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:
+        """The fixed outputs and those given by `outputs`."""
+        given = inputs.get("outputs")
+        return {*Outputs.model_fields, *(given if isinstance(given, dict) else ())}
 
     def run(self) -> StepResult:
         """Start the child, drain its output, wait, judge."""
@@ -154,11 +172,12 @@ class ExternalProcess(Step[Inputs]):
         self, process: "subprocess.Popen[bytes]", captures: Mapping[str, "_Capture"], to_file: Callable[[bytes], Any]
     ) -> int:
         threads = []
+        failures: list[Exception] = []
         for stream in ("stdout", "stderr"):
             mode, pipe = getattr(self.args.log, stream), getattr(process, stream)
             keep = to_file if mode == "file" else captures[stream].add
             relay = self._relay(stream) if mode in ("inherit", "capture") else _drop
-            threads.append(threading.Thread(target=_copy, args=(pipe, keep, relay), daemon=True))
+            threads.append(threading.Thread(target=_copy, args=(pipe, keep, relay, failures), daemon=True))
             threads[-1].start()
         timed_out = False
         try:
@@ -167,8 +186,11 @@ class ExternalProcess(Step[Inputs]):
             timed_out = True
         # the group is ended before the pipes are read to their end: a grandchild may hold them open
         self.ctx.end_process(process, self.args.kill_grace_seconds)
+        deadline = time.monotonic() + DRAIN_SECONDS
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if failures:
+            raise failures[0]
         self.ctx.check_cancelled()
         if timed_out:
             message = f"still running after {self.args.timeout_seconds:g} s; its process group was ended"
@@ -183,7 +205,7 @@ class ExternalProcess(Step[Inputs]):
             how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
             lines = stderr.text().strip().splitlines()
             detail = f": {self.ctx.redact(lines[-1])}" if lines else ""
-            raise ProcessError(f"{how}{detail}", fix="read the child's output below and in its log")
+            raise ProcessError(f"{how}{detail}", fix="run the command by hand, or look at its output if it gave any")
         for name in self.args.success.require_files:
             if not self.ctx.read_path(name).exists():
                 message = f"external.process outputs invalid: missing_required_file:{name}"
@@ -215,11 +237,20 @@ class _Capture:
         return bytes(self._head + middle + self._tail).decode(errors="replace")
 
 
-def _copy(pipe: IO[bytes], keep: Callable[[bytes], Any], relay: Callable[[bytes], None]) -> None:
+def _copy(
+    pipe: IO[bytes], keep: Callable[[bytes], Any], relay: Callable[[bytes], None], failures: list[Exception]
+) -> None:
+    failed = False
     with pipe:
         while data := pipe.read1(CHUNK):  # type: ignore[attr-defined]  # a buffered pipe has it
-            keep(data)
-            relay(data)
+            if failed:
+                continue  # read on all the same: a child that writes into a full pipe would never end
+            try:
+                keep(data)
+                relay(data)
+            except Exception as error:  # noqa: BLE001 a full disk, say; the step's own thread raises it
+                failures.append(error)
+                failed = True
 
 
 def _drop(data: bytes) -> None:

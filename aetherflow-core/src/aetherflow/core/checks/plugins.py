@@ -60,10 +60,17 @@ class _Plugins:
             where = f"; job {job.name!r}, step {step.name!r}" if job.name and step.name else ""
             self._plugin_error(error, (*step.path, "type"), "semantic:unknown_step_type", where)
             return
-        path = (*step.path, "inputs")
         inputs = step.data.get("inputs", {})
         if not isinstance(inputs, dict):
             return  # the schema of the flow has said so
+        path = (*step.path, "inputs")
+        try:
+            self._inputs(cls, inputs, path)
+        except Exception as error:  # noqa: BLE001 the models and the check are the plugin's own code
+            message = f"step {name!r} cannot check its inputs: {type(error).__name__}: {error}"
+            self._add("AF2102", message, path, "semantic:plugin", "report it to the authors of the step")
+
+    def _inputs(self, cls: Any, inputs: dict[str, Any], path: DocPath) -> None:
         if cls.Inputs is not None:
             self._bind(cls.Inputs, inputs, path)
             self._resource_names(cls.Inputs, inputs, path)

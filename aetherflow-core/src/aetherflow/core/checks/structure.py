@@ -8,6 +8,8 @@ from aetherflow.core.documents.loader import Document
 from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.problems import Problem, Problems, Severity
+from aetherflow.core.resolve.paths import FOLDER_FIX, is_folder_name
+from aetherflow.core.spec.flow import DEFAULT_LAYOUT
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
@@ -25,6 +27,7 @@ class _Structure:
     def check(self) -> None:
         data = self.document.data
         self._flow_id(data)
+        self._layout(data)
         found = jobs(data)
         self._ids(found, "job", "semantic:duplicate_job_id", "")
         for job in found:
@@ -40,6 +43,20 @@ class _Structure:
         name = flow.get("id") if isinstance(flow, dict) else None
         if isinstance(name, str) and "{{" not in name:
             self._id("flow", name, ("flow", "id"))
+
+    def _layout(self, data: Any) -> None:
+        flow = data.get("flow") if isinstance(data, dict) else None
+        workspace = flow.get("workspace") if isinstance(flow, dict) else None
+        layout = workspace.get("layout") if isinstance(workspace, dict) else None
+        for key, name in layout.items() if isinstance(layout, dict) else ():
+            path: DocPath = ("flow", "workspace", "layout", key)
+            if key not in DEFAULT_LAYOUT:
+                fix = did_you_mean(key, DEFAULT_LAYOUT, what="folders")
+                message = f"unknown key {key!r} in {format_path(path[:-1])}"
+                self._add("AF1101", message, path, "schema:extra_forbidden", fix, key=True)
+            elif isinstance(name, str) and "{{" not in name and not is_folder_name(name):
+                message = f"{format_path(path)}: {name!r} is not a folder name"
+                self._add("AF1206", message, path, "semantic:invalid_id", FOLDER_FIX)
 
     def _ids(self, parts: list[Part], what: str, code: str, suffix: str) -> None:
         first: dict[str, Part] = {}
@@ -63,15 +80,15 @@ class _Structure:
             self._add("AF1207", message, path, "semantic:unreferenceable_id", fix, severity="warning", key=key)
 
     def _dependencies(self, found: list[Part]) -> None:
-        names = [job.name for job in found if job.name is not None]
-        for position, job in enumerate(found):
-            earlier = {part.name for part in found[:position]}
+        names = {job.name for job in found if job.name is not None}
+        earlier: set[str] = set()
+        for job in found:
             for index, name in enumerate(job.get("depends_on", list) or ()):
                 path = (*job.path, "depends_on", index)
                 if not isinstance(name, str) or name in earlier:
                     continue
                 if name not in names:
-                    fix = did_you_mean(name, [n for n in names if n != job.name], what="other jobs")
+                    fix = did_you_mean(name, names - {job.name}, what="other jobs")
                     message = f"Job {job.name!r} depends_on unknown job: {name}"
                     self._add("AF1203", message, path, "semantic:depends_on_unknown_job", fix)
                 elif name == job.name:
@@ -81,6 +98,8 @@ class _Structure:
                     message = f"Job {job.name!r} depends_on {name!r} which appears after it; reorder jobs"
                     fix = f"move job {name!r} above job {job.name!r}"
                     self._add("AF1204", message, path, "semantic:depends_on_order", fix)
+            if job.name is not None:
+                earlier.add(job.name)
 
     def _unsupported(self, data: Any) -> None:
         flow = data.get("flow") if isinstance(data, dict) else None

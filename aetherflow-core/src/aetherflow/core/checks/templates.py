@@ -33,14 +33,14 @@ class _Templates:
         for resource in resources(data):
             for section in ("config", "options"):
                 self._value(resource.data.get(section), (*resource.path, section), ENV_ONLY)
-        earlier: list[str] = []
+        earlier: set[str] = set()
         for job in jobs(data):
             self._when(job.get("when", str), (*job.path, "when"), earlier)
             for step in steps(job):
                 for section in ("inputs", "outputs"):
                     self._value(step.data.get(section), (*step.path, section), STEP_ROOTS)
             if job.name is not None:
-                earlier.append(job.name)
+                earlier.add(job.name)
 
     def _value(self, value: Any, path: DocPath, roots: frozenset[str]) -> None:
         if isinstance(value, dict):
@@ -76,7 +76,7 @@ class _Templates:
             message = f"Missing env {token.dotted}"
             self._add("AF1304", message, path, "semantic:missing_env", fix, severity="warning", offset=token.offset)
 
-    def _when(self, text: str | None, path: DocPath, earlier: list[str]) -> None:
+    def _when(self, text: str | None, path: DocPath, earlier: set[str]) -> None:
         if text is None or not text.strip():
             return
         try:
@@ -119,6 +119,6 @@ class _Templates:
         for part in path:
             value = value[part]
         quote = 1 if written[:1] in ("'", '"') else 0
-        if written[quote : quote + offset + 1] == value[: offset + 1]:
+        if written[quote : quote + offset] == value[:offset]:
             return Location(at.file, at.line, at.column + quote + offset)
         return at

@@ -3,18 +3,19 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from aetherflow.core.cli import plugins, run, validate
+from aetherflow.core.cli.base import Command, Group
 from aetherflow.core.errors import AetherflowError, RunError, SpecError
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
 129, 130, 131, 143 stopped by a signal, the same command goes on."""
 
 app = typer.Typer(
+    cls=Group,
     name="aetherflow",
     help="Run YAML flows, Flow -> Job -> Step: deterministic, resumable, explainable.",
     epilog=EPILOG,
@@ -24,13 +25,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("validate")(validate.validate)
+app.command("run", cls=Command)(run.run)
+app.command("validate", cls=Command)(validate.validate)
 app.add_typer(plugins.app, name="plugins")
 
 
 def _show_version(value: bool) -> None:
     if value:
+        from importlib.metadata import version
+
         typer.echo(f"aetherflow {version('aetherflow-core')}")
         raise typer.Exit
 
@@ -69,6 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # the reader of our output went away; point stdout elsewhere so that the interpreter's last flush is silent
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a disk, a folder, a file of ours; no defect of the program
+        if debug:
+            raise
+        typer.echo(f"AF0003 {error}", err=True)
+        typer.echo("  fix: check the disk and the permissions, then run the same command again", err=True)
         return 1
     except Exception as error:
         if debug:

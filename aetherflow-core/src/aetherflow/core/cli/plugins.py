@@ -1,11 +1,13 @@
 """`aetherflow plugins`."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
+from aetherflow.core.cli.base import Command, Group
+
 app = typer.Typer(
+    cls=Group,
     help="What is installed: step types and connectors, and the distributions that provide them.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -13,7 +15,7 @@ app = typer.Typer(
 LIST_SCHEMA = 1
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -21,6 +23,8 @@ def list_plugins(
 
     Status is `ok`, or `conflict` where two distributions provide one name; using such a name is an error.
     """
+    import json
+
     from aetherflow.core.cli.table import table
     from aetherflow.core.plugins.catalog import installed_catalog
 

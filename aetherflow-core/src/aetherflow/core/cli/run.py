@@ -1,6 +1,6 @@
 """`aetherflow run`."""
 
-import json
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +8,12 @@ import typer
 
 
 def run(
-    flow: Annotated[Path | None, typer.Argument(metavar="FLOW", help="Flow file.", show_default=False)] = None,
-    flow_yaml: Annotated[Path | None, typer.Option("--flow-yaml", help="Flow file, instead of the argument.")] = None,
+    flow: Annotated[
+        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
+    ] = None,
+    flow_yaml: Annotated[
+        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
+    ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the run; an unfinished one is resumed.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
@@ -21,12 +25,16 @@ def run(
 
     Example: aetherflow run flow.yaml --run-id 2026-11-24
     """
+    import json
+
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, summary_text
     from aetherflow.core.errors import RunError
     from aetherflow.core.runner import run_flow
 
+    gc.freeze()
+    gc.enable()  # main() had it off for the imports; a run may live for hours
     (path,) = flow_paths([flow] if flow else None, flow_yaml)
     observer = make_observer(quiet=quiet)
     failure: RunError | None = None

@@ -4,7 +4,7 @@ import datetime as dt
 import shlex
 
 from aetherflow.core.cli.table import table
-from aetherflow.core.observe.summary import ArtifactSummary, JobSummary, RunSummary
+from aetherflow.core.summary import ArtifactSummary, JobSummary, RunSummary
 
 
 def summary_text(summary: RunSummary) -> str:
@@ -37,7 +37,7 @@ def failure_blocks(summary: RunSummary) -> str:
         if job.error.fix:
             lines.append(f"  fix: {job.error.fix}")
         if job.error.tail:
-            lines.append(f"  last {len(job.error.tail)} lines of output:")
+            lines.append("  last lines of output:")
             lines += [f"    {line}" for line in job.error.tail]
         if job.error.log:
             lines.append(f"  output log: {job.error.log}")

@@ -1,6 +1,5 @@
 """`aetherflow validate`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +8,11 @@ import typer
 
 def validate(
     flows: Annotated[
-        list[Path] | None, typer.Argument(metavar="FLOW...", help="Flow files.", show_default=False)
+        list[Path] | None, typer.Argument(metavar="FLOW...", readable=False, help="Flow files.", show_default=False)
     ] = None,
-    flow_yaml: Annotated[Path | None, typer.Option("--flow-yaml", help="Flow file, instead of the argument.")] = None,
+    flow_yaml: Annotated[
+        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Check flows without running anything: every mistake, at its line, with its fix.
@@ -20,6 +21,8 @@ def validate(
 
     Example: aetherflow validate flow.yaml
     """
+    import json
+
     from aetherflow.core.checks.report import REPORT_SCHEMA, check_flow
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.resolve.environment import build_environment

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args, ge
 
 from pydantic import ValidationError
 
-from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions
+from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions, StrictModel
 from aetherflow.core.errors import ConnectorError
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
@@ -57,6 +57,9 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
     Config: ClassVar[type[ConnectorConfig] | None] = None
     Options: ClassVar[type[ConnectorOptions] | None] = None
 
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Modules of the driver library; `doctor` looks whether they are installed, without importing them."""
+
     conf: ConfigT
     """The validated `config`."""
     opts: OptionsT
@@ -67,7 +70,9 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
         for base in cls.__dict__.get("__orig_bases__", ()):
             origin = get_origin(base)
             models = get_args(base)
-            named = len(models) == 2 and all(isinstance(model, type) for model in models)
+            named = len(models) == 2 and all(
+                isinstance(model, type) and issubclass(model, StrictModel) for model in models
+            )
             if named and isinstance(origin, type) and issubclass(origin, ConnectorBase):
                 cls.Config, cls.Options = models
 
@@ -91,6 +96,10 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
 
     def close(self) -> None:
         """Release what the connector holds; closing twice is fine."""
+
+    def probe(self) -> None:
+        """Reach the peer once and change nothing; `doctor --connect` calls it. Raises ConnectorError."""
+        raise NotImplementedError
 
     def interrupt(self) -> None:
         """Stop what is running in another thread; called when the run is being stopped."""

@@ -31,6 +31,13 @@ class ResourceRef:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class InsecureWhen:
+    """Marks a connector setting that gives up a protection when it has this value; `explain` shows it as INSECURE."""
+
+    value: object
+
+
 DbResource = Annotated[str, ResourceRef("db")]
 """Name of a resource of kind `db`."""
 
@@ -40,7 +47,10 @@ PathRole = Literal["read", "write", "asset"]
 class StrictModel(BaseModel):
     """A model that refuses unknown keys and cannot change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+    # a schema is built when a model is first used: most models of a flow never are on their own
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class StepInputs(StrictModel):

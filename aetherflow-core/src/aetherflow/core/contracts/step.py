@@ -57,7 +57,8 @@ class Step(ABC, Generic[InputsT]):
         for base in cls.__dict__.get("__orig_bases__", ()):
             origin = get_origin(base)
             model = next(iter(get_args(base)), None)
-            if isinstance(origin, type) and issubclass(origin, Step) and isinstance(model, type):
+            typed = isinstance(model, type) and issubclass(model, StepInputs)  # Any, too, is a class
+            if isinstance(origin, type) and issubclass(origin, Step) and typed:
                 cls.Inputs = model
 
     def __init__(self, step_id: str, inputs: Mapping[str, Any], ctx: RunContext, job_id: str) -> None:
@@ -76,6 +77,12 @@ class Step(ABC, Generic[InputsT]):
         missing = sorted(self.required_inputs - self.inputs.keys())
         if missing:
             raise StepInputError(f"Step {self.id} missing inputs: {missing}")
+
+    @classmethod
+    def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:
+        """Names of the outputs for these raw inputs, as far as they are known before the run; None: unknown."""
+        del inputs
+        return set(cls.Outputs.model_fields) if cls.Outputs is not None else None
 
     @classmethod
     def check(cls, inputs: Mapping[str, Any]) -> list[str]:

@@ -58,14 +58,15 @@ def _problem(
 ) -> Problem | None:
     kind, loc = item["type"], _document_path(model, item["loc"])
     path = (*base, *loc)
-    if ignore is not None and ignore(path):
-        return None
     where = format_path(path)
     if kind == "extra_forbidden":
         name = str(loc[-1])
         owner = _model_at(model, loc[:-1])
         fix = did_you_mean(name, known_keys(owner)) if owner else "remove the key"
         at = source.key(path)
+        if owner and name in known_keys(owner):  # pydantic took another spelling of the same field
+            message = f"{format_path(path[:-1])} gives {_spellings(owner, name)} twice, under two of its names"
+            return Problem(UNKNOWN_KEY, message, at, where, f"schema:{kind}", f"remove `{name}:`")
         return Problem(
             UNKNOWN_KEY, f"unknown key {name!r} in {format_path(path[:-1])}", at, where, f"schema:{kind}", fix
         )
@@ -73,11 +74,15 @@ def _problem(
         at = source.key(path[:-1])
         message = f"{format_path(path[:-1])} lacks the key {loc[-1]!r}"
         return Problem(MISSING_KEY, message, at, where, f"schema:{kind}", f"add `{loc[-1]}:`{_purpose(model, loc)}")
+    if ignore is not None and ignore(path):
+        return None
     message = f"{where}: {_message(item)}"
     return Problem(WRONG_VALUE, message, source.value(path), where, f"schema:{kind}", _value_fix(item, model, loc))
 
 
 def _message(item: Any) -> str:
+    if item["type"] in ("model_type", "dict_type"):
+        return "must be a map of keys and values"
     text: str = item["msg"]
     text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = text.replace("Input should be", "must be").replace("Input is", "is")
@@ -96,7 +101,7 @@ def _value_fix(item: Any, model: type[BaseModel], loc: DocPath) -> str:
     if kind == "literal_error":
         choices = [str(choice) for choice in _choices_at(model, loc)]
         return did_you_mean(str(value), choices, what="choices") if choices else "take one of the values named"
-    return f"see the field's type{_purpose(model, loc)}"
+    return f"correct the value{_purpose(model, loc)}"
 
 
 def _purpose(model: type[BaseModel], loc: DocPath) -> str:
@@ -153,6 +158,10 @@ def _step_into(annotation: Any, part: str | int) -> Any:
         if get_origin(member) is dict and isinstance(part, str):
             return arguments[1]
     return None
+
+
+def _spellings(owner: type[BaseModel], key: str) -> str:
+    return next(repr(name) for name, field in owner.model_fields.items() if key == name or _answers_to(field, key))
 
 
 def _answers_to(field: Any, key: str) -> bool:

@@ -21,6 +21,7 @@ from aetherflow.core.problems import Problem
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 300_000
 MAX_DEPTH = 64
+EMPTY_FIX = "start with `version: 1`, `flow:` and `jobs:`"
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -60,7 +61,9 @@ def parse_document(text: str, file: str) -> Document:
     try:
         data = _Builder(source).build(yaml.parse(text, Loader=_Loader))
     except yaml.YAMLError as error:
-        raise _syntax_error(error, file) from None
+        raise _syntax_error(error, file, text) from None
+    if not source.values:
+        raise _refused("AF1007", "is empty", Location(file), EMPTY_FIX)
     return Document(file, data, source, text)
 
 
@@ -77,9 +80,9 @@ def _read(path: Path, file: str) -> str:
             raise _refused("AF1006", f"is larger than {MAX_BYTES // 2**20} MiB", at, "split the flow")
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise _refused(
-            "AF1001", "no such file", at, "check the path; `aetherflow validate PATH` takes it as typed"
-        ) from None
+        raise _refused("AF1001", "no such file", at, "check the path and the folder that you are in") from None
+    except SpecError:
+        raise  # a ValueError too
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _refused("AF1003", f"cannot be read: {reason}", at, "check the path and its permissions") from None
@@ -87,10 +90,9 @@ def _read(path: Path, file: str) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
-        at = Location(file, before.count(b"\n") + 1, len(before) - (before.rfind(b"\n") + 1) + 1)
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8-sig")) + 1
+        at = Location(file, before.count(b"\n") + 1, column)
         raise _refused("AF1008", "is not UTF-8", at, "save the file as UTF-8") from None
-    if not text.strip():
-        raise _refused("AF1007", "is empty", at, "start with `version: 1`, `flow:` and `jobs:`")
     return text
 
 
@@ -98,12 +100,14 @@ def _refused(af: str, message: str, at: Location, fix: str, loc: str = "<root>")
     return SpecError([Problem(af, message, at, loc, code="document", fix=fix)])
 
 
-def _syntax_error(error: yaml.YAMLError, file: str) -> SpecError:
+def _syntax_error(error: yaml.YAMLError, file: str, text: str) -> SpecError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     at = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
     what = getattr(error, "problem", None) or "cannot be parsed"
-    if not mark and hasattr(error, "character"):  # a control character; the reader knows no line
-        what = f"control character {error.character!r} is not allowed"
+    if not mark and isinstance(character := getattr(error, "character", None), int):  # the reader knows no line
+        what = f"control character U+{character:04X} is not allowed"
+        before, _, _ = text.partition(chr(character))
+        at = Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
     if context := getattr(error, "context", None):
         what = f"{what} ({context})"
     fix = "check indentation and quotes on this line and the one above"
@@ -186,9 +190,7 @@ class _Builder:
         if not isinstance(event, yaml.ScalarEvent):
             raise self._error("AF1010", "a key must be text", event, path, "write the key as plain text")
         if event.value == "<<" and event.implicit[0]:
-            raise self._error(
-                "AF1011", "merge keys (<<) are not supported", event, path, "repeat the keys, or use a profile"
-            )
+            raise self._error("AF1011", "merge keys (<<) are not supported", event, path, "repeat the keys")
         value = self._scalar(event, path)
         if type(value) is not str:
             raise self._error(

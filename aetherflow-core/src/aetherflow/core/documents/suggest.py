@@ -1,7 +1,9 @@
 """Did you mean: the nearest known name."""
 
-import difflib
 from collections.abc import Iterable
+
+MAX_COMPARED = 500
+"""Among more names than this none is searched for: a broken flow of ten thousand jobs would take minutes."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -10,6 +12,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     folded = {name.lower(): name for name in reversed(names)}
     if (same := folded.get(word.lower().replace("-", "_"))) is not None:
         return same
+    if len(folded) > MAX_COMPARED:
+        return None
+    import difflib  # only a mistake needs it
+
     found = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 

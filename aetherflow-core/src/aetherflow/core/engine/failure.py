@@ -6,13 +6,13 @@ from aetherflow.core.documents.source_map import SourceMap
 from aetherflow.core.errors import AetherflowError, StepError, WhenError
 from aetherflow.core.location import DocPath
 from aetherflow.core.observe.redact import Redactor
-from aetherflow.core.observe.summary import FailureSummary
+from aetherflow.core.summary import FailureSummary
 
 
 def describe_failure(error: BaseException, source: SourceMap, path: DocPath, redactor: Redactor) -> FailureSummary:
     """Code, message, location and fix of an error that failed a step or a gate."""
     code = error.code if isinstance(error, AetherflowError) else StepError.code
-    message = str(error) if isinstance(error, AetherflowError) else _foreign(error)
+    message = message_of(error)
     location = source.value(path)
     if isinstance(error, WhenError):
         message = f"when: {message}"
@@ -26,6 +26,9 @@ def describe_failure(error: BaseException, source: SourceMap, path: DocPath, red
     )
 
 
-def _foreign(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """One text for an error wherever it is told; a foreign error brings the name of its type."""
+    if isinstance(error, AetherflowError):
+        return str(error)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -9,9 +9,10 @@ from pathlib import Path
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import ResolverError, SpecError
-from aetherflow.core.location import format_path
+from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.environment import build_environment
+from aetherflow.core.resolve.paths import is_folder_name
 from aetherflow.core.resolve.places import state_path, work_root
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import DEFAULT_LAYOUT, FlowMetaSpec, FlowSpec
@@ -61,13 +62,17 @@ def prepare(path: str | Path, ambient: Mapping[str, str] | None = None) -> Prepa
 
 def _render_meta(meta: FlowMetaSpec, document: Document, env: Mapping[str, str]) -> FlowMetaSpec:
     try:
-        rendered = FlowMetaSpec.model_validate(render(meta.model_dump(), {"env": env}))
+        rendered = FlowMetaSpec.model_validate(render(meta.model_dump(), {"env": env}, ("flow",)))
     except ResolverError as error:
-        raise SpecError([_problem(document, ("flow",), error.code, str(error))]) from error
+        raise SpecError([_problem(document, error.at, error.code, str(error))]) from error
     if not ID.match(rendered.id):
         raise SpecError([_problem(document, ("flow", "id"), "AF1206", f"{rendered.id!r} is not an id once rendered")])
+    for key, name in rendered.workspace.layout.items():
+        if not is_folder_name(name):
+            path = ("flow", "workspace", "layout", key)
+            raise SpecError([_problem(document, path, "AF1206", f"{name!r} is not a folder name once rendered")])
     return rendered
 
 
-def _problem(document: Document, path: tuple[str, ...], af: str, message: str) -> Problem:
+def _problem(document: Document, path: DocPath, af: str, message: str) -> Problem:
     return Problem(af, message, document.source.value(path), format_path(path), code="template:syntax")

@@ -7,30 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aetherflow.core.contracts.context import RunContext
-from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.step import Step, StepResult
 from aetherflow.core.engine.attempt import call, run_attempt
 from aetherflow.core.engine.context import RunParts, StepContext
-from aetherflow.core.engine.failure import describe_failure
+from aetherflow.core.engine.failure import describe_failure, message_of
 from aetherflow.core.engine.gates import blocked_by, when_holds
 from aetherflow.core.engine.output import OutputLog
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.engine.stopping import grace_seconds
-from aetherflow.core.errors import WhenError
+from aetherflow.core.errors import PluginError, ResolverError, StateError, WhenError
 from aetherflow.core.location import DocPath
-from aetherflow.core.observe.summary import ArtifactSummary, JobSummary, StepSummary
 from aetherflow.core.plugins.catalog import installed_catalog
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import JobSpec, StepSpec
 from aetherflow.core.state.records import Artifact, StepRecord
 from aetherflow.core.state.transitions import DONE_STEP, FINAL_JOB, Status
 from aetherflow.core.state.values import json_safe
+from aetherflow.core.summary import ArtifactSummary, JobSummary, StepSummary
 
 
 class StepFailedError(Exception):
     """A step of the job did not end well; carries what the state and the summary say about it."""
 
     def __init__(self, cause: BaseException, step: StepSpec, path: DocPath, output: OutputLog | None) -> None:
-        super().__init__(str(cause))
+        super().__init__(message_of(cause))
         self.cause = cause
         self.step = step
         self.path = path
@@ -50,6 +50,22 @@ class JobRun:
     summary: JobSummary
     steps: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt of a step under way."""
+
+    job: JobRun
+    step: StepSpec
+    path: DocPath
+    ctx: StepContext
+    summary: StepSummary
+    output: OutputLog
+
+    def failed(self, error: BaseException, at: DocPath = ()) -> StepFailedError:
+        """The failure of this attempt; `at` is the place of the fault, if it is narrower than the step."""
+        return StepFailedError(error, self.step, at or self.path, self.output)
 
 
 class Sequence:
@@ -97,7 +113,8 @@ class Sequence:
             job.summary.status, job.summary.blocked_by = Status.BLOCKED, dependency
             return {}
         try:
-            holds = when_holds(job.spec, self.jobs)
+            # a job that was entered stays entered: the jobs that its `when` reads may have run again since
+            holds = (stored is not None and stored.when_result) or when_holds(job.spec, self.jobs)
         except WhenError as error:
             self._fail(job, error, step=None, path=(*job.path, "when"), output=None)
             state.gate_job(job_id, Status.FAILED, error=str(error))
@@ -120,7 +137,7 @@ class Sequence:
                     return self._short_circuit(job, index + 1, skipped)
         except StepFailedError as error:
             self._fail(job, error.cause, step=error.step, path=error.path, output=error.output)
-            state.finish_job(job_id, Status.FAILED, error=str(error))
+            state.finish_job(job_id, Status.FAILED, error=self._parts.redactor.mask(str(error)))
             return job.outputs
         except RunStoppedError:
             state.finish_job(job_id, Status.INTERRUPTED)
@@ -152,8 +169,10 @@ class Sequence:
             job.summary.error.tail = list(output.tail)
 
     def _publish(self, summary: JobSummary, outputs: dict[str, Any]) -> None:
-        self.statuses[summary.job_id] = Status(summary.status) if summary.status else Status.INTERRUPTED
-        entry: dict[str, Any] = {"status": summary.status, "outputs": outputs}
+        summary.status = summary.status or Status.INTERRUPTED  # no end was recorded: the state itself failed
+        self.statuses[summary.job_id] = Status(summary.status)
+        # plain text, not the enum: `when` compares by type
+        entry: dict[str, Any] = {"status": str(summary.status), "outputs": outputs}
         if summary.skip_reason is not None:
             entry["skip_reason"] = summary.skip_reason
         if (error := summary.error) is not None:
@@ -187,41 +206,25 @@ class Sequence:
         parts, job_id = self._parts, job.spec.id
         started = time.monotonic()
         try:
-            entry_cls = installed_catalog().step(step.type)
-            inputs = render(step.inputs, self._scope(job, {}), (*path, "inputs"))
-        except Exception as error:
-            # nothing was started, so there is no attempt to record; the job row carries the error
-            raise StepFailedError(error, step, getattr(error, "at", ()) or path, None) from error
+            cls = installed_catalog().step(step.type)
+        except PluginError as error:
+            raise StepFailedError(error, step, path, None) from error
         key = _idempotency_key(parts.flow_id, parts.run_id, job_id, step.id)
-        attempt = parts.state.start_step(job_id, step.id, effect=entry_cls.effect, idem_key=key, plugin=step.type)
+        number = parts.state.start_step(job_id, step.id, effect=cls.effect, idem_key=key, plugin=step.type)
         ids = {"flow_id": parts.flow_id, "run_id": parts.run_id, "job_id": job_id, "step_id": step.id}
-        parts.events.emit("step_start", **ids, step_type=step.type, attempt=attempt)
-        output = OutputLog(
-            self._logs / f"{job_id}.{step.id}.{attempt}.log", job_id, step.id, parts.redactor, parts.events
-        )
-        ctx = StepContext(parts, job_id, step.id, attempt, key, output)
-        summary = StepSummary(step.id, step.type, Status.RUNNING, 0, attempt)
+        parts.events.emit("step_start", **ids, step_type=step.type, attempt=number)
+        log = self._logs / job_id / f"{step.id}.{number}.log"
+        output = OutputLog(log, job_id, step.id, parts.redactor, parts.events)
+        ctx = StepContext(parts, job_id, step.id, number, key, output)
+        summary = StepSummary(step.id, step.type, Status.RUNNING, 0, number)
         job.summary.steps.append(summary)
         cause: BaseException | None = None
         try:
-            outcome = run_attempt(
-                lambda: call(entry_cls, step.id, inputs, ctx, job_id),
-                parts.stop,
-                parts.processes,
-                parts.connectors,
-                self._grace,
-            )
-            if outcome.result is None and parts.stop.requested:
-                summary.status = Status.INTERRUPTED
-                parts.state.fail_step(job_id, step.id, attempt, Status.INTERRUPTED, f"signal {parts.stop.signal}")
-                raise RunStoppedError
-            if outcome.result is None:
-                raise StepFailedError(outcome.error or RuntimeError("no result"), step, path, output)
-            return self._finish(job, step, path, attempt, outcome.result, ctx, summary, output)
+            return self._execute(Attempt(job, step, path, ctx, summary, output), cls)
         except StepFailedError as failed:
             cause = failed.cause
             summary.status = Status.FAILED
-            parts.state.fail_step(job_id, step.id, attempt, Status.FAILED, parts.redactor.mask(str(cause)))
+            parts.state.fail_step(job_id, step.id, number, Status.FAILED, parts.redactor.mask(str(failed)))
             raise
         finally:
             output.close()
@@ -230,38 +233,61 @@ class Sequence:
                 "step_end",
                 **ids,
                 step_type=step.type,
-                attempt=attempt,
+                attempt=number,
                 status=summary.status,
                 duration_ms=summary.duration_ms,
                 reason=summary.reason,
-                error=str(cause) if cause else None,
+                error=message_of(cause) if cause else None,
             )
 
-    def _finish(
-        self,
-        job: JobRun,
-        step: StepSpec,
-        path: DocPath,
-        attempt: int,
-        result: StepResult,
-        ctx: StepContext,
-        summary: StepSummary,
-        output: OutputLog,
-    ) -> str | None:
+    def _execute(self, attempt: Attempt, cls: type[Step[Any]]) -> str | None:
+        parts, job, step = self._parts, attempt.job, attempt.step
+        try:
+            inputs = render(step.inputs, self._scope(job, {}), (*attempt.path, "inputs"))
+        except ResolverError as error:
+            raise attempt.failed(error, error.at) from error
+        outcome = run_attempt(
+            lambda: call(cls, step.id, inputs, attempt.ctx, job.spec.id),
+            parts.stop,
+            parts.processes,
+            parts.connectors,
+            self._grace,
+        )
+        if outcome.result is not None:
+            return self._finish(attempt, outcome.result)
+        if parts.stop.requested:
+            attempt.summary.status = Status.INTERRUPTED
+            reason = f"signal {parts.stop.signal}"
+            parts.state.fail_step(job.spec.id, step.id, attempt.ctx.attempt, Status.INTERRUPTED, reason)
+            raise RunStoppedError
+        raise attempt.failed(outcome.error or RuntimeError("no result"))
+
+    def _finish(self, attempt: Attempt, result: StepResult) -> str | None:
+        job, step, summary = attempt.job, attempt.step, attempt.summary
         try:
             outputs = json_safe(result.as_output())
             job.steps[step.id] = outputs
-            promoted = render(step.outputs, self._scope(job, outputs), (*path, "outputs"))
+            promoted = {**job.outputs, **render(step.outputs, self._scope(job, outputs), (*attempt.path, "outputs"))}
+            status = Status(result.status)
+            reason = self._parts.redactor.mask(result.reason) if result.reason is not None else None
+            self._parts.state.finish_step(
+                job.spec.id,
+                step.id,
+                attempt.ctx.attempt,
+                status,
+                outputs,
+                attempt.ctx.effects,
+                reason=reason,
+                job_outputs=promoted,
+            )
+        except StateError:
+            raise  # the attempt can be recorded neither as done nor as failed
         except Exception as error:  # outputs that cannot be stored or promoted fail the step, before it is SUCCESS
-            raise StepFailedError(error, step, getattr(error, "at", ()) or path, output) from error
-        job.outputs.update(promoted)
-        status = Status(result.status)
-        self._parts.state.finish_step(
-            job.spec.id, step.id, attempt, status, outputs, ctx.effects, reason=result.reason, job_outputs=job.outputs
-        )
-        summary.status, summary.reason = status, result.reason
-        summary.artifacts = _artifact_summaries(list(ctx.effects.artifacts.values()))
-        return (result.reason or "step requested skip_job") if status is Status.SKIPPED else None
+            raise attempt.failed(error, getattr(error, "at", ())) from error
+        job.outputs = promoted
+        summary.status, summary.reason = status, reason
+        summary.artifacts = _artifact_summaries(list(attempt.ctx.effects.artifacts.values()))
+        return (reason or "step requested skip_job") if status is Status.SKIPPED else None
 
     def _reuse(self, job: JobRun, step: StepSpec, stored: StepRecord) -> None:
         job.steps[step.id] = stored.outputs

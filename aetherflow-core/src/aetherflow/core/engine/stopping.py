@@ -54,7 +54,9 @@ class Stop:
             del frame
             self.request(number)
 
-        before = {number: signal.signal(number, handler) for number in SIGNALS}
+        # HUP ignored from the start means nohup: the run is to outlive its terminal
+        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+        before = {number: signal.signal(number, handler) for number in SIGNALS if number not in ignored}
         try:
             yield
         finally:
@@ -74,13 +76,13 @@ class Processes:
 
     def end(self, process: subprocess.Popen[bytes], grace: float) -> None:
         """SIGTERM to the whole group, time to react, SIGKILL to what is left of it."""
-        self._live.pop(process.pid, None)
         _signal_group(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline and _group_lives(process):
             time.sleep(0.02)
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        self._live.pop(process.pid, None)  # only now: a stop during the grace must still find it
 
     def forget(self, process: subprocess.Popen[bytes]) -> None:
         """A child ended by itself; what it left in its group is ended too."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aetherflow.core import durable
+from aetherflow.core.errors import PathError, WorkspaceError
 
 MARKER = ".aetherflow-run.json"
 """Stands in every job folder of ours; nothing without it, or with another run id in it, is ever deleted."""
@@ -19,11 +20,20 @@ class Workspace:
         self._flow_id = flow_id
         self._run_id = run_id
 
+    def open(self) -> None:
+        """Create the root; WorkspaceError if that cannot be."""
+        try:
+            durable.make_dir(self.root)
+        except OSError as error:
+            message = f"workspace root {self.root} cannot be used: {error.strerror or error}"
+            raise WorkspaceError(message, fix="check flow.workspace.root and AETHERFLOW_WORK_ROOT") from error
+
     def job_dir(self, job_id: str) -> Path:
         """Folder of one job, created on access."""
         path = self._path(job_id)
         marker = path / MARKER
         if not marker.exists():
+            self._require_empty(path)
             durable.write_bytes(marker, json.dumps({"flow_id": self._flow_id, "run_id": self._run_id}).encode())
         return path
 
@@ -53,6 +63,14 @@ class Workspace:
                 durable.remove_tree(path)
                 removed.append(path)
         return removed
+
+    def _require_empty(self, path: Path) -> None:
+        found = list(path.iterdir()) if path.is_dir() else []
+        if not all(map(durable.is_part, found)):
+            fix = "move it away, or use another --run-id or workspace.root"
+            raise PathError(f"{path} exists and is not a folder of this run", fix=fix)
+        for part in found:  # the marker itself, of a process that was killed over it
+            durable.remove_file(part)
 
     def _path(self, job_id: str) -> Path:
         return self.root / self._flow_id / job_id / self._run_id

@@ -1,6 +1,7 @@
-"""Events of a run: one stream that the run log, the terminal and later observers read."""
+"""Events of a run: one stream for the run log, the terminal and later observers; none of them can fail the run."""
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 from aetherflow.core import durable
 from aetherflow.core.observe.redact import Redactor
+
+log = logging.getLogger("aetherflow")
 
 Observer = Callable[[str, dict[str, Any]], None]
 """Called with the name of the event and its fields."""
@@ -27,14 +30,20 @@ class Events:
     def emit(self, event: str, **fields: Any) -> None:
         """Tell the observers; a field that is None is left out."""
         shown = {name: self._clean(value) for name, value in fields.items() if value is not None}
-        for observer in self._observers:
-            observer(event, shown)
+        for observer in list(self._observers):
+            try:
+                observer(event, shown)
+            except Exception as error:  # noqa: BLE001 a closed terminal or a full disk under a log must not end the run
+                self._observers.remove(observer)
+                log.warning("an observer of the run failed and sees no more events: %s", error)
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._redactor.mask(value)
         if isinstance(value, list):
             return [self._clean(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._clean(item) for key, item in value.items()}
         return value
 
 

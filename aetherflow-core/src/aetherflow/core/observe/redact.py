@@ -1,48 +1,132 @@
-"""Secrets are replaced by `***` wherever text leaves the run."""
+"""Secrets are replaced by `***` wherever text leaves the run.
 
+A value is registered once and then masked in the forms in which it travels: plain, base64, URL-quoted, JSON-quoted,
+shell-quoted. `Stream` masks across the borders of chunks.
+"""
+
+import base64
+import json
 import re
+import shlex
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 MIN_LENGTH = 6
 """Values found by the name of their key are masked from this length on; shorter ones would blank out ordinary text."""
+MIN_LINE = 8
+"""The lines of a longer secret (a private key, say) are masked alone too, from this length on."""
 
 _SECRET_NAME = re.compile(
-    r"(?:^|[^A-Z0-9])(?:PASS|PASSWORD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(?:[^A-Z0-9]|$)"
+    r"(?:^|_)(?:PASS|PASSWORD|SECRET|TOKEN|CREDENTIAL|API_KEY|ACCESS_KEY|PRIVATE_KEY)(?:_|$)", re.ASCII
 )
 _NOT_SECRET = ("_PATH", "_FILE")
 
 
 def is_secret_name(name: str) -> bool:
     """True for a key whose value is masked: it holds PASSWORD, SECRET, TOKEN … as a whole word and names no file."""
-    upper = re.sub(r"[.\-\s]", "_", name).upper().replace("_", " ").replace("API KEY", "API_KEY")
-    upper = upper.replace("ACCESS KEY", "ACCESS_KEY").replace("PRIVATE KEY", "PRIVATE_KEY")
-    return bool(_SECRET_NAME.search(upper)) and not name.upper().endswith(_NOT_SECRET)
+    words = re.sub(r"[^A-Z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper())
+    return bool(_SECRET_NAME.search(words)) and not words.endswith(_NOT_SECRET)
 
 
 def secrets_in(values: Mapping[str, Any]) -> Iterable[str]:
-    """Values of a map whose keys are secret names, nested maps included."""
+    """Values of a map whose keys are secret names, nested maps and lists included."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from secrets_in(value)
+        elif isinstance(value, list):
+            yield from (text for item in value if isinstance(item, Mapping) for text in secrets_in(item))
         elif isinstance(value, str) and len(value) >= MIN_LENGTH and is_secret_name(name):
             yield value
 
 
+def spellings(secret: str) -> set[str]:
+    """The forms in which a secret may appear in text."""
+    raw = secret.encode("utf-8", "surrogateescape")
+    forms = {secret, quote(raw, safe=""), quote(raw), quote_plus(raw), shlex.quote(secret), repr(secret)[1:-1]}
+    for ascii_only in (True, False):
+        forms.add(json.dumps(secret, ensure_ascii=ascii_only)[1:-1])
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(raw).decode()
+        forms |= {text, text.rstrip("=")}
+    if "\n" in secret:
+        forms |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= MIN_LINE}
+    return {form for form in forms if form}
+
+
 class Redactor:
-    """Knows the secrets of one run and takes them out of text."""
+    """Knows the secrets of one run and takes them out of text. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._values: set[str] = set()
+        self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
+        self.longest = 0
+        """Length of the longest form of a secret."""
 
     def add(self, values: Iterable[str]) -> None:
-        """Register secret values."""
-        self._values.update(value for value in values if value)
-        longest_first = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        """Register secret values; empty ones are ignored."""
+        new = {form for value in values if value for form in spellings(value)}
+        with self._lock:
+            if new <= self._forms:
+                return
+            self._forms |= new
+            longest_first = sorted(self._forms, key=len, reverse=True)
+            self.longest = len(longest_first[0])
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def mask(self, text: str) -> str:
         """The text with every registered secret replaced."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        pattern = self._pattern
+        return pattern.sub(MASK, text) if pattern else text
+
+    def mask_all(self, value: Any) -> Any:
+        """The value with every text inside it masked, keys of maps included."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, Mapping):
+            return {self.mask(str(key)): self.mask_all(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.mask_all(item) for item in value]
+        return value
+
+    def safe_length(self, text: str) -> int:
+        """How much of `text` may be passed on now: the rest could be the start of a secret that goes on later."""
+        if not self._forms:
+            return len(text)
+        start = max(0, len(text) - self.longest + 1)
+        for at in range(start, len(text)):
+            tail = text[at:]
+            if any(form.startswith(tail) for form in self._forms if len(form) > len(tail)):
+                return self._before_match(text, at)
+        return len(text)
+
+    def _before_match(self, text: str, limit: int) -> int:
+        # a whole secret that ends behind the cut must not be cut either
+        pattern = self._pattern
+        for match in pattern.finditer(text) if pattern else ():
+            if match.start() < limit < match.end():
+                return match.start()
+        return limit
+
+
+class RedactedStream:
+    """Masks text that comes in pieces: a secret across a border is masked as a whole."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Take a piece; returns what can be passed on."""
+        text = self._held + text
+        cut = self._redactor.safe_length(text)
+        self._held = text[cut:]
+        return self._redactor.mask(text[:cut])
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        held, self._held = self._held, ""
+        return self._redactor.mask(held)

@@ -23,7 +23,7 @@ def load_plugin(entry: PluginEntry) -> Any:
         found: Any = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # a plugin's module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported
         message = f"{label} cannot be loaded from {entry.target}: {type(error).__name__}: {error}"
         raise PluginLoadError(message, fix=f"reinstall or update {entry.distribution}") from error
     base: type = Step if entry.group == STEPS else ConnectorBase

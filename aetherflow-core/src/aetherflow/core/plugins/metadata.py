@@ -1,14 +1,13 @@
 """One scan of the installed distributions' entry points; nothing is imported."""
 
-from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple
 
 from aetherflow.core.plugins.names import KINDS, shown
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PluginEntry:
+class PluginEntry(NamedTuple):
     """One name that one installed distribution provides."""
 
     group: str
@@ -34,8 +33,22 @@ def installed_plugins() -> tuple[PluginEntry, ...]:
     # entry_points(), not distributions(): it leaves out distributions that another path entry shadows
     found = entry_points()
     entries = []
+    facts: dict[int, tuple[str, str]] = {}  # reading a name or a version parses the whole METADATA each time
     for group in KINDS:
         for point in found.select(group=group):
-            name, version = (point.dist.name, point.dist.version) if point.dist else ("(unknown)", "")
-            entries.append(PluginEntry(group, point.name, name, version, point.value))
+            if id(point.dist) not in facts:
+                facts[id(point.dist)] = _facts(point)
+            entries.append(PluginEntry(group, point.name, *facts[id(point.dist)], point.value))
     return tuple(sorted(entries))
+
+
+def _facts(point: EntryPoint) -> tuple[str, str]:
+    # a half-removed distribution has entry points and no name or version
+    metadata = point.dist.metadata if point.dist else None
+    if metadata is None:
+        return "(unknown)", "(unknown)"
+    name, version = (
+        metadata[key] if key in metadata else "(unknown)"  # noqa: SIM401 PackageMetadata promises no get()
+        for key in ("Name", "Version")
+    )
+    return name, version

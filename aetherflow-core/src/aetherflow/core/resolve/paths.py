@@ -1,9 +1,18 @@
 """The path sandbox: a path is inside one of the allowed roots, or refused."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from aetherflow.core.errors import PathError
+
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+FOLDER_FIX = "use letters, digits, '.', '_' and '-', not starting with '.' or '-', at most 128 characters"
+
+
+def is_folder_name(name: str) -> bool:
+    """True for the plain name of one folder, which cannot lead out of its parent."""
+    return bool(_FOLDER_NAME.match(name))
 
 
 def inside(path: str | Path, base: Path, roots: Sequence[Path]) -> Path:

@@ -118,8 +118,15 @@ def _render_text(text: str, scope: Mapping[str, Any]) -> Any:
         return text
     template = parse_template(text)
     if (token := template.standalone) is not None:
-        return _lookup(token, scope)
+        return _copied(_lookup(token, scope))
     return "".join(part if isinstance(part, str) else _inline(part, _lookup(part, scope)) for part in template.parts)
+
+
+def _copied(value: Any) -> Any:
+    # a step may change what it is given; the outputs that later templates read must stay what the state holds
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _lookup(token: Token, scope: Mapping[str, Any]) -> Any:

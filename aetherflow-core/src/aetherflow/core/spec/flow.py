@@ -13,7 +13,8 @@ DEFAULT_LAYOUT = {"artifacts": "artifacts", "scratch": "scratch", "manifests": "
 class SpecModel(BaseModel):
     """Base of all document models: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    # defer_build: the schema of the whole document is built once, not once more for each of its parts
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class WorkspaceSpec(SpecModel):

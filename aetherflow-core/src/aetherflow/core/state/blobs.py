@@ -22,8 +22,12 @@ def dump_outputs(value: Mapping[str, Any], folder: Path) -> tuple[str | None, st
         return text, None
     data = zlib.compress(text.encode(), 1)
     name = hashlib.sha256(data).hexdigest()
-    if not (folder / name).exists():
-        durable.write_bytes(folder / name, data)
+    try:
+        if not (folder / name).exists():
+            durable.write_bytes(folder / name, data)
+    except OSError as error:
+        message = f"outputs cannot be stored in {folder}: {error}"
+        raise StateError(message, fix="check the disk, then run again") from error
     return None, name
 
 

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from aetherflow.core import durable
-from aetherflow.core.errors import RunBusyError
+from aetherflow.core.errors import RunBusyError, StateError
 
 
 class RunLock:
@@ -18,8 +18,12 @@ class RunLock:
 
     def acquire(self, run_id: str) -> None:
         """Take the lock at once; RunBusyError names the process that holds it."""
-        durable.make_dir(self._path.parent)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
+        try:
+            durable.make_dir(self._path.parent)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
+        except OSError as error:
+            fix = "check the folder beside flow.state.path"
+            raise StateError(f"the run cannot be locked: {error}", fix=fix) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -43,4 +43,4 @@ class StateStore:
 
     def run_lock(self, flow_id: str, run_id: str) -> RunLock:
         """The lock that one process holds while it executes the run."""
-        return RunLock(self.side / "runs" / f"{flow_id}.{run_id}.lock")
+        return RunLock(self.side / "runs" / flow_id / f"{run_id}.lock")

@@ -1,0 +1,1 @@
+"""A distribution with one step."""

@@ -1,0 +1,360 @@
+"""`external.process`: arguments byte for byte, all of the output, nothing left behind, nothing hanging."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project, Result
+
+PYTHON = sys.executable
+
+
+def flow(project: "Project", inputs: dict[str, Any], **more: Any) -> None:
+    step = {"id": "s", "type": "external.process", "inputs": inputs, **more}
+    document = {"flow": {"id": "f", "workspace": {"cleanup_policy": "never"}}, "jobs": [{"id": "a", "steps": [step]}]}
+    project.write(yaml.safe_dump(document, width=10**6))
+
+
+def run(project: "Project", inputs: dict[str, Any], code: int = 0) -> "Result":
+    flow(project, inputs)
+    result = project.cli("run", "flow.yaml", "--run-id", f"r{time.monotonic_ns()}")
+    assert result.code == code, result.err
+    return result
+
+
+def outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
+    """Outputs of a run of this step."""
+    run(project, inputs)
+    ((text, blob),) = project.rows("SELECT outputs, blob FROM step_runs ORDER BY started_at DESC LIMIT 1")
+    if blob is not None:
+        import zlib
+
+        text = zlib.decompress((project.states / "f.sqlite.d/blobs" / blob).read_bytes())
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+ECHO = "import os, sys; sys.stdout.write(' '.join(os.fsencode(a).hex() or '-' for a in sys.argv[1:]))"
+ARGUMENT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=25)
+TRICKY = st.sampled_from(["", " ", "a b", "'", '"', "$HOME", "`id`", "*", ";", "\n", "-x", "--", "\\"])
+
+
+@settings(max_examples=12)
+@given(st.lists(ARGUMENT | TRICKY, max_size=6))
+def test_arguments_arrive_byte_for_byte(project: "Project", arguments: list[str]) -> None:
+    # templates are searched for in inputs; what looks like one goes through !raw, tested below
+    if any(bad in text for text in arguments for bad in ("{", "}")):
+        return
+    found = outputs(project, {"command": [PYTHON, "-c", ECHO], "args": arguments, "log": {"stdout": "capture"}})
+    assert found["stdout"].split() == [text.encode().hex() or "-" for text in arguments]
+
+
+def test_numbers_become_text_and_raw_text_stays(project: "Project") -> None:
+    project.write(
+        f"""\
+        flow: {{id: f}}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: external.process
+                inputs:
+                  command: ["{PYTHON}", -c, "import sys; print(sys.argv[1:])", 7, 2.5, -1, !raw "${{X}} {{{{y}}}} {{}}"]
+                  log: {{stdout: capture}}
+                outputs: {{out: "{{{{result.stdout}}}}"}}
+        """
+    )
+    assert project.cli("run", "flow.yaml").code == 0
+    ((text,),) = project.rows("SELECT outputs FROM job_runs")
+    assert json.loads(text)["out"] == "['7', '2.5', '-1', '${X} {{y}} {}']\n"
+
+
+def test_a_shell_command_is_taken_verbatim(project: "Project") -> None:
+    command = 'for x in a \'b  c\' "d\\"e"; do printf \'%s|\' "$x"; done; echo $((1 + 1)) | tr 2 3 && exit 0'
+    found = outputs(project, {"command": command, "shell": True, "log": {"stdout": "capture"}})
+    assert found == {"exit_code": 0, "stdout": 'a|b  c|d"e|3\n'}
+
+
+def test_a_program_whose_path_has_blanks(project: "Project") -> None:
+    program = project.folder / "my tools" / "say it"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho said\n")
+    program.chmod(0o755)
+    assert outputs(project, {"command": [str(program)], "log": {"stdout": "capture"}})["stdout"] == "said\n"
+
+
+def test_the_default_folder_is_the_jobs_artifacts(project: "Project") -> None:
+    flow(project, {"command": ["pwd"], "log": {"stdout": "capture"}}, outputs={"cwd": "{{result.stdout}}"})
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+    ((text,),) = project.rows("SELECT outputs FROM job_runs")
+    assert Path(json.loads(text)["cwd"].strip()) == project.artifacts("a", "r")
+    assert "No such file or directory" in run(project, {"command": ["pwd"], "cwd": "nowhere"}, 1).err
+
+
+def test_environment(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMBIENT", "yes")
+    base = {"command": ["/usr/bin/env"], "log": {"stdout": "capture"}}
+    own = {"EMPTY": None, "NUMBER": 5, "TEXT": "a b\n$X"}
+    inherited = outputs(project, {**base, "env": own})["stdout"]
+    assert {"AMBIENT=yes", "EMPTY=", "NUMBER=5", "TEXT=a b", "$X", "AETHERFLOW_FLOW_ID=f"} <= set(
+        inherited.splitlines()
+    )
+    assert f"AETHERFLOW_LOCAL_ROOT_DIR={project.folder}" in inherited
+    clean = outputs(project, {**base, "env": own, "inherit_env": False})["stdout"]
+    names = {line.partition("=")[0] for line in clean.splitlines() if "=" in line}
+    assert names == {*own, "AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID", "AETHERFLOW_IDEMPOTENCY_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code", "words"),
+    [
+        ({"command": ["sh", "-c", "exit 3"]}, 1, "AF5101 exit code 3"),
+        ({"command": ["sh", "-c", "exit 3"], "success": {"exit_codes": [0, 3]}}, 0, ""),
+        ({"command": ["sh", "-c", "exit 3"], "success": {"exit_codes": 3}}, 0, ""),
+        ({"command": ["true"], "success": {"exit_codes": [3]}}, 1, "AF5101 exit code 0"),
+        ({"command": ["sh", "-c", "kill -9 $$"]}, 1, "AF5101 ended by signal 9"),
+        ({"command": ["sh", "-c", "echo one; echo last words >&2; exit 1"]}, 1, "AF5101 exit code 1: last words"),
+        ({"command": ["no-such-program-here"]}, 1, "AF5101 no-such-program-here: No such file or directory"),
+        ({"command": [""]}, 1, "AF5101 "),
+        ({"command": ["/etc/passwd"]}, 1, "AF5101 /etc/passwd: Permission denied"),
+        ({"command": ["/"]}, 1, "AF5101 /: Permission denied"),
+        ({"command": ["x" * 300_000]}, 1, "AF5101 "),
+        ({"command": ["true"], "success": {"require_files": "gone.txt"}}, 1, "missing_required_file:gone.txt"),
+        ({"command": ["touch", "made"], "success": {"required_files": ["made"]}}, 0, ""),
+    ],
+)
+def test_success_and_failure(project: "Project", inputs: dict[str, Any], code: int, words: str) -> None:
+    result = run(project, inputs, code)
+    assert words in result.err
+    assert "internal error" not in result.err
+    if code:
+        assert "  fix: " in result.err
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"command": ["a"], "nonsense": 1}, "unknown key 'nonsense'"),
+        ({"command": ["a\0b"]}, "null byte"),
+        ({"command": ["a"], "log": {"stdout": "somewhere"}}, "must be 'inherit', 'capture', 'file' or 'discard'"),
+        ({"command": ["a"], "shell": True, "args": ["b"]}, "args is empty"),
+    ],
+)
+def test_what_is_refused_before_the_run(project: "Project", inputs: dict[str, Any], words: str) -> None:
+    result = run(project, inputs, 2)
+    assert words in result.err
+
+
+def test_what_a_template_brings_is_checked_before_the_start(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECONDS_TO_RUN", "soon")
+    result = run(project, {"command": ["touch", "made"], "timeout_seconds": "{{env.SECONDS_TO_RUN}}"}, 1)
+    assert "AF5002 timeout_seconds: " in result.err
+    assert not list(project.work.rglob("made"))
+    for text, found in (("false", "exit code 0"), ("no", "exit code 0")):
+        monkeypatch.setenv("FLAG", text)
+        result = run(
+            project, {"command": ["sh", "-c", "true"], "shell": "{{env.FLAG}}", "success": {"exit_codes": [9]}}, 1
+        )
+        assert found in result.err
+
+
+# Output
+
+
+def test_five_megabytes_on_both_streams_arrive_whole(project: "Project") -> None:
+    code = (
+        "import sys, threading\n"
+        "def put(stream, word):\n"
+        "    for n in range(70_000): stream.write(f'{word} {n:06} ' + 'x' * 60 + '\\n')\n"
+        "    stream.write('no newline')\n"
+        "threads = [threading.Thread(target=put, args=p) for p in ((sys.stdout, 'out'), (sys.stderr, 'err'))]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+    )
+    log = {"stdout": "capture", "stderr": "capture", "max_capture_kb": 8_000}
+    found = outputs(project, {"command": [PYTHON, "-c", code], "log": log})
+    for stream in ("stdout", "stderr"):
+        word = stream[3:] if stream == "stdout" else "err"
+        expected = "".join(f"{word} {n:06} {'x' * 60}\n" for n in range(70_000)) + "no newline"
+        assert len(expected) > 5_000_000
+        assert found[stream] == expected
+
+
+def test_a_long_capture_keeps_head_and_tail(project: "Project") -> None:
+    code = "import sys; [sys.stdout.write(f'{n:09}\\n') for n in range(100_000)]"
+    found = outputs(project, {"command": [PYTHON, "-c", code], "log": {"stdout": "capture", "max_capture_kb": 2}})
+    head, note, tail = found["stdout"].partition("\n[... 997952 bytes left out ...]\n")
+    assert note
+    whole = "".join(f"{n:09}\n" for n in range(100_000))
+    assert (len(head), len(tail)) == (1024, 1024)
+    assert whole.startswith(head)
+    assert whole.endswith(tail)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1025, 2047, 2048, 2049])
+def test_captures_around_the_limit(project: "Project", size: int) -> None:
+    code = f"import sys; sys.stdout.write(('0123456789' * 300)[:{size}])"
+    found = outputs(project, {"command": [PYTHON, "-c", code], "log": {"stdout": "capture", "max_capture_kb": 2}})
+    whole = ("0123456789" * 300)[:size]
+    if size <= 2048:
+        assert found["stdout"] == whole
+    else:
+        assert found["stdout"] == f"{whole[:1024]}\n[... {size - 2048} bytes left out ...]\n{whole[-1024:]}"
+
+
+def test_output_that_is_no_text(project: "Project") -> None:
+    code = "import sys; sys.stdout.buffer.write(bytes(range(256)))"
+    found = outputs(project, {"command": [PYTHON, "-c", code], "log": {"stdout": "capture"}})
+    assert found["stdout"] == bytes(range(256)).decode(errors="replace")
+
+
+def test_log_files_are_byte_exact_artifacts(project: "Project") -> None:
+    code = (
+        "import sys; sys.stdout.buffer.write(bytes(range(256)) * 5000); sys.stdout.flush(); sys.stderr.write('e' * 9)"
+    )
+    inputs = {"command": [PYTHON, "-c", code], "log": {"stdout": "file", "stderr": "file", "file_path": "logs/o.bin"}}
+    found = outputs(project, inputs)
+    assert Path(found["log_file"]).read_bytes() == bytes(range(256)) * 5000 + b"e" * 9
+    assert project.rows("SELECT path, size FROM artifacts") == [(found["log_file"], 256 * 5000 + 9)]
+    assert not list(project.states.rglob("a.s.*.log"))
+
+
+def test_the_output_log_of_an_attempt_has_every_line(project: "Project") -> None:
+    run(project, {"command": "seq 500; printf 'no newline'; printf 'é\\r\\nwide %070000d' 1 >&2", "shell": True})
+    (log,) = (project.states / "f.sqlite.d/logs/f").rglob("*.log")
+    lines = log.read_text().splitlines()
+    assert [line for line in lines if line.isdigit() and len(line) < 5] == [str(n) for n in range(1, 501)]
+    assert "no newline" in lines
+    assert "é" in lines
+    assert sum(line.count("0") for line in lines if len(line) > 1000) >= 69_999
+
+
+def test_discarded_output_is_nowhere(project: "Project") -> None:
+    result = run(
+        project,
+        {"command": "seq 100001 100500; seq 5 >&2", "shell": True, "log": {"stdout": "discard", "stderr": "discard"}},
+    )
+    assert "100001" not in result.err
+    assert not list((project.states / "f.sqlite.d/logs/f").rglob("*.log"))
+
+
+def test_a_log_that_cannot_be_written_fails_the_step(project: "Project") -> None:
+    # the failure happens in the thread that reads the child: it must neither get lost nor stop the child's output
+    inputs = {"command": ["seq", "200000"], "log": {"stdout": "file", "file_path": "o.txt"}}
+    flow(project, inputs)
+    names = project.folder / "points"
+    assert project.command("run", "flow.yaml", "--run-id", "x", env={"AETHERFLOW_FAILPOINT": f"log:{names}"}).code == 0
+    point = names.read_text().splitlines().index("write o.txt") + 1
+    for kind in ("enospc", "eio"):
+        result = project.command(
+            "run", "flow.yaml", "--run-id", kind, env={"AETHERFLOW_FAILPOINT": f"{point + 2}:{kind}"}
+        )
+        assert result.code == 1, result.err
+        assert "o.txt" in result.err
+        assert "Traceback" not in result.err
+        assert project.rows(f"SELECT status FROM step_runs WHERE run_id='{kind}'") == [("FAILED",)]
+        assert not (project.artifacts("a", kind) / "o.txt").exists()
+        assert project.command("run", "flow.yaml", "--run-id", kind).code == 0
+        assert (project.artifacts("a", kind) / "o.txt").read_text().count("\n") == 200_000
+
+
+# Time limits and what children leave behind
+
+
+def test_the_time_limit_ends_the_whole_tree(
+    project: "Project", lives: Callable[[int], bool], wait_for: Callable[..., None]
+) -> None:
+    command = "sh -c 'sleep 60 & echo $! >> $EFFECTS; wait' & echo $! >> $EFFECTS; echo begun; wait"
+    started = time.monotonic()
+    result = run(project, {"command": command, "shell": True, "timeout_seconds": 0.6, "kill_grace_seconds": 1}, 1)
+    assert time.monotonic() - started < 4
+    assert "AF5101 still running after 0.6 s" in result.err
+    assert "    begun" in result.err
+    pids = [int(line) for line in project.lines()]
+    assert len(pids) == 2
+    wait_for(lambda: not any(map(lives, pids)), 2)
+
+
+def test_what_ignores_the_time_limit_is_killed(project: "Project", lives: Callable[[int], bool]) -> None:
+    command = 'trap "" TERM; echo $$ >> $EFFECTS; while :; do sleep 0.1; done'
+    started = time.monotonic()
+    run(project, {"command": command, "shell": True, "timeout_seconds": 0.3, "kill_grace_seconds": 0.3}, 1)
+    assert time.monotonic() - started < 4
+    assert not lives(int(project.lines()[0]))
+
+
+def test_a_child_that_stays_behind_is_ended_and_holds_nothing_up(
+    project: "Project", lives: Callable[[int], bool], wait_for: Callable[..., None]
+) -> None:
+    started = time.monotonic()
+    found = outputs(
+        project, {"command": "sleep 60 & echo $! >> $EFFECTS; echo done", "shell": True, "log": {"stdout": "capture"}}
+    )
+    assert time.monotonic() - started < 4
+    assert found["stdout"] == "done\n"
+    wait_for(lambda: not lives(int(project.lines()[0])), 2)
+
+
+def test_a_daemon_that_holds_the_pipe_does_not_hang_the_step(
+    project: "Project", monkeypatch: pytest.MonkeyPatch, reap: list[int]
+) -> None:
+    from aetherflow.core.builtins import process
+
+    monkeypatch.setattr(process, "DRAIN_SECONDS", 0.5, raising=True)
+    started = time.monotonic()
+    command = "setsid sh -c 'echo $$ >> $EFFECTS; exec sleep 20' & sleep 0.2; echo done"
+    found = outputs(project, {"command": command, "shell": True, "log": {"stdout": "capture"}})
+    reap += map(int, project.lines())
+    assert time.monotonic() - started < 10
+    assert found["stdout"] == "done\n"
+
+
+def test_no_descriptor_reaches_the_child(project: "Project") -> None:
+    found = outputs(project, {"command": ["ls", "/proc/self/fd"], "log": {"stdout": "capture"}})
+    assert found["stdout"].split() == ["0", "1", "2", "3"], "3 is the listing itself"
+    found = outputs(project, {"command": ["readlink", "/proc/self/fd/0"], "log": {"stdout": "capture"}})
+    assert found["stdout"] == "/dev/null\n"
+
+
+# check_items
+
+
+@pytest.mark.parametrize(
+    ("items", "least", "count"),
+    [
+        ([], 1, 0), ([1, 2], 1, 2), ([None], 1, 1), ("a,b , ,c", 3, 3), ("", 1, 0), (" , ", 1, 0), ("[1, 2, 3]", 4, 3),
+        ('["a,b"]', 1, 1), ([], 0, 0),
+    ],
+)  # fmt: skip
+def test_check_items(project: "Project", items: Any, least: int, count: int) -> None:
+    flow(project, {})
+    step = {"id": "s", "type": "check_items", "inputs": {"items": items, "min_count": least}}
+    project.write(yaml.safe_dump({"flow": {"id": "f"}, "jobs": [{"id": "a", "steps": [step]}]}))
+    assert project.cli("run", "flow.yaml").code == 0
+    ((status, text, reason),) = project.rows("SELECT status, outputs, reason FROM step_runs")
+    if count >= least:
+        assert (status, json.loads(text), reason) == ("SUCCESS", {"has_data": True, "count": count}, None)
+    else:
+        why = f"count({count}) < min_count({least})"
+        assert (status, json.loads(text), reason) == (
+            "SKIPPED",
+            {"has_data": False, "count": count, "reason": why},
+            why,
+        )
+
+
+@pytest.mark.parametrize("items", [5, {"a": 1}, None, "[1, 2", True])
+def test_check_items_takes_nothing_else(project: "Project", items: Any) -> None:
+    step = {"id": "s", "type": "check_items", "inputs": {"items": items}}
+    project.write(yaml.safe_dump({"flow": {"id": "f"}, "jobs": [{"id": "a", "steps": [step]}]}))
+    assert project.cli("run", "flow.yaml").code == 2

@@ -1,0 +1,101 @@
+"""Lasting effects happen in durable.py only; every exception is named here with its reason."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core import durable
+
+SOURCES = Path(durable.__file__).parent
+EXEMPT = {
+    ("state/ownership.py", "os.open"): "the lock file of a run: its content is for people, its lock for the kernel",
+    ("state/ownership.py", "os.pwrite"): "the owner's pid in that file, which dies with the owner",
+    ("state/ownership.py", "os.ftruncate"): "likewise",
+    ("cli/app.py", "os.open"): "the null device, in the place of a closed stdout",
+}
+# By the last name of a call; `with a receiver` means that a bare name of that kind is something else.
+MODULE_CALLS = {
+    "os": {
+        "open", "rename", "renames", "replace", "remove", "unlink", "rmdir", "removedirs", "mkdir", "makedirs", "link",
+        "symlink", "truncate", "ftruncate", "write", "pwrite", "system", "popen", "fork", "posix_spawn", "mkfifo",
+        "chmod",
+    },
+    "shutil": {"rmtree", "move", "copy", "copy2", "copyfile", "copytree", "copymode", "chown", "make_archive"},
+    "sqlite3": {"connect"},
+    "subprocess": {"Popen", "run", "call", "check_call", "check_output", "getoutput"},
+    "tempfile": {"NamedTemporaryFile", "TemporaryFile", "TemporaryDirectory", "mkstemp", "mkdtemp"},
+}  # fmt: skip
+METHODS = {
+    "write_text", "write_bytes", "unlink", "rmdir", "rename", "touch", "mkdir", "symlink_to", "hardlink_to", "chmod",
+    "rmtree", "Popen", "executescript",
+}  # fmt: skip
+
+
+def effects(source: str) -> Iterator[tuple[int, str]]:
+    """Line and name of every call that leaves something behind."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        if isinstance(function, ast.Name) and function.id in ("open", "Popen", "rmtree"):
+            if function.id != "open" or _writes(node, 1):
+                yield node.lineno, function.id
+        elif isinstance(function, ast.Attribute):
+            owner = function.value.id if isinstance(function.value, ast.Name) else ""
+            if owner in MODULE_CALLS:
+                if function.attr in MODULE_CALLS[owner]:
+                    yield node.lineno, f"{owner}.{function.attr}"
+            elif function.attr == "open":
+                if _writes(node, 0):
+                    yield node.lineno, "open"
+            elif function.attr in METHODS and owner != "durable":
+                yield node.lineno, function.attr
+            elif function.attr == "replace" and len(node.args) == 1 and not node.keywords:
+                yield node.lineno, "replace"  # Path.replace; text takes two arguments
+
+
+def _writes(node: ast.Call, position: int) -> bool:
+    mode = next((word.value for word in node.keywords if word.arg == "mode"), None)
+    if mode is None and len(node.args) > position:
+        mode = node.args[position]
+    if mode is None:
+        return False
+    return not (isinstance(mode, ast.Constant) and isinstance(mode.value, str)) or bool(set(mode.value) & set("wax+"))
+
+
+def test_only_durable_leaves_anything_behind() -> None:
+    found = {}
+    for path in sorted(SOURCES.rglob("*.py")):
+        name = str(path.relative_to(SOURCES))
+        if name != "durable.py":
+            for line, call in effects(path.read_text()):
+                found[name, call] = line
+    unexpected = {f"{name}:{line}": call for (name, call), line in found.items() if (name, call) not in EXEMPT}
+    assert unexpected == {}, "let it go through durable.py, or name it in EXEMPT with its reason"
+    assert set(EXEMPT) <= set(found), "an exemption is no longer needed"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "open('x', 'w')", "open('x', mode='a')", "open(x, flags)", "path.open('wb')", "Path(x).open('r+')",
+        "os.replace(a, b)",
+        "a.replace(b)", "os.rename(a, b)", "a.rename(b)", "shutil.rmtree(a)", "sqlite3.connect(a)",
+        "subprocess.Popen(a)",
+        "Popen(a)", "os.unlink(a)", "a.unlink()", "a.mkdir()", "a.write_text(b)", "os.write(a, b)", "os.system(a)",
+        "tempfile.mkdtemp()", "path.touch()",
+    ],
+)  # fmt: skip
+def test_the_lint_sees(source: str) -> None:
+    assert len(list(effects(source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["open('x')", "open('x', 'rb')", "path.open()", "text.replace('a', 'b')", "os.path.join(a, b)", "durable.spawn(a)",
+     "file.write(a)", "os.getpid()", "connection.execute(a)", "path.open('rb')"],
+)  # fmt: skip
+def test_the_lint_lets_pass(source: str) -> None:
+    assert list(effects(source)) == []

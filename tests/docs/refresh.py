@@ -1,0 +1,51 @@
+"""Write what the program prints today into the pages: `python tests/docs/refresh.py [PATTERN]`.
+
+The catalogue is generated anew, every shown output that is no longer true is replaced. An output in which a line `...`
+stands for others is replaced as a whole; shorten it again by hand.
+"""
+
+import re
+import sys
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+from docs_generated import CATALOG, STATE_MARK, STATE_PAGE, catalogue, state_tables
+from docs_pages import Block, blocks, name_of, pages, run_page, same_output, validate_text
+
+
+def refresh(page: Path) -> None:
+    """Bring one page up to date."""
+    texts: dict[int, tuple[Block, str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        console: dict[int, list[str]] = {}
+        for ran in run_page(page, Path(folder).resolve()):
+            if ran.block.language == "console":
+                output = ran.shown if ran.agrees else ran.printed
+                console.setdefault(ran.block.first, []).append(f"$ {ran.command}\n{output}".rstrip("\n"))
+                texts[ran.block.first] = (ran.block, "\n".join(console[ran.block.first]))
+            elif not ran.agrees:
+                print(f"{ran.block.label}: {ran.command}: exit code {ran.code}\n{ran.printed}")
+    found = blocks(page)
+    for block, follower in pairwise(found):
+        if (block.wrong or block.warning) and follower.language == "text":
+            _, answer = validate_text(block.text)
+            if not same_output(follower.text, answer):
+                texts[follower.first] = (follower, answer)
+    lines = page.read_text(encoding="utf-8").split("\n")
+    for block, text in sorted(texts.values(), key=lambda item: -item[0].first):
+        if text != block.text:
+            print(f"{block.label}: written anew")
+            lines[block.first - 1 : block.last] = text.split("\n")
+    page.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    CATALOG.write_text(catalogue(), encoding="utf-8")
+    before, mark, after = STATE_PAGE.read_text(encoding="utf-8").partition(f"{STATE_MARK}\n```text\n")
+    after = after[after.index("```") :]
+    STATE_PAGE.write_text(f"{before}{mark}{state_tables()}\n{after}", encoding="utf-8")
+    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
+    for each in pages():
+        if wanted.search(name_of(each)):
+            refresh(each)

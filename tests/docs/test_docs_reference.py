@@ -1,0 +1,122 @@
+import json
+import re
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from aetherflow.core.cli import main
+from aetherflow.core.spec.flow import FlowMetaSpec, FlowSpec, JobSpec, ResourceSpec, StepSpec
+from docs_generated import CATALOG, STATE_MARK, STATE_PAGE, catalogue, state_tables
+from docs_pages import ROOT, blocks
+
+ERRORS, GUIDE = ROOT / "docs/reference/errors.md", ROOT / "docs/10-flow-yaml-guide.md"
+
+
+def sources(tracked: list[str]) -> list[Path]:
+    return [ROOT / name for name in tracked if re.fullmatch(r"aetherflow-[\w-]+/src/.*\.py", name)]
+
+
+def found_in(files: list[Path], pattern: str) -> set[str]:
+    return {match for file in files for match in re.findall(pattern, file.read_text(encoding="utf-8"))}
+
+
+def test_every_error_code_has_a_section_and_no_other(tracked: list[str]) -> None:
+    sections = re.findall(r"^### (AF\d{4})$", ERRORS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sections == sorted(set(sections))
+    assert set(sections) == found_in(sources(tracked), r"\bAF\d{4}\b")
+
+
+def test_codes_that_pages_name_exist() -> None:
+    known = set(re.findall(r"^### (AF\d{4})$", ERRORS.read_text(encoding="utf-8"), re.MULTILINE))
+    named = found_in([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], r"\bAF\d{4}\b")
+    assert named - known == set()
+
+
+def test_every_variable_that_the_program_knows_is_in_the_guide(tracked: list[str]) -> None:
+    listed = found_in([GUIDE], r"\bAETHERFLOW_[A-Z_]+\b")
+    assert listed == found_in(sources(tracked), r"\bAETHERFLOW_[A-Z_]+\b")
+
+
+# Keys of a flow
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> dict[str, tuple[bool, list[str]]]:
+    """Key to whether it is required, and its choices if there are some."""
+    found: dict[str, tuple[bool, list[str]]] = {}
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if prefix and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found |= keys(annotation, f"{prefix}{name}.")
+        else:
+            members = [annotation, *get_args(annotation)]
+            choices = [str(c) for each in members if get_origin(each) is Literal for c in get_args(each)]
+            found[prefix + name] = (field.is_required(), choices)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heading", "model", "prefix"),
+    [
+        ("Top level", FlowSpec, ""),
+        ("flow", FlowMetaSpec, "flow."),
+        ("resources.NAME", ResourceSpec, ""),
+        ("jobs[]", JobSpec, ""),
+        ("steps[]", StepSpec, ""),
+    ],
+)
+def test_the_guide_lists_every_key_of_a_flow(heading: str, model: type[BaseModel], prefix: str) -> None:
+    section = GUIDE.read_text(encoding="utf-8").partition(f"### {heading}\n")[2].partition("\n#")[0]
+    rows = {
+        cells[1].strip(" `"): cells
+        for line in section.split("\n")
+        if line.startswith("| `") and (cells := line.split("|"))
+    }
+    expected = keys(model, prefix)
+    assert rows.keys() == expected.keys()
+    for key, (required, choices) in expected.items():
+        assert (rows[key][3].strip() == "required") is required, key
+        if key not in ("version", "flow.locks.scope"):  # of which less can be carried out than is known
+            assert [choice for choice in choices if f"`{choice}`" not in rows[key][2]] == [], key
+
+
+# Generated parts
+
+
+def test_the_catalogue_is_what_the_plugins_say() -> None:
+    assert CATALOG.read_text(encoding="utf-8") == catalogue(), "python tests/docs/refresh.py"
+
+
+def test_the_catalogue_has_the_names_that_plugins_list_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plugins", "list", "--json"])
+    plugins = json.loads(capsys.readouterr().out)["plugins"]
+    ours = {(each["kind"], each["name"]) for each in plugins if each["distribution"].startswith("aetherflow-")}
+    headings = re.findall(r"^## (step|connector) `(.+)`$", CATALOG.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(headings) == ours
+    assert len(headings) == len(ours)
+
+
+def test_the_tables_of_the_state_are_the_real_ones() -> None:
+    text = STATE_PAGE.read_text(encoding="utf-8")
+    assert f"{STATE_MARK}\n```text\n{state_tables()}\n```" in text, "python tests/docs/refresh.py"
+
+
+# The house
+
+
+def test_the_architecture_page_names_every_part_of_the_kernel(tracked: list[str]) -> None:
+    core = ROOT / "aetherflow-core/src/aetherflow/core"
+    parts = {
+        path.relative_to(core).parts[0].removesuffix(".py") for path in sources(tracked) if path.is_relative_to(core)
+    }
+    page = STATE_PAGE.read_text(encoding="utf-8")
+    assert [part for part in sorted(parts) if not part.startswith("__") and f"`{part}`" not in page] == []
+
+
+def test_every_command_has_its_help_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {command for block in blocks(ROOT / "docs/reference/cli.md", "console") for command, _ in block.commands}
+    main(["--help"])
+    listing = capsys.readouterr().out.partition("Commands:\n")[2]
+    for name in re.findall(r"^  (\w+)  ", listing, re.MULTILINE):
+        assert {f"aetherflow {name} --help", f"aetherflow {name} list --help"} & shown, name

@@ -1,0 +1,49 @@
+import re
+
+import pytest
+
+from docs_pages import ROOT, Block, blocks, pages, same_output, validate_text, whole_flow
+
+YAML = [block for page in pages() for block in blocks(page, "yaml")]
+
+
+def answer(block: Block) -> Block | None:
+    """The text block that follows, if nothing but it follows at once."""
+    found = blocks(block.page)
+    after = found[found.index(block) + 1 :]
+    return after[0] if after and after[0].language == "text" and after[0].first - block.last <= 4 else None
+
+
+@pytest.mark.parametrize("block", YAML, ids=lambda block: block.label)
+def test_a_block_is_what_its_page_says(block: Block) -> None:
+    code, printed = validate_text(whole_flow(block.text) if block.fragment else block.text)
+    if block.wrong:
+        assert code == 2
+        assert "INVALID: flow.yaml" in printed
+    else:
+        assert code == 0, f"validate says:\n{printed}\nif that is meant, mark the block: <!-- wrong -->"
+        assert ("warning" in printed) or not block.warning
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in YAML if block.wrong or block.warning], ids=lambda block: block.label
+)
+def test_a_mistake_gets_the_answer_that_its_page_shows(block: Block) -> None:
+    shown = answer(block)
+    if shown is None:
+        assert block.file, "a wrong block needs its answer in a text block, or a file name for a console block"
+        return
+    _, printed = validate_text(block.text)
+    assert same_output(shown.text, printed), f"the program prints:\n{printed}\n(python tests/docs/refresh.py)"
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/examples/*/flow.yaml")), ids=lambda page: page.parent.name)
+def test_examples_validate(page: object, capsys: pytest.CaptureFixture[str]) -> None:
+    from aetherflow.core.cli import main
+
+    code = main(["validate", str(page)])
+    printed = capsys.readouterr().out
+    if "word-count" in str(page):  # its step is installed in test_docs_examples
+        assert re.findall(r"AF\d{4}", printed) == ["AF2101"]
+    else:
+        assert code == 0, printed
