@@ -11,7 +11,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench build constraints clean
+.PHONY: help demo test check bench fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -32,6 +32,12 @@ bench: $(READY) ## measure the start of the commands
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/startup.py
 
+fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
+	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
+	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader path redactor resolver when; do \
+	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
+	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
+
 build: $(READY) ## build all wheels and source distributions into dist/
 	@rm -rf dist
 	@uv=$$(PATH="$(BIN):$$PATH" command -v uv) && $$uv build -q --all-packages --no-build-isolation --python $(BIN)/python --out-dir dist
@@ -39,12 +45,12 @@ build: $(READY) ## build all wheels and source distributions into dist/
 	@ls dist
 
 constraints: $(READY) ## resolve everything anew and write constraints.txt
-	@$(BIN)/uv pip compile -q --upgrade --all-extras --group dev --python-version 3.11 --no-annotate \
+	@$(BIN)/uv pip compile -q --upgrade --all-extras --group dev --group fuzz --python-version 3.11 --no-annotate \
 	  --custom-compile-command 'make constraints' $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 
 clean: ## remove everything that make created
-	@rm -rf .venv dist .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv dist .demo .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an interrupted installation leaves none and is taken up again.

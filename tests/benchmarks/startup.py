@@ -41,6 +41,25 @@ jobs:
 """
 
 
+def long_flow(count: int) -> str:
+    """A flow of `count` steps in jobs of ten, with templates, references and conditions."""
+    lines = ["version: 1", "flow: {id: long}", "jobs:"]
+    for job in range(count // 10):
+        lines.append(f"  - id: j{job}")
+        if job:
+            lines.append(f"    when: jobs.j{job - 1}.status == 'SUCCESS'")
+        lines.append("    steps:")
+        for step in range(10):
+            reference = f"{{{{steps.s{step - 1}.exit_code}}}}" if step else "none"
+            lines += [
+                f"      - id: s{step}",
+                "        type: external.process",
+                f'        inputs: {{command: [echo, "{reference}", "{{{{env.HOME:}}}}"], timeout_seconds: 5}}',
+                f'        outputs: {{code{step}: "{{{{result.exit_code}}}}"}}',
+            ]
+    return "\n".join(lines) + "\n"
+
+
 def cpu_seconds(command: list[str], environment: dict[str, str]) -> float:
     """User plus system time of one run of `command`."""
     pid = os.posix_spawn(
@@ -66,10 +85,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "floor.py").write_text(FLOOR)
+        for count in (100, 1_000, 10_000):
+            (root / f"flow{count}.yaml").write_text(long_flow(count))
         (root / "flow.yaml").write_text(FLOW.format(root=root))
         commands = {
             "floor": ([sys.executable, str(root / "floor.py")], 1.0),
             "run, one step": ([aetherflow, "run", str(root / "flow.yaml")], 1.5),
+            "validate 100": ([aetherflow, "validate", str(root / "flow100.yaml")], 1.3),
             "plugins list": ([aetherflow, "plugins", "list"], 1.0),
             "--help": ([aetherflow, "--help"], 0.6),
         }
@@ -79,6 +101,12 @@ def main() -> int:
                 seconds = cpu_seconds(command, environment)
                 if round_number:  # the first round warms caches and bytecode
                     times[name].append(seconds)
+        long = [
+            statistics.median(
+                cpu_seconds([aetherflow, "validate", str(root / f"flow{n}.yaml")], environment) for _ in range(3)
+            )
+            for n in (100, 1_000, 10_000)
+        ]
     floor = statistics.median(times["floor"])
     failed = False
     print(f"{'command':<16}{'CPU ms':>8}{'ratio':>8}{'limit':>8}")
@@ -87,6 +115,8 @@ def main() -> int:
         ratio = median / floor
         failed = failed or ratio > limit
         print(f"{name:<16}{median * 1000:>8.1f}{ratio:>8.2f}{limit:>8.1f}{'  OVER' if ratio > limit else ''}")
+    per_step = (long[2] - long[1]) / (long[1] - long[0]) / 10
+    print(f"validate, cost of a step from 1,000 to 10,000 over that from 100 to 1,000: {per_step:.2f} (1 is linear)")
     return 1 if failed else 0
 
 

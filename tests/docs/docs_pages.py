@@ -118,6 +118,7 @@ class Sandbox:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self._real(text) + "\n", encoding="utf-8")
+        path.chmod(0o644)  # whatever the umask: a project file that others may write is refused
 
     def run(self, command: str) -> tuple[int, str]:
         """Run a command on a terminal; exit code and what a person would read there."""
@@ -243,7 +244,8 @@ def whole_flow(fragment: str) -> str:
     resources = "resources:\n  warehouse: {kind: db, driver: duckdb}\n  shop: {kind: db, driver: sqlite3}\n"
     earlier = "- id: extract\n  steps: []\n"
     if re.match(r"- id: \w+\n(  #.*\n)*  (type|description)", fragment):
-        return head + resources + "jobs:\n" + _indent(earlier + "- id: page\n  steps:\n" + _indent(fragment, 4), 2)
+        steps = "- {id: list, type: db_fetch_small, inputs: {resource: shop, sql: SELECT 1}}\n" + fragment
+        return head + resources + "jobs:\n" + _indent(earlier + "- id: page\n  steps:\n" + _indent(steps, 4), 2)
     if fragment.startswith("- "):
         return head + resources + "jobs:\n" + _indent(earlier + fragment, 2)
     sections = set(re.findall(r"^(\w+):", fragment, re.MULTILINE))
@@ -257,10 +259,21 @@ def _indent(text: str, width: int) -> str:
     return "\n".join(" " * width + line if line else line for line in text.split("\n")) + "\n"
 
 
-def validate_text(text: str) -> tuple[int, str]:
-    """Exit code and output of `aetherflow validate flow.yaml` for a document."""
-    printed = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(printed):
-        Path("flow.yaml").write_text(text + "\n", encoding="utf-8")
-        code = main(["validate", "flow.yaml"])
+def validate_block(block: Block) -> tuple[int, str]:
+    """Exit code and output of `aetherflow validate` for a block, beside the files that its page shows above it."""
+    above = [each for each in blocks(block.page) if each.file is not None and each.first < block.first]
+    text = whole_flow(block.text) if block.fragment else block.text
+    with tempfile.TemporaryDirectory() as folder:
+        sandbox = Sandbox(Path(folder).resolve())
+        for each in above:
+            sandbox.write(each.file or "", each.text)
+        sandbox.write(shown_name(block), text)
+        printed = io.StringIO()
+        with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+            code = main(["validate", shown_name(block)])
     return code, printed.getvalue().rstrip("\n")
+
+
+def shown_name(block: Block) -> str:
+    """The name under which a block is validated."""
+    return block.file or "flow.yaml"

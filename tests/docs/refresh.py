@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from docs_generated import CATALOG, STATE_MARK, STATE_PAGE, catalogue, state_tables
-from docs_pages import Block, blocks, name_of, pages, run_page, same_output, validate_text
+from docs_pages import Block, blocks, name_of, pages, run_page, same_output, validate_block
 
 
 def refresh(page: Path) -> None:
@@ -29,7 +29,7 @@ def refresh(page: Path) -> None:
     found = blocks(page)
     for block, follower in pairwise(found):
         if (block.wrong or block.warning) and follower.language == "text":
-            _, answer = validate_text(block.text)
+            _, answer = validate_block(block)
             if not same_output(follower.text, answer):
                 texts[follower.first] = (follower, answer)
     lines = page.read_text(encoding="utf-8").split("\n")

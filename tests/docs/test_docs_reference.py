@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from aetherflow.core.cli import main
+from aetherflow.core.resolve.settings import PREFIX, Settings
 from aetherflow.core.spec.flow import FlowMetaSpec, FlowSpec, JobSpec, ResourceSpec, StepSpec
 from docs_generated import CATALOG, STATE_MARK, STATE_PAGE, catalogue, state_tables
 from docs_pages import ROOT, blocks
@@ -36,7 +37,8 @@ def test_codes_that_pages_name_exist() -> None:
 
 def test_every_variable_that_the_program_knows_is_in_the_guide(tracked: list[str]) -> None:
     listed = found_in([GUIDE], r"\bAETHERFLOW_[A-Z_]+\b")
-    assert listed == found_in(sources(tracked), r"\bAETHERFLOW_[A-Z_]+\b")
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert listed == found_in(sources(tracked), r"\bAETHERFLOW_[A-Z_]+\b") | settings
 
 
 # Keys of a flow

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from docs_pages import ROOT, Block, blocks, pages, same_output, validate_text, whole_flow
+from docs_pages import ROOT, Block, blocks, pages, same_output, shown_name, validate_block
 
 YAML = [block for page in pages() for block in blocks(page, "yaml")]
 
@@ -16,10 +16,10 @@ def answer(block: Block) -> Block | None:
 
 @pytest.mark.parametrize("block", YAML, ids=lambda block: block.label)
 def test_a_block_is_what_its_page_says(block: Block) -> None:
-    code, printed = validate_text(whole_flow(block.text) if block.fragment else block.text)
+    code, printed = validate_block(block)
     if block.wrong:
         assert code == 2
-        assert "INVALID: flow.yaml" in printed
+        assert f"INVALID: {shown_name(block)}" in printed
     else:
         assert code == 0, f"validate says:\n{printed}\nif that is meant, mark the block: <!-- wrong -->"
         assert ("warning" in printed) or not block.warning
@@ -33,7 +33,7 @@ def test_a_mistake_gets_the_answer_that_its_page_shows(block: Block) -> None:
     if shown is None:
         assert block.file, "a wrong block needs its answer in a text block, or a file name for a console block"
         return
-    _, printed = validate_text(block.text)
+    _, printed = validate_block(block)
     assert same_output(shown.text, printed), f"the program prints:\n{printed}\n(python tests/docs/refresh.py)"
 
 

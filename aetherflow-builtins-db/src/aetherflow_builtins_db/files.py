@@ -41,3 +41,11 @@ def create_private(file: Path) -> None:
 def make_private(file: Path) -> None:
     """Take the rights of group and others away from a file that was just created."""
     file.chmod(_FILE_MODE)
+
+
+def cannot_create(file: Path) -> str | None:
+    """Why a file could not be created, told without creating it; None if it could."""
+    folder = next(each for each in file.parents if each.exists())
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written by this user"

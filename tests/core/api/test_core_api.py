@@ -28,6 +28,7 @@ NAMES = [
     "Flag",
     "FlowMetaSpec",
     "FlowSpec",
+    "InsecureWhen",
     "JobSpec",
     "Ledger",
     "LockScope",

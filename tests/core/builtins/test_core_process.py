@@ -224,7 +224,8 @@ def test_log_files_are_byte_exact_artifacts(project: "Project") -> None:
     )
     inputs = {"command": [PYTHON, "-c", code], "log": {"stdout": "file", "stderr": "file", "file_path": "logs/o.bin"}}
     found = outputs(project, inputs)
-    assert Path(found["log_file"]).read_bytes() == bytes(range(256)) * 5000 + b"e" * 9
+    written = Path(found["log_file"]).read_bytes()
+    assert written.replace(b"e" * 9, b"", 1) == bytes(range(256)) * 5000, "the streams have no order between them"
     assert project.rows("SELECT path, size FROM artifacts") == [(found["log_file"], 256 * 5000 + 9)]
     assert not list(project.states.rglob("a.s.*.log"))
 

@@ -23,6 +23,7 @@ from aetherflow.core.api import (
     register_step,
 )
 from aetherflow.core.documents.binder import known_keys
+from aetherflow.core.spec.flow import DataDateSpec, ParamSpec, RetrySpec, VerifySpec
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
@@ -172,6 +173,9 @@ SAMPLE: dict[str, Any] = {
         "description": "text",
         "workspace": {"root": "w", "cleanup_policy": "never", "layout": {"artifacts": "a"}},
         "state": {"backend": "sqlite", "path": "s"},
+        "params": {"p": {"type": "integer", "default": 1, "description": "text"}},
+        "data_date": {"timezone": "UTC", "shift": "-1d", "calendar": None},
+        "on_failure": "continue",
         "locks": {"scope": "none", "ttl_seconds": 10},
     },
     "resources": {
@@ -202,6 +206,17 @@ SAMPLE: dict[str, Any] = {
                         "outputs": {},
                     },
                     "outputs": {},
+                    "for_each": ["x"],
+                    "retry": {
+                        "max_attempts": 2,
+                        "backoff_seconds": 1,
+                        "backoff_multiplier": 2,
+                        "max_backoff_seconds": 9,
+                        "max_elapsed_seconds": 60,
+                    },
+                    "timeout_seconds": None,
+                    "effect": "once",
+                    "verify": {"type": "check_items", "inputs": {"items": []}},
                     "on_no_data": "skip_job",
                 },
                 {"id": "t", "type": "check_items", "inputs": {"items": [], "min_count": 1}},
@@ -215,10 +230,14 @@ MODELS: dict[tuple[str | int, ...], type[BaseModel]] = {
     ("flow",): FlowMetaSpec,
     ("flow", "workspace"): WorkspaceSpec,
     ("flow", "state"): StateSpec,
+    ("flow", "params", "p"): ParamSpec,
+    ("flow", "data_date"): DataDateSpec,
     ("flow", "locks"): LocksSpec,
     ("resources", "r"): ResourceSpec,
     ("jobs", 0): JobSpec,
     ("jobs", 0, "steps", 0): StepSpec,
+    ("jobs", 0, "steps", 0, "retry"): RetrySpec,
+    ("jobs", 0, "steps", 0, "verify"): VerifySpec,
     ("jobs", 0, "steps", 0, "inputs"): PROCESS,
     ("jobs", 0, "steps", 0, "inputs", "log"): PROCESS.model_fields["log"].annotation,
     ("jobs", 0, "steps", 0, "inputs", "success"): PROCESS.model_fields["success"].annotation,
@@ -242,7 +261,14 @@ def misspellings(key: str) -> list[str]:
 
 def test_the_sample_names_every_key_and_is_good(project: "Project") -> None:
     project.write(yaml.safe_dump(SAMPLE))
-    assert project.cli("validate", "flow.yaml").out == "OK: flow.yaml\n"
+    report = validate_flow_yaml(project.folder / "flow.yaml")
+    assert report["errors"] == []
+    assert [(item["af"], item["loc"].rpartition(".")[2]) for item in report["warnings"]] == [
+        ("AF1105", "effect"),
+        ("AF1105", "for_each"),
+        ("AF1105", "retry"),
+        ("AF1105", "verify"),
+    ]
     for path, model in MODELS.items():
         assert set(model.model_fields) == set(_at(SAMPLE, path)), path
 
@@ -428,12 +454,17 @@ def test_two_distributions_with_one_name_are_a_conflict_naming_both(project: "Pr
     ((af, line, column, fix),) = found(result.out)
     assert (af, line, column) == ("AF2103", 5, 19)
     assert "acme-steps 2.0.1 acme:A; rival 0.3 rival:B" in result.out
-    assert fix == "uninstall one of acme-steps, rival"
+    choice = "plugins: {prefer: {steps.both: acme-steps}}"
+    assert fix == f"uninstall one, or choose in the project file: {choice}"
     listing = project.command("plugins", "list", "--json")
     assert listing.code == 0
     rows = {(row["name"], row["distribution"]): row["status"] for row in json.loads(listing.out)["plugins"]}
     assert rows["both", "acme-steps"] == rows["both", "rival"] == "conflict"
     assert rows["acme", "acme-steps"] == "ok"
+    project.module("rival", "class B: pass")
+    project.write("plugins: {prefer: {steps.both: rival}}", "aetherflow.yaml")
+    ((af, line, column, fix),) = found(project.command("validate", "flow.yaml").out)
+    assert af == "AF2102", "the preferred one is taken, and its class is no step"
 
 
 def test_broken_plugins_are_named_with_their_distribution(project: "Project") -> None:
@@ -641,8 +672,8 @@ def test_an_unknown_folder_of_the_layout_has_a_suggestion(project: "Project") ->
         ("jobs.a.status ==", 16, "the expression ends too early"),
         ("jobs.a.status = 1", 14, "unexpected '='"),
         ("foo == 1", 0, "Unsupported name: foo"),
-        ("not jobs.zz.outputs.n > 0", 4, "refers to 'zz'"),
-        ("jobs.b.status == 1", 0, "refers to 'b'"),
+        ("not jobs.zz.outputs.n > 0", 4, "'zz' is no earlier job"),
+        ("jobs.b.status == 1", 0, "'b' is no earlier job"),
         ("(jobs.a.status == 1", 0, "never closed"),
         ("jobs.a.outputs[0] > 1", 14, "unexpected '['"),
         ("len(jobs.a.outputs) > 1", 3, "unexpected '('"),
@@ -747,7 +778,36 @@ def test_what_this_version_cannot_do_is_refused_not_ignored(project: "Project") 
         resources: {r: {kind: db, driver: sqlite3, config: {path: x}}}
         jobs: []
     """
-    assert {af for af, *_ in check(project, text)} == {"AF1104"}
+    assert {af for af, *_ in check(project, text)} == {"AF1104", "AF1105"}
+
+
+@pytest.mark.parametrize(
+    ("flow", "step", "line"),
+    [
+        ("locks: {scope: flow}", "", 2),
+        ("on_failure: stop", "", 2),
+        ("description: x", "for_each: [1]", 8),
+        ("description: x", "retry: {max_attempts: 2}", 8),
+        ("description: x", "timeout_seconds: 5", 8),
+        ("description: x", "effect: once", 8),
+        ("description: x", "verify: {type: check_items, inputs: {items: []}}", 8),
+    ],
+)
+def test_what_is_checked_but_not_carried_out_is_a_warning_and_no_run(
+    project: "Project", flow: str, step: str, line: int
+) -> None:
+    text = (
+        f"flow:\n  {flow}\n  id: f\njobs:\n- id: a\n  steps:\n  - {{id: s, type: check_items, inputs: {{items: []}},\n"
+    )
+    project.write(f"{text}     {step}}}\n")
+    result = project.cli("validate", "flow.yaml")
+    assert (result.code, result.err) == (0, "")
+    assert [(af, at) for af, at, *_ in found(result.out.replace("warning: ", ""))] == [("AF1105", line)]
+    refused = project.cli("run", "flow.yaml")
+    assert (refused.code, refused.out) == (2, "")
+    assert f"flow.yaml:{line}:" in refused.err
+    assert "AF1105" in refused.err
+    assert not project.states.exists()
 
 
 def test_large_broken_flows_are_answered_in_time(project: "Project") -> None:

@@ -208,3 +208,20 @@ def test_the_live_display_on_a_terminal(project: "Project") -> None:
     assert "SKIPPED     b  condition=false" in text
     assert text.endswith("\r\x1b[2K")
     assert b"\x1b" not in out
+
+
+def test_json_log_format_makes_every_line_of_stderr_an_object(project: "Project") -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: good, type: external.process, inputs: {command: [echo, hello]}}
+              - {id: bad, type: external.process, inputs: {command: ["false"]}}
+        """
+    )
+    done = project.command("run", "flow.yaml", env={"AETHERFLOW_LOG_FORMAT": "json"})
+    events = [json.loads(line) for line in done.err.splitlines()]
+    assert {"ts_ms", "level", "event"} <= set.intersection(*(set(event) for event in events))
+    assert [e["text"] for e in events if e["event"] == "output"] == ["hello"]
+    assert [e["level"] for e in events if e["event"] == "step_end"] == ["INFO", "ERROR"]

@@ -12,7 +12,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aetherflow.core.documents.loader import MAX_BYTES, MAX_DEPTH, MAX_NODES, Document, load_document, parse_document
+from aetherflow.core.documents.loader import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_NODES,
+    Document,
+    Limits,
+    load_document,
+    parse_document,
+)
 from aetherflow.core.errors import SpecError
 from aetherflow.core.problems import Problem
 
@@ -164,11 +172,14 @@ def test_depth_at_the_border() -> None:
     assert problem("[" * 50_000).af in ("AF1004", "AF1006")
 
 
-def test_number_of_nodes_at_the_border(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_NODES == 300_000
-    monkeypatch.setattr("aetherflow.core.documents.loader.MAX_NODES", 3_000)  # a hundredth: the whole takes seconds
-    assert len(data("[" + "1," * 2_999 + "]")) == 2_999
-    assert problem("[" + "1," * 3_000 + "]").af == "AF1006"
+def test_number_of_nodes_at_the_border() -> None:
+    assert Limits() == Limits(MAX_BYTES, 300_000)
+    limits = Limits(nodes=3_000)  # a hundredth: the whole takes seconds
+    assert len(parse_document("[" + "1," * 2_999 + "]", "flow.yaml", limits).data) == 2_999
+    with pytest.raises(SpecError) as caught:
+        parse_document("[" + "1," * 3_000 + "]", "flow.yaml", limits)
+    assert caught.value.problems[0].af == "AF1006"
+    assert "3,000" in caught.value.problems[0].message
 
 
 def test_aliases_count_with_what_they_stand_for() -> None:

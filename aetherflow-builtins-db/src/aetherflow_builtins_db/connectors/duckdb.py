@@ -11,7 +11,7 @@ from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, 
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
 from aetherflow_builtins_db.contract import Params, ScriptResult
-from aetherflow_builtins_db.files import database_file, is_memory, make_parents, make_private
+from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Options(ConnectorOptions):
         (), description="Extensions to load, installed from DuckDB's server first if they are not there."
     )
     pragmas: dict[SettingName, str | int | float | bool] = Field(
-        default_factory=dict, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
+        {}, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
     )
 
 
@@ -62,6 +62,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
             driver: duckdb
             config: {path: warehouse.duckdb}
     """
+
+    requires = ("duckdb",)
 
     HINTS = (
         (
@@ -154,6 +156,24 @@ class DuckDBConnector(SqlBase[Config, Options]):
         with self._lock:
             self._sessions.discard(session)
         session.close()
+
+    def probe(self) -> None:
+        """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
+        import duckdb
+
+        path = self.conf.path
+        if not is_memory(path):
+            file = database_file(self, path)
+            if not file.exists() and not self.conf.read_only:
+                if (reason := cannot_create(file)) is not None:
+                    raise self.refuse(f"opening {file} failed: {reason}", "check config.path and its permissions")
+                return
+            path = str(file)
+        try:
+            with duckdb.connect(path, read_only=not is_memory(path)) as connection:
+                connection.execute("SELECT 1")
+        except (duckdb.Error, OSError) as error:
+            raise self.failed(f"opening {path}", error) from error
 
     def interrupt(self) -> None:
         """Stop every running query; called from another thread."""

@@ -13,7 +13,7 @@ from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, ste
 from aetherflow_builtins_db.connectors.sqlite3_rows import Sqlite3Rows, declared_columns
 from aetherflow_builtins_db.connectors.sqlite3_sql import bindable, split
 from aetherflow_builtins_db.contract import Params, ScriptResult
-from aetherflow_builtins_db.files import create_private, database_file, is_memory, make_parents
+from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
 
@@ -78,7 +78,7 @@ class Options(ConnectorOptions):
         10.0, ge=0, description="How long to wait while another process writes before it is an error."
     )
     pragmas: dict[SettingName, str | int | float | bool] = Field(
-        default_factory=dict, description="PRAGMA settings at connect: `{foreign_keys: true, journal_mode: wal}`."
+        {}, description="PRAGMA settings at connect: `{foreign_keys: true, journal_mode: wal}`."
     )
 
 
@@ -102,6 +102,8 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             driver: sqlite3
             config: {path: orders.db}
     """
+
+    requires = ("sqlite3",)
 
     HINTS = (
         (
@@ -171,6 +173,26 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             connection.close()
             raise self.failed(f"opening {target}", error) from error
         return connection
+
+    def probe(self) -> None:
+        """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
+        target = self.conf.place
+        if is_memory(target):
+            return
+        file = database_file(self, target)
+        if not file.exists() and not self.conf.read_only:
+            if (reason := cannot_create(file)) is not None:
+                raise self.refuse(f"opening {file} failed: {reason}", "check config.path and its permissions")
+            return
+        try:
+            timeout = self.opts.busy_timeout_seconds
+            connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=timeout)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master")  # SELECT 1 would not read the file
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise self.failed(f"opening {file}", error) from error
 
     def interrupt(self) -> None:
         """Stop the running query; called from another thread, so it must not wait for the lock."""

@@ -11,6 +11,7 @@
     ├── PluginError                      exit 2
     │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
     │   ├── PluginConflictError                   two distributions provide the name
+    │   ├── PluginNotAllowedError                 the policy does not accept the distribution
     │   └── PluginLoadError                       the module of a plugin cannot be imported or is of the wrong kind
     ├── RunError                         exit 1   carries the summary of the run
     │   ├── RunFailedError                        at least one job failed
@@ -161,6 +162,12 @@ class PluginConflictError(PluginError):
     """Two installed distributions provide one name."""
 
     code = "AF2103"
+
+
+class PluginNotAllowedError(PluginError):
+    """The policy of enterprise mode does not accept the distribution."""
+
+    code = "AF2104"
 
 
 class RunError(AetherflowError):

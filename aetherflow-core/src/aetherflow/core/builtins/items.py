@@ -44,7 +44,7 @@ class CheckItems(Step[Inputs]):
         - id: has_files
           type: check_items
           inputs:
-            items: "{{steps.list.files}}"
+            items: "{{steps.list.rows}}"
             min_count: 1
           on_no_data: skip_job
     """

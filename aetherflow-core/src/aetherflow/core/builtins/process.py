@@ -161,7 +161,7 @@ class ExternalProcess(Step[Inputs]):
         return StepResult(output=output)
 
     def _environment(self) -> dict[str, str]:
-        base = dict(self.ctx.env) if self.args.inherit_env else {}
+        base = dict(self.ctx.child_env) if self.args.inherit_env else {}
         base.setdefault("AETHERFLOW_FLOW_ID", self.ctx.flow_id)
         base.setdefault("AETHERFLOW_RUN_ID", self.ctx.run_id)
         base["AETHERFLOW_IDEMPOTENCY_KEY"] = self.ctx.idempotency_key

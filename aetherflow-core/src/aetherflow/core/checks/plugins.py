@@ -13,19 +13,25 @@ from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import PluginError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.names import CONNECTORS, extra_for
 from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import has_template
 
+DEFAULT_ZIP_DRIVERS = ("pyzipper", "zipfile")
+"""Archive drivers that enterprise mode accepts unless the policy names others: those that start no other program."""
 
-def check_plugins(document: Document, catalog: Catalog, problems: Problems) -> None:
+
+def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
     """Check that every step type and connector can be had and accepts what it is given."""
-    _Plugins(document, catalog, problems).check()
+    _Plugins(document, catalog, snapshot, problems).check()
 
 
 class _Plugins:
-    def __init__(self, document: Document, catalog: Catalog, problems: Problems) -> None:
+    def __init__(self, document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
         self.document = document
         self.catalog = catalog
+        self.snapshot = snapshot
         self.problems = problems
         self.kinds: dict[str, Any] = {}
 
@@ -36,19 +42,31 @@ class _Plugins:
         for job in jobs(self.document.data):
             for step in steps(job):
                 self._step(job, step)
+                if verify := step.get("verify", dict):
+                    self._step(job, Part((*step.path, "verify"), verify, step.name))
 
     def _resource(self, resource: Part) -> None:
         kind, driver = resource.get("kind", str), resource.get("driver", str)
         if kind is None or driver is None:
             return
+        self._archive_driver(resource, kind, driver)
         try:
             cls = self.catalog.connector(kind, driver)
         except PluginError as error:
-            self._plugin_error(error, (*resource.path, "driver"), "semantic:unknown_connector")
+            known = {name.partition(".")[0] for name in self.catalog.names(CONNECTORS)}
+            key = "driver" if kind in known or extra_for(CONNECTORS, f"{kind}.{driver}") else "kind"
+            self._plugin_error(error, (*resource.path, key), "semantic:unknown_connector")
             return
         for section, model in (("config", cls.Config), ("options", cls.Options)):
             if model is not None:
                 self._bind(model, resource.data.get(section, {}), (*resource.path, section))
+
+    def _archive_driver(self, resource: Part, kind: str, driver: str) -> None:
+        allowed = sorted(self.snapshot.project.spec.policy.zip_drivers or DEFAULT_ZIP_DRIVERS)
+        if self.snapshot.settings.mode == "enterprise" and kind == "archive" and driver not in allowed:
+            message = f"Enterprise mode requires archive driver in {allowed}; got {driver!r}"
+            fix = did_you_mean(driver, allowed, what="allowed drivers")
+            self._add("AF1212", message, (*resource.path, "driver"), "semantic:enterprise_archive_driver", fix)
 
     def _step(self, job: Part, step: Part) -> None:
         name = step.get("type", str)

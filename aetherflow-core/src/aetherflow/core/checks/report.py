@@ -1,31 +1,43 @@
-"""All checks of one flow file, in one pass."""
+"""All checks of one document, in one pass."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.checks.decode import check_decode
+from aetherflow.core.checks.flow_settings import check_flow_settings
 from aetherflow.core.checks.plugins import check_plugins
 from aetherflow.core.checks.structure import check_structure
 from aetherflow.core.checks.templates import check_templates
+from aetherflow.core.checks.view import resources
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
+from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import SpecError
-from aetherflow.core.plugins.catalog import installed_catalog
-from aetherflow.core.problems import Problems
+from aetherflow.core.location import format_path
+from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.decode import deep_merge, merge_decode
+from aetherflow.core.resolve.merged_source import MergedSource
+from aetherflow.core.resolve.profiles import Profiles, load_profiles
+from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.spec.flow import FlowSpec
 
 REPORT_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFlow:
+class Checked:
     """The result of all checks; `document` is None if it could not be parsed, `spec` if it has errors."""
 
     path: str
     document: Document | None
     spec: FlowSpec | None
     problems: Problems
+    profiles: Profiles = field(default_factory=lambda: Profiles({}))
+    merged: Document | None = None
+    """The flow with every resource laid over its profile."""
+    kind: str = "flow"
 
     @property
     def ok(self) -> bool:
@@ -33,8 +45,9 @@ class CheckedFlow:
         return not self.problems.errors
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object: `ok, flow_yaml, errors, warnings`."""
+        """The contract's object: `ok, flow_yaml, errors, warnings`; of other documents the `kind` too."""
         return {
+            **({} if self.kind == "flow" else {"kind": self.kind}),
             "ok": self.ok,
             "flow_yaml": self.path,
             "errors": [problem.as_json() for problem in self.problems.errors],
@@ -42,17 +55,68 @@ class CheckedFlow:
         }
 
 
-def check_flow(path: str | Path, env: Mapping[str, str]) -> CheckedFlow:
-    """Run every check; never raises for a bad document."""
+def check_flow(path: str | Path, snapshot: Snapshot) -> Checked:
+    """Run every check of a flow; never raises for a bad document."""
     problems = Problems()
+    problems.extend(snapshot.warnings)
     try:
-        document = load_document(path)
+        document = load_document(path, limits=snapshot.limits)
     except SpecError as error:
         problems.extend(error.problems)
-        return CheckedFlow(str(path), None, None, problems)
+        return Checked(str(path), None, None, problems)
+    return check_flow_document(document, snapshot, problems)
+
+
+def check_flow_document(document: Document, snapshot: Snapshot, problems: Problems) -> Checked:
+    """The checks of a flow that is parsed."""
     spec, found = bind(FlowSpec, document.data, document.source)
     problems.extend(found)
+    try:
+        profiles = load_profiles(snapshot.settings, snapshot.setting_sources)
+    except SpecError as error:
+        problems.extend(error.problems)
+        profiles = Profiles({})
+    else:
+        _check_profile_names(document, profiles, problems)
+    merged = _merged(document, profiles)
+    catalog = catalog_for(snapshot)
     check_structure(document, problems)
-    check_plugins(document, installed_catalog(), problems)
-    check_templates(document, env, problems)
-    return CheckedFlow(str(path), document, spec, problems)
+    check_flow_settings(document, problems)
+    check_plugins(merged, catalog, snapshot, problems)
+    check_decode(merged, snapshot, problems)
+    check_templates(merged, catalog, snapshot, problems)
+    return Checked(document.file, document, spec, problems, profiles, merged)
+
+
+def _check_profile_names(document: Document, profiles: Profiles, problems: Problems) -> None:
+    for resource in resources(document.data):
+        name = resource.get("profile", str)
+        if name is None or name in profiles.by_name:
+            continue
+        path = (*resource.path, "profile")
+        fix = did_you_mean(name, profiles.by_name, what="profiles")
+        if not profiles.by_name:
+            fix = "set AETHERFLOW_PROFILES_FILE or AETHERFLOW_PROFILES_JSON, or profiles_file in the project file"
+        at = document.source.value(path)
+        problems.add(Problem("AF1211", f"no profile {name!r}", at, format_path(path), "semantic:unknown_profile", fix))
+
+
+def _merged(document: Document, profiles: Profiles) -> Document:
+    """The flow with every resource laid over its profile, as far as both have the right shape."""
+    found = resources(document.data)
+    profile_of = {part.name or "": part.get("profile", str) for part in found}
+    if not any(name in profiles.by_name for name in profile_of.values()):
+        return document
+    merged = dict(document.data["resources"])
+    for part in found:
+        profile = profiles.by_name.get(part.get("profile", str) or "")
+        if profile is None or part.name is None:
+            continue
+        laid = dict(part.data)
+        for section, merge in (("config", deep_merge), ("options", deep_merge), ("decode", merge_decode)):
+            own = part.data.get(section, {})
+            if isinstance(own, dict):
+                laid[section] = merge(getattr(profile, section), own)
+        merged[part.name] = laid
+    source = MergedSource(document, profiles.document, profile_of)
+    return replace(document, data={**document.data, "resources": merged}, source=source)

@@ -1,4 +1,4 @@
-"""Ids, the order of jobs, and what this version reads but cannot do yet."""
+"""Ids, the order of jobs, and values that no store or folder can have."""
 
 import re
 from typing import Any
@@ -36,7 +36,8 @@ class _Structure:
         self._dependencies(found)
         for resource in resources(data):
             self._id("resource", resource.name or "", resource.path, key=True)
-        self._unsupported(data)
+        self._backend(data)
+        self._params(data)
 
     def _flow_id(self, data: Any) -> None:
         flow = data.get("flow") if isinstance(data, dict) else None
@@ -101,22 +102,19 @@ class _Structure:
             if job.name is not None:
                 earlier.add(job.name)
 
-    def _unsupported(self, data: Any) -> None:
+    def _params(self, data: Any) -> None:
         flow = data.get("flow") if isinstance(data, dict) else None
-        flow = flow if isinstance(flow, dict) else {}
-        for section, key, known in (("locks", "scope", "none"), ("state", "backend", "sqlite")):
-            part = flow.get(section)
-            value = part.get(key) if isinstance(part, dict) else None
-            if isinstance(value, str) and value != known:
-                path: DocPath = ("flow", section, key)
-                self._add("AF1104", f"{format_path(path)}: {value!r} is not supported", path, fix=f"write {known!r}")
-        for resource in resources(data):
-            for key in ("profile", "decode"):
-                if resource.data.get(key):
-                    path = (*resource.path, key)
-                    message = f"{format_path(path)} is not supported by this version"
-                    fix = "write the values under config and options, secrets as {{env.NAME}}"
-                    self._add("AF1104", message, path, fix=fix, key=True)
+        params = flow.get("params") if isinstance(flow, dict) else None
+        for name in params if isinstance(params, dict) else ():
+            self._id("parameter", name, ("flow", "params", name), key=True)
+
+    def _backend(self, data: Any) -> None:
+        flow = data.get("flow") if isinstance(data, dict) else None
+        state = flow.get("state") if isinstance(flow, dict) else None
+        value = state.get("backend") if isinstance(state, dict) else None
+        if isinstance(value, str) and value != "sqlite":
+            path: DocPath = ("flow", "state", "backend")
+            self._add("AF1104", f"{format_path(path)}: {value!r} is not supported", path, fix="write 'sqlite'")
 
     def _add(
         self,

@@ -1,46 +1,62 @@
 """Every template and every `when` of a flow: syntax, roots, environment keys."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from aetherflow.core.checks.references import check_references
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.documents.loader import Document, RawString
-from aetherflow.core.documents.suggest import did_you_mean
+from aetherflow.core.documents.suggest import did_you_mean, nearest
 from aetherflow.core.errors import ResolverSyntaxError, WhenError
 from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.problems import Problem, Problems, Severity
-from aetherflow.core.resolve.scope import ENV_ONLY, STEP_ROOTS, WHEN_ROOTS
+from aetherflow.core.resolve.scope import CONSTANT_ROOTS, IDENTITY_ROOTS, STEP_ROOTS, WHEN_ROOTS
+from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import Token, parse_template
 from aetherflow.core.resolve.when import parse_when, paths_of
 
 
-def check_templates(document: Document, env: Mapping[str, str], problems: Problems) -> None:
-    """Check all strings that a run would render, and all `when` expressions."""
-    _Templates(document, env, problems).check()
+def check_templates(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
+    """Check all strings that a run would render, all `when` expressions, and all references that can be known."""
+    checks = _Templates(document, snapshot, problems)
+    checks.check()
+    check_references(document.data, catalog, checks.unknown_reference)
 
 
 class _Templates:
-    def __init__(self, document: Document, env: Mapping[str, str], problems: Problems) -> None:
+    def __init__(self, document: Document, snapshot: Snapshot, problems: Problems) -> None:
         self.document = document
-        self.env = env
+        self.env = snapshot.env
+        self.missing_env: Severity = "error" if snapshot.settings.validate_env_strict else "warning"
         self.problems = problems
         self.lines = document.text.split("\n")
 
     def check(self) -> None:
         data = self.document.data
-        if isinstance(data, dict):
-            self._value(data.get("flow"), ("flow",), ENV_ONLY)
+        flow = data.get("flow") if isinstance(data, dict) else None
+        for key, value in flow.items() if isinstance(flow, dict) else ():
+            self._flow_value(key, value)
         for resource in resources(data):
             for section in ("config", "options"):
-                self._value(resource.data.get(section), (*resource.path, section), ENV_ONLY)
-        earlier: set[str] = set()
+                self._value(resource.data.get(section), (*resource.path, section), CONSTANT_ROOTS)
         for job in jobs(data):
-            self._when(job.get("when", str), (*job.path, "when"), earlier)
+            self._when(job.get("when", str), (*job.path, "when"))
             for step in steps(job):
-                for section in ("inputs", "outputs"):
+                for section in ("for_each", "inputs", "outputs", "verify"):
                     self._value(step.data.get(section), (*step.path, section), STEP_ROOTS)
-            if job.name is not None:
-                earlier.add(job.name)
+
+    def _flow_value(self, key: str, value: Any) -> None:
+        path: DocPath = ("flow", key)
+        if key == "params":
+            return  # declarations, not templates
+        if key == "data_date":
+            self._value(value, path, CONSTANT_ROOTS - {"run"})  # the dates of `run` follow from it
+            return
+        if key == "state" and isinstance(value, dict):
+            for name, item in value.items():
+                self._value(item, (*path, name), IDENTITY_ROOTS)
+            return
+        self._value(value, path, IDENTITY_ROOTS if key == "id" else CONSTANT_ROOTS)
 
     def _value(self, value: Any, path: DocPath, roots: frozenset[str]) -> None:
         if isinstance(value, dict):
@@ -74,9 +90,11 @@ class _Templates:
         elif root == "env" and token.default is None and not self.env.get(token.path[1]):
             fix = f"set {token.path[1]}, or give a default: {{{{{token.dotted}:value}}}}"
             message = f"Missing env {token.dotted}"
-            self._add("AF1304", message, path, "semantic:missing_env", fix, severity="warning", offset=token.offset)
+            self._add(
+                "AF1304", message, path, "semantic:missing_env", fix, severity=self.missing_env, offset=token.offset
+            )
 
-    def _when(self, text: str | None, path: DocPath, earlier: set[str]) -> None:
+    def _when(self, text: str | None, path: DocPath) -> None:
         if text is None or not text.strip():
             return
         try:
@@ -87,13 +105,15 @@ class _Templates:
             return
         for names, offset in paths:
             if names[0] not in WHEN_ROOTS:
-                fix = "`when` reads jobs.<id>.outputs.<key> and jobs.<id>.status; quote text"
+                fix = "`when` reads jobs.<id>.outputs.<key>, jobs.<id>.status, params and run; quote text"
+                if len(names) > 1 and nearest(names[0], WHEN_ROOTS) is not None:
+                    fix = did_you_mean(names[0], WHEN_ROOTS)
                 message = f"Unsupported name: {'.'.join(names)}"
                 self._add("AF1205", message, path, "semantic:invalid_when", fix, offset=offset)
-            elif len(names) > 1 and names[1] not in earlier:
-                fix = did_you_mean(names[1], earlier, what="earlier jobs")
-                message = f"`when` refers to {names[1]!r}, which is no earlier job"
-                self._add("AF1208", message, path, "semantic:unknown_job", fix, offset=offset)
+
+    def unknown_reference(self, message: str, path: DocPath, offset: int, fix: str, code: str) -> None:
+        """Report a reference that no run could resolve."""
+        self._add("AF1208", message, path, code, fix, offset=offset)
 
     def _add(
         self,
@@ -112,7 +132,7 @@ class _Templates:
     def _inside(self, path: DocPath, offset: int) -> Location:
         """The place of a character of a value, where the value stands on one line as it is; else the value's start."""
         at = self.document.source.value(path)
-        if at.line > len(self.lines):
+        if at.file != self.document.file or at.line > len(self.lines):
             return at
         written = self.lines[at.line - 1][at.column - 1 :]
         value = self.document.data

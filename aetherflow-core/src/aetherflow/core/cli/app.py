@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aetherflow.core.cli import plugins, run, validate
+from aetherflow.core.cli import doctor, explain, init, plugins, run, validate
 from aetherflow.core.cli.base import Command, Group
 from aetherflow.core.errors import AetherflowError, RunError, SpecError
 
@@ -27,6 +27,9 @@ app = typer.Typer(
 )
 app.command("run", cls=Command)(run.run)
 app.command("validate", cls=Command)(validate.validate)
+app.command("doctor", cls=Command)(doctor.doctor)
+app.command("explain", cls=Command)(explain.explain)
+app.command("init", cls=Command)(init.init)
 app.add_typer(plugins.app, name="plugins")
 
 

@@ -2,8 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from aetherflow.core.errors import UsageError
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", readable=False, metavar="FILE", help="Project file, instead of the nearest above."),
+]
 
 
 def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[Path]:

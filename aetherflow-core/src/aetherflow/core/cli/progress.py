@@ -20,10 +20,12 @@ class ProgressObserver(Protocol):
         """Leave the terminal as it was."""
 
 
-def make_observer(*, quiet: bool) -> ProgressObserver:
-    """The observer that suits stderr."""
+def make_observer(*, quiet: bool, log_format: str) -> ProgressObserver:
+    """The observer that suits stderr and the setting `log_format`."""
     if quiet:
         return QuietObserver()
+    if log_format == "json":
+        return JsonObserver(sys.stderr)
     return LiveObserver(sys.stderr) if sys.stderr.isatty() else LineObserver(sys.stderr)
 
 
@@ -57,6 +59,24 @@ class LineObserver:
         """Nothing to do."""
 
 
+class JsonObserver:
+    """One JSON object per event and line, with time, level and ids; children's output too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Print the event."""
+        if event == "progress":
+            return
+        failed = "error" in fields or fields.get("status") in ("FAILED", "INTERRUPTED")
+        head = {"ts_ms": time.time_ns() // 1_000_000, "level": "ERROR" if failed else "INFO", "event": event}
+        print(json.dumps({**head, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
 class LiveObserver:
     """Finished steps as lines, the step under way as a line that is redrawn with its elapsed time and progress."""
 
@@ -82,6 +102,8 @@ class LiveObserver:
                 self._progress = _progress(fields)
             elif event == "output":
                 self._line(f"{_name(fields)} | {fields['text']}")
+            elif event == "log":
+                self._line(f"{fields['level']:<11} {fields['message']}")
             elif event == "step_end":
                 self._step = None
                 note = fields.get("error") or fields.get("reason") or ""

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from aetherflow.core.cli.arguments import ConfigOption
+
 
 def run(
     flow: Annotated[
@@ -15,6 +17,10 @@ def run(
         Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
     ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the run; an unfinished one is resumed.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")] = None,
+    slot: Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")] = None,
+    data_date: Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")] = None,
+    config: ConfigOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
@@ -31,15 +37,27 @@ def run(
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, summary_text
     from aetherflow.core.errors import RunError
+    from aetherflow.core.resolve.params import parse_assignments
+    from aetherflow.core.resolve.snapshot import build_snapshot
     from aetherflow.core.runner import run_flow
 
     gc.freeze()
     gc.enable()  # main() had it off for the imports; a run may live for hours
     (path,) = flow_paths([flow] if flow else None, flow_yaml)
-    observer = make_observer(quiet=quiet)
+    snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
+    observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
     failure: RunError | None = None
     try:
-        summary = run_flow(path, run_id=run_id, observers=[observer], trigger="cli")
+        summary = run_flow(
+            path,
+            run_id=run_id,
+            params=parse_assignments(param or []),
+            slot=slot,
+            data_date=data_date,
+            observers=[observer],
+            trigger="cli",
+            snapshot=snapshot,
+        )
     except RunError as error:
         failure, summary = error, error.summary
     finally:
@@ -51,5 +69,6 @@ def run(
     elif not quiet and not summary.nothing_to_do:
         typer.echo(summary_text(summary))
     if failure is not None:
-        typer.echo(failure_blocks(summary), err=True)
+        if snapshot.settings.log_format != "json":  # there the events say it, and every line is an object
+            typer.echo(failure_blocks(summary), err=True)
         raise failure

@@ -1,48 +1,72 @@
 """`aetherflow validate`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aetherflow.core.cli.arguments import ConfigOption
+
+
+class DocumentKind(StrEnum):
+    """Kinds of documents."""
+
+    flow = "flow"
+    profiles = "profiles"
+    project = "project"
+    env_files = "env-files"
+
+
+class Format(StrEnum):
+    """Forms of the report."""
+
+    text = "text"
+    json = "json"
+    github = "github"
+    junit = "junit"
+
 
 def validate(
-    flows: Annotated[
-        list[Path] | None, typer.Argument(metavar="FLOW...", readable=False, help="Flow files.", show_default=False)
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH...", readable=False, help="Documents, or folders of them.", show_default=False),
     ] = None,
     flow_yaml: Annotated[
         Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    kind: Annotated[DocumentKind | None, typer.Option("--kind", help="Kind of the documents; else recognised.")] = None,
+    config: ConfigOption = None,
+    run_hooks: Annotated[
+        bool, typer.Option("--run-hooks", help="Also run a secrets hook that stands beside the flow.")
+    ] = False,
+    form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Check flows without running anything: every mistake, at its line, with its fix.
+    """Check documents without running anything: every mistake, at its line, with its fix.
 
-    Prints OK or INVALID per file; exit code 2 if one is invalid. No driver is imported, no server contacted.
+    Documents are flows, profiles, project files (aetherflow.yaml) and lists of env files, told apart by name and
+    content; of a folder all that it holds. Prints OK or INVALID per file; exit code 2 if one is invalid. No driver is
+    imported, no server contacted.
 
     Example: aetherflow validate flow.yaml
     """
-    import json
-
-    from aetherflow.core.checks.report import REPORT_SCHEMA, check_flow
+    from aetherflow.core.checks.kinds import Environment, check_document, documents_in, no_documents
     from aetherflow.core.cli.arguments import flow_paths
-    from aetherflow.core.resolve.environment import build_environment
+    from aetherflow.core.cli.reports import FORMATS
 
-    checked = [check_flow(path, build_environment(path.absolute().parent)) for path in flow_paths(flows, flow_yaml)]
-    ok = all(item.ok for item in checked)
-    if as_json:
-        reports = [item.as_json() for item in checked]
-        report = reports[0] if len(reports) == 1 else {"ok": ok, "files": reports}
-        typer.echo(json.dumps({"schema": REPORT_SCHEMA, **report}, ensure_ascii=False, indent=2))
-    else:
-        for item in checked:
-            for problem in item.problems:
-                typer.echo(problem.as_text())
-            typer.echo(_verdict(item.path, len(item.problems.errors), len(item.problems.warnings)))
-    raise typer.Exit(0 if ok else 2)
-
-
-def _verdict(path: str, errors: int, warnings: int) -> str:
-    counted_warnings = f"{warnings} warning{'s' * (warnings != 1)}"
-    if errors:
-        return f"INVALID: {path} ({errors} error{'s' * (errors != 1)}, {counted_warnings})"
-    return f"OK: {path}" + (f" ({counted_warnings})" if warnings else "")
+    named = flow_paths(paths, flow_yaml)
+    environment = Environment(config, run_hooks=run_hooks)
+    wanted = kind.value if kind is not None else None
+    checked = []
+    folders = False
+    for path in named:
+        if path.is_dir():
+            found = list(documents_in(path, wanted))
+            folders = folders or bool(found)
+            checked += [check_document(each, environment, wanted) for each in found] or [no_documents(path)]
+        else:
+            checked.append(check_document(path, environment, wanted))
+    single = len(checked) == 1 and not folders
+    typer.echo(FORMATS["json" if as_json else form.value](checked, single))
+    raise typer.Exit(0 if all(item.ok for item in checked) else 2)

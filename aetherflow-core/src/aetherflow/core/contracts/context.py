@@ -1,7 +1,5 @@
 """What a step may ask of the run that executes it. Built-in steps have nothing else."""
 
-import logging
-import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
+    import logging
+    import subprocess
+
     from aetherflow.core.contracts.connector import Connectors
     from aetherflow.core.contracts.step import StepResult
 
@@ -52,10 +53,12 @@ class RunContext(ABC):
     layout: Mapping[str, str]
     env: Mapping[str, str]
     """The run's environment; the process's own is never changed."""
+    child_env: Mapping[str, str]
+    """What a child process inherits: `env`, in enterprise mode the part of it that the policy allows."""
     resources: Mapping[str, Mapping[str, Any]]
     """Resources as rendered: `{kind, driver, config, options}`."""
     connectors: "Connectors"
-    log: logging.Logger
+    log: "logging.Logger"
     idempotency_key: str
     """Equal for every attempt of this step in this run; hand it to peers that can drop repeats."""
 

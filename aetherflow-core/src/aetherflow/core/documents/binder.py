@@ -125,7 +125,10 @@ def _document_path(model: type[BaseModel], loc: Sequence[str | int]) -> DocPath:
 def _is_union(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         return _is_union(get_args(annotation)[0])
-    return get_origin(annotation) in (Union, types.UnionType)
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return False
+    # pydantic names no members in `loc` where the only other one is None
+    return sum(member is not type(None) for member in get_args(annotation)) > 1
 
 
 def _keys(annotation: Any) -> set[str]:
@@ -135,7 +138,9 @@ def _keys(annotation: Any) -> set[str]:
 def _members(annotation: Any) -> Iterable[Any]:
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
-    if _is_union(annotation):
+    if _is_model(annotation) and annotation.__pydantic_root_model__:
+        annotation = annotation.model_fields["root"].annotation
+    if get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
             yield from _members(member)
     else:

@@ -45,21 +45,38 @@ class Document:
     text: str
 
 
-def load_document(path: Path | str) -> Document:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a document may be: bytes of its text, values once its aliases are expanded."""
+
+    size: int = MAX_BYTES
+    nodes: int = MAX_NODES
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def load_document(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Document:
     """Read and parse one YAML file.
 
     Raises SpecError with one located problem when the file is missing, is no file, cannot be read, is not UTF-8, is
     empty, is too large, or is not strict YAML.
     """
     file = str(path)
-    return parse_document(_read(Path(path), file), file)
+    return parse_document(_read(Path(path), file, limits.size), file, limits)
 
 
-def parse_document(text: str, file: str) -> Document:
+def parse_document(text: str, file: str, limits: Limits = DEFAULT_LIMITS) -> Document:
     """Parse YAML text; `file` is the name that locations carry."""
     source = SourceMap(file)
     try:
-        data = _Builder(source).build(yaml.parse(text, Loader=_Loader))
+        text.encode()
+    except UnicodeEncodeError as error:  # an environment variable that is not UTF-8
+        before = text[: error.start]
+        at = Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise _refused("AF1008", "is not UTF-8", at, "save it as UTF-8") from None
+    try:
+        data = _Builder(source, limits.nodes).build(yaml.parse(text, Loader=_Loader))
     except yaml.YAMLError as error:
         raise _syntax_error(error, file, text) from None
     if not source.values:
@@ -67,7 +84,7 @@ def parse_document(text: str, file: str) -> Document:
     return Document(file, data, source, text)
 
 
-def _read(path: Path, file: str) -> str:
+def _read(path: Path, file: str, most: int) -> str:
     at = Location(file)
     try:
         if path.is_dir():
@@ -76,8 +93,8 @@ def _read(path: Path, file: str) -> str:
             )
         if path.exists() and not path.is_file():
             raise _refused("AF1003", "is not a regular file", at, "name a regular file")
-        if path.exists() and path.stat().st_size > MAX_BYTES:
-            raise _refused("AF1006", f"is larger than {MAX_BYTES // 2**20} MiB", at, "split the flow")
+        if path.exists() and path.stat().st_size > most:
+            raise _refused("AF1006", f"is larger than {most / 2**20:g} MiB", at, "split the flow")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise _refused("AF1001", "no such file", at, "check the path and the folder that you are in") from None
@@ -117,8 +134,9 @@ def _syntax_error(error: yaml.YAMLError, file: str, text: str) -> SpecError:
 
 
 class _Builder:
-    def __init__(self, source: SourceMap) -> None:
+    def __init__(self, source: SourceMap, most: int) -> None:
         self.source = source
+        self.most = most
         self.nodes = 0
         self.anchors: dict[str, tuple[Any, int]] = {}
         self.open_anchors: set[str] = set()
@@ -225,8 +243,8 @@ class _Builder:
 
     def _count(self, nodes: int, event: Any, path: DocPath) -> None:
         self.nodes += nodes
-        if self.nodes > MAX_NODES:
-            message = f"has more than {MAX_NODES:,} values once its aliases are expanded"
+        if self.nodes > self.most:
+            message = f"has more than {self.most:,} values once its aliases are expanded"
             raise self._error("AF1006", message, event, path, "split the document, or use fewer aliases")
 
     def _tag_error(self, event: Any, path: DocPath) -> SpecError:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
-from aetherflow.core.plugins.catalog import installed_catalog
+from aetherflow.core.plugins.catalog import Catalog
 
 log = logging.getLogger("aetherflow")
 
@@ -14,9 +14,10 @@ log = logging.getLogger("aetherflow")
 class RunConnectors:
     """A mapping from resource name to connector. KeyError for an unknown name or another kind."""
 
-    def __init__(self, resources: Mapping[str, Mapping[str, Any]], ctx: ConnectorContext) -> None:
+    def __init__(self, resources: Mapping[str, Mapping[str, Any]], ctx: ConnectorContext, catalog: Catalog) -> None:
         self._resources = resources
         self._ctx = ctx
+        self._catalog = catalog
         self._open: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -67,8 +68,19 @@ class RunConnectors:
         if name not in self._resources:
             raise KeyError(f"Unknown resource: {name}. Known: {sorted(self._resources)}")
         resource = self._resources[name]
-        cls = installed_catalog().connector(resource["kind"], resource["driver"])
+        cls = self._catalog.connector(resource["kind"], resource["driver"])
         init = ConnectorInit(
             name, resource["kind"], resource["driver"], resource["config"], resource["options"], self._ctx
         )
         return cls(init)
+
+
+def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
+    """Values of all settings that a connector's model declares as `SecretStr`."""
+    for resource in resources.values():
+        cls = catalog.connector(resource["kind"], resource["driver"])
+        for section, model in (("config", cls.Config), ("options", cls.Options)):
+            for name, field in model.model_fields.items() if model is not None else ():
+                value = resource[section].get(name)
+                if isinstance(value, str) and "SecretStr" in str(field.annotation):
+                    yield value

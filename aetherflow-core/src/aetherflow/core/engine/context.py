@@ -19,7 +19,8 @@ from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import PathError, StepCancelledError
 from aetherflow.core.observe.events import Events
 from aetherflow.core.observe.redact import Redactor
-from aetherflow.core.resolve.paths import inside
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.resolve.sandbox import Sandbox
 from aetherflow.core.state.records import Artifact, StepEffects
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.values import json_safe
@@ -36,6 +37,11 @@ class RunParts:
     run_id: str
     folder: Path
     env: Mapping[str, str]
+    child_env: Mapping[str, str]
+    sandbox: Sandbox
+    catalog: Catalog
+    constants: Mapping[str, Any]
+    """Template roots that do not change in the run: env, params, run."""
     resources: Mapping[str, Mapping[str, Any]]
     workspace: Workspace
     state: RunState
@@ -44,7 +50,7 @@ class RunParts:
     events: Events
     processes: Processes
     stop: Stop
-    call_step: Callable[[RunContext, str, Mapping[str, Any], str], StepResult]
+    call_step: Callable[["StepContext", str, Mapping[str, Any], str], StepResult]
 
 
 class StepContext(RunContext):
@@ -66,8 +72,10 @@ class StepContext(RunContext):
         self.work_root = parts.workspace.root
         self.layout = parts.workspace.layout
         self.env = parts.env
+        self.child_env = parts.child_env
         self.resources = parts.resources
         self.connectors = parts.connectors
+        self.catalog = parts.catalog
         self.log = logging.getLogger(f"aetherflow.flow.{parts.flow_id}.job.{job_id}")
 
     def job_dir(self, job_id: str) -> Path:
@@ -83,13 +91,13 @@ class StepContext(RunContext):
         return self._parts.workspace.folder(job_id, "manifests")
 
     def read_path(self, path: str) -> Path:
-        return inside(path, self.artifacts_dir(self.job_id), [self.work_root, self._parts.folder])
+        return self._parts.sandbox.to_read(path, self.artifacts_dir(self.job_id))
 
     def write_path(self, path: str) -> Path:
-        return inside(path, self.artifacts_dir(self.job_id), [self.work_root])
+        return self._parts.sandbox.to_write(path, self.artifacts_dir(self.job_id), self.job_dir(self.job_id))
 
     def asset_path(self, path: str) -> Path:
-        return inside(path, self._parts.folder, [self._parts.folder, self.work_root])
+        return self._parts.sandbox.to_read(path, self._parts.folder)
 
     @contextmanager
     def write_file(self, path: str | Path) -> Iterator[BinaryIO]:
@@ -119,7 +127,9 @@ class StepContext(RunContext):
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
         self.check_cancelled()
-        process = durable.spawn(argv, cwd=cwd or self.artifacts_dir(self.job_id), env=self.env if env is None else env)
+        process = durable.spawn(
+            argv, cwd=cwd or self.artifacts_dir(self.job_id), env=self.child_env if env is None else env
+        )
         self._parts.processes.add(process)
         return process
 

@@ -13,6 +13,6 @@ def blocked_by(job: JobSpec, statuses: Mapping[str, Status]) -> str | None:
     return next((name for name in job.depends_on if statuses.get(name) is not Status.SUCCESS), None)
 
 
-def when_holds(job: JobSpec, jobs: Mapping[str, Any]) -> bool:
-    """Value of the job's `when` over the jobs handled so far; raises WhenError."""
-    return evaluate_when(job.when, {"jobs": jobs})
+def when_holds(job: JobSpec, scope: Mapping[str, Any]) -> bool:
+    """Value of the job's `when` over the jobs handled so far, the parameters and the run; raises WhenError."""
+    return evaluate_when(job.when, scope)

@@ -1,5 +1,6 @@
 """What the children of one attempt print: kept in a log of its own, shown live, its last lines at hand."""
 
+import codecs
 import threading
 from collections import deque
 from pathlib import Path
@@ -8,24 +9,50 @@ from typing import IO
 from aetherflow.core import durable
 from aetherflow.core.contracts.context import StreamName
 from aetherflow.core.observe.events import Events
-from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.observe.redact import RedactedStream, Redactor
 
 TAIL_LINES = 20
 MAX_LINE = 64 * 1024
 """A longer line is passed on in pieces, so that memory stays bounded."""
 
 
+class _Lines:
+    """Bytes to lines of text, secrets masked across the borders of chunks and lines."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._clean = RedactedStream(redactor)
+        self._pending = ""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Take bytes; returns the lines that are complete."""
+        return self._split(self._clean.feed(self._decoder.decode(data)))
+
+    def finish(self) -> list[str]:
+        """The rest, complete or not."""
+        lines = self._split(self._clean.feed(self._decoder.decode(b"", final=True)) + self._clean.finish())
+        rest, self._pending = self._pending, ""
+        return [*lines, rest.rstrip("\r")] if rest else lines
+
+    def _split(self, text: str) -> list[str]:
+        *lines, rest = (self._pending + text).split("\n")
+        if len(rest) > MAX_LINE:
+            lines.append(rest)
+            rest = ""
+        self._pending = rest
+        return [line.rstrip("\r") for line in lines]
+
+
 class OutputLog:
-    """Output of one attempt, line by line, secrets masked before anything is kept or shown."""
+    """Output of one attempt, line by line."""
 
     def __init__(self, path: Path, job_id: str, step_id: str, redactor: Redactor, events: Events) -> None:
         self.path = path
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._job_id = job_id
         self._step_id = step_id
-        self._redactor = redactor
         self._events = events
-        self._pending: dict[StreamName, bytes] = {"stdout": b"", "stderr": b""}
+        self._streams: dict[StreamName, _Lines] = {"stdout": _Lines(redactor), "stderr": _Lines(redactor)}
         self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -37,28 +64,21 @@ class OutputLog:
     def feed(self, stream: StreamName, data: bytes) -> None:
         """Take bytes as they come; complete lines are passed on at once."""
         with self._lock:
-            *lines, rest = (self._pending[stream] + data).split(b"\n")
-            if len(rest) > MAX_LINE:
-                lines.append(rest)
-                rest = b""
-            self._pending[stream] = rest
-            for line in lines:
+            for line in self._streams[stream].feed(data):
                 self._pass_on(stream, line)
 
     def close(self) -> None:
         """Pass on unfinished lines and close the log."""
         with self._lock:
-            for stream, rest in self._pending.items():
-                if rest:
-                    self._pass_on(stream, rest)
-                self._pending[stream] = b""
+            for stream, lines in self._streams.items():
+                for line in lines.finish():
+                    self._pass_on(stream, line)
             if self._file is not None:
                 self._file.close()
 
-    def _pass_on(self, stream: StreamName, line: bytes) -> None:
-        text = self._redactor.mask(line.decode(errors="replace").rstrip("\r"))
+    def _pass_on(self, stream: StreamName, line: str) -> None:
         if self._file is None:
             self._file = durable.open_log(self.path)
-        self._file.write(text.encode() + b"\n")
-        self.tail.append(text)
-        self._events.emit("output", job_id=self._job_id, step_id=self._step_id, stream=stream, text=text)
+        self._file.write(line.encode(errors="replace") + b"\n")
+        self.tail.append(line)
+        self._events.emit("output", job_id=self._job_id, step_id=self._step_id, stream=stream, text=line)

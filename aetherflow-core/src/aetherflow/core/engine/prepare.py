@@ -1,19 +1,24 @@
-"""A flow document, checked and rendered, ready to run."""
+"""A flow document, checked, and what finds its runs: the flow's id and the place of its state."""
 
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from aetherflow.core.checks.flow_settings import NOT_CARRIED_OUT
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import ResolverError, SpecError
 from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.policy import catalog_for
 from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.environment import build_environment
 from aetherflow.core.resolve.paths import is_folder_name
 from aetherflow.core.resolve.places import state_path, work_root
+from aetherflow.core.resolve.profiles import Profiles
+from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import DEFAULT_LAYOUT, FlowMetaSpec, FlowSpec
 
@@ -22,56 +27,80 @@ ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
 @dataclass(frozen=True, slots=True)
 class PreparedFlow:
-    """Everything that is known before the run."""
+    """Everything that is known before a run is chosen."""
 
     document: Document
     spec: FlowSpec
-    env: Mapping[str, str]
+    snapshot: Snapshot
+    catalog: Catalog
+    profiles: Profiles
     flow_id: str
     folder: Path
     """Folder of the flow file."""
-    work_root: Path
-    layout: Mapping[str, str]
     state_path: Path
     fingerprint: str
     """sha256 of the flow's text."""
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment of the run."""
+        return self.snapshot.env
 
-def prepare(path: str | Path, ambient: Mapping[str, str] | None = None) -> PreparedFlow:
-    """Check a flow file and render its metadata; SpecError carries every problem."""
-    folder = Path(path).absolute().parent
-    env = build_environment(folder, ambient)
-    checked = check_flow(path, env)
-    checked.problems.raise_if_errors()
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the folders of a run stand."""
+
+    work_root: Path
+    layout: Mapping[str, str]
+
+
+def prepare(path: str | Path, snapshot: Snapshot) -> PreparedFlow:
+    """Check a flow file and find the flow's id and state; SpecError carries every problem."""
+    checked = check_flow(path, snapshot)
     document, spec = checked.document, checked.spec
+    refused = [problem for problem in checked.problems if problem.af == NOT_CARRIED_OUT]
+    for problem in refused:
+        checked.problems.add(replace(problem, severity="error"))
+    checked.problems.raise_if_errors()
     if document is None or spec is None:
         raise SpecError(list(checked.problems))
-    meta = _render_meta(spec.flow, document, env)
+    env = snapshot.env
+    found = _render(document, {"id": spec.flow.id, "state": {"path": spec.flow.state.path}}, {"env": env})
+    flow_id, given = found["id"], found["state"]["path"]
+    if not ID.match(flow_id):
+        raise SpecError([_problem(document, ("flow", "id"), "AF1206", f"{flow_id!r} is not an id once rendered")])
     return PreparedFlow(
         document=document,
         spec=spec,
-        env=env,
-        flow_id=meta.id,
-        folder=folder,
-        work_root=work_root(meta.workspace.root, env),
-        layout={**DEFAULT_LAYOUT, **meta.workspace.layout},
-        state_path=state_path(meta.state.path, meta.id, env),
+        snapshot=snapshot,
+        catalog=catalog_for(snapshot),
+        profiles=checked.profiles,
+        flow_id=flow_id,
+        folder=Path(path).absolute().parent,
+        state_path=state_path(given, flow_id, snapshot.settings, env),
         fingerprint=hashlib.sha256(document.text.encode()).hexdigest(),
     )
 
 
-def _render_meta(meta: FlowMetaSpec, document: Document, env: Mapping[str, str]) -> FlowMetaSpec:
-    try:
-        rendered = FlowMetaSpec.model_validate(render(meta.model_dump(), {"env": env}, ("flow",)))
-    except ResolverError as error:
-        raise SpecError([_problem(document, error.at, error.code, str(error))]) from error
-    if not ID.match(rendered.id):
-        raise SpecError([_problem(document, ("flow", "id"), "AF1206", f"{rendered.id!r} is not an id once rendered")])
-    for key, name in rendered.workspace.layout.items():
+def render_places(flow: PreparedFlow, constants: Mapping[str, Any]) -> Places:
+    """Render what remains of the section `flow` with `env`, `params` and `run`; SpecError where that fails."""
+    document = flow.document
+    raw = flow.spec.flow.model_dump(exclude={"params"})
+    meta = FlowMetaSpec.model_validate(_render(document, raw, constants))
+    for key, name in meta.workspace.layout.items():
         if not is_folder_name(name):
             path = ("flow", "workspace", "layout", key)
             raise SpecError([_problem(document, path, "AF1206", f"{name!r} is not a folder name once rendered")])
-    return rendered
+    root = work_root(meta.workspace.root, flow.snapshot.settings, flow.env)
+    return Places(root, {**DEFAULT_LAYOUT, **meta.workspace.layout})
+
+
+def _render(document: Document, value: Any, scope: Mapping[str, Any]) -> Any:
+    try:
+        return render(value, scope, ("flow",))
+    except ResolverError as error:
+        raise SpecError([_problem(document, error.at, error.code, str(error))]) from error
 
 
 def _problem(document: Document, path: DocPath, af: str, message: str) -> Problem:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.step import Step, StepResult
 from aetherflow.core.engine.attempt import call, run_attempt
 from aetherflow.core.engine.context import RunParts, StepContext
@@ -14,10 +13,8 @@ from aetherflow.core.engine.failure import describe_failure, message_of
 from aetherflow.core.engine.gates import blocked_by, when_holds
 from aetherflow.core.engine.output import OutputLog
 from aetherflow.core.engine.prepare import PreparedFlow
-from aetherflow.core.engine.stopping import grace_seconds
 from aetherflow.core.errors import PluginError, ResolverError, StateError, WhenError
 from aetherflow.core.location import DocPath
-from aetherflow.core.plugins.catalog import installed_catalog
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import JobSpec, StepSpec
 from aetherflow.core.state.records import Artifact, StepRecord
@@ -75,7 +72,7 @@ class Sequence:
         self._flow = flow
         self._parts = parts
         self._logs = logs
-        self._grace = grace_seconds(flow.env)
+        self._grace = flow.snapshot.settings.stop_grace_seconds
         self.statuses: dict[str, Status] = {}
         self.jobs: dict[str, Any] = {}
         """What templates and `when` see as `jobs`."""
@@ -114,7 +111,9 @@ class Sequence:
             return {}
         try:
             # a job that was entered stays entered: the jobs that its `when` reads may have run again since
-            holds = (stored is not None and stored.when_result) or when_holds(job.spec, self.jobs)
+            holds = (stored is not None and stored.when_result) or when_holds(
+                job.spec, {**self._parts.constants, "jobs": self.jobs}
+            )
         except WhenError as error:
             self._fail(job, error, step=None, path=(*job.path, "when"), output=None)
             state.gate_job(job_id, Status.FAILED, error=str(error))
@@ -206,7 +205,7 @@ class Sequence:
         parts, job_id = self._parts, job.spec.id
         started = time.monotonic()
         try:
-            cls = installed_catalog().step(step.type)
+            cls = parts.catalog.step(step.type)
         except PluginError as error:
             raise StepFailedError(error, step, path, None) from error
         key = _idempotency_key(parts.flow_id, parts.run_id, job_id, step.id)
@@ -302,7 +301,7 @@ class Sequence:
 
     def _scope(self, job: JobRun, result: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "env": self._flow.env,
+            **self._parts.constants,
             "steps": job.steps,
             "job": {"id": job.spec.id, "outputs": job.outputs},
             "jobs": self.jobs,
@@ -312,9 +311,9 @@ class Sequence:
         }
 
 
-def call_inner_step(ctx: RunContext, step_type: str, inputs: Mapping[str, Any], step_id: str) -> StepResult:
+def call_inner_step(ctx: StepContext, step_type: str, inputs: Mapping[str, Any], step_id: str) -> StepResult:
     """Run a step inside another one, with the outer one's context."""
-    return call(installed_catalog().step(step_type), step_id, inputs, ctx, ctx.job_id)
+    return call(ctx.catalog.step(step_type), step_id, inputs, ctx, ctx.job_id)
 
 
 def _stored_summary(step: StepSpec, stored: StepRecord) -> StepSummary:

@@ -6,23 +6,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
-GRACE_VARIABLE = "AETHERFLOW_STOP_GRACE_SECONDS"
-DEFAULT_GRACE_SECONDS = 8.0
-"""Below the ten seconds after which Docker kills a stopped container."""
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-
-
-def grace_seconds(env: Mapping[str, str]) -> float:
-    """Time that a step has to end by itself once the run is being stopped."""
-    try:
-        return float(env.get(GRACE_VARIABLE, DEFAULT_GRACE_SECONDS))
-    except ValueError:
-        return DEFAULT_GRACE_SECONDS
 
 
 class Stop:

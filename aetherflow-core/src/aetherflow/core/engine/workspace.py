@@ -64,6 +64,10 @@ class Workspace:
                 removed.append(path)
         return removed
 
+    def job_path(self, job_id: str) -> Path:
+        """Folder of one job, whether it exists or not."""
+        return self._path(job_id)
+
     def _require_empty(self, path: Path) -> None:
         found = list(path.iterdir()) if path.is_dir() else []
         if not all(map(durable.is_part, found)):

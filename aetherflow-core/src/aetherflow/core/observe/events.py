@@ -29,22 +29,13 @@ class Events:
 
     def emit(self, event: str, **fields: Any) -> None:
         """Tell the observers; a field that is None is left out."""
-        shown = {name: self._clean(value) for name, value in fields.items() if value is not None}
+        shown = {name: self._redactor.mask_all(value) for name, value in fields.items() if value is not None}
         for observer in list(self._observers):
             try:
                 observer(event, shown)
             except Exception as error:  # noqa: BLE001 a closed terminal or a full disk under a log must not end the run
                 self._observers.remove(observer)
                 log.warning("an observer of the run failed and sees no more events: %s", error)
-
-    def _clean(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._redactor.mask(value)
-        if isinstance(value, list):
-            return [self._clean(item) for item in value]
-        if isinstance(value, dict):
-            return {key: self._clean(item) for key, item in value.items()}
-        return value
 
 
 class RunLog:

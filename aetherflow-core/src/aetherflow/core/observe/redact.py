@@ -4,14 +4,10 @@ A value is registered once and then masked in the forms in which it travels: pla
 shell-quoted. `Stream` masks across the borders of chunks.
 """
 
-import base64
-import json
 import re
-import shlex
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 MASK = "***"
 MIN_LENGTH = 6
@@ -44,7 +40,15 @@ def secrets_in(values: Mapping[str, Any]) -> Iterable[str]:
 
 def spellings(secret: str) -> set[str]:
     """The forms in which a secret may appear in text."""
-    raw = secret.encode("utf-8", "surrogateescape")
+    import base64  # only a run with secrets pays for these
+    import json
+    import shlex
+    from urllib.parse import quote, quote_plus
+
+    try:
+        raw = secret.encode("utf-8", "surrogateescape")  # what an environment that is not UTF-8 held
+    except UnicodeEncodeError:
+        raw = secret.encode("utf-8", "surrogatepass")
     forms = {secret, quote(raw, safe=""), quote(raw), quote_plus(raw), shlex.quote(secret), repr(secret)[1:-1]}
     for ascii_only in (True, False):
         forms.add(json.dumps(secret, ensure_ascii=ascii_only)[1:-1])
@@ -62,6 +66,7 @@ class Redactor:
     def __init__(self) -> None:
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._everywhere: re.Pattern[str] | None = None
         self._lock = threading.Lock()
         self.longest = 0
         """Length of the longest form of a secret."""
@@ -75,12 +80,31 @@ class Redactor:
             self._forms |= new
             longest_first = sorted(self._forms, key=len, reverse=True)
             self.longest = len(longest_first[0])
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            alternatives = "|".join(map(re.escape, longest_first))
+            self._everywhere = re.compile(f"(?=({alternatives}))")
+            self._pattern = re.compile(alternatives)
 
     def mask(self, text: str) -> str:
         """The text with every registered secret replaced."""
         pattern = self._pattern
-        return pattern.sub(MASK, text) if pattern else text
+        if pattern is None or pattern.search(text) is None:
+            return text
+        parts, end = [], 0
+        for start, stop in self._spans(text):
+            parts += [text[end:start], MASK]
+            end = stop
+        return "".join([*parts, text[end:]])
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets stand; those that overlap are one, so that no end of one is left over."""
+        spans: list[tuple[int, int]] = []
+        for match in self._everywhere.finditer(text) if self._everywhere else ():
+            start, stop = match.span(1)
+            if spans and start < spans[-1][1]:
+                spans[-1] = spans[-1][0], max(stop, spans[-1][1])
+            else:
+                spans.append((start, stop))
+        return spans
 
     def mask_all(self, value: Any) -> Any:
         """The value with every text inside it masked, keys of maps included."""
@@ -105,11 +129,7 @@ class Redactor:
 
     def _before_match(self, text: str, limit: int) -> int:
         # a whole secret that ends behind the cut must not be cut either
-        pattern = self._pattern
-        for match in pattern.finditer(text) if pattern else ():
-            if match.start() < limit < match.end():
-                return match.start()
-        return limit
+        return next((start for start, stop in self._spans(text) if start < limit < stop), limit)
 
 
 class RedactedStream:

@@ -1,12 +1,12 @@
 """Looking a plugin up by name: one name, one object, imported when it is used."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.errors import PluginConflictError, PluginNotFoundError
+from aetherflow.core.errors import PluginConflictError, PluginNotAllowedError, PluginNotFoundError
 from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins
 from aetherflow.core.plugins.names import CONNECTORS, KINDS, STEPS, distribution_for, extra_for, shown
 
@@ -14,8 +14,19 @@ from aetherflow.core.plugins.names import CONNECTORS, KINDS, STEPS, distribution
 class Catalog:
     """Every plugin that can be used, by group and name."""
 
-    def __init__(self, entries: Iterable[PluginEntry]) -> None:
+    def __init__(
+        self,
+        entries: Iterable[PluginEntry],
+        *,
+        prefer: Mapping[str, str] | None = None,
+        allow: Collection[str] | None = None,
+    ) -> None:
+        """`prefer` maps `steps.NAME` or `connectors.KIND.DRIVER` to the distribution that wins it; `allow` names the
+        distributions that may be used, None for all.
+        """
         self.entries = sorted(entries)
+        self._prefer = prefer or {}
+        self._allow = allow
         self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
         for entry in self.entries:
             self._by_name.setdefault((entry.group, entry.name), []).append(entry)
@@ -36,9 +47,18 @@ class Catalog:
         found = self._by_name.get((group, name), [])
         if not found:
             raise self._not_found(group, name)
+        key = f"{group.removeprefix('aetherflow.')}.{name}"
+        if (preferred := self._prefer.get(key)) is not None:
+            found = [entry for entry in found if entry.distribution == preferred] or found
         if len({entry.distribution for entry in found}) > 1:
-            raise _conflict(group, name, found)
-        return found[0]
+            raise _conflict(group, name, found, key)
+        return self._allowed(found[0])
+
+    def _allowed(self, entry: PluginEntry) -> PluginEntry:
+        if self._allow is not None and entry.distribution not in self._allow:
+            message = f"{entry.kind} {entry.shown_name!r} of {entry.distribution} is not allowed in enterprise mode"
+            raise PluginNotAllowedError(message, fix=f"add {entry.distribution} to plugins.allow in the project file")
+        return entry
 
     def step(self, name: str) -> Any:
         """The class of a step type; raises what `find` raises, and PluginLoadError."""
@@ -69,10 +89,11 @@ class Catalog:
         return PluginNotFoundError(message, fix=fix)
 
 
-def _conflict(group: str, name: str, found: list[PluginEntry]) -> PluginConflictError:
+def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
     lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
     message = f"{len(found)} installed distributions provide {KINDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
-    return PluginConflictError(message, fix=f"uninstall one of {', '.join(entry.distribution for entry in found)}")
+    fix = f"uninstall one, or choose in the project file: plugins: {{prefer: {{{key}: {found[0].distribution}}}}}"
+    return PluginConflictError(message, fix=fix)
 
 
 @cache

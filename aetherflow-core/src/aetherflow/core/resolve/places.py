@@ -4,20 +4,22 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-WORK_ROOT, STATE_ROOT = "AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT"
+from aetherflow.core.resolve.settings import Settings
 
 
-def work_root(given: str | None, env: Mapping[str, str]) -> Path:
-    """`flow.workspace.root`, else AETHERFLOW_WORK_ROOT, else the platform's data folder; absolute."""
-    return _absolute(given or env.get(WORK_ROOT) or _platform(env, "XDG_DATA_HOME", ".local/share") / "work")
+def work_root(given: str | None, settings: Settings, env: Mapping[str, str]) -> Path:
+    """`flow.workspace.root`, else the setting `work_root`, else the platform's data folder; absolute."""
+    return _absolute(given or settings.work_root or _platform(env, "XDG_DATA_HOME", ".local/share") / "work")
 
 
-def state_path(given: str | None, flow_id: str, env: Mapping[str, str]) -> Path:
-    """`flow.state.path`, else `<flow id>.sqlite` in AETHERFLOW_STATE_ROOT, else in the platform's state folder."""
-    if given:
-        return _absolute(given)
-    root = env.get(STATE_ROOT) or _platform(env, "XDG_STATE_HOME", ".local/state") / "state"
-    return _absolute(root) / f"{flow_id}.sqlite"
+def state_root(settings: Settings, env: Mapping[str, str]) -> Path:
+    """The setting `state_root`, else the platform's state folder; absolute."""
+    return _absolute(settings.state_root or _platform(env, "XDG_STATE_HOME", ".local/state") / "state")
+
+
+def state_path(given: str | None, flow_id: str, settings: Settings, env: Mapping[str, str]) -> Path:
+    """`flow.state.path`, else `<flow id>.sqlite` under the state root; absolute."""
+    return _absolute(given) if given else state_root(settings, env) / f"{flow_id}.sqlite"
 
 
 def _absolute(path: str | Path) -> Path:

@@ -1,8 +1,10 @@
 """Which roots a template may read, by phase."""
 
-ENV_ONLY = frozenset({"env"})
-"""Resources, and every string under `flow`."""
-STEP_ROOTS = frozenset({"env", "steps", "job", "jobs", "run_id", "flow_id", "result"})
+IDENTITY_ROOTS = frozenset({"env"})
+"""`flow.id` and `flow.state.path`: what finds a run cannot depend on it."""
+CONSTANT_ROOTS = frozenset({"env", "params", "run"})
+"""Resources, and every other string under `flow`."""
+STEP_ROOTS = CONSTANT_ROOTS | {"steps", "job", "jobs", "result", "item", "lock", "run_id", "flow_id"}
 """Step inputs and outputs."""
-WHEN_ROOTS = frozenset({"jobs"})
+WHEN_ROOTS = frozenset({"jobs", "params", "run"})
 """`when` expressions."""

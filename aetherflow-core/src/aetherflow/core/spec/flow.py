@@ -22,9 +22,7 @@ class WorkspaceSpec(SpecModel):
 
     root: str | None = Field(None, description="Folder of all runs; omitted: AETHERFLOW_WORK_ROOT, then the platform's")
     cleanup_policy: CleanupPolicy = Field("on_success", description="When the job folders of a run are removed")
-    layout: dict[str, str] = Field(
-        default_factory=dict, description="Names of the folders artifacts, scratch, manifests"
-    )
+    layout: dict[str, str] = Field({}, description="Names of the folders artifacts, scratch, manifests")
 
 
 class StateSpec(SpecModel):
@@ -32,6 +30,25 @@ class StateSpec(SpecModel):
 
     backend: str = Field("sqlite", description="Kind of store")
     path: str | None = Field(None, description="File of the store; omitted: <state root>/<flow id>.sqlite")
+
+
+ParamType = Literal["string", "integer", "number", "boolean", "date", "datetime", "list"]
+
+
+class ParamSpec(SpecModel):
+    """One parameter of a flow."""
+
+    type: ParamType = Field("string", description="Type that a given value must have")
+    default: Any = Field(None, description="Value where none is given; without the key the parameter is required")
+    description: str | None = Field(None, description="For readers")
+
+
+class DataDateSpec(SpecModel):
+    """How the date of the data follows from the date of the run."""
+
+    timezone: str | None = Field(None, description="IANA name of the zone of the run's dates; omitted: UTC")
+    shift: str = Field("0d", description="Days, business days or months: -1d, -1bd, -1month")
+    calendar: str | None = Field(None, description="YAML file with a list of holidays, relative to the flow")
 
 
 class LocksSpec(SpecModel):
@@ -48,6 +65,9 @@ class FlowMetaSpec(SpecModel):
     description: str | None = Field(None, description="For readers")
     workspace: WorkspaceSpec = Field(default_factory=WorkspaceSpec, description="Folders of the runs")
     state: StateSpec = Field(default_factory=StateSpec, description="History of the runs")
+    params: dict[str, ParamSpec] = Field({}, description="Parameters by name, given by --param")
+    data_date: DataDateSpec = Field(default_factory=DataDateSpec, description="Dates of a run")
+    on_failure: Literal["continue", "stop"] = Field("continue", description="After a failed job: go on, or stop")
     locks: LocksSpec = Field(default_factory=LocksSpec, description="Mutual exclusion of runs")
 
 
@@ -57,9 +77,26 @@ class ResourceSpec(SpecModel):
     kind: str = Field(description="Kind of connector, `db`")
     driver: str = Field(description="Driver of that kind, `duckdb`")
     profile: str | None = Field(None, description="Name of a profile that is laid under this resource")
-    config: dict[str, Any] = Field(default_factory=dict, description="Where and who; templates may read env")
-    options: dict[str, Any] = Field(default_factory=dict, description="How it behaves; templates may read env")
-    decode: dict[str, Any] = Field(default_factory=dict, description="Which values the secrets hook decodes")
+    config: dict[str, Any] = Field({}, description="Where and who; templates may read env")
+    options: dict[str, Any] = Field({}, description="How it behaves; templates may read env")
+    decode: dict[str, Any] = Field({}, description="Which values the secrets hook decodes")
+
+
+class RetrySpec(SpecModel):
+    """When a failed attempt is tried again."""
+
+    max_attempts: int = Field(1, ge=1, description="Attempts in all, the first included")
+    backoff_seconds: float = Field(0, ge=0, description="Wait before the second attempt")
+    backoff_multiplier: float = Field(1, ge=1, description="Growth of the wait from attempt to attempt")
+    max_backoff_seconds: float | None = Field(None, ge=0, description="Longest wait")
+    max_elapsed_seconds: float | None = Field(None, gt=0, description="No new attempt starts after this time")
+
+
+class VerifySpec(SpecModel):
+    """A step that answers whether an interrupted `once` step was done: SUCCESS yes, SKIPPED no."""
+
+    type: str = Field(description="Step type")
+    inputs: dict[str, Any] = Field({}, description="Inputs of that step")
 
 
 class StepSpec(SpecModel):
@@ -68,10 +105,15 @@ class StepSpec(SpecModel):
     id: str = Field(description="Name of the step, unique in its job")
     type: str = Field(description="Step type, one of `aetherflow plugins list`")
     description: str | None = Field(None, description="For readers")
-    inputs: dict[str, Any] = Field(default_factory=dict, description="Inputs of the step; strings may hold templates")
-    outputs: dict[str, Any] = Field(
-        default_factory=dict, description="Job output key to template, rendered after the step"
+    inputs: dict[str, Any] = Field({}, description="Inputs of the step; strings may hold templates")
+    outputs: dict[str, Any] = Field({}, description="Job output key to template, rendered after the step")
+    for_each: str | list[Any] | None = Field(None, description="List, or template of one; the step runs once per item")
+    retry: RetrySpec | None = Field(None, description="When a failed attempt is tried again")
+    timeout_seconds: float | None = Field(None, gt=0, description="Time limit of one attempt")
+    effect: Literal["repeatable", "once"] | None = Field(
+        None, description="once: an interrupted attempt is never repeated unasked; omitted: the step type's own"
     )
+    verify: VerifySpec | None = Field(None, description="Step that tells whether an interrupted `once` step was done")
     on_no_data: Literal["skip_job"] | None = Field(
         None, description="skip_job: a SKIPPED step skips the rest of the job"
     )
@@ -82,7 +124,7 @@ class JobSpec(SpecModel):
 
     id: str = Field(description="Name of the job, unique in the flow")
     description: str | None = Field(None, description="For readers")
-    depends_on: list[str] = Field(default_factory=list, description="Earlier jobs that must be SUCCESS")
+    depends_on: list[str] = Field([], description="Earlier jobs that must be SUCCESS")
     when: str | None = Field(None, description="Condition over earlier jobs; false skips the job")
     steps: list[StepSpec] = Field(description="The steps, in order of execution")
 
@@ -92,5 +134,5 @@ class FlowSpec(SpecModel):
 
     version: Literal[1] = Field(1, description="Version of the document format")
     flow: FlowMetaSpec = Field(description="Identity, folders and state of the flow")
-    resources: dict[str, ResourceSpec] = Field(default_factory=dict, description="Connectors by name")
+    resources: dict[str, ResourceSpec] = Field({}, description="Connectors by name")
     jobs: list[JobSpec] = Field(description="The jobs, in order of execution")

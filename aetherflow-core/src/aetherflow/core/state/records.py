@@ -8,6 +8,16 @@ from aetherflow.core.state.transitions import Status
 
 
 @dataclass(frozen=True, slots=True)
+class Frozen:
+    """What is fixed when a run starts: parameters, slot (UTC, null without one), dates as ISO text."""
+
+    params: dict[str, Any]
+    slot: str | None
+    run_date: str
+    data_date: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """What a run records about its circumstances."""
 
@@ -30,6 +40,7 @@ class RunRecord:
     generation: int
     started_at: int
     finished_at: int | None
+    frozen: Frozen
 
 
 @dataclass(frozen=True, slots=True)

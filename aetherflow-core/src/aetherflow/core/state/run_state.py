@@ -10,7 +10,7 @@ from typing import Any
 from aetherflow.core import durable
 from aetherflow.core.errors import LostOwnershipError, StateError
 from aetherflow.core.state.blobs import dump_outputs, load_outputs
-from aetherflow.core.state.records import Artifact, JobRecord, RunFacts, StepEffects, StepRecord, now_ms
+from aetherflow.core.state.records import Artifact, Frozen, JobRecord, RunFacts, StepEffects, StepRecord, now_ms
 from aetherflow.core.state.sql import insert, update
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.state.transitions import JOB, RUN, STEP, Status, require_legal
@@ -30,13 +30,14 @@ class RunState:
 
     # Runs
 
-    def begin(self, facts: RunFacts) -> None:
+    def begin(self, facts: RunFacts, frozen: Frozen) -> None:
         """Enter the run, as new or again; attempts that a dead process left RUNNING become INTERRUPTED."""
         with self._guarded("begin run", check=False):
             found = self._store.find_run(self.flow_id, self.run_id)
             require_legal(RUN, f"run {self.run_id}", found.status if found else None, Status.RUNNING)
             self.generation = found.generation + 1 if found else 1
             entered = {"generation": self.generation, "status": Status.RUNNING, **dataclasses.asdict(facts)}
+            entered |= {**dataclasses.asdict(frozen), "params": to_json(frozen.params)}
             if found is None:
                 insert(self._db, "runs", {**self._run_key, **entered, "started_at": now_ms()})
             else:

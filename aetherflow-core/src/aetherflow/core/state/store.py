@@ -1,12 +1,13 @@
 """The state file of a flow."""
 
+import json
 import sqlite3
 from pathlib import Path
 
 from aetherflow.core import durable
 from aetherflow.core.errors import StateError
 from aetherflow.core.state.ownership import RunLock
-from aetherflow.core.state.records import RunRecord
+from aetherflow.core.state.records import Frozen, RunRecord
 from aetherflow.core.state.schema import prepare_schema
 from aetherflow.core.state.transitions import Status
 
@@ -36,10 +37,14 @@ class StateStore:
     def find_run(self, flow_id: str, run_id: str) -> RunRecord | None:
         """The run, if it is known."""
         row = self.connection.execute(
-            "SELECT run_id, status, generation, started_at, finished_at FROM runs WHERE flow_id=? AND run_id=?",
+            "SELECT run_id, status, generation, started_at, finished_at, params, slot, run_date, data_date FROM runs "
+            "WHERE flow_id=? AND run_id=?",
             (flow_id, run_id),
         ).fetchone()
-        return RunRecord(row[0], Status(row[1]), *row[2:]) if row else None
+        if row is None:
+            return None
+        run_id, status, generation, started, finished, params, *dates = row
+        return RunRecord(run_id, Status(status), generation, started, finished, Frozen(json.loads(params), *dates))
 
     def run_lock(self, flow_id: str, run_id: str) -> RunLock:
         """The lock that one process holds while it executes the run."""

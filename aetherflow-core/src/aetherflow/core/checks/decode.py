@@ -1,0 +1,53 @@
+"""Decode targets: their shape, whether a hook is there, and that they are standalone tokens."""
+
+from typing import Any
+
+from aetherflow.core.checks.view import Part, resources
+from aetherflow.core.documents.loader import Document
+from aetherflow.core.errors import AetherflowError, ResolverSyntaxError
+from aetherflow.core.location import format_path
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.decode import SECTIONS, decode_paths, value_at
+from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.resolve.template import parse_template
+
+STANDALONE = "Decode target must be a standalone template token like '{{TOKEN}}' (no prefix/suffix)."
+
+
+def check_decode(document: Document, snapshot: Snapshot, problems: Problems) -> None:
+    """Check `decode` of every resource, after its profile was laid under it."""
+    for resource in resources(document.data):
+        decode = resource.get("decode", dict)
+        if decode:
+            _check(document, resource, decode, snapshot, problems)
+
+
+def _check(document: Document, resource: Part, decode: Any, snapshot: Snapshot, problems: Problems) -> None:
+    at = (*resource.path, "decode")
+    try:
+        paths = decode_paths(decode)
+    except ResolverSyntaxError as error:
+        where = document.source.value(at)
+        problems.add(
+            Problem("AF1306", error.hint, where, format_path(at), "template:syntax", "see the guide of decode")
+        )
+        return
+    if any(paths.values()) and snapshot.hook is None and not snapshot.not_evaluated:
+        message = "decode is requested and no secrets hook is configured"
+        fix = "set AETHERFLOW_SECRETS_MODULE or AETHERFLOW_SECRETS_PATH, or remove decode"
+        problems.add(Problem("AF1702", message, document.source.key(at), format_path(at), "semantic:no_hook", fix))
+    for section in SECTIONS:
+        values = resource.get(section, dict) or {}
+        for path in sorted(paths[section]):
+            value = value_at(values, path)
+            if not isinstance(value, str) or ("{{" not in value and "}}" not in value):
+                continue
+            try:
+                standalone = parse_template(value.strip()).standalone is not None
+            except AetherflowError:
+                continue  # reported with all templates
+            if not standalone:
+                here = (*resource.path, section, *path)
+                where = document.source.value(here)
+                fix = "keep the prefix out of the secret, or put it into the variable"
+                problems.add(Problem("AF1305", STANDALONE, where, format_path(here), "template:syntax", fix))

@@ -1,0 +1,284 @@
+"""What would keep a flow from running on this host, now or under cron; nothing is created, no driver imported."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.checks.environment import DEPENDENT, try_snapshot
+from aetherflow.core.checks.host import check_clock, check_place, check_state_file
+from aetherflow.core.checks.probes import Probe, Prober
+from aetherflow.core.checks.report import Checked, check_flow
+from aetherflow.core.checks.values import Shower, leaves, tokens_of
+from aetherflow.core.checks.view import resources
+from aetherflow.core.errors import PluginError, ResolverError
+from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.names import CONNECTORS, extra_for
+from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.decode import decode_paths
+from aetherflow.core.resolve.places import state_path, work_root
+from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.resolve.template import render
+
+DOCTOR_SCHEMA = 1
+CRON_KEYS = ("HOME", "LOGNAME", "SHELL")
+CRON_PATH = "/usr/bin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingEnv:
+    """A template that reads an environment key which is not set and has no default."""
+
+    path: DocPath
+    env_key: str
+    location: Location
+    profile: str | None = None
+    under: str | None = None
+    """`cron` if the key is missing only there."""
+
+    @property
+    def resource(self) -> str | None:
+        """Name of the resource that holds it, None elsewhere."""
+        return str(self.path[1]) if self.path[0] == "resources" else None
+
+    @property
+    def section(self) -> str:
+        """`config` or `options` of a resource, else where the field stands."""
+        return str(self.path[2]) if self.resource is not None else format_path(self.path[:-1])
+
+    @property
+    def field_name(self) -> str:
+        """The field, dotted."""
+        return format_path(self.path[3:] if self.resource is not None else self.path[-1:])
+
+    def as_text(self) -> str:
+        """The contract's line."""
+        owner = f"resource={self.resource} " if self.resource is not None else ""
+        owner += f"profile={self.profile} " if self.profile else ""
+        note = f" under {self.under}" if self.under else ""
+        return f"- {owner}{self.section}.{self.field_name} needs env {self.env_key}{note}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's item."""
+        return {
+            "resource": self.resource,
+            "profile": self.profile,
+            "section": self.section,
+            "field": self.field_name,
+            "env_key": self.env_key,
+            "under": self.under,
+            "code": "missing_env",
+            "loc": format_path(self.path),
+            "msg": f"needs env {self.env_key}" + (f" under {self.under}" if self.under else ""),
+            "file": self.location.file,
+            "line": self.location.line,
+            "col": self.location.column,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All findings of `doctor`."""
+
+    path: str
+    missing_env: list[MissingEnv]
+    problems: Problems
+    masked: list[str]
+    probes: list[Probe] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing forbids a run."""
+        return not self.missing_env and not self.problems.errors
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object and what was added to it."""
+        return {
+            "ok": self.ok,
+            "flow_yaml": self.path,
+            "missing_env": [item.as_json() for item in self.missing_env],
+            "errors": [problem.as_json() for problem in self.problems.errors],
+            "warnings": [problem.as_json() for problem in self.problems.warnings],
+            "masked": self.masked,
+            "connect": [probe.as_json() for probe in self.probes],
+        }
+
+
+def examine(path: Path, *, config: Path | None = None, cron: bool = False, deadline: float | None = None) -> Diagnosis:
+    """Examine a flow; with a `deadline` its resources are reached too, which takes that many seconds at most."""
+    folder = path.absolute().parent
+    snapshot, broken = try_snapshot(folder, config=config)
+    checked = check_flow(path, snapshot)
+    problems = Problems()
+    problems.extend(broken)
+    hidden = DEPENDENT if broken else {"AF1304"}  # a missing key is told in the words of the contract
+    problems.extend(problem for problem in checked.problems if problem.af not in hidden)
+    missing = [] if broken else list(_missing_env(checked, snapshot))
+    if cron:
+        _under_cron(path, config, snapshot, missing, problems)
+    shower = Shower(snapshot)
+    if checked.merged is not None and isinstance(checked.merged.data, dict):
+        at = Location(checked.path)
+        problems.extend(_drivers(checked, catalog_for(snapshot)))
+        problems.extend(_hooks(checked, snapshot))
+        problems.extend(_host(checked, snapshot, at))
+    probes = []
+    if deadline is not None and not broken:
+        probes = _probe(checked, snapshot, shower, deadline)
+        problems.extend(probe.problem for probe in probes if probe.problem is not None)
+    return Diagnosis(checked.path, missing, _masked(problems, shower), sorted(snapshot.masked), probes)
+
+
+def _masked(problems: Problems, shower: Shower) -> Problems:
+    shown = Problems()
+    shown.extend(
+        replace(each, message=str(shower.masked(each.message)), fix=str(shower.masked(each.fix))) for each in problems
+    )
+    return shown
+
+
+def _missing_env(checked: Checked, snapshot: Snapshot) -> Iterator[MissingEnv]:
+    document = checked.merged
+    if document is None or not isinstance(document.data, dict):
+        return
+    profiles = {part.name: part.get("profile", str) for part in resources(document.data)}
+    for path, value in leaves(document.data):
+        if not _is_rendered(path):
+            continue
+        for token in tokens_of(value):
+            if token.path[0] != "env" or len(token.path) != 2 or token.default is not None:
+                continue
+            if not snapshot.env.get(token.path[1]):
+                profile = profiles.get(str(path[1])) if path[0] == "resources" else None
+                yield MissingEnv(path, token.path[1], document.source.value(path), profile)
+
+
+def _is_rendered(path: DocPath) -> bool:
+    if path[0] == "flow":
+        return path[1:2] != ("params",)
+    if path[0] == "resources":
+        return path[2:3] in (("config",), ("options",))
+    return path[0] == "jobs" and path[2:3] == ("steps",) and path[4:5] != ("description",)
+
+
+def _under_cron(
+    path: Path, config: Path | None, snapshot: Snapshot, missing: list[MissingEnv], problems: Problems
+) -> None:
+    ambient = {"PATH": CRON_PATH} | {key: snapshot.env[key] for key in CRON_KEYS if key in snapshot.env}
+    there, broken = try_snapshot(path.absolute().parent, config=config, ambient=ambient)
+    checked = check_flow(path, there)
+    known = {(item.path, item.env_key) for item in missing}
+    if not broken:
+        found = (replace(item, under="cron") for item in _missing_env(checked, there))
+        missing.extend(item for item in found if (item.path, item.env_key) not in known)
+    told = {(problem.af, problem.location) for problem in problems}
+    hidden = DEPENDENT if broken else {"AF1304"}
+    for problem in (*broken, *(each for each in checked.problems if each.af not in hidden)):
+        if (problem.af, problem.location) not in told:
+            problems.add(replace(problem, message=f"under cron: {problem.message}"))
+
+
+def _drivers(checked: Checked, catalog: Catalog) -> Iterator[Problem]:
+    document = checked.merged
+    for part in resources(document.data) if document is not None else ():
+        kind, driver = part.get("kind", str), part.get("driver", str)
+        if document is None or kind is None or driver is None:
+            continue
+        try:
+            requires = catalog.connector(kind, driver).requires
+        except PluginError:
+            continue  # told by the checks of the flow
+        if missing := [name for name in requires if not _is_installed(name)]:
+            extra = extra_for(CONNECTORS, f"{kind}.{driver}")
+            command = f'"aetherflow-core[{extra}]"' if extra else " ".join(missing)
+            message = f"resource {part.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
+            at = (*part.path, "driver")
+            where = document.source.value(at)
+            yield Problem("AF2105", message, where, format_path(at), "missing_driver", f"pip install {command}")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module.partition(".")[0]) is not None  # of a submodule, its parent would be imported
+    except (ImportError, ValueError):
+        return False
+
+
+def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
+    for what in snapshot.not_evaluated:
+        message = f"{what} is not evaluated: it stands beside the flow, and only `run` runs such code"
+        fix = "check it with: aetherflow validate --run-hooks"
+        at = Location(checked.path)
+        yield Problem("AF1703", message, at, code="hook:not_evaluated", fix=fix, severity="warning")
+    document = checked.merged
+    for part in resources(document.data) if document is not None else ():
+        if document is None or not snapshot.not_evaluated:
+            continue
+        try:
+            wanted = any(decode_paths(part.get("decode", dict) or {}).values())
+        except ResolverError:
+            continue
+        if wanted:
+            path = (*part.path, "decode")
+            message = f"resource {part.name}: whether its values can be decoded is not known"
+            at = document.source.key(path)
+            yield Problem("AF1703", message, at, format_path(path), "hook:not_evaluated", severity="warning")
+
+
+def _places(checked: Checked, snapshot: Snapshot) -> tuple[str | None, Path | None, Path | None]:
+    """Id of the flow, root of its runs, file of its state, as far as the environment alone tells them."""
+    data = checked.document.data.get("flow") if checked.document is not None else None
+    flow = data if isinstance(data, dict) else {}
+    work, state = _part(flow, "workspace", "root"), _part(flow, "state", "path")
+    flow_id = _rendered(flow.get("id"), snapshot)
+    root = _rendered(work, snapshot)
+    file = _rendered(state, snapshot)
+    settings, env = snapshot.settings, snapshot.env
+    return (
+        flow_id,
+        work_root(root, settings, env) if root is not None or work is None else None,
+        state_path(file, flow_id or "flow", settings, env) if file is not None or state is None else None,
+    )
+
+
+def _part(flow: dict[str, Any], section: str, key: str) -> Any:
+    found = flow.get(section)
+    return found.get(key) if isinstance(found, dict) else None
+
+
+def _rendered(value: Any, snapshot: Snapshot) -> str | None:
+    try:
+        found = render(value, {"env": snapshot.env})
+    except ResolverError:
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Problem]:
+    source = checked.document.source if checked.document is not None else None
+    _, work, state = _places(checked, snapshot)
+    if work is not None:
+        yield from check_place(work, "workspace root", source.value(("flow", "workspace", "root")) if source else at)
+    if state is not None:
+        yield from check_state_file(state, source.value(("flow", "state", "path")) if source else at)
+        yield from check_clock(state, at)
+    yield from check_clock(Path(checked.path), at)
+
+
+def _probe(checked: Checked, snapshot: Snapshot, shower: Shower, deadline: float) -> list[Probe]:
+    if checked.document is None or checked.spec is None:
+        return []
+    flow_id, work, _ = _places(checked, snapshot)
+    if work is None:
+        return []
+    if any(
+        each.profile is not None and each.profile not in checked.profiles.by_name
+        for each in checked.spec.resources.values()
+    ):
+        return []  # an unknown profile is told already
+    base = work / (flow_id or "flow")
+    prober = Prober(checked.document, checked.spec, checked.profiles, snapshot, base, shower.redactor)
+    return prober.probe(deadline)

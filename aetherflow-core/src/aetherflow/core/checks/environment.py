@@ -1,0 +1,36 @@
+"""Building the environment for a check: what is wrong with it is a finding like any other."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from aetherflow.core.errors import AetherflowError, SpecError
+from aetherflow.core.location import Location
+from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.project import Project
+from aetherflow.core.resolve.settings import Settings
+from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
+from aetherflow.core.spec.project import ProjectSpec
+
+DEPENDENT = frozenset({"AF1102", "AF1211", "AF1304", "AF1702"})
+"""Findings that mean nothing while the environment is not known."""
+
+
+def try_snapshot(
+    folder: Path, *, config: Path | None = None, run_hooks: bool = False, ambient: Mapping[str, str] | None = None
+) -> tuple[Snapshot, list[Problem]]:
+    """The snapshot for flows in a folder; with problems, a bare one of defaults instead."""
+    try:
+        return build_snapshot(folder, ambient=ambient, config=config, run_hooks=run_hooks), []
+    except AetherflowError as error:
+        env = dict(os.environ if ambient is None else ambient)
+        sources = dict.fromkeys(Settings.model_fields, "default")
+        bare = Snapshot(env, {}, Settings(), sources, Project(ProjectSpec()), None)  # type: ignore[arg-type]  # plain text where literals are meant
+        return bare, problems_of(error, Location(str(config or folder)))
+
+
+def problems_of(error: AetherflowError, at: Location) -> list[Problem]:
+    """What an error says, as findings; `at` is their place unless they bring their own."""
+    if isinstance(error, SpecError) and error.problems:
+        return list(error.problems)
+    return [Problem(error.code, error.message, at, code="environment", fix=error.fix)]

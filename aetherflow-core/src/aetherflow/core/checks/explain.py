@@ -1,0 +1,350 @@
+"""What a flow amounts to: every value of the section `flow` and of the resources, and where each came from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from aetherflow.core.checks.report import Checked, check_flow
+from aetherflow.core.checks.values import MIN_DECLARED, PROJECT_KEYS, Shower, leaves, tokens_of
+from aetherflow.core.checks.view import resources
+from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
+from aetherflow.core.errors import PluginError, ResolverError, SpecError
+from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.observe.redact import MIN_LENGTH, is_secret_name
+from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.resolve.decode import SECTIONS, decode_paths
+from aetherflow.core.resolve.origin import Link, links_of
+from aetherflow.core.resolve.places import state_path, work_root
+from aetherflow.core.resolve.scope import CONSTANT_ROOTS
+from aetherflow.core.resolve.settings import PREFIX
+from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.spec.flow import FlowMetaSpec
+
+EXPLAIN_SCHEMA = 1
+_TEXT_SETTINGS = ("env_files_json", "profiles_json")
+"""Settings that hold whole documents, which may hold secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value as it may be shown, and the chain that it came by."""
+
+    path: str
+    shown: Any
+    chain: tuple[Link, ...]
+    insecure: bool = False
+    at_start: bool = False
+    """True if templates in it are filled only when a run starts."""
+
+    @property
+    def source(self) -> Link:
+        """The link that decided: the last document in the chain that holds the value, or its default."""
+        places = [link for link in self.chain if link.what.startswith(("profile", "flow", "default", "setting"))]
+        return places[-1] if places else self.chain[-1]
+
+    def as_json(self) -> dict[str, Any]:
+        """The value with its chain."""
+        found: dict[str, Any] = {"value": self.shown, "insecure": self.insecure, "known_at_run_start": self.at_start}
+        return {**found, "chain": [link.as_json() for link in self.chain]}
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedResource:
+    """One resource, merged with its profile."""
+
+    kind: str | None
+    driver: str | None
+    profile: str | None
+    decode: Mapping[str, Any]
+    values: dict[DocPath, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """All that `explain` shows."""
+
+    checked: Checked
+    shower: Shower
+    flow: dict[DocPath, Value]
+    resources: dict[str, ExplainedResource]
+    settings: dict[str, Value]
+    not_evaluated: tuple[str, ...]
+    others: dict[DocPath, Value] = field(default_factory=dict)
+    """Values of jobs and steps, by path."""
+
+    def all_values(self) -> dict[DocPath, Value]:
+        """Every value by path, `settings` included."""
+        settings: dict[DocPath, Value] = {("settings", name): value for name, value in self.settings.items()}
+        found = {**self.flow, **settings, **self.others}
+        for resource in self.resources.values():
+            found |= resource.values
+        return found
+
+    @property
+    def insecure(self) -> list[Value]:
+        """Values that give up a protection."""
+        return [value for value in self.all_values().values() if value.insecure]
+
+
+def explain_flow(path: str | Path, snapshot: Snapshot) -> Explained:
+    """Explain a flow as far as it can be read; SpecError if it cannot be parsed or is no map."""
+    checked = check_flow(path, snapshot)
+    if checked.document is None or checked.merged is None or not isinstance(checked.document.data, dict):
+        raise SpecError(list(checked.problems))
+    return _Explainer(checked, snapshot).explain()
+
+
+class _Explainer:
+    def __init__(self, checked: Checked, snapshot: Snapshot) -> None:
+        assert checked.document is not None  # noqa: S101 explain_flow has looked
+        assert checked.merged is not None  # noqa: S101 likewise
+        self.document, self.merged = checked.document, checked.merged
+        self.checked = checked
+        self.snapshot = snapshot
+        self.shower = Shower(snapshot)
+        self.catalog = catalog_for(snapshot)
+        self.models: dict[DocPath, type[BaseModel]] = {}
+        self.decoded: set[DocPath] = set()
+
+    def explain(self) -> Explained:
+        self._learn()
+        found = {part.name or "": self._resource(part.name or "", part.data) for part in resources(self.merged.data)}
+        return Explained(
+            checked=self.checked,
+            shower=self.shower,
+            flow=dict(self._flow()),
+            resources=found,
+            settings=self._settings(),
+            not_evaluated=self.snapshot.not_evaluated,
+            others=dict(self._others()),
+        )
+
+    # What is secret is learned before anything is shown, since one value may stand inside another
+
+    def _learn(self) -> None:
+        for part in resources(self.merged.data):
+            for section in SECTIONS:
+                values = part.get(section, dict) or {}
+                self._learn_section(part.name or "", section, values, part.data)
+        for path, value in leaves(self.document.data):
+            if path[0] != "resources":
+                self.shower.learn(value, secret=self._is_secret(path))
+
+    def _learn_section(self, name: str, section: str, values: dict[str, Any], data: dict[str, Any]) -> None:
+        at: DocPath = ("resources", name, section)
+        model = self._model(data, section)
+        if model is not None:
+            self.models[at] = model
+        try:
+            paths = decode_paths(data.get("decode") or {})[section]
+        except (ResolverError, AttributeError, TypeError):
+            paths = set()
+        self.decoded |= {(*at, *path) for path in paths}
+        self.shower.learn_names(values)
+        for path, value in leaves(values, at):
+            self.shower.learn(
+                value, secret=self._is_secret(path), least=MIN_DECLARED if self._is_declared(path) else MIN_LENGTH
+            )
+
+    def _model(self, data: dict[str, Any], section: str) -> type[BaseModel] | None:
+        try:
+            cls = self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
+        except PluginError:
+            return None
+        model: type[BaseModel] | None = cls.Config if section == "config" else cls.Options
+        return model
+
+    def _is_secret(self, path: DocPath) -> bool:
+        if self._is_declared(path):
+            return True
+        if path[:2] == ("flow", "params"):
+            return path[3:4] == ("default",) and is_secret_name(str(path[2]))
+        start = 3 if path[0] == "resources" else 1
+        return any(is_secret_name(part) for part in path[start:] if isinstance(part, str))
+
+    def _is_declared(self, path: DocPath) -> bool:
+        """True for a value that is decoded, or that its connector declares as secret."""
+        info = self._field(path)
+        return any(path[: len(target)] == target for target in self.decoded) or (
+            info is not None and "SecretStr" in str(info[1].annotation)
+        )
+
+    def _field(self, path: DocPath) -> tuple[str, Any] | None:
+        model = self.models.get(path[:3])
+        if model is None or len(path) < 4:
+            return None
+        for name, info in model.model_fields.items():
+            choices = getattr(info.validation_alias, "choices", (info.validation_alias,))
+            if path[3] in (name, info.alias, *choices):
+                return name, info
+        return None
+
+    # Resources
+
+    def _resource(self, name: str, data: dict[str, Any]) -> ExplainedResource:
+        values: dict[DocPath, Value] = {}
+        for section in SECTIONS:
+            at: DocPath = ("resources", name, section)
+            given = data.get(section)
+            for path, value in leaves(given, at) if isinstance(given, dict) and given else ():
+                values[path] = self._value(path, value, self._resource_chain(path, value, data.get("profile")))
+            values |= self._defaults(at, given if isinstance(given, dict) else {})
+        decode = data.get("decode")
+        return ExplainedResource(
+            kind=_text(data, "kind"),
+            driver=_text(data, "driver"),
+            profile=_text(data, "profile"),
+            decode=self.shower.masked(decode) if isinstance(decode, dict) else {},
+            values=values,
+        )
+
+    def _resource_chain(self, path: DocPath, value: Any, profile: Any) -> list[Link]:
+        secret = self._is_secret(path)
+        chain = []
+        document = self.checked.profiles.document
+        inner: DocPath = (str(profile), *path[2:])
+        if profile is not None and document is not None and inner in document.source.values:
+            text = self.shower.written(_at(document.data, inner), secret=secret)
+            chain.append(Link(f"profile {profile}", document.source.value(inner), text))
+        if path in self.document.source.values or not chain:
+            text = self.shower.written(_at(self.document.data, path), secret=secret)
+            chain.append(Link("flow", self.document.source.value(path), text))
+        return chain + self._links(value, secret=secret)
+
+    def _defaults(self, at: DocPath, given: Mapping[str, Any]) -> dict[DocPath, Value]:
+        found: dict[DocPath, Value] = {}
+        model = self.models.get(at)
+        for name, info in model.model_fields.items() if model is not None else ():
+            choices = getattr(info.validation_alias, "choices", (info.validation_alias,))
+            if info.is_required() or given.keys() & {name, info.alias, *choices}:
+                continue
+            path = (*at, name)
+            default = info.get_default(call_default_factory=True)
+            default = list(default) if isinstance(default, tuple) else default
+            plain = default if isinstance(default, str | int | float | bool | list | dict | None) else str(default)
+            found[path] = self._value(path, plain, [Link("default", None)])
+        return found
+
+    # The section `flow`
+
+    def _flow(self) -> Iterator[tuple[DocPath, Value]]:
+        data = self.document.data.get("flow")
+        given = data if isinstance(data, dict) else {}
+        for path, value in leaves(given, ("flow",)) if given else ():
+            yield path, self._value(path, value, self._flow_chain(path, value))
+        for name, info in FlowMetaSpec.model_fields.items():
+            if info.is_required() or name in ("params", "description"):
+                continue
+            default = info.get_default(call_default_factory=True)
+            section = default.model_dump() if isinstance(default, BaseModel) else default
+            for path, value in leaves(section, ("flow", name)):
+                if value not in (None, {}) and not _holds(given, path[1:]):
+                    yield path, self._value(path, value, [Link("default", None)])
+        yield from self._places(given)
+
+    def _places(self, given: dict[str, Any]) -> Iterator[tuple[DocPath, Value]]:
+        settings, env = self.snapshot.settings, self.snapshot.env
+        if not _holds(given, ("workspace", "root")):
+            chain = [self._setting_link("work_root", "default: the platform's data folder")]
+            yield (
+                ("flow", "workspace", "root"),
+                self._value(("flow", "workspace", "root"), str(work_root(None, settings, env)), chain),
+            )
+        if not _holds(given, ("state", "path")):
+            flow_id = str(self.shower.rendered(given.get("id")))
+            chain = [self._setting_link("state_root", "default: the platform's state folder")]
+            where = str(state_path(None, flow_id, settings, env))
+            yield ("flow", "state", "path"), self._value(("flow", "state", "path"), where, chain)
+
+    def _setting_link(self, name: str, default: str) -> Link:
+        source = self.snapshot.setting_sources[name]
+        if source == "default":
+            return Link(default, None)
+        return Link(f"setting {name} from {source}", self._setting_place(name), "")
+
+    def _flow_chain(self, path: DocPath, value: Any) -> list[Link]:
+        secret = self._is_secret(path)
+        text = self.shower.written(value, secret=secret)
+        return [Link("flow", self.document.source.value(path), text), *self._links(value, secret=secret)]
+
+    def _others(self) -> Iterator[tuple[DocPath, Value]]:
+        for key, section in self.document.data.items():
+            if key in ("flow", "resources"):
+                continue
+            for path, value in leaves(section, (key,)):
+                yield path, self._value(path, value, self._flow_chain(path, value))
+
+    # Settings
+
+    def _settings(self) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for name in type(self.snapshot.settings).model_fields:
+            value = getattr(self.snapshot.settings, name)
+            source = self.snapshot.setting_sources[name]
+            shown = "(set)" if name in _TEXT_SETTINGS and value else self.shower.masked(value)
+            links = [Link("default" if source == "default" else f"setting from {source}", self._setting_place(name))]
+            insecure = name == "strict_sandbox" and value is False
+            found[name] = Value(f"settings.{name}", shown, tuple(links), insecure)
+        return found
+
+    def _setting_place(self, name: str) -> Location | None:
+        source = self.snapshot.setting_sources[name]
+        if source == "environment":
+            return self.snapshot.origins[PREFIX + name.upper()].location
+        document = self.snapshot.project.document
+        if source == "project file" and document is not None:
+            return document.source.value(PROJECT_KEYS.get(name, ()))
+        return None
+
+    # Common
+
+    def _links(self, value: Any, *, secret: bool) -> list[Link]:
+        found = links_of(value, self.snapshot, dict.fromkeys(CONSTANT_ROOTS))
+        if secret:  # the text of a link may tell a default
+            return [Link(link.what, link.location, link.text.partition(": ")[0]) for link in found]
+        return [Link(link.what, link.location, str(self.shower.masked(link.text))) for link in found]
+
+    def _value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
+        at_start = any(token.path[0] != "env" for token in tokens_of(value))
+        shown = self.shower.shown(value, secret=self._is_secret(path))
+        return Value(format_path(path), shown, tuple(chain), self._is_insecure(path, value), at_start)
+
+    def _is_insecure(self, path: DocPath, value: Any) -> bool:
+        info = self._field(path)
+        if info is None or len(path) != 4:
+            return False
+        rendered = self.shower.rendered(value)
+        return any(isinstance(item, InsecureWhen) and _same(rendered, item.value) for item in info[1].metadata)
+
+
+def _same(value: Any, insecure: object) -> bool:
+    if isinstance(insecure, bool):
+        try:
+            return parse_bool(value) is insecure
+        except ValueError:
+            return False
+    return bool(value == insecure)
+
+
+def _text(data: Mapping[str, Any], key: str) -> str | None:
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _holds(data: Any, path: DocPath) -> bool:
+    missing = object()
+    for part in path:
+        data = data.get(part, missing) if isinstance(data, Mapping) else missing
+    return data is not missing and data is not None
+
+
+def _at(data: Any, path: DocPath) -> Any:
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data

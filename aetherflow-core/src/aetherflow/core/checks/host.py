@@ -1,0 +1,105 @@
+"""What a run needs of its host: places that can be written, a local file system under the state, a clock."""
+
+import os
+import time
+from pathlib import Path
+
+from aetherflow.core.location import Location
+from aetherflow.core.problems import Problem
+
+NETWORK = (
+    "afs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "davfs",
+    "gpfs",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "ocfs2",
+    "smb",
+    "sshfs",
+    "webdav",
+)
+DAY = 86_400
+FIRST_SECOND = 1_735_689_600
+"""2025-01-01: no clock of a host that this program was installed on can be behind it."""
+
+
+def check_place(path: Path, what: str, at: Location) -> list[Problem]:
+    """Whether a folder, or the first existing one above it, can be written; nothing is created."""
+    existing = nearest_existing(path)
+    if not existing.is_dir():
+        why = f"{existing} is not a folder"
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        why = f"{existing} cannot be written by this user"
+    else:
+        return []
+    fix = "correct the path, or the permissions of that folder"
+    return [Problem("AF6002", f"{what} {path} cannot be used: {why}", at, code="host:not_writable", fix=fix)]
+
+
+def check_state_file(path: Path, at: Location) -> list[Problem]:
+    """Whether the state file, or its folder, can be written and stands on a local file system."""
+    if path.is_file():
+        problems = []
+        if not os.access(path, os.R_OK | os.W_OK):
+            message = f"state file {path} cannot be read and written by this user"
+            problems = [Problem("AF6002", message, at, code="host:not_writable", fix="correct its permissions")]
+    else:
+        problems = check_place(path.parent, "state folder", at)
+    if (kind := network_kind(path, mounts())) is not None:
+        message = f"state file {path} is on a network file system ({kind}), whose locks cannot be relied on"
+        fix = "move flow.state.path or AETHERFLOW_STATE_ROOT to a local disk"
+        problems.append(Problem("AF6001", message, at, code="host:network_state", fix=fix, severity="warning"))
+    return problems
+
+
+def check_clock(witness: Path, at: Location, now: float | None = None) -> list[Problem]:
+    """Whether the clock is plausible: not before 2025, not a day behind a file that exists."""
+    now = time.time() if now is None else now
+    fix = "set the clock, and keep it right by NTP: dates of runs and leases of locks depend on it"
+    if now < FIRST_SECOND:
+        return [Problem("AF6003", "the clock of this host is before 2025", at, code="host:clock", fix=fix)]
+    try:
+        written = witness.stat().st_mtime
+    except OSError:
+        return []
+    if written > now + DAY:
+        message = f"the clock of this host is more than a day behind {witness}"
+        return [Problem("AF6003", message, at, code="host:clock", fix=fix, severity="warning")]
+    return []
+
+
+def nearest_existing(path: Path) -> Path:
+    """The path, or the first one above it that exists."""
+    for each in (path, *path.parents):
+        try:
+            if each.exists():
+                return each
+        except OSError:  # a folder above that may not be searched
+            continue
+    return Path(path.anchor or ".")
+
+
+def mounts() -> str:
+    """The mount table of this process; empty where the system has none."""
+    try:
+        return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def network_kind(path: Path, table: str) -> str | None:
+    """The type of the file system under a path if it is one of a network, by a mount table; else None."""
+    target = nearest_existing(path).resolve()
+    best, kind = -1, ""
+    for line in table.splitlines():
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        point = Path(fields[1].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
+        if target.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), fields[2]
+    return kind if kind.removeprefix("fuse.").startswith(NETWORK) else None

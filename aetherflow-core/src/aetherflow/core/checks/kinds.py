@@ -1,0 +1,237 @@
+"""The kinds of documents: how each is recognised and checked. A directory is searched for all of them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.checks import report
+from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
+from aetherflow.core.checks.report import Checked
+from aetherflow.core.documents.binder import bind
+from aetherflow.core.documents.loader import MAX_BYTES, load_document
+from aetherflow.core.errors import AetherflowError, ResolverSyntaxError, SpecError
+from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.decode import decode_paths
+from aetherflow.core.resolve.envfiles import read_env_file
+from aetherflow.core.resolve.project import PROJECT_FILE, load_project
+from aetherflow.core.resolve.scope import CONSTANT_ROOTS
+from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.resolve.template import parse_template
+
+PROFILE_KEYS = {"config", "options", "decode"}
+ENV_FILE_KEYS = {"type", "path", "optional", "prefix"}
+ENDINGS = (".yaml", ".yml")
+_FLOW = re.compile(r"^(flow|jobs)[ \t]*:", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of document."""
+
+    name: str
+    fits_name: Callable[[str], bool]
+    """Whether a file of this name is of this kind, whatever it holds."""
+    fits_content: Callable[[Any], bool]
+    check: Callable[[Path, "Environment"], Checked]
+
+
+class Environment:
+    """The environment that documents are checked in: that of the folder of each."""
+
+    def __init__(self, config: Path | None = None, *, run_hooks: bool = False) -> None:
+        self._config = config
+        self._run_hooks = run_hooks
+        self._known: dict[Path, tuple[Snapshot, list[Problem]]] = {}
+
+    def of(self, path: Path) -> tuple[Snapshot, list[Problem]]:
+        """The snapshot for a document, and what is wrong with it."""
+        folder = path.absolute().parent
+        if folder not in self._known:
+            self._known[folder] = try_snapshot(folder, config=self._config, run_hooks=self._run_hooks)
+        return self._known[folder]
+
+
+def check_document(path: Path, environment: Environment, kind: str | None = None) -> Checked:
+    """Check one file as what it is, or as what the caller says that it is; unrecognised, as a flow."""
+    return KINDS[kind or kind_of(path) or "flow"].check(path, environment)
+
+
+def kind_of(path: Path) -> str | None:
+    """The kind of a file by its name, else by its content; None if neither tells."""
+    for kind in KINDS.values():
+        if kind.fits_name(path.name):
+            return kind.name
+    if _reads_as_flow(path):
+        return "flow"
+    try:
+        data = load_document(path).data
+    except SpecError:
+        return None
+    return next((kind.name for kind in KINDS.values() if kind.fits_content(data)), None)
+
+
+def documents_in(folder: Path, kind: str | None = None) -> Iterator[Path]:
+    """Every document of a known kind in a folder and below, hidden files and folders left out, sorted."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent) / name
+            if name.startswith(".") or not name.endswith(ENDINGS):
+                continue
+            found = kind_of(path)
+            if found is not None and kind in (None, found):
+                yield path
+
+
+def no_documents(folder: Path) -> Checked:
+    """The finding that a folder holds nothing to check."""
+    problems = Problems()
+    message = "is a directory without any document of a known kind"
+    fix = f"name a file, or a folder that holds one; kinds: {', '.join(KINDS)}"
+    problems.add(Problem("AF1002", message, Location(str(folder)), code="document", fix=fix))
+    return Checked(str(folder), None, None, problems)
+
+
+def _reads_as_flow(path: Path) -> bool:
+    # without parsing: a flow is parsed once, by its check, and one that cannot be parsed must not be passed over
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return path.stem == "flow"
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return path.stem == "flow"
+    return path.stem == "flow" or _FLOW.search(text) is not None
+
+
+# Flows
+
+
+def _is_flow(data: Any) -> bool:
+    return isinstance(data, dict) and bool(data.keys() & {"flow", "jobs"})
+
+
+def _check_flow(path: Path, environment: Environment) -> Checked:
+    snapshot, broken = environment.of(path)
+    checked = report.check_flow(path, snapshot)
+    if not broken:
+        return checked
+    problems = Problems()
+    problems.extend(broken)
+    problems.extend(each for each in checked.problems if each.af not in DEPENDENT)
+    return replace(checked, problems=problems)
+
+
+# Profiles
+
+
+def _is_profiles(data: Any) -> bool:
+    if not isinstance(data, dict) or not data or not all(isinstance(each, dict) for each in data.values()):
+        return False
+    return any(each.keys() & PROFILE_KEYS for each in data.values())
+
+
+def _check_profiles(path: Path, environment: Environment) -> Checked:
+    from aetherflow.core.checks.values import leaves
+    from aetherflow.core.spec.profiles_file import ProfilesSpec  # a root model is costly to define
+
+    del environment
+    problems = Problems()
+    try:
+        document = load_document(path)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return Checked(str(path), None, None, problems)
+    spec, found = bind(ProfilesSpec, document.data, document.source)
+    problems.extend(found)
+
+    def add(af: str, message: str, at: DocPath, code: str, fix: str) -> None:
+        problems.add(Problem(af, message, document.source.value(at), format_path(at), code, fix))
+
+    for name, profile in spec.root.items() if spec is not None else ():
+        try:
+            decode_paths(profile.decode)
+        except ResolverSyntaxError as error:
+            add("AF1306", error.hint, (name, "decode"), "template:syntax", "see the guide of decode")
+    for at, value in leaves(document.data):
+        if at[1:2] not in (("config",), ("options",)) or not isinstance(value, str):
+            continue
+        try:
+            tokens = parse_template(value).tokens
+        except ResolverSyntaxError as error:
+            add("AF1301", f"{format_path(at)}: {error.message}", at, "template:syntax", error.hint)
+            continue
+        for token in tokens:
+            if token.path[0] not in CONSTANT_ROOTS:
+                message = f"{format_path(at)}: Unknown template root: {token.path[0]}"
+                fix = f"roots that can be read here: {', '.join(sorted(CONSTANT_ROOTS))}"
+                add("AF1302", message, at, "template:unknown_root", fix)
+    return Checked(str(path), document, None, problems, kind="profiles")
+
+
+# The project file and lists of env files
+
+
+def _check_project(path: Path, environment: Environment) -> Checked:
+    del environment
+    problems = Problems()
+    try:
+        project = load_project(path.absolute().parent, {}, path)
+    except AetherflowError as error:
+        problems.extend(problems_of(error, Location(str(path))))
+        return Checked(str(path), None, None, problems, kind="project")
+    document, folder = project.document, project.folder
+    for index, spec in enumerate(project.spec.env_files):
+        if document is None or folder is None:
+            break
+        try:
+            read_env_file(spec, folder, document.source.value(("env_files", index)))
+        except SpecError as error:
+            problems.extend(error.problems)
+    return Checked(str(path), document, None, problems, kind="project")
+
+
+def _is_env_files(data: Any) -> bool:
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and any(isinstance(each, dict) and each.keys() & {"type"} and each.keys() & ENV_FILE_KEYS for each in data)
+        and all(isinstance(each, str | dict) for each in data)
+    )
+
+
+def _check_env_files(path: Path, environment: Environment) -> Checked:
+    from aetherflow.core.spec.env_files import EnvFilesSpec  # a root model is costly to define
+
+    del environment
+    problems = Problems()
+    document = None
+    try:
+        document = load_document(path)
+    except SpecError as error:
+        problems.extend(error.problems)
+    else:
+        problems.extend(bind(EnvFilesSpec, document.data, document.source)[1])
+    return Checked(str(path), document, None, problems, kind="env-files")
+
+
+def _named(*names: str) -> Callable[[str], bool]:
+    return lambda file: any(
+        file in (f"{name}{end}" for end in ENDINGS) or file.endswith(tuple(f".{name}{end}" for end in ENDINGS))
+        for name in names
+    )
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("project", lambda file: file == PROJECT_FILE, lambda _: False, _check_project),
+        Kind("flow", lambda _: False, _is_flow, _check_flow),
+        Kind("profiles", _named("profiles"), _is_profiles, _check_profiles),
+        Kind("env-files", _named("env-files", "env_files"), _is_env_files, _check_env_files),
+    )
+}
+"""All kinds by name; the first that fits is taken."""

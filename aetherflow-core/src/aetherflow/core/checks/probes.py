@@ -1,0 +1,147 @@
+"""Reaching the peer of every resource once, each in a thread of its own, all within one deadline."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.contracts.connector import ConnectorInit
+from aetherflow.core.documents.loader import Document
+from aetherflow.core.errors import AetherflowError, SpecError
+from aetherflow.core.location import format_path
+from aetherflow.core.observe.redact import Redactor, secrets_in
+from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.problems import Problem, Severity
+from aetherflow.core.resolve.dates import date_map
+from aetherflow.core.resolve.decode import decode_paths
+from aetherflow.core.resolve.params import ParamError, settle_params
+from aetherflow.core.resolve.profiles import Profiles
+from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources
+from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.spec.flow import FlowSpec
+
+
+@dataclass(slots=True)
+class Probe:
+    """One resource that is being reached."""
+
+    resource: str
+    seconds: float = 0.0
+    state: str = "running"
+    """`running` (at the end: the deadline passed), `ok`, `failed`, or `no probe`."""
+    problem: Problem | None = None
+    connector: Any = field(default=None, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as `resource, state, seconds`."""
+        state = "timeout" if self.state == "running" else self.state
+        return {"resource": self.resource, "state": state, "seconds": round(self.seconds, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """Where database files stand; nothing is created for a probe."""
+
+    base: Path
+
+    def database_path(self, path: str) -> str:
+        return str(self.base / Path(path).expanduser())
+
+
+class Prober:
+    """Probes the resources of one flow."""
+
+    def __init__(
+        self, document: Document, spec: FlowSpec, profiles: Profiles, snapshot: Snapshot, base: Path, redactor: Redactor
+    ) -> None:
+        """`base` is the folder of relative database files."""
+        self._source = document.source
+        self._merged = merge_resources(document, spec, profiles)
+        self._snapshot = snapshot
+        self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
+        self._folders = _Folders(base)
+        self._catalog = catalog_for(snapshot)
+        self._redactor = redactor
+
+    def probe(self, deadline: float) -> list[Probe]:
+        """Reach every resource; after `deadline` seconds what is still busy counts as failed."""
+        probes = [Probe(name) for name in self._merged.merged]
+        end = time.monotonic() + deadline
+        threads = [threading.Thread(target=self._one, args=(each,), name=each.resource, daemon=True) for each in probes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        for each in probes:
+            if each.state == "running":
+                each.seconds = deadline
+                self._give_up(each, deadline)
+        return probes
+
+    def _one(self, probe: Probe) -> None:
+        started = time.monotonic()
+        state, problem = "ok", None
+        try:
+            probe.connector = self._build(probe.resource)
+            try:
+                probe.connector.probe()
+            finally:
+                probe.connector.close()
+        except NotImplementedError:
+            state = "no probe"
+            problem = self._problem(probe, "AF6005", "it cannot be probed", "", "warning")
+        except SpecError as error:
+            state, problem = "failed", next(iter(error.problems), None)
+        except AetherflowError as error:
+            state, problem = "failed", self._problem(probe, error.code, error.message, error.fix)
+        except Exception as error:  # noqa: BLE001 a connector's own code, and a driver behind it
+            state, problem = "failed", self._problem(probe, "AF5201", f"{type(error).__name__}: {error}", "")
+        probe.seconds = time.monotonic() - started
+        probe.problem = problem
+        probe.state = state  # last: the waiting thread reads it
+
+    def _build(self, name: str) -> Any:
+        spec = self._merged.merged[name]
+        if self._snapshot.not_evaluated and any(decode_paths(spec.decode).values()):
+            raise NotImplementedError  # its secrets are known in a run only
+        one = Resources({name: spec}, self._merged.source)
+        found = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)[name]
+        cls = self._catalog.connector(found["kind"], found["driver"])
+        for section, model in (("config", cls.Config), ("options", cls.Options)):
+            for key, info in model.model_fields.items() if model is not None else ():
+                if isinstance(value := found[section].get(key), str) and "SecretStr" in str(info.annotation):
+                    self._redactor.add([value])
+        self._redactor.add(secrets_in(found))
+        init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._folders)
+        return cls(init)
+
+    def _give_up(self, probe: Probe, deadline: float) -> None:
+        message = f"no answer within {deadline:g} s"
+        probe.problem = self._problem(probe, "AF6004", message, "check host, port and network, or raise --deadline")
+        if probe.connector is not None:
+            try:
+                probe.connector.interrupt()
+            except Exception as error:  # noqa: BLE001 the probe has failed already
+                del error
+
+    def _problem(self, probe: Probe, af: str, message: str, fix: str, severity: Severity = "error") -> Problem:
+        path = ("resources", probe.resource)
+        text = f"resource {probe.resource}: {message}"
+        return Problem(af, text, self._source.key(path), format_path(path), "connect", fix, severity)
+
+
+def _params(spec: FlowSpec) -> Mapping[str, Any]:
+    # a resource that needs a parameter without default is reported where its template has no value
+    declared = {name: each for name, each in spec.flow.params.items() if "default" in each.model_fields_set}
+    try:
+        return settle_params(declared, {})
+    except ParamError:
+        return {}
+
+
+def _run() -> dict[str, Any]:
+    today = date_map(dt.datetime.now(dt.UTC).date())
+    return {"id": "doctor", "attempt": 1, "slot": None, "previous_slot": None, "date": today, "data_date": today}

@@ -1,0 +1,201 @@
+"""References that can be known before a run: `steps.x.y`, `jobs.x.outputs.y`, `params.x`, `run.x`."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherflow.core.checks.view import Part, jobs, resources, steps
+from aetherflow.core.documents.loader import RawString
+from aetherflow.core.documents.suggest import did_you_mean
+from aetherflow.core.errors import AetherflowError
+from aetherflow.core.location import DocPath
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.resolve.template import parse_template
+from aetherflow.core.resolve.when import parse_when, paths_of
+
+JOB_KEYS = {"status", "outputs", "skip_reason", "error"}
+ERROR_KEYS = {"step", "code", "message", "log"}
+DATE_KEYS = {"iso", "compact", "year", "month", "day", "month_start", "month_end"}
+RUN_KEYS = {"id", "attempt", "slot", "previous_slot", "date", "data_date"}
+ALWAYS = {"reason", "skipped"}
+"""Outputs that the engine may add to those of any step."""
+
+Report = Callable[[str, DocPath, int, str, str], None]
+"""Called with message, document path, offset in the text, fix, contract code."""
+
+
+@dataclass(slots=True)
+class JobFacts:
+    """What is known of a job: its steps so far with their outputs (None: unknown), and its outputs so far."""
+
+    steps: dict[str, set[str] | None] = field(default_factory=dict)
+    outputs: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Where:
+    """The place of a template: which references make sense there."""
+
+    job: JobFacts
+    result: set[str] | None = None
+    in_outputs: bool = False
+    in_loop: bool = False
+    in_lock: bool = False
+
+
+def check_references(data: Any, catalog: Catalog, report: Report) -> None:
+    """Report every reference to a job, step, output, parameter or date that a run could not resolve."""
+    _References(data, catalog, report).check()
+
+
+class _References:
+    def __init__(self, data: Any, catalog: Catalog, report: Report) -> None:
+        self.data = data
+        self.catalog = catalog
+        self.report = report
+        self.jobs: dict[str, JobFacts] = {}
+        flow = data.get("flow") if isinstance(data, dict) else None
+        params = flow.get("params") if isinstance(flow, dict) else None
+        self.params = set(params) if isinstance(params, dict) else set()
+
+    def check(self) -> None:
+        flow = self.data.get("flow") if isinstance(self.data, dict) else None
+        for key, value in flow.items() if isinstance(flow, dict) else ():
+            if key not in ("id", "params", "state"):
+                self._walk(value, ("flow", key), None)
+        for resource in resources(self.data):
+            for section in ("config", "options"):
+                self._walk(resource.data.get(section), (*resource.path, section), None)
+        for job in jobs(self.data):
+            self._when(job)
+            facts = JobFacts()
+            for step in steps(job):
+                self._step(step, facts)
+            if job.name is not None:
+                self.jobs[job.name] = facts
+
+    def _step(self, step: Part, facts: JobFacts) -> None:
+        in_loop = step.data.get("for_each") is not None
+        outputs = {"count", "items"} if in_loop else self._outputs(step)
+        self._walk(step.data.get("for_each"), (*step.path, "for_each"), Where(facts))
+        in_lock = step.data.get("type") == "with_lock"
+        self._walk(step.data.get("inputs"), (*step.path, "inputs"), Where(facts, in_loop=in_loop, in_lock=in_lock))
+        self._walk(step.data.get("verify"), (*step.path, "verify"), Where(facts, in_loop=in_loop))
+        if step.name is not None:
+            facts.steps[step.name] = outputs
+        promoted = step.get("outputs", dict) or {}
+        self._walk(promoted, (*step.path, "outputs"), Where(facts, outputs, in_outputs=True))
+        facts.outputs |= promoted.keys()
+
+    def _outputs(self, step: Part) -> set[str] | None:
+        name = step.get("type", str)
+        try:
+            cls = self.catalog.step(name) if name else None
+            return None if cls is None else cls.output_names(step.get("inputs", dict) or {})
+        except AetherflowError:
+            return None  # reported where the type is checked
+
+    def _when(self, job: Part) -> None:
+        text, path = job.get("when", str), (*job.path, "when")
+        try:
+            found = paths_of(parse_when(text)) if text and text.strip() else []
+        except AetherflowError:
+            return  # reported where the syntax is checked
+        for names, offset in found:
+            if names[0] == "jobs":
+                self._job(names, path, offset)
+            elif names[0] in ("params", "run"):
+                self._constant(names, path, offset)
+
+    def _walk(self, value: Any, path: DocPath, where: Where | None) -> None:
+        """Check the references in a value; `where` is None outside of steps, where only constants can be read."""
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self._walk(item, (*path, key), where)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self._walk(item, (*path, index), where)
+        elif isinstance(value, str) and not isinstance(value, RawString) and "{{" in value:
+            try:
+                tokens = parse_template(value).tokens
+            except AetherflowError:
+                return  # reported where the syntax is checked
+            for token in tokens:
+                if where is not None:
+                    self._token(token.path, path, token.offset, where)
+                elif token.path[0] in ("params", "run"):
+                    self._constant(token.path, path, token.offset)
+
+    def _token(self, names: tuple[str, ...], path: DocPath, offset: int, where: Where) -> None:
+        root = names[0]
+        if root == "steps":
+            self._steps(names, path, offset, where)
+        elif root == "jobs":
+            self._job(names, path, offset)
+        elif root == "job":
+            self._own_job(names, path, offset, where)
+        elif root in ("params", "run"):
+            self._constant(names, path, offset)
+        elif root == "result":
+            if not where.in_outputs:
+                self._say("`result` has a value only in `outputs`", path, offset, "move it to the step's outputs")
+            elif len(names) > 1:
+                self._key(names[1], where.result, "this step's outputs", path, offset)
+        elif root == "item" and not where.in_loop:
+            self._say("`item` has a value only in a step with `for_each`", path, offset, "add for_each to the step")
+        elif root == "lock" and not where.in_lock:
+            self._say("`lock` has a value only inside `with_lock`", path, offset, "wrap the step in with_lock")
+
+    def _steps(self, names: tuple[str, ...], path: DocPath, offset: int, where: Where) -> None:
+        known = where.job.steps
+        if len(names) == 1:
+            return  # all steps so far, as a map
+        if names[1] not in known:
+            fix = did_you_mean(names[1], known, what="earlier steps of this job")
+            self._say(f"no earlier step {names[1]!r} in this job", path, offset, fix, "semantic:unknown_step")
+        elif len(names) > 2:
+            self._key(names[2], known[names[1]], f"outputs of step {names[1]!r}", path, offset)
+
+    def _job(self, names: tuple[str, ...], path: DocPath, offset: int) -> None:
+        if len(names) == 1:
+            return  # all jobs so far, as a map
+        if names[1] not in self.jobs:
+            fix = did_you_mean(names[1], self.jobs, what="earlier jobs")
+            self._say(f"{names[1]!r} is no earlier job", path, offset, fix, "semantic:unknown_job")
+            return
+        if len(names) > 2:
+            self._key(names[2], JOB_KEYS, f"what is known of job {names[1]!r}", path, offset)
+        if len(names) > 3 and names[2] == "outputs":
+            self._key(names[3], self.jobs[names[1]].outputs, f"outputs of job {names[1]!r}", path, offset)
+        if len(names) > 3 and names[2] == "error":
+            self._key(names[3], ERROR_KEYS, f"the error of job {names[1]!r}", path, offset)
+
+    def _own_job(self, names: tuple[str, ...], path: DocPath, offset: int, where: Where) -> None:
+        if len(names) > 1:
+            self._key(names[1], {"id", "outputs"}, "what is known of this job", path, offset)
+        if len(names) > 2 and names[1] == "outputs":
+            self._key(names[2], where.job.outputs, "outputs of this job so far", path, offset)
+
+    def _constant(self, names: tuple[str, ...], path: DocPath, offset: int) -> None:
+        root = names[0]
+        if len(names) == 1:
+            return  # the whole map
+        if root == "params":
+            self._key(names[1], self.params, "flow.params", path, offset)
+        else:
+            self._key(names[1], RUN_KEYS, "what is known of a run", path, offset)
+            if names[1] in ("date", "data_date"):
+                if len(names) == 2:
+                    fix = f"write {'.'.join(names)}.iso"
+                    self._say(f"`{'.'.join(names)}` is a map of forms, not a value", path, offset, fix)
+                else:
+                    self._key(names[2], DATE_KEYS, "the forms of a date", path, offset)
+
+    def _key(self, name: str, known: Iterable[str] | None, what: str, path: DocPath, offset: int) -> None:
+        if known is None or name in known or (what.startswith(("outputs of step", "this step")) and name in ALWAYS):
+            return
+        fix = did_you_mean(name, known, what=what)
+        self._say(f"{name!r} is not among {what}", path, offset, fix)
+
+    def _say(self, message: str, path: DocPath, offset: int, fix: str, code: str = "template:unknown_name") -> None:
+        self.report(message, path, offset, fix, code)

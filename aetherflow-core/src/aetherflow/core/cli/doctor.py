@@ -1,0 +1,61 @@
+"""`aetherflow doctor`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption
+
+
+class Caller(StrEnum):
+    """Who else may run the flow."""
+
+    cron = "cron"
+
+
+def doctor(
+    flow: Annotated[
+        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
+    ] = None,
+    flow_yaml: Annotated[
+        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
+    ] = None,
+    connect: Annotated[bool, typer.Option("--connect", help="Reach every resource once.")] = False,
+    deadline: Annotated[
+        float, typer.Option("--deadline", metavar="SECONDS", min=0.1, help="Time for all of --connect.")
+    ] = 10.0,
+    caller: Annotated[
+        Caller | None, typer.Option("--as", help="Also check with the bare environment of this caller.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check whether a flow can run here: environment, profiles, plugins, drivers, folders, clock.
+
+    Creates nothing, and imports no driver without --connect. Exit code 2 if something is missing.
+
+    Example: aetherflow doctor flow.yaml --connect --as cron
+    """
+    import json
+
+    from aetherflow.core.checks.doctor import DOCTOR_SCHEMA, examine
+    from aetherflow.core.cli.arguments import flow_paths
+
+    (path,) = flow_paths([flow] if flow else None, flow_yaml)
+    found = examine(path, config=config, cron=caller is not None, deadline=deadline if connect else None)
+    if as_json:
+        typer.echo(json.dumps({"schema": DOCTOR_SCHEMA, **found.as_json()}, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"{'OK' if found.ok else 'FAIL'}: {found.path}")
+        for item in found.missing_env:
+            typer.echo(item.as_text())
+        for problem in found.problems:
+            typer.echo(problem.as_text())
+        for probe in found.probes:
+            if probe.state == "ok":
+                typer.echo(f"connected: {probe.resource} in {probe.seconds:.2f} s")
+        if found.masked:
+            typer.echo(f"masked keys: {', '.join(found.masked)}")
+    raise typer.Exit(0 if found.ok else 2)

@@ -1,0 +1,143 @@
+"""`aetherflow explain`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption
+
+if TYPE_CHECKING:
+    from aetherflow.core.checks.explain import Explained, Value
+
+
+def explain(
+    flow: Annotated[
+        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
+    ] = None,
+    flow_yaml: Annotated[
+        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
+    ] = None,
+    value: Annotated[str | None, typer.Option("--value", metavar="PATH", help="Show one value and its chain.")] = None,
+    config: ConfigOption = None,
+    run_hooks: Annotated[
+        bool, typer.Option("--run-hooks", help="Also run a secrets hook that stands beside the flow.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show what a flow amounts to: every value, where it came from, and what is insecure.
+
+    Templates of `env` are filled in, secrets are masked. Nothing is decoded and no server contacted.
+
+    Example: aetherflow explain flow.yaml --value resources.db.config.host
+    """
+    import json
+
+    from aetherflow.core.checks.explain import EXPLAIN_SCHEMA, explain_flow
+    from aetherflow.core.cli.arguments import flow_paths
+    from aetherflow.core.resolve.snapshot import build_snapshot
+
+    (path,) = flow_paths([flow] if flow else None, flow_yaml)
+    snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=run_hooks)
+    explained = explain_flow(path, snapshot)
+    errors = len(explained.checked.problems.errors)
+    if errors:
+        typer.echo(f"{path} has {errors} error{'s' * (errors != 1)}; see: aetherflow validate {path}", err=True)
+    if value is not None:
+        found = _select(explained, value)
+        if as_json:
+            report: dict[str, Any] = {"values": {item.path: item.as_json() for item in found}}
+        else:
+            typer.echo("\n".join(line for item in found for line in _chain_lines(item)))
+            return
+    elif as_json:
+        report = _report(explained)
+    else:
+        typer.echo("\n".join(_text(explained)))
+        return
+    document = {"schema": EXPLAIN_SCHEMA, "flow_yaml": explained.checked.path, **report}
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _select(explained: "Explained", wanted: str) -> list["Value"]:
+    from aetherflow.core.documents.suggest import did_you_mean
+    from aetherflow.core.errors import UsageError
+
+    values = {value.path: value for value in explained.all_values().values()}
+    if wanted in values:
+        return [values[wanted]]
+    below = [value for path, value in values.items() if path.startswith((f"{wanted}.", f"{wanted}["))]
+    if below:
+        return below
+    raise UsageError(f"the flow has no value {wanted!r}", fix=did_you_mean(wanted, values, what="values"))
+
+
+def _report(explained: "Explained") -> dict[str, Any]:
+    resources = {
+        name: {
+            "kind": resource.kind,
+            "driver": resource.driver,
+            "profile": resource.profile,
+            "decode": resource.decode,
+            "values": {value.path: value.as_json() for value in resource.values.values()},
+        }
+        for name, resource in explained.resources.items()
+    }
+    return {
+        "flow": {value.path: value.as_json() for value in explained.flow.values()},
+        "resources": resources,
+        "settings": {value.path: value.as_json() for value in explained.settings.values()},
+        "insecure": [value.path for value in explained.insecure],
+        "not_evaluated": list(explained.not_evaluated),
+    }
+
+
+def _text(explained: "Explained") -> list[str]:
+    import json
+
+    lines = [f"Flow: {explained.checked.path}"]
+    lines += _table(list(explained.flow.values()), "")
+    for name, resource in explained.resources.items():
+        profile = f" profile={resource.profile}" if resource.profile else ""
+        lines += ["", f"Resource: {name} ({resource.kind}/{resource.driver}){profile}"]
+        lines += _table(list(resource.values.values()), f"resources.{name}.")
+        if resource.decode:
+            lines += ["  decode:", f"    {json.dumps(resource.decode, ensure_ascii=False)}"]
+    lines += ["", "Settings:", *_table(list(explained.settings.values()), "settings.")]
+    if explained.not_evaluated:
+        lines += ["", *(f"Not evaluated: {what}; --run-hooks runs it" for what in explained.not_evaluated)]
+    if explained.insecure:
+        lines += ["", *(f"INSECURE: {value.path} = {_shown(value)}" for value in explained.insecure)]
+    return lines
+
+
+def _table(values: list["Value"], prefix: str) -> list[str]:
+    from aetherflow.core.cli.table import table
+
+    rows = [[value.path.removeprefix(prefix), _shown(value), _source(value)] for value in values]
+    header = ["value", "is", "from"]
+    return [f"  {line}" for line in table(header, rows).split("\n")[1:]] if rows else []
+
+
+def _shown(value: "Value") -> str:
+    import json
+
+    text = value.shown if isinstance(value.shown, str) else json.dumps(value.shown, ensure_ascii=False, default=str)
+    return text if text and "\n" not in text else json.dumps(text, ensure_ascii=False)
+
+
+def _source(value: "Value") -> str:
+    source = value.source
+    notes = [f"{source.what} {source.location}" if source.location else source.what]
+    notes += [f"{link.what} {link.location or link.text}" for link in value.chain if link.what.startswith("env.")]
+    if value.at_start:
+        notes.append("known when the run starts")
+    if value.insecure:
+        notes.append("INSECURE")
+    return ", ".join(notes)
+
+
+def _chain_lines(value: "Value") -> list[str]:
+    mark = "  INSECURE" if value.insecure else ""
+    links = ([link.what, str(link.location or ""), link.text] for link in value.chain)
+    return [f"{value.path} = {_shown(value)}{mark}", *("  " + "  ".join(filter(None, parts)) for parts in links)]

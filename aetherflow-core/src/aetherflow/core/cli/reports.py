@@ -1,0 +1,93 @@
+"""The findings of `validate` in the formats that programs read."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aetherflow.core.checks.report import REPORT_SCHEMA, Checked
+from aetherflow.core.problems import Problem
+
+_NOT_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+
+
+def as_text(checked: Sequence[Checked], single: bool) -> str:
+    """Per finding its place, code and fix; per file OK or INVALID."""
+    del single
+    lines = []
+    for item in checked:
+        lines += [problem.as_text() for problem in item.problems]
+        lines.append(verdict(item))
+    return "\n".join(lines)
+
+
+def as_json(checked: Sequence[Checked], single: bool) -> str:
+    """The contract's object of one file, else `{ok, files}`."""
+    reports = [item.as_json() for item in checked]
+    report: dict[str, Any] = reports[0] if single else {"ok": all(item.ok for item in checked), "files": reports}
+    return json.dumps({"schema": REPORT_SCHEMA, **report}, ensure_ascii=False, indent=2)
+
+
+def as_github(checked: Sequence[Checked], single: bool) -> str:
+    """Workflow commands of GitHub, which show each finding at its line, then the verdicts."""
+    del single
+    lines = [_annotation(problem) for item in checked for problem in item.problems]
+    return "\n".join([*lines, *map(verdict, checked)])
+
+
+def as_junit(checked: Sequence[Checked], single: bool) -> str:
+    """JUnit XML: one test case per file."""
+    del single
+    failed = sum(not item.ok for item in checked)
+    head = f'name="aetherflow validate" tests="{len(checked)}" failures="{failed}" errors="0"'
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites {head}>", f"  <testsuite {head}>"]
+    for item in checked:
+        case = f'    <testcase classname="validate" name={_quoted(item.path)}'
+        text = "\n".join(problem.as_text() for problem in item.problems)
+        if item.ok:
+            lines.append(f"{case}>" + (f"<system-out>{_xml(text)}</system-out>" if text else "") + "</testcase>")
+            continue
+        first = item.problems.errors[0]
+        failure = f"<failure type={_quoted(first.af)} message={_quoted(first.message)}>{_xml(text)}</failure>"
+        lines.append(f"{case}>{failure}</testcase>")
+    return "\n".join([*lines, "  </testsuite>", "</testsuites>"])
+
+
+FORMATS: dict[str, Callable[[Sequence[Checked], bool], str]] = {
+    "text": as_text,
+    "json": as_json,
+    "github": as_github,
+    "junit": as_junit,
+}
+
+
+def verdict(item: Checked) -> str:
+    """`OK: path`, or `INVALID: path (n errors, m warnings)`."""
+    errors, warnings = len(item.problems.errors), len(item.problems.warnings)
+    counted_warnings = f"{warnings} warning{'s' * (warnings != 1)}"
+    if errors:
+        return f"INVALID: {item.path} ({errors} error{'s' * (errors != 1)}, {counted_warnings})"
+    return f"OK: {item.path}" + (f" ({counted_warnings})" if warnings else "")
+
+
+def _annotation(problem: Problem) -> str:
+    at = problem.location
+    text = problem.message + (f"\nfix: {problem.fix}" if problem.fix else "")
+    place = f"file={_property(at.file)},line={at.line},col={at.column},title={_property(problem.af)}"
+    return f"::{problem.severity} {place}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _xml(text: str) -> str:
+    return re.sub(_NOT_XML, "\ufffd", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _quoted(text: str) -> str:
+    return '"' + _xml(text).replace('"', "&quot;").replace("\n", "&#10;") + '"'

@@ -1,0 +1,106 @@
+"""What is fixed when a run starts and never changes again: its parameters, its slot and its dates."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.documents.loader import load_document
+from aetherflow.core.engine.prepare import PreparedFlow
+from aetherflow.core.errors import SpecError, UsageError
+from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.dates import date_map, parse_slot, parse_zone, run_dates, slot_text
+from aetherflow.core.resolve.params import ParamError, settle_params
+from aetherflow.core.resolve.paths import inside
+from aetherflow.core.resolve.template import render
+from aetherflow.core.state.records import Frozen, RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the caller of a run gives: parameters, the slot that the run stands for, the date of its data."""
+
+    params: Mapping[str, Any]
+    slot: str | None = None
+    data_date: str | None = None
+
+
+def settle(flow: PreparedFlow, given: Given, found: RunRecord | None, now: dt.datetime) -> Frozen:
+    """Parameters and dates of a run: those of its record if it has one, else from what is given and declared.
+
+    Raises UsageError when a resumed run is given other values than it started with, ParamError, SpecError.
+    """
+    if found is None:
+        params = settle_params(flow.spec.flow.params, given.params)
+        return Frozen(params=params, **_dates(flow, given, params, now))
+    frozen = found.frozen
+    declared = flow.spec.flow.params
+    known = {name: value for name, value in frozen.params.items() if name in declared}
+    params = settle_params(declared, {**known, **given.params})
+    changed = [name for name in given.params if name in known and params[name] != known[name]]
+    if changed:
+        message = f"run {found.run_id} was started with another value of parameter {changed[0]!r}"
+        raise ParamError(message, fix="leave the parameter out to resume, or use another --run-id")
+    for what, new, old in (
+        ("slot", _slot_text(given.slot), frozen.slot),
+        ("data date", given.data_date, frozen.data_date),
+    ):
+        if new is not None and new != old:
+            message = f"run {found.run_id} was started with the {what} {old}"
+            raise UsageError(message, fix=f"leave the {what} out to resume, or use another --run-id")
+    return Frozen(params=params, slot=frozen.slot, run_date=frozen.run_date, data_date=frozen.data_date)
+
+
+def run_root(run_id: str, attempt: int, frozen: Frozen) -> dict[str, Any]:
+    """The template root `run`."""
+    return {
+        "id": run_id,
+        "attempt": attempt,
+        "slot": frozen.slot,
+        "previous_slot": None,
+        "date": date_map(dt.date.fromisoformat(frozen.run_date)),
+        "data_date": date_map(dt.date.fromisoformat(frozen.data_date)),
+    }
+
+
+def _dates(flow: PreparedFlow, given: Given, params: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+    spec = flow.spec.flow.data_date
+    fields = render(spec.model_dump(), {"env": flow.env, "params": params}, ("flow", "data_date"))
+    try:
+        zone = parse_zone(fields["timezone"]) if fields["timezone"] else dt.UTC
+        slot = parse_slot(given.slot) if given.slot is not None else None
+        data_date = dt.date.fromisoformat(given.data_date) if given.data_date is not None else None
+        holidays = _holidays(flow, fields["calendar"]) if fields["calendar"] else ()
+        dates = run_dates(now, zone, slot=slot, data_date=data_date, shift=fields["shift"], holidays=holidays)
+    except ValueError as error:
+        if isinstance(error, SpecError):
+            raise
+        raise UsageError(f"dates of the run: {error}", fix="correct --slot, --data-date or flow.data_date") from error
+    return {"slot": dates["slot"], "run_date": dates["date"]["iso"], "data_date": dates["data_date"]["iso"]}
+
+
+def _slot_text(slot: str | None) -> str | None:
+    if slot is None:
+        return None
+    try:
+        return slot_text(parse_slot(slot))
+    except ValueError as error:
+        raise UsageError(str(error), fix="correct --slot") from error
+
+
+def _holidays(flow: PreparedFlow, name: str) -> list[dt.date]:
+    path: Path = inside(name, flow.folder, [flow.folder])
+    document = load_document(path)
+    days = document.data if isinstance(document.data, list) else [document.data]
+    found: list[dt.date] = []
+    problems: list[Problem] = []
+    for index, day in enumerate(days):
+        try:
+            found.append(dt.date.fromisoformat(day))
+        except (TypeError, ValueError):
+            at = document.source.value((index,))
+            problems.append(Problem("AF1804", "is no date", at, f"[{index}]", "calendar:date", "write 2026-12-25"))
+    if problems:
+        raise SpecError(problems)
+    return found

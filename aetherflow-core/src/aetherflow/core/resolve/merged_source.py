@@ -1,0 +1,34 @@
+"""Positions in a flow whose resources are merged with profiles: a value stands in the flow, or in its profile."""
+
+from collections.abc import Mapping
+
+from aetherflow.core.documents.loader import Document
+from aetherflow.core.documents.source_map import SourceMap
+from aetherflow.core.location import DocPath, Location
+
+
+class MergedSource(SourceMap):
+    """The flow's positions; a path under a resource that the flow does not hold is looked up in the profile."""
+
+    def __init__(self, flow: Document, profiles: Document | None, profile_of: Mapping[str, str | None]) -> None:
+        super().__init__(flow.file)
+        self.values, self.keys = flow.source.values, flow.source.keys
+        self._profiles = profiles
+        self._profile_of = profile_of
+
+    def value(self, path: DocPath) -> Location:
+        """Location of the value at `path`."""
+        inner = self._in_profile(path)
+        return self._profiles.source.value(inner) if inner and self._profiles else super().value(path)
+
+    def key(self, path: DocPath) -> Location:
+        """Location of the key at `path`."""
+        inner = self._in_profile(path)
+        return self._profiles.source.key(inner) if inner and self._profiles else super().key(path)
+
+    def _in_profile(self, path: DocPath) -> DocPath | None:
+        if self._profiles is None or len(path) < 3 or path[0] != "resources" or path in self.values:
+            return None
+        profile = self._profile_of.get(str(path[1]))
+        inner: DocPath = (profile or "", *path[2:])
+        return inner if profile is not None and inner in self._profiles.source.values else None

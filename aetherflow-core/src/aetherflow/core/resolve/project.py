@@ -1,0 +1,76 @@
+"""Finding and reading the project file `aetherflow.yaml`: the nearest one above the flow that is safe to trust."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aetherflow.core.documents.binder import bind
+from aetherflow.core.documents.loader import Document, load_document
+from aetherflow.core.errors import SpecError
+from aetherflow.core.location import Location
+from aetherflow.core.problems import Problem
+from aetherflow.core.spec.project import ProjectSpec
+
+PROJECT_FILE = "aetherflow.yaml"
+CONFIG_VARIABLE = "AETHERFLOW_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project file as read; without one, `document` is None and every setting has its default."""
+
+    spec: ProjectSpec
+    document: Document | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Base of the relative paths in it."""
+        return Path(self.document.file).absolute().parent if self.document else None
+
+
+def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | None = None) -> Project:
+    """The project file named by `--config` or AETHERFLOW_CONFIG, else the nearest one at or above the flow's folder.
+
+    Raises SpecError for a file that is wrong, missing though named, owned by a third party, or writable by others.
+    """
+    named = explicit or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
+    path = named or find_project(flow_folder)
+    if path is None:
+        return Project(ProjectSpec.model_construct())
+    document = load_document(path)
+    if (problem := _untrusted(path)) is not None:
+        raise SpecError([problem])
+    spec, problems = bind(ProjectSpec, document.data, document.source)
+    if spec is None:
+        raise SpecError(problems)
+    return Project(spec, document)
+
+
+def find_project(folder: Path) -> Path | None:
+    """The nearest project file at or above a folder; the search ends at a border between file systems."""
+    folder = folder.absolute()
+    device = folder.stat().st_dev if folder.exists() else None
+    for parent in (folder, *folder.parents):
+        try:
+            if parent.stat().st_dev != device:
+                return None
+            if (found := parent / PROJECT_FILE).is_file():
+                return found
+        except OSError:
+            return None
+    return None
+
+
+def _untrusted(path: Path) -> Problem | None:
+    # whoever can write this file decides which code and which secrets a run uses
+    found = path.stat()
+    at = Location(str(path))
+    if found.st_uid not in (0, os.getuid()):
+        message = f"belongs to user {found.st_uid}, neither to root nor to the user who runs"
+        return Problem("AF1601", message, at, code="project:untrusted", fix=f"chown it: chown {os.getuid()} {path}")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        message = f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        return Problem("AF1601", message, at, code="project:untrusted", fix=f"chmod go-w {path}")
+    return None

@@ -1,0 +1,189 @@
+"""The environment of a run: one private snapshot, built once by every command; the process's own is never changed.
+
+Order, later wins: the process's environment; env files; the secrets hook's `expand_env`; what the engine sets. Policy
+keys come last and cannot be set by data. Every key remembers where it came from.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from aetherflow.core.documents.binder import bind
+from aetherflow.core.documents.loader import MAX_BYTES, MAX_NODES, Limits, parse_document
+from aetherflow.core.errors import SpecError
+from aetherflow.core.location import Location
+from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name
+from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.envfiles import read_env_file
+from aetherflow.core.resolve.project import Project, load_project
+from aetherflow.core.resolve.secrets import SecretsHook, load_secrets_hook
+from aetherflow.core.resolve.settings import Settings, Source, load_with_sources
+from aetherflow.core.spec.environment import EnvFileSpec
+
+LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
+ENV_FILES_VARIABLE = "AETHERFLOW_ENV_FILES_JSON"
+POLICY_KEYS = frozenset(
+    f"AETHERFLOW_{name}"
+    for name in ("CONFIG", "ENV_FILES_JSON", "MODE", "MODE_ENTERPRISE", "SETTINGS_MODULE", "STRICT_SANDBOX")
+)
+"""Keys that neither an env file nor a hook may set: they decide what those may do."""
+
+OriginKind = Literal["os", "env file", "secrets hook", "engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a key of the environment came from."""
+
+    kind: OriginKind
+    location: Location | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.location}" if self.location else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The environment of a run and all that was settled on the way to it."""
+
+    env: Mapping[str, str]
+    origins: Mapping[str, Origin]
+    settings: Settings
+    setting_sources: Mapping[str, Source]
+    project: Project
+    hook: SecretsHook | None
+    not_evaluated: tuple[str, ...] = ()
+    """Code that stands beside the flow and was not run, since only `run` may run it."""
+    warnings: tuple[Problem, ...] = ()
+    masked: frozenset[str] = field(default_factory=frozenset)
+    """Keys whose values are masked."""
+
+    @property
+    def limits(self) -> Limits:
+        """Limits on documents."""
+        given = self.project.spec.limits
+        return Limits(given.flow_bytes or MAX_BYTES, given.flow_nodes or MAX_NODES)
+
+    def redactor(self) -> Redactor:
+        """A redactor that knows the secrets of this environment."""
+        redactor = Redactor()
+        redactor.add(self.env[key] for key in self.masked)
+        return redactor
+
+
+def build_snapshot(
+    flow_folder: Path,
+    *,
+    ambient: Mapping[str, str] | None = None,
+    config: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    run_hooks: bool = False,
+) -> Snapshot:
+    """Build the snapshot for a flow in `flow_folder`.
+
+    `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
+    hook that stands inside the flow's folder is not run.
+
+    Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
+    """
+    env = dict(os.environ if ambient is None else ambient)
+    origins = dict.fromkeys(env, Origin("os"))
+    project = load_project(flow_folder, env, config)
+    for spec, base, listed_at in _env_files(env, project):
+        _take_file(spec, base, listed_at, env, origins)
+    settings, sources = load_with_sources(overrides, env=env, project=project)
+    hook, not_evaluated = _hook(settings, flow_folder, run_hooks)
+    if hook is not None:
+        _expand(hook, env, origins)
+    engine = {
+        LOCAL_ROOT_DIR: str(flow_folder),
+        "AETHERFLOW_MODE": settings.mode,
+        "AETHERFLOW_MODE_ENTERPRISE": str(settings.mode == "enterprise"),
+        "AETHERFLOW_STRICT_SANDBOX": str(settings.strict_sandbox).lower(),
+    }
+    for key, value in engine.items():
+        if env.get(key) != value:
+            env[key], origins[key] = value, Origin("engine")
+    return Snapshot(
+        env=MappingProxyType(env),
+        origins=MappingProxyType(origins),
+        settings=settings,
+        setting_sources=MappingProxyType(sources),
+        project=project,
+        hook=hook,
+        not_evaluated=not_evaluated,
+        warnings=tuple(_warnings(env, flow_folder)),
+        masked=_masked(env, project),
+    )
+
+
+def _env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSpec, Path, Location]]:
+    if text := env.get(ENV_FILES_VARIABLE):
+        from aetherflow.core.spec.env_files import EnvFilesSpec  # a root model costs 10 ms to define
+
+        document = parse_document(text, ENV_FILES_VARIABLE)
+        listed, problems = bind(EnvFilesSpec, document.data, document.source)
+        if listed is None:
+            raise SpecError(problems)
+        return [(spec, Path.cwd(), document.source.value((i,))) for i, spec in enumerate(listed.root)]
+    if project.document is None or project.folder is None:
+        return []
+    source, folder = project.document.source, project.folder
+    return [(spec, folder, source.value(("env_files", i))) for i, spec in enumerate(project.spec.env_files)]
+
+
+def _take_file(
+    spec: EnvFileSpec, base: Path, listed_at: Location, env: dict[str, str], origins: dict[str, Origin]
+) -> None:
+    found = read_env_file(spec, base, listed_at)
+    for item in found:
+        _refuse_policy(item.key, item.location, "an env file")
+        env[item.key], origins[item.key] = item.value, Origin("env file", item.location)
+
+
+def _hook(settings: Settings, flow_folder: Path, run_hooks: bool) -> tuple[SecretsHook | None, tuple[str, ...]]:
+    path = settings.secrets_path
+    beside_flow = (
+        path is not None
+        and not settings.secrets_module
+        and Path(path).expanduser().resolve().is_relative_to(flow_folder.resolve())
+    )
+    if beside_flow and not run_hooks:
+        return None, (f"secrets hook {path}",)
+    return load_secrets_hook(settings.secrets_module, path, Path.cwd()), ()
+
+
+def _expand(hook: SecretsHook, env: dict[str, str], origins: dict[str, Origin]) -> None:
+    expanded = hook.expand_env(env)
+    for key, value in expanded.items():
+        if env.get(key) != value:
+            _refuse_policy(key, Location(hook.name), "the secrets hook")
+            env[key], origins[key] = value, Origin("secrets hook", Location(hook.name))
+    for key in env.keys() - expanded.keys():
+        del env[key], origins[key]
+
+
+def _refuse_policy(key: str, at: Location, who: str) -> None:
+    if key in POLICY_KEYS:
+        message = f"{who} may not set {key}, which is policy"
+        fix = "set it in the process's environment or in the project file"
+        raise SpecError([Problem("AF1505", message, at, code="env:policy", fix=fix)])
+
+
+def _warnings(env: Mapping[str, str], flow_folder: Path) -> list[Problem]:
+    value = env.get("AETHERFLOW_STRICT_TEMPLATES", "true")
+    if value.strip().lower() in ("true", "1", "yes", "on", ""):
+        return []
+    message = "AETHERFLOW_STRICT_TEMPLATES is not read any more: templates are always strict"
+    at = Location(str(flow_folder))
+    return [Problem("AF1511", message, at, code="settings:dropped", fix="unset it", severity="warning")]
+
+
+def _masked(env: Mapping[str, str], project: Project) -> frozenset[str]:
+    secrets = project.spec.secrets
+    named = {key for key, value in env.items() if is_secret_name(key) and len(value) >= MIN_LENGTH}
+    added = {key for key in secrets.add if env.get(key)}
+    return frozenset((named - set(secrets.ignore)) | added)

@@ -1,0 +1,262 @@
+"""`aetherflow doctor`: what is missing on this host, without touching it."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core.checks.host import FIRST_SECOND, check_clock, network_kind
+from aetherflow.core.location import Location
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+CANARY = "canary-0b9d-31cc"
+PLUGIN = """
+import time
+from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
+
+class Config(ConnectorConfig):
+    password: str = "x"
+
+class Shop(ConnectorBase[Config, ConnectorOptions]):
+    def probe(self):
+        raise ConnectorError(f"login with {self.conf.password} refused", fix=f"check {self.conf.password}")
+
+class Slow(Shop):
+    def probe(self):
+        time.sleep(60)
+
+class Mute(ConnectorBase[Config, ConnectorOptions]):
+    requires = ("no_such_driver", "json")
+
+class Odd(Shop):
+    def probe(self):
+        raise ZeroDivisionError("odd")
+"""
+ENTRIES = "[aetherflow.connectors]\n" + "".join(
+    f"rest.{name.lower()} = acme:{name}\n" for name in ("Shop", "Slow", "Mute", "Odd")
+)
+
+
+@pytest.fixture
+def acme(project: "Project") -> "Project":
+    """A project with connectors that cannot be reached in several ways."""
+    project.plugin("acme", ENTRIES)
+    project.module("acme", PLUGIN)
+    return project
+
+
+def doctor(project: "Project", *arguments: str, code: int, **env: str) -> dict[str, Any]:
+    result = project.command("doctor", "flow.yaml", "--json", *arguments, env=env)
+    assert result.code == code, result.out + result.err
+    report: dict[str, Any] = json.loads(result.out)
+    return report
+
+
+def codes(report: dict[str, Any], key: str = "errors") -> list[str]:
+    return [item["af"] for item in report[key]]
+
+
+def resource(project: "Project", text: str) -> None:
+    project.flow(f"resources: {{r: {text}}}\njobs: []\n")
+
+
+def test_a_healthy_flow(project: "Project") -> None:
+    project.flow("jobs: []\n")
+    before = sorted(project.folder.rglob("*"))
+    result = project.command("doctor", "flow.yaml", env={"MY_TOKEN": CANARY})
+    assert (result.code, result.out, result.err) == (0, "OK: flow.yaml\nmasked keys: MY_TOKEN\n", "")
+    assert sorted(project.folder.rglob("*")) == before
+    report = doctor(project, code=0)
+    assert {"schema", "ok", "flow_yaml", "missing_env", "errors", "warnings", "masked", "connect"} == report.keys()
+    assert (report["schema"], report["ok"], report["missing_env"]) == (1, True, [])
+
+
+def test_missing_env_in_the_words_of_the_contract(project: "Project") -> None:
+    project.write('dev: {config: {path: "{{env.DB_PATH}}"}}\n', "profiles.yaml")
+    project.flow(
+        """\
+        resources:
+          r: {kind: db, driver: sqlite3, profile: dev}
+          s: {kind: db, driver: sqlite3, options: {pragmas: {x: "{{env.PRAGMA}}", y: "{{env.OTHER:1}}"}}}
+        jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: "{{env.ITEMS}}"}}]}]
+        """
+    )
+    env = {"AETHERFLOW_PROFILES_FILE": "profiles.yaml"}
+    result = project.command("doctor", "flow.yaml", env=env)
+    assert result.code == 2
+    assert result.out.splitlines()[:4] == [
+        "FAIL: flow.yaml",
+        "- resource=r profile=dev config.path needs env DB_PATH",
+        "- resource=s options.pragmas.x needs env PRAGMA",
+        "- jobs[0].steps[0].inputs.items needs env ITEMS",
+    ]
+    first = doctor(project, code=2, **env)["missing_env"][0]
+    expected = {"resource": "r", "profile": "dev", "section": "config", "field": "path", "env_key": "DB_PATH"}
+    assert expected.items() <= first.items()
+    assert (first["code"], first["loc"], first["line"]) == ("missing_env", "resources.r.config.path", 1)
+    assert first["file"].endswith("profiles.yaml")
+    assert first["msg"]
+
+
+def test_cron_has_less(project: "Project") -> None:
+    project.flow('resources: {r: {kind: db, driver: sqlite3, config: {path: "{{env.EFFECTS}}"}}}\njobs: []\n')
+    assert doctor(project, code=0)["ok"]
+    report = doctor(project, "--as", "cron", code=2)
+    assert [(item["env_key"], item["under"]) for item in report["missing_env"]] == [("EFFECTS", "cron")]
+    assert "under cron" in project.command("doctor", "flow.yaml", "--as", "cron").out
+    project.write(f"EFFECTS={CANARY}\n", ".env")
+    project.write("env_files: [.env]\n", "aetherflow.yaml").chmod(0o600)
+    assert doctor(project, "--as", "cron", code=0)["ok"]
+    resource(project, "{kind: db, driver: sqlite3, profile: p}")
+    env = {"AETHERFLOW_PROFILES_JSON": '{"p": {}}'}
+    assert doctor(project, code=0, **env)["ok"]
+    (told,) = doctor(project, "--as", "cron", code=2, **env)["errors"]
+    assert (told["af"], told["msg"]) == ("AF1211", "under cron: no profile 'p'")
+
+
+def test_profiles_plugins_drivers_and_hooks(acme: "Project") -> None:
+    resource(acme, "{kind: db, driver: sqlite3, profile: gone}")
+    assert codes(doctor(acme, code=2)) == ["AF1211"]
+    resource(acme, "{kind: db, driver: nothing}")
+    assert codes(doctor(acme, code=2)) == ["AF2101"]
+    resource(acme, "{kind: db, driver: exasol}")
+    (told,) = doctor(acme, code=2)["errors"]
+    assert "pip install" in told["fix"]
+    assert '"aetherflow-core[exasol]"' in told["fix"]
+    resource(acme, "{kind: rest, driver: mute}")
+    (told,) = doctor(acme, code=2)["errors"]
+    assert (told["af"], told["fix"]) == ("AF2105", "pip install no_such_driver")
+    resource(acme, "{kind: rest, driver: shop, config: {password: '{{env.PW:x}}'}, decode: {config_paths: [password]}}")
+    assert codes(doctor(acme, code=2)) == ["AF1702"]
+    acme.write("def decode(value):\n    open('ran', 'w').close()\n    return value\n", "hook.py")
+    report = doctor(acme, "--connect", code=0, AETHERFLOW_SECRETS_PATH="hook.py")
+    assert set(codes(report, "warnings")) == {"AF1703", "AF6005"}
+    assert not (acme.folder / "ran").exists()
+    assert codes(doctor(acme, code=2, AETHERFLOW_SECRETS_MODULE="no_such_hook")) == ["AF1701"]
+
+
+def test_a_bad_environment_is_a_finding(project: "Project") -> None:
+    project.flow("jobs: []\n")
+    project.write("nonsense: 1\n", "aetherflow.yaml").chmod(0o600)
+    assert codes(doctor(project, code=2)) == ["AF1101"]
+    assert codes(doctor(project, code=2, AETHERFLOW_LOG_LEVEL="LOUD"))
+    project.write("a: [\n")
+    assert "AF1004" in codes(doctor(project, code=2))
+
+
+def test_places_that_cannot_be_used(project: "Project", unprivileged: tuple[str, ...]) -> None:
+    project.write("x", "file")
+    project.flow("jobs: []\n")
+    assert codes(doctor(project, code=2, AETHERFLOW_WORK_ROOT=str(project.folder / "file" / "w"))) == ["AF6002"]
+    assert codes(doctor(project, code=2, AETHERFLOW_STATE_ROOT=str(project.folder / "file" / "w"))) == ["AF6002"]
+    (project.folder / "locked").mkdir(mode=0o500)
+    env = {"AETHERFLOW_WORK_ROOT": str(project.folder / "locked" / "w")}
+    result = project.command("doctor", "flow.yaml", env=env, prefix=unprivileged)
+    assert result.code == 2
+    assert "AF6002" in result.out
+    assert not list((project.folder / "locked").iterdir())
+
+
+def test_the_clock(project: "Project") -> None:
+    at = Location("flow.yaml")
+    assert check_clock(project.folder, at) == []
+    assert check_clock(project.folder / "gone", at) == []
+    (old,) = check_clock(project.folder, at, FIRST_SECOND - 1)
+    assert (old.af, old.severity) == ("AF6003", "error")
+    project.flow("jobs: []\n")
+    os.utime(project.folder / "flow.yaml", (time.time() + 200_000,) * 2)
+    assert codes(doctor(project, code=0), "warnings") == ["AF6003"]
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ("/dev/sda / ext4 rw 0 0\n", None),
+        ("/dev/sda / ext4 rw 0 0\nsrv:/x /dev nfs4 rw 0 0\n", "nfs4"),
+        ("srv:/x / nfs rw 0 0\n/dev/sdb /dev ext4 rw 0 0\n", None),
+        ("x / fuse.sshfs rw 0 0\n", "fuse.sshfs"),
+        ("x / ext4 rw 0 0\n//s/x /dev/with\\040blank cifs rw 0 0\nodd\n", None),
+        ("", None),
+    ],
+)
+def test_a_network_file_system(table: str, kind: str | None) -> None:
+    assert network_kind(Path("/dev/null/x/y"), table) == kind
+
+
+def test_connect(acme: "Project") -> None:
+    acme.flow(
+        f"""\
+        resources:
+          gone: {{kind: rest, driver: shop, config: {{password: {CANARY}}}}}
+          slow: {{kind: rest, driver: slow}}
+          odd: {{kind: rest, driver: odd}}
+          lite: {{kind: db, driver: sqlite3, config: {{path: x.db}}}}
+          duck: {{kind: db, driver: duckdb}}
+        jobs: []
+        """
+    )
+    started = time.monotonic()
+    report = doctor(acme, "--connect", "--deadline", "3", code=2)
+    assert time.monotonic() - started < 20
+    states = {item["resource"]: item["state"] for item in report["connect"]}
+    assert states == {"gone": "failed", "slow": "timeout", "odd": "failed", "lite": "ok", "duck": "ok"}
+    assert codes(report) == ["AF5201", "AF6004", "AF5201"]
+    assert report["errors"][0]["msg"] == "resource gone: login with *** refused"
+    assert CANARY not in json.dumps(report)
+    assert not acme.work.exists()
+    result = acme.command("doctor", "flow.yaml", "--connect", "--deadline", "1")
+    assert "connected: lite in " in result.out
+    assert CANARY not in result.out + result.err
+
+
+def test_connect_to_files(project: "Project") -> None:
+    import sqlite3
+
+    sqlite3.connect(project.folder / "good.db").executescript("create table t (a)")
+    project.write("no database, but long enough to be looked at as one\n" * 50, "bad.db")
+    for driver in ("sqlite3", "duckdb"):
+        resource(project, f"{{kind: db, driver: {driver}, config: {{path: {project.folder}/bad.db}}}}")
+        assert codes(doctor(project, "--connect", code=2)) == ["AF5201"]
+        resource(project, f"{{kind: db, driver: {driver}, config: {{path: {project.folder}/bad.db/x}}}}")
+        assert codes(doctor(project, "--connect", code=2)) == ["AF5201"]
+        resource(project, f"{{kind: db, driver: {driver}, config: {{path: gone.db, read_only: true}}}}")
+        assert codes(doctor(project, "--connect", code=2)) == ["AF5201"]
+    resource(project, f"{{kind: db, driver: sqlite3, config: {{path: {project.folder}/good.db}}}}")
+    assert doctor(project, "--connect", code=0)["connect"][0]["state"] == "ok"
+
+
+def test_no_driver_is_imported(project: "Project") -> None:
+    resource(project, "{kind: db, driver: duckdb}")
+    names = project.python(
+        """
+        import contextlib, io, sys
+        from aetherflow.core.cli import main
+        with contextlib.redirect_stdout(io.StringIO()):
+            for command in (["doctor", "--as", "cron"], ["explain"], ["validate"]):
+                assert main([*command, "flow.yaml"]) == 0, command
+        print(*sys.modules)
+        """
+    ).split()
+    assert "aetherflow_builtins_db.connectors.duckdb" in names
+    assert not {"duckdb", "sqlite3", "pyarrow", "numpy"} & set(names)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3\n",
+        "flow: 1\n",
+        "flow: [1]\nresources: [1]\njobs: {a: 1}\n",
+        'flow: {id: f, workspace: 1}\nresources: {r: {kind: db, profile: [], decode: [], options: "{{"}}\njobs: 1\n',
+    ],
+)
+def test_a_broken_flow_is_no_internal_error(project: "Project", text: str) -> None:
+    project.write(text)
+    report = doctor(project, "--connect", "--as", "cron", code=2)
+    assert report["errors"]
+    assert report["connect"] == []

@@ -1,0 +1,45 @@
+"""`aetherflow init`: a first project that is valid and runs."""
+
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+
+def test_what_is_written_is_valid_and_runs(project: "Project") -> None:
+    result = project.command("init", "new/my flows", umask=0o002)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[-1] == "next: aetherflow run 'new/my flows/flow.yaml'"
+    folder = project.folder / "new/my flows"
+    assert sorted(path.name for path in folder.iterdir()) == ["aetherflow.yaml", "flow.yaml"]
+    assert not (folder / "aetherflow.yaml").stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    checked = project.command("validate", str(folder))
+    assert (checked.code, checked.out.count("OK: ")) == (0, 2)
+    assert checked.out.count("warning") == 0
+    ran = project.command("run", "new/my flows/flow.yaml", "--param", "name=you")
+    assert ran.code == 0, ran.err
+    assert "Hello, you" in ran.err + ran.out
+
+
+def test_comments_of_the_project_file_are_valid_keys(project: "Project") -> None:
+    assert project.cli("init", "x").code == 0
+    path = project.folder / "x/aetherflow.yaml"
+    lines = path.read_text().splitlines()
+    bare = [line.removeprefix("# ") for line in lines[1:]]
+    path.write_text("\n".join(bare).replace("profiles_file: profiles.yaml", "profiles_file: null"))
+    result = project.cli("validate", str(path))
+    assert (result.code, result.out) == (0, f"OK: {'x/aetherflow.yaml'}\n".replace("x/", f"{project.folder}/x/"))
+
+
+def test_nothing_is_overwritten(project: "Project") -> None:
+    (project.folder / "empty").mkdir()
+    assert project.cli("init", "empty").code == 0
+    before = {path: path.read_bytes() for path in (project.folder / "empty").iterdir()}
+    result = project.cli("init", "empty")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("AF0002 empty is not empty")
+    assert {path: path.read_bytes() for path in (project.folder / "empty").iterdir()} == before
+    project.write("x", "file")
+    assert project.cli("init", "file").code == 2
+    assert project.cli("init").code == 2

@@ -1,0 +1,122 @@
+"""Secrets leave the run as `***`, in every spelling, in every sink, across the borders of chunks."""
+
+import base64
+import json
+import shlex
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aetherflow.core.observe.redact import RedactedStream, Redactor, is_secret_name, spellings
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+SECRET = "hunter2 \"&ü'/+?hunter2"
+TEXT = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), min_size=6, max_size=30)
+
+
+@given(TEXT, st.text("ab *\n", max_size=20), st.text("ab *\n", max_size=20))
+def test_every_spelling_is_masked(secret: str, before: str, after: str) -> None:
+    redactor = Redactor()
+    redactor.add([secret])
+    raw = secret.encode()
+    forms = [
+        secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1], shlex.quote(secret), base64.b64encode(raw).decode(),
+        base64.urlsafe_b64encode(raw).decode(),
+    ]  # fmt: skip
+    for form in forms:
+        assert form not in redactor.mask(f"{before}{form}{after}")
+
+
+@given(st.lists(TEXT, min_size=1, max_size=3), st.data())
+def test_borders_of_chunks_make_no_difference(secrets: list[str], data: st.DataObject) -> None:
+    redactor = Redactor()
+    redactor.add(secrets)
+    forms = sorted(form for secret in secrets for form in spellings(secret))
+    pieces = data.draw(st.lists(st.sampled_from([*forms, "x", " ", secrets[0][:3]]), max_size=8))
+    text = "".join(pieces)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    stream = RedactedStream(redactor)
+    parts = [stream.feed(text[a:b]) for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert "".join([*parts, stream.finish()]) == redactor.mask(text)
+
+
+def test_secrets_that_overlap_leave_no_rest() -> None:
+    redactor = Redactor()
+    redactor.add(["xpasswo", "passwordlong"])
+    assert redactor.mask("a xpasswordlong b") == "a *** b"
+
+
+@pytest.mark.parametrize("name", ["PASS", "DB_PASSWORD", "api_key", "apiKey", "MY-TOKEN", "AWS_SECRET_ACCESS_KEY"])
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["COMPASS", "PASSAGE", "TOKEN_PATH", "PASSWORD_FILE", "KEY", "TOKENS_LEFT"])
+def test_names_of_no_secrets(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_no_sink_shows_a_secret(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", SECRET)
+    script = 'printf "%s\\n" "$DB_PASSWORD"; printf "%s" "$DB_PASSWORD" | base64 -w0 >&2; exit 3'
+    project.flow(
+        f"""\
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: external.process
+                inputs:
+                  command: [/bin/sh, -c, {json.dumps(script)}, "{{{{env.DB_PASSWORD}}}}"]
+                  log: {{stderr: capture}}
+        """
+    )
+    for arguments in ((), ("--json",), ("-q",)):
+        result = project.cli("run", "flow.yaml", *arguments)
+        assert result.code == 1
+        shown = [result.out, result.err]
+        shown += [path.read_bytes().decode("latin-1") for path in project.states.rglob("*") if path.is_file()]
+        encoded = base64.b64encode(SECRET.encode()).decode()
+        assert not any(form in text for text in shown for form in ("hunter2", encoded, encoded[:20]))
+    assert "***" in project.cli("run", "flow.yaml").err
+
+
+def test_decoded_values_and_what_steps_log_are_masked(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    project.module(
+        "own_decoder", "def decode(value):\n    return value[::-1]\n"
+    )  # a value that no name of a key would give away
+    project.module(
+        "talker",
+        """\
+        from aetherflow.core.api import Step, StepInputs
+        class Talk(Step[StepInputs]):
+            def run(self):
+                path = self.ctx.resources["r"]["config"]["path"]
+                self.ctx.log.warning("log %s", path)
+                self.ctx.relay("stdout", f"said {path}\\n".encode())
+                raise ValueError(f"raised {path}")
+        """,
+    )
+    project.plugin("talker", "[aetherflow.steps]\ntalk = talker:Talk\n")
+    project.flow(
+        """\
+        resources:
+          r: {kind: db, driver: sqlite3, config: {path: 2retnuh2retnuh}, decode: {config_paths: [path]}}
+        jobs:
+          - id: a
+            steps: [{id: s, type: talk}]
+        """
+    )
+    result = project.command("run", "flow.yaml", "--json", env={"AETHERFLOW_SECRETS_MODULE": "own_decoder"})
+    assert result.code == 1
+    kept = [path.read_text(errors="replace") for path in project.states.rglob("*") if path.is_file()]
+    assert not any("hunter2" in text for text in (result.out, result.err, *kept))
+    assert "raised ***" in result.out
+    assert any('"log ***"' in text for text in kept)
+    assert any("said ***" in text for text in kept)

@@ -1,0 +1,83 @@
+"""Coverage-guided fuzzing of what reads foreign text: `make fuzz`, or `python tests/fuzz/fuzz.py TARGET [SECONDS]`.
+
+A crash is any exception that is not one of ours. The input that causes it is written to the current folder and
+belongs, once mended, into the tests.
+"""
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["aetherflow"]):
+    from aetherflow.core.documents.loader import parse_document
+    from aetherflow.core.errors import AetherflowError
+    from aetherflow.core.location import Location
+    from aetherflow.core.observe.redact import RedactedStream, Redactor
+    from aetherflow.core.resolve.envfiles import read_env_file
+    from aetherflow.core.resolve.paths import inside
+    from aetherflow.core.resolve.template import parse_template, render
+    from aetherflow.core.resolve.when import evaluate_when
+    from aetherflow.core.spec.environment import EnvFileSpec
+
+FOLDER = Path(tempfile.mkdtemp(prefix="aetherflow-fuzz-"))
+SCOPE = {"env": {"A": "x", "EMPTY": ""}, "steps": {"s": {"n": 5, "files": [1, 2], "null": None}}}
+JOBS = {"jobs": {"a": {"status": "FAILED", "outputs": {"n": "5", "k": 3, "t": True}}}}
+
+
+def loader(text: str) -> None:
+    parse_document(text, "fuzz.yaml")
+
+
+def resolver(text: str) -> None:
+    parse_template(text)
+    render(text, SCOPE)
+
+
+def when(text: str) -> None:
+    evaluate_when(text, JOBS)
+
+
+def dotenv(text: str) -> None:
+    path = FOLDER / "fuzz.env"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    read_env_file(EnvFileSpec(type="dotenv", path=str(path)), FOLDER, Location("fuzz"))
+
+
+def path(text: str) -> None:
+    found = inside(text, FOLDER, [FOLDER])
+    assert found.is_relative_to(FOLDER.resolve()), text
+
+
+def redactor(text: str) -> None:
+    secret, _, rest = text.partition("\0")
+    mask = Redactor()
+    mask.add([secret])
+    stream, middle = RedactedStream(mask), len(rest) // 2
+    pieces = stream.feed(rest[:middle]) + stream.feed(rest[middle:]) + stream.finish()
+    assert pieces == mask.mask(rest), (secret, rest)
+
+
+TARGETS: dict[str, Callable[[str], None]] = {
+    "dotenv": dotenv, "loader": loader, "path": path, "redactor": redactor, "resolver": resolver, "when": when,
+}  # fmt: skip
+
+
+def main() -> None:
+    name, seconds = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "60"
+    target = TARGETS[name]
+
+    def one_input(data: bytes) -> None:
+        text = atheris.FuzzedDataProvider(data).ConsumeUnicode(len(data))
+        with contextlib.suppress(AetherflowError):
+            target(text)
+
+    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024"], one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
