@@ -1,0 +1,79 @@
+"""What a step may ask of its run, proved by steps that ask for it."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core.api import Step, StepResult, register_step
+from aetherflow.core.plugins import catalog
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+SEEN: dict[str, Any] = {}
+
+
+class UseEffects(Step[Any]):
+    """Writes, swaps, records and consumes."""
+
+    def run(self) -> StepResult:
+        ctx = self.ctx
+        with ctx.write_file("moved.txt") as file:
+            file.write(b"moved")
+        plain = ctx.write_path("plain.txt")
+        plain.write_bytes(b"plain")
+        ctx.artifact(plain)
+        for content in ("old", "new"):
+            staged = ctx.scratch_dir(self.job_id) / content
+            staged.mkdir()
+            (staged / "data").write_text(content)
+            ctx.swap_dir(staged, "folder")
+        inner = ctx.call_step("check_items", {"items": [1, 2]})
+        SEEN["key"] = ctx.idempotency_key
+        ctx.progress(1, 2, "files")
+        return StepResult(output={"inner": inner.as_output()["count"]})
+
+
+class Consume(Step[Any]):
+    """Removes what the step before it made, and says so."""
+
+    def run(self) -> None:
+        SEEN["swapped"] = self.ctx.read_path("folder/data").read_text()
+        SEEN["left"] = list(self.ctx.artifacts_dir(self.job_id).glob(".aetherflow-*"))
+        path = self.ctx.read_path("moved.txt")
+        self.ctx.consume(path)
+        path.unlink()
+        SEEN["other key"] = self.ctx.idempotency_key
+
+
+@pytest.fixture(autouse=True)
+def steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_registered", {group: dict(known) for group, known in catalog._registered.items()})
+    register_step("use_effects")(UseEffects)
+    register_step("consume_one")(Consume)
+    SEEN.clear()
+
+
+def test_effects_of_a_step_are_carried_out_and_recorded(project: "Project") -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: main
+            steps:
+              - {id: make, type: use_effects}
+              - {id: take, type: consume_one}
+        """
+    )
+    done = project.cli("run", "flow.yaml", "--run-id", "one")
+    assert done.code == 0, done.err
+    assert (SEEN["swapped"], SEEN["left"]) == ("new", [])
+    assert SEEN["key"] != SEEN["other key"]
+    rows = {Path(path).name: (size, sha, gone) for path, size, sha, gone in project.rows(
+        "SELECT path, size, sha256, gone_by FROM artifacts"
+    )}  # fmt: skip
+    assert rows["moved.txt"] == (5, hashlib.sha256(b"moved").hexdigest(), "main.take")
+    assert rows["plain.txt"] == (5, hashlib.sha256(b"plain").hexdigest(), None)
+    ((outputs,),) = project.rows("SELECT outputs FROM step_runs WHERE step_id='make'")
+    assert outputs == '{"inner":2}'
