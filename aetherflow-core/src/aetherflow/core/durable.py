@@ -97,6 +97,23 @@ def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
     hit(f"committed {name}")
 
 
+def backup_database(connection: sqlite3.Connection, target: Path) -> None:
+    """A consistent copy of an open SQLite file, whole or not at all; an older copy of that name is replaced."""
+    part = _part_of(target)
+    hit(f"backup {target.name}")
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
+    try:
+        with contextlib.closing(sqlite3.connect(part)) as copy:
+            connection.backup(copy)
+        sync_file(part)
+        hit(f"rename {target.name}")
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_dir(target.parent)
+
+
 # Folders
 
 

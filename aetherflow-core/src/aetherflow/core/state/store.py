@@ -26,7 +26,7 @@ class StateStore:
         """Folder beside the state: run locks, logs, large outputs."""
         try:
             self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
-            prepare_schema(self.connection, str(path))
+            prepare_schema(self.connection, path)
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
 
