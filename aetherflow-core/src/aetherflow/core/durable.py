@@ -81,6 +81,11 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     return connection
 
 
+def memory_database() -> sqlite3.Connection:
+    """A database that leaves nothing behind, for readers of a file that does not exist."""
+    return sqlite3.connect(":memory:", isolation_level=None)
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
     """One transaction that commits at the end, or rolls back on any exception."""

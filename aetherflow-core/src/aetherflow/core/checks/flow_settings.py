@@ -12,7 +12,7 @@ from aetherflow.core.spec.flow import ParamSpec
 
 NOT_CARRIED_OUT = "AF1105"
 """A setting that is checked, but that `run` refuses, since this version would ignore it."""
-STEP_SETTINGS = ("for_each", "retry", "timeout_seconds", "verify")
+STEP_SETTINGS = ("timeout_seconds",)
 
 
 def check_flow_settings(document: Document, problems: Problems) -> None:
@@ -37,8 +37,6 @@ class _Settings:
                 for key in STEP_SETTINGS:
                     if step.data.get(key) is not None:
                         self._refused((*step.path, key))
-                if step.data.get("effect") == "once":
-                    self._refused((*step.path, "effect"))
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
@@ -63,8 +61,6 @@ class _Settings:
         locks = flow.get("locks")
         if isinstance(locks, dict) and locks.get("scope", "none") != "none":
             self._refused(("flow", "locks", "scope"))
-        if flow.get("on_failure", "continue") != "continue":
-            self._refused(("flow", "on_failure"))
 
     def _refused(self, path: DocPath) -> None:
         message = f"{format_path(path)} is checked, but this version does not carry it out: `run` refuses the flow"

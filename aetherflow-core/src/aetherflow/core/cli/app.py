@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aetherflow.core.cli import doctor, explain, init, plugins, run, validate
+from aetherflow.core.cli import doctor, explain, init, plan, plugins, run, validate
 from aetherflow.core.cli.base import Command, Group
 from aetherflow.core.errors import AetherflowError, RunError, SpecError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", cls=Command)(run.run)
+app.command("plan", cls=Command)(plan.plan)
 app.command("validate", cls=Command)(validate.validate)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("explain", cls=Command)(explain.explain)

@@ -3,9 +3,10 @@
 import logging
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,12 +22,16 @@ from aetherflow.core.observe.events import Events
 from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.resolve.sandbox import Sandbox
-from aetherflow.core.state.records import Artifact, StepEffects
+from aetherflow.core.state.records import Artifact, StepEffects, StepKey
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.values import json_safe
 
 PROGRESS_INTERVAL = 0.2
 """Seconds between two progress events of one attempt."""
+
+
+def _no_inner_steps(*_: Any) -> StepResult:
+    raise RuntimeError("no step runs yet")
 
 
 @dataclass(slots=True)
@@ -50,23 +55,26 @@ class RunParts:
     events: Events
     processes: Processes
     stop: Stop
-    call_step: Callable[["StepContext", str, Mapping[str, Any], str], StepResult]
+    jobs: dict[str, Any] = field(default_factory=dict)
+    """What templates and `when` see as `jobs`."""
+    call_step: Callable[["StepContext", str, Mapping[str, Any], str], StepResult] = _no_inner_steps
 
 
 class StepContext(RunContext):
     """Context of one attempt; collects its effects for the transaction that ends it."""
 
-    def __init__(
-        self, parts: RunParts, job_id: str, step_id: str, attempt: int, idempotency_key: str, output: OutputLog
-    ) -> None:
+    def __init__(self, parts: RunParts, key: StepKey, attempt: int, idempotency_key: str, output: OutputLog) -> None:
         self._parts = parts
+        self._key = key
         self._output = output
         self._next_progress = 0.0
+        self._inner: list[StepContext] = []
+        self._inner_ids: Counter[str] = Counter()
         self.effects = StepEffects()
         self.flow_id = parts.flow_id
         self.run_id = parts.run_id
-        self.job_id = job_id
-        self.step_id = step_id
+        self.job_id = key.job
+        self.step_id = key.step
         self.attempt = attempt
         self.idempotency_key = idempotency_key
         self.work_root = parts.workspace.root
@@ -76,7 +84,7 @@ class StepContext(RunContext):
         self.resources = parts.resources
         self.connectors = parts.connectors
         self.catalog = parts.catalog
-        self.log = logging.getLogger(f"aetherflow.flow.{parts.flow_id}.job.{job_id}")
+        self.log = logging.getLogger(f"aetherflow.flow.{parts.flow_id}.job.{key.job}")
 
     def job_dir(self, job_id: str) -> Path:
         return self._parts.workspace.job_dir(job_id)
@@ -145,6 +153,25 @@ class StepContext(RunContext):
     def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> StepResult:
         return self._parts.call_step(self, step_type, inputs, step_id or f"{self.step_id}_inner")
 
+    def inner_key(self, step_id: str) -> StepKey:
+        """Key of the next inner step of that id: `OUTER.ID`, from the second call in one attempt on with its number."""
+        self._inner_ids[step_id] += 1
+        number = self._inner_ids[step_id]
+        item = self._key.item if number == 1 else f"{self._key.item}#{number}"
+        return StepKey(self._key.job, f"{self._key.step}.{step_id}", item)
+
+    def for_inner(self, key: StepKey, attempt: int, idempotency_key: str) -> "StepContext":
+        """Context of an inner step: the same run and output, effects of its own."""
+        inner = StepContext(self._parts, key, attempt, idempotency_key, self._output)
+        self._inner.append(inner)
+        return inner
+
+    def all_artifacts(self) -> Iterator[Artifact]:
+        """Artifacts of this attempt and of its inner steps."""
+        yield from self.effects.artifacts.values()
+        for inner in self._inner:
+            yield from inner.all_artifacts()
+
     def ledger(self, name: str) -> Ledger:
         return _StagedLedger(name, self._parts.state, self.effects)
 
@@ -180,7 +207,7 @@ class _StagedLedger:
     def get(self, key: str, default: Any = None) -> Any:
         if (self._name, key) in self._staged:
             return self._staged[self._name, key]
-        return self._state.ledger_scan(self._name, key).get(key, default)
+        return self._state.steps.ledger(self._name, key).get(key, default)
 
     def put(self, key: str, value: Any) -> None:
         self._staged[self._name, key] = json_safe(value, f"ledger {self._name}.{key}")
@@ -193,7 +220,7 @@ class _StagedLedger:
         return True
 
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        found = self._state.ledger_scan(self._name, prefix)
+        found = self._state.steps.ledger(self._name, prefix)
         found.update(
             {key: value for (name, key), value in self._staged.items() if name == self._name and key.startswith(prefix)}
         )
