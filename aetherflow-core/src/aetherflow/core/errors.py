@@ -27,6 +27,7 @@
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
         ├── UndecidedStepError                    a `once` step was interrupted and nobody has said what became of it
+        ├── StepTimeoutError (TimeoutError)       an attempt did not end within its `timeout_seconds`
         ├── StepCancelledError                    the run is being stopped
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
