@@ -25,6 +25,7 @@ from aetherflow.core.state.records import StepKey
 
 RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_no_data")
 """Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 PLACES = frozenset({"AETHERFLOW_LOCAL_ROOT_DIR"})
 """Environment keys that say where the flow stands: a moved flow is the same flow."""
 
@@ -126,7 +127,7 @@ class _Definer:
 
     def _add(self, key: StepKey, text: Mapping[str, Any]) -> None:
         # compact, since only a diff is ever read by people
-        masked = self.redactor.mask(json.dumps(text, ensure_ascii=False, separators=(",", ":"), default=str))
+        masked = self.redactor.mask(_encode(text))
         digest = hashlib.sha256(masked.encode(errors="surrogatepass")).hexdigest()[:32]
         self.found.hashes[key] = digest
         self.found.texts[digest] = masked
