@@ -30,6 +30,7 @@ from aetherflow.core.errors import (
     StepCancelledError,
     StepError,
     StepInputError,
+    StepTimeoutError,
 )
 from aetherflow.core.plugins.catalog import (
     get_connector,
@@ -97,6 +98,7 @@ __all__ = [
     "StepOutputs",
     "StepResult",
     "StepSpec",
+    "StepTimeoutError",
     "WorkspaceSpec",
     "get_connector",
     "get_step",

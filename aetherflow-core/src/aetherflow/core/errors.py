@@ -24,7 +24,8 @@
         ├── PathError (ValueError)                a path outside the allowed roots
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
-        ├── StepCancelledError                    the run is being stopped
+        ├── StepCancelledError                    the run, or this attempt, is being ended
+        ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
 Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
@@ -244,9 +245,15 @@ class ProcessError(StepError, RuntimeError):
 
 
 class StepCancelledError(StepError):
-    """The run is being stopped; a step that polls `ctx.check_cancelled()` ends with this."""
+    """The run, or this attempt, is being ended; a step that polls `ctx.check_cancelled()` ends with this."""
 
     code = "AF5005"
+
+
+class StepTimeoutError(StepError, TimeoutError):
+    """An attempt took longer than the step's `timeout_seconds`."""
+
+    code = "AF5006"
 
 
 class ConnectorError(StepError, RuntimeError):

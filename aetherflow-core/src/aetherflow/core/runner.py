@@ -149,6 +149,7 @@ class _Run:
                 )
                 self._jobs(sequence)
         finally:
+            self.parts.close()
             self.parts.connectors.close()
             self.summary.duration_ms = int((time.monotonic() - started) * 1000)
             self.events.emit("run_summary", **self._summary_event())

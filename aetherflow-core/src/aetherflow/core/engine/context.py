@@ -5,18 +5,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from aetherflow.core import durable
 from aetherflow.core.contracts.context import Ledger, RunContext, StreamName
 from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.engine.attempt import SpawnRequest, Worker
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.output import OutputLog
-from aetherflow.core.engine.stopping import Processes, Stop
+from aetherflow.core.engine.stopping import Control, Processes, Stop
 from aetherflow.core.engine.workspace import Workspace
-from aetherflow.core.errors import PathError, StepCancelledError
+from aetherflow.core.errors import PathError
 from aetherflow.core.observe.events import Events
 from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
@@ -51,6 +52,12 @@ class RunParts:
     processes: Processes
     stop: Stop
     call_step: Callable[["StepContext", str, Mapping[str, Any], str], StepResult]
+    worker: Worker = field(default_factory=Worker)
+
+    def close(self) -> None:
+        """At the end of the run: end the worker thread, what is left of the children, and the guard."""
+        self.worker.close()
+        self.processes.close()
 
 
 class StepContext(RunContext):
@@ -62,6 +69,8 @@ class StepContext(RunContext):
         self._parts = parts
         self._output = output
         self._next_progress = 0.0
+        self.control = Control(parts.stop)
+        """What can end this attempt."""
         self.effects = StepEffects()
         self.flow_id = parts.flow_id
         self.run_id = parts.run_id
@@ -101,17 +110,21 @@ class StepContext(RunContext):
 
     @contextmanager
     def write_file(self, path: str | Path) -> Iterator[BinaryIO]:
+        self.control.check_open()
         final = self.write_path(str(path))
         with durable.AtomicFile(final) as file:
             yield cast(BinaryIO, file)
+            self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
+        self.control.check_open()
         target = self.write_path(str(final))
         durable.swap_dir(self.write_path(str(staged)), target)
         return target
 
     def artifact(self, path: str | Path) -> Path:
+        self.control.check_open()
         found = self.write_path(str(path))
         if not found.is_file():
             raise PathError(f"not a file, so not an artifact: {found}")
@@ -126,27 +139,22 @@ class StepContext(RunContext):
     def spawn(
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        self.check_cancelled()
-        process = durable.spawn(
-            argv, cwd=cwd or self.artifacts_dir(self.job_id), env=self.child_env if env is None else env
-        )
-        self._parts.processes.add(process)
-        return process
+        folder, environment = cwd or self.artifacts_dir(self.job_id), self.child_env if env is None else env
+        request = SpawnRequest(self.control, lambda: self._parts.processes.start(argv, cwd=folder, env=environment))
+        return cast("subprocess.Popen[bytes]", request.ask())
 
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        if process.poll() is None:
-            self._parts.processes.end(process, grace_seconds)
-        else:
-            self._parts.processes.forget(process)
+        self._parts.processes.end(process, grace_seconds)
 
     def relay(self, stream: StreamName, data: bytes) -> None:
-        self._output.feed(stream, data)
+        if not self.control.closed:  # the log is, too
+            self._output.feed(stream, data)
 
     def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> StepResult:
         return self._parts.call_step(self, step_type, inputs, step_id or f"{self.step_id}_inner")
 
     def ledger(self, name: str) -> Ledger:
-        return _StagedLedger(name, self._parts.state, self.effects)
+        return _StagedLedger(name, self._parts.state, self.effects, self.control)
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         now = time.monotonic()
@@ -158,11 +166,10 @@ class StepContext(RunContext):
 
     @property
     def cancelled(self) -> bool:
-        return self._parts.stop.requested
+        return self.control.cancelled
 
     def check_cancelled(self) -> None:
-        if self.cancelled:
-            raise StepCancelledError("the run is being stopped")
+        self.control.check()
 
     def redact(self, text: str) -> str:
         return self._parts.redactor.mask(text)
@@ -172,7 +179,8 @@ class StepContext(RunContext):
 
 
 class _StagedLedger:
-    def __init__(self, name: str, state: RunState, effects: StepEffects) -> None:
+    def __init__(self, name: str, state: RunState, effects: StepEffects, control: Control) -> None:
+        self._control = control
         self._name = name
         self._state = state
         self._staged = effects.ledger
@@ -183,6 +191,7 @@ class _StagedLedger:
         return self._state.ledger_scan(self._name, key).get(key, default)
 
     def put(self, key: str, value: Any) -> None:
+        self._control.check_open()
         self._staged[self._name, key] = json_safe(value, f"ledger {self._name}.{key}")
 
     def put_if_absent(self, key: str, value: Any) -> bool:

@@ -247,7 +247,8 @@ class Sequence:
             raise attempt.failed(error, error.at) from error
         outcome = run_attempt(
             lambda: call(cls, step.id, inputs, attempt.ctx, job.spec.id),
-            parts.stop,
+            attempt.ctx.control,
+            parts.worker,
             parts.processes,
             parts.connectors,
             self._grace,
