@@ -56,6 +56,7 @@ NAMES = [
     "StepOutputs",
     "StepResult",
     "StepSpec",
+    "StepTimeoutError",
     "WorkspaceSpec",
     "get_connector",
     "get_step",

@@ -123,6 +123,14 @@ class StepContext(RunContext):
         durable.swap_dir(self.write_path(str(staged)), target)
         return target
 
+    def empty_dir(self, path: str | Path) -> Path:
+        self.control.check_open()
+        found = self.write_path(str(path))
+        if found.is_dir() and any(found.iterdir()):
+            durable.remove_tree(found)
+        durable.make_dir(found)
+        return found
+
     def artifact(self, path: str | Path) -> Path:
         self.control.check_open()
         found = self.write_path(str(path))
