@@ -252,6 +252,7 @@ class Sequence:
             parts.processes,
             parts.connectors,
             self._grace,
+            step.timeout_seconds,
         )
         if outcome.result is not None:
             return self._finish(attempt, outcome.result)
