@@ -81,7 +81,7 @@ def test_numbers_become_text_and_raw_text_stays(project: "Project") -> None:
 def test_a_shell_command_is_taken_verbatim(project: "Project") -> None:
     command = 'for x in a \'b  c\' "d\\"e"; do printf \'%s|\' "$x"; done; echo $((1 + 1)) | tr 2 3 && exit 0'
     found = outputs(project, {"command": command, "shell": True, "log": {"stdout": "capture"}})
-    assert found == {"exit_code": 0, "stdout": 'a|b  c|d"e|3\n'}
+    assert found == {"exit_code": 0, "attempts": 1, "stdout": 'a|b  c|d"e|3\n'}
 
 
 def test_a_program_whose_path_has_blanks(project: "Project") -> None:
@@ -111,7 +111,7 @@ def test_environment(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Non
     assert f"AETHERFLOW_LOCAL_ROOT_DIR={project.folder}" in inherited
     clean = outputs(project, {**base, "env": own, "inherit_env": False})["stdout"]
     names = {line.partition("=")[0] for line in clean.splitlines() if "=" in line}
-    assert names == {*own, "AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID", "AETHERFLOW_IDEMPOTENCY_KEY"}
+    assert names == {*own, "AETHERFLOW_GUARD", "AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID", "AETHERFLOW_IDEMPOTENCY_KEY"}
 
 
 @pytest.mark.parametrize(

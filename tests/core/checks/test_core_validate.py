@@ -202,7 +202,21 @@ SAMPLE: dict[str, Any] = {
                         "timeout_seconds": 1,
                         "kill_grace_seconds": 1,
                         "log": {"stdout": "file", "stderr": "file", "file_path": "x", "max_capture_kb": 1},
-                        "success": {"exit_codes": [0], "require_files": []},
+                        "success": {
+                            "exit_codes": [0],
+                            "require_files": [],
+                            "require_glob": [],
+                            "forbid_files": [],
+                            "marker_file": "m",
+                        },
+                        "idempotency": {
+                            "strategy": "none",
+                            "marker_path": "m",
+                            "temp_output_dir": "t",
+                            "final_output_dir": "o",
+                            "atomic_rename": True,
+                        },
+                        "retry": {},
                         "outputs": {},
                     },
                     "outputs": {},
@@ -241,6 +255,7 @@ MODELS: dict[tuple[str | int, ...], type[BaseModel]] = {
     ("jobs", 0, "steps", 0, "inputs"): PROCESS,
     ("jobs", 0, "steps", 0, "inputs", "log"): PROCESS.model_fields["log"].annotation,
     ("jobs", 0, "steps", 0, "inputs", "success"): PROCESS.model_fields["success"].annotation,
+    ("jobs", 0, "steps", 0, "inputs", "idempotency"): PROCESS.model_fields["idempotency"].annotation,
     ("jobs", 0, "steps", 1, "inputs"): get_step("check_items").Inputs,
 }
 

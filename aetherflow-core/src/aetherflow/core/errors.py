@@ -27,8 +27,8 @@
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
         ├── UndecidedStepError                    a `once` step was interrupted and nobody has said what became of it
-        ├── StepTimeoutError (TimeoutError)       an attempt did not end within its `timeout_seconds`
-        ├── StepCancelledError                    the run is being stopped
+        ├── StepCancelledError                    the run, or this attempt, is being ended
+        ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
 Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
@@ -283,7 +283,7 @@ class StepTimeoutError(StepError, TimeoutError):
 
 
 class StepCancelledError(StepError):
-    """The run is being stopped; a step that polls `ctx.check_cancelled()` ends with this."""
+    """The run, or this attempt, is being ended; a step that polls `ctx.check_cancelled()` ends with this."""
 
     code = "AF5005"
 

@@ -12,7 +12,7 @@ from aetherflow.core.spec.flow import ParamSpec
 
 NOT_CARRIED_OUT = "AF1105"
 """A setting that is checked, but that `run` refuses, since this version would ignore it."""
-STEP_SETTINGS = ("timeout_seconds",)
+STEP_SETTINGS: tuple[str, ...] = ()
 
 
 def check_flow_settings(document: Document, problems: Problems) -> None:

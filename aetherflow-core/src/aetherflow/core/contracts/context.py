@@ -106,6 +106,10 @@ class RunContext(ABC):
         """Put the folder `staged` in the place of `final`; the old one stays until the new one stands."""
 
     @abstractmethod
+    def empty_dir(self, path: str | Path) -> Path:
+        """A folder without content: created, or all that is in it deleted."""
+
+    @abstractmethod
     def artifact(self, path: str | Path) -> Path:
         """Record a finished file that the step wrote by other means as an artifact: made durable, sized, hashed."""
 
@@ -123,12 +127,12 @@ class RunContext(ABC):
     ) -> "subprocess.Popen[bytes]":
         """Start a child in a process group of its own, stdin empty, stdout and stderr as pipes.
 
-        The run ends the whole group when it is stopped.
+        The run ends the child and all its descendants when the attempt ends, however it ends.
         """
 
     @abstractmethod
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        """End a child's whole process group: SIGTERM, `grace_seconds` to react, SIGKILL."""
+        """End a child and all its descendants: SIGTERM, `grace_seconds` to react, SIGKILL."""
 
     @abstractmethod
     def relay(self, stream: StreamName, data: bytes) -> None:
@@ -151,11 +155,11 @@ class RunContext(ABC):
     @property
     @abstractmethod
     def cancelled(self) -> bool:
-        """True once the run is being stopped."""
+        """True once the step is to end: the run is being stopped, or this attempt by itself."""
 
     @abstractmethod
     def check_cancelled(self) -> None:
-        """Raise StepCancelledError if the run is being stopped; for loops."""
+        """Raise StepCancelledError if the step is to end; for loops."""
 
     @abstractmethod
     def redact(self, text: str) -> str:

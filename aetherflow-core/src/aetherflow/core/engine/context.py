@@ -13,11 +13,12 @@ from typing import Any, BinaryIO, cast
 from aetherflow.core import durable
 from aetherflow.core.contracts.context import Ledger, RunContext, StreamName
 from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.engine.attempt import SpawnRequest, Worker
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.output import OutputLog
-from aetherflow.core.engine.stopping import Processes, Stop
+from aetherflow.core.engine.stopping import Control, Processes, Stop
 from aetherflow.core.engine.workspace import Workspace
-from aetherflow.core.errors import PathError, StepCancelledError
+from aetherflow.core.errors import PathError
 from aetherflow.core.observe.events import Events
 from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
@@ -58,6 +59,12 @@ class RunParts:
     jobs: dict[str, Any] = field(default_factory=dict)
     """What templates and `when` see as `jobs`."""
     call_step: Callable[["StepContext", str, Mapping[str, Any], str], StepResult] = _no_inner_steps
+    worker: Worker = field(default_factory=Worker)
+
+    def close(self) -> None:
+        """At the end of the run: end the worker thread, what is left of the children, and the guard."""
+        self.worker.close()
+        self.processes.close()
 
 
 class StepContext(RunContext):
@@ -70,6 +77,8 @@ class StepContext(RunContext):
         self._next_progress = 0.0
         self._inner: list[StepContext] = []
         self._inner_ids: Counter[str] = Counter()
+        self.control = Control(parts.stop)
+        """What can end this attempt."""
         self.effects = StepEffects()
         self.flow_id = parts.flow_id
         self.run_id = parts.run_id
@@ -109,17 +118,29 @@ class StepContext(RunContext):
 
     @contextmanager
     def write_file(self, path: str | Path) -> Iterator[BinaryIO]:
+        self.control.check_open()
         final = self.write_path(str(path))
         with durable.AtomicFile(final) as file:
             yield cast(BinaryIO, file)
+            self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
+        self.control.check_open()
         target = self.write_path(str(final))
         durable.swap_dir(self.write_path(str(staged)), target)
         return target
 
+    def empty_dir(self, path: str | Path) -> Path:
+        self.control.check_open()
+        found = self.write_path(str(path))
+        if found.is_dir() and any(found.iterdir()):
+            durable.remove_tree(found)
+        durable.make_dir(found)
+        return found
+
     def artifact(self, path: str | Path) -> Path:
+        self.control.check_open()
         found = self.write_path(str(path))
         if not found.is_file():
             raise PathError(f"not a file, so not an artifact: {found}")
@@ -134,21 +155,16 @@ class StepContext(RunContext):
     def spawn(
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        self.check_cancelled()
-        process = durable.spawn(
-            argv, cwd=cwd or self.artifacts_dir(self.job_id), env=self.child_env if env is None else env
-        )
-        self._parts.processes.add(process)
-        return process
+        folder, environment = cwd or self.artifacts_dir(self.job_id), self.child_env if env is None else env
+        request = SpawnRequest(self.control, lambda: self._parts.processes.start(argv, cwd=folder, env=environment))
+        return cast("subprocess.Popen[bytes]", request.ask())
 
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        if process.poll() is None:
-            self._parts.processes.end(process, grace_seconds)
-        else:
-            self._parts.processes.forget(process)
+        self._parts.processes.end(process, grace_seconds)
 
     def relay(self, stream: StreamName, data: bytes) -> None:
-        self._output.feed(stream, data)
+        if not self.control.closed:  # the log is, too
+            self._output.feed(stream, data)
 
     def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> StepResult:
         return self._parts.call_step(self, step_type, inputs, step_id or f"{self.step_id}_inner")
@@ -163,6 +179,7 @@ class StepContext(RunContext):
     def for_inner(self, key: StepKey, attempt: int, idempotency_key: str) -> "StepContext":
         """Context of an inner step: the same run and output, effects of its own."""
         inner = StepContext(self._parts, key, attempt, idempotency_key, self._output)
+        inner.control = self.control  # what ends the outer step ends the inner one
         self._inner.append(inner)
         return inner
 
@@ -173,7 +190,7 @@ class StepContext(RunContext):
             yield from inner.all_artifacts()
 
     def ledger(self, name: str) -> Ledger:
-        return _StagedLedger(name, self._parts.state, self.effects)
+        return _StagedLedger(name, self._parts.state, self.effects, self.control)
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         now = time.monotonic()
@@ -185,11 +202,10 @@ class StepContext(RunContext):
 
     @property
     def cancelled(self) -> bool:
-        return self._parts.stop.requested
+        return self.control.cancelled
 
     def check_cancelled(self) -> None:
-        if self.cancelled:
-            raise StepCancelledError("the run is being stopped")
+        self.control.check()
 
     def redact(self, text: str) -> str:
         return self._parts.redactor.mask(text)
@@ -199,7 +215,8 @@ class StepContext(RunContext):
 
 
 class _StagedLedger:
-    def __init__(self, name: str, state: RunState, effects: StepEffects) -> None:
+    def __init__(self, name: str, state: RunState, effects: StepEffects, control: Control) -> None:
+        self._control = control
         self._name = name
         self._state = state
         self._staged = effects.ledger
@@ -210,6 +227,7 @@ class _StagedLedger:
         return self._state.steps.ledger(self._name, key).get(key, default)
 
     def put(self, key: str, value: Any) -> None:
+        self._control.check_open()
         self._staged[self._name, key] = json_safe(value, f"ledger {self._name}.{key}")
 
     def put_if_absent(self, key: str, value: Any) -> bool:

@@ -80,6 +80,7 @@ class Run:
                 self._announce()
                 self._jobs()
         finally:
+            self._parts.close()
             self._parts.connectors.close()
             self._summary.duration_ms = int((time.monotonic() - started) * 1000)
             self._events.emit("run_summary", **self._summary_event())

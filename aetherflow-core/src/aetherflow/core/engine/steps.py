@@ -178,14 +178,16 @@ class StepRunner:
             raise StepFailedError(error, work.step, error.at, output) from error
         outcome = run_attempt(
             lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job),
-            self.parts.stop,
+            ctx.control,
+            self.parts.worker,
             self.parts.processes,
             self.parts.connectors,
             self._grace,
+            work.step.timeout_seconds,
         )
         if outcome.result is not None:
             return self._finish(work, ctx, outcome.result, output, following)
-        if self.parts.stop.requested:
+        if outcome.stopped == "signal":
             raise RunStoppedError
         cause = outcome.error or StepError("the step gave no result")
         undecided = isinstance(cause, UndecidedStepError) or (
