@@ -25,6 +25,8 @@
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
         ├── StepCancelledError                    the run is being stopped
+        ├── LockBusyError (RuntimeError)          another run holds the lock
+        ├── LeaseLostError (RuntimeError)         a lock was lost while the step worked under it
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
 Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
@@ -247,6 +249,18 @@ class StepCancelledError(StepError):
     """The run is being stopped; a step that polls `ctx.check_cancelled()` ends with this."""
 
     code = "AF5005"
+
+
+class LockBusyError(StepError, RuntimeError):
+    """Another run holds the lock, or comes first; the message names it."""
+
+    code = "AF5301"
+
+
+class LeaseLostError(StepError, RuntimeError):
+    """A lock was lost while the step worked under it; another run may have taken it since."""
+
+    code = "AF5302"
 
 
 class ConnectorError(StepError, RuntimeError):

@@ -22,9 +22,12 @@ from aetherflow.core.engine.settle import Given, run_root, settle
 from aetherflow.core.engine.stopping import Processes, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import RunFailedError, RunInterruptedError, StateError, UsageError
+from aetherflow.core.locks.records import Owner
+from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events, Observer, RunLog
 from aetherflow.core.observe.logs import run_logging
 from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.resolve.places import lock_store
 from aetherflow.core.resolve.resources import merge_resources, resolve_resources
 from aetherflow.core.resolve.sandbox import Sandbox, child_env
 from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
@@ -108,6 +111,8 @@ class _Run:
         self.events = Events(redactor)
         self.workspace = Workspace(places.work_root, places.layout, flow.flow_id, run_id)
         job_folders = tuple(self.workspace.job_path(job.id) for job in flow.spec.jobs)
+        locks = lock_store(flow.snapshot.settings, flow.env, resources)
+        state = RunState(store, flow.flow_id, run_id)
         self.parts = RunParts(
             flow_id=flow.flow_id,
             run_id=run_id,
@@ -119,12 +124,14 @@ class _Run:
             constants=constants,
             resources=resources,
             workspace=self.workspace,
-            state=RunState(store, flow.flow_id, run_id),
+            state=state,
             connectors=RunConnectors(resources, self.workspace, flow.catalog),
             redactor=redactor,
             events=self.events,
             processes=Processes(),
             stop=Stop(),
+            locks=RunLocks(locks, lambda: Owner(flow.flow_id, run_id, state.generation)),
+            grace_seconds=flow.snapshot.settings.stop_grace_seconds,
             call_step=call_inner_step,
         )
         self.summary = _summary(flow, places, store, run_id)
@@ -150,6 +157,7 @@ class _Run:
                 self._jobs(sequence)
         finally:
             self.parts.connectors.close()
+            self.parts.locks.close()
             self.summary.duration_ms = int((time.monotonic() - started) * 1000)
             self.events.emit("run_summary", **self._summary_event())
             log.close()

@@ -1,25 +1,29 @@
 """The run as one step attempt sees it: the contract `RunContext`, carried out."""
 
 import logging
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from aetherflow.core import durable
-from aetherflow.core.contracts.context import Ledger, RunContext, StreamName
+from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext, StreamName
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.connections import RunConnectors
+from aetherflow.core.engine.leases import AttemptLeases
 from aetherflow.core.engine.output import OutputLog
 from aetherflow.core.engine.stopping import Processes, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import PathError, StepCancelledError
+from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events
 from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.resolve.deferred import complete_inputs
 from aetherflow.core.resolve.sandbox import Sandbox
 from aetherflow.core.state.records import Artifact, StepEffects
 from aetherflow.core.state.run_state import RunState
@@ -50,6 +54,9 @@ class RunParts:
     events: Events
     processes: Processes
     stop: Stop
+    locks: RunLocks
+    grace_seconds: float
+    """Between SIGTERM and SIGKILL."""
     call_step: Callable[["StepContext", str, Mapping[str, Any], str], StepResult]
 
 
@@ -63,6 +70,7 @@ class StepContext(RunContext):
         self._output = output
         self._next_progress = 0.0
         self.effects = StepEffects()
+        self.leases = AttemptLeases(parts.locks, self.end_children, parts.grace_seconds)
         self.flow_id = parts.flow_id
         self.run_id = parts.run_id
         self.job_id = job_id
@@ -127,9 +135,8 @@ class StepContext(RunContext):
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
         self.check_cancelled()
-        process = durable.spawn(
-            argv, cwd=cwd or self.artifacts_dir(self.job_id), env=self.child_env if env is None else env
-        )
+        given = {**(self.child_env if env is None else env), **self.leases.environment}
+        process = durable.spawn(argv, cwd=cwd or self.artifacts_dir(self.job_id), env=given)
         self._parts.processes.add(process)
         return process
 
@@ -142,8 +149,30 @@ class StepContext(RunContext):
     def relay(self, stream: StreamName, data: bytes) -> None:
         self._output.feed(stream, data)
 
-    def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> StepResult:
-        return self._parts.call_step(self, step_type, inputs, step_id or f"{self.step_id}_inner")
+    def lease(self, key: str, *, ttl_seconds: float = 600, wait_seconds: float = 0) -> AbstractContextManager[HeldLock]:
+        return self.leases.hold(key, ttl_seconds, wait_seconds, self.check_cancelled)
+
+    def acquire_lock(self, key: str, ttl_seconds: float = 600) -> bool:
+        return self._parts.locks.acquire(key, ttl_seconds)
+
+    def release_lock(self, key: str) -> None:
+        self._parts.locks.release(key)
+
+    def end_children(self, kill: bool) -> None:
+        """End what the step has started, since a lock was lost: a request first, then by force."""
+        self._parts.processes.signal_all(signal.SIGKILL if kill else signal.SIGTERM)
+        self._parts.connectors.interrupt()
+
+    def call_step(
+        self,
+        step_type: str,
+        inputs: Mapping[str, Any],
+        *,
+        step_id: str | None = None,
+        roots: Mapping[str, Any] | None = None,
+    ) -> StepResult:
+        given = complete_inputs(inputs, roots or {}, self.catalog.step(step_type).inner_steps)
+        return self._parts.call_step(self, step_type, given, step_id or f"{self.step_id}_inner")
 
     def ledger(self, name: str) -> Ledger:
         return _StagedLedger(name, self._parts.state, self.effects)
@@ -158,9 +187,10 @@ class StepContext(RunContext):
 
     @property
     def cancelled(self) -> bool:
-        return self._parts.stop.requested
+        return self._parts.stop.requested or self.leases.lost is not None
 
     def check_cancelled(self) -> None:
+        self.leases.check()
         if self.cancelled:
             raise StepCancelledError("the run is being stopped")
 

@@ -15,6 +15,7 @@ from aetherflow.core.engine.output import OutputLog
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.errors import PluginError, ResolverError, StateError, WhenError
 from aetherflow.core.location import DocPath
+from aetherflow.core.resolve.deferred import render_inputs
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import JobSpec, StepSpec
 from aetherflow.core.state.records import Artifact, StepRecord
@@ -242,7 +243,8 @@ class Sequence:
     def _execute(self, attempt: Attempt, cls: type[Step[Any]]) -> str | None:
         parts, job, step = self._parts, attempt.job, attempt.step
         try:
-            inputs = render(step.inputs, self._scope(job, {}), (*attempt.path, "inputs"))
+            scope = self._scope(job, {})
+            inputs = render_inputs(step.inputs, scope, cls.inner_steps, (*attempt.path, "inputs"))
         except ResolverError as error:
             raise attempt.failed(error, error.at) from error
         outcome = run_attempt(
