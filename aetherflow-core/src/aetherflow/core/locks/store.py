@@ -23,7 +23,7 @@ from aetherflow.core.locks.schema import prepare_schema
 from aetherflow.core.locks.table import Busy, LockTable
 
 BUSY_SECONDS = 30.0
-POLL_SECONDS = 0.03
+POLL_SECONDS = 0.02
 """Between two looks of the first in the queue; those behind look less often, down to a tenth of it."""
 MAX_KEY = 512
 log = logging.getLogger("aetherflow")
