@@ -1,7 +1,7 @@
 """The public API: everything that a plugin or an embedding program may import. All else may change without notice."""
 
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
-from aetherflow.core.contracts.context import Ledger, RunContext
+from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext
 from aetherflow.core.contracts.fields import (
     ConnectorConfig,
     ConnectorOptions,
@@ -18,6 +18,8 @@ from aetherflow.core.errors import (
     AetherflowError,
     ChangedDefinitionError,
     ConnectorError,
+    LeaseLostError,
+    LockBusyError,
     OutputError,
     PathError,
     ProcessError,
@@ -75,9 +77,12 @@ __all__ = [
     "Flag",
     "FlowMetaSpec",
     "FlowSpec",
+    "HeldLock",
     "InsecureWhen",
     "JobSpec",
+    "LeaseLostError",
     "Ledger",
+    "LockBusyError",
     "LockScope",
     "LocksSpec",
     "OutputError",

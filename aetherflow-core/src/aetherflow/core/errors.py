@@ -29,6 +29,8 @@
         ├── UndecidedStepError                    a `once` step was interrupted and nobody has said what became of it
         ├── StepCancelledError                    the run, or this attempt, is being ended
         ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
+        ├── LockBusyError (RuntimeError)          another run holds the lock
+        ├── LeaseLostError (RuntimeError)         a lock was lost while the step worked under it
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
 Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
@@ -286,6 +288,18 @@ class StepCancelledError(StepError):
     """The run, or this attempt, is being ended; a step that polls `ctx.check_cancelled()` ends with this."""
 
     code = "AF5005"
+
+
+class LockBusyError(StepError, RuntimeError):
+    """Another run holds the lock, or comes first; the message names it."""
+
+    code = "AF5301"
+
+
+class LeaseLostError(StepError, RuntimeError):
+    """A lock was lost while the step worked under it; another run may have taken it since."""
+
+    code = "AF5302"
 
 
 class ConnectorError(StepError, RuntimeError):

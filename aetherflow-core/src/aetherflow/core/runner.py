@@ -11,12 +11,12 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aetherflow.core.engine.opening import Opened, open_run
 from aetherflow.core.engine.plan import Plan, Wishes
 from aetherflow.core.engine.prepare import PreparedFlow, prepare
-from aetherflow.core.engine.run import Run, summary_of
+from aetherflow.core.engine.run import IfBusy, Run, summary_of
 from aetherflow.core.engine.settle import Given
 from aetherflow.core.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.observe.events import Observer
@@ -28,7 +28,6 @@ from aetherflow.core.state.records import RunFacts
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.summary import RunSummary
 
-IfBusy = Literal["fail", "skip", "wait"]
 BUSY_POLL_SECONDS = 0.2
 
 
@@ -56,7 +55,7 @@ def run_flow(
     the date of its data (both ISO 8601). `flow_job` runs only that job. Of a known run, `from_step` (`JOB` or
     `JOB.STEP`) discards a result and all that follow from it, `accept_changes` keeps results whose steps have changed
     since, `decisions` (`JOB.STEP` to `done` or `again`) answers for interrupted `once` steps; `reason` is written down
-    with any of these. `if_busy` says what to do while another process owns the run.
+    with any of these. `if_busy` says what to do while another process owns the run, or the lock of the flow.
 
     `observers` see every event; `trigger` says who asked; `env` replaces the process's environment, `snapshot` a whole
     environment built before. Signals HUP, INT, QUIT and TERM stop the run when this is called from the main thread.
@@ -75,7 +74,7 @@ def run_flow(
         opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
         if opened.ended:
             return _nothing_to_do(opened, store)
-        return Run(opened, store).execute(observers, _facts(flow, trigger, opened.redactor))
+        return Run(opened, store).execute(observers, _facts(flow, trigger, opened.redactor), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:

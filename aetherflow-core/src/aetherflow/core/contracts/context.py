@@ -40,6 +40,29 @@ class Ledger(Protocol):
         ...
 
 
+class HeldLock(Protocol):
+    """A lock that is held."""
+
+    @property
+    def key(self) -> str:
+        """The name of the lock."""
+        ...
+
+    @property
+    def token(self) -> int:
+        """The fencing token: greater for every acquisition of the key."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """True once another run may hold the lock."""
+        ...
+
+    def check(self) -> None:
+        """Raise LeaseLostError if the lock was lost."""
+        ...
+
+
 class RunContext(ABC):
     """The run as one step attempt sees it."""
 
@@ -138,11 +161,44 @@ class RunContext(ABC):
     def relay(self, stream: StreamName, data: bytes) -> None:
         """Show a child's output live on the run's stderr and keep it in the log of this attempt, secrets masked."""
 
+    # Locks
+
+    @abstractmethod
+    def lease(self, key: str, *, ttl_seconds: float = 600, wait_seconds: float = 0) -> AbstractContextManager[HeldLock]:
+        """Hold a lock while the block runs; renewed by itself, shared with nobody but this run.
+
+        `ttl_seconds`: how long a holder that no longer renews is respected, unless its death is known. `wait_seconds`:
+        0 fails at once with LockBusyError, else first come, first served. Children started in the block see the token
+        as AETHERFLOW_LOCK_TOKEN. If the lock is lost, `cancelled` becomes True, the step's children are ended and the
+        block ends with LeaseLostError.
+        """
+
+    @abstractmethod
+    def acquire_lock(self, key: str, ttl_seconds: float = 600) -> bool:
+        """Take a lock until `release_lock(key)` or the end of the run; False if another run has it.
+
+        Nobody is told if it is lost: prefer `lease`.
+        """
+
+    @abstractmethod
+    def release_lock(self, key: str) -> None:
+        """Give back what `acquire_lock(key)` took."""
+
     # The rest of the run
 
     @abstractmethod
-    def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> "StepResult":
-        """Run another step inside this one; its result is returned, its failure raised."""
+    def call_step(
+        self,
+        step_type: str,
+        inputs: Mapping[str, Any],
+        *,
+        step_id: str | None = None,
+        roots: Mapping[str, Any] | None = None,
+    ) -> "StepResult":
+        """Run another step inside this one; its result is returned, its failure raised.
+
+        `roots` are the values of the template roots that its inputs wait for, see `Step.inner_steps`.
+        """
 
     @abstractmethod
     def ledger(self, name: str) -> Ledger:
@@ -155,7 +211,7 @@ class RunContext(ABC):
     @property
     @abstractmethod
     def cancelled(self) -> bool:
-        """True once the step is to end: the run is being stopped, or this attempt by itself."""
+        """True once the step is to end: the run is being stopped, or a time limit or a lost lock ends this attempt."""
 
     @abstractmethod
     def check_cancelled(self) -> None:

@@ -5,23 +5,26 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from aetherflow.core import durable
-from aetherflow.core.contracts.context import Ledger, RunContext, StreamName
+from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext, StreamName
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.attempt import SpawnRequest, Worker
 from aetherflow.core.engine.connections import RunConnectors
+from aetherflow.core.engine.leases import AttemptLeases
 from aetherflow.core.engine.output import OutputLog
-from aetherflow.core.engine.stopping import Control, Processes, Stop
+from aetherflow.core.engine.stopping import Control, Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import PathError
+from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events
 from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.resolve.deferred import complete_inputs
 from aetherflow.core.resolve.sandbox import Sandbox
 from aetherflow.core.state.records import Artifact, StepEffects, StepKey
 from aetherflow.core.state.run_state import RunState
@@ -56,15 +59,24 @@ class RunParts:
     events: Events
     processes: Processes
     stop: Stop
+    locks: RunLocks
     jobs: dict[str, Any] = field(default_factory=dict)
     """What templates and `when` see as `jobs`."""
-    call_step: Callable[["StepContext", str, Mapping[str, Any], str], StepResult] = _no_inner_steps
+    call_step: Callable[["StepContext", str, Mapping[str, Any], str, Mapping[str, Any]], StepResult] = _no_inner_steps
     worker: Worker = field(default_factory=Worker)
+    current: Control | None = None
+    """What can end the attempt under way."""
+
+    def check_stop(self) -> None:
+        """Raise RunStoppedError if the run is being stopped."""
+        if self.stop.requested:
+            raise RunStoppedError
 
     def close(self) -> None:
         """At the end of the run: end the worker thread, what is left of the children, and the guard."""
         self.worker.close()
         self.processes.close()
+        self.locks.close()
 
 
 class StepContext(RunContext):
@@ -80,6 +92,7 @@ class StepContext(RunContext):
         self.control = Control(parts.stop)
         """What can end this attempt."""
         self.effects = StepEffects()
+        self.leases = AttemptLeases(parts.locks, self.control.cancel)
         self.flow_id = parts.flow_id
         self.run_id = parts.run_id
         self.job_id = key.job
@@ -155,8 +168,9 @@ class StepContext(RunContext):
     def spawn(
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        folder, environment = cwd or self.artifacts_dir(self.job_id), self.child_env if env is None else env
-        request = SpawnRequest(self.control, lambda: self._parts.processes.start(argv, cwd=folder, env=environment))
+        given = {**(self.child_env if env is None else env), **self.leases.environment}
+        folder = cwd or self.artifacts_dir(self.job_id)
+        request = SpawnRequest(self.control, lambda: self._parts.processes.start(argv, cwd=folder, env=given))
         return cast("subprocess.Popen[bytes]", request.ask())
 
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
@@ -166,8 +180,26 @@ class StepContext(RunContext):
         if not self.control.closed:  # the log is, too
             self._output.feed(stream, data)
 
-    def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> StepResult:
-        return self._parts.call_step(self, step_type, inputs, step_id or f"{self.step_id}_inner")
+    def lease(self, key: str, *, ttl_seconds: float = 600, wait_seconds: float = 0) -> AbstractContextManager[HeldLock]:
+        return self.leases.hold(key, ttl_seconds, wait_seconds, self.check_cancelled)
+
+    def acquire_lock(self, key: str, ttl_seconds: float = 600) -> bool:
+        return self._parts.locks.acquire(key, ttl_seconds)
+
+    def release_lock(self, key: str) -> None:
+        self._parts.locks.release(key)
+
+    def call_step(
+        self,
+        step_type: str,
+        inputs: Mapping[str, Any],
+        *,
+        step_id: str | None = None,
+        roots: Mapping[str, Any] | None = None,
+    ) -> StepResult:
+        given = complete_inputs(inputs, roots or {}, self.catalog.step(step_type).inner_steps)
+        # its identity are the inputs as they were before the roots were known: a new token is no other step
+        return self._parts.call_step(self, step_type, given, step_id or f"{self.step_id}_inner", inputs)
 
     def inner_key(self, step_id: str) -> StepKey:
         """Key of the next inner step of that id: `OUTER.ID`, from the second call in one attempt on with its number."""
@@ -179,7 +211,7 @@ class StepContext(RunContext):
     def for_inner(self, key: StepKey, attempt: int, idempotency_key: str) -> "StepContext":
         """Context of an inner step: the same run and output, effects of its own."""
         inner = StepContext(self._parts, key, attempt, idempotency_key, self._output)
-        inner.control = self.control  # what ends the outer step ends the inner one
+        inner.control, inner.leases = self.control, self.leases  # what ends the outer step ends the inner one
         self._inner.append(inner)
         return inner
 

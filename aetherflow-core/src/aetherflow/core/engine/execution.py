@@ -1,4 +1,4 @@
-"""What is under way: a job, and one attempt of one of its steps; and the three ways in which it does not end well."""
+"""What is under way: a job, and one attempt of one of its steps; and the ways in which it does not end well."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,10 +25,6 @@ class StepFailedError(Exception):
 
 class StepUnknownError(StepFailedError):
     """A `once` step was interrupted, now or before: whether it had its effect is for a person to say."""
-
-
-class RunStoppedError(Exception):
-    """The run is being stopped; the job under way is INTERRUPTED."""
 
 
 @dataclass(slots=True)

@@ -21,12 +21,17 @@ class InnerSteps:
     def __init__(self, runner: StepRunner) -> None:
         self._runner = runner
 
-    def call(self, outer: StepContext, step_type: str, inputs: Mapping[str, Any], step_id: str) -> StepResult:
-        """Run a step with the outer one's context; its result is returned, its failure raised."""
+    def call(
+        self, outer: StepContext, step_type: str, inputs: Mapping[str, Any], step_id: str, identity: Mapping[str, Any]
+    ) -> StepResult:
+        """Run a step with the outer one's context; its result is returned, its failure raised.
+
+        It is the same step as before if its type and `identity` are.
+        """
         state = self._runner.state
         key = outer.inner_key(step_id)
         cls = outer.catalog.step(step_type)
-        text = to_json([step_type, json_safe(inputs, "inputs")])
+        text = to_json([step_type, json_safe(identity, "inputs")])
         def_hash = hashlib.sha256(self._runner.parts.redactor.mask(text).encode()).hexdigest()[:32]
         record = state.latest.get(key)
         if record is not None and record.status in DONE_STEP:

@@ -26,6 +26,8 @@ class Opened:
     flow: PreparedFlow
     run_id: str
     found: RunRecord | None
+    generation: int
+    """How many processes will have owned the run, the next one included."""
     frozen: Frozen
     constants: Mapping[str, Any]
     places: Places
@@ -62,8 +64,8 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
         message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
         raise UsageError(message, fix="name a known run with --run-id; `aetherflow runs list` shows them")
     frozen = settle(flow, given, found, dt.datetime.now(dt.UTC))
-    attempt = found.generation + 1 if found else 1
-    constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, attempt, frozen)}
+    generation = found.generation + 1 if found else 1
+    constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
     places = render_places(flow, constants)
     redactor = flow.snapshot.redactor()
     merged = merge_resources(flow.document, flow.spec, flow.profiles)
@@ -76,4 +78,6 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
         plan = Plan([], [], wishes.nothing())
     else:
         plan = make_plan(flow.spec, state, definitions, wishes)
-    return Opened(flow, run_id, found, frozen, constants, places, redactor, merged, state, definitions, plan)
+    return Opened(
+        flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
+    )

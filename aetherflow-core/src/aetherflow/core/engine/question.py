@@ -1,7 +1,8 @@
 """Was it done? What becomes of a `once` step that was interrupted: a person, or its `verify`, has to say."""
 
-from aetherflow.core.engine.execution import RunStoppedError, StepFailedError, StepUnknownError, Work
+from aetherflow.core.engine.execution import StepFailedError, StepUnknownError, Work
 from aetherflow.core.engine.steps import Done, StepRunner
+from aetherflow.core.engine.stopping import RunStoppedError
 from aetherflow.core.errors import PluginError, UndecidedStepError
 from aetherflow.core.state.records import StepKey
 from aetherflow.core.state.transitions import Status

@@ -2,30 +2,35 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.context import RunParts
-from aetherflow.core.engine.execution import RunStoppedError
 from aetherflow.core.engine.inner import InnerSteps
 from aetherflow.core.engine.opening import Opened
 from aetherflow.core.engine.prepare import PreparedFlow
+from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.sequence import NOT_WELL
 from aetherflow.core.engine.sequence import Sequence as JobSequence
 from aetherflow.core.engine.steps import StepRunner
-from aetherflow.core.engine.stopping import Processes, Stop
+from aetherflow.core.engine.stopping import Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
-from aetherflow.core.errors import RunFailedError, RunInterruptedError, RunUnknownError
+from aetherflow.core.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
+from aetherflow.core.locks.records import Owner
+from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events, Observer, RunLog
 from aetherflow.core.observe.logs import run_logging
+from aetherflow.core.resolve.places import lock_store
 from aetherflow.core.resolve.sandbox import Sandbox, child_env
 from aetherflow.core.state.heartbeat import Heartbeat
 from aetherflow.core.state.records import RunFacts
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.state.transitions import Status
 from aetherflow.core.summary import RunSummary
+
+IfBusy = Literal["fail", "skip", "wait"]
 
 
 class Run:
@@ -56,36 +61,55 @@ class Run:
             events=self._events,
             processes=Processes(),
             stop=Stop(),
+            locks=RunLocks(
+                lock_store(flow.snapshot.settings, flow.env, resources), Owner(flow.flow_id, run_id, opened.generation)
+            ),
         )
+        self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)
         logs = store.side / "logs" / flow.flow_id / run_id
-        runner = StepRunner(self._parts, opened.definitions, logs, flow.snapshot.settings.stop_grace_seconds)
+        grace = flow.snapshot.settings.stop_grace_seconds
+        runner = StepRunner(self._parts, self._locks, opened.definitions, logs, grace)
         self._parts.call_step = InnerSteps(runner).call
-        self._sequence = JobSequence(flow, runner, opened.plan)
+        self._sequence = JobSequence(flow, runner, self._locks, opened.plan)
         self._summary = summary_of(flow, store, run_id, opened.places.work_root)
         self._summary.jobs = self._sequence.summaries
 
-    def execute(self, observers: Sequence[Observer], facts: RunFacts) -> RunSummary:
-        """Run to the end. Raises RunFailedError, RunUnknownError, RunInterruptedError with the summary; StateError."""
+    def execute(self, observers: Sequence[Observer], facts: RunFacts, if_busy: IfBusy) -> RunSummary:
+        """Run to the end. Raises RunFailedError, RunUnknownError, RunInterruptedError with the summary; StateError.
+
+        `if_busy` says what to do while another run holds the lock of the flow; RunBusyError for `fail`.
+        """
         self._workspace.open()
         log = RunLog(Path(self._summary.log_path))
         self._events.add(log)
         for observer in observers:
             self._events.add(observer)
-        opened, started = self._opened, time.monotonic()
+        started = time.monotonic()
         try:
-            with self._alive(), ExitStack() as stack:
-                opened.state.begin(facts, opened.frozen, opened.definitions.texts, opened.plan.intervention)
-                names = (opened.flow.flow_id, opened.run_id, opened.state.generation)
-                stack.enter_context(Heartbeat(self._store.path, *names))
-                self._announce()
-                self._jobs()
+            with self._alive(), self._locks.run(wait=if_busy == "wait", check=self._parts.check_stop):
+                self._begin_and_run(facts)
+        except RunStoppedError:  # while it waited for the lock: nothing was begun
+            self._summary.status = Status.INTERRUPTED
+        except RunBusyError as error:
+            if if_busy != "skip":
+                raise
+            self._summary.note = f"nothing done: {error}"
+            return self._summary
         finally:
             self._parts.close()
             self._parts.connectors.close()
             self._summary.duration_ms = int((time.monotonic() - started) * 1000)
-            self._events.emit("run_summary", **self._summary_event())
+            if self._parts.state.generation:
+                self._events.emit("run_summary", **self._summary_event())
             log.close()
         return self._result()
+
+    def _begin_and_run(self, facts: RunFacts) -> None:
+        opened = self._opened
+        opened.state.begin(facts, opened.frozen, opened.definitions.texts, opened.plan.intervention)
+        with Heartbeat(self._store.path, opened.flow.flow_id, opened.run_id, opened.state.generation):
+            self._announce()
+            self._jobs()
 
     @contextmanager
     def _alive(self) -> Iterator[None]:

@@ -4,15 +4,17 @@ import time
 from typing import Any
 
 from aetherflow.core.engine.each import ForEach
-from aetherflow.core.engine.execution import JobRun, RunStoppedError, StepFailedError, StepUnknownError
+from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError
 from aetherflow.core.engine.failure import describe_failure
 from aetherflow.core.engine.gates import blocked_by, when_holds
 from aetherflow.core.engine.output import OutputLog
 from aetherflow.core.engine.plan import Plan, Verdict
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.engine.question import Questions
+from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.steps import Done, StepRunner, ms_since
-from aetherflow.core.errors import AetherflowError, WhenError
+from aetherflow.core.engine.stopping import RunStoppedError
+from aetherflow.core.errors import AetherflowError, LockBusyError, WhenError
 from aetherflow.core.location import DocPath
 from aetherflow.core.spec.flow import JobSpec, StepSpec
 from aetherflow.core.state.records import StepKey
@@ -25,9 +27,10 @@ NOT_WELL = frozenset({Status.FAILED, Status.UNKNOWN})
 class Sequence:
     """Runs the jobs of one flow in order."""
 
-    def __init__(self, flow: PreparedFlow, runner: StepRunner, plan: Plan) -> None:
+    def __init__(self, flow: PreparedFlow, runner: StepRunner, locks: ScopeLocks, plan: Plan) -> None:
         self._flow = flow
         self._runner = runner
+        self._locks = locks
         self._parts = runner.parts
         self._state = runner.parts.state
         self._plans = {job.job_id: job for job in plan.jobs}
@@ -96,10 +99,16 @@ class Sequence:
             job.summary.status, job.summary.skip_reason = Status.SKIPPED, "condition=false"
             return
         job.stored = state.job_outputs(job_id) if stored is not None else {}
-        state.start_job(job_id, def_hash)
-        self._parts.events.emit("job_start", flow_id=self._flow.flow_id, run_id=self._parts.run_id, job_id=job_id)
-        self._parts.workspace.remove_parts(job_id)
-        self._steps(job)
+        try:
+            with self._locks.job(job_id):
+                state.start_job(job_id, def_hash)
+                ids = {"flow_id": self._flow.flow_id, "run_id": self._parts.run_id, "job_id": job_id}
+                self._parts.events.emit("job_start", **ids)
+                self._parts.workspace.remove_parts(job_id)
+                self._steps(job)
+        except LockBusyError as error:
+            self._fail(job, error, step=None, path=("flow", "locks", "scope"), output=None)
+            state.gate_job(job_id, Status.FAILED, def_hash, when_result=True, error=str(error))
 
     def _steps(self, job: JobRun) -> None:
         state, job_id = self._state, job.spec.id

@@ -10,11 +10,14 @@ from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.attempt import call, run_attempt
 from aetherflow.core.engine.context import RunParts, StepContext
 from aetherflow.core.engine.definitions import Definitions
-from aetherflow.core.engine.execution import JobRun, RunStoppedError, StepFailedError, StepUnknownError, Work
+from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError, Work
 from aetherflow.core.engine.failure import message_of
 from aetherflow.core.engine.output import OutputLog
 from aetherflow.core.engine.retry import RetryBudget, pause
+from aetherflow.core.engine.scope_locks import ScopeLocks
+from aetherflow.core.engine.stopping import RunStoppedError
 from aetherflow.core.errors import (
+    LeaseLostError,
     PluginError,
     ResolverError,
     StateError,
@@ -23,6 +26,7 @@ from aetherflow.core.errors import (
     UndecidedStepError,
 )
 from aetherflow.core.location import DocPath
+from aetherflow.core.resolve.deferred import render_inputs
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import StepSpec
 from aetherflow.core.state.records import StepEnd, StepKey, StepStart
@@ -45,8 +49,9 @@ class Done:
 class StepRunner:
     """Runs the steps of one run."""
 
-    def __init__(self, parts: RunParts, definitions: Definitions, logs: Path, grace: float) -> None:
+    def __init__(self, parts: RunParts, locks: ScopeLocks, definitions: Definitions, logs: Path, grace: float) -> None:
         self.parts = parts
+        self._locks = locks
         self.state = parts.state.steps
         self.definitions = definitions
         self._logs = logs
@@ -76,6 +81,10 @@ class StepRunner:
         budget = RetryBudget(work.step.retry)
         while True:
             self.check_stop()
+            try:
+                self._locks.check()
+            except LeaseLostError as error:
+                raise StepFailedError(error, work.step, work.path, None) from error
             try:
                 return self._attempt(work, following)
             except StepUnknownError:
@@ -173,9 +182,11 @@ class StepRunner:
 
     def _execute(self, work: Work, ctx: StepContext, output: OutputLog, following: Work | None) -> Done:
         try:
-            inputs = render(work.inputs, self.scope(work.job, {}) | work.item, work.inputs_path)
+            scope = self.scope(work.job, {}) | work.item
+            inputs = render_inputs(work.inputs, scope, work.cls.inner_steps, work.inputs_path)
         except ResolverError as error:
             raise StepFailedError(error, work.step, error.at, output) from error
+        self.parts.current = ctx.control
         outcome = run_attempt(
             lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job),
             ctx.control,

@@ -11,11 +11,15 @@ from typing import Any, Literal
 from aetherflow.core.engine.processes import Processes
 from aetherflow.core.errors import StepCancelledError
 
-__all__ = ["Control", "Processes", "Reason", "Stop"]
+__all__ = ["Control", "Processes", "Reason", "RunStoppedError", "Stop"]
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 Reason = Literal["signal", "timeout", "lost"]
 """Why an attempt was ended: the run is being stopped, its time limit was reached, what it needs was lost."""
+
+
+class RunStoppedError(Exception):
+    """The run is being stopped; the job under way is INTERRUPTED."""
 
 
 class Stop:
