@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
 from torture_signals import BLOWS, LIMIT_SECONDS, TREES, Trial, alive, trial, wait_for
 
 SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED", str(random.randrange(10**6))))
