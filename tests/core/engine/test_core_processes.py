@@ -60,7 +60,8 @@ def test_the_guard_ends_what_a_killed_runner_leaves(
     project: "Project", wait_for: Callable[..., None], lives: Callable[[int], bool], reap: list[int]
 ) -> None:
     tree = (
-        "trap \"echo asked >> $EFFECTS.term; exit\" TERM; setsid sh -c \"echo \\$\\$ >> $EFFECTS; exec sleep 60\" & "
+        "exec 2>/dev/null; trap \"echo asked >> $EFFECTS.term; exit\" TERM; "
+        "setsid sh -c \"echo \\$\\$ >> $EFFECTS; exec sleep 60\" & "
         "echo $$ >> $EFFECTS; while :; do sleep 0.05; done"
     )  # fmt: skip
     project.flow(HEAD + sh("s", tree))
@@ -69,6 +70,7 @@ def test_the_guard_ends_what_a_killed_runner_leaves(
     pids = [int(line) for line in project.lines()]
     reap += pids
     (guard,) = guards_of(process.pid)
+    wait_for(lambda: guards_of(guard))
     (twin,) = guards_of(guard)
     environment = Path(f"/proc/{guard}/environ").read_bytes()
     assert b"EFFECTS" not in environment, "the run's environment is none of its business"
