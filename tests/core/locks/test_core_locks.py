@@ -299,7 +299,9 @@ def test_a_dead_holder_is_known_at_once(path: Path, store: LockStore, reap: list
     process.kill()
     end(process, reap)
     assert not store.holders()[0].alive
-    assert store.acquire("k", A).token == 2
+    with LockStore(path) as other:
+        assert store.holders() == [], "who enters the store tidies up"
+        assert other.acquire("k", A).token == 2
 
 
 def test_a_child_does_not_keep_the_lock_of_a_dead_parent(
@@ -388,6 +390,14 @@ def test_files_of_the_dead_are_removed(path: Path) -> None:
         assert [each.name for each in side.iterdir()] == [store._me.name]
 
 
+def test_a_missing_file_takes_no_lock_from_a_live_holder(path: Path, store: LockStore, other: LockStore) -> None:
+    store.acquire("k", A)
+    for each in path.with_name(path.name + ".d").iterdir():
+        each.unlink()
+    with pytest.raises(LockBusyError):
+        other.acquire("k", B)
+
+
 def test_a_newer_store_and_a_foreign_database_are_refused(path: Path) -> None:
     LockStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as db:
@@ -412,11 +422,14 @@ def test_breaking_a_lock_leaves_a_record(path: Path, store: LockStore) -> None:
 
 
 def test_a_release_that_cannot_be_written_is_no_failure(
-    path: Path, store: LockStore, caplog: pytest.LogCaptureFixture
+    path: Path, other: LockStore, caplog: pytest.LogCaptureFixture
 ) -> None:
+    store = LockStore(path)
     lease = store.acquire("k", A)
     store._db.execute("PRAGMA busy_timeout=50")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         assert lease.release()
     assert "lock k could not be released" in caplog.text
+    store.close()
+    assert other.acquire("k", B).token == 2, "its holder is known to be gone"
