@@ -42,7 +42,7 @@ class LockStore:
         self._mutex = threading.RLock()
         self._closed = False
         self._stuck = False
-        """A row could not be removed; whether others can tell that it means nothing depends on the file of this store."""
+        """A row could not be removed; that its owner is gone must show in the file of this store."""
         with self._reported():
             self._db = self._connect()
             try:
