@@ -104,6 +104,9 @@ class Guard:
         self._db.execute("COMMIT")
         return bool(done)
 
+    def close(self) -> None:
+        self._db.close()
+
     def accepted(self) -> list[tuple[str, int, int]]:
         return self._db.execute("SELECT key, token, pid FROM writes ORDER BY seq").fetchall()
 
@@ -144,33 +147,34 @@ def nemesis(folder: Path, rnd: random.Random, end: float, start: Callable[[], in
     """Kill holders, stop holders, stall the writers, until the end."""
     log = Log(folder / "nemesis.log")
     stopped: list[tuple[float, int]] = []
-    with LockStore(folder / "locks.sqlite") as store:
-        while (now := time.monotonic()) < end:
-            for item in [item for item in stopped if item[0] <= now]:
-                os.kill(item[1], signal.SIGCONT)
-                stopped.remove(item)
+    while (now := time.monotonic()) < end:
+        for item in [item for item in stopped if item[0] <= now]:
+            os.kill(item[1], signal.SIGCONT)
+            stopped.remove(item)
+        # closed again before a worker is forked: SQLite allows no connection to be carried across a fork
+        with LockStore(folder / "locks.sqlite") as store:
             holders = [h for h in store.holders() if h.alive and h.pid not in {pid for _, pid in stopped}]
             waited = {waiter.key for waiter in store.waiters() if waiter.alive}
-            action = rnd.choice(options["faults"])
-            if action == "stall":
-                with contextlib.closing(sqlite3.connect(folder / "locks.sqlite", isolation_level=None)) as db:
-                    db.execute("BEGIN IMMEDIATE")
-                    time.sleep(0.3 if options["ttl"] <= 1 else 0.5)
-            elif holders and action == "kill":
-                victim = rnd.choice(holders)
-                at = time.monotonic_ns() // 1_000_000
-                os.kill(victim.pid, signal.SIGKILL)
-                os.waitpid(victim.pid, 0)
-                log.add(what="kill", pid=victim.pid, at=at, key=victim.key, waited=victim.key in waited)
-                start()
-            elif holders and action == "stop":
-                victim = rnd.choice(holders)
-                os.kill(victim.pid, signal.SIGSTOP)
-                stopped.append((now + 2.5 * options["ttl"], victim.pid))
-                log.add(what="stop", pid=victim.pid)
-            time.sleep(options["pause"])
-        for _, pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+        action = rnd.choice(options["faults"])
+        if action == "stall":
+            with contextlib.closing(sqlite3.connect(folder / "locks.sqlite", isolation_level=None)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                time.sleep(0.3 if options["ttl"] <= 1 else 0.5)
+        elif holders and action == "kill":
+            victim = rnd.choice(holders)
+            at = time.monotonic_ns() // 1_000_000
+            os.kill(victim.pid, signal.SIGKILL)
+            os.waitpid(victim.pid, 0)
+            log.add(what="kill", pid=victim.pid, at=at, key=victim.key, waited=victim.key in waited)
+            start()
+        elif holders and action == "stop":
+            victim = rnd.choice(holders)
+            os.kill(victim.pid, signal.SIGSTOP)
+            stopped.append((now + 2.5 * options["ttl"], victim.pid))
+            log.add(what="stop", pid=victim.pid)
+        time.sleep(options["pause"])
+    for _, pid in stopped:
+        os.kill(pid, signal.SIGCONT)
 
 
 def b1(folder: Path, seed: int, options: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +188,7 @@ def b1(folder: Path, seed: int, options: dict[str, Any]) -> dict[str, Any]:
         return pids[-1]
 
     LockStore(folder / "locks.sqlite").close()
-    Guard(folder / "guard.sqlite")
+    Guard(folder / "guard.sqlite").close()
     for _ in range(options["workers"]):
         start()
     failed = 0
@@ -278,11 +282,18 @@ def b2(folder: Path, seed: int, options: dict[str, Any]) -> dict[str, Any]:
             time.sleep(hold)
             lease.release()
 
-    pids = []
+    # all are forked before a store is opened here: SQLite allows no connection to be carried across a fork
+    gates = [os.pipe() for _ in range(count)]
+
+    def at_the_gate(number: int) -> None:
+        os.read(gates[number][0], 1)
+        once(number)
+
+    pids = [fork(lambda number=number: at_the_gate(number)) for number in range(count)]  # type: ignore[misc]
     with LockStore(path) as store:
         first = store.acquire("k", Owner("b2", "first"))
         for number in range(count):  # one after the other, so that the order of arrival is known
-            pids.append(fork(lambda number=number: once(number)))  # type: ignore[misc]
+            os.write(gates[number][1], b".")
             while len(store.waiters()) <= number:
                 time.sleep(0.002)
         released = time.monotonic()

@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -269,31 +272,36 @@ def test_a_short_stall_of_the_store_is_survived(path: Path, store: LockStore) ->
     assert not lease.lost
 
 
-def child(work: Callable[[], None], reap: list[int]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        finally:
-            os._exit(1)
-    reap.append(pid)
-    return pid
+def start(path: Path, reap: list[int], wait_seconds: float = 0) -> "subprocess.Popen[bytes]":
+    """A process that takes lock `k`, and keeps it."""
+    code = (
+        "import sys, time; from pathlib import Path; from aetherflow.core.locks.records import Owner; "
+        "from aetherflow.core.locks.store import LockStore; store = LockStore(Path(sys.argv[1])); "
+        "lease = store.acquire('k', Owner('load', 'b'), wait_seconds=float(sys.argv[2])); "
+        "sys.stdin.read(); store.close()"
+    )
+    argv = [sys.executable, "-c", code, str(path), str(wait_seconds)]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE)
+    reap.append(process.pid)
+    return process
+
+
+def end(process: "subprocess.Popen[bytes]", reap: list[int]) -> None:
+    process.communicate()
+    reap.remove(process.pid)
 
 
 def test_a_dead_holder_is_known_at_once(path: Path, store: LockStore, reap: list[int], wait_for: WaitFor) -> None:
-    def hold() -> None:
-        LockStore(path).acquire("k", B)
-        time.sleep(60)
-
-    pid = child(hold, reap)
+    process = start(path, reap)
     wait_for(store.holders)
     with pytest.raises(LockBusyError):
         store.acquire("k", A)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    reap.clear()
+    process.kill()
+    end(process, reap)
     assert not store.holders()[0].alive
-    assert store.acquire("k", A).token == 2
+    with LockStore(path) as other:
+        assert store.holders() == [], "who enters the store tidies up"
+        assert other.acquire("k", A).token == 2
 
 
 def test_a_child_does_not_keep_the_lock_of_a_dead_parent(
@@ -324,26 +332,21 @@ def test_a_stopped_or_dead_waiter_does_not_block_the_queue(
     path: Path, store: LockStore, reap: list[int], wait_for: WaitFor
 ) -> None:
     lease = store.acquire("k", A)
-
-    def wait() -> None:
-        LockStore(path).acquire("k", B, wait_seconds=60)
-
-    stopped = child(wait, reap)
+    stopped = start(path, reap, 60)
     wait_for(lambda: len(store.waiters()) == 1)
-    os.kill(stopped, 19)
-    dead = child(wait, reap)
+    stopped.send_signal(signal.SIGSTOP)
+    dead = start(path, reap, 60)
     wait_for(lambda: len(store.waiters()) == 2)
-    os.kill(dead, 9)
-    os.waitpid(dead, 0)
-    reap.remove(dead)
+    dead.kill()
+    end(dead, reap)
     lease.release()
     started = time.monotonic()
     store.acquire("k", C, wait_seconds=10).release()
     assert time.monotonic() - started < 5
-    assert [waiter.pid for waiter in store.waiters()] == [stopped], "it keeps its place, the dead one does not"
-    os.kill(stopped, 18)
-    os.waitpid(stopped, 0)
-    reap.clear()
+    assert [waiter.pid for waiter in store.waiters()] == [stopped.pid], "it keeps its place, the dead one does not"
+    stopped.send_signal(signal.SIGCONT)
+    wait_for(store.holders)
+    end(stopped, reap)
     assert store.acquire("k", A).token == 4
 
 
@@ -387,6 +390,14 @@ def test_files_of_the_dead_are_removed(path: Path) -> None:
         assert [each.name for each in side.iterdir()] == [store._me.name]
 
 
+def test_a_missing_file_takes_no_lock_from_a_live_holder(path: Path, store: LockStore, other: LockStore) -> None:
+    store.acquire("k", A)
+    for each in path.with_name(path.name + ".d").iterdir():
+        each.unlink()
+    with pytest.raises(LockBusyError):
+        other.acquire("k", B)
+
+
 def test_a_newer_store_and_a_foreign_database_are_refused(path: Path) -> None:
     LockStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as db:
@@ -411,11 +422,14 @@ def test_breaking_a_lock_leaves_a_record(path: Path, store: LockStore) -> None:
 
 
 def test_a_release_that_cannot_be_written_is_no_failure(
-    path: Path, store: LockStore, caplog: pytest.LogCaptureFixture
+    path: Path, other: LockStore, caplog: pytest.LogCaptureFixture
 ) -> None:
+    store = LockStore(path)
     lease = store.acquire("k", A)
     store._db.execute("PRAGMA busy_timeout=50")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         assert lease.release()
     assert "lock k could not be released" in caplog.text
+    store.close()
+    assert other.acquire("k", B).token == 2, "its holder is known to be gone"

@@ -51,11 +51,14 @@ class AliveFile:
 
 
 def is_dead(folder: Path, name: str) -> bool:
-    """True if the process behind a file of this boot has ended."""
+    """True if the process behind a file of this boot has ended.
+
+    A file that is missing proves nothing: whoever removes one, removes the rows that name it first.
+    """
     try:
         descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return True
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look at once do not mislead each other
     except BlockingIOError:
@@ -73,12 +76,16 @@ def last_beat(folder: Path, name: str) -> int:
         return 0
 
 
-def remove_dead(folder: Path) -> None:
-    """Remove what dead processes left; only inside a write transaction of the lock store."""
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        if is_dead(folder, path.name):
-            with contextlib.suppress(OSError):
-                durable.remove_file(path)
+def dead_files(folder: Path) -> list[Path]:
+    """What dead processes left; to be called inside a write transaction of the lock store."""
+    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if is_dead(folder, path.name)]
+
+
+def remove_files(paths: list[Path]) -> None:
+    """Remove files of the dead, once no row names them any more."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            durable.remove_file(path)
 
 
 def _forked() -> None:

@@ -7,20 +7,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from aetherflow.core import durable
 from aetherflow.core.errors import LockBusyError, StateError, UsageError
-from aetherflow.core.locks.alive import AliveFile, remove_dead
+from aetherflow.core.locks.alive import AliveFile, dead_files, remove_files
 from aetherflow.core.locks.clock import Clock
 from aetherflow.core.locks.lease import Hold, Lease, OnLost
 from aetherflow.core.locks.records import Holder, Owner, Waiter
 from aetherflow.core.locks.renewal import RENEWALS_PER_TTL, Renewal
 from aetherflow.core.locks.schema import prepare_schema
-from aetherflow.core.locks.table import Busy, LockTable
+from aetherflow.core.locks.table import Busy, LockTable, forget
 
 BUSY_SECONDS = 30.0
 POLL_SECONDS = 0.02
@@ -41,13 +41,17 @@ class LockStore:
         self._folder = path.with_name(path.name + ".d")
         self._mutex = threading.RLock()
         self._closed = False
+        self._stuck = False
+        """A row could not be removed; that its owner is gone must show in the file of this store."""
         with self._reported():
             self._db = self._connect()
             try:
                 prepare_schema(self._db, str(path))
                 with durable.transaction(self._db, "enter lock store"):
-                    remove_dead(self._folder)
+                    dead = dead_files(self._folder)
+                    forget(self._db, [path.name for path in dead])
                     self._me = AliveFile(self._folder)
+                remove_files(dead)
             except BaseException:
                 self._db.close()
                 raise
@@ -69,8 +73,8 @@ class LockStore:
         A key that this owner holds already through this store is shared: same token, given back with the last release.
         `ttl_seconds`: how long others respect a holder that no longer renews and yet is not known to be dead.
         `wait_seconds`: 0 fails at once if the key is held, or if others wait for it; else first come, first served.
-        `check` is called several times a second while waiting; what it raises ends the wait. `on_lost` is called in
-        another thread when the lease is lost. Raises LockBusyError, which names the holder.
+        `check` is called several times a second while waiting; what it raises ends the wait. `on_lost` is called once
+        if the lease is lost, in the thread that notices. Raises LockBusyError, which names the holder.
         """
         if not key or len(key) > MAX_KEY:
             raise UsageError(
@@ -88,7 +92,7 @@ class LockStore:
                 if isinstance(found, Lease):
                     return found
                 if (left := deadline - time.monotonic()) <= 0:
-                    raise _busy_error(key, found, wait_seconds)
+                    raise self._busy_error(key, found, wait_seconds)
                 if ticket is None:
                     ticket = self._enqueue(key, owner)
                 self._me.beat(self._clock.mono_ms())
@@ -125,7 +129,10 @@ class LockStore:
             for hold in self._renewal.all():
                 for lease in list(hold.leases):
                     lease.release()
-            self._me.close()
+            if self._stuck:
+                self._me.drop()  # the file stays, without its kernel lock: so others know that the holder is gone
+            else:
+                self._me.close()
             self._db.close()
 
     def __enter__(self) -> Self:
@@ -173,6 +180,7 @@ class LockStore:
                     return kept
             except StateError as error:
                 # the work under the lock is done; the lock ends with its time to live, or with this process
+                self._stuck = True
                 log.warning("lock %s could not be released: %s", hold.key, error)
                 return self._clock.mono_ms() < hold.expires_mono
 
@@ -181,8 +189,17 @@ class LockStore:
             return self._table.enqueue(key, owner)
 
     def _leave(self, ticket: int) -> None:
-        with suppress(StateError), self._writing("leave queue"):  # a ticket of a dead process is dropped by others
-            self._table.leave(ticket)
+        try:
+            with self._writing("leave queue"):
+                self._table.leave(ticket)
+        except StateError:
+            self._stuck = True
+
+    def _busy_error(self, key: str, found: Busy, wait_seconds: float) -> LockBusyError:
+        holder = next((each for each in self.holders() if each.key == key and each.alive), None)
+        waited = f" after {wait_seconds:g} s" if wait_seconds else ""
+        fix = "wait for it" if wait_seconds else "wait for it, or set wait_seconds"
+        return LockBusyError(f"Lock not acquired: {key}{waited}; {holder or found.by}", fix=fix)
 
     def _connect(self) -> sqlite3.Connection:
         return durable.connect(self.path, busy_seconds=BUSY_SECONDS)
@@ -203,12 +220,6 @@ class LockStore:
         except (sqlite3.Error, OSError) as error:
             fix = "check the disk, and AETHERFLOW_LOCK_STORE"
             raise StateError(f"lock store {self.path}: {error}", fix=fix) from error
-
-
-def _busy_error(key: str, found: Busy, wait_seconds: float) -> LockBusyError:
-    waited = f" after {wait_seconds:g} s" if wait_seconds else ""
-    fix = "wait for it" if wait_seconds else "wait for it, or set wait_seconds"
-    return LockBusyError(f"Lock not acquired: {key}{waited}; {found.by}", fix=fix)
 
 
 def _user() -> str:

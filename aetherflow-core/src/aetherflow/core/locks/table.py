@@ -160,7 +160,8 @@ class LockTable:
     def _drop_dead_waiters(self, key: str) -> None:
         rows = self._db.execute("SELECT ticket, boot, alive FROM waiters WHERE key=?", (key,)).fetchall()
         for ticket, boot, name in rows:
-            if boot != self._clock.boot or is_dead(self._folder, name):  # a stopped one keeps its place
+            gone = is_dead(self._folder, name) or not (self._folder / name).exists()
+            if boot != self._clock.boot or gone:  # a stopped one keeps its place
                 self.leave(ticket)
 
     # Life
@@ -181,6 +182,13 @@ class LockTable:
         if alive and name != self._me.name:
             alive = self._clock.mono_ms() - last_beat(self._folder, name) < WAITER_STALE_MS
         return Waiter(key, ticket, Owner.parse(owner), since, host, pid, alive)
+
+
+def forget(db: sqlite3.Connection, names: list[str]) -> None:
+    """Remove the rows of dead processes, by the names of their files; inside a write transaction."""
+    for name in names:
+        db.execute("DELETE FROM locks WHERE alive=?", (name,))
+        db.execute("DELETE FROM waiters WHERE alive=?", (name,))
 
 
 def _where(key: str | None) -> tuple[str, tuple[str, ...]]:
