@@ -4,7 +4,8 @@ The order that makes SUCCESS mean something: write under a temporary name, fsync
 then commit. Each effect passes a failpoint, so that tests can kill the process, or fail the call, at every one:
 
     AETHERFLOW_FAILPOINT=7          kill -9 at the 7th point
-    AETHERFLOW_FAILPOINT=7:enospc   fail it: enospc, eio or raise; torn writes half and kills; sleep=SECONDS; stop
+    AETHERFLOW_FAILPOINT=7:enospc   fail it: enospc, eio or raise; sleep=SECONDS; stop
+    AETHERFLOW_FAILPOINT=7:torn     write half of the data and kill; torn=K only K bytes, torn=-K all but K
     AETHERFLOW_FAILPOINT=log:FILE   write the name of each point to FILE
 """
 
@@ -60,7 +61,7 @@ def _act(name: str, stream: IO[bytes] | None, data: bytes) -> None:
         raise RuntimeError(f"failpoint {name}")
     else:
         if kind == "torn" and stream is not None:
-            stream.write(data[: len(data) // 2])
+            stream.write(data[: int(argument) if argument else len(data) // 2])
             stream.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -26,12 +26,13 @@ class RunState:
         self.flow_id = flow_id
         self.run_id = run_id
         self.generation = 0
-        self._blobs = store.side / "blobs"
+        self._blobs = store.side / "blobs" / flow_id / run_id  # per run: what a dead one left is then ours to remove
 
     # Runs
 
     def begin(self, facts: RunFacts, frozen: Frozen) -> None:
         """Enter the run, as new or again; attempts that a dead process left RUNNING become INTERRUPTED."""
+        self._remove_unfinished_blobs()
         with self._guarded("begin run", check=False):
             found = self._store.find_run(self.flow_id, self.run_id)
             require_legal(RUN, f"run {self.run_id}", found.status if found else None, Status.RUNNING)
@@ -185,6 +186,12 @@ class RunState:
                 yield
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"state file {self._store.path}: {error}", fix="check the disk, then run again") from error
+
+    def _remove_unfinished_blobs(self) -> None:
+        try:
+            durable.remove_parts(self._blobs)
+        except OSError as error:
+            raise StateError(f"{self._blobs}: {error}", fix="check the disk, then run again") from error
 
     def _require_ownership(self) -> None:
         found = self._store.find_run(self.flow_id, self.run_id)

@@ -1,0 +1,21 @@
+"""A bench in memory for each test of the torture suites."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torture_bench import Bench, bench_in
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """An empty bench, in memory where there is such a folder: on a disk the fsyncs of a thousand runs take minutes."""
+    for name in list(os.environ):
+        if name.startswith("AETHERFLOW_") and "TORTURE" not in name:
+            monkeypatch.delenv(name)
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    with bench_in(Path(tempfile.mkdtemp(prefix="torture-", dir=memory if usable else tmp_path))) as made:
+        yield made
