@@ -4,6 +4,7 @@ import random
 import signal
 
 import pytest
+
 from torture_bench import Bench, warm_up
 from torture_flows import ALL, F1, F2, F3, Reference
 from torture_invariants import Before, Oracle, check_invariants, finished_artifacts, observe, undisturbed

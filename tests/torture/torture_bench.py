@@ -1,4 +1,4 @@
-"""A folder in which one reference flow runs, is killed, and runs on: by forks of this interpreter or by the real command.
+"""A folder in which one flow runs, is killed, and runs on: by forks of this interpreter or by the real command.
 
 <folder>/disk/work, <folder>/disk/state   what the product writes; may be a file system of its own
 <folder>/flow.yaml, effects, stderr       the flow and what the test observes, never on the disk under test
@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torture_steps
-from torture_flows import Reference
-
 from aetherflow.core import durable
 from aetherflow.core.cli import main
+from torture_flows import Reference
 
 HANG_SECONDS = 60
 """No attempt takes longer; one that does is ended by SIGALRM."""
 RUN = ("run", "flow.yaml", "--run-id", "r")
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""Two starts of the real command make the same system calls."""
 AMBIENT = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
 ENTRY_POINTS = """\
 [aetherflow.steps]
@@ -93,9 +94,12 @@ class Bench:
                 durable._FAILPOINT = failpoint  # what the environment variable sets in a process of its own
                 if before is not None:
                     before()
-                with self.errors.open("w") as err, contextlib.redirect_stdout(io.StringIO()):
-                    with contextlib.redirect_stderr(err):
-                        code = main(list(arguments or RUN))
+                with (
+                    self.errors.open("w") as err,
+                    contextlib.redirect_stdout(io.StringIO()),
+                    contextlib.redirect_stderr(err),
+                ):
+                    code = main(list(arguments or RUN))
             finally:
                 os._exit(code)
         return child
@@ -126,13 +130,13 @@ class Bench:
         done = subprocess.run(
             [*prefix, sys.executable, "-m", "aetherflow.core", *(arguments or RUN)],
             cwd=self.folder,
-            env={**AMBIENT, **self.env, "PYTHONPATH": str(self.folder / "site"), **(env or {})},
+            env={**AMBIENT, **self.env, "PYTHONPATH": str(self.folder / "site"), **NO_BYTECODE, **(env or {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             timeout=HANG_SECONDS,
             check=False,
-            preexec_fn=before,  # noqa: PLW1509 limits of the child; this process has one thread
+            preexec_fn=before,
         )
         return Result(done.returncode, done.stderr)
 

@@ -29,14 +29,20 @@ F1 = Reference(
     """\
   - id: a
     steps:
-      - {id: one, type: torture_effect, inputs: {output: {n: 5}, size: 40000}, outputs: {n: "{{result.n}}"}}
-      - {id: two, type: torture_effect, inputs: {n: "{{job.outputs.n}}", seen: "n is {{steps.one.n}}"}, outputs: {m: "{{result.text}}"}}
+      - id: one
+        type: torture_effect
+        inputs: {output: {n: 5}, size: 40000}
+        outputs: {n: "{{result.n}}", file: "{{result.path}}"}
+      - id: two
+        type: torture_effect
+        inputs: {n: "{{job.outputs.n}}", seen: "n is {{steps.one.n}}"}
+        outputs: {m: "{{result.text}}"}
   - id: b
     depends_on: [a]
     when: jobs.a.outputs.n == 5
     steps: [{id: three, type: torture_effect, inputs: {m: "{{jobs.a.outputs.m}}", read: ["{{jobs.a.outputs.file}}"]}}]
   - {id: c, when: jobs.a.outputs.n == 6, steps: [{id: wrong, type: torture_effect}]}
-""".replace('{n: "{{result.n}}"}', '{n: "{{result.n}}", file: "{{result.path}}"}'),
+""",
     code=0,
     runs=("one", "two", "three"),
     never=("wrong",),
@@ -99,7 +105,8 @@ F4 = Reference(
   - {id: c, steps: [{id: free, type: torture_effect, inputs: {size: 100}}]}
   - id: d
     when: jobs.a.status == "FAILED"
-    steps: [{id: handler, type: torture_effect, inputs: {step: "{{jobs.a.error.step}}", said: "{{jobs.a.error.message}}"}}]
+    steps:
+      - {id: handler, type: torture_effect, inputs: {what: ["{{jobs.a.error.step}}", "{{jobs.a.error.message}}"]}}
 """,
     code=1,
     runs=("one", "bad", "free", "handler"),

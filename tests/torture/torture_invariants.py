@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from torture_bench import Bench
-from torture_flows import Reference
-
 from aetherflow.core import durable
 from aetherflow.core.cli import main
 from aetherflow.core.state.transitions import JOB, RUN, STEP, Status, Table
+from torture_bench import Bench
+from torture_flows import Reference
 
 LATEST = "attempt = (SELECT max(attempt) FROM step_runs t WHERE t.job_id = s.job_id AND t.step_id = s.step_id)"
 STEPS = f"SELECT job_id, step_id, status, outputs, blob, reason FROM step_runs s WHERE {LATEST} ORDER BY 1, 2"
@@ -107,8 +106,10 @@ def finished_artifacts(bench: Bench, oracle: Oracle) -> None:
         assert durable.file_facts(Path(path)) == (size, sha256), f"the artifact of {step} is not what was recorded"
 
 
-def check_invariants(bench: Bench, oracle: Oracle, code: int, befores: Iterable[Before], kills: int) -> None:
-    """I1 to I12 after `kills` kills, observed after each, and a last start that ended with exit code `code`."""
+def check_invariants(
+    bench: Bench, oracle: Oracle, code: int, befores: Iterable[Before], kills: int, faults: int = 0
+) -> None:
+    """I1 to I12 after kills and failed calls, observed after each, and a last start that ended with `code`."""
     flow, befores = oracle.flow, list(befores)
     found = facts(bench)
     assert code == flow.code, f"I1: exit {code}: {bench.error_text()}"
@@ -131,7 +132,7 @@ def check_invariants(bench: Bench, oracle: Oracle, code: int, befores: Iterable[
         for key, status in before.attempts.items():
             expected_status = "INTERRUPTED" if status == "RUNNING" else status
             assert now.attempts[key] == expected_status, f"I7: attempt {key} went from {status} to {now.attempts[key]}"
-    _check_executions(bench, flow, kills)
+    _check_executions(bench, flow, kills, faults)
     assert not set(bench.ran()) & set(flow.never), "I5: a step ran that had to be skipped"
     assert bench.rows("PRAGMA integrity_check") == [("ok",)], "I8"
     _check_leftovers(bench)
@@ -139,7 +140,7 @@ def check_invariants(bench: Bench, oracle: Oracle, code: int, befores: Iterable[
     check_command(bench)
 
 
-def _check_executions(bench: Bench, flow: Reference, kills: int) -> None:
+def _check_executions(bench: Bench, flow: Reference, kills: int, faults: int) -> None:
     ran = bench.ran()
     interrupted = 0
     starts = bench.rows("SELECT generation FROM runs")[0][0]
@@ -148,9 +149,11 @@ def _check_executions(bench: Bench, flow: Reference, kills: int) -> None:
         assert [number for number, _ in attempts] == list(range(1, len(attempts) + 1)), f"I7: attempts of {step}"
         cut = sum(status == "INTERRUPTED" for _, status in attempts)
         interrupted += cut
-        again = starts if step in flow.failing else 1
+        failed = sum(status == "FAILED" for _, status in attempts)
+        assert step in flow.failing or failed <= faults, f"I4: {step} failed {failed} times"
+        again = starts if step in flow.failing else 1 + failed
         assert 1 <= ran.count(step) <= len(attempts) <= again + cut, f"I4: {step} ran {ran.count(step)} times"
-    assert interrupted <= kills, f"I4: {interrupted} interruptions after {kills} kills"
+    assert interrupted <= kills + faults, f"I4: {interrupted} interruptions after {kills} kills"
 
 
 def _check_leftovers(bench: Bench) -> None:

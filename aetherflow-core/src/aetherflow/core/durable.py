@@ -77,8 +77,12 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
         sync_dir(path.parent)
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
+    if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
+        # SQLite answers a failed switch, an I/O error too, with the mode that stays
+        connection.close()
+        raise sqlite3.OperationalError(f"its journal mode stays {mode}; it cannot be switched to wal")
     connection.execute("PRAGMA synchronous=FULL")
+    sync_dir(path.parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
     return connection
 
 
@@ -128,7 +132,10 @@ def sync_dir(path: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Delete a folder and all below it; links are removed, never followed."""
     hit(f"rmtree {path.name}")
-    shutil.rmtree(path)
+    try:
+        shutil.rmtree(path)
+    except OSError as error:  # names only the last part of the path
+        raise OSError(error.errno, error.strerror, str(path)) from error
     sync_dir(path.parent)
 
 
