@@ -20,7 +20,7 @@ SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED", "1") or "1")
 """Chooses the sample; printed with every suite."""
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / ".torture"
-MAX_VIOLATIONS = 5
+MAX_VIOLATIONS = 20
 """A suite stops when it has found this many."""
 
 if TIER not in ("T0", "T1"):

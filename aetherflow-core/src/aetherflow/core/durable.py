@@ -124,18 +124,35 @@ def sync_dir(path: Path) -> None:
     """Make renames and creations inside a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        with _naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def remove_tree(path: Path) -> None:
-    """Delete a folder and all below it; links are removed, never followed."""
+def remove_tree(path: Path, *, last: str = "") -> None:
+    """Delete a folder and all below it; links are removed, never followed.
+
+    `last` names a file in it that outlives all the rest, so that a deletion cut short can be recognised and ended.
+    """
     hit(f"rmtree {path.name}")
-    try:
+    with _naming(path, always=True):  # rmtree's own errors name only the last part of the path
+        if last:
+            for entry in [entry for entry in path.iterdir() if entry.name != last]:
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+            sync_dir(path)
+            hit(f"rmtree {path.name} {last}")
         shutil.rmtree(path)
-    except OSError as error:  # names only the last part of the path
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    sync_dir(path.parent)
+
+
+def remove_empty_dir(path: Path) -> None:
+    """Delete a folder that holds nothing."""
+    hit(f"rmdir {path.name}")
+    path.rmdir()
     sync_dir(path.parent)
 
 
@@ -170,12 +187,24 @@ def _sync_tree(path: Path) -> None:
 # Files
 
 
+@contextlib.contextmanager
+def _naming(path: Path, *, always: bool = False) -> Iterator[None]:
+    """Add the path to an OSError that has none: calls on descriptors do not know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and not always:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def sync_file(path: Path) -> None:
     """Make the content of a finished file durable."""
     hit(f"fsync {path.name}")
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -224,7 +253,8 @@ class AtomicFile(BufferedIOBase):
     def write(self, data: bytes) -> int:  # type: ignore[override]  # any buffer is taken, as by every binary file
         """Append bytes."""
         hit(f"write {self.final.name}", self._file, data)
-        self._file.write(data)
+        with _naming(self.final):
+            self._file.write(data)
         self._hash.update(data)
         length = memoryview(data).nbytes
         self.size += length
@@ -237,14 +267,16 @@ class AtomicFile(BufferedIOBase):
     def flush(self) -> None:
         """Hand buffered bytes to the system."""
         if not self._file.closed:
-            self._file.flush()
+            with _naming(self.final):
+                self._file.flush()
 
     def publish(self) -> None:
         """fsync, rename into place, fsync the folder. A failed fsync is never tried again."""
-        self._file.flush()
-        hit(f"fsync {self.final.name}")
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with _naming(self.final):
+            self._file.flush()
+            hit(f"fsync {self.final.name}")
+            os.fsync(self._file.fileno())
+            self._file.close()
         hit(f"rename {self.final.name}")
         self._part.replace(self.final)
         sync_dir(self.final.parent)

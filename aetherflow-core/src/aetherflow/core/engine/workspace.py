@@ -60,8 +60,10 @@ class Workspace:
         for job_id in job_ids:
             path = self._path(job_id)
             if self._is_ours(path):
-                durable.remove_tree(path)
+                durable.remove_tree(path, last=MARKER)
                 removed.append(path)
+            elif path.is_dir() and not any(path.iterdir()):
+                durable.remove_empty_dir(path)  # an earlier cleanup ended between the marker and its folder
         return removed
 
     def job_path(self, job_id: str) -> Path:
