@@ -33,7 +33,6 @@ AMBIENT = {name: value for name, value in os.environ.items() if not name.startsw
 ENTRY_POINTS = """\
 [aetherflow.steps]
 torture_effect = torture_steps:Effect
-torture_hungry = torture_steps:Hungry
 torture_values = torture_steps:Values
 """
 
@@ -166,11 +165,22 @@ class Bench:
             return connection.execute(sql).fetchall()
 
     def try_rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Query the state, which may not be there yet."""
-        if not self.state.exists():
+        """Query a copy of the state, which may not be there yet.
+
+        A copy: whoever closes a state last writes its log back and removes it, and the resume is to find it as it was.
+        """
+        copy = self.folder / "copy.sqlite"
+        for suffix in ("", "-wal", "-journal"):
+            part = copy.with_name(copy.name + suffix)
+            part.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(self.state.with_name(self.state.name + suffix), part)
+        if not copy.exists():
             return []
+        copy.with_name(copy.name + "-shm").unlink(missing_ok=True)
         try:
-            return self.rows(sql)
+            with contextlib.closing(sqlite3.connect(copy)) as connection:
+                return connection.execute(sql).fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise

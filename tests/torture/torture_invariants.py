@@ -6,7 +6,6 @@ import fcntl
 import io
 import json
 import os
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -227,9 +226,3 @@ def _code_of(child: int) -> int:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 1500 else text[:700] + " ... " + text[-700:]
-
-
-def readable(bench: Bench) -> bool:
-    """Whether the state file can be read at all; after a power cut it must be."""
-    with contextlib.closing(sqlite3.connect(bench.state)) as connection:
-        return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))

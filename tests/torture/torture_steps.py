@@ -1,5 +1,6 @@
 """The steps of the reference flows; real processes get them as a plugin on PYTHONPATH, forks by registration."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -32,7 +33,7 @@ class Effect(Step[Any]):
     """Appends one line per execution to EFFECTS, reads files, writes an artifact in chunks, returns typed values.
 
     Inputs: `size` of the artifact, `output` to return, `read` a list of files, `text` length of a text to return,
-    `fail` a message.
+    `fail` a message, `files` to have open at once, `megabytes` of memory to take.
     """
 
     def run(self) -> StepResult:
@@ -46,6 +47,7 @@ class Effect(Step[Any]):
             os.close(target)
         for name in self.inputs.get("read", []):
             Path(name).read_bytes()
+        self._eat()
         size = int(self.inputs.get("size", 20))
         data = content(self.id, size)
         with self.ctx.write_file(f"{self.id}.txt") as artifact:
@@ -58,25 +60,11 @@ class Effect(Step[Any]):
         output = dict(self.inputs.get("output", {}))
         return StepResult(output={"path": str(path), "text": "ä€" * (int(self.inputs.get("text", 2)) // 2), **output})
 
-
-@register_step("torture_hungry")
-class Hungry(Step[Any]):
-    """Takes what it is told to: `megabytes` of memory, `files` open at once, a file of `bytes`."""
-
-    def run(self) -> StepResult:
-        """Take it."""
-        taken = bytearray(int(self.inputs.get("megabytes", 0)) * 2**20)
-        wanted = int(self.inputs.get("files", 0))
-        opened = []
-        try:
-            opened += [open(os.devnull, "rb") for _ in range(wanted)]  # noqa: SIM115, PTH123 closed below
-        finally:
-            for file in opened:
-                file.close()
-        with self.ctx.write_file(f"{self.id}.bin") as artifact:
-            for _ in range(0, int(self.inputs.get("bytes", 1)), CHUNK):
-                artifact.write(bytes(CHUNK))
-        return StepResult(output={"taken": len(taken) // 2**20})
+    def _eat(self) -> None:
+        with contextlib.ExitStack() as opened:
+            for _ in range(int(self.inputs.get("files", 0))):
+                opened.enter_context(Path(os.devnull).open("rb"))
+        bytearray(int(self.inputs.get("megabytes", 0)) * 2**20)
 
 
 @register_step("torture_values")

@@ -122,7 +122,11 @@ def make_dir(path: Path) -> None:
 
 def sync_dir(path: Path) -> None:
     """Make renames and creations inside a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         with _naming(path):
             os.fsync(descriptor)
@@ -201,12 +205,7 @@ def _naming(path: Path, *, always: bool = False) -> Iterator[None]:
 def sync_file(path: Path) -> None:
     """Make the content of a finished file durable."""
     hit(f"fsync {path.name}")
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with _naming(path):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(path)
 
 
 def remove_file(path: Path) -> None:
