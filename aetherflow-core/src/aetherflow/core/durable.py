@@ -4,7 +4,8 @@ The order that makes SUCCESS mean something: write under a temporary name, fsync
 then commit. Each effect passes a failpoint, so that tests can kill the process, or fail the call, at every one:
 
     AETHERFLOW_FAILPOINT=7          kill -9 at the 7th point
-    AETHERFLOW_FAILPOINT=7:enospc   fail it: enospc, eio or raise; torn writes half and kills; sleep=SECONDS; stop
+    AETHERFLOW_FAILPOINT=7:enospc   fail it: enospc, eio or raise; sleep=SECONDS; stop
+    AETHERFLOW_FAILPOINT=7:torn     write half of the data and kill; torn=K only K bytes, torn=-K all but K
     AETHERFLOW_FAILPOINT=log:FILE   write the name of each point to FILE
 """
 
@@ -60,7 +61,7 @@ def _act(name: str, stream: IO[bytes] | None, data: bytes) -> None:
         raise RuntimeError(f"failpoint {name}")
     else:
         if kind == "torn" and stream is not None:
-            stream.write(data[: len(data) // 2])
+            stream.write(data[: int(argument) if argument else len(data) // 2])
             stream.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -76,8 +77,12 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
         sync_dir(path.parent)
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
+    if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
+        # SQLite answers a failed switch, an I/O error too, with the mode that stays
+        connection.close()
+        raise sqlite3.OperationalError(f"its journal mode stays {mode}; it cannot be switched to wal")
     connection.execute("PRAGMA synchronous=FULL")
+    sync_dir(path.parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
     return connection
 
 
@@ -139,17 +144,41 @@ def make_dir(path: Path) -> None:
 
 def sync_dir(path: Path) -> None:
     """Make renames and creations inside a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
     try:
-        os.fsync(descriptor)
+        with _naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def remove_tree(path: Path) -> None:
-    """Delete a folder and all below it; links are removed, never followed."""
+def remove_tree(path: Path, *, last: str = "") -> None:
+    """Delete a folder and all below it; links are removed, never followed.
+
+    `last` names a file in it that outlives all the rest, so that a deletion cut short can be recognised and ended.
+    """
     hit(f"rmtree {path.name}")
-    shutil.rmtree(path)
+    with _naming(path, always=True):  # rmtree's own errors name only the last part of the path
+        if last:
+            for entry in [entry for entry in path.iterdir() if entry.name != last]:
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+            sync_dir(path)
+            hit(f"rmtree {path.name} {last}")
+        shutil.rmtree(path)
+    sync_dir(path.parent)
+
+
+def remove_empty_dir(path: Path) -> None:
+    """Delete a folder that holds nothing."""
+    hit(f"rmdir {path.name}")
+    path.rmdir()
     sync_dir(path.parent)
 
 
@@ -184,14 +213,21 @@ def _sync_tree(path: Path) -> None:
 # Files
 
 
+@contextlib.contextmanager
+def _naming(path: Path, *, always: bool = False) -> Iterator[None]:
+    """Add the path to an OSError that has none: calls on descriptors do not know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and not always:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def sync_file(path: Path) -> None:
     """Make the content of a finished file durable."""
     hit(f"fsync {path.name}")
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(path)
 
 
 def remove_file(path: Path) -> None:
@@ -238,7 +274,8 @@ class AtomicFile(BufferedIOBase):
     def write(self, data: bytes) -> int:  # type: ignore[override]  # any buffer is taken, as by every binary file
         """Append bytes."""
         hit(f"write {self.final.name}", self._file, data)
-        self._file.write(data)
+        with _naming(self.final):
+            self._file.write(data)
         self._hash.update(data)
         length = memoryview(data).nbytes
         self.size += length
@@ -251,14 +288,16 @@ class AtomicFile(BufferedIOBase):
     def flush(self) -> None:
         """Hand buffered bytes to the system."""
         if not self._file.closed:
-            self._file.flush()
+            with _naming(self.final):
+                self._file.flush()
 
     def publish(self) -> None:
         """fsync, rename into place, fsync the folder. A failed fsync is never tried again."""
-        self._file.flush()
-        hit(f"fsync {self.final.name}")
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with _naming(self.final):
+            self._file.flush()
+            hit(f"fsync {self.final.name}")
+            os.fsync(self._file.fileno())
+            self._file.close()
         hit(f"rename {self.final.name}")
         self._part.replace(self.final)
         sync_dir(self.final.parent)

@@ -22,8 +22,7 @@ class RunLock:
             durable.make_dir(self._path.parent)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
         except OSError as error:
-            fix = "check the folder beside flow.state.path"
-            raise StateError(f"the run cannot be locked: {error}", fix=fix) from error
+            raise self._unusable(error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -31,9 +30,17 @@ class RunLock:
             os.close(descriptor)
             message = f"run {run_id} is being executed by {owner}"
             raise RunBusyError(message, fix="wait for it, or use another --run-id") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise self._unusable(error) from error
         self._descriptor = descriptor
+
+    def _unusable(self, error: OSError) -> StateError:
+        fix = "check the disk and the folder beside flow.state.path, then run again"
+        return StateError(f"the run cannot be locked: {self._path}: {error.strerror}", fix=fix)
 
     def release(self) -> None:
         """Let the next process in; the file stays, since removing it would race with a waiting one."""
