@@ -84,6 +84,6 @@ class Workspace:
     def _is_ours(self, path: Path) -> bool:
         try:
             found = json.loads((path / MARKER).read_bytes())
-        except (OSError, ValueError):
-            return False
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return False  # any other error is one: a folder that cannot be judged must not be passed over in silence
         return bool(found == {"flow_id": self._flow_id, "run_id": self._run_id})
