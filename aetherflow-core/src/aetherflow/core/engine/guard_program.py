@@ -75,10 +75,13 @@ class Search:
     def __init__(self, mark: str, without: "frozenset[int] | set[int]" = frozenset()) -> None:
         self._mark = mark.encode()
         self._others = {*without, os.getpid()}
+        self.unclear = False
+        """True if the last look met a process without an environment: a zombie, or one between two programs."""
 
     def look(self) -> list[int]:
         """Those that live now."""
         found = []
+        self.unclear = False
         for pid in numbers() - self._others:
             try:
                 with open(f"/proc/{pid}/environ", "rb", 0) as file:  # noqa: PTH123 pathlib would double the time to start
@@ -87,8 +90,10 @@ class Search:
                 continue
             if carries(environment, self._mark):
                 found.append(pid)
-            elif environment:  # empty: a zombie, or a process between two programs, which is to be read again
+            elif environment:
                 self._others.add(pid)
+            else:
+                self.unclear = True
         return found
 
 
@@ -109,8 +114,8 @@ def group_lives(group: int, since: str = "") -> bool:
 
 def send(groups: "list[int]", strays: "list[int]", number: int) -> None:
     """Signal groups, and single processes; those that are gone, or belong to somebody else by now, are passed over."""
-    for signal_one, targets in ((os.killpg, groups), (os.kill, strays)):
-        for target in targets:
+    for signal_one, numbers_of in ((os.killpg, groups), (os.kill, strays)):
+        for target in numbers_of:
             try:
                 signal_one(target, number)
             except (ProcessLookupError, PermissionError):
@@ -138,6 +143,8 @@ def _until_gone(groups: "dict[int, str]", search: Search, number: int, seconds: 
         live, strays = targets(groups, search)
         if not live and not strays:
             clean += 1
+            if search.unclear:
+                time.sleep(0.001)
             continue
         clean = 0
         if time.monotonic() >= deadline:

@@ -1,5 +1,6 @@
 """The children of a run: started marked and guarded, ended as a whole."""
 
+import contextlib
 import os
 import secrets
 import subprocess
@@ -56,7 +57,8 @@ class Processes:
         _, birth, mark = entry
         grace = grace if process.poll() is None else min(grace, LEFTOVER_GRACE_SECONDS)
         guard_program.end({process.pid: birth}, Search(mark, self._before or set()), grace)
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # what cannot be ended, of another user say, is given up
+            process.wait(guard_program.KILL_WAIT_SECONDS)
         # only now: a stop during the grace must still find it
         self._live.pop(process.pid, None)
         self._guard.remove(process.pid)
