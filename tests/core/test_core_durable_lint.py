@@ -10,6 +10,7 @@ from aetherflow.core import durable
 
 SOURCES = Path(durable.__file__).parent
 EXEMPT = {
+    ("failpoint.py", "open"): "the list of failpoints that a test asked for",
     ("state/ownership.py", "os.open"): "the lock file of a run: its content is for people, its lock for the kernel",
     ("state/ownership.py", "os.pwrite"): "the owner's pid in that file, which dies with the owner",
     ("state/ownership.py", "os.ftruncate"): "likewise",

@@ -1,30 +1,23 @@
 """Every lasting effect of the core: commits, file writes, renames, deletes, spawns. Nothing else may cause one.
 
 The order that makes SUCCESS mean something: write under a temporary name, fsync, rename, fsync the folder, and only
-then commit. Each effect passes a failpoint, so that tests can kill the process, or fail the call, at every one:
-
-    AETHERFLOW_FAILPOINT=7          kill -9 at the 7th point
-    AETHERFLOW_FAILPOINT=7:enospc   fail it: enospc, eio or raise; sleep=SECONDS; stop
-    AETHERFLOW_FAILPOINT=7:torn     write half of the data and kill; torn=K only K bytes, torn=-K all but K
-    AETHERFLOW_FAILPOINT=log:FILE   write the name of each point to FILE
+then commit. Each effect passes a failpoint (`failpoint.py`): tests kill the process, or fail the call, at every one.
 """
 
 import contextlib
-import errno
 import hashlib
-import itertools
 import os
 import secrets
 import shutil
-import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from aetherflow.core.failpoint import act
 
 FAILPOINT_VARIABLE = "AETHERFLOW_FAILPOINT"
 PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
@@ -32,38 +25,12 @@ PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 _FAILPOINT = os.environ.get(FAILPOINT_VARIABLE, "")
-_hits = itertools.count(1)
 
 
 def hit(name: str, stream: IO[bytes] | None = None, data: bytes = b"") -> None:
     """Pass the failpoint `name`; one `if` when none is set."""
     if _FAILPOINT:
-        _act(name, stream, data)
-
-
-def _act(name: str, stream: IO[bytes] | None, data: bytes) -> None:
-    head, _, action = _FAILPOINT.partition(":")
-    if head == "log":
-        with Path(action).open("a", encoding="utf-8") as log:
-            log.write(name + "\n")
-        return
-    if next(_hits) != int(head):
-        return
-    kind, _, argument = action.partition("=")
-    if kind == "sleep":
-        time.sleep(float(argument))
-    elif kind == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
-    elif kind in ("enospc", "eio"):
-        number = errno.ENOSPC if kind == "enospc" else errno.EIO
-        raise OSError(number, os.strerror(number), name)
-    elif kind == "raise":
-        raise RuntimeError(f"failpoint {name}")
-    else:
-        if kind == "torn" and stream is not None:
-            stream.write(data[: int(argument) if argument else len(data) // 2])
-            stream.flush()
-        os.kill(os.getpid(), signal.SIGKILL)
+        act(_FAILPOINT, name, stream, data)
 
 
 # Database
@@ -140,13 +107,10 @@ def remove_tree(path: Path, *, last: str = "") -> None:
     `last` names a file in it that outlives all the rest, so that a deletion cut short can be recognised and ended.
     """
     hit(f"rmtree {path.name}")
-    with _naming(path, always=True):  # rmtree's own errors name only the last part of the path
+    with _naming(path):
         if last:
             for entry in [entry for entry in path.iterdir() if entry.name != last]:
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
+                _remove(entry)
             sync_dir(path)
             hit(f"rmtree {path.name} {last}")
         shutil.rmtree(path)
@@ -192,12 +156,12 @@ def _sync_tree(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _naming(path: Path, *, always: bool = False) -> Iterator[None]:
-    """Add the path to an OSError that has none: calls on descriptors do not know it."""
+def _naming(path: Path) -> Iterator[None]:
+    """Add the path to an OSError without one (calls on descriptors), or with only its last part (rmtree)."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None and not always:
+        if isinstance(error.filename, str) and error.filename.startswith("/"):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -330,10 +294,16 @@ def is_part(path: Path) -> bool:
 def remove_parts(folder: Path) -> None:
     """Delete what unfinished writes of a dead process left below a folder."""
     for part in sorted(folder.rglob(f"{PART_PREFIX}*{PART_SUFFIX}")):
-        if part.is_dir() and not part.is_symlink():
-            remove_tree(part)
-        else:
-            remove_file(part)
+        hit(f"remove {part.name}")
+        _remove(part)
+        sync_dir(part.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 # Processes
