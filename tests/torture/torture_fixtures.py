@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from torture_bench import Bench
 
 
+def pytest_report_header() -> str:
+    from torture_tier import SEED, TIER
+
+    return f"torture: tier {TIER}, seed {SEED} (AETHERFLOW_TORTURE_TIER, AETHERFLOW_TORTURE_SEED)"
+
+
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Bench"]:
     """An empty bench, in memory where there is such a folder: on a disk the fsyncs of a thousand runs take minutes."""
