@@ -21,6 +21,7 @@ from typing import Any
 
 import torture_steps
 from aetherflow.core.cli import main
+from aetherflow.core.durable import failpoint as failpoints
 from torture_flows import Reference
 
 HANG_SECONDS = 60
