@@ -25,11 +25,13 @@ from aetherflow.core.errors import RunFailedError, RunInterruptedError, StateErr
 from aetherflow.core.observe.events import Events, Observer, RunLog
 from aetherflow.core.observe.logs import run_logging
 from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.resolve.places import state_root
 from aetherflow.core.resolve.resources import merge_resources, resolve_resources
 from aetherflow.core.resolve.sandbox import Sandbox, child_env
 from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
 from aetherflow.core.run_id import RUN_ID, new_run_id
-from aetherflow.core.state.records import Frozen, RunFacts, RunRecord
+from aetherflow.core.state.records import Frozen, RunFacts, RunRecord, now_ms
+from aetherflow.core.state.registry import Registered, register
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.state.transitions import Status
@@ -138,6 +140,9 @@ class _Run:
         started = time.monotonic()
         sequence = JobSequence(self.flow, self.parts, self.logs / self.run_id)
         self.summary.jobs = sequence.summaries
+        # before the first row is written: whatever is recorded can be found
+        registered = Registered(self.flow.flow_id, self.run_id, self.summary.state_path, facts.flow_path, now_ms())
+        warning = register(state_root(self.flow.snapshot.settings, self.flow.env), registered)
         try:
             with (
                 self.parts.stop.handling_signals(),
@@ -147,6 +152,8 @@ class _Run:
                 self.events.emit(
                     "run_start", flow_id=self.flow.flow_id, run_id=self.run_id, yaml=str(self.flow.document.file)
                 )
+                if warning is not None:
+                    self.events.emit("log", level="WARNING", logger="aetherflow", message=warning)
                 self._jobs(sequence)
         finally:
             self.parts.connectors.close()

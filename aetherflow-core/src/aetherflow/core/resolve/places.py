@@ -3,21 +3,28 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aetherflow.core.resolve.settings import Settings
+if TYPE_CHECKING:
+    from aetherflow.core.resolve.settings import Settings
 
 
-def work_root(given: str | None, settings: Settings, env: Mapping[str, str]) -> Path:
+def work_root(given: str | None, settings: "Settings", env: Mapping[str, str]) -> Path:
     """`flow.workspace.root`, else the setting `work_root`, else the platform's data folder; absolute."""
     return _absolute(given or settings.work_root or _platform(env, "XDG_DATA_HOME", ".local/share") / "work")
 
 
-def state_root(settings: Settings, env: Mapping[str, str]) -> Path:
+def state_root(settings: "Settings", env: Mapping[str, str]) -> Path:
     """The setting `state_root`, else the platform's state folder; absolute."""
-    return _absolute(settings.state_root or _platform(env, "XDG_STATE_HOME", ".local/state") / "state")
+    return default_state_root(settings.state_root, env)
 
 
-def state_path(given: str | None, flow_id: str, settings: Settings, env: Mapping[str, str]) -> Path:
+def default_state_root(given: str | None, env: Mapping[str, str]) -> Path:
+    """`given`, else the platform's state folder; absolute."""
+    return _absolute(given or _platform(env, "XDG_STATE_HOME", ".local/state") / "state")
+
+
+def state_path(given: str | None, flow_id: str, settings: "Settings", env: Mapping[str, str]) -> Path:
     """`flow.state.path`, else `<flow id>.sqlite` under the state root; absolute."""
     return _absolute(given) if given else state_root(settings, env) / f"{flow_id}.sqlite"
 
