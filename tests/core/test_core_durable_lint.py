@@ -10,9 +10,12 @@ from aetherflow.core import durable
 
 SOURCES = Path(durable.__file__).parent
 EXEMPT = {
+    ("engine/guard_program.py", "os.fork"): "the twin of the guard, which ends with the run",
     ("state/ownership.py", "os.open"): "the lock file of a run: its content is for people, its lock for the kernel",
     ("state/ownership.py", "os.pwrite"): "the owner's pid in that file, which dies with the owner",
     ("state/ownership.py", "os.ftruncate"): "likewise",
+    ("locks/alive.py", "os.open"): "the file of a living process: its lock is for the kernel, it dies with the process",
+    ("locks/alive.py", "os.pwrite"): "the heartbeat in that file",
     ("cli/app.py", "os.open"): "the null device, in the place of a closed stdout",
 }
 # By the last name of a call; `with a receiver` means that a bare name of that kind is something else.

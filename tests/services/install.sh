@@ -16,6 +16,7 @@ need openssh-server command -v sshd
 need samba command -v smbd
 need postgresql command -v postgres
 need mariadb-server command -v mariadbd
+need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need python3-venv python3 -c 'import ensurepip, venv' # Debian's python3 alone cannot make a virtual environment
 
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -81,6 +81,11 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     return connection
 
 
+def memory_database() -> sqlite3.Connection:
+    """A database that leaves nothing behind, for readers of a file that does not exist."""
+    return sqlite3.connect(":memory:", isolation_level=None)
+
+
 def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
     """Open an existing SQLite file only to read it.
 
@@ -355,3 +360,33 @@ def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subproce
         stderr=subprocess.PIPE,
         process_group=0,
     )
+
+
+def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[bytes]]]:
+    """Start the guard in a session of its own, with next to no environment; returns it and its two pipes.
+
+    One pipe is its stdin, the number of the other its last argument. Nobody inherits the write ends.
+    """
+    hit("spawn guard")
+    second, writer = os.pipe()
+    pipe = os.fdopen(writer, "wb", buffering=0)
+    env = {name: value for name, value in os.environ.items() if name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")}
+    try:
+        process = subprocess.Popen(
+            [*argv, str(second)],
+            cwd="/",
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            pass_fds=(second,),
+            start_new_session=True,
+        )
+    except BaseException:
+        pipe.close()
+        raise
+    finally:
+        os.close(second)
+    assert process.stdin is not None  # noqa: S101 it was asked for
+    return process, [process.stdin, pipe]

@@ -23,6 +23,7 @@ class Commands(LazyGroup):
         name: f"aetherflow.core.cli.{target}"
         for name, target in {
             "run": "run:run",
+            "plan": "plan:plan",
             "resume": "resume:resume",
             "status": "status:status",
             "runs": "runs:app",
@@ -73,10 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Only None falls back to the process's own arguments."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[:1]
-    if COMPLETE_VARIABLE in os.environ:  # a shell asks what may come next
-        from typer.completion import completion_init
-
-        completion_init()
+    _prepare_completion()
     try:
         return app(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
     except typer.TyperException as error:
@@ -110,6 +108,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         typer.echo(f"AF0001 internal error: {type(error).__name__}: {error}", err=True)
         typer.echo("  fix: repeat with `aetherflow --debug …` and report the traceback", err=True)
         return 1
+
+
+def _prepare_completion() -> None:
+    """Where a shell asks what may come next: the classes that answer are not imported otherwise."""
+    if COMPLETE_VARIABLE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()
 
 
 def _show(error: AetherflowError) -> None:

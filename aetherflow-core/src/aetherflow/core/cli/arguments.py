@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -46,3 +46,10 @@ def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[P
     if not positional:
         raise UsageError("no flow is named", fix="give the path of a flow file: flow.yaml")
     return list(positional)
+
+
+def busy_policy(text: str) -> Literal["fail", "skip", "wait"]:
+    """The value of `--if-busy`; UsageError for another word."""
+    if text not in ("fail", "skip", "wait"):
+        raise UsageError(f"--if-busy {text!r} is not known", fix="write fail, skip or wait")
+    return cast('Literal["fail", "skip", "wait"]', text)

@@ -38,7 +38,7 @@ class LazyGroup(Group):
     lazy: ClassVar[Mapping[str, str]] = {}
     """Name of a command to `module:attribute`, a function or a typer app; in the order of the help."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 click's signature
         """All names, those of plugins last."""
         return list(dict.fromkeys([*self.lazy, *self.commands]))
 

@@ -25,7 +25,7 @@ def completion(
 
     fish: aetherflow completion fish > ~/.config/fish/completions/aetherflow.fish
     """
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     from aetherflow.core.cli.app import COMPLETE_VARIABLE
 

@@ -16,7 +16,7 @@ def execute(
     as_json: bool,
     given: Mapping[str, Any],
 ) -> None:
-    """Run a flow file with the arguments `given` of `run_flow`; those that are None or empty are not passed on.
+    """Run a flow file with the arguments `given` of `run_flow`.
 
     Raises what `run_flow` raises, after showing what there is to show.
     """
@@ -33,18 +33,19 @@ def execute(
     snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
     observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
     failure: RunError | None = None
-    arguments = {name: value for name, value in given.items() if value not in (None, False, {}, [])}
     try:
-        summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **arguments)
+        summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
     except RunError as error:
         failure, summary = error, error.summary
     finally:
         observer.close()
     if summary.nothing_to_do:
         typer.echo(nothing_to_do(summary), err=True)
+    elif summary.note and not quiet:
+        typer.echo(summary.note, err=True)
     if as_json:
         typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
-    elif not quiet and not summary.nothing_to_do:
+    elif not quiet and not summary.nothing_to_do and not summary.note:
         typer.echo(summary_text(summary))
     if failure is not None:
         if snapshot.settings.log_format != "json":  # there the events say it, and every line is an object

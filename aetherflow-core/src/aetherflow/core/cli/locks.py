@@ -1,6 +1,6 @@
 """`aetherflow locks`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -14,7 +14,7 @@ LOCKS_SCHEMA = 1
 
 
 class _Locks(LazyGroup):
-    lazy = {"list": "aetherflow.core.cli.locks:list_locks", "release": "aetherflow.core.cli.locks:release"}
+    lazy: ClassVar = {"list": "aetherflow.core.cli.locks:list_locks", "release": "aetherflow.core.cli.locks:release"}
 
 
 app = typer.Typer(

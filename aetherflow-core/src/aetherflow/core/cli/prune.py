@@ -116,10 +116,8 @@ def _text(total: "Freed") -> str:
     from aetherflow.core.cli.history_text import size_text
 
     count = len(total.runs)
-    lines = [
-        f"deleted {count} run{'s' * (count != 1)}: {total.rows:,} rows, {total.files:,} files, "
-        f"{size_text(total.bytes)} freed"
-    ]
+    freed = f"{total.rows:,} rows, {total.files:,} files, {size_text(total.bytes)} freed"
+    lines = [f"deleted {count} run{'s' * (count != 1)}: {freed}"]
     lines += [f"kept {run.run_id} of flow {run.flow_id}: a process executes it" for run in total.busy]
     if total.blobs_kept:
         lines.append("stored outputs of nobody were kept where a run is live; prune again later")

@@ -19,6 +19,18 @@ def run(
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")] = None,
     slot: Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")] = None,
     data_date: Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")] = None,
+    flow_job: Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")] = None,
+    from_step: Annotated[
+        str | None,
+        typer.Option("--from", metavar="JOB[.STEP]", help="Do this again, and what follows."),
+    ] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the journal.")] = None,
+    if_busy: Annotated[
+        str, typer.Option(metavar="fail|skip|wait", help="While another process owns the run.")
+    ] = "fail",
     config: ConfigOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
@@ -26,14 +38,25 @@ def run(
     """Run a flow, job after job, step after step.
 
     Steps that an earlier process of the same --run-id finished are not repeated; their outputs are read from the
-    state. Progress goes to stderr, the result to stdout.
+    state. A finished step that has changed since is refused, with a diff; see --accept-changes and --from. Progress
+    goes to stderr, the result to stdout.
 
     Example: aetherflow run flow.yaml --run-id 2026-11-24
     """
-    from aetherflow.core.cli.arguments import flow_paths
+    from aetherflow.core.cli.arguments import busy_policy, flow_paths
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.resolve.params import parse_assignments
 
     (path,) = flow_paths([flow] if flow else None, flow_yaml)
-    given = {"run_id": run_id, "params": parse_assignments(param or []), "slot": slot, "data_date": data_date}
+    given = {
+        "run_id": run_id,
+        "params": parse_assignments(param or []),
+        "slot": slot,
+        "data_date": data_date,
+        "flow_job": flow_job,
+        "from_step": from_step,
+        "accept_changes": accept_changes,
+        "reason": reason,
+        "if_busy": busy_policy(if_busy),
+    }
     execute(path, config=config, quiet=quiet, as_json=as_json, given=given)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -26,7 +26,7 @@ class RunStatus(StrEnum):
 
 
 class _Runs(LazyGroup):
-    lazy = {
+    lazy: ClassVar = {
         "list": "aetherflow.core.cli.runs:list_runs",
         "show": "aetherflow.core.cli.runs:show",
         "logs": "aetherflow.core.cli.run_logs:logs",

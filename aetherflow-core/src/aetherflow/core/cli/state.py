@@ -1,7 +1,7 @@
 """`aetherflow state`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -15,7 +15,9 @@ STATE_SCHEMA = 1
 
 
 class _State(LazyGroup):
-    lazy = {name: f"aetherflow.core.cli.state:{name}" for name in ("info", "check", "backup", "restore", "migrate")}
+    lazy: ClassVar = {
+        name: f"aetherflow.core.cli.state:{name}" for name in ("info", "check", "backup", "restore", "migrate")
+    }
 
 
 app = typer.Typer(

@@ -54,15 +54,14 @@ class Workspace:
         if self._is_ours(self._path(job_id)):
             durable.remove_parts(self._path(job_id))
 
-    def cleanup(self, job_ids: list[str]) -> list[Path]:
-        """Delete the folders of these jobs; returns what was deleted."""
-        removed = []
-        for job_id in job_ids:
-            path = self._path(job_id)
-            if self._is_ours(path):
-                durable.remove_tree(path)
-                removed.append(path)
-        return removed
+    def removable(self, job_ids: list[str]) -> list[Path]:
+        """The folders of these jobs that are ours."""
+        return [path for path in map(self._path, job_ids) if self._is_ours(path)]
+
+    def cleanup(self, job_ids: list[str]) -> None:
+        """Delete the folders of these jobs."""
+        for path in self.removable(job_ids):
+            durable.remove_tree(path)
 
     def job_path(self, job_id: str) -> Path:
         """Folder of one job, whether it exists or not."""

@@ -167,7 +167,8 @@ def list_runs(
 
     Reads the table of runs by its index, whatever the number of steps.
     """
-    conditions, values = ["started_at >= ?"], [since or 0]
+    conditions: list[str] = ["started_at >= ?"]
+    values: list[str | int] = [since or 0]
     wanted = statuses | ({Status.RUNNING} if Status.INTERRUPTED in statuses else frozenset())
     for column, given in (("flow_id", flow_id), ("run_id", run_id)):
         if given is not None:
@@ -175,7 +176,7 @@ def list_runs(
             values.append(given)
     if wanted:
         conditions.append(f"status IN ({', '.join('?' * len(wanted))})")
-        values += sorted(wanted)
+        values += sorted(map(str, wanted))
     where = " AND ".join(conditions)
     query = f"SELECT {_RUN} FROM runs INDEXED BY runs_by_start WHERE {where} ORDER BY started_at DESC, run_id"  # noqa: S608
 
