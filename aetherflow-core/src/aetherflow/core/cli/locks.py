@@ -20,6 +20,7 @@ class _Locks(LazyGroup):
 app = typer.Typer(
     cls=_Locks,
     help="Locks that flows share: list them, take one from its holder.",
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
 )

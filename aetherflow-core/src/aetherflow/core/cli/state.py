@@ -23,6 +23,7 @@ class _State(LazyGroup):
 app = typer.Typer(
     cls=_State,
     help="State files: look, check, back up, restore, migrate.",
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -119,7 +120,7 @@ def backup(
     if as_json:
         typer.echo(json.dumps({"schema": STATE_SCHEMA, "backup": dataclasses.asdict(found)}, indent=2))
     else:
-        typer.echo(f"wrote {found.file}: {found.runs} runs, {found.blobs} stored outputs, {size_text(found.size)}")
+        typer.echo(f"wrote {found.file}: {_runs(found.runs)}, {found.blobs} stored outputs, {size_text(found.size)}")
 
 
 def restore(
@@ -156,7 +157,7 @@ def restore(
     if as_json:
         typer.echo(json.dumps({"schema": STATE_SCHEMA, "restored": dataclasses.asdict(found)}, indent=2))
         return
-    typer.echo(f"restored {path} from {found.file}: {found.runs} runs, {found.blobs} stored outputs")
+    typer.echo(f"restored {path} from {found.file}: {_runs(found.runs)}, {found.blobs} stored outputs")
     if found.kept_aside:
         typer.echo(f"what it replaced: {found.kept_aside}")
 
@@ -189,7 +190,7 @@ def _info_text(found: "StateInfo") -> str:
     from aetherflow.core.cli.history_text import size_text
     from aetherflow.core.cli.since import iso
 
-    flows = ", ".join(f"{name} ({count} run{'s' * (count != 1)})" for name, count in found.flows.items())
+    flows = ", ".join(f"{name} ({_runs(count)})" for name, count in found.flows.items())
     lines = {
         "state": found.path,
         "schema": str(found.schema),
@@ -202,3 +203,7 @@ def _info_text(found: "StateInfo") -> str:
         "live": ", ".join(found.live) or "none",
     }
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"

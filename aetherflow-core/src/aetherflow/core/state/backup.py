@@ -22,7 +22,7 @@ from aetherflow.core.state.ownership import is_held
 from aetherflow.core.state.reading import require_schema
 from aetherflow.core.state.records import now_ms
 from aetherflow.core.state.schema import SCHEMA_VERSION
-from aetherflow.core.state.store import StateStore
+from aetherflow.core.state.store import BUSY_SECONDS, StateStore
 
 FORMAT = 1
 MANIFEST, DATABASE, BLOBS = "manifest.json", "state.sqlite", "blobs/"
@@ -58,7 +58,7 @@ def backup_state(path: Path, target: Path) -> BackupInfo:
     copy = _scratch(target)
     durable.make_dir(target.absolute().parent)
     try:
-        with closing(durable.connect_to_read(path, immutable=False)) as db:
+        with closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
             require_schema(db, path, SCHEMA_VERSION)
             durable.backup_database(db, copy)
         with closing(durable.connect_to_read(copy, immutable=True)) as db:
