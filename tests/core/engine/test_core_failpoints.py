@@ -172,7 +172,8 @@ def test_errors_at_the_points(swept: "Project", kind: str) -> None:
         if not wanted:
             continue
         code = attempt(f"{point}:{kind}")
-        assert code == -signal.SIGKILL if kind == "torn" else code in (1, 4), (point, code)
+        ends = (0,) if "regist" in names[point - 1] else (1, 4)  # without the registry of runs a run goes on
+        assert code == -signal.SIGKILL if kind == "torn" else code in ends, (point, code)
         if kind != "torn":
             words = "No space left on device" if kind == "enospc" else "Input/output error"
             stderr = Path("stderr").read_text()
@@ -201,7 +202,7 @@ def test_a_second_kill_during_the_resume(swept: "Project") -> None:
     for point in range(5, number, max(number // 6, 1)):
         assert attempt(f"{point}") == -signal.SIGKILL
         while attempt("9") == -signal.SIGKILL:  # again and again, each time a little further
-            if swept.rows("SELECT max(generation) FROM runs")[0][0] > 3:
+            if (swept.rows("SELECT max(generation) FROM runs")[0][0] or 0) > 3:
                 break
         assert attempt("") == 0
         assert facts(swept) == expected

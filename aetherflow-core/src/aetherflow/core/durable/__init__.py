@@ -14,9 +14,16 @@ from aetherflow.core.durable.base import (
     sync_dir,
     sync_file,
 )
-from aetherflow.core.durable.database import backup_database, connect, memory_database, transaction
+from aetherflow.core.durable.database import (
+    backup_database,
+    connect,
+    connect_to_read,
+    memory_database,
+    restore_database,
+    transaction,
+)
 from aetherflow.core.durable.failpoint import hit
-from aetherflow.core.durable.files import AtomicFile, file_facts, open_log, remove_file, write_bytes
+from aetherflow.core.durable.files import AtomicFile, file_facts, open_log, remove_file, rename_file, write_bytes
 from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, swap_dir
 from aetherflow.core.durable.processes import spawn, spawn_guard
 
@@ -28,6 +35,7 @@ __all__ = [
     "AtomicFile",
     "backup_database",
     "connect",
+    "connect_to_read",
     "file_facts",
     "hit",
     "is_part",
@@ -38,6 +46,8 @@ __all__ = [
     "remove_file",
     "remove_parts",
     "remove_tree",
+    "rename_file",
+    "restore_database",
     "spawn",
     "spawn_guard",
     "swap_dir",

@@ -32,6 +32,16 @@ def memory_database() -> sqlite3.Connection:
     return sqlite3.connect(":memory:", isolation_level=None)
 
 
+def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
+    """Open an existing SQLite file only to read it.
+
+    `immutable` promises that nobody writes the file meanwhile; SQLite then makes no files beside it, which a reader of
+    a file in WAL mode leaves behind otherwise.
+    """
+    mode = "mode=ro&immutable=1" if immutable else "mode=ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5.0, isolation_level=None)
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
     """One transaction that commits at the end, or rolls back on any exception."""
@@ -63,3 +73,11 @@ def backup_database(connection: sqlite3.Connection, target: Path) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_dir(target.parent)
+
+
+def restore_database(copy: sqlite3.Connection, connection: sqlite3.Connection) -> None:
+    """Put the content of `copy` in the place of an open SQLite file's, in one transaction of that file."""
+    hit("restore")
+    copy.backup(connection)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    hit("restored")

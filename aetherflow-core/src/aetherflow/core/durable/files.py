@@ -19,6 +19,13 @@ def remove_file(path: Path) -> None:
     sync_dir(path.parent)
 
 
+def rename_file(path: Path, target: Path) -> None:
+    """Give one file another name in its folder; a file of that name is replaced."""
+    hit(f"rename {target.name}")
+    path.replace(target)
+    sync_dir(target.parent)
+
+
 def open_log(path: Path) -> IO[bytes]:
     """Open a log for appending; logs are for people and are not synced."""
     make_dir(path.parent)
