@@ -803,7 +803,6 @@ def test_what_this_version_cannot_do_is_refused_not_ignored(project: "Project") 
         ("on_failure: stop", "", 2),
         ("description: x", "for_each: [1]", 8),
         ("description: x", "retry: {max_attempts: 2}", 8),
-        ("description: x", "timeout_seconds: 5", 8),
         ("description: x", "effect: once", 8),
         ("description: x", "verify: {type: check_items, inputs: {items: []}}", 8),
     ],
