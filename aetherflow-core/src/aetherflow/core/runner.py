@@ -22,7 +22,6 @@ from aetherflow.core.engine.settle import Given, run_root, settle
 from aetherflow.core.engine.stopping import Processes, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import RunFailedError, RunInterruptedError, StateError, UsageError
-from aetherflow.core.locks.records import Owner
 from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events, Observer, RunLog
 from aetherflow.core.observe.logs import run_logging
@@ -130,7 +129,7 @@ class _Run:
             events=self.events,
             processes=Processes(),
             stop=Stop(),
-            locks=RunLocks(locks, lambda: Owner(flow.flow_id, run_id, state.generation)),
+            locks=RunLocks(locks, lambda: (flow.flow_id, run_id, state.generation)),
             grace_seconds=flow.snapshot.settings.stop_grace_seconds,
             call_step=call_inner_step,
         )

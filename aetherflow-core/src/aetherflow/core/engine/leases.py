@@ -3,10 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aetherflow.core.errors import LeaseLostError
-from aetherflow.core.locks.lease import Lease
 from aetherflow.core.locks.run_locks import RunLocks
+
+if TYPE_CHECKING:
+    from aetherflow.core.locks.lease import Lease
 
 TOKEN_VARIABLE = "AETHERFLOW_LOCK_TOKEN"  # noqa: S105 a fencing token is no secret
 
@@ -22,8 +25,8 @@ class AttemptLeases:
         self._locks = locks
         self._end_children = end_children
         self._grace = grace
-        self._held: list[Lease] = []
-        self.lost: Lease | None = None
+        self._held: "list[Lease]" = []
+        self.lost: "Lease | None" = None
         """The first that was lost; the attempt cannot succeed any more."""
 
     @property
@@ -39,7 +42,7 @@ class AttemptLeases:
     @contextmanager
     def hold(
         self, key: str, ttl_seconds: float, wait_seconds: float, check_cancelled: Callable[[], None]
-    ) -> Iterator[Lease]:
+    ) -> "Iterator[Lease]":
         """Hold a lock while the block runs. LeaseLostError at its end if the lock was lost, whatever else happened."""
         lease = self._locks.lease(
             key, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check_cancelled, on_lost=self._on_lost
@@ -60,7 +63,7 @@ class AttemptLeases:
         if not kept:
             raise lease.error()
 
-    def _on_lost(self, lease: Lease) -> None:
+    def _on_lost(self, lease: "Lease") -> None:
         # called by the thread that renews: it must go on renewing the others
         self.lost = self.lost or lease
         self._end_children(False)
@@ -68,6 +71,6 @@ class AttemptLeases:
         timer.daemon = True
         timer.start()
 
-    def _too_late(self, lease: Lease) -> None:
+    def _too_late(self, lease: "Lease") -> None:
         if lease in self._held:
             self._end_children(True)
