@@ -25,8 +25,8 @@ class AttemptLeases:
         self._locks = locks
         self._end_children = end_children
         self._grace = grace
-        self._held: "list[Lease]" = []
-        self.lost: "Lease | None" = None
+        self._held: list[Lease] = []
+        self.lost: Lease | None = None
         """The first that was lost; the attempt cannot succeed any more."""
 
     @property

@@ -21,8 +21,8 @@ class RunLocks:
         self._path = path
         self._of = owner
         self._mutex = threading.Lock()
-        self._store: "LockStore | None" = None
-        self._by_hand: "dict[str, list[Lease]]" = {}
+        self._store: LockStore | None = None
+        self._by_hand: dict[str, list[Lease]] = {}
 
     def lease(
         self, key: str, *, ttl_seconds: float, wait_seconds: float, check: Callable[[], None], on_lost: "OnLost | None"
