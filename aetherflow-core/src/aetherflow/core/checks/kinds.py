@@ -3,9 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.checks import report
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
@@ -14,6 +13,7 @@ from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import MAX_BYTES, load_document
 from aetherflow.core.errors import AetherflowError, ResolverSyntaxError, SpecError
 from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.plugins.metadata import installed_plugins
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.decode import decode_paths
 from aetherflow.core.resolve.envfiles import read_env_file
@@ -28,8 +28,7 @@ ENDINGS = (".yaml", ".yml")
 _FLOW = re.compile(r"^(flow|jobs)[ \t]*:", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of document."""
 
     name: str
@@ -46,6 +45,7 @@ class Environment:
         self._config = config
         self._run_hooks = run_hooks
         self._known: dict[Path, tuple[Snapshot, list[Problem]]] = {}
+        installed_plugins()  # before any model is built: pydantic need not scan the installed distributions then
 
     def of(self, path: Path) -> tuple[Snapshot, list[Problem]]:
         """The snapshot for a document, and what is wrong with it."""
@@ -122,7 +122,7 @@ def _check_flow(path: Path, environment: Environment) -> Checked:
     problems = Problems()
     problems.extend(broken)
     problems.extend(each for each in checked.problems if each.af not in DEPENDENT)
-    return replace(checked, problems=problems)
+    return checked._replace(problems=problems)
 
 
 # Profiles

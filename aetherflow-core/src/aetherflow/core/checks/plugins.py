@@ -1,6 +1,7 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -25,6 +26,17 @@ DEFAULT_ZIP_DRIVERS = ("pyzipper", "zipfile")
 def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
     """Check that every step type and connector can be had and accepts what it is given."""
     _Plugins(document, catalog, snapshot, problems).check()
+
+
+@cache
+def _resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], ...]:
+    """The fields that name a resource."""
+    return tuple(
+        (name, item)
+        for name, field in model.model_fields.items()
+        for item in (*field.metadata, *get_args(field.annotation))
+        if isinstance(item, ResourceRef)
+    )
 
 
 class _Plugins:
@@ -116,12 +128,9 @@ class _Plugins:
         return has_template(value) if isinstance(value, str | list) else False
 
     def _resource_names(self, model: type[BaseModel], inputs: Mapping[str, Any], path: DocPath) -> None:
-        for name, field in model.model_fields.items():
-            ref = next(
-                (item for item in (*field.metadata, *get_args(field.annotation)) if isinstance(item, ResourceRef)), None
-            )
+        for name, ref in _resource_fields(model):
             value = inputs.get(name)
-            if ref is None or not isinstance(value, str) or has_template(value):
+            if not isinstance(value, str) or has_template(value):
                 continue
             here = (*path, name)
             same_kind = [known for known, kind in self.kinds.items() if kind == ref.kind]

@@ -1,8 +1,7 @@
 """All checks of one document, in one pass."""
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.flow_settings import check_flow_settings
@@ -26,15 +25,14 @@ from aetherflow.core.spec.flow import FlowSpec
 REPORT_SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """The result of all checks; `document` is None if it could not be parsed, `spec` if it has errors."""
 
     path: str
     document: Document | None
     spec: FlowSpec | None
     problems: Problems
-    profiles: Profiles = field(default_factory=lambda: Profiles({}))
+    profiles: Profiles = Profiles({})
     merged: Document | None = None
     """The flow with every resource laid over its profile."""
     kind: str = "flow"
@@ -119,4 +117,4 @@ def _merged(document: Document, profiles: Profiles) -> Document:
                 laid[section] = merge(getattr(profile, section), own)
         merged[part.name] = laid
     source = MergedSource(document, profiles.document, profile_of)
-    return replace(document, data={**document.data, "resources": merged}, source=source)
+    return document._replace(data={**document.data, "resources": merged}, source=source)

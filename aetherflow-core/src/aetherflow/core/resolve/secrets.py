@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -19,13 +18,18 @@ class SecretsHookError(UsageError):
     code = "AF1701"
 
 
-@dataclass(frozen=True, slots=True)
 class SecretsHook:
     """A loaded hook; its functions' failures are raised as SecretsHookError, values never echoed."""
 
-    name: str
-    _decode: Callable[[str], str]
-    _expand_env: Callable[[dict[str, str]], Mapping[str, str]] | None
+    def __init__(
+        self,
+        name: str,
+        decode: Callable[[str], str],
+        expand_env: Callable[[dict[str, str]], Mapping[str, str]] | None,
+    ) -> None:
+        self.name = name
+        self._decode = decode
+        self._expand_env = expand_env
 
     def decode(self, value: str) -> str:
         """The secret behind a value."""

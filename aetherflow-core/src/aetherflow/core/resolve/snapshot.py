@@ -6,10 +6,9 @@ keys come last and cannot be set by data. Every key remembers where it came from
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import MAX_BYTES, MAX_NODES, Limits, parse_document
@@ -34,8 +33,7 @@ POLICY_KEYS = frozenset(
 OriginKind = Literal["os", "env file", "secrets hook", "engine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a key of the environment came from."""
 
     kind: OriginKind
@@ -45,8 +43,7 @@ class Origin:
         return f"{self.kind} {self.location}" if self.location else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The environment of a run and all that was settled on the way to it."""
 
     env: Mapping[str, str]
@@ -58,7 +55,7 @@ class Snapshot:
     not_evaluated: tuple[str, ...] = ()
     """Code that stands beside the flow and was not run, since only `run` may run it."""
     warnings: tuple[Problem, ...] = ()
-    masked: frozenset[str] = field(default_factory=frozenset)
+    masked: frozenset[str] = frozenset()
     """Keys whose values are masked."""
 
     @property
