@@ -140,8 +140,10 @@ class _Explainer:
             self.models[at] = model
         try:
             paths = decode_paths(data.get("decode") or {})[section]
+            if (data.get("profile") or "") not in {"", *self.checked.profiles.by_name}:
+                paths = {()}  # what the profile decodes is not known
         except (ResolverError, AttributeError, TypeError):
-            paths = set()
+            paths = {()}  # what was meant to be decoded is not known
         self.decoded |= {(*at, *path) for path in paths}
         self.shower.learn_names(values)
         for path, value in leaves(values, at):
@@ -162,6 +164,8 @@ class _Explainer:
             return True
         if path[:2] == ("flow", "params"):
             return path[3:4] == ("default",) and is_secret_name(str(path[2]))
+        if len(path) > 3 and path[:3] in self.models and self._field(path) is None:
+            return True  # a key that the connector does not know: perhaps the misspelt name of a secret
         start = 3 if path[0] == "resources" else 1
         return any(is_secret_name(part) for part in path[start:] if isinstance(part, str))
 

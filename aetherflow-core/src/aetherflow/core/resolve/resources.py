@@ -7,7 +7,7 @@ from typing import Any
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import ResolverError, ResolverSyntaxError, SpecError
 from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.observe.redact import Redactor, secrets_in
+from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.decode import SECTIONS, Paths, decode_paths, value_at, with_value
 from aetherflow.core.resolve.merged_source import MergedSource
@@ -52,6 +52,7 @@ def resolve_resources(
                 raise _failed(resources, error.at, error.code, str(error)) from error
             found[section] = _decode(rendered, paths[section], at, resources, hook, redactor)
         redactor.add(secrets_in(found))
+        redactor.add(url_secrets([found[section] for section in SECTIONS]))
         found["decode"] = spec.decode
         resolved[name] = found
     return resolved

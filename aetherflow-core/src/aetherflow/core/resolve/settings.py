@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from aetherflow.core.contracts.fields import Flag, StrictModel
 from aetherflow.core.errors import UsageError
 from aetherflow.core.resolve.project import Project
+from aetherflow.core.resolve.secrets import reason_of
 from aetherflow.core.spec.project import CacheScope, LogFormat, LogLevel, Mode
 
 PREFIX = "AETHERFLOW_"
@@ -142,10 +143,10 @@ def _under(folder: Any, path: str | None) -> str | None:
 
 def _from_module(name: str) -> Mapping[str, Any]:
     try:
-        found = import_module(name).SETTINGS
-    except Exception as error:
-        message = f"settings module {name}: {type(error).__name__}: {error}"
-        raise SettingsError(message, fix=f"check {MODULE_VARIABLE}") from error
+        found = getattr(import_module(name), "SETTINGS", None)
+    except Exception as error:  # noqa: BLE001 the module is foreign code
+        message = f"settings module {name} cannot be loaded: {reason_of(error)}"
+        raise SettingsError(message, fix=f"check {MODULE_VARIABLE}") from None
     if not isinstance(found, dict):
         raise SettingsError(f"settings module {name}: SETTINGS must be a dict", fix="assign a dict to SETTINGS")
     return found

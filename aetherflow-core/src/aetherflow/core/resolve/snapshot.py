@@ -14,7 +14,7 @@ from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import MAX_BYTES, MAX_NODES, Limits, parse_document
 from aetherflow.core.errors import SpecError
 from aetherflow.core.location import Location
-from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name
+from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name, url_secrets
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.envfiles import read_env_file
 from aetherflow.core.resolve.project import Project, load_project
@@ -68,6 +68,7 @@ class Snapshot(NamedTuple):
         """A redactor that knows the secrets of this environment."""
         redactor = Redactor()
         redactor.add(self.env[key] for key in self.masked)
+        redactor.add(url_secrets([self.env[key] for key in self.env.keys() - self.project.spec.secrets.ignore]))
         return redactor
 
 
