@@ -74,6 +74,14 @@ def kind_of(path: Path) -> str | None:
     return next((kind.name for kind in KINDS.values() if kind.fits_content(data)), None)
 
 
+def is_folder(path: Path) -> bool:
+    """True for a folder; False too for a path that cannot be one, which its check then reports."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def documents_in(folder: Path, kind: str | None = None) -> Iterator[Path]:
     """Every document of a known kind in a folder and below, hidden files and folders left out, sorted."""
     for parent, folders, names in os.walk(folder):

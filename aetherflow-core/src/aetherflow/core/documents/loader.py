@@ -5,6 +5,7 @@ inside its own anchor, and documents beyond the limits. Limits are counted with 
 cannot grow into a large one.
 """
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,10 +75,14 @@ def parse_document(text: str, file: str, limits: Limits = DEFAULT_LIMITS) -> Doc
         raise _refused("AF1008", "is not UTF-8", at, "save it as UTF-8") from None
     try:
         loader = _Loader(text)
+        collecting = gc.isenabled()
+        gc.disable()  # all parts of a document stay: the collector would look at each again and again, for nothing
         try:
             data = _Builder(source, limits.nodes).build(loader.get_event)
         finally:
             loader.dispose()
+            if collecting:
+                gc.enable()
     except yaml.YAMLError as error:
         raise _syntax_error(error, file, text) from None
     if not source.values:

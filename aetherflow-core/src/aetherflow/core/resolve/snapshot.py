@@ -18,7 +18,7 @@ from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name,
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.envfiles import read_env_file
 from aetherflow.core.resolve.project import Project, load_project
-from aetherflow.core.resolve.secrets import SecretsHook, load_secrets_hook
+from aetherflow.core.resolve.secrets import WHERE_SET, SecretsHook, SecretsHookError, load_secrets_hook
 from aetherflow.core.resolve.settings import Settings, Source, load_with_sources
 from aetherflow.core.spec.environment import EnvFileSpec
 
@@ -149,7 +149,9 @@ def _hook(settings: Settings, flow_folder: Path, run_hooks: bool) -> tuple[Secre
         and not settings.secrets_module
         and Path(path).expanduser().resolve().is_relative_to(flow_folder.resolve())
     )
-    if beside_flow and not run_hooks:
+    if beside_flow and path is not None and not run_hooks:
+        if not Path(path).expanduser().is_file():
+            raise SecretsHookError(f"secrets hook {path} is not a Python file", fix=f"name a .py file; {WHERE_SET}")
         return None, (f"secrets hook {path}",)
     return load_secrets_hook(settings.secrets_module, path, Path.cwd()), ()
 
