@@ -155,7 +155,7 @@ def test_settings_in_order(project: "Project", monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(project.site)
     project.write("log: {level: error, format: json}\nroots: {work: ~/w, state: s}\n", "aetherflow.yaml")
     env = {"AETHERFLOW_SETTINGS_MODULE": "own_settings", "AETHERFLOW_LOG_LEVEL": "debug"}
-    found = build_snapshot(project.folder, ambient=env, overrides={"state_root": "/override"})
+    found = build_snapshot(project.folder, ambient=env, overrides={"state_root": "/override"}, run_hooks=True)
     settings, sources = found.settings, found.setting_sources
     assert (settings.log_level, sources["log_level"]) == ("DEBUG", "environment")
     assert (settings.log_format, sources["log_format"]) == ("json", "project file")
@@ -262,9 +262,11 @@ def say(project: "Project", value: str) -> None:
     project.flow(f"jobs:\n  - id: a\n{steps}")
 
 
-def test_the_hook_expands_once_for_the_whole_flow(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    project.module("own_hook", HOOK)
-    monkeypatch.syspath_prepend(project.site)
+def test_the_hook_expands_once_for_the_whole_flow(
+    project: "Project", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "own_hook.py").write_text(HOOK)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("AETHERFLOW_SECRETS_MODULE", "own_hook")
     say(project, '"{{env.ADDED}}"')
     assert validate_flow_yaml(project.folder / "flow.yaml")["warnings"] == []

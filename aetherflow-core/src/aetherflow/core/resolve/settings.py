@@ -78,16 +78,21 @@ def load_settings(
 
 
 def load_with_sources(
-    overrides: Mapping[str, Any] | None = None, *, env: Mapping[str, str], project: Project | None = None
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    env: Mapping[str, str],
+    project: Project | None = None,
+    run_module: bool = True,
 ) -> tuple[Settings, dict[str, Source]]:
-    """Settings, and for each one the source that it came from."""
+    """Settings, and for each one the source that it came from; unless `run_module`, without the settings module."""
     layers: list[tuple[Source, Mapping[str, Any]]] = [("project file", _from_project(project))]
     enterprise = _mode(env, layers[0][1], overrides) == "enterprise"
     if module := env.get(MODULE_VARIABLE):
         if enterprise:
             message = f"{MODULE_VARIABLE} is refused in enterprise mode: a module could loosen the policy"
             raise SettingsError(message, fix=f"unset {MODULE_VARIABLE}; use the project file")
-        layers.append(("settings module", _from_module(module)))
+        if run_module:
+            layers.append(("settings module", _from_module(module)))
     names = {PREFIX + name.upper(): name for name in Settings.model_fields}
     layers.append(("environment", {names[key]: value for key, value in env.items() if key in names and value}))
     layers.append(("override", {name: value for name, value in (overrides or {}).items() if value is not None}))

@@ -16,10 +16,11 @@ from aetherflow.core.errors import SpecError
 from aetherflow.core.location import Location
 from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name, url_secrets
 from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.beside import is_beside, is_module_beside
 from aetherflow.core.resolve.envfiles import read_env_file
 from aetherflow.core.resolve.project import Project, load_project
 from aetherflow.core.resolve.secrets import WHERE_SET, SecretsHook, SecretsHookError, load_secrets_hook
-from aetherflow.core.resolve.settings import Settings, Source, load_with_sources
+from aetherflow.core.resolve.settings import MODULE_VARIABLE, Settings, Source, load_with_sources
 from aetherflow.core.spec.environment import EnvFileSpec
 
 LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
@@ -83,7 +84,7 @@ def build_snapshot(
     """Build the snapshot for a flow in `flow_folder`.
 
     `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
-    hook that stands inside the flow's folder is not run.
+    hook or settings module that stands inside the flow's folder is not run.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
@@ -92,8 +93,12 @@ def build_snapshot(
     project = load_project(flow_folder, env, config)
     for spec, base, listed_at in _env_files(env, project):
         _take_file(spec, base, listed_at, env, origins)
-    settings, sources = load_with_sources(overrides, env=env, project=project)
+    module = env.get(MODULE_VARIABLE)
+    skipped = bool(module) and not run_hooks and is_module_beside(str(module), flow_folder)
+    settings, sources = load_with_sources(overrides, env=env, project=project, run_module=not skipped)
     hook, not_evaluated = _hook(settings, flow_folder, run_hooks)
+    if skipped:
+        not_evaluated = (f"settings module {module}", *not_evaluated)
     if hook is not None:
         _expand(hook, env, origins)
     engine = {
@@ -143,17 +148,15 @@ def _take_file(
 
 
 def _hook(settings: Settings, flow_folder: Path, run_hooks: bool) -> tuple[SecretsHook | None, tuple[str, ...]]:
-    path = settings.secrets_path
-    beside_flow = (
-        path is not None
-        and not settings.secrets_module
-        and Path(path).expanduser().resolve().is_relative_to(flow_folder.resolve())
-    )
-    if beside_flow and path is not None and not run_hooks:
-        if not Path(path).expanduser().is_file():
+    module, path = settings.secrets_module, settings.secrets_path
+    if module and not run_hooks and is_module_beside(module, flow_folder):
+        return None, (f"secrets hook {module}",)
+    file = Path(path).expanduser() if path and not module else None
+    if file is not None and not run_hooks and is_beside(file, flow_folder):
+        if not file.is_file():
             raise SecretsHookError(f"secrets hook {path} is not a Python file", fix=f"name a .py file; {WHERE_SET}")
         return None, (f"secrets hook {path}",)
-    return load_secrets_hook(settings.secrets_module, path, Path.cwd()), ()
+    return load_secrets_hook(module, path, Path.cwd()), ()
 
 
 def _expand(hook: SecretsHook, env: dict[str, str], origins: dict[str, Origin]) -> None:
