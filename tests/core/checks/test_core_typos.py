@@ -72,7 +72,7 @@ jobs:
         retry:
           {max_attempts: 3, backoff_seconds: 1, backoff_multiplier: 2, max_backoff_seconds: 9, max_elapsed_seconds: 60}
         timeout_seconds: 5
-        effect: repeatable
+        effect: once
         verify: {type: check_items, inputs: {items: ["{{params.country}}"]}}
         on_no_data: skip_job
       - id: count

@@ -1,11 +1,14 @@
 """The section `flow` beyond its schema: parameters, dates, and what this version reads but does not carry out."""
 
+from pathlib import Path
 from typing import Any
 
-from aetherflow.core.checks.view import jobs, steps
+from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.documents.loader import Document
+from aetherflow.core.errors import SpecError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.problems import Problem, Problems, Severity
+from aetherflow.core.resolve.calendars import read_calendar
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
 from aetherflow.core.resolve.params import check_default
 from aetherflow.core.spec.flow import ParamSpec
@@ -39,6 +42,25 @@ class _Settings:
                         self._refused((*step.path, key))
                 if step.data.get("effect") == "once":
                     self._refused((*step.path, "effect"))
+                self._given_twice(step)
+                self._retry(step)
+
+    def _given_twice(self, step: Part) -> None:
+        inputs = step.get("inputs", dict) or {}
+        for key in ("retry", "timeout_seconds"):
+            if inputs.get(key) is not None and step.data.get(key) is not None:
+                path: DocPath = (*step.path, "inputs", key)
+                line = self.document.source.key((*step.path, key)).line
+                message = f"{format_path(path)}: {key} is given on the step too, on line {line}"
+                self._add("AF1213", message, path, fix="keep one of them", code="semantic:setting_twice", at_key=True)
+
+    def _retry(self, step: Part) -> None:
+        retry = step.get("retry", dict) or {}
+        least, most = retry.get("backoff_seconds"), retry.get("max_backoff_seconds")
+        if isinstance(least, int | float) and isinstance(most, int | float) and most < least:
+            path: DocPath = (*step.path, "retry", "max_backoff_seconds")
+            message = f"{format_path(path)} is below backoff_seconds, the first wait"
+            self._add("AF1103", message, path, fix=f"raise it to at least {least:g}, or lower backoff_seconds")
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
@@ -58,6 +80,14 @@ class _Settings:
                     read(value)
                 except ValueError as error:
                     self._add("AF1803", f"flow.data_date.{key}: {error}", ("flow", "data_date", key), fix="correct it")
+        calendar = dates.get("calendar") if isinstance(dates, dict) else None
+        if isinstance(calendar, str) and "{{" not in calendar:
+            path: DocPath = ("flow", "data_date", "calendar")
+            folder = Path(self.document.file).absolute().parent
+            try:
+                read_calendar(calendar, folder, self.document.source.value(path), format_path(path))
+            except SpecError as error:
+                self.problems.extend(error.problems)
 
     def _not_carried_out(self, flow: dict[str, Any]) -> None:
         locks = flow.get("locks")
@@ -70,6 +100,17 @@ class _Settings:
         message = f"{format_path(path)} is checked, but this version does not carry it out: `run` refuses the flow"
         self._add(NOT_CARRIED_OUT, message, path, fix="remove it", severity="warning")
 
-    def _add(self, af: str, message: str, path: DocPath, *, fix: str, severity: Severity = "error") -> None:
-        at = self.document.source.key(path) if severity == "warning" else self.document.source.value(path)
-        self.problems.add(Problem(af, message, at, format_path(path), "semantic:setting", fix, severity))
+    def _add(
+        self,
+        af: str,
+        message: str,
+        path: DocPath,
+        *,
+        fix: str,
+        severity: Severity = "error",
+        code: str = "semantic:setting",
+        at_key: bool = False,
+    ) -> None:
+        at_key = at_key or severity == "warning"
+        at = self.document.source.key(path) if at_key else self.document.source.value(path)
+        self.problems.add(Problem(af, message, at, format_path(path), code, fix, severity))

@@ -55,6 +55,7 @@ class _Plugins:
             for step in steps(job):
                 self._step(job, step)
                 if verify := step.get("verify", dict):
+                    self._verify(step)
                     self._step(job, Part((*step.path, "verify"), verify, step.name))
 
     def _resource(self, resource: Part) -> None:
@@ -99,6 +100,19 @@ class _Plugins:
         except Exception as error:  # noqa: BLE001 the models and the check are the plugin's own code
             message = f"step {name!r} cannot check its inputs: {type(error).__name__}: {error}"
             self._add("AF2102", message, path, "semantic:plugin", "report it to the authors of the step")
+
+    def _verify(self, step: Part) -> None:
+        effect = step.get("effect", str)
+        try:
+            effect = effect or self.catalog.step(step.get("type", str) or "").effect
+        except PluginError:
+            return  # what the step does by itself is not known
+        if effect != "once":
+            path = (*step.path, "verify")
+            message = f"{format_path(path)} is never asked: the step is repeated when it was interrupted"
+            fix = "add `effect: once` to the step, or remove `verify`"
+            at = self.document.source.key(path)
+            self.problems.add(Problem("AF1214", message, at, format_path(path), "semantic:verify_without_once", fix))
 
     def _inputs(self, cls: Any, inputs: dict[str, Any], path: DocPath) -> None:
         if cls.Inputs is not None:

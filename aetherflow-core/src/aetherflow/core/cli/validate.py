@@ -30,7 +30,7 @@ class Format(StrEnum):
 def validate(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH...", readable=False, help="Documents, or folders of them.", show_default=False),
+        typer.Argument(metavar="PATH", readable=False, help="Documents, or folders of them.", show_default=False),
     ] = None,
     flow_yaml: Annotated[
         Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")

@@ -12,7 +12,7 @@ from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.decode import SECTIONS, Paths, decode_paths, value_at, with_value
 from aetherflow.core.resolve.merged_source import MergedSource
 from aetherflow.core.resolve.profiles import Profiles, with_profile
-from aetherflow.core.resolve.secrets import SecretsHook, SecretsHookError
+from aetherflow.core.resolve.secrets import NO_HOOK_FIX, SecretsHook, SecretsHookError
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import FlowSpec, ResourceSpec
 
@@ -79,8 +79,7 @@ def _decode(
             continue
         if hook is None:
             message = "decode is requested and no secrets hook is configured"
-            fix = "set AETHERFLOW_SECRETS_MODULE or AETHERFLOW_SECRETS_PATH, or remove decode"
-            raise _failed(resources, (*at, *path), "AF1702", message, fix)
+            raise _failed(resources, (*at, *path), "AF1702", message, NO_HOOK_FIX)
         try:
             decoded = hook.decode(value)
         except SecretsHookError as error:

@@ -11,6 +11,10 @@ from aetherflow.core.errors import UsageError
 
 DECODE, EXPAND_ENV = "decode", "expand_env"
 WHERE_SET = "check AETHERFLOW_SECRETS_MODULE, AETHERFLOW_SECRETS_PATH and `secrets` in the project file"
+NO_HOOK_FIX = (
+    "set AETHERFLOW_SECRETS_MODULE or AETHERFLOW_SECRETS_PATH, or secrets.module or secrets.path in the project file, "
+    "or remove decode"
+)
 
 
 def reason_of(error: Exception) -> str:

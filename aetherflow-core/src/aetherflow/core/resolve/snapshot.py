@@ -20,7 +20,15 @@ from aetherflow.core.resolve.beside import is_beside, is_module_beside
 from aetherflow.core.resolve.envfiles import read_env_file
 from aetherflow.core.resolve.project import Project, load_project
 from aetherflow.core.resolve.secrets import WHERE_SET, SecretsHook, SecretsHookError, load_secrets_hook
-from aetherflow.core.resolve.settings import MODULE_VARIABLE, Settings, Source, load_with_sources
+from aetherflow.core.resolve.settings import (
+    MODULE_VARIABLE,
+    PREFIX,
+    PROJECT_KEYS,
+    Settings,
+    SettingsError,
+    Source,
+    load_with_sources,
+)
 from aetherflow.core.spec.environment import EnvFileSpec
 
 LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
@@ -95,8 +103,17 @@ def build_snapshot(
         _take_file(spec, base, listed_at, env, origins)
     module = env.get(MODULE_VARIABLE)
     skipped = bool(module) and not run_hooks and is_module_beside(str(module), flow_folder)
-    settings, sources = load_with_sources(overrides, env=env, project=project, run_module=not skipped)
-    hook, not_evaluated = _hook(settings, flow_folder, run_hooks)
+    try:
+        settings, sources = load_with_sources(overrides, env=env, project=project, run_module=not skipped)
+    except SettingsError as error:
+        error.location = _place_of(error.name, error.source, origins, project)
+        raise
+    try:
+        hook, not_evaluated = _hook(settings, flow_folder, run_hooks)
+    except SecretsHookError as error:
+        name = "secrets_module" if settings.secrets_module else "secrets_path"
+        error.location = _place_of(name, sources[name], origins, project)
+        raise
     if skipped:
         not_evaluated = (f"settings module {module}", *not_evaluated)
     if hook is not None:
@@ -118,9 +135,19 @@ def build_snapshot(
         project=project,
         hook=hook,
         not_evaluated=not_evaluated,
-        warnings=tuple(_warnings(env, flow_folder)),
+        warnings=tuple(_warnings(env, origins)),
         masked=_masked(env, project),
     )
+
+
+def _place_of(name: str, source: Source, origins: Mapping[str, Origin], project: Project) -> Location | None:
+    """Where a setting was given: the project file, an env file, or the name of the variable itself."""
+    if source == "environment":
+        key = PREFIX + name.upper()
+        return origins[key].location or Location(key) if key in origins else None
+    if source == "project file" and project.document is not None and name in PROJECT_KEYS:
+        return project.document.source.value(PROJECT_KEYS[name])
+    return None
 
 
 def _env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSpec, Path, Location]]:
@@ -176,12 +203,13 @@ def _refuse_policy(key: str, at: Location, who: str) -> None:
         raise SpecError([Problem("AF1505", message, at, code="env:policy", fix=fix)])
 
 
-def _warnings(env: Mapping[str, str], flow_folder: Path) -> list[Problem]:
-    value = env.get("AETHERFLOW_STRICT_TEMPLATES", "true")
+def _warnings(env: Mapping[str, str], origins: Mapping[str, Origin]) -> list[Problem]:
+    key = "AETHERFLOW_STRICT_TEMPLATES"
+    value = env.get(key, "true")
     if value.strip().lower() in ("true", "1", "yes", "on", ""):
         return []
     message = "AETHERFLOW_STRICT_TEMPLATES is not read any more: templates are always strict"
-    at = Location(str(flow_folder))
+    at = origins[key].location or Location(key)
     return [Problem("AF1511", message, at, code="settings:dropped", fix="unset it", severity="warning")]
 
 
