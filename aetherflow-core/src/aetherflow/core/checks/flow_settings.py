@@ -8,7 +8,6 @@ from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import SpecError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.problems import Problem, Problems, Severity
-from aetherflow.core.resolve.calendars import read_calendar
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
 from aetherflow.core.resolve.params import check_default
 from aetherflow.core.spec.flow import ParamSpec
@@ -82,6 +81,8 @@ class _Settings:
                     self._add("AF1803", f"flow.data_date.{key}: {error}", ("flow", "data_date", key), fix="correct it")
         calendar = dates.get("calendar") if isinstance(dates, dict) else None
         if isinstance(calendar, str) and "{{" not in calendar:
+            from aetherflow.core.resolve.calendars import read_calendar  # few flows have one
+
             path: DocPath = ("flow", "data_date", "calendar")
             folder = Path(self.document.file).absolute().parent
             try:

@@ -1,5 +1,6 @@
 """The command tree, and the one place that turns errors into exit codes."""
 
+import copy
 import os
 import sys
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[:1]
     try:
-        return app(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
+        return _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
     except typer.TyperException as error:
         if callable(show := getattr(error, "show", None)):
             show()  # usage line, message and the hint at --help
@@ -88,6 +89,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         typer.echo(f"AF0001 internal error: {type(error).__name__}: {error}", err=True)
         typer.echo("  fix: repeat with `aetherflow --debug …` and report the traceback", err=True)
         return 1
+
+
+def _only(arguments: Sequence[str]) -> typer.Typer:
+    """The program with the one command that is named: to read the signatures of all would cost every start."""
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    commands = [info for info in app.registered_commands if info.name == wanted]
+    groups = [info for info in app.registered_groups if info.name == wanted]
+    if not commands and not groups:
+        return app
+    found = copy.copy(app)
+    found.registered_commands, found.registered_groups = commands, groups
+    return found
 
 
 def _show(error: AetherflowError) -> None:
