@@ -244,7 +244,21 @@ def test_p6_when_equals_the_reference_on_many_expressions() -> None:
 
 
 LEAVES: list[Any] = [0, 1, -9, 7, 0.5, 2.5, -1.25, 1e3, True, False, None]
-WORD_LIST: list[Any] = ["", "a", "b", "5", "-3", "2.5", "x y", "it's", 'say "hi"', "back\\slash", "line\nbreak", "ä", "and"]
+WORD_LIST: list[Any] = [
+    "",
+    "a",
+    "b",
+    "5",
+    "-3",
+    "2.5",
+    "x y",
+    "it's",
+    'say "hi"',
+    "back\\slash",
+    "line\nbreak",
+    "ä",
+    "and",
+]
 
 
 def expression_of(random_: random.Random, depth: int) -> Any:

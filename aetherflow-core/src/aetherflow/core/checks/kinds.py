@@ -17,7 +17,6 @@ from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.plugins.metadata import installed_plugins
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.decode import decode_paths
-from aetherflow.core.resolve.envfiles import read_env_file
 from aetherflow.core.resolve.project import PROJECT_FILE, load_project
 from aetherflow.core.resolve.scope import CONSTANT_ROOTS
 from aetherflow.core.resolve.snapshot import Snapshot
@@ -228,6 +227,8 @@ def _check_env_files(path: Path, environment: Environment) -> Checked:
 def _read_env_files(
     listed: Sequence[EnvFileSpec], folder: Path, document: Document, at: DocPath, problems: Problems
 ) -> None:
+    from aetherflow.core.resolve.envfiles import read_env_file  # most documents name none
+
     for index, spec in enumerate(listed):
         try:
             read_env_file(spec, folder, document.source.value((*at, index)))

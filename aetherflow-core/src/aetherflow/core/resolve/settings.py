@@ -129,6 +129,8 @@ def load_with_sources(
         values["strict_sandbox"], sources["strict_sandbox"] = True, "default"
         values.pop("plugin_paths", None)
         sources["plugin_paths"] = "default"
+    if not values:
+        return Settings.model_construct(), sources  # nothing is given: building the model's schema would cost a start
     try:
         return Settings.model_validate(values), sources
     except ValidationError as error:

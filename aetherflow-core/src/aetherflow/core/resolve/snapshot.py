@@ -17,7 +17,6 @@ from aetherflow.core.location import Location
 from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name, url_secrets
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.beside import is_beside, is_module_beside
-from aetherflow.core.resolve.envfiles import read_env_file
 from aetherflow.core.resolve.project import Project, load_project
 from aetherflow.core.resolve.secrets import WHERE_SET, SecretsHook, SecretsHookError, load_secrets_hook
 from aetherflow.core.resolve.settings import (
@@ -168,6 +167,8 @@ def _env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSp
 def _take_file(
     spec: EnvFileSpec, base: Path, listed_at: Location, env: dict[str, str], origins: dict[str, Origin]
 ) -> None:
+    from aetherflow.core.resolve.envfiles import read_env_file  # most starts read none
+
     found = read_env_file(spec, base, listed_at)
     for item in found:
         _refuse_policy(item.key, item.location, "an env file")
