@@ -90,8 +90,7 @@ class Guard:
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute("PRAGMA synchronous=OFF")  # it has to survive kills, not power cuts
         self._db.execute("CREATE TABLE IF NOT EXISTS guard(key TEXT PRIMARY KEY, token INTEGER)")
         self._db.execute("CREATE TABLE IF NOT EXISTS writes(seq INTEGER PRIMARY KEY, key TEXT, token INTEGER, pid INT)")
 

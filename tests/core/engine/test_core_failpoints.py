@@ -15,6 +15,7 @@ import pytest
 from aetherflow.core import durable
 from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.cli import main
+from aetherflow.core.durable import failpoint
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project
@@ -61,13 +62,13 @@ jobs:
 LINES = ['one {"size": 140000}', 'two {"list": [1, null, "x"], "n": 5}', 'three {"m": [1, null, "x"]}']
 
 
-def attempt(failpoint: str) -> int:
+def attempt(setting: str) -> int:
     """Run the flow in a forked process with one failpoint set; returns its exit code, or minus its signal."""
     child = os.fork()
     if child == 0:  # pragma: no cover
         code = 99
         try:
-            durable._FAILPOINT = failpoint  # what the environment variable sets in a process of its own
+            failpoint.setting = setting  # what the environment variable sets in a process of its own
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
                 code = main(["run", "flow.yaml", "--run-id", "r"])
             Path("stderr").write_text(err.getvalue())

@@ -60,8 +60,11 @@ class Workspace:
 
     def cleanup(self, job_ids: list[str]) -> None:
         """Delete the folders of these jobs."""
-        for path in self.removable(job_ids):
-            durable.remove_tree(path)
+        for path in map(self._path, job_ids):
+            if self._is_ours(path):
+                durable.remove_tree(path, last=MARKER)
+            elif path.is_dir() and not any(path.iterdir()):
+                durable.remove_empty_dir(path)  # an earlier cleanup ended between the marker and its folder
 
     def job_path(self, job_id: str) -> Path:
         """Folder of one job, whether it exists or not."""
@@ -81,6 +84,6 @@ class Workspace:
     def _is_ours(self, path: Path) -> bool:
         try:
             found = json.loads((path / MARKER).read_bytes())
-        except (OSError, ValueError):
-            return False
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return False  # any other error is one: a folder that cannot be judged must not be passed over in silence
         return bool(found == {"flow_id": self._flow_id, "run_id": self._run_id})

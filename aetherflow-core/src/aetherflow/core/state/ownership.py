@@ -53,9 +53,17 @@ class RunLock:
             time.sleep(PROBE_SECONDS)
         else:
             raise StateError(f"the run cannot be locked: {self._path} is removed again and again", fix="try again")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise self._unusable(error) from error
         self._descriptor = descriptor
+
+    def _unusable(self, error: OSError) -> StateError:
+        fix = "check the disk and the folder beside flow.state.path, then run again"
+        return StateError(f"the run cannot be locked: {self._path}: {error.strerror}", fix=fix)
 
     def release(self, *, remove: bool = False) -> None:
         """Let the next process in. The file stays unless `remove`, which is for runs that are no more."""
@@ -70,8 +78,7 @@ class RunLock:
             durable.make_dir(self._path.parent)
             return os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
         except OSError as error:
-            fix = "check the folder beside flow.state.path"
-            raise StateError(f"the run cannot be locked: {error}", fix=fix) from error
+            raise self._unusable(error) from error
 
     def _is_current(self, descriptor: int) -> bool:
         """False if the file was removed between opening and locking it: the lock would exclude nobody."""

@@ -48,6 +48,7 @@ class RunState:
         Attempts that a dead process left RUNNING become INTERRUPTED. `definitions` maps hashes to texts.
         """
         unit = self._unit
+        unit.remove_unfinished_blobs()
         with unit.transaction("begin run", check=False):
             found = unit.store.find_run(unit.flow_id, unit.run_id)
             require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)

@@ -19,7 +19,8 @@ class Unit:
     def __init__(self, store: StateStore, flow_id: str, run_id: str) -> None:
         self.store = store
         self.db = store.connection
-        self.blobs = store.side / "blobs"
+        self.blobs = store.side / "blobs" / flow_id / run_id
+        """Folder of large outputs; one per run, so that what a dead process left in it is ours to remove."""
         self.flow_id = flow_id
         self.run_id = run_id
         self.generation = 0
@@ -40,6 +41,13 @@ class Unit:
         except (sqlite3.Error, OSError) as error:
             fix = "check the disk, then run again"
             raise StateError(f"state file {self.store.path}: {error}", fix=fix) from error
+
+    def remove_unfinished_blobs(self) -> None:
+        """Delete what unfinished writes of a dead process left among the large outputs."""
+        try:
+            durable.remove_parts(self.blobs)
+        except OSError as error:
+            raise StateError(f"{self.blobs}: {error}", fix="check the disk, then run again") from error
 
     def journal(self, event: str, **detail: Any) -> None:
         """Write down a transition, in the transaction that makes it."""

@@ -1,0 +1,118 @@
+"""A2 and D1: the real command is killed, or its calls fail, at system calls; our own hook has no part in it."""
+
+import errno
+import os
+import re
+import signal
+
+import pytest
+
+from torture_bench import Bench, Result, warm_up
+from torture_flows import ALL, F1, F2, F3, Reference
+from torture_invariants import Oracle, check_invariants, finished_artifacts, observe, undisturbed
+from torture_strace import FAILED_AT, KILLED_AT, Base, Call, bases, fail_at, kill_at, record, require_strace, targets
+from torture_tier import full, sample, sized, suite
+
+ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS", "EMFILE")
+SQLITE_WORDS = (
+    "disk I/O error",
+    "database or disk is full",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "journal mode stays",
+)
+"""SQLite does not hand out errno; these are its words for it."""
+FOR_PEOPLE = re.compile(r"\.d/logs/|\.lock[>\"]")
+"""Logs, and the name of the owner in a lock file: a run goes on without them."""
+SYNCED_TWICE = re.compile(r"fdatasync \d+<[^>]*/state>|openat .*/state\", O_RDONLY\|O_CLOEXEC\)")
+"""SQLite syncs the folder of its log file and ignores failures; `durable.connect` has done it before, and does not."""
+
+Target = tuple[Base, Call, list[Call]]
+
+
+def prepared(bench: Bench, flow: Reference, calls: tuple[str, ...]) -> tuple[Oracle, list[Target]]:
+    """The oracle of a flow, and every call that can be hit, from every state between two steps."""
+    require_strace()
+    bench.write(flow.text)
+    warm_up(bench)
+    oracle = undisturbed(bench, flow)
+    names = bench.points()
+    found: list[Target] = []
+    starts = list(bases(bench, names))
+    for base in starts if full() else sample(starts, 3, flow.name):
+        base.restore(bench)
+        recorded = record(bench, calls)
+        found += [(base, call, recorded) for call in targets(recorded, bench.disk)]
+    return oracle, found
+
+
+def spread(found: list[Target], number: int, name: str) -> list[Target]:
+    """A sample in which each kind of call has its share."""
+    kinds = sorted({call.name for _, call, _ in found})
+    share = max(number // len(kinds), 1)
+    chosen = [
+        target for kind in kinds for target in sample([t for t in found if t[1].name == kind], share, f"{name}-{kind}")
+    ]
+    rest = [target for target in found if not any(target is other for other in chosen)]
+    return sample(chosen, number, name) + sample(rest, max(number - len(chosen), 0), name)
+
+
+@pytest.mark.parametrize("flow", ALL if full() else (F1, F3), ids=lambda flow: flow.name)
+def test_kill_at_system_calls(bench: Bench, flow: Reference) -> None:
+    oracle, found = prepared(bench, flow, KILLED_AT)
+    sentinels = bench.sentinels()
+    with suite(f"A2 {flow.name}", 1, 2, 3, 7, 10) as counted:
+        for base, call, _ in spread(found, sized(6, 50), f"A2-{flow.name}"):
+            base.restore(bench)
+            with counted.case(f"{base.name}, kill at {call.label}"):
+                result = kill_at(bench, call)
+                assert result.code == -signal.SIGKILL, (result.code, result.err)
+                befores = [*base.befores, observe(bench)]
+                finished_artifacts(bench, oracle)
+                code = bench.attempt()
+                check_invariants(bench, oracle, code, befores, len(befores))
+                assert bench.sentinels() == sentinels, "I10: something outside of the run changed"
+
+
+def harmless(call: Call, recorded: list[Call]) -> bool:
+    """Whether the run may end well although this call failed: a log, or SQLite's tidying up at the very end."""
+    if FOR_PEOPLE.search(call.text) or SYNCED_TWICE.match(f"{call.name} {call.text}"):
+        return True
+    last_event = max(index for index, other in enumerate(recorded) if ".jsonl" in other.text)
+    return recorded.index(call) > last_event and "f.sqlite" in call.text
+
+
+def check_message(bench: Bench, result: Result, error: str) -> None:
+    """What a person is told: which file, and what the system said; the first error, and no traceback."""
+    words = os.strerror(getattr(errno, error))
+    said = result.err
+    assert "Traceback" not in said, said
+    assert "internal error" not in said, said
+    assert words in said or any(text in said for text in SQLITE_WORDS), said
+    assert str(bench.disk) in said or "f.sqlite" in said, f"no path: {said}"
+
+
+@pytest.mark.parametrize("flow", (F1, F2, F3) if full() else (F1, F3), ids=lambda flow: flow.name)
+def test_errors_at_system_calls(bench: Bench, flow: Reference) -> None:
+    oracle, found = prepared(bench, flow, FAILED_AT)
+    sentinels = bench.sentinels()
+    with suite(f"D1 {flow.name}", 2, 7, 9) as counted:
+        for number, (base, call, recorded) in enumerate(spread(found, sized(6, 40), f"D1-{flow.name}")):
+            for error in ERRORS if full() else ERRORS[number % 5 : number % 5 + 1]:
+                base.restore(bench)
+                with counted.case(f"{base.name}, {error} at {call.label}"):
+                    result = fail_at(bench, call, error)
+                    if result.code == 0:
+                        assert harmless(call, recorded), "the call failed and the run ended well"
+                    else:
+                        assert result.code in (1, 4), (result.code, result.err)
+                        check_message(bench, result, error)
+                    befores = [*base.befores, observe(bench)]
+                    if call.name == "fsync" and "/artifacts" in call.text:
+                        (step,) = bench.ran()[-1:]
+                        done = {key[1] for key in befores[-1].done}
+                        assert step not in done, "SUCCESS was recorded after a failed fsync"
+                    finished_artifacts(bench, oracle)
+                    code = bench.attempt()
+                    check_invariants(bench, oracle, code, befores, len(base.befores), faults=2)
+                    assert bench.sentinels() == sentinels, "I10: something outside of the run changed"

@@ -1,0 +1,255 @@
+"""A folder in which one flow runs, is killed, and runs on: by forks of this interpreter or by the real command.
+
+<folder>/disk/work, <folder>/disk/state   what the product writes; may be a file system of its own
+<folder>/flow.yaml, effects, stderr       the flow and what the test observes, never on the disk under test
+<folder>/site                             the plugin, for real processes
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torture_steps
+from aetherflow.core.cli import main
+from aetherflow.core.durable import failpoint as failpoints
+from torture_flows import Reference
+
+HANG_SECONDS = 60
+"""No attempt takes longer; one that does is ended by SIGALRM."""
+RUN = ("run", "flow.yaml", "--run-id", "r")
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""Two starts of the real command make the same system calls."""
+AMBIENT = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
+ENTRY_POINTS = """\
+[aetherflow.steps]
+torture_effect = torture_steps:Effect
+torture_values = torture_steps:Values
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What the real command did."""
+
+    code: int
+    err: str
+
+
+class Bench:
+    """One folder and one flow."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.disk = folder / "disk"
+        self.work = self.disk / "work"
+        self.states = self.disk / "state"
+        self.state = self.states / "f.sqlite"
+        self.effects = folder / "effects"
+        self.errors = folder / "stderr"
+        self.disk.mkdir()
+        self.env = {
+            "AETHERFLOW_WORK_ROOT": str(self.work),
+            "AETHERFLOW_STATE_ROOT": str(self.states),
+            "EFFECTS": str(self.effects),
+            "VALUES": str(folder / "values.json"),
+            "SEEN": str(folder / "seen.json"),
+        }
+        self._install_plugin()
+        self.plant_sentinels()
+
+    def _install_plugin(self) -> None:
+        site = self.folder / "site"
+        info = site / "torture_plugin-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torture-plugin\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(ENTRY_POINTS)
+        shutil.copy(str(torture_steps.__file__), site / "torture_steps.py")
+
+    def write(self, text: str) -> None:
+        """Write the flow."""
+        (self.folder / "flow.yaml").write_text(text, encoding="utf-8")
+
+    # Runs
+
+    def fork(self, *arguments: str, failpoint: str = "", before: Callable[[], object] | None = None) -> int:
+        """Start the command in a forked process; returns its pid. `before` runs in the child, first."""
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            code = 99
+            try:
+                signal.alarm(HANG_SECONDS)
+                os.chdir(self.folder)
+                os.environ.update(self.env)
+                failpoints.setting = failpoint  # what the environment variable sets in a process of its own
+                if before is not None:
+                    before()
+                with (
+                    self.errors.open("w") as err,
+                    contextlib.redirect_stdout(io.StringIO()),
+                    contextlib.redirect_stderr(err),
+                ):
+                    code = main(list(arguments or RUN))
+            finally:
+                os._exit(code)
+        return child
+
+    def attempt(self, failpoint: str = "", before: Callable[[], object] | None = None) -> int:
+        """Run the flow in a forked process with one failpoint set; its exit code, or minus its signal."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.fork(failpoint=failpoint, before=before), 0)[1])
+
+    def until_stopped(self, failpoint: str) -> int | None:
+        """Run until the process stops itself (action `stop`): its pid; None if it ended first."""
+        child = self.fork(failpoint=failpoint)
+        _, status = os.waitpid(child, os.WUNTRACED)
+        return child if os.WIFSTOPPED(status) else None
+
+    def end(self, child: int) -> None:
+        """Kill a process that was stopped."""
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+    def command(
+        self,
+        *arguments: str,
+        prefix: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+        before: Callable[[], object] | None = None,
+    ) -> Result:
+        """The real command in a process of its own."""
+        done = subprocess.run(
+            [*prefix, sys.executable, "-m", "aetherflow.core", *(arguments or RUN)],
+            cwd=self.folder,
+            env={**AMBIENT, **self.env, "PYTHONPATH": str(self.folder / "site"), **NO_BYTECODE, **(env or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=HANG_SECONDS,
+            check=False,
+            preexec_fn=before,
+        )
+        return Result(done.returncode, done.stderr)
+
+    def points(self) -> list[str]:
+        """The names of all failpoints that an undisturbed run passes."""
+        names = self.folder / "points"
+        names.unlink(missing_ok=True)
+        self.attempt(f"log:{names}")
+        return names.read_text().splitlines()
+
+    def error_text(self) -> str:
+        """What the last fork wrote to stderr."""
+        return self.errors.read_text() if self.errors.exists() else ""
+
+    def forget(self) -> None:
+        """Back to the start."""
+        for path in (self.states, self.work):
+            shutil.rmtree(path, ignore_errors=True)
+        self.effects.unlink(missing_ok=True)
+        self.plant_sentinels()
+
+    # What there is
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Query the state."""
+        with contextlib.closing(sqlite3.connect(self.state)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def try_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Query a copy of the state, which may not be there yet.
+
+        A copy: whoever closes a state last writes its log back and removes it, and the resume is to find it as it was.
+        """
+        copy = self.folder / "copy.sqlite"
+        for suffix in ("", "-wal", "-journal"):
+            part = copy.with_name(copy.name + suffix)
+            part.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(self.state.with_name(self.state.name + suffix), part)
+        if not copy.exists():
+            return []
+        copy.with_name(copy.name + "-shm").unlink(missing_ok=True)
+        try:
+            with contextlib.closing(sqlite3.connect(copy)) as connection:
+                return connection.execute(sql).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return []
+
+    def lines(self) -> list[str]:
+        """One line per execution of a step."""
+        return self.effects.read_text().splitlines() if self.effects.exists() else []
+
+    def ran(self) -> list[str]:
+        """The steps that were executed, in order."""
+        return [line.split()[0] for line in self.lines()]
+
+    # What must not change
+
+    def plant_sentinels(self) -> None:
+        """Files of others, beside everything that the run may touch."""
+        for name in (
+            "work/f/a/other/artifacts/one.txt",
+            "work/f/a/other/.aetherflow-x.part",
+            "work/f/r/file",
+            "work/g/a/r/artifacts/one.txt",
+            "work/file",
+            "state/g.sqlite.d/blobs/file",
+            "beside/file",
+        ):
+            path = self.disk / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"sentinel {name}")
+
+    def sentinels(self) -> str:
+        """A checksum of all that is not of flow f, run r."""
+        digest = hashlib.sha256()
+        for path in sorted(self.disk.rglob("*")):
+            name = path.relative_to(self.disk).as_posix()
+            ours = name.startswith("state/f.sqlite") or (name.startswith("work/f/") and name.split("/")[3:4] == ["r"])
+            ours |= name.startswith(("state/locks.sqlite", "state/registry.sqlite", "lost+found"))
+            if not ours and path.is_file():
+                digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def bench_in(folder: Path, flow: Reference | None = None) -> Iterator[Bench]:
+    """A bench that is removed at the end; with a flow, warm: everything it needs is imported."""
+    made = Bench(folder)
+    if flow is not None:
+        made.write(flow.text)
+        warm_up(made)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def warm_up(bench: Bench) -> None:
+    """Run once in this process, so that every fork has all modules loaded."""
+    before = {name: os.environ.get(name) for name in bench.env}
+    here = Path.cwd()
+    os.environ.update(bench.env)
+    os.chdir(bench.folder)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            main(list(RUN))
+    finally:
+        os.chdir(here)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    bench.forget()

@@ -1,0 +1,228 @@
+"""The invariants I1 to I12: what must hold after every crash and resume."""
+
+import contextlib
+import dataclasses
+import fcntl
+import io
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core import durable
+from aetherflow.core.cli import main
+from aetherflow.core.state.transitions import JOB, RUN, STEP, Status, Table
+from torture_bench import Bench
+from torture_flows import Reference
+
+LATEST = "attempt = (SELECT max(attempt) FROM step_runs t WHERE t.job_id = s.job_id AND t.step_id = s.step_id)"
+STEPS = f"SELECT job_id, step_id, status, outputs, blob, reason FROM step_runs s WHERE {LATEST} ORDER BY 1, 2"
+JOBS = "SELECT job_id, status, when_result, outputs, skip_reason, blocked_by FROM job_runs ORDER BY 1"
+ARTIFACTS = "SELECT path, step_id, size, sha256 FROM artifacts ORDER BY 1"
+ATTEMPTS = "SELECT job_id, step_id, attempt, status FROM step_runs"
+
+
+def facts(bench: Bench) -> dict[str, Any]:
+    """What must be equal after every interruption: all but times and attempt numbers."""
+    return {
+        "run": bench.rows("SELECT status FROM runs"),
+        "jobs": bench.rows(JOBS),
+        "steps": bench.rows(STEPS),
+        "artifacts": bench.rows(ARTIFACTS),
+        "ledger": bench.rows("SELECT key, value FROM ledger ORDER BY 1"),
+        "schema": bench.rows("PRAGMA user_version"),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracle:
+    """What an undisturbed run of a flow leaves."""
+
+    flow: Reference
+    facts: dict[str, Any]
+    lines: list[str]
+    files: dict[str, str]
+    """Path below the disk and sha256 of every file in the work root at the end."""
+
+
+def undisturbed(bench: Bench, flow: Reference) -> Oracle:
+    """Run the flow to its end and keep what it left; the bench is as new afterwards."""
+    bench.forget()
+    code = bench.attempt()
+    assert code == flow.code, (flow.name, code, bench.error_text())
+    oracle = Oracle(flow, facts(bench), bench.lines(), work_files(bench))
+    assert bench.ran() == list(flow.runs), (flow.name, bench.lines())
+    assert len(oracle.facts["artifacts"]) == len(set(flow.runs) - set(flow.failing))
+    bench.forget()
+    return oracle
+
+
+def work_files(bench: Bench) -> dict[str, str]:
+    """Every file and empty folder of the work root, with its sha256."""
+    found = {}
+    for path in sorted(bench.work.rglob("*")):
+        if path.is_file():
+            found[path.relative_to(bench.disk).as_posix()] = durable.file_facts(path)[1]
+        elif not any(path.iterdir()):
+            found[path.relative_to(bench.disk).as_posix()] = "empty folder"
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """What the state said between a crash and its resume."""
+
+    steps: dict[tuple[str, str], tuple[Any, ...]]
+    jobs: dict[str, tuple[Any, ...]]
+    artifacts: dict[str, tuple[Any, ...]]
+    attempts: dict[tuple[str, str, int], str]
+    lines: int
+
+    @property
+    def done(self) -> set[tuple[str, str]]:
+        """Steps that may not run again."""
+        return {key for key, row in self.steps.items() if row[0] in ("SUCCESS", "SKIPPED")}
+
+
+def observe(bench: Bench) -> Before:
+    """Look at the state of a dead process."""
+    return Before(
+        steps={(job, step): tuple(rest) for job, step, *rest in bench.try_rows(STEPS)},
+        jobs={job: tuple(rest) for job, *rest in bench.try_rows(JOBS)},
+        artifacts={path: tuple(rest) for path, *rest in bench.try_rows(ARTIFACTS)},
+        attempts={(job, step, number): status for job, step, number, status in bench.try_rows(ATTEMPTS)},
+        lines=len(bench.lines()),
+    )
+
+
+def finished_artifacts(bench: Bench, oracle: Oracle) -> None:
+    """SUCCESS means that the artifacts are there, with their size and sha256; for a run that has not cleaned up yet."""
+    if oracle.flow.policy != "never" and len(bench.try_rows(JOBS)) >= len(oracle.facts["jobs"]):
+        return  # the cleanup may be under way
+    for path, step, size, sha256 in bench.try_rows(ARTIFACTS):
+        assert Path(path).is_file(), f"the artifact of {step}, recorded with its SUCCESS, is not there: {path}"
+        assert durable.file_facts(Path(path)) == (size, sha256), f"the artifact of {step} is not what was recorded"
+
+
+def check_invariants(
+    bench: Bench, oracle: Oracle, code: int, befores: Iterable[Before], kills: int, faults: int = 0
+) -> None:
+    """I1 to I12 after kills and failed calls, observed after each, and a last start that ended with `code`."""
+    flow, befores = oracle.flow, list(befores)
+    found = facts(bench)
+    assert code == flow.code, f"I1: exit {code}: {bench.error_text()}"
+    for what, expected in oracle.facts.items():
+        assert found[what] == expected, f"I1: {what} {_short(found[what])} instead of {_short(expected)}"
+    assert work_files(bench) == oracle.files, "I1/I9: files in the work root differ"
+    lines = bench.lines()
+    assert set(lines) == set(oracle.lines), f"I1/I4: executions {lines}"
+    now = observe(bench)
+    for before in befores:
+        later = {line.split()[0] for line in lines[before.lines :]}
+        for job, step in before.done:
+            assert step not in later, f"I2: {job}.{step} was recorded and ran again"
+            assert before.steps[job, step] == now.steps[job, step], f"I3: what {job}.{step} returned has changed"
+        for path, row in before.artifacts.items():
+            assert now.artifacts[path] == row, f"I3: the record of artifact {path} has changed"
+        for job, row in before.jobs.items():
+            if row[1] is not None:
+                assert now.jobs[job][1] == row[1], f"I6: `when` of {job} was decided anew"
+        for key, status in before.attempts.items():
+            expected_status = "INTERRUPTED" if status == "RUNNING" else status
+            assert now.attempts[key] == expected_status, f"I7: attempt {key} went from {status} to {now.attempts[key]}"
+    _check_executions(bench, flow, kills, faults)
+    assert not set(bench.ran()) & set(flow.never), "I5: a step ran that had to be skipped"
+    assert bench.rows("PRAGMA integrity_check") == [("ok",)], "I8"
+    _check_leftovers(bench)
+    check_journal(bench)
+    check_command(bench)
+
+
+def _check_executions(bench: Bench, flow: Reference, kills: int, faults: int) -> None:
+    ran = bench.ran()
+    interrupted = 0
+    starts = bench.rows("SELECT generation FROM runs")[0][0]
+    for step in flow.runs:
+        attempts = bench.rows(f"SELECT attempt, status FROM step_runs WHERE step_id = '{step}' ORDER BY attempt")
+        assert [number for number, _ in attempts] == list(range(1, len(attempts) + 1)), f"I7: attempts of {step}"
+        cut = sum(status == "INTERRUPTED" for _, status in attempts)
+        interrupted += cut
+        failed = sum(status == "FAILED" for _, status in attempts)
+        assert step in flow.failing or failed <= faults, f"I4: {step} failed {failed} times"
+        again = starts if step in flow.failing else 1 + failed
+        assert 1 <= ran.count(step) <= len(attempts) <= again + cut, f"I4: {step} ran {ran.count(step)} times"
+    assert interrupted <= kills + faults, f"I4: {interrupted} interruptions after {kills} kills"
+
+
+def _check_leftovers(bench: Bench) -> None:
+    parts = [path for path in bench.disk.rglob("*.part") if "other" not in path.parts]
+    assert parts == [], f"I9: left behind: {parts}"
+    for lock in bench.states.rglob("*.lock"):
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def check_journal(bench: Bench) -> None:
+    """I11: the journal alone tells how each row came to its status, in a legal order, one line per transition."""
+    run: Status | None = None
+    jobs: dict[str, Status] = {}
+    steps: dict[tuple[str, str], Status] = {}
+    attempts: dict[tuple[str, str, int], str] = {}
+    generation = 0
+    for event, text in bench.rows("SELECT event, detail FROM journal ORDER BY seq"):
+        detail = json.loads(text)
+        if event == "run_start":
+            generation += 1
+            assert detail["generation"] == generation, "I11: a start is missing"
+            run = _follow(RUN, run, Status.RUNNING, "run")
+        elif event == "run_end":
+            run = _follow(RUN, run, Status(detail["status"]), "run")
+        elif event in ("job_start", "job_end"):
+            jobs[detail["job"]] = _follow(JOB, jobs.get(detail["job"]), Status(detail["status"]), detail["job"])
+        elif event in ("step_start", "step_end"):
+            key = (detail["job"], detail["step"])
+            status = Status.RUNNING if event == "step_start" else Status(detail["status"])
+            steps[key] = _follow(STEP, steps.get(key), status, ".".join(key))
+            attempts[*key, detail["attempt"]] = str(status)
+    assert bench.rows("SELECT status, generation FROM runs") == [(str(run), generation)], "I11: run"
+    recorded = dict(bench.rows("SELECT job_id, status FROM job_runs"))
+    assert {job: str(status) for job, status in jobs.items()} == recorded, "I11: jobs"
+    rows = {(job, step, number): status for job, step, number, status in bench.rows(ATTEMPTS)}
+    assert attempts == rows, "I11: attempts"
+
+
+def _follow(table: Table, old: Status | None, new: Status, what: str) -> Status:
+    assert new in table[old], f"I11: the journal takes {what} from {old} to {new}"
+    return new
+
+
+def check_command(bench: Bench) -> None:
+    """I12: `aetherflow state check --read-data` finds nothing, where the command exists."""
+    if not _has_state_check():
+        return
+    arguments = ("state", "check", "flow.yaml", "--read-data")
+    child = bench.fork(*arguments)
+    code = _code_of(child)
+    assert code == 0, f"I12: state check: exit {code}: {bench.error_text()}"
+
+
+_known: list[bool] = []
+
+
+def _has_state_check() -> bool:
+    if not _known:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            code = main(["state", "check", "--help"])
+        _known.append(code == 0 and "--read-data" in out.getvalue())
+    return _known[0]
+
+
+def _code_of(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 1500 else text[:700] + " ... " + text[-700:]
