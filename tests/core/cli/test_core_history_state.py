@@ -24,7 +24,7 @@ jobs:
     steps:
       - {id: s, type: external.process, inputs: {shell: true, command: 'head -c 400000 /dev/zero | tr "\\\\0" x',
          log: {stdout: capture}}}
-      - {id: file, type: external.process, inputs: {shell: true, command: 'echo 1 > out.txt', artifacts: [out.txt]}}
+      - {id: file, type: external.process, inputs: {command: [echo, '1'], log: {stdout: file, file_path: out.txt}}}
 """
 
 
@@ -94,7 +94,7 @@ def test_check_reads_outputs_and_artifacts(ran: "Project") -> None:
     assert checked(ran, "--read-data")[1] == ["an artifact is gone, and nothing recorded removed it"]
     sql(ran.state, "UPDATE artifacts SET gone_by='b.move'")
     assert checked(ran, "--read-data") == (0, [])
-    for blob in (ran.states / "f.sqlite.d/blobs").iterdir():
+    for blob in (ran.states / "f.sqlite.d/blobs/f/r").iterdir():
         blob.write_bytes(b"damaged")
     assert checked(ran) == (0, [])
     assert all(what.endswith("is damaged") for what in checked(ran, "--read-data")[1])

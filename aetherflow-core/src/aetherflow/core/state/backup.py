@@ -28,8 +28,9 @@ FORMAT = 1
 MANIFEST, DATABASE, BLOBS = "manifest.json", "state.sqlite", "blobs/"
 CHUNK = 1 << 20
 _NAMES = (
-    "SELECT blob FROM job_runs WHERE blob IS NOT NULL UNION SELECT blob FROM step_runs WHERE blob IS NOT NULL "
-    "UNION SELECT items_blob FROM step_runs WHERE items_blob IS NOT NULL"
+    "SELECT flow_id || '/' || run_id || '/' || blob FROM job_runs WHERE blob IS NOT NULL "
+    "UNION SELECT flow_id || '/' || run_id || '/' || blob FROM step_runs WHERE blob IS NOT NULL "
+    "UNION SELECT flow_id || '/' || run_id || '/' || items_blob FROM step_runs WHERE items_blob IS NOT NULL"
 )
 
 
@@ -123,16 +124,24 @@ def _verify(source: Path) -> dict[str, Any]:
         if name == MANIFEST:
             manifest = _manifest(data.read())
             continue
-        wanted = manifest.get("sha256") if name == DATABASE else name.removeprefix(BLOBS)
+        wanted = manifest.get("sha256") if name == DATABASE else _blob_name(name)
         digest = hashlib.sha256()
         while chunk := data.read(CHUNK):
             digest.update(chunk)
-        if digest.hexdigest() != wanted:  # no other name than that of a content gets any further
+        if digest.hexdigest() != wanted:
             raise tarfile.TarError(f"{name} is damaged")
         parts += 1
     if not manifest or parts != manifest["blobs"] + 1:
         raise tarfile.TarError("it is not complete")
     return manifest
+
+
+def _blob_name(entry: str) -> str:
+    """The last part of `blobs/FLOW/RUN/SHA256`; TarError for a name that could lead anywhere else."""
+    parts = entry.split("/")
+    if len(parts) != 4 or parts[0] != BLOBS.rstrip("/") or any(part in ("", ".", "..") for part in parts):
+        raise tarfile.TarError(f"unexpected entry {entry}")
+    return parts[3]
 
 
 def _extract(source: Path, database: Path, blobs: Path) -> None:
