@@ -6,6 +6,7 @@ The rows are copied first: an output is stored before a row names it, so it is t
 
 import hashlib
 import json
+import re
 import sqlite3
 import tarfile
 import time
@@ -25,12 +26,12 @@ from aetherflow.core.state.schema import SCHEMA_VERSION
 from aetherflow.core.state.store import BUSY_SECONDS, StateStore
 
 FORMAT = 1
+BLOB_NAME = re.compile(r"blobs/[A-Za-z_][A-Za-z0-9_-]{0,127}/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/([0-9a-f]{64})")
 MANIFEST, DATABASE, BLOBS = "manifest.json", "state.sqlite", "blobs/"
 CHUNK = 1 << 20
 _NAMES = (
-    "SELECT flow_id || '/' || run_id || '/' || blob FROM job_runs WHERE blob IS NOT NULL "
-    "UNION SELECT flow_id || '/' || run_id || '/' || blob FROM step_runs WHERE blob IS NOT NULL "
-    "UNION SELECT flow_id || '/' || run_id || '/' || items_blob FROM step_runs WHERE items_blob IS NOT NULL"
+    "SELECT blob FROM job_runs WHERE blob IS NOT NULL UNION SELECT blob FROM step_runs WHERE blob IS NOT NULL "
+    "UNION SELECT items_blob FROM step_runs WHERE items_blob IS NOT NULL"
 )
 
 
@@ -124,11 +125,11 @@ def _verify(source: Path) -> dict[str, Any]:
         if name == MANIFEST:
             manifest = _manifest(data.read())
             continue
-        wanted = manifest.get("sha256") if name == DATABASE else _blob_name(name)
+        wanted = manifest.get("sha256") if name == DATABASE else _content_of(name)
         digest = hashlib.sha256()
         while chunk := data.read(CHUNK):
             digest.update(chunk)
-        if digest.hexdigest() != wanted:
+        if digest.hexdigest() != wanted:  # no other name than that of a content gets any further
             raise tarfile.TarError(f"{name} is damaged")
         parts += 1
     if not manifest or parts != manifest["blobs"] + 1:
@@ -136,12 +137,10 @@ def _verify(source: Path) -> dict[str, Any]:
     return manifest
 
 
-def _blob_name(entry: str) -> str:
-    """The last part of `blobs/FLOW/RUN/SHA256`; TarError for a name that could lead anywhere else."""
-    parts = entry.split("/")
-    if len(parts) != 4 or parts[0] != BLOBS.rstrip("/") or any(part in ("", ".", "..") for part in parts):
-        raise tarfile.TarError(f"unexpected entry {entry}")
-    return parts[3]
+def _content_of(name: str) -> str:
+    """The sha256 that a stored output is named by; "" for any name that we would not have given."""
+    match = BLOB_NAME.fullmatch(name)
+    return match[1] if match else ""
 
 
 def _extract(source: Path, database: Path, blobs: Path) -> None:

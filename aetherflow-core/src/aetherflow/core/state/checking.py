@@ -162,7 +162,7 @@ def _definitions(db: sqlite3.Connection) -> Iterator[Finding]:
 def _blobs(folder: Path, rows: list[tuple[str, str, str, str]], read_data: bool) -> Iterator[Finding]:
     checked: dict[Path, str] = {}
     for flow_id, run_id, name, what in rows:
-        path = folder / flow_id / run_id / name
+        path = folder / name
         if path not in checked:
             checked[path] = _blob_problem(path, read_data)
         if checked[path]:
