@@ -82,7 +82,7 @@ def details_text(found: "RunDetails", journal: bool) -> str:
     run = found.run
     lines = [f"run {run.run_id} of flow {run.flow_id}: {run.status}" + (f" ({run.reason})" if run.reason else "")]
     facts = {
-        "started": f"{iso(run.started_at)} by {run.actor} on {run.host}, pid {run.pid}, trigger {run.trigger}",
+        "started": f"{iso(run.started_at)} by {run.actor}, pid {run.pid} on {run.host}, trigger {run.trigger}",
         "ended": iso(run.finished_at) + (f", took {took(run.duration_ms)}" if run.finished_at else ""),
         "attempt": str(run.generation) if run.generation > 1 else "",
         "command": run.command,

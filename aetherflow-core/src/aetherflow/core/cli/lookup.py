@@ -87,8 +87,9 @@ def resume_command(root: Path, run: "PastRun") -> str:
     words = ["aetherflow", "resume", run.run_id]
     if len(find_runs(root, run.run_id)) > 1:
         words += ["--flow", run.flow_id]
-    command = shlex.join(words)
-    return command + "".join(f" --decide {step}=done|again" for step in open_questions(run))
+    for step in open_questions(run):
+        words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
+    return shlex.join(words)
 
 
 def lock_store_here(config: Path | None) -> Path:

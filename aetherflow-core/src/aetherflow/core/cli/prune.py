@@ -30,7 +30,7 @@ def prune(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete old runs: their history, their logs, and stored outputs that nobody needs any more.
+    """Delete old runs: their history, their logs, their stored outputs.
 
     Only runs that ended with SUCCESS or FAILED, never a running one. The last run of each flow stays unless
     --keep-last 0. Artifacts and what a flow remembers in its ledger are not touched.
@@ -89,7 +89,6 @@ def _carry_out(root: Path, flows: dict[str, list[str]], doomed: dict[str, list["
         total.rows += freed.rows
         total.files += freed.files
         total.bytes += freed.bytes
-        total.blobs_kept = total.blobs_kept or freed.blobs_kept
     return total
 
 
@@ -119,6 +118,4 @@ def _text(total: "Freed") -> str:
     freed = f"{total.rows:,} rows, {total.files:,} files, {size_text(total.bytes)} freed"
     lines = [f"deleted {count} run{'s' * (count != 1)}: {freed}"]
     lines += [f"kept {run.run_id} of flow {run.flow_id}: a process executes it" for run in total.busy]
-    if total.blobs_kept:
-        lines.append("stored outputs of nobody were kept where a run is live; prune again later")
     return "\n".join(lines)

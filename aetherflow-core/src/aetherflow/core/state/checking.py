@@ -13,10 +13,9 @@ from aetherflow.core.state.reading import read, read_any, unreadable
 from aetherflow.core.state.transitions import JOB, RUN, STEP
 
 _BLOBS = (
-    "SELECT flow_id || '/' || run_id || ': outputs of job ' || job_id, blob FROM job_runs WHERE blob IS NOT NULL "
-    "UNION ALL SELECT flow_id || '/' || run_id || ': outputs of ' || job_id || '.' || step_id, blob FROM step_runs "
-    "WHERE blob IS NOT NULL "
-    "UNION ALL SELECT flow_id || '/' || run_id || ': items of ' || job_id || '.' || step_id, items_blob FROM step_runs "
+    "SELECT flow_id, run_id, blob, 'outputs of job ' || job_id FROM job_runs WHERE blob IS NOT NULL UNION ALL "
+    "SELECT flow_id, run_id, blob, 'outputs of ' || job_id || '.' || step_id FROM step_runs WHERE blob IS NOT NULL "
+    "UNION ALL SELECT flow_id, run_id, items_blob, 'items of ' || job_id || '.' || step_id FROM step_runs "
     "WHERE items_blob IS NOT NULL"
 )
 _RULES = {
@@ -160,13 +159,14 @@ def _definitions(db: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding(what, f"{flow_id}/{run_id}: {name}")
 
 
-def _blobs(folder: Path, rows: list[tuple[str, str]], read_data: bool) -> Iterator[Finding]:
-    checked: dict[str, str] = {}
-    for where, name in rows:
-        if name not in checked:
-            checked[name] = _blob_problem(folder / name, read_data)
-        if checked[name]:
-            yield Finding(checked[name], where)
+def _blobs(folder: Path, rows: list[tuple[str, str, str, str]], read_data: bool) -> Iterator[Finding]:
+    checked: dict[Path, str] = {}
+    for flow_id, run_id, name, what in rows:
+        path = folder / name
+        if path not in checked:
+            checked[path] = _blob_problem(path, read_data)
+        if checked[path]:
+            yield Finding(checked[path], f"{flow_id}/{run_id}: {what}")
 
 
 def _blob_problem(path: Path, read_data: bool) -> str:

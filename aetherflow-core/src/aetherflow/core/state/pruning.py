@@ -1,4 +1,4 @@
-"""Deleting old runs: their rows, one transaction per run, then their logs, their lock file, and outputs of nobody.
+"""Deleting old runs: their rows, one transaction per run, then their logs, their stored outputs and their lock file.
 
 A crash between the two leaves files without rows; the next pruning removes them. The ledger of a flow stays: it says
 what was loaded and delivered, not how.
@@ -19,8 +19,6 @@ from aetherflow.core.state.transitions import Status
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
 TABLES = ("journal", "artifacts", "step_runs", "job_runs", "runs")
-BLOBS_AT_ONCE = 200
-"""Files that are deleted within one write transaction, during which no other process can write."""
 
 
 @dataclass(slots=True)
@@ -33,8 +31,6 @@ class Freed:
     bytes: int = 0
     busy: list[PastRun] = field(default_factory=list)
     """Runs that a process took up in the meantime; they stay."""
-    blobs_kept: bool = False
-    """Stored outputs of nobody stay until no run is live."""
 
 
 def doomed_runs(
@@ -70,7 +66,7 @@ def prune(state_path: Path, flow_ids: Sequence[str], runs: Sequence[PastRun], do
         for flow_id in flow_ids:
             for run_id in _left_over(store, flow_id):
                 _remove_run(store, flow_id, run_id, freed, require_row=False)
-        _remove_unused(store, freed)
+        _remove_definitions(store, freed)
     except (sqlite3.Error, OSError) as error:
         raise StateError(f"state file {state_path}: {error}", fix="check the disk, then prune again") from error
     finally:
@@ -96,65 +92,45 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
                     query = f"DELETE FROM {table} WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
                     freed.rows += db.execute(query, key).rowcount
         gone = True
-        _remove_logs(store.side / "logs" / flow_id, run_id, freed)
+        for path in _files_of(store, flow_id, run_id):
+            _remove(path, freed)
     finally:
         lock.release(remove=gone)
     return True
 
 
-def _remove_logs(folder: Path, run_id: str, freed: Freed) -> None:
-    log, attempts = folder / f"{run_id}.jsonl", folder / run_id
-    if attempts.is_dir():
-        found = [path.stat().st_size for path in attempts.rglob("*") if path.is_file()]
-        freed.files += len(found)
-        freed.bytes += sum(found)
-        durable.remove_tree(attempts)
-    if log.exists():
-        _remove_file(log, freed)
+def _files_of(store: StateStore, flow_id: str, run_id: str) -> tuple[Path, Path, Path]:
+    """Run log, logs of attempts, stored outputs."""
+    logs = store.side / "logs" / flow_id
+    return logs / f"{run_id}.jsonl", logs / run_id, store.side / "blobs" / flow_id / run_id
+
+
+def _remove(path: Path, freed: Freed) -> None:
+    if path.is_dir():
+        found = [each.stat().st_size for each in path.rglob("*") if each.is_file()]
+        durable.remove_tree(path)
+    elif path.exists():
+        found = [path.stat().st_size]
+        durable.remove_file(path)
+    else:
+        return
+    freed.files += len(found)
+    freed.bytes += sum(found)
 
 
 def _left_over(store: StateStore, flow_id: str) -> list[str]:
-    """Runs that have logs or a lock file, and no row."""
+    """Runs that have files, and no row."""
     query = "SELECT run_id FROM runs WHERE flow_id=?"
     known = {row[0] for row in store.connection.execute(query, (flow_id,))}
-    folders = (store.side / "logs" / flow_id, store.side / "runs" / flow_id)
+    folders = [store.side / kind / flow_id for kind in ("logs", "blobs", "runs")]
     names = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     found = {path.stem if path.suffix in (".jsonl", ".lock") else path.name for path in names}
     return sorted(found - known)
 
 
-def _remove_unused(store: StateStore, freed: Freed) -> None:
-    """Delete stored outputs and definitions that no row names.
-
-    Only while no run is live, and inside write transactions: a run stores an output before it commits the row that
-    names it, and cannot start while we write.
-    """
-    db, folder = store.connection, store.side / "blobs"
-    while True:
-        with durable.transaction(db, "delete unused"):
-            if live_runs(db, store.path):
-                freed.blobs_kept = True
-                return
-            used = {
-                row[0]
-                for row in db.execute(
-                    "SELECT blob FROM job_runs WHERE blob IS NOT NULL UNION SELECT blob FROM step_runs "
-                    "WHERE blob IS NOT NULL UNION SELECT items_blob FROM step_runs WHERE items_blob IS NOT NULL"
-                )
-            }
-            freed.rows += db.execute(
-                "DELETE FROM definitions WHERE hash NOT IN "
-                "(SELECT def_hash FROM job_runs UNION SELECT def_hash FROM step_runs)"
-            ).rowcount
-            stored = [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []
-            unused = sorted(path for path in stored if str(path.relative_to(folder)) not in used)
-            for path in unused[:BLOBS_AT_ONCE]:
-                _remove_file(path, freed)
-        if len(unused) <= BLOBS_AT_ONCE:
-            return
-
-
-def _remove_file(path: Path, freed: Freed) -> None:
-    freed.files += 1
-    freed.bytes += path.stat().st_size
-    durable.remove_file(path)
+def _remove_definitions(store: StateStore, freed: Freed) -> None:
+    """Delete texts of steps that no row names; while a run is live they stay, since it has rows to come."""
+    with durable.transaction(store.connection, "delete definitions"):
+        if not live_runs(store.connection, store.path):
+            query = "SELECT def_hash FROM job_runs UNION SELECT def_hash FROM step_runs"
+            freed.rows += store.connection.execute(f"DELETE FROM definitions WHERE hash NOT IN ({query})").rowcount  # noqa: S608
