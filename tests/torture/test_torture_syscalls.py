@@ -9,7 +9,15 @@ import pytest
 
 from torture_bench import Bench, Result, warm_up
 from torture_flows import ALL, F1, F2, F3, Reference
-from torture_invariants import Oracle, check_invariants, finished_artifacts, observe, undisturbed
+from torture_invariants import (
+    Oracle,
+    after_failure,
+    check_invariants,
+    finished_artifacts,
+    legal_end,
+    observe,
+    undisturbed,
+)
 from torture_strace import FAILED_AT, KILLED_AT, Base, Call, bases, fail_at, kill_at, record, require_strace, targets
 from torture_tier import full, sample, sized, suite
 
@@ -30,20 +38,21 @@ SYNCED_TWICE = re.compile(r"fdatasync \d+<[^>]*/state>|openat .*/state\", O_RDON
 Target = tuple[Base, Call, list[Call]]
 
 
-def prepared(bench: Bench, flow: Reference, calls: tuple[str, ...]) -> tuple[Oracle, list[Target]]:
-    """The oracle of a flow, and every call that can be hit, from every state between two steps."""
+def prepared(bench: Bench, flow: Reference, calls: tuple[str, ...]) -> tuple[Oracle, Oracle, list[Target]]:
+    """The oracles of a flow, without and with a failure, and every call that can be hit, from every base."""
     require_strace()
     bench.write(flow.text)
     warm_up(bench)
     oracle = undisturbed(bench, flow)
     names = bench.points()
+    failed = after_failure(bench, oracle, names)
     found: list[Target] = []
     starts = list(bases(bench, names))
     for base in starts if full() else sample(starts, 3, flow.name):
         base.restore(bench)
         recorded = record(bench, calls)
         found += [(base, call, recorded) for call in targets(recorded, bench.disk)]
-    return oracle, found
+    return oracle, failed, found
 
 
 def spread(found: list[Target], number: int, name: str) -> list[Target]:
@@ -59,7 +68,7 @@ def spread(found: list[Target], number: int, name: str) -> list[Target]:
 
 @pytest.mark.parametrize("flow", ALL if full() else (F1, F3), ids=lambda flow: flow.name)
 def test_kill_at_system_calls(bench: Bench, flow: Reference) -> None:
-    oracle, found = prepared(bench, flow, KILLED_AT)
+    oracle, _, found = prepared(bench, flow, KILLED_AT)
     sentinels = bench.sentinels()
     with suite(f"A2 {flow.name}", 1, 2, 3, 7, 10) as counted:
         for base, call, _ in spread(found, sized(6, 50), f"A2-{flow.name}"):
@@ -94,7 +103,7 @@ def check_message(bench: Bench, result: Result, error: str) -> None:
 
 @pytest.mark.parametrize("flow", (F1, F2, F3) if full() else (F1, F3), ids=lambda flow: flow.name)
 def test_errors_at_system_calls(bench: Bench, flow: Reference) -> None:
-    oracle, found = prepared(bench, flow, FAILED_AT)
+    oracle, failed, found = prepared(bench, flow, FAILED_AT)
     sentinels = bench.sentinels()
     with suite(f"D1 {flow.name}", 2, 7, 9) as counted:
         for number, (base, call, recorded) in enumerate(spread(found, sized(6, 40), f"D1-{flow.name}")):
@@ -114,5 +123,6 @@ def test_errors_at_system_calls(bench: Bench, flow: Reference) -> None:
                         assert step not in done, "SUCCESS was recorded after a failed fsync"
                     finished_artifacts(bench, oracle)
                     code = bench.attempt()
-                    check_invariants(bench, oracle, code, befores, len(base.befores), faults=2)
+                    end = legal_end(oracle, failed, befores)
+                    check_invariants(bench, end, code, befores, len(base.befores), faults=2)
                     assert bench.sentinels() == sentinels, "I10: something outside of the run changed"

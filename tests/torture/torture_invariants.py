@@ -58,6 +58,29 @@ def undisturbed(bench: Bench, flow: Reference) -> Oracle:
     return oracle
 
 
+def after_failure(bench: Bench, oracle: Oracle, names: list[str]) -> Oracle:
+    """What is left where step `one` failed in the first start and the next one went on: `when` was decided."""
+    flow = oracle.flow
+    if not flow.not_after_failure:
+        return oracle
+    bench.forget()
+    assert bench.attempt(f"{names.index('fsync one.txt') + 1}:eio") == 1
+    assert bench.attempt() == flow.code, bench.error_text()
+    runs = tuple(step for step in flow.runs if step not in flow.not_after_failure)
+    other = dataclasses.replace(flow, runs=runs, never=flow.never + flow.not_after_failure)
+    found = Oracle(other, facts(bench), bench.lines(), work_files(bench))
+    assert set(bench.ran()) == set(runs)
+    bench.forget()
+    return found
+
+
+def legal_end(oracle: Oracle, failed: Oracle, befores: Iterable["Before"]) -> Oracle:
+    """The end that is legal: the other one if a job was recorded SKIPPED that an undisturbed run enters."""
+    ends = {job: status for job, status, *_ in oracle.facts["jobs"]}
+    skipped = {job for before in befores for job, row in before.jobs.items() if row[0] == "SKIPPED"}
+    return failed if any(ends[job] != "SKIPPED" for job in skipped) else oracle
+
+
 def work_files(bench: Bench) -> dict[str, str]:
     """Every file and empty folder of the work root, with its sha256."""
     found = {}
