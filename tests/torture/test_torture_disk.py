@@ -19,6 +19,8 @@ from torture_invariants import (
 )
 from torture_tier import full, sample, sized, suite
 
+pytestmark = pytest.mark.slow
+
 FULL = ("No space left on device", "database or disk is full", "disk I/O error", "unable to open database file")
 """The system's words for a full disk, and SQLite's."""
 SMALLEST, LARGEST = 36 * 1024, 1024 * 1024

@@ -21,6 +21,8 @@ from torture_invariants import (
 from torture_strace import FAILED_AT, KILLED_AT, Base, Call, bases, fail_at, kill_at, record, require_strace, targets
 from torture_tier import full, sample, sized, suite
 
+pytestmark = pytest.mark.slow
+
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS", "EMFILE")
 SQLITE_WORDS = (
     "disk I/O error",
@@ -47,8 +49,7 @@ def prepared(bench: Bench, flow: Reference, calls: tuple[str, ...]) -> tuple[Ora
     names = bench.points()
     failed = after_failure(bench, oracle, names)
     found: list[Target] = []
-    starts = list(bases(bench, names))
-    for base in starts if full() else sample(starts, 3, flow.name):
+    for base in bases(bench, names, sized(3, 99)):
         base.restore(bench)
         recorded = record(bench, calls)
         found += [(base, call, recorded) for call in targets(recorded, bench.disk)]
