@@ -170,7 +170,7 @@ STATE_PAGE, STATE_MARK = CATALOG.with_name("02-architecture.md"), "<!-- state ta
 def state_tables() -> str:
     """The tables of a state file with their columns, one table a line."""
     with sqlite3.connect(":memory:", isolation_level=None) as state:
-        prepare_schema(state, ":memory:")
+        prepare_schema(state, Path(":memory:"))
         names = [row[0] for row in state.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]
         lines = []
         for name in names:

@@ -14,6 +14,7 @@ COPIES = [
     ("docs/10-flow-yaml-guide.md", "monthly/flow.yaml", "monthly/flow.yaml"),
     ("docs/10-flow-yaml-guide.md", "monthly/holidays.yaml", "monthly/holidays.yaml"),
     ("docs/93-flow-in-15-minutes.md", "flow.yaml", "tour/flow.yaml"),
+    ("docs/how-to/locks.md", "flow.yaml", "locks/flow.yaml"),
     ("docs/how-to/write-a-step.md", "flow.yaml", "word-count/flow.yaml"),
     ("docs/how-to/write-a-step.md", "pyproject.toml", "word-count/pyproject.toml"),
     ("docs/how-to/write-a-step.md", "run_here.py", "word-count/run_here.py"),

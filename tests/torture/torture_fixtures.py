@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.plugins.catalog import installed_catalog
+from aetherflow.core.plugins.metadata import installed_plugins
+
 if TYPE_CHECKING:
     from torture_bench import Bench
 
@@ -29,4 +32,14 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Bench"]:
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     with bench_in(Path(tempfile.mkdtemp(prefix="torture-", dir=memory if usable else tmp_path))) as made:
+        # forks find the steps where real processes do: the origin of a step is part of its definition
+        monkeypatch.syspath_prepend(made.folder / "site")
+        _forget_what_is_installed()
         yield made
+    monkeypatch.undo()
+    _forget_what_is_installed()
+
+
+def _forget_what_is_installed() -> None:
+    installed_plugins.cache_clear()
+    installed_catalog.cache_clear()

@@ -1,4 +1,4 @@
-"""The steps of the reference flows; real processes get them as a plugin on PYTHONPATH, forks by registration."""
+"""The steps of the reference flows; a plugin on the path of real processes and of forks alike."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.api import Step, StepResult, register_step
+from aetherflow.core.api import Step, StepResult
 
 CHUNK = 16 * 1024
 
@@ -30,7 +30,6 @@ def reduced(value: Any) -> Any:
     return value
 
 
-@register_step("torture_effect")
 class Effect(Step[Any]):
     """Appends one line per execution to EFFECTS, reads files, writes an artifact in chunks, returns typed values.
 
@@ -75,7 +74,6 @@ class Effect(Step[Any]):
         bytearray(int(self.inputs.get("megabytes", 0)) * 2**20)
 
 
-@register_step("torture_values")
 class Values(Step[Any]):
     """Returns what the JSON file VALUES holds; with `see`, writes what it was given to SEEN."""
 

@@ -81,7 +81,7 @@ def test_numbers_become_text_and_raw_text_stays(project: "Project") -> None:
 def test_a_shell_command_is_taken_verbatim(project: "Project") -> None:
     command = 'for x in a \'b  c\' "d\\"e"; do printf \'%s|\' "$x"; done; echo $((1 + 1)) | tr 2 3 && exit 0'
     found = outputs(project, {"command": command, "shell": True, "log": {"stdout": "capture"}})
-    assert found == {"exit_code": 0, "stdout": 'a|b  c|d"e|3\n'}
+    assert found == {"exit_code": 0, "attempts": 1, "stdout": 'a|b  c|d"e|3\n'}
 
 
 def test_a_program_whose_path_has_blanks(project: "Project") -> None:
@@ -111,7 +111,7 @@ def test_environment(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Non
     assert f"AETHERFLOW_LOCAL_ROOT_DIR={project.folder}" in inherited
     clean = outputs(project, {**base, "env": own, "inherit_env": False})["stdout"]
     names = {line.partition("=")[0] for line in clean.splitlines() if "=" in line}
-    assert names == {*own, "AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID", "AETHERFLOW_IDEMPOTENCY_KEY"}
+    assert names == {*own, "AETHERFLOW_GUARD", "AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID", "AETHERFLOW_IDEMPOTENCY_KEY"}
 
 
 @pytest.mark.parametrize(
@@ -359,3 +359,206 @@ def test_check_items_takes_nothing_else(project: "Project", items: Any) -> None:
     step = {"id": "s", "type": "check_items", "inputs": {"items": items}}
     project.write(yaml.safe_dump({"flow": {"id": "f"}, "jobs": [{"id": "a", "steps": [step]}]}))
     assert project.cli("run", "flow.yaml").code == 2
+
+
+# Files that the child is to write
+
+
+@pytest.mark.parametrize(
+    ("command", "success", "reason"),
+    [
+        ("touch a.csv b", {"require_files": ["a.csv", "b"], "require_glob": "*.csv", "forbid_files": "error"}, ""),
+        ("touch a.csv", {"require_files": ["a.csv", "b"]}, "missing_required_file:b"),
+        ("touch a.txt", {"require_glob": ["*.txt", "*.csv"]}, "missing_required_glob:*.csv"),
+        ("mkdir -p x/y; touch x/y/z.csv", {"required_globs": ["**/z.csv", "x/*/z.*", "x/y/[z].csv", "x/y/z.csv"]}, ""),
+        ("mkdir x", {"require_glob": "x/*"}, "missing_required_glob:x/*"),
+        ("true", {"require_glob": "no/such/*"}, "missing_required_glob:no/such/*"),
+        ("true", {"require_glob": "plain"}, "missing_required_glob:plain"),
+        ("touch error.log", {"forbidden_files": ["x", "error.log"]}, "forbidden_file_present:error.log"),
+        ("touch DONE", {"marker_file": "DONE"}, ""),
+        ("true", {"marker_file": "DONE"}, "missing_required_file:DONE"),
+    ],
+)
+def test_success_rules(project: "Project", command: str, success: dict[str, Any], reason: str) -> None:
+    inputs = {"command": command, "shell": True, "success": success}
+    result = run(project, inputs, 1 if reason else 0)
+    assert (f"AF5101 external.process outputs invalid: {reason}\n" in result.err) is bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("success", "word"),
+    [({"require_glob": "/etc/*"}, "outside"), ({"require_glob": "*/" + "../" * 20 + "etc/pass*"}, "outside"),
+     ({"forbid_files": "../../../../../../../x"}, "outside")],
+)  # fmt: skip
+def test_success_rules_stay_inside(project: "Project", success: dict[str, Any], word: str) -> None:
+    result = run(project, {"command": ["mkdir", "d"], "success": success}, 1)
+    assert "AF5003" in result.err
+    assert word in result.err
+
+
+def steps(project: "Project", *, state: str = "f") -> list[tuple[Any, ...]]:
+    """Status, outputs, reason of the last step."""
+    del state
+    found = project.rows("SELECT status, outputs, reason FROM step_runs ORDER BY started_at DESC LIMIT 1")
+    return [(status, json.loads(text) if text else None, reason) for status, text, reason in found]
+
+
+def test_a_marker_saves_the_work(project: "Project") -> None:
+    shared = project.work / "shared"
+    inputs = {
+        "command": f"echo ran >> $EFFECTS; touch {shared}/done {shared}/a.csv", "shell": True,
+        "success": {"marker_file": str(shared / "done"), "require_glob": f"{shared}/*.csv"},
+        "idempotency": {"strategy": "marker"},
+    }  # fmt: skip
+    shared.mkdir(parents=True)
+    run(project, inputs)
+    run(project, inputs)
+    assert project.lines() == ["ran"]
+    marker = str(shared / "done")
+    output = {"skipped": True, "marker": marker, "reason": "marker_present"}
+    assert steps(project) == [("SKIPPED", output, "marker_present")]
+    (shared / "a.csv").unlink()
+    run(project, inputs)
+    assert project.lines() == ["ran", "ran"], "a marker whose rules do not hold counts for nothing"
+    inputs["idempotency"] = {"strategy": "marker", "marker_path": str(shared / "a.csv")}
+    run(project, inputs)
+    assert project.lines() == ["ran", "ran"]
+
+
+def test_a_folder_is_swapped_in_whole(project: "Project") -> None:
+    final, temp = project.work / "out/final", project.work / "out/temp"
+    inputs: dict[str, Any] = {
+        "command": "cd $AETHERFLOW_OUTPUT_DIR && ls -A >> $EFFECTS && {{env.WORK}}", "shell": True,
+        "env": {"AETHERFLOW_OUTPUT_DIR": "mine"},
+        "success": {"require_files": str(final / "new.csv"), "forbid_files": str(final / "bad")},
+        "idempotency": {"strategy": "atomic_dir", "temp_output_dir": str(temp), "final_output_dir": str(final)},
+    }  # fmt: skip
+    final.mkdir(parents=True)
+    (final / "old.csv").touch()
+    temp.mkdir()
+    (temp / "rest").touch()
+    for work, code in (("touch half; exit 3", 1), ("touch new.csv bad", 1), ("touch new.csv", 0)):
+        inputs["command"] = f"cd $AETHERFLOW_OUTPUT_DIR && ls -A >> $EFFECTS && {{ {work}; }}"
+        run(project, {**inputs, "command": inputs["command"].replace("{ ", "(").replace("; }", ")")}, code)
+        names = sorted(path.name for path in final.iterdir())
+        assert names == (["new.csv"] if code == 0 else ["old.csv"])
+    assert project.lines() == [], "the folder is emptied before each try"
+    assert not temp.exists()
+
+
+def test_files_are_put_into_the_final_folder(project: "Project") -> None:
+    final, temp = project.work / "out/final", project.work / "out/temp"
+    final.mkdir(parents=True)
+    (final / "old.csv").write_text("old")
+    (final / "both.csv").write_text("old")
+    folders = {"temp_output_dir": str(temp), "final_output_dir": str(final), "atomic_rename": False}
+    command = "cd $AETHERFLOW_OUTPUT_DIR && mkdir sub && echo new | tee both.csv sub/deep.csv"
+    run(project, {"command": command, "shell": True, "idempotency": {"strategy": "atomic_dir", **folders}})
+    found = {str(path.relative_to(final)): path.read_text() for path in final.rglob("*") if path.is_file()}
+    assert found == {"old.csv": "old", "both.csv": "new\n", "sub/deep.csv": "new\n"}
+    assert list(temp.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("idempotency", "words"),
+    [
+        ({"strategy": "atomic"}, "must be 'none', 'marker' or 'atomic_dir'"),
+        ({"strategy": "marker"}, "strategy marker needs idempotency.marker_path or success.marker_file"),
+        ({"strategy": "atomic_dir", "temp_output_dir": "t"}, "needs temp_output_dir and final_output_dir"),
+    ],
+)
+def test_strategies_are_checked_before_the_run(project: "Project", idempotency: dict[str, Any], words: str) -> None:
+    flow(project, {"command": ["true"], "idempotency": idempotency})
+    result = project.cli("validate", "flow.yaml")
+    assert result.code == 2
+    assert words in result.out + result.err
+
+
+def test_folders_that_contain_each_other_are_refused(project: "Project") -> None:
+    folders = {"temp_output_dir": "out/temp", "final_output_dir": "out"}
+    result = run(project, {"command": ["true"], "idempotency": {"strategy": "atomic_dir", **folders}}, 1)
+    assert "AF5002" in result.err
+    assert "must not contain each other" in result.err
+
+
+# Tries
+
+
+COUNT = "echo x >> $EFFECTS; n=$(wc -l < $EFFECTS); echo try $n; "
+
+
+def test_an_exit_code_that_is_tried_again(project: "Project") -> None:
+    inputs = {
+        "command": COUNT + "[ $n -ge 3 ] || exit 75", "shell": True, "log": {"stdout": "capture"},
+        "retry": {"max_attempts": 5, "backoff_seconds": 0.1, "backoff_multiplier": 2, "retry_on_exit_codes": 75},
+    }  # fmt: skip
+    started = time.monotonic()
+    assert outputs(project, inputs) == {"exit_code": 0, "attempts": 3, "stdout": "try 3\n"}
+    assert 0.3 <= time.monotonic() - started < 3
+
+
+def test_all_tries_are_in_one_log(project: "Project") -> None:
+    inputs = {
+        "command": COUNT + "exit 75", "shell": True, "log": {"stdout": "file", "file_path": "o.txt"},
+        "retry": {"max_attempts": 2, "retry_on_exit_codes": [75]},
+    }  # fmt: skip
+    result = run(project, inputs, 1)
+    assert "AF5101 exit code 75 (try 2 of 2)" in result.err
+    (log,) = project.work.rglob("o.txt")
+    assert log.read_text() == "try 1\ntry 2\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "tries"),
+    [
+        ({"command": COUNT + "exit 4"}, 1),
+        ({"command": COUNT + "exit 75", "success": {"exit_codes": [0, 75]}}, 1),
+        ({"command": COUNT + "true", "success": {"require_files": "gone"}}, 1),
+        ({"command": COUNT + "sleep 60", "timeout_seconds": 0.1, "kill_grace_seconds": 1}, 1),
+    ],
+)
+def test_what_is_not_tried_again(project: "Project", more: dict[str, Any], tries: int) -> None:
+    inputs = {"shell": True, "retry": {"max_attempts": 3, "retry_on_exit_codes": [75]}, **more}
+    run(project, inputs, 0 if "exit_codes" in more.get("success", {}) else 1)
+    assert len(project.lines()) == tries
+
+
+def test_the_time_limit_is_one_of_each_try(project: "Project") -> None:
+    inputs = {
+        "command": COUNT + "[ $n -ge 2 ] || sleep 60", "shell": True, "timeout_seconds": 0.3,
+        "kill_grace_seconds": 1, "retry": {"max_attempts": 2, "retry_on_timeout": True},
+    }  # fmt: skip
+    run(project, inputs)
+    assert len(project.lines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("retry", "waits"),
+    [
+        ({}, [0, 0, 0]),
+        ({"backoff_seconds": 2}, [2, 2, 2]),
+        ({"sleep_seconds": 2, "backoff_multiplier": 3}, [2, 6, 18]),
+        ({"backoff_seconds": 2, "backoff_multiplier": 3, "max_backoff_seconds": 7}, [2, 6, 7]),
+    ],
+)
+def test_waits_between_tries(retry: dict[str, Any], waits: list[float]) -> None:
+    from aetherflow.core.builtins.process import RetryInputs
+
+    found = RetryInputs.model_validate(retry)
+    assert [found.wait_before(number) for number in (2, 3, 4)] == waits
+    assert found.wait_before(10**6) >= waits[-1], "no overflow"
+
+
+def test_a_stop_does_not_wait_for_the_next_try(project: "Project", wait_for: Callable[..., None]) -> None:
+    inputs = {
+        "command": COUNT + "exit 75", "shell": True,
+        "retry": {"max_attempts": 2, "backoff_seconds": 60, "retry_on_exit_codes": [75]},
+    }  # fmt: skip
+    flow(project, inputs)
+    process = project.start("run", "flow.yaml", "--run-id", "r")
+    wait_for(project.lines)
+    time.sleep(0.3)
+    process.terminate()
+    process.communicate(timeout=5)
+    assert process.returncode == 143
+    assert project.rows("SELECT status FROM step_runs") == [("INTERRUPTED",)]

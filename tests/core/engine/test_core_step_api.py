@@ -74,6 +74,6 @@ def test_effects_of_a_step_are_carried_out_and_recorded(project: "Project") -> N
         "SELECT path, size, sha256, gone_by FROM artifacts"
     )}  # fmt: skip
     assert rows["moved.txt"] == (5, hashlib.sha256(b"moved").hexdigest(), "main.take")
-    assert rows["plain.txt"] == (5, hashlib.sha256(b"plain").hexdigest(), None)
+    assert rows["plain.txt"] == (5, hashlib.sha256(b"plain").hexdigest(), "cleanup on_success")
     ((outputs,),) = project.rows("SELECT outputs FROM step_runs WHERE step_id='make'")
     assert outputs == '{"inner":2}'

@@ -32,7 +32,7 @@ def with_sql(*statements: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (with_sql("PRAGMA user_version=99"), "has schema 99, this engine knows up to 1"),
+        (with_sql("PRAGMA user_version=99"), "has schema 99, this engine knows up to 2"),
         (with_sql("CREATE TABLE mine (x)"), "is a database that AetherFlow did not create"),
         (with_sql("PRAGMA user_version=1"), "no such table"),
         (lambda path: path.mkdir(), "unable to open"),
@@ -133,9 +133,10 @@ def test_every_pair_of_statuses(name: str) -> None:
             require_legal(table, "x", old, new)
 
 
-def test_nothing_leaves_success() -> None:
-    for table in (transitions.RUN, transitions.JOB, transitions.STEP):
-        assert table[Status.SUCCESS] == frozenset()
+def test_success_is_left_only_on_request() -> None:
+    assert transitions.RUN[Status.SUCCESS] == {Status.RUNNING}
+    for table in (transitions.JOB, transitions.STEP):
+        assert table[Status.SUCCESS] == table[Status.SKIPPED] == {Status.DISCARDED}
 
 
 def test_the_journal_has_one_row_per_transition(project: "Project") -> None:

@@ -1,7 +1,7 @@
 """The public API: everything that a plugin or an embedding program may import. All else may change without notice."""
 
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
-from aetherflow.core.contracts.context import Ledger, RunContext
+from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext
 from aetherflow.core.contracts.fields import (
     ConnectorConfig,
     ConnectorOptions,
@@ -16,7 +16,10 @@ from aetherflow.core.contracts.fields import (
 from aetherflow.core.contracts.step import STEP_SKIPPED, STEP_SUCCESS, Step, StepResult
 from aetherflow.core.errors import (
     AetherflowError,
+    ChangedDefinitionError,
     ConnectorError,
+    LeaseLostError,
+    LockBusyError,
     OutputError,
     PathError,
     ProcessError,
@@ -25,11 +28,15 @@ from aetherflow.core.errors import (
     RunBusyError,
     RunFailedError,
     RunInterruptedError,
+    RunUnknownError,
     SpecError,
     StateError,
     StepCancelledError,
     StepError,
     StepInputError,
+    StepTimeoutError,
+    UndecidedStepError,
+    UsageError,
 )
 from aetherflow.core.plugins.catalog import (
     get_connector,
@@ -58,6 +65,7 @@ __all__ = [
     "STEP_SKIPPED",
     "STEP_SUCCESS",
     "AetherflowError",
+    "ChangedDefinitionError",
     "CleanupPolicy",
     "ConnectorBase",
     "ConnectorConfig",
@@ -69,9 +77,12 @@ __all__ = [
     "Flag",
     "FlowMetaSpec",
     "FlowSpec",
+    "HeldLock",
     "InsecureWhen",
     "JobSpec",
+    "LeaseLostError",
     "Ledger",
+    "LockBusyError",
     "LockScope",
     "LocksSpec",
     "OutputError",
@@ -86,6 +97,7 @@ __all__ = [
     "RunContext",
     "RunFailedError",
     "RunInterruptedError",
+    "RunUnknownError",
     "SpecError",
     "StateError",
     "StateSpec",
@@ -97,6 +109,9 @@ __all__ = [
     "StepOutputs",
     "StepResult",
     "StepSpec",
+    "StepTimeoutError",
+    "UndecidedStepError",
+    "UsageError",
     "WorkspaceSpec",
     "get_connector",
     "get_step",

@@ -15,7 +15,9 @@
     │   └── PluginLoadError                       the module of a plugin cannot be imported or is of the wrong kind
     ├── RunError                         exit 1   carries the summary of the run
     │   ├── RunFailedError                        at least one job failed
+    │   ├── RunUnknownError                       a step that must not be repeated unasked was interrupted
     │   └── RunInterruptedError          exit 128+signal
+    ├── ChangedDefinitionError           exit 2   a finished step is not what it was when it ran
     ├── RunBusyError                     exit 3   another live process owns the run
     ├── StateError                       exit 4   the state store cannot be used
     │   └── LostOwnershipError                    another process took the run over
@@ -24,13 +26,18 @@
         ├── PathError (ValueError)                a path outside the allowed roots
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
-        ├── StepCancelledError                    the run is being stopped
+        ├── UndecidedStepError                    a `once` step was interrupted and nobody has said what became of it
+        ├── StepCancelledError                    the run, or this attempt, is being ended
+        ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
+        ├── LockBusyError (RuntimeError)          another run holds the lock
+        ├── LeaseLostError (RuntimeError)         a lock was lost while the step worked under it
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
 Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
 only place that turns one into the other.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -187,10 +194,32 @@ class RunFailedError(RunError):
     code = "AF3001"
 
 
+class RunUnknownError(RunError):
+    """A `once` step was interrupted: whether it had its effect has to be decided."""
+
+    code = "AF3004"
+
+
 class RunInterruptedError(RunError):
     """The run was stopped by a signal; the same command goes on where it stopped."""
 
     code = "AF3002"
+
+
+class ChangedDefinitionError(AetherflowError):
+    """Finished steps are not what they were when they ran; `changes` holds the name and the diff of each."""
+
+    code = "AF3003"
+    exit_code = 2
+
+    def __init__(self, changes: "Sequence[tuple[str, str]]") -> None:
+        self.changes = list(changes)
+        names = ", ".join(name for name, _ in self.changes)
+        lines = [f"changed since they finished: {names}"]
+        lines += [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in self.changes]
+        first = self.changes[0][0]
+        fix = f"--accept-changes keeps their results, --from {first} does it again, another --run-id starts afresh"
+        super().__init__("\n".join(lines), fix=fix)
 
 
 class RunBusyError(AetherflowError):
@@ -243,10 +272,34 @@ class ProcessError(StepError, RuntimeError):
     code = "AF5101"
 
 
+class UndecidedStepError(StepError):
+    """A `once` step was interrupted: whether it had its effect is not known."""
+
+    code = "AF5007"
+
+
+class StepTimeoutError(StepError, TimeoutError):
+    """An attempt did not end within its `timeout_seconds`."""
+
+    code = "AF5006"
+
+
 class StepCancelledError(StepError):
-    """The run is being stopped; a step that polls `ctx.check_cancelled()` ends with this."""
+    """The run, or this attempt, is being ended; a step that polls `ctx.check_cancelled()` ends with this."""
 
     code = "AF5005"
+
+
+class LockBusyError(StepError, RuntimeError):
+    """Another run holds the lock, or comes first; the message names it."""
+
+    code = "AF5301"
+
+
+class LeaseLostError(StepError, RuntimeError):
+    """A lock was lost while the step worked under it; another run may have taken it since."""
+
+    code = "AF5302"
 
 
 class ConnectorError(StepError, RuntimeError):

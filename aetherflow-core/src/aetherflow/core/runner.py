@@ -1,6 +1,6 @@
 """Running a flow, from a program or from the command line."""
 
-import datetime as dt
+import dataclasses
 import getpass
 import os
 import shlex
@@ -13,27 +13,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.engine.connections import RunConnectors, secret_settings
-from aetherflow.core.engine.context import RunParts
-from aetherflow.core.engine.prepare import Places, PreparedFlow, prepare, render_places
-from aetherflow.core.engine.sequence import RunStoppedError, call_inner_step
-from aetherflow.core.engine.sequence import Sequence as JobSequence
-from aetherflow.core.engine.settle import Given, run_root, settle
-from aetherflow.core.engine.stopping import Processes, Stop
-from aetherflow.core.engine.workspace import Workspace
-from aetherflow.core.errors import RunFailedError, RunInterruptedError, StateError, UsageError
-from aetherflow.core.observe.events import Events, Observer, RunLog
-from aetherflow.core.observe.logs import run_logging
+from aetherflow.core.engine.opening import Opened, open_run
+from aetherflow.core.engine.plan import Plan, Wishes
+from aetherflow.core.engine.prepare import PreparedFlow, prepare
+from aetherflow.core.engine.run import IfBusy, Run, summary_of
+from aetherflow.core.engine.settle import Given
+from aetherflow.core.errors import RunBusyError, StateError, UsageError
+from aetherflow.core.observe.events import Observer
 from aetherflow.core.observe.redact import Redactor
-from aetherflow.core.resolve.resources import merge_resources, resolve_resources
-from aetherflow.core.resolve.sandbox import Sandbox, child_env
 from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
 from aetherflow.core.run_id import RUN_ID, new_run_id
-from aetherflow.core.state.records import Frozen, RunFacts, RunRecord
-from aetherflow.core.state.run_state import RunState
+from aetherflow.core.state.ownership import RunLock
+from aetherflow.core.state.records import RunFacts
 from aetherflow.core.state.store import StateStore
-from aetherflow.core.state.transitions import Status
 from aetherflow.core.summary import RunSummary
+
+BUSY_POLL_SECONDS = 0.2
 
 
 def run_flow(
@@ -43,6 +38,12 @@ def run_flow(
     params: Mapping[str, Any] | None = None,
     slot: str | None = None,
     data_date: str | None = None,
+    flow_job: str | None = None,
+    from_step: str | None = None,
+    accept_changes: bool = False,
+    decisions: Mapping[str, str] | None = None,
+    reason: str | None = None,
+    if_busy: IfBusy = "fail",
     observers: Sequence[Observer] = (),
     trigger: str = "api",
     env: Mapping[str, str] | None = None,
@@ -51,39 +52,29 @@ def run_flow(
     """Run a flow file; with the id of an unfinished run, go on where it stopped.
 
     `params` are the flow's parameters, as text or typed; `slot` is the instant that the run stands for, `data_date`
-    the date of its data (both ISO 8601). `observers` see every event; `trigger` says who asked; `env` replaces the
-    process's environment, `snapshot` a whole environment built before. Signals HUP, INT, QUIT and TERM stop the run
-    when this is called from the main thread.
+    the date of its data (both ISO 8601). `flow_job` runs only that job. Of a known run, `from_step` (`JOB` or
+    `JOB.STEP`) discards a result and all that follow from it, `accept_changes` keeps results whose steps have changed
+    since, `decisions` (`JOB.STEP` to `done` or `again`) answers for interrupted `once` steps; `reason` is written down
+    with any of these. `if_busy` says what to do while another process owns the run, or the lock of the flow.
 
-    Raises SpecError (nothing was run), UsageError, RunBusyError, StateError, RunFailedError and RunInterruptedError;
-    the last two carry the summary that is returned otherwise.
+    `observers` see every event; `trigger` says who asked; `env` replaces the process's environment, `snapshot` a whole
+    environment built before. Signals HUP, INT, QUIT and TERM stop the run when this is called from the main thread.
+
+    Raises SpecError (nothing was run), UsageError, ChangedDefinitionError, RunBusyError, StateError, RunFailedError,
+    RunUnknownError and RunInterruptedError; the last three carry the summary that is returned otherwise.
     """
-    run_id = new_run_id() if run_id is None else run_id
-    if not RUN_ID.match(run_id):
-        raise UsageError(
-            f"{run_id!r} is not a run id", fix="use letters, digits, '.', '_' and '-', at most 128 of them"
-        )
-    if snapshot is None:
-        snapshot = build_snapshot(Path(flow_yaml).absolute().parent, ambient=env, run_hooks=True)
-    flow = prepare(flow_yaml, snapshot)
+    run_id = _checked(new_run_id() if run_id is None else run_id)
+    flow = _prepare(flow_yaml, env, snapshot)
+    wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
     store = StateStore(flow.state_path)
     lock = store.run_lock(flow.flow_id, run_id)
     try:
-        lock.acquire(run_id)
-        found = store.find_run(flow.flow_id, run_id)
-        frozen = settle(flow, Given(params or {}, slot, data_date), found, dt.datetime.now(dt.UTC))
-        attempt = found.generation + 1 if found else 1
-        constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, attempt, frozen)}
-        places = render_places(flow, constants)
-        if found is not None and found.status is Status.SUCCESS:
-            return _nothing_to_do(flow, places, store, found)
-        redactor = snapshot.redactor()
-        resources = resolve_resources(
-            merge_resources(flow.document, flow.spec, flow.profiles), constants, snapshot.hook, redactor
-        )
-        redactor.add(secret_settings(resources, flow.catalog))
-        run = _Run(flow, places, constants, resources, redactor, store, run_id)
-        return run.execute(observers, _facts(flow, trigger, redactor), frozen)
+        if (busy := _acquire(lock, run_id, if_busy)) is not None:
+            return dataclasses.replace(summary_of(flow, store, run_id), note=f"nothing done: {busy}")
+        opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
+        if opened.ended:
+            return _nothing_to_do(opened, store)
+        return Run(opened, store).execute(observers, _facts(flow, trigger, opened.redactor), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
@@ -91,139 +82,89 @@ def run_flow(
         store.close()
 
 
-class _Run:
-    def __init__(
-        self,
-        flow: PreparedFlow,
-        places: Places,
-        constants: Mapping[str, Any],
-        resources: Mapping[str, Any],
-        redactor: Redactor,
-        store: StateStore,
-        run_id: str,
-    ) -> None:
-        self.flow = flow
-        self.run_id = run_id
-        self.logs = store.side / "logs" / flow.flow_id
-        self.events = Events(redactor)
-        self.workspace = Workspace(places.work_root, places.layout, flow.flow_id, run_id)
-        job_folders = tuple(self.workspace.job_path(job.id) for job in flow.spec.jobs)
-        self.parts = RunParts(
-            flow_id=flow.flow_id,
-            run_id=run_id,
-            folder=flow.folder,
-            env=flow.env,
-            child_env=child_env(flow.env, flow.snapshot),
-            sandbox=Sandbox.of(flow.snapshot, places.work_root, flow.folder, job_folders),
-            catalog=flow.catalog,
-            constants=constants,
-            resources=resources,
-            workspace=self.workspace,
-            state=RunState(store, flow.flow_id, run_id),
-            connectors=RunConnectors(resources, self.workspace, flow.catalog),
-            redactor=redactor,
-            events=self.events,
-            processes=Processes(),
-            stop=Stop(),
-            call_step=call_inner_step,
+def plan_flow(
+    flow_yaml: str | Path,
+    *,
+    run_id: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    slot: str | None = None,
+    data_date: str | None = None,
+    flow_job: str | None = None,
+    from_step: str | None = None,
+    accept_changes: bool = False,
+    decisions: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    snapshot: Snapshot | None = None,
+) -> Plan:
+    """What `run_flow` with the same arguments would do, step by step; nothing is written and nothing is run.
+
+    Raises what `run_flow` raises before anything runs.
+    """
+    run_id = _checked(new_run_id() if run_id is None else run_id)
+    flow = _prepare(flow_yaml, env, snapshot)
+    wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor())
+    store = StateStore(flow.state_path, to_read=True)
+    try:
+        return open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes).plan
+    except sqlite3.Error as error:
+        raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
+    finally:
+        store.close()
+
+
+def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Snapshot | None) -> PreparedFlow:
+    if snapshot is None:
+        snapshot = build_snapshot(Path(flow_yaml).absolute().parent, ambient=env, run_hooks=True)
+    return prepare(flow_yaml, snapshot)
+
+
+def _checked(run_id: str) -> str:
+    if not RUN_ID.match(run_id):
+        raise UsageError(
+            f"{run_id!r} is not a run id", fix="use letters, digits, '.', '_' and '-', at most 128 of them"
         )
-        self.summary = _summary(flow, places, store, run_id)
+    return run_id
 
-    def execute(self, observers: Sequence[Observer], facts: RunFacts, frozen: Frozen) -> RunSummary:
-        self.workspace.open()
-        log = RunLog(Path(self.summary.log_path))
-        self.events.add(log)
-        for observer in observers:
-            self.events.add(observer)
-        started = time.monotonic()
-        sequence = JobSequence(self.flow, self.parts, self.logs / self.run_id)
-        self.summary.jobs = sequence.summaries
+
+def _acquire(lock: RunLock, run_id: str, if_busy: IfBusy) -> str | None:
+    """Take the run; returns who has it if it is left alone for that."""
+    while True:
         try:
-            with (
-                self.parts.stop.handling_signals(),
-                run_logging(self.flow.flow_id, self.flow.snapshot.settings.log_level, self.events),
-            ):
-                self.parts.state.begin(facts, frozen)
-                self.events.emit(
-                    "run_start", flow_id=self.flow.flow_id, run_id=self.run_id, yaml=str(self.flow.document.file)
-                )
-                self._jobs(sequence)
-        finally:
-            self.parts.connectors.close()
-            self.summary.duration_ms = int((time.monotonic() - started) * 1000)
-            self.events.emit("run_summary", **self._summary_event())
-            log.close()
-        return self._result()
-
-    def _jobs(self, sequence: JobSequence) -> None:
-        try:
-            sequence.run()
-            failed = any(job.status == Status.FAILED for job in sequence.summaries)
-            status = Status.FAILED if failed else Status.SUCCESS
-            self._cleanup(failed)
-        except RunStoppedError:
-            status = Status.INTERRUPTED
-        self.summary.status = status
-        self.parts.state.finish(status)
-
-    def _cleanup(self, failed: bool) -> None:
-        # before the run is recorded as finished: a crash in between leaves a run that is resumed and cleaned again
-        policy = self.flow.spec.flow.workspace.cleanup_policy
-        if policy == "never" or (policy == "on_success" and failed):
-            return
-        removed = self.workspace.cleanup([job.job_id for job in self.summary.jobs])
-        for job in self.summary.jobs:
-            for artifact in (artifact for step in job.steps for artifact in step.artifacts):
-                if any(Path(artifact.path).is_relative_to(folder) for folder in removed):
-                    artifact.removed = policy
-
-    def _result(self) -> RunSummary:
-        if self.summary.status == Status.FAILED:
-            self.summary.exit_code = 1
-            failed = [job.job_id for job in self.summary.jobs if job.status == Status.FAILED]
-            raise RunFailedError(f"run {self.run_id} failed in {', '.join(failed)}", self.summary)
-        if self.summary.status == Status.INTERRUPTED:
-            self.summary.exit_code = 128 + (self.parts.stop.signal or 0)
-            message = f"run {self.run_id} was stopped by signal {self.parts.stop.signal}"
-            raise RunInterruptedError(message, self.summary, exit_code=self.summary.exit_code)
-        return self.summary
-
-    def _summary_event(self) -> dict[str, Any]:
-        fields = ("flow_id", "run_id", "status", "duration_ms", "status_counts", "jobs")
-        data = self.summary.as_json()
-        return {name: data[name] for name in fields}
+            lock.acquire(run_id)
+        except RunBusyError as error:
+            if if_busy == "fail":
+                raise
+            if if_busy == "skip":
+                return str(error)
+            time.sleep(BUSY_POLL_SECONDS)
+        else:
+            return None
 
 
-def _nothing_to_do(flow: PreparedFlow, places: Places, store: StateStore, found: RunRecord) -> RunSummary:
-    summary = _summary(flow, places, store, found.run_id)
-    summary.status, summary.nothing_to_do, summary.finished_at = found.status, True, found.finished_at
+def _nothing_to_do(opened: Opened, store: StateStore) -> RunSummary:
+    summary, found = summary_of(opened.flow, store, opened.run_id, opened.places.work_root), opened.found
+    if found is not None:
+        summary.status, summary.nothing_to_do, summary.finished_at = found.status, True, found.finished_at
     return summary
 
 
-def _summary(flow: PreparedFlow, places: Places, store: StateStore, run_id: str) -> RunSummary:
-    return RunSummary(
-        flow_id=flow.flow_id,
-        run_id=run_id,
-        status=Status.RUNNING,
-        flow_yaml=flow.document.file,
-        work_root=str(places.work_root),
-        state_path=str(flow.state_path),
-        log_path=str(store.side / "logs" / flow.flow_id / f"{run_id}.jsonl"),
-    )
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in many containers
+        return str(os.getuid())
 
 
 def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor) -> RunFacts:
-    try:
-        actor = getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in many containers
-        actor = str(os.getuid())
+    parent = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
     return RunFacts(
         engine_version=version("aetherflow-core"),
         flow_path=str(Path(flow.document.file).absolute()),
         fingerprint=flow.fingerprint,
-        actor=actor,
+        actor=_actor(),
         host=socket.gethostname(),
         pid=os.getpid(),
         trigger=trigger,
         command=redactor.mask(shlex.join(sys.argv)),
+        parent="/".join(name for name in parent if name) if all(parent) else None,
     )

@@ -28,6 +28,8 @@ class StepSummary:
     reused: bool = False
     reason: str | None = None
     artifacts: list[ArtifactSummary] = field(default_factory=list)
+    items: int | None = None
+    """Number of items of a `for_each`."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class RunSummary:
     nothing_to_do: bool = False
     finished_at: int | None = None
     """UTC epoch milliseconds of the end, for a run that had ended before."""
+    note: str | None = None
+    """Why nothing was run although nothing is wrong: `--if-busy skip`."""
     jobs: list[JobSummary] = field(default_factory=list)
 
     @property

@@ -1,22 +1,17 @@
-"""The section `flow` beyond its schema: parameters, dates, and what this version reads but does not carry out."""
+"""The section `flow` beyond its schema: parameters and dates."""
 
 from typing import Any
 
-from aetherflow.core.checks.view import jobs, steps
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.problems import Problem, Problems, Severity
+from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
 from aetherflow.core.resolve.params import check_default
 from aetherflow.core.spec.flow import ParamSpec
 
-NOT_CARRIED_OUT = "AF1105"
-"""A setting that is checked, but that `run` refuses, since this version would ignore it."""
-STEP_SETTINGS = ("for_each", "retry", "timeout_seconds", "verify")
-
 
 def check_flow_settings(document: Document, problems: Problems) -> None:
-    """Check parameter defaults, zone, shift and calendar of the dates, and settings that `run` would ignore."""
+    """Check parameter defaults, zone, shift and calendar of the dates."""
     _Settings(document, problems).check()
 
 
@@ -31,14 +26,6 @@ class _Settings:
         if isinstance(flow, dict):
             self._params(flow.get("params"))
             self._dates(flow.get("data_date"))
-            self._not_carried_out(flow)
-        for job in jobs(data):
-            for step in steps(job):
-                for key in STEP_SETTINGS:
-                    if step.data.get(key) is not None:
-                        self._refused((*step.path, key))
-                if step.data.get("effect") == "once":
-                    self._refused((*step.path, "effect"))
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
@@ -59,17 +46,6 @@ class _Settings:
                 except ValueError as error:
                     self._add("AF1803", f"flow.data_date.{key}: {error}", ("flow", "data_date", key), fix="correct it")
 
-    def _not_carried_out(self, flow: dict[str, Any]) -> None:
-        locks = flow.get("locks")
-        if isinstance(locks, dict) and locks.get("scope", "none") != "none":
-            self._refused(("flow", "locks", "scope"))
-        if flow.get("on_failure", "continue") != "continue":
-            self._refused(("flow", "on_failure"))
-
-    def _refused(self, path: DocPath) -> None:
-        message = f"{format_path(path)} is checked, but this version does not carry it out: `run` refuses the flow"
-        self._add(NOT_CARRIED_OUT, message, path, fix="remove it", severity="warning")
-
-    def _add(self, af: str, message: str, path: DocPath, *, fix: str, severity: Severity = "error") -> None:
-        at = self.document.source.key(path) if severity == "warning" else self.document.source.value(path)
-        self.problems.add(Problem(af, message, at, format_path(path), "semantic:setting", fix, severity))
+    def _add(self, af: str, message: str, path: DocPath, *, fix: str) -> None:
+        at = self.document.source.value(path)
+        self.problems.add(Problem(af, message, at, format_path(path), "semantic:setting", fix))

@@ -87,6 +87,9 @@ class _Plugins:
         except Exception as error:  # noqa: BLE001 the models and the check are the plugin's own code
             message = f"step {name!r} cannot check its inputs: {type(error).__name__}: {error}"
             self._add("AF2102", message, path, "semantic:plugin", "report it to the authors of the step")
+        for key in cls.inner_steps:
+            if isinstance(inner := inputs.get(key), dict):
+                self._step(job, Part((*path, key), inner, step.name))
 
     def _inputs(self, cls: Any, inputs: dict[str, Any], path: DocPath) -> None:
         if cls.Inputs is not None:

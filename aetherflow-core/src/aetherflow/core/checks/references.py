@@ -1,6 +1,6 @@
 """References that can be known before a run: `steps.x.y`, `jobs.x.outputs.y`, `params.x`, `run.x`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,12 @@ class Where:
     result: set[str] | None = None
     in_outputs: bool = False
     in_loop: bool = False
-    in_lock: bool = False
+    added: dict[DocPath, frozenset[str]] = field(default_factory=dict)
+    """Below these paths a step inside the step may read these roots."""
+
+    def has(self, root: str, path: DocPath) -> bool:
+        """True if a step around the place adds the root."""
+        return any(root in roots and path[: len(below)] == below for below, roots in self.added.items())
 
 
 def check_references(data: Any, catalog: Catalog, report: Report) -> None:
@@ -78,14 +83,27 @@ class _References:
         in_loop = step.data.get("for_each") is not None
         outputs = {"count", "items"} if in_loop else self._outputs(step)
         self._walk(step.data.get("for_each"), (*step.path, "for_each"), Where(facts))
-        in_lock = step.data.get("type") == "with_lock"
-        self._walk(step.data.get("inputs"), (*step.path, "inputs"), Where(facts, in_loop=in_loop, in_lock=in_lock))
+        added = dict(self._added(step.data, step.path))
+        self._walk(step.data.get("inputs"), (*step.path, "inputs"), Where(facts, in_loop=in_loop, added=added))
         self._walk(step.data.get("verify"), (*step.path, "verify"), Where(facts, in_loop=in_loop))
         if step.name is not None:
             facts.steps[step.name] = outputs
         promoted = step.get("outputs", dict) or {}
         self._walk(promoted, (*step.path, "outputs"), Where(facts, outputs, in_outputs=True))
         facts.outputs |= promoted.keys()
+
+    def _added(self, step: dict[str, Any], path: DocPath) -> Iterator[tuple[DocPath, frozenset[str]]]:
+        name, inputs = step.get("type"), step.get("inputs")
+        if not isinstance(name, str) or not isinstance(inputs, dict):
+            return
+        try:
+            inner_steps = self.catalog.step(name).inner_steps
+        except AetherflowError:
+            return  # reported where the type is checked
+        for key, roots in inner_steps.items():
+            if isinstance(inner := inputs.get(key), dict):
+                yield (*path, "inputs", key, "inputs"), roots
+                yield from self._added(inner, (*path, "inputs", key))
 
     def _outputs(self, step: Part) -> set[str] | None:
         name = step.get("type", str)
@@ -143,8 +161,9 @@ class _References:
                 self._key(names[1], where.result, "this step's outputs", path, offset)
         elif root == "item" and not where.in_loop:
             self._say("`item` has a value only in a step with `for_each`", path, offset, "add for_each to the step")
-        elif root == "lock" and not where.in_lock:
-            self._say("`lock` has a value only inside `with_lock`", path, offset, "wrap the step in with_lock")
+        elif root == "lock" and not where.has(root, path):
+            message = "`lock` has a value only in the inputs of a step inside `with_lock`"
+            self._say(message, path, offset, "wrap the step in with_lock")
 
     def _steps(self, names: tuple[str, ...], path: DocPath, offset: int, where: Where) -> None:
         known = where.job.steps

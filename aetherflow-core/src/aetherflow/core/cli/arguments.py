@@ -2,16 +2,39 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
 from aetherflow.core.errors import UsageError
 
+
+def complete_flow_id(incomplete: str) -> list[str]:
+    """Ids of known flows that start so; for the shell."""
+    from aetherflow.core.cli.completing import flow_ids
+
+    return flow_ids(incomplete)
+
+
+def complete_run_id(incomplete: str) -> list[str]:
+    """Ids of recent runs that start so; for the shell."""
+    from aetherflow.core.cli.completing import run_ids
+
+    return run_ids(incomplete)
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", readable=False, metavar="FILE", help="Project file, instead of the nearest above."),
 ]
+FlowIdOption = Annotated[
+    str | None, typer.Option("--flow", metavar="ID", help="Id of the flow.", autocompletion=complete_flow_id)
+]
+RunIdArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN_ID", help="Id of the run.", show_default=False, autocompletion=complete_run_id),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[Path]:
@@ -23,3 +46,10 @@ def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[P
     if not positional:
         raise UsageError("no flow is named", fix="give the path of a flow file: flow.yaml")
     return list(positional)
+
+
+def busy_policy(text: str) -> Literal["fail", "skip", "wait"]:
+    """The value of `--if-busy`; UsageError for another word."""
+    if text not in ("fail", "skip", "wait"):
+        raise UsageError(f"--if-busy {text!r} is not known", fix="write fail, skip or wait")
+    return cast('Literal["fail", "skip", "wait"]', text)

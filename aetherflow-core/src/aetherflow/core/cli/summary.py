@@ -15,6 +15,8 @@ def summary_text(summary: RunSummary) -> str:
         rows.append([job.job_id, "", job.status, seconds(job.duration_ms), _job_note(job)])
         for step in job.steps:
             note = f"reused from attempt {step.attempt}" if step.reused else step.reason or ""
+            if step.items is not None:
+                note = f"{step.items} items" + (f", {note}" if note else "")
             if not step.reused and step.attempt > 1:
                 note = f"attempt {step.attempt}" + (f", {note}" if note else "")
             rows.append(["", step.step_id, step.status, seconds(step.duration_ms), note])
@@ -33,7 +35,7 @@ def failure_blocks(summary: RunSummary) -> str:
         if job.error is None:
             continue
         name = f"{job.job_id}.{job.error.step}" if job.error.step else job.job_id
-        lines += [f"FAILED {name} at {job.error.location}", f"  {job.error.code} {job.error.message}"]
+        lines += [f"{job.status} {name} at {job.error.location}", f"  {job.error.code} {job.error.message}"]
         if job.error.fix:
             lines.append(f"  fix: {job.error.fix}")
         if job.error.tail:
@@ -46,9 +48,16 @@ def failure_blocks(summary: RunSummary) -> str:
     lines.append(f"run log: {summary.log_path}")
     kept = [artifact for artifact in _artifacts(summary) if artifact.removed is None]
     lines += [f"kept: {_artifact(artifact)}" for artifact in kept]
-    command = shlex.join(["aetherflow", "run", summary.flow_yaml, "--run-id", summary.run_id])
+    command = shlex.join(["aetherflow", *_next(summary)])
     lines.append(f"next: {command}")
     return "\n".join(lines)
+
+
+def _next(summary: RunSummary) -> list[str]:
+    open_steps = [f"{job.job_id}.{job.error.step}" for job in summary.jobs if job.status == "UNKNOWN" and job.error]
+    if open_steps:
+        return ["resume", summary.run_id, "--decide", f"{open_steps[0]}=done"]
+    return ["run", summary.flow_yaml, "--run-id", summary.run_id]
 
 
 def nothing_to_do(summary: RunSummary) -> str:

@@ -40,6 +40,29 @@ class Ledger(Protocol):
         ...
 
 
+class HeldLock(Protocol):
+    """A lock that is held."""
+
+    @property
+    def key(self) -> str:
+        """The name of the lock."""
+        ...
+
+    @property
+    def token(self) -> int:
+        """The fencing token: greater for every acquisition of the key."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """True once another run may hold the lock."""
+        ...
+
+    def check(self) -> None:
+        """Raise LeaseLostError if the lock was lost."""
+        ...
+
+
 class RunContext(ABC):
     """The run as one step attempt sees it."""
 
@@ -106,6 +129,10 @@ class RunContext(ABC):
         """Put the folder `staged` in the place of `final`; the old one stays until the new one stands."""
 
     @abstractmethod
+    def empty_dir(self, path: str | Path) -> Path:
+        """A folder without content: created, or all that is in it deleted."""
+
+    @abstractmethod
     def artifact(self, path: str | Path) -> Path:
         """Record a finished file that the step wrote by other means as an artifact: made durable, sized, hashed."""
 
@@ -123,22 +150,55 @@ class RunContext(ABC):
     ) -> "subprocess.Popen[bytes]":
         """Start a child in a process group of its own, stdin empty, stdout and stderr as pipes.
 
-        The run ends the whole group when it is stopped.
+        The run ends the child and all its descendants when the attempt ends, however it ends.
         """
 
     @abstractmethod
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        """End a child's whole process group: SIGTERM, `grace_seconds` to react, SIGKILL."""
+        """End a child and all its descendants: SIGTERM, `grace_seconds` to react, SIGKILL."""
 
     @abstractmethod
     def relay(self, stream: StreamName, data: bytes) -> None:
         """Show a child's output live on the run's stderr and keep it in the log of this attempt, secrets masked."""
 
+    # Locks
+
+    @abstractmethod
+    def lease(self, key: str, *, ttl_seconds: float = 600, wait_seconds: float = 0) -> AbstractContextManager[HeldLock]:
+        """Hold a lock while the block runs; renewed by itself, shared with nobody but this run.
+
+        `ttl_seconds`: how long a holder that no longer renews is respected, unless its death is known. `wait_seconds`:
+        0 fails at once with LockBusyError, else first come, first served. Children started in the block see the token
+        as AETHERFLOW_LOCK_TOKEN. If the lock is lost, `cancelled` becomes True, the step's children are ended and the
+        block ends with LeaseLostError.
+        """
+
+    @abstractmethod
+    def acquire_lock(self, key: str, ttl_seconds: float = 600) -> bool:
+        """Take a lock until `release_lock(key)` or the end of the run; False if another run has it.
+
+        Nobody is told if it is lost: prefer `lease`.
+        """
+
+    @abstractmethod
+    def release_lock(self, key: str) -> None:
+        """Give back what `acquire_lock(key)` took."""
+
     # The rest of the run
 
     @abstractmethod
-    def call_step(self, step_type: str, inputs: Mapping[str, Any], *, step_id: str | None = None) -> "StepResult":
-        """Run another step inside this one; its result is returned, its failure raised."""
+    def call_step(
+        self,
+        step_type: str,
+        inputs: Mapping[str, Any],
+        *,
+        step_id: str | None = None,
+        roots: Mapping[str, Any] | None = None,
+    ) -> "StepResult":
+        """Run another step inside this one; its result is returned, its failure raised.
+
+        `roots` are the values of the template roots that its inputs wait for, see `Step.inner_steps`.
+        """
 
     @abstractmethod
     def ledger(self, name: str) -> Ledger:
@@ -151,11 +211,11 @@ class RunContext(ABC):
     @property
     @abstractmethod
     def cancelled(self) -> bool:
-        """True once the run is being stopped."""
+        """True once the step is to end: the run is being stopped, or a time limit or a lost lock ends this attempt."""
 
     @abstractmethod
     def check_cancelled(self) -> None:
-        """Raise StepCancelledError if the run is being stopped; for loops."""
+        """Raise StepCancelledError if the step is to end; for loops."""
 
     @abstractmethod
     def redact(self, text: str) -> str:

@@ -46,6 +46,9 @@ class Step(ABC, Generic[InputsT]):
     """Model of the outputs, if the step declares one."""
     required_inputs: ClassVar[set[str]] = set()
     """Names that an untyped step cannot do without."""
+    inner_steps: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """Inputs that hold a step of their own, `{type, id?, inputs?}`, which `ctx.call_step` runs; each with the template
+    roots that only that step's inputs may read, as given to `call_step`. `validate` checks it like any other step."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
     """`once`: an interrupted attempt is never silently repeated."""
 

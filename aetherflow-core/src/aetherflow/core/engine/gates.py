@@ -1,6 +1,6 @@
 """Whether a job may start: its dependencies, then its `when`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aetherflow.core.resolve.when import evaluate_when
@@ -8,9 +8,11 @@ from aetherflow.core.spec.flow import JobSpec
 from aetherflow.core.state.transitions import Status
 
 
-def blocked_by(job: JobSpec, statuses: Mapping[str, Status]) -> str | None:
-    """The first dependency that is not SUCCESS, or None."""
-    return next((name for name in job.depends_on if statuses.get(name) is not Status.SUCCESS), None)
+def blocked_by(job: JobSpec, statuses: Mapping[str, Status], left_out: Collection[str] = ()) -> str | None:
+    """The first dependency that is not SUCCESS, or None; jobs that this run was told to leave out do not count."""
+    return next(
+        (name for name in job.depends_on if name not in left_out and statuses.get(name) is not Status.SUCCESS), None
+    )
 
 
 def when_holds(job: JobSpec, scope: Mapping[str, Any]) -> bool:

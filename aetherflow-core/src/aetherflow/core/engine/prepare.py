@@ -3,11 +3,10 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.checks.flow_settings import NOT_CARRIED_OUT
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import ResolverError, SpecError
@@ -59,9 +58,6 @@ def prepare(path: str | Path, snapshot: Snapshot) -> PreparedFlow:
     """Check a flow file and find the flow's id and state; SpecError carries every problem."""
     checked = check_flow(path, snapshot)
     document, spec = checked.document, checked.spec
-    refused = [problem for problem in checked.problems if problem.af == NOT_CARRIED_OUT]
-    for problem in refused:
-        checked.problems.add(replace(problem, severity="error"))
     checked.problems.raise_if_errors()
     if document is None or spec is None:
         raise SpecError(list(checked.problems))

@@ -1,171 +1,171 @@
 """The order of a run: gates, jobs, steps; what is stored is reused, what failed blocks its dependants."""
 
-import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from aetherflow.core.contracts.step import Step, StepResult
-from aetherflow.core.engine.attempt import call, run_attempt
-from aetherflow.core.engine.context import RunParts, StepContext
-from aetherflow.core.engine.failure import describe_failure, message_of
+from aetherflow.core.engine.each import ForEach
+from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError
+from aetherflow.core.engine.failure import describe_failure
 from aetherflow.core.engine.gates import blocked_by, when_holds
 from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.engine.plan import Plan, Verdict
 from aetherflow.core.engine.prepare import PreparedFlow
-from aetherflow.core.errors import PluginError, ResolverError, StateError, WhenError
+from aetherflow.core.engine.question import Questions
+from aetherflow.core.engine.scope_locks import ScopeLocks
+from aetherflow.core.engine.steps import Done, StepRunner, ms_since
+from aetherflow.core.engine.stopping import RunStoppedError
+from aetherflow.core.errors import AetherflowError, LockBusyError, WhenError
 from aetherflow.core.location import DocPath
-from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import JobSpec, StepSpec
-from aetherflow.core.state.records import Artifact, StepRecord
+from aetherflow.core.state.records import StepKey
 from aetherflow.core.state.transitions import DONE_STEP, FINAL_JOB, Status
-from aetherflow.core.state.values import json_safe
-from aetherflow.core.summary import ArtifactSummary, JobSummary, StepSummary
+from aetherflow.core.summary import JobSummary, StepSummary
 
-
-class StepFailedError(Exception):
-    """A step of the job did not end well; carries what the state and the summary say about it."""
-
-    def __init__(self, cause: BaseException, step: StepSpec, path: DocPath, output: OutputLog | None) -> None:
-        super().__init__(message_of(cause))
-        self.cause = cause
-        self.step = step
-        self.path = path
-        self.output = output
-
-
-class RunStoppedError(Exception):
-    """The run is being stopped; the job under way is INTERRUPTED."""
-
-
-@dataclass(slots=True)
-class JobRun:
-    """A job under way."""
-
-    spec: JobSpec
-    path: DocPath
-    summary: JobSummary
-    steps: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Attempt:
-    """An attempt of a step under way."""
-
-    job: JobRun
-    step: StepSpec
-    path: DocPath
-    ctx: StepContext
-    summary: StepSummary
-    output: OutputLog
-
-    def failed(self, error: BaseException, at: DocPath = ()) -> StepFailedError:
-        """The failure of this attempt; `at` is the place of the fault, if it is narrower than the step."""
-        return StepFailedError(error, self.step, at or self.path, self.output)
+NOT_WELL = frozenset({Status.FAILED, Status.UNKNOWN})
 
 
 class Sequence:
     """Runs the jobs of one flow in order."""
 
-    def __init__(self, flow: PreparedFlow, parts: RunParts, logs: Any) -> None:
+    def __init__(self, flow: PreparedFlow, runner: StepRunner, locks: ScopeLocks, plan: Plan) -> None:
         self._flow = flow
-        self._parts = parts
-        self._logs = logs
-        self._grace = flow.snapshot.settings.stop_grace_seconds
+        self._runner = runner
+        self._locks = locks
+        self._parts = runner.parts
+        self._state = runner.parts.state
+        self._plans = {job.job_id: job for job in plan.jobs}
+        self._questions = Questions(runner)
+        self._each = ForEach(runner, self._questions)
+        self._hashes = runner.definitions.hashes
         self.statuses: dict[str, Status] = {}
-        self.jobs: dict[str, Any] = {}
-        """What templates and `when` see as `jobs`."""
         self.summaries: list[JobSummary] = []
 
     def run(self) -> None:
         """Run all jobs; raises RunStoppedError when the run is being stopped."""
+        stopped_by: str | None = None
         for index, job in enumerate(self._flow.spec.jobs):
             if self._parts.stop.requested:
                 raise RunStoppedError
+            if self._plans[job.id].verdict is Verdict.LEAVE:
+                self._remember(job)
+                continue
             started = time.monotonic()
             summary = JobSummary(job.id, "", 0)
             self.summaries.append(summary)
-            outputs: dict[str, Any] = {}
+            run = JobRun(job, ("jobs", index), summary)
             try:
-                outputs = self._job(JobRun(job, ("jobs", index), summary))
+                self._job(run, stopped_by)
             except RunStoppedError:
                 summary.status = Status.INTERRUPTED
                 raise
             finally:
-                summary.duration_ms = _ms_since(started)
-                self._publish(summary, outputs)
+                summary.duration_ms = ms_since(started)
+                self._publish(summary, run.outputs)
+            if self._flow.spec.flow.on_failure == "stop" and self.statuses[job.id] in NOT_WELL:
+                stopped_by = stopped_by or job.id
+
+    @property
+    def complete(self) -> bool:
+        """True if every job of the flow has ended: nothing was left out."""
+        return len(self.summaries) == len(self._flow.spec.jobs)
 
     # Jobs
 
-    def _job(self, job: JobRun) -> dict[str, Any]:
-        state, job_id = self._parts.state, job.spec.id
-        stored = state.job(job_id)
+    def _job(self, job: JobRun, stopped_by: str | None) -> None:
+        state, job_id = self._state, job.spec.id
+        stored = state.jobs.get(job_id)
+        def_hash = self._hashes[StepKey(job_id, "")]
         if stored is not None and stored.status in FINAL_JOB:
             job.summary.status, job.summary.skip_reason = stored.status, stored.skip_reason
-            self._reuse_steps(job)
-            return stored.outputs
-        if (dependency := blocked_by(job.spec, self.statuses)) is not None:
-            state.gate_job(job_id, Status.BLOCKED, blocked_by=dependency)
-            job.summary.status, job.summary.blocked_by = Status.BLOCKED, dependency
-            return {}
+            job.outputs = state.job_outputs(job_id)
+            self._reused(job, job.spec.steps)
+            return
+        blocker = stopped_by or blocked_by(job.spec, self.statuses, self._left_out())
+        if blocker is not None:
+            state.gate_job(job_id, Status.BLOCKED, def_hash, blocked_by=blocker)
+            job.summary.status, job.summary.blocked_by = Status.BLOCKED, blocker
+            return
         try:
             # a job that was entered stays entered: the jobs that its `when` reads may have run again since
             holds = (stored is not None and stored.when_result) or when_holds(
-                job.spec, {**self._parts.constants, "jobs": self.jobs}
+                job.spec, {**self._parts.constants, "jobs": self._parts.jobs}
             )
         except WhenError as error:
             self._fail(job, error, step=None, path=(*job.path, "when"), output=None)
-            state.gate_job(job_id, Status.FAILED, error=str(error))
-            return {}
+            state.gate_job(job_id, Status.FAILED, def_hash, error=str(error))
+            return
         if not holds:
-            state.gate_job(job_id, Status.SKIPPED, when_result=False, skip_reason="condition=false")
+            state.gate_job(job_id, Status.SKIPPED, def_hash, when_result=False, skip_reason="condition=false")
             job.summary.status, job.summary.skip_reason = Status.SKIPPED, "condition=false"
-            return {}
-        state.start_job(job_id)
-        self._parts.events.emit("job_start", flow_id=self._flow.flow_id, run_id=self._parts.run_id, job_id=job_id)
-        self._parts.workspace.remove_parts(job_id)
-        return self._steps(job)
+            return
+        job.stored = state.job_outputs(job_id) if stored is not None else {}
+        try:
+            with self._locks.job(job_id):
+                state.start_job(job_id, def_hash)
+                ids = {"flow_id": self._flow.flow_id, "run_id": self._parts.run_id, "job_id": job_id}
+                self._parts.events.emit("job_start", **ids)
+                self._parts.workspace.remove_parts(job_id)
+                self._steps(job)
+        except LockBusyError as error:
+            self._fail(job, error, step=None, path=("flow", "locks", "scope"), output=None)
+            state.gate_job(job_id, Status.FAILED, def_hash, when_result=True, error=str(error))
 
-    def _steps(self, job: JobRun) -> dict[str, Any]:
-        state, job_id = self._parts.state, job.spec.id
+    def _steps(self, job: JobRun) -> None:
+        state, job_id = self._state, job.spec.id
         try:
             for index, step in enumerate(job.spec.steps):
-                skipped = self._step(job, step, (*job.path, "steps", index))
-                if skipped is not None and step.on_no_data == "skip_job":
-                    return self._short_circuit(job, index + 1, skipped)
+                done = self._step(job, step, index)
+                if done.status is Status.SKIPPED and step.on_no_data == "skip_job":
+                    self._short_circuit(job, index + 1, done.reason or "step requested skip_job")
+                    return
         except StepFailedError as error:
-            self._fail(job, error.cause, step=error.step, path=error.path, output=error.output)
-            state.finish_job(job_id, Status.FAILED, error=self._parts.redactor.mask(str(error)))
-            return job.outputs
+            unknown = isinstance(error, StepUnknownError)
+            self._fail(job, error.cause, step=error.step, path=error.path, output=error.output, unknown=unknown)
+            state.finish_job(job_id, Status(job.summary.status), error=self._parts.redactor.mask(str(error)))
+            return
         except RunStoppedError:
             state.finish_job(job_id, Status.INTERRUPTED)
             raise
         state.finish_job(job_id, Status.SUCCESS)
         job.summary.status = Status.SUCCESS
-        return job.outputs
 
-    def _short_circuit(self, job: JobRun, first: int, reason: str) -> dict[str, Any]:
-        state, job_id = self._parts.state, job.spec.id
-        rest = [step for step in job.spec.steps[first:] if state.step(job_id, step.id) is None]
-        if rest:
-            state.skip_steps(job_id, [step.id for step in rest], reason)
-        job.summary.steps += [
-            StepSummary(step.id, step.type, Status.SKIPPED, 0, reason=reason) for step in job.spec.steps[first:]
-        ]
+    def _short_circuit(self, job: JobRun, first: int, reason: str) -> None:
+        state, job_id = self._state, job.spec.id
+        rest = job.spec.steps[first:]
+        keys = [StepKey(job_id, step.id) for step in rest]
+        # a finished one stays what it is: it ran before the flow was changed, or before an earlier one was set aside
+        new = [key for key in keys if (found := state.steps.latest.get(key)) is None or found.status not in DONE_STEP]
+        if new:
+            state.steps.skip(new, reason, self._hashes)
+        job.summary.steps += [StepSummary(step.id, step.type, Status.SKIPPED, 0, reason=reason) for step in rest]
         state.finish_job(job_id, Status.SKIPPED, skip_reason=reason)
         job.summary.status, job.summary.skip_reason = Status.SKIPPED, reason
-        return job.outputs
 
     def _fail(
-        self, job: JobRun, error: BaseException, *, step: StepSpec | None, path: DocPath, output: OutputLog | None
+        self,
+        job: JobRun,
+        error: BaseException,
+        *,
+        step: StepSpec | None,
+        path: DocPath,
+        output: OutputLog | None,
+        unknown: bool = False,
     ) -> None:
-        job.summary.status = Status.FAILED
+        job.summary.status = Status.UNKNOWN if unknown else Status.FAILED
         job.summary.error = describe_failure(error, self._flow.document.source, path, self._parts.redactor)
         job.summary.error.step = step.id if step else None
         if output is not None and output.used:
             job.summary.error.log = str(output.path)
             job.summary.error.tail = list(output.tail)
+
+    def _remember(self, job: JobSpec) -> None:
+        """What is stored of a job that is left out, for the templates of the one that is not."""
+        if (stored := self._state.jobs.get(job.id)) is not None:
+            self.statuses[job.id] = stored.status
+            self._parts.jobs[job.id] = {"status": str(stored.status), "outputs": self._state.job_outputs(job.id)}
+
+    def _left_out(self) -> set[str]:
+        return {name for name, plan in self._plans.items() if plan.verdict is Verdict.LEAVE} - self.statuses.keys()
 
     def _publish(self, summary: JobSummary, outputs: dict[str, Any]) -> None:
         summary.status = summary.status or Status.INTERRUPTED  # no end was recorded: the state itself failed
@@ -176,7 +176,7 @@ class Sequence:
             entry["skip_reason"] = summary.skip_reason
         if (error := summary.error) is not None:
             entry["error"] = {"step": error.step, "code": error.code, "message": error.message, "log": error.log}
-        self.jobs[summary.job_id] = entry
+        self._parts.jobs[summary.job_id] = entry
         self._parts.events.emit(
             "job_end",
             flow_id=self._flow.flow_id,
@@ -191,152 +191,32 @@ class Sequence:
 
     # Steps
 
-    def _step(self, job: JobRun, step: StepSpec, path: DocPath) -> str | None:
-        """Run or reuse one step; returns the reason if it is SKIPPED."""
-        stored = self._parts.state.step(job.spec.id, step.id)
-        if stored is not None and stored.status in DONE_STEP:
-            self._reuse(job, step, stored)
-            return (stored.reason or "step requested skip_job") if stored.status is Status.SKIPPED else None
-        if self._parts.stop.requested:
-            raise RunStoppedError
-        return self._attempt(job, step, path)
+    def _step(self, job: JobRun, step: StepSpec, index: int) -> Done:
+        """Run or reuse one step."""
+        runner, path = self._runner, (*job.path, "steps", index)
+        if (stored := runner.done_before(StepKey(job.spec.id, step.id))) is not None:
+            job.steps[step.id] = stored.outputs
+            job.outputs |= {name: job.stored[name] for name in step.outputs if name in job.stored}
+            self._reused(job, [step])
+            return stored
+        runner.check_stop()
+        if step.for_each is not None:
+            return self._each.run(job, step, path)
+        work = runner.work(job, step, path)
+        return self._questions.answer(work) or runner.run(work, self._following(job, index + 1))
 
-    def _attempt(self, job: JobRun, step: StepSpec, path: DocPath) -> str | None:
-        parts, job_id = self._parts, job.spec.id
-        started = time.monotonic()
+    def _following(self, job: JobRun, index: int) -> Any:
+        """The step after, if nothing has to be looked at before it starts."""
+        if index >= len(job.spec.steps) or (step := job.spec.steps[index]).for_each is not None:
+            return None
+        found = self._state.steps.latest.get(StepKey(job.spec.id, step.id))
+        if found is not None and (found.status in DONE_STEP or found.effect == "once"):
+            return None
         try:
-            cls = parts.catalog.step(step.type)
-        except PluginError as error:
-            raise StepFailedError(error, step, path, None) from error
-        key = _idempotency_key(parts.flow_id, parts.run_id, job_id, step.id)
-        number = parts.state.start_step(job_id, step.id, effect=cls.effect, idem_key=key, plugin=step.type)
-        ids = {"flow_id": parts.flow_id, "run_id": parts.run_id, "job_id": job_id, "step_id": step.id}
-        parts.events.emit("step_start", **ids, step_type=step.type, attempt=number)
-        log = self._logs / job_id / f"{step.id}.{number}.log"
-        output = OutputLog(log, job_id, step.id, parts.redactor, parts.events)
-        ctx = StepContext(parts, job_id, step.id, number, key, output)
-        summary = StepSummary(step.id, step.type, Status.RUNNING, 0, number)
-        job.summary.steps.append(summary)
-        cause: BaseException | None = None
-        try:
-            return self._execute(Attempt(job, step, path, ctx, summary, output), cls)
-        except StepFailedError as failed:
-            cause = failed.cause
-            summary.status = Status.FAILED
-            parts.state.fail_step(job_id, step.id, number, Status.FAILED, parts.redactor.mask(str(failed)))
-            raise
-        finally:
-            output.close()
-            summary.duration_ms = _ms_since(started)
-            parts.events.emit(
-                "step_end",
-                **ids,
-                step_type=step.type,
-                attempt=number,
-                status=summary.status,
-                duration_ms=summary.duration_ms,
-                reason=summary.reason,
-                error=message_of(cause) if cause else None,
-            )
+            work = self._runner.work(job, step, (*job.path, "steps", index))
+        except (AetherflowError, StepFailedError):
+            return None  # it is told when its turn has come
+        return work if work.effect != "once" else None
 
-    def _execute(self, attempt: Attempt, cls: type[Step[Any]]) -> str | None:
-        parts, job, step = self._parts, attempt.job, attempt.step
-        try:
-            inputs = render(step.inputs, self._scope(job, {}), (*attempt.path, "inputs"))
-        except ResolverError as error:
-            raise attempt.failed(error, error.at) from error
-        outcome = run_attempt(
-            lambda: call(cls, step.id, inputs, attempt.ctx, job.spec.id),
-            parts.stop,
-            parts.processes,
-            parts.connectors,
-            self._grace,
-        )
-        if outcome.result is not None:
-            return self._finish(attempt, outcome.result)
-        if parts.stop.requested:
-            attempt.summary.status = Status.INTERRUPTED
-            reason = f"signal {parts.stop.signal}"
-            parts.state.fail_step(job.spec.id, step.id, attempt.ctx.attempt, Status.INTERRUPTED, reason)
-            raise RunStoppedError
-        raise attempt.failed(outcome.error or RuntimeError("no result"))
-
-    def _finish(self, attempt: Attempt, result: StepResult) -> str | None:
-        job, step, summary = attempt.job, attempt.step, attempt.summary
-        try:
-            outputs = json_safe(result.as_output())
-            job.steps[step.id] = outputs
-            promoted = {**job.outputs, **render(step.outputs, self._scope(job, outputs), (*attempt.path, "outputs"))}
-            status = Status(result.status)
-            reason = self._parts.redactor.mask(result.reason) if result.reason is not None else None
-            self._parts.state.finish_step(
-                job.spec.id,
-                step.id,
-                attempt.ctx.attempt,
-                status,
-                outputs,
-                attempt.ctx.effects,
-                reason=reason,
-                job_outputs=promoted,
-            )
-        except StateError:
-            raise  # the attempt can be recorded neither as done nor as failed
-        except Exception as error:  # outputs that cannot be stored or promoted fail the step, before it is SUCCESS
-            raise attempt.failed(error, getattr(error, "at", ())) from error
-        job.outputs = promoted
-        summary.status, summary.reason = status, reason
-        summary.artifacts = _artifact_summaries(list(attempt.ctx.effects.artifacts.values()))
-        return (reason or "step requested skip_job") if status is Status.SKIPPED else None
-
-    def _reuse(self, job: JobRun, step: StepSpec, stored: StepRecord) -> None:
-        job.steps[step.id] = stored.outputs
-        if (record := self._parts.state.job(job.spec.id)) is not None:
-            job.outputs = record.outputs
-        job.summary.steps.append(_stored_summary(step, stored))
-
-    def _reuse_steps(self, job: JobRun) -> None:
-        for step in job.spec.steps:
-            if (stored := self._parts.state.step(job.spec.id, step.id)) is not None:
-                job.summary.steps.append(_stored_summary(step, stored))
-
-    def _scope(self, job: JobRun, result: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            **self._parts.constants,
-            "steps": job.steps,
-            "job": {"id": job.spec.id, "outputs": job.outputs},
-            "jobs": self.jobs,
-            "run_id": self._parts.run_id,
-            "flow_id": self._flow.flow_id,
-            "result": result,
-        }
-
-
-def call_inner_step(ctx: StepContext, step_type: str, inputs: Mapping[str, Any], step_id: str) -> StepResult:
-    """Run a step inside another one, with the outer one's context."""
-    return call(ctx.catalog.step(step_type), step_id, inputs, ctx, ctx.job_id)
-
-
-def _stored_summary(step: StepSpec, stored: StepRecord) -> StepSummary:
-    duration = (stored.finished_at or stored.started_at) - stored.started_at
-    return StepSummary(
-        step.id,
-        step.type,
-        stored.status,
-        duration,
-        stored.attempt,
-        reused=True,
-        reason=stored.reason,
-        artifacts=_artifact_summaries(stored.artifacts),
-    )
-
-
-def _artifact_summaries(artifacts: list[Artifact]) -> list[ArtifactSummary]:
-    return [ArtifactSummary(item.path, item.size, item.sha256) for item in artifacts]
-
-
-def _idempotency_key(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _ms_since(started: float) -> int:
-    return int((time.monotonic() - started) * 1000)
+    def _reused(self, job: JobRun, steps: list[StepSpec]) -> None:
+        job.summary.steps += [found for step in steps if (found := self._runner.reused(job, step)) is not None]

@@ -1,17 +1,25 @@
-"""Stopping a run: signals wake the main thread, which ends processes, interrupts connectors and waits for the step."""
+"""Stopping: a signal stops the run, a time limit or a lost lock one attempt; both wake the thread that waits for it."""
 
 import contextlib
-import os
 import signal
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
+
+from aetherflow.core.engine.processes import Processes
+from aetherflow.core.errors import StepCancelledError
+
+__all__ = ["Control", "Processes", "Reason", "RunStoppedError", "Stop"]
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+Reason = Literal["signal", "timeout", "lost"]
+"""Why an attempt was ended: the run is being stopped, its time limit was reached, what it needs was lost."""
+
+
+class RunStoppedError(Exception):
+    """The run is being stopped; the job under way is INTERRUPTED."""
 
 
 class Stop:
@@ -19,8 +27,10 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.thread = threading.get_ident()
+        """The thread that runs the flow: it waits for attempts and starts their children."""
         # SimpleQueue.put may be called from a signal handler while the same thread waits in get; Event.set may not
-        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self.inbox: SimpleQueue[tuple[str, Control | None, Any]] = SimpleQueue()
 
     @property
     def requested(self) -> bool:
@@ -30,7 +40,7 @@ class Stop:
     def request(self, number: int) -> None:
         """Ask the run to stop."""
         self.signal = number
-        self.inbox.put(("signal", number))
+        self.inbox.put(("signal", None, number))
 
     @contextlib.contextmanager
     def handling_signals(self) -> Iterator[None]:
@@ -53,46 +63,44 @@ class Stop:
                 signal.signal(number, previous)
 
 
-class Processes:
-    """The children of a run that still live, each the leader of a process group."""
+class Control:
+    """What can end one attempt, and whether it has ended. May be used from any thread."""
 
-    def __init__(self) -> None:
-        self._live: dict[int, subprocess.Popen[bytes]] = {}
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        self.closed = False
+        """True once the attempt is over, also if its thread goes on: nothing that it does counts any more."""
+        self.error: BaseException | None = None
+        """What the attempt ends with, once it was cancelled by itself."""
+        self._reason: Reason = "signal"
 
-    def add(self, process: subprocess.Popen[bytes]) -> None:
-        """Watch over a child."""
-        self._live[process.pid] = process
+    def cancel(self, error: BaseException, reason: Reason = "lost") -> None:
+        """End this attempt, not the run: it fails with `error`. The first call counts."""
+        if self.error is None:
+            self._reason, self.error = reason, error
+            self.stop.inbox.put(("cancel", self, None))
 
-    def end(self, process: subprocess.Popen[bytes], grace: float) -> None:
-        """SIGTERM to the whole group, time to react, SIGKILL to what is left of it."""
-        _signal_group(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + grace
-        while time.monotonic() < deadline and _group_lives(process):
-            time.sleep(0.02)
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-        self._live.pop(process.pid, None)  # only now: a stop during the grace must still find it
+    @property
+    def reason(self) -> Reason | None:
+        """Why the attempt is being ended; None while it is not."""
+        if self.error is not None:
+            return self._reason
+        return "signal" if self.stop.requested else None
 
-    def forget(self, process: subprocess.Popen[bytes]) -> None:
-        """A child ended by itself; what it left in its group is ended too."""
-        if self._live.pop(process.pid, None) is not None:
-            _signal_group(process.pid, signal.SIGKILL)
+    @property
+    def cancelled(self) -> bool:
+        """True once the step is to end."""
+        return self.closed or self.error is not None or self.stop.requested
 
-    def signal_all(self, number: int) -> None:
-        """Signal every live group."""
-        for pid in list(self._live):
-            _signal_group(pid, number)
+    def check(self) -> None:
+        """Raise StepCancelledError once the step is to end."""
+        self.check_open()
+        if self.error is not None:
+            raise StepCancelledError(f"the step is being ended: {self.error}")
+        if self.stop.requested:
+            raise StepCancelledError("the run is being stopped")
 
-
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()  # reap the leader, so that an empty group vanishes
-    try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+    def check_open(self) -> None:
+        """Raise StepCancelledError once the attempt is over: its late effects are refused."""
+        if self.closed:
+            raise StepCancelledError("this attempt of the step is over; it can do nothing more")

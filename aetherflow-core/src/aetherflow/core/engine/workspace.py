@@ -54,17 +54,17 @@ class Workspace:
         if self._is_ours(self._path(job_id)):
             durable.remove_parts(self._path(job_id))
 
-    def cleanup(self, job_ids: list[str]) -> list[Path]:
-        """Delete the folders of these jobs; returns what was deleted."""
-        removed = []
-        for job_id in job_ids:
-            path = self._path(job_id)
+    def removable(self, job_ids: list[str]) -> list[Path]:
+        """The folders of these jobs that are ours."""
+        return [path for path in map(self._path, job_ids) if self._is_ours(path)]
+
+    def cleanup(self, job_ids: list[str]) -> None:
+        """Delete the folders of these jobs."""
+        for path in map(self._path, job_ids):
             if self._is_ours(path):
                 durable.remove_tree(path, last=MARKER)
-                removed.append(path)
             elif path.is_dir() and not any(path.iterdir()):
                 durable.remove_empty_dir(path)  # an earlier cleanup ended between the marker and its folder
-        return removed
 
     def job_path(self, job_id: str) -> Path:
         """Folder of one job, whether it exists or not."""
@@ -84,6 +84,6 @@ class Workspace:
     def _is_ours(self, path: Path) -> bool:
         try:
             found = json.loads((path / MARKER).read_bytes())
-        except (OSError, ValueError):
-            return False
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return False  # any other error is one: a folder that cannot be judged must not be passed over in silence
         return bool(found == {"flow_id": self._flow_id, "run_id": self._run_id})

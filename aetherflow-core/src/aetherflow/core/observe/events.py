@@ -12,6 +12,8 @@ from aetherflow.core.observe.redact import Redactor
 
 log = logging.getLogger("aetherflow")
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 Observer = Callable[[str, dict[str, Any]], None]
 """Called with the name of the event and its fields."""
 
@@ -49,7 +51,7 @@ class RunLog:
         """Append one event."""
         if event in ("progress", "output"):
             return  # output has a log of its own per attempt, progress is for eyes
-        line = json.dumps({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields}, ensure_ascii=False)
+        line = _encode({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields})
         self._file.write(line.encode(errors="replace") + b"\n")
 
     def close(self) -> None:

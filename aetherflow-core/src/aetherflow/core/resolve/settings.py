@@ -43,6 +43,7 @@ class Settings(StrictModel):
 
     work_root: str | None = Field(None, description="Folder of all runs, where a flow names none")
     state_root: str | None = Field(None, description="Folder of state files, where a flow names none")
+    lock_store: str | None = Field(None, description="File of the locks that flows share")
     mode: Mode = Field("internal_fast", description="Policy: internal_fast or enterprise")
     strict_sandbox: Flag = Field(True, description="Confine the paths of steps to the roots")
     plugin_paths: CommaList = Field([], description="Folders of local plugins")

@@ -56,6 +56,7 @@ class LocksSpec(SpecModel):
 
     scope: LockScope = Field("none", description="What one lock covers")
     ttl_seconds: int = Field(3600, gt=0, description="Life of the lease in seconds; it is renewed while the run lives")
+    wait_seconds: float = Field(0, ge=0, description="Time to wait for the lock, first come, first served; 0: fail")
 
 
 class FlowMetaSpec(SpecModel):

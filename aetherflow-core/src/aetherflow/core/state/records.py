@@ -1,8 +1,9 @@
 """What the state hands out and takes in."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.state.transitions import Status
 
@@ -29,6 +30,8 @@ class RunFacts:
     pid: int
     trigger: str
     command: str
+    parent: str | None = None
+    """`FLOW/RUN` of the run that started this one, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class RunRecord:
 
     run_id: str
     status: Status
+    reason: str | None
     generation: int
     started_at: int
     finished_at: int | None
@@ -48,9 +52,20 @@ class JobRecord:
     """A job of a run as stored."""
 
     status: Status
-    outputs: dict[str, Any]
     skip_reason: str | None
     when_result: bool | None
+    def_hash: str
+
+
+class StepKey(NamedTuple):
+    """A step of a run; `item` is empty but for one item of a `for_each`."""
+
+    job: str
+    step: str
+    item: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.step}" + (f"[{self.item}]" if self.item else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +78,43 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredArtifact:
+    """An artifact as stored; `gone_by` names the step or the cleanup that removed the file."""
+
+    key: StepKey
+    path: str
+    size: int
+    sha256: str
+    gone_by: str | None
+
+
+@dataclass(slots=True)
 class StepRecord:
-    """The latest attempt of a step as stored."""
+    """The latest attempt of a step as stored, without its outputs."""
 
     attempt: int
     status: Status
-    outputs: dict[str, Any]
+    effect: str
     reason: str | None
+    error: str | None
     started_at: int
     finished_at: int | None
-    artifacts: list[Artifact]
+    def_hash: str
+    secret_keys: tuple[str, ...]
+    """Outputs that hold a secret and were therefore not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepStart:
+    """What is written down before an attempt may have any effect."""
+
+    key: StepKey
+    effect: str
+    idem_key: str
+    plugin: str
+    def_hash: str
+    items: list[Any] | None = None
+    """The frozen list of a `for_each`."""
 
 
 @dataclass(slots=True)
@@ -82,6 +124,36 @@ class StepEffects:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     consumed: set[str] = field(default_factory=set)
     ledger: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnd:
+    """How an attempt ended well."""
+
+    status: Status
+    outputs: Mapping[str, Any]
+    reason: str | None
+    effects: StepEffects
+    secret_keys: tuple[str, ...] = ()
+    job_outputs: Mapping[str, Any] | None = None
+    """All outputs of the job so far; None if the step adds none."""
+
+
+@dataclass(slots=True)
+class Intervention:
+    """What a person changed about a run before it goes on, written down with `reason`."""
+
+    actor: str = ""
+    reason: str | None = None
+    discard_steps: list[StepKey] = field(default_factory=list)
+    discard_jobs: dict[str, bool] = field(default_factory=dict)
+    """Job to True if its `when` is asked again."""
+    accepted: list[tuple[StepKey, str]] = field(default_factory=list)
+    """Finished steps (a job: step is empty) that keep their result under a new definition, by its hash."""
+    decided: dict[StepKey, str] = field(default_factory=dict)
+    """Interrupted `once` steps to `done` or `again`."""
+    why: str = ""
+    """Why results are discarded: the option that asked, or what is missing."""
 
 
 def now_ms() -> int:

@@ -20,13 +20,17 @@ class StateStore:
     Raises StateError when the file cannot be opened, is not ours, or is of a newer engine.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, to_read: bool = False) -> None:
+        """`to_read` never creates the file or a table: what is missing is an empty state."""
         self.path = path
         self.side = path.with_name(path.name + ".d")
         """Folder beside the state: run locks, logs, large outputs."""
         try:
-            self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
-            prepare_schema(self.connection, str(path))
+            if to_read and not path.exists():
+                self.connection = durable.memory_database()
+            else:
+                self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            prepare_schema(self.connection, path)
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
 
@@ -37,14 +41,16 @@ class StateStore:
     def find_run(self, flow_id: str, run_id: str) -> RunRecord | None:
         """The run, if it is known."""
         row = self.connection.execute(
-            "SELECT run_id, status, generation, started_at, finished_at, params, slot, run_date, data_date FROM runs "
-            "WHERE flow_id=? AND run_id=?",
+            "SELECT run_id, status, reason, generation, started_at, finished_at, params, slot, run_date, data_date "
+            "FROM runs WHERE flow_id=? AND run_id=?",
             (flow_id, run_id),
         ).fetchone()
         if row is None:
             return None
-        run_id, status, generation, started, finished, params, *dates = row
-        return RunRecord(run_id, Status(status), generation, started, finished, Frozen(json.loads(params), *dates))
+        run_id, status, reason, generation, started, finished, params, *dates = row
+        return RunRecord(
+            run_id, Status(status), reason, generation, started, finished, Frozen(json.loads(params), *dates)
+        )
 
     def run_lock(self, flow_id: str, run_id: str) -> RunLock:
         """The lock that one process holds while it executes the run."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from aetherflow.core.errors import OutputError
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def json_safe(value: Any, where: str = "output") -> Any:
@@ -49,7 +50,7 @@ def json_safe(value: Any, where: str = "output") -> Any:
 
 def to_json(value: Any) -> str:
     """Compact JSON text of a JSON-safe value; OutputError beyond 64 MiB."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _encode(value)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What happens at a failpoint of `durable.py` when one is set; tests only.
+"""Failpoints: each lasting effect passes one, so that tests can kill the process, or fail the call, at every one.
 
 AETHERFLOW_FAILPOINT=7          kill -9 at the 7th point
 AETHERFLOW_FAILPOINT=7:enospc   fail it: enospc, eio or raise; sleep=SECONDS; stop
@@ -14,11 +14,18 @@ import time
 from pathlib import Path
 from typing import IO
 
+VARIABLE = "AETHERFLOW_FAILPOINT"
+setting = os.environ.get(VARIABLE, "")
 _hits = itertools.count(1)
 
 
-def act(setting: str, name: str, stream: IO[bytes] | None, data: bytes) -> None:
-    """Count the point `name`, and do what the setting says if it is the one; `data` is about to go to `stream`."""
+def hit(name: str, stream: IO[bytes] | None = None, data: bytes = b"") -> None:
+    """Pass the failpoint `name`; one `if` when none is set."""
+    if setting:
+        _act(name, stream, data)
+
+
+def _act(name: str, stream: IO[bytes] | None, data: bytes) -> None:
     head, _, action = setting.partition(":")
     if head == "log":
         with Path(action).open("a", encoding="utf-8") as log:

@@ -1,0 +1,147 @@
+"""What `external.process` expects of a child's files: success rules, markers, a folder that is swapped in whole."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+
+from aetherflow.core.api import Flag, ProcessError, RunContext, StepInputError, StepInputs
+
+WILDCARDS = frozenset("*?[")
+
+
+def listed(value: Any) -> Any:
+    """One value as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+Names = Annotated[list[str], BeforeValidator(listed)]
+
+
+class SuccessInputs(StepInputs):
+    """When the child counts as successful."""
+
+    exit_codes: Annotated[list[int], BeforeValidator(listed)] = Field([0], description="Exit codes that mean success")
+    require_files: Names = Field(
+        [],
+        validation_alias=AliasChoices("require_files", "required_files"),
+        description="Files that must exist afterwards, relative to the job's artifacts",
+    )
+    require_glob: Names = Field(
+        [],
+        validation_alias=AliasChoices("require_glob", "required_globs"),
+        description="Patterns that must each match afterwards: `*`, `?`, `[a-z]`, `**` for any folders",
+    )
+    forbid_files: Names = Field(
+        [],
+        validation_alias=AliasChoices("forbid_files", "forbidden_files"),
+        description="Files that must not exist afterwards",
+    )
+    marker_file: str | None = Field(None, description="File by which the child says that it is done; must exist")
+
+
+class IdempotencyInputs(StepInputs):
+    """How a repetition is kept from doing harm."""
+
+    strategy: Literal["none", "marker", "atomic_dir"] = Field(
+        "none",
+        description="marker: SKIPPED if the marker exists and the success rules hold; atomic_dir: the child writes to "
+        "an empty folder, its path in AETHERFLOW_OUTPUT_DIR, which takes the place of the final one if the rules hold",
+    )
+    marker_path: str | None = Field(None, description="The marker; default `success.marker_file`. The child writes it")
+    temp_output_dir: str | None = Field(None, description="For atomic_dir: where the child writes; emptied before")
+    final_output_dir: str | None = Field(None, description="For atomic_dir: where the result stands")
+    atomic_rename: Flag = Field(
+        True, description="For atomic_dir; false: the files are put one by one into the final folder, others stay"
+    )
+
+    @model_validator(mode="after")
+    def _folders(self) -> "IdempotencyInputs":
+        if self.strategy == "atomic_dir" and not (self.temp_output_dir and self.final_output_dir):
+            raise ValueError("strategy atomic_dir needs temp_output_dir and final_output_dir")
+        return self
+
+
+class OutputRules:
+    """The files of one step: checked where they are, or where they are to be published from."""
+
+    def __init__(self, ctx: RunContext, success: SuccessInputs, idempotency: IdempotencyInputs) -> None:
+        self._ctx = ctx
+        self._success = success
+        self._idempotency = idempotency
+        self._temp: Path | None = None
+        self._final: Path | None = None
+        if idempotency.strategy == "atomic_dir" and idempotency.temp_output_dir and idempotency.final_output_dir:
+            self._temp = ctx.write_path(idempotency.temp_output_dir)
+            self._final = ctx.write_path(idempotency.final_output_dir)
+            if self._temp.is_relative_to(self._final) or self._final.is_relative_to(self._temp):
+                raise StepInputError(
+                    f"temp_output_dir {self._temp} and final_output_dir {self._final} must not contain each other"
+                )
+
+    def present_marker(self) -> str | None:
+        """The marker of strategy `marker`, if it exists and the rules hold: there is nothing to do."""
+        name = self._idempotency.marker_path or self._success.marker_file
+        if self._idempotency.strategy != "marker" or name is None:
+            return None
+        marker = self._ctx.read_path(name)
+        return str(marker) if marker.exists() and self.violation() is None else None
+
+    def fresh_output(self) -> dict[str, str]:
+        """Before each try: an empty folder for strategy `atomic_dir`, and the variable that names it."""
+        if self._temp is None:
+            return {}
+        return {"AETHERFLOW_OUTPUT_DIR": str(self._ctx.empty_dir(self._temp))}
+
+    def require(self) -> None:
+        """Raise ProcessError for the first rule that does not hold."""
+        if (reason := self.violation()) is not None:
+            fix = "the child ended well without obeying these rules; check its arguments, or `success`"
+            raise ProcessError(f"external.process outputs invalid: {reason}", fix=fix)
+
+    def violation(self) -> str | None:
+        """The first rule that does not hold."""
+        success = self._success
+        for name in [*success.require_files, *([success.marker_file] if success.marker_file else [])]:
+            if not self._place(name).exists():
+                return f"missing_required_file:{name}"
+        for pattern in success.require_glob:
+            if next(self._matches(pattern), None) is None:
+                return f"missing_required_glob:{pattern}"
+        for name in success.forbid_files:
+            if self._place(name).exists():
+                return f"forbidden_file_present:{name}"
+        return None
+
+    def publish(self) -> None:
+        """Strategy `atomic_dir`: put what was written in its place."""
+        if self._temp is None or self._final is None:
+            return
+        if self._idempotency.atomic_rename:
+            self._ctx.swap_dir(self._temp, self._final)
+            return
+        for source in sorted(self._temp.rglob("*")):
+            if source.is_file():
+                target = self._final / source.relative_to(self._temp)
+                with source.open("rb") as old, self._ctx.write_file(target) as new:
+                    shutil.copyfileobj(old, new, 1 << 20)
+        self._ctx.empty_dir(self._temp)
+
+    def _place(self, name: str) -> Path:
+        # a rule about the final folder is checked before the folder is published
+        path = self._ctx.read_path(name)
+        if self._temp is not None and self._final is not None and path.is_relative_to(self._final):
+            return self._temp / path.relative_to(self._final)
+        return path
+
+    def _matches(self, pattern: str) -> Iterator[Path]:
+        parts = Path(pattern).parts
+        plain = next((index for index, part in enumerate(parts) if WILDCARDS & set(part)), len(parts))
+        base = self._place(str(Path(*parts[:plain])))
+        if plain == len(parts):
+            yield from [base] if base.exists() else []
+            return
+        for match in base.glob(str(Path(*parts[plain:]))):
+            yield self._ctx.read_path(str(match))  # refuses what `..` or a link leads to outside the roots

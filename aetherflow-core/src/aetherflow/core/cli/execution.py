@@ -1,0 +1,53 @@
+"""Running a flow for `run` and `resume`: progress on stderr, the result on stdout, the failure block."""
+
+import gc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def execute(
+    path: Path,
+    *,
+    config: Path | None,
+    quiet: bool,
+    as_json: bool,
+    given: Mapping[str, Any],
+) -> None:
+    """Run a flow file with the arguments `given` of `run_flow`.
+
+    Raises what `run_flow` raises, after showing what there is to show.
+    """
+    import json
+
+    from aetherflow.core.cli.progress import make_observer
+    from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, summary_text
+    from aetherflow.core.errors import RunError
+    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.runner import run_flow
+
+    gc.freeze()
+    gc.enable()  # main() had it off for the imports; a run may live for hours
+    snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
+    observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
+    failure: RunError | None = None
+    try:
+        summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
+    except RunError as error:
+        failure, summary = error, error.summary
+    finally:
+        observer.close()
+    if summary.nothing_to_do:
+        typer.echo(nothing_to_do(summary), err=True)
+    elif summary.note and not quiet:
+        typer.echo(summary.note, err=True)
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
+    elif not quiet and not summary.nothing_to_do and not summary.note:
+        typer.echo(summary_text(summary))
+    if failure is not None:
+        if snapshot.settings.log_format != "json":  # there the events say it, and every line is an object
+            typer.echo(failure_blocks(summary), err=True)
+        raise failure

@@ -1,0 +1,107 @@
+"""`aetherflow plan`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption
+
+if TYPE_CHECKING:
+    from aetherflow.core.engine.plan import Plan
+
+
+def plan(
+    flow: Annotated[
+        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
+    ] = None,
+    flow_yaml: Annotated[
+        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="Id of a known run; omitted: a new one.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")] = None,
+    slot: Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")] = None,
+    data_date: Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")] = None,
+    flow_job: Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")] = None,
+    from_step: Annotated[
+        str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Do this again, and what follows.")
+    ] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show what `run` with the same arguments would do: for every step reuse, run, run again or ask, and why.
+
+    Nothing is run and nothing is written. Changes of the flow since the steps ran are shown as diffs.
+
+    Example: aetherflow plan flow.yaml --run-id 2026-11-24 --from load
+    """
+    import json
+
+    from aetherflow.core.cli.arguments import flow_paths
+    from aetherflow.core.resolve.params import parse_assignments
+    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.runner import plan_flow
+
+    (path,) = flow_paths([flow] if flow else None, flow_yaml)
+    found = plan_flow(
+        path,
+        run_id=run_id,
+        params=parse_assignments(param or []),
+        slot=slot,
+        data_date=data_date,
+        flow_job=flow_job,
+        from_step=from_step,
+        accept_changes=accept_changes,
+        snapshot=build_snapshot(path.absolute().parent, config=config, run_hooks=True),
+    )
+    if as_json:
+        typer.echo(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
+    else:
+        typer.echo(_as_text(found))
+
+
+def _as_text(plan: "Plan") -> str:
+    from aetherflow.core.cli.table import table
+
+    if not plan.jobs:
+        return "nothing to do: the run ended SUCCESS; --from JOB does a part of it again"
+    rows = []
+    for job in plan.jobs:
+        rows.append([job.job_id, "", str(job.verdict), job.reason])
+        rows += [["", step.key.step, str(step.verdict), step.reason] for step in job.steps]
+    lines = [table(["job", "step", "verdict", "why"], rows)]
+    for change in plan.changes:
+        what = "finished, its result is kept" if change.finished else "still to run, the new text counts"
+        lines += ["", f"changed: {str(change.key).rstrip('.')} ({what})", change.diff]
+    return "\n".join(lines)
+
+
+def _as_json(plan: "Plan") -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "nothing_to_do": plan.idle,
+        "jobs": [
+            {
+                "job_id": job.job_id,
+                "verdict": str(job.verdict),
+                "reason": job.reason,
+                "steps": [
+                    {"step_id": step.key.step, "verdict": str(step.verdict), "reason": step.reason}
+                    for step in job.steps
+                ],
+            }
+            for job in plan.jobs
+        ],
+        "changes": [
+            {
+                "job_id": change.key.job,
+                "step_id": change.key.step or None,
+                "finished": change.finished,
+                "diff": change.diff,
+            }
+            for change in plan.changes
+        ],
+    }

@@ -1,0 +1,176 @@
+"""What a step is made of, as one text and its hash: a finished step whose text is another one now has changed.
+
+Part of it are its own lines, the resources it names with their profiles, the parameters and environment keys it
+reads, the version of its plugin, and the definitions of the steps it refers to. Secrets are masked before the text is
+hashed and patch versions are left out, so that neither counts as a change.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherflow.core.documents.loader import RawString
+from aetherflow.core.engine.prepare import PreparedFlow
+from aetherflow.core.errors import AetherflowError
+from aetherflow.core.observe.redact import MASK, Redactor, is_secret_name
+from aetherflow.core.plugins.names import CONNECTORS, STEPS
+from aetherflow.core.resolve.resources import Resources
+from aetherflow.core.resolve.template import parse_template
+from aetherflow.core.resolve.when import parse_when, paths_of
+from aetherflow.core.spec.flow import JobSpec, StepSpec
+from aetherflow.core.state.records import StepKey
+
+RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_no_data")
+"""Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+PLACES = frozenset({"AETHERFLOW_LOCAL_ROOT_DIR"})
+"""Environment keys that say where the flow stands: a moved flow is the same flow."""
+
+
+@dataclass(slots=True)
+class References:
+    """What a step reads: template paths, and every text that could be the name of a resource."""
+
+    paths: set[tuple[str, ...]] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+
+    def add(self, value: Any) -> None:
+        """Collect from a value, through maps and lists."""
+        if isinstance(value, str):
+            if "{{" in value and not isinstance(value, RawString):
+                self.paths.update(token.path for token in parse_template(value).tokens)
+            else:
+                self.texts.add(value)
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                self.add(item)
+        elif isinstance(value, list):
+            for item in value:
+                self.add(item)
+
+
+@dataclass(slots=True)
+class Definitions:
+    """Hashes and texts of all steps and jobs of a flow, and who refers to whom."""
+
+    hashes: dict[StepKey, str] = field(default_factory=dict)
+    """By step; a job has the key of an empty step."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """By hash."""
+    references: dict[StepKey, References] = field(default_factory=dict)
+    uses: dict[StepKey, set[StepKey]] = field(default_factory=dict)
+    """Step to the earlier steps whose outputs it reads."""
+
+
+def define(flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> Definitions:
+    """Definitions of every step and job of a flow."""
+    return _Definer(flow, resources, params, redactor).define()
+
+
+def change_text(old: str | None, new: str) -> str:
+    """A unified diff of two definitions, without its head; a note where the old text is not known."""
+    if old is None:
+        return "(what it was before is not recorded)"
+    before, after = (json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines() for text in (old, new))
+    lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
+    return "\n".join(line for line in lines if not line.startswith("@@"))
+
+
+class _Definer:
+    def __init__(self, flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> None:
+        self.flow = flow
+        self.params = params
+        self.redactor = redactor
+        self.found = Definitions()
+        self.resources = {name: spec.model_dump() for name, spec in resources.merged.items()}
+        self.resource_paths = {name: set(_paths(spec)) for name, spec in self.resources.items()}
+        self.plugins: dict[tuple[str, str], str] = {}
+        self.promoters: dict[tuple[str, str], StepKey] = {}
+
+    def define(self) -> Definitions:
+        data = self.flow.document.data["jobs"]
+        for raw_job, job in zip(data, self.flow.spec.jobs, strict=True):
+            for raw, step in zip(raw_job["steps"], job.steps, strict=True):
+                self._step(StepKey(job.id, step.id), raw, step)
+            self._job(job)
+        return self.found
+
+    def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec) -> None:
+        references = References()
+        for name in RESULT_KEYS:
+            references.add(raw.get(name))
+        named = sorted(references.texts & self.resources.keys())
+        paths = references.paths.union(*(self.resource_paths[name] for name in named))
+        uses = set(self._uses(key, references.paths))
+        text: dict[str, Any] = {
+            "step": {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None},
+            "plugin": self._plugin(STEPS, step.type),
+        }
+        for root, values in (("params", self.params), ("env", self.flow.env)):
+            if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - PLACES):
+                text[root] = {name: MASK if is_secret_name(name) else values.get(name) for name in names}
+        if named:
+            text["resources"] = {name: self._resource(name) for name in named}
+        if uses:
+            text["uses"] = {str(other): self.found.hashes[other] for other in sorted(uses)}
+        self.found.references[key], self.found.uses[key] = references, uses
+        self._add(key, text)
+        for output in step.outputs:
+            self.promoters[key.job, output] = key
+
+    def _job(self, job: JobSpec) -> None:
+        text = {"when": job.when, "depends_on": job.depends_on, "steps": [step.id for step in job.steps]}
+        self._add(StepKey(job.id, ""), text)
+
+    def _add(self, key: StepKey, text: Mapping[str, Any]) -> None:
+        # compact, since only a diff is ever read by people
+        masked = self.redactor.mask(_encode(text))
+        digest = hashlib.sha256(masked.encode(errors="surrogatepass")).hexdigest()[:32]
+        self.found.hashes[key] = digest
+        self.found.texts[digest] = masked
+
+    def _uses(self, key: StepKey, paths: set[tuple[str, ...]]) -> Iterator[StepKey]:
+        for path in paths:
+            if path[0] == "steps":
+                names = path[1:2] or [other.step for other in self.found.hashes if other.job == key.job]
+                found = [StepKey(key.job, name) for name in names]
+            elif path[:2] == ("job", "outputs") or path[0] == "jobs":
+                job = key.job if path[0] == "job" else path[1] if len(path) > 1 else None
+                output = path[2] if path[0] == "job" and len(path) > 2 else path[3] if len(path) > 3 else None
+                found = [
+                    promoter
+                    for (of, name), promoter in self.promoters.items()
+                    if job in (None, of) and output in (None, name)
+                ]
+            else:
+                continue
+            yield from (other for other in found if other in self.found.hashes and other != key)
+
+    def _resource(self, name: str) -> dict[str, Any]:
+        spec = self.resources[name]
+        return {**spec, "plugin": self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
+
+    def _plugin(self, group: str, name: str) -> str:
+        if (group, name) not in self.plugins:
+            try:
+                entry = self.flow.catalog.find(group, name)
+                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}"
+            except AetherflowError:  # registered in this process, or not to be had: the step itself will say so
+                shown = ""
+            self.plugins[group, name] = shown
+        return self.plugins[group, name]
+
+
+def jobs_read_by(job: JobSpec) -> set[str]:
+    """Ids of the jobs that a job's `when` reads."""
+    paths = paths_of(parse_when(job.when)) if job.when and job.when.strip() else []
+    return {names[1] for names, _ in paths if names[0] == "jobs" and len(names) > 1}
+
+
+def _paths(value: Any) -> set[tuple[str, ...]]:
+    found = References()
+    found.add(value)
+    return found.paths

@@ -1,0 +1,108 @@
+"""`for_each`: a step once per item of a list that is frozen when the step starts, each item a row of its own."""
+
+import hashlib
+import time
+from collections import Counter
+from typing import Any
+
+from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError, Work
+from aetherflow.core.engine.question import Questions
+from aetherflow.core.engine.steps import Done, StepRunner, ms_since
+from aetherflow.core.errors import ResolverError, StateError, StepError
+from aetherflow.core.location import DocPath
+from aetherflow.core.resolve.template import render
+from aetherflow.core.spec.flow import StepSpec
+from aetherflow.core.state.records import StepEffects, StepEnd, StepKey, StepStart
+from aetherflow.core.state.transitions import Status
+from aetherflow.core.state.values import json_safe, to_json
+from aetherflow.core.summary import StepSummary
+
+
+class ForEach:
+    """Runs the steps that repeat."""
+
+    def __init__(self, runner: StepRunner, questions: Questions) -> None:
+        self._runner = runner
+        self._questions = questions
+
+    def run(self, job: JobRun, step: StepSpec, path: DocPath) -> Done:
+        """Run the step for every item that is not done yet, one after the other.
+
+        Outputs are `count` and `items`, the outputs of each; SKIPPED if all items were. Raises what a step raises.
+        """
+        runner, started = self._runner, time.monotonic()
+        work = runner.work(job, step, path)
+        items = self._items(work)
+        start = StepStart(work.key, "repeatable", "", step.type, work.def_hash, items)
+        number = runner.state.start(start)
+        summary = StepSummary(step.id, step.type, Status.RUNNING, 0, number, items=len(items))
+        job.summary.steps.append(summary)
+        status = Status.INTERRUPTED
+        try:
+            done = self._finish(work, self._each(work, items))
+            status, summary.reason = done.status, done.reason
+            return done
+        except StepFailedError as error:
+            status = Status.INTERRUPTED if isinstance(error, StepUnknownError) else Status.FAILED
+            runner.state.fail(work.key, status, runner.parts.redactor.mask(str(error)))
+            raise
+        except BaseException as error:
+            if not isinstance(error, StateError):
+                runner.state.fail(work.key, status, "stopped")
+            raise
+        finally:
+            summary.status, summary.duration_ms = status, ms_since(started)
+
+    def _items(self, work: Work) -> list[Any]:
+        state, record = self._runner.state, self._runner.state.latest.get(work.key)
+        if record is not None and record.def_hash == work.def_hash and record.status is not Status.DISCARDED:
+            frozen = state.items(work.key)
+            if frozen is not None:
+                return frozen
+        at = (*work.path, "for_each")
+        try:
+            items = json_safe(render(work.step.for_each, self._runner.scope(work.job, {}), at))
+        except ResolverError as error:
+            raise StepFailedError(error, work.step, error.at, None) from error
+        if not isinstance(items, list):
+            kind = {str: "text", dict: "a map", type(None): "null"}.get(type(items), type(items).__name__)
+            cause = StepError(f"for_each gives {kind}, not a list", fix="give one token that yields a list, or a list")
+            raise StepFailedError(cause, work.step, at, None)
+        return items
+
+    def _each(self, work: Work, items: list[Any]) -> list[Done]:
+        runner, seen, found = self._runner, Counter[str](), []
+        for index, item in enumerate(items):
+            digest = hashlib.sha256(to_json(item).encode()).hexdigest()[:12]
+            seen[digest] += 1
+            # the same value twice is two items; the place in the list does not count, so that a list may grow
+            item_key = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+            key = StepKey(work.key.job, work.key.step, item_key)
+            done = runner.done_before(key)
+            if done is None:
+                one = runner.work(work.job, work.step, work.path, item_key=item_key, item=item)
+                done = self._questions.answer(one) or runner.run(one)
+            found.append(done)
+            runner.parts.events.emit(
+                "progress", job_id=key.job, step_id=key.step, done=index + 1, total=len(items), unit="items"
+            )
+        return found
+
+    def _finish(self, work: Work, found: list[Done]) -> Done:
+        runner, job, step = self._runner, work.job, work.step
+        outputs = {"count": len(found), "items": [dict(done.outputs) for done in found]}
+        skipped = bool(found) and all(done.status is Status.SKIPPED for done in found)
+        status = Status.SKIPPED if skipped else Status.SUCCESS
+        reason = f"all {len(found)} items were skipped" if skipped else None
+        job.steps[step.id] = outputs
+        try:
+            promoted = runner.promoted(job, step, outputs, work.path)
+            stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
+            runner.state.finish(work.key, StepEnd(status, stored, reason, StepEffects(), secret, shown))
+        except StateError:
+            raise
+        except Exception as error:  # as for a step of its own: nothing is SUCCESS that could not be stored
+            raise StepFailedError(error, step, getattr(error, "at", ()) or work.path, None) from error
+        if promoted is not None:
+            job.outputs = promoted
+        return Done(status, outputs, reason)

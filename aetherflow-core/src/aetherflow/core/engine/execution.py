@@ -1,0 +1,62 @@
+"""What is under way: a job, and one attempt of one of its steps; and the ways in which it does not end well."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherflow.core.contracts.step import Step
+from aetherflow.core.engine.failure import message_of
+from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.location import DocPath
+from aetherflow.core.spec.flow import JobSpec, StepSpec
+from aetherflow.core.state.records import StepKey
+from aetherflow.core.summary import JobSummary
+
+
+class StepFailedError(Exception):
+    """A step of the job did not end well; carries what the state and the summary say about it."""
+
+    def __init__(self, cause: BaseException, step: StepSpec, path: DocPath, output: OutputLog | None) -> None:
+        super().__init__(message_of(cause))
+        self.cause = cause
+        self.step = step
+        self.path = path
+        self.output = output
+
+
+class StepUnknownError(StepFailedError):
+    """A `once` step was interrupted, now or before: whether it had its effect is for a person to say."""
+
+
+@dataclass(slots=True)
+class JobRun:
+    """A job under way."""
+
+    spec: JobSpec
+    path: DocPath
+    summary: JobSummary
+    stored: dict[str, Any] = field(default_factory=dict)
+    """Outputs that an earlier process promoted; those of reused steps are taken over."""
+    steps: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One thing to execute: a step, one item of its `for_each`, or its `verify`."""
+
+    job: JobRun
+    step: StepSpec
+    path: DocPath
+    key: StepKey
+    cls: type[Step[Any]]
+    inputs: Any
+    inputs_path: DocPath
+    effect: str
+    def_hash: str
+    item: dict[str, Any]
+    """`{"item": …}` in a `for_each`, else empty."""
+
+    @property
+    def prefix(self) -> str:
+        """Start of the name of its log."""
+        return self.key.step + (f"[{self.key.item}]" if self.key.item else "")

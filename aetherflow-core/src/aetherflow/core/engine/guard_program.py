@@ -1,0 +1,255 @@
+"""Finding and ending the processes of a run, wherever they went; run as a program, this file is the run's guard.
+
+A process is known by its process group, or by the mark that every child carries in its environment and hands down to
+its descendants, also to those that leave the group (`setsid`, daemons). Marks are read from /proc; where there is
+none, only groups are ended.
+
+The guard ends the run's processes when the runner dies, however it dies. It is started by path, so that it costs no
+import of the package: `python -I -S guard_program.py FD`. From its stdin, a pipe that only the runner writes to, it
+reads lines:
+
+    mark MARK          what the environment of every child holds
+    add GROUP [BIRTH]  a process group of the run, and when its leader was started
+    del GROUP          the group has ended
+    end                the run has ended; nothing is left
+
+The end of the pipe without `end` means that the runner is dead. It also comes only after every child under way has
+become its program: until then the child holds the pipe too. So no child is missed, registered or not.
+
+The guard doubles itself at its start. The twin reads a pipe of its own, descriptor FD, with the same lines, and acts
+after the first one is through or dead: killing one of the two disarms nothing.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+
+VARIABLE = "AETHERFLOW_GUARD"
+"""Holds the marks of a child, those of enclosing runs first: `mark:mark.n`."""
+KILL_WAIT_SECONDS = 2.0
+"""Time to see processes vanish after SIGKILL; one that the kernel cannot end, a dead network disk, is given up."""
+GRACE_SECONDS = 0.5
+"""Between SIGTERM and SIGKILL for processes without a runner."""
+TWIN_WAIT_SECONDS = 5.0
+"""How long the twin leaves the work to the first one."""
+READ_SECONDS = 2
+"""Between two looks into the pipe; it holds the lines of 2,000 children."""
+IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
+"""What a terminal, a service manager or a container sends to all processes; the runner's end is what counts here."""
+_NEEDLE = f"\0{VARIABLE}=".encode()
+
+
+def numbers() -> set[int]:
+    """All process ids; empty where there is no /proc."""
+    try:
+        return {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 as cheap as can be
+    except OSError:
+        return set()
+
+
+def born(pid: int) -> str:
+    """When a process was started, in ticks since boot; tells it from a later one with the same id. "" if unknown."""
+    return (_stat(pid) or [""] * 20)[19]
+
+
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb", 0) as file:  # noqa: PTH123 pathlib would double the time to start
+        return file.read()
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent, group … of a process, from the third field of its stat on."""
+    try:
+        return _read(pid, "stat").decode(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def carries(environment: bytes, mark: bytes) -> bool:
+    """Whether an environment as the kernel shows it holds the mark, or one below it."""
+    if mark not in environment:
+        return False
+    _, found, rest = (b"\0" + environment).partition(_NEEDLE)
+    marks = rest.partition(b"\0")[0].split(b":") if found else []
+    return any(one == mark or one.startswith(mark + b".") for one in marks)
+
+
+class Search:
+    """Looks for processes that carry a mark.
+
+    `others` are those that were seen without it; they are not read again while they live. It is the caller's, so that
+    one search can profit from the one before: to be mistaken, the system must give all its numbers away in between.
+    """
+
+    def __init__(self, mark: str, others: "set[int] | None" = None) -> None:
+        self._mark = mark.encode()
+        self._others = set() if others is None else others
+        self.calm = False
+        """True if the last look met only processes that it knew: nothing can have started while it looked."""
+        self.unclear = False
+        """True if it met a process between two programs."""
+
+    def look(self) -> list[int]:
+        """Those that live now."""
+        found = []
+        now = numbers()
+        now.discard(os.getpid())
+        self._others &= now
+        unknown = now - self._others
+        self.calm, self.unclear = not unknown, False
+        for pid in unknown:
+            try:
+                environment = _read(pid, "environ")
+            except PermissionError:
+                self._others.add(pid)  # of another user
+                continue
+            except OSError:
+                continue  # it has ended
+            if carries(environment, self._mark):
+                found.append(pid)
+            elif environment or _is_bare(pid):
+                self._others.add(pid)
+            else:
+                self.unclear = True
+        return found
+
+
+def _is_bare(pid: int) -> bool:
+    """Whether a process has no environment for good: a zombie, a thread of the kernel, one started without.
+
+    The others are between two programs: they have no arguments either.
+    """
+    stat = _stat(pid)
+    try:
+        return (
+            not stat or stat[0] in "ZX" or stat[2] == "0" or bool(_read(pid, "cmdline") and not _read(pid, "environ"))
+        )
+    except OSError:
+        return True
+
+
+def group_lives(group: int, since: str = "") -> bool:
+    """Whether a group has members other than zombies, and its number was not given to a later one."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    leader = _stat(group)
+    if since and leader and leader[19] != since:
+        return False
+    if leader and leader[0] not in "ZX":
+        return True
+    rows = [row for pid in numbers() if (row := _stat(pid))]
+    return not rows or any(row[2] == str(group) and row[0] not in "ZX" for row in rows)
+
+
+def send(groups: "list[int]", strays: "list[int]", number: int) -> None:
+    """Signal groups, and single processes; those that are gone, or belong to somebody else by now, are passed over."""
+    for signal_one, numbers_of in ((os.killpg, groups), (os.kill, strays)):
+        for target in numbers_of:
+            try:
+                signal_one(target, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+
+def targets(groups: "dict[int, str]", search: Search) -> "tuple[list[int], list[int]]":
+    """What lives: groups, and marked processes outside of them. `groups` maps a group to the birth of its leader."""
+    live = [group for group, since in groups.items() if group_lives(group, since)]
+    return live, [pid for pid in search.look() if _group_of(pid) not in live]
+
+
+def end(groups: "dict[int, str]", search: Search, grace: float) -> None:
+    """SIGTERM to groups and marked processes, `grace` seconds to react, then SIGKILL, until nobody is left."""
+    if grace <= 0 or not _until_gone(groups, search, signal.SIGTERM, grace):
+        _until_gone(groups, search, signal.SIGKILL, KILL_WAIT_SECONDS)
+
+
+def _until_gone(groups: "dict[int, str]", search: Search, number: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    told: set[int] = set()
+    clean = 0
+    pause = 0.001
+    while clean < 2:  # a process may start another one and end while it is looked at: one look may miss both
+        live, strays = targets(groups, search)
+        if not live and not strays:
+            clean += 2 if search.calm else 1
+            if search.unclear:
+                time.sleep(0.001)
+            continue
+        clean = 0
+        if time.monotonic() >= deadline:
+            return False
+        if number == signal.SIGKILL:
+            told.clear()  # members that were being born escape one SIGKILL, but SIGTERM is a request: once for each
+        send([group for group in live if group not in told], [pid for pid in strays if pid not in told], number)
+        told.update(live, strays)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+    return True
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
+
+
+# The program
+
+
+def listen(pipe: int) -> "tuple[str, dict[int, str]] | None":
+    """Mark and groups at the end of the pipe; None if the run has ended well."""
+    mark, rest = "", b""
+    groups: dict[int, str] = {}
+    os.set_blocking(pipe, False)
+    hangup = select.poll()
+    hangup.register(pipe, 0)  # only the end of the pipe wakes: a line for every child would cost more than the child
+    while True:
+        hangup.poll(READ_SECONDS * 1000)
+        try:
+            data = os.read(pipe, 1 << 20)
+        except BlockingIOError:
+            continue
+        if not data:
+            return mark, groups
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            word, *values = line.decode().split()
+            if word == "end":
+                return None
+            if word == "mark":
+                mark = values[0]
+            elif word == "add":
+                groups[int(values[0])] = values[1] if len(values) > 1 else ""
+            else:
+                groups.pop(int(values[0]), None)
+
+
+def main() -> None:
+    """Wait for the end of the runner, end what it left."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    second = int(sys.argv[1])
+    first = os.getpid()
+    twin = os.fork()
+    pipe, other = (0, second) if twin else (second, 0)
+    os.close(other)
+    left = listen(pipe)
+    if left is None:
+        if twin:
+            os.waitpid(twin, 0)  # a zombie would stay where the first process of a container reaps none
+        return
+    deadline = time.monotonic() + TWIN_WAIT_SECONDS
+    while not twin and os.getppid() == first and time.monotonic() < deadline:
+        time.sleep(0.01)
+    mark, groups = left
+    if mark:
+        end(groups, Search(mark), GRACE_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

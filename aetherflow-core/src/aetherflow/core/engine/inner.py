@@ -1,0 +1,64 @@
+"""A step inside a step (`ctx.call_step`): an attempt with a row, an identity and effects of its own."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.engine.attempt import call
+from aetherflow.core.engine.context import StepContext
+from aetherflow.core.engine.failure import message_of
+from aetherflow.core.engine.steps import StepRunner, idempotency_key
+from aetherflow.core.errors import StepCancelledError, UndecidedStepError
+from aetherflow.core.state.records import StepEnd, StepRecord, StepStart
+from aetherflow.core.state.transitions import DONE_STEP, Status
+from aetherflow.core.state.values import json_safe, to_json
+
+
+class InnerSteps:
+    """Runs inner steps: one that is recorded as done with the same inputs is not executed again."""
+
+    def __init__(self, runner: StepRunner) -> None:
+        self._runner = runner
+
+    def call(
+        self, outer: StepContext, step_type: str, inputs: Mapping[str, Any], step_id: str, identity: Mapping[str, Any]
+    ) -> StepResult:
+        """Run a step with the outer one's context; its result is returned, its failure raised.
+
+        It is the same step as before if its type and `identity` are.
+        """
+        state = self._runner.state
+        key = outer.inner_key(step_id)
+        cls = outer.catalog.step(step_type)
+        text = to_json([step_type, json_safe(identity, "inputs")])
+        def_hash = hashlib.sha256(self._runner.parts.redactor.mask(text).encode()).hexdigest()[:32]
+        record = state.latest.get(key)
+        if record is not None and record.status in DONE_STEP:
+            if record.def_hash == def_hash and not record.secret_keys:
+                return StepResult(str(record.status), state.outputs(key), record.reason)
+            state.set_aside(key)
+        if record is not None and _asks(record):
+            name = f"{key.job}.{key.step.partition('.')[0]}"
+            message = f"{key} was interrupted in attempt {record.attempt} and must not be repeated unasked"
+            fix = f"find out whether it was done, then: aetherflow resume RUN_ID --decide {name}=done (or =again)"
+            raise UndecidedStepError(message, fix=fix)
+        idem_key = idempotency_key(self._runner.parts, key)
+        number = state.start(StepStart(key, cls.effect, idem_key, step_type, def_hash))
+        ctx = outer.for_inner(key, number, idem_key)
+        try:
+            result = call(cls, step_id, inputs, ctx, key.job)
+            outputs = json_safe(result.as_output())
+            reason = self._runner.parts.redactor.mask(result.reason) if result.reason is not None else None
+            stored, secret, _ = self._runner.without_secrets(key, outputs, None)
+            state.finish(key, StepEnd(Status(result.status), stored, reason, ctx.effects, secret))
+        except BaseException as error:
+            status = Status.INTERRUPTED if isinstance(error, StepCancelledError) else Status.FAILED
+            if state.latest[key].status is Status.RUNNING:
+                state.fail(key, status, self._runner.parts.redactor.mask(message_of(error)))
+            raise
+        return result
+
+
+def _asks(record: StepRecord) -> bool:
+    return record.effect == "once" and record.status is Status.INTERRUPTED

@@ -1,0 +1,83 @@
+"""Everything that is settled before a run goes on: parameters, dates, resources, definitions, the plan."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aetherflow.core.engine.connections import secret_settings
+from aetherflow.core.engine.definitions import Definitions, define
+from aetherflow.core.engine.plan import Plan, Wishes, check_jobs, make_plan
+from aetherflow.core.engine.prepare import Places, PreparedFlow, render_places
+from aetherflow.core.engine.settle import Given, run_root, settle
+from aetherflow.core.errors import UsageError
+from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources
+from aetherflow.core.state.records import Frozen, RunRecord
+from aetherflow.core.state.run_state import RunState
+from aetherflow.core.state.store import StateStore
+from aetherflow.core.state.transitions import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that may go on."""
+
+    flow: PreparedFlow
+    run_id: str
+    found: RunRecord | None
+    generation: int
+    """How many processes will have owned the run, the next one included."""
+    frozen: Frozen
+    constants: Mapping[str, Any]
+    places: Places
+    redactor: Redactor
+    merged: Resources
+    state: RunState
+    definitions: Definitions
+    plan: Plan
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """The resources, rendered and decoded; every secret in them is masked from then on."""
+        found = resolve_resources(self.merged, self.constants, self.flow.snapshot.hook, self.redactor)
+        self.redactor.add(secret_settings(found, self.flow.catalog))
+        return found
+
+    @property
+    def ended(self) -> bool:
+        """True if the run ended with SUCCESS before, whole, and nobody asked for any of it again."""
+        found = self.found
+        return (
+            found is not None
+            and found.status is Status.SUCCESS
+            and found.reason is None
+            and not self.plan.intervention.discard_jobs
+        )
+
+
+def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
+    """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
+    check_jobs(flow.spec, wishes)
+    found = store.find_run(flow.flow_id, run_id)
+    if found is None and (wishes.from_step is not None or wishes.decisions):
+        option = "--from" if wishes.from_step is not None else "--decide"
+        message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
+        raise UsageError(message, fix="name a known run with --run-id; `aetherflow runs list` shows them")
+    frozen = settle(flow, given, found, dt.datetime.now(dt.UTC))
+    generation = found.generation + 1 if found else 1
+    constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
+    places = render_places(flow, constants)
+    redactor = flow.snapshot.redactor()
+    merged = merge_resources(flow.document, flow.spec, flow.profiles)
+    state = RunState(store, flow.flow_id, run_id)
+    definitions = define(flow, merged, frozen.params, redactor)
+    if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
+        state.load()
+        plan = make_plan(flow.spec, state, definitions, wishes)
+    elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
+        plan = Plan([], [], wishes.nothing())
+    else:
+        plan = make_plan(flow.spec, state, definitions, wishes)
+    return Opened(
+        flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
+    )

@@ -1,0 +1,65 @@
+"""Was it done? What becomes of a `once` step that was interrupted: a person, or its `verify`, has to say."""
+
+from aetherflow.core.engine.execution import StepFailedError, StepUnknownError, Work
+from aetherflow.core.engine.steps import Done, StepRunner
+from aetherflow.core.engine.stopping import RunStoppedError
+from aetherflow.core.errors import PluginError, UndecidedStepError
+from aetherflow.core.state.records import StepKey
+from aetherflow.core.state.transitions import Status
+
+
+class Questions:
+    """Asks, for steps that must not be repeated unasked."""
+
+    def __init__(self, runner: StepRunner) -> None:
+        self._runner = runner
+
+    def answer(self, work: Work) -> Done | None:
+        """The step's result if it was done; None if it is to be executed.
+
+        Raises StepUnknownError if neither a person nor `verify` has answered.
+        """
+        record = self._runner.state.latest.get(work.key)
+        if record is None or record.effect != "once" or record.status is not Status.INTERRUPTED:
+            return None
+        name = f"{work.key.job}.{work.key.step}"
+        if work.step.verify is None:
+            message = f"{name} was interrupted in attempt {record.attempt} and must not be repeated unasked"
+            fix = f"find out whether it was done, then: aetherflow resume RUN_ID --decide {name}=done (or =again)"
+            raise StepUnknownError(UndecidedStepError(message, fix=fix), work.step, work.path, None)
+        found = self._verify(work, record.attempt)
+        if found.status is Status.SKIPPED:
+            return None
+        job, step, runner = work.job, work.step, self._runner
+        outputs = dict(found.outputs)
+        promoted = None
+        if not work.key.item:
+            job.steps[step.id] = outputs
+            promoted = runner.promoted(job, step, outputs, work.path)
+        stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
+        runner.state.verified(work.key, stored, secret, shown)
+        if promoted is not None:
+            job.outputs = promoted
+        if (summary := runner.reused(job, step)) is not None and not work.key.item:
+            job.summary.steps.append(summary)
+        return Done(Status.SUCCESS, outputs, None)
+
+    def _verify(self, work: Work, attempt: int) -> Done:
+        spec, runner = work.step.verify, self._runner
+        assert spec is not None  # noqa: S101 the caller has looked
+        path = (*work.path, "verify")
+        key = StepKey(work.key.job, f"{work.key.step}.verify", f"{work.key.item}{attempt}")
+        if (before := runner.done_before(key)) is not None:
+            return before
+        try:
+            cls = runner.parts.catalog.step(spec.type)
+        except PluginError as error:
+            raise StepUnknownError(error, work.step, (*path, "type"), None) from error
+        step = work.step.model_copy(update={"type": spec.type, "retry": None, "outputs": {}})
+        check = Work(work.job, step, path, key, cls, spec.inputs, (*path, "inputs"), "repeatable", "", work.item)
+        try:
+            return runner.run(check)
+        except RunStoppedError:
+            raise
+        except StepFailedError as error:
+            raise StepUnknownError(error.cause, work.step, error.path, error.output) from error

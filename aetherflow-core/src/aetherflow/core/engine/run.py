@@ -1,0 +1,209 @@
+"""One run, carried out: its parts built, its jobs sequenced, its folders cleaned, its end recorded."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from aetherflow.core.engine.connections import RunConnectors
+from aetherflow.core.engine.context import RunParts
+from aetherflow.core.engine.inner import InnerSteps
+from aetherflow.core.engine.opening import Opened
+from aetherflow.core.engine.prepare import PreparedFlow
+from aetherflow.core.engine.scope_locks import ScopeLocks
+from aetherflow.core.engine.sequence import NOT_WELL
+from aetherflow.core.engine.sequence import Sequence as JobSequence
+from aetherflow.core.engine.steps import StepRunner
+from aetherflow.core.engine.stopping import Processes, RunStoppedError, Stop
+from aetherflow.core.engine.workspace import Workspace
+from aetherflow.core.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
+from aetherflow.core.locks.records import Owner
+from aetherflow.core.locks.run_locks import RunLocks
+from aetherflow.core.observe.events import Events, Observer, RunLog
+from aetherflow.core.observe.logs import run_logging
+from aetherflow.core.resolve.places import lock_store, state_root
+from aetherflow.core.resolve.sandbox import Sandbox, child_env
+from aetherflow.core.state.heartbeat import Heartbeat
+from aetherflow.core.state.records import RunFacts, now_ms
+from aetherflow.core.state.registry import Registered, register
+from aetherflow.core.state.store import StateStore
+from aetherflow.core.state.transitions import Status
+from aetherflow.core.summary import RunSummary
+
+IfBusy = Literal["fail", "skip", "wait"]
+
+
+class Run:
+    """A run that this process owns."""
+
+    def __init__(self, opened: Opened, store: StateStore) -> None:
+        flow, run_id = opened.flow, opened.run_id
+        self._opened = opened
+        self._store = store
+        self._events = Events(opened.redactor)
+        self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id)
+        job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
+        resources = opened.resources()
+        self._parts = RunParts(
+            flow_id=flow.flow_id,
+            run_id=run_id,
+            folder=flow.folder,
+            env=flow.env,
+            child_env=child_env(flow.env, flow.snapshot),
+            sandbox=Sandbox.of(flow.snapshot, opened.places.work_root, flow.folder, job_folders),
+            catalog=flow.catalog,
+            constants=opened.constants,
+            resources=resources,
+            workspace=self._workspace,
+            state=opened.state,
+            connectors=RunConnectors(resources, self._workspace, flow.catalog),
+            redactor=opened.redactor,
+            events=self._events,
+            processes=Processes(),
+            stop=Stop(),
+            locks=RunLocks(
+                lock_store(flow.snapshot.settings, flow.env, resources), Owner(flow.flow_id, run_id, opened.generation)
+            ),
+        )
+        self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)
+        logs = store.side / "logs" / flow.flow_id / run_id
+        grace = flow.snapshot.settings.stop_grace_seconds
+        runner = StepRunner(self._parts, self._locks, opened.definitions, logs, grace)
+        self._parts.call_step = InnerSteps(runner).call
+        self._sequence = JobSequence(flow, runner, self._locks, opened.plan)
+        self._summary = summary_of(flow, store, run_id, opened.places.work_root)
+        self._summary.jobs = self._sequence.summaries
+
+    def execute(self, observers: Sequence[Observer], facts: RunFacts, if_busy: IfBusy) -> RunSummary:
+        """Run to the end. Raises RunFailedError, RunUnknownError, RunInterruptedError with the summary; StateError.
+
+        `if_busy` says what to do while another run holds the lock of the flow; RunBusyError for `fail`.
+        """
+        self._workspace.open()
+        log = RunLog(Path(self._summary.log_path))
+        self._events.add(log)
+        for observer in observers:
+            self._events.add(observer)
+        started = time.monotonic()
+        try:
+            with self._alive(), self._locks.run(wait=if_busy == "wait", check=self._parts.check_stop):
+                self._begin_and_run(facts)
+        except RunStoppedError:  # while it waited for the lock: nothing was begun
+            self._summary.status = Status.INTERRUPTED
+        except RunBusyError as error:
+            if if_busy != "skip":
+                raise
+            self._summary.note = f"nothing done: {error}"
+            return self._summary
+        finally:
+            self._parts.close()
+            self._parts.connectors.close()
+            self._summary.duration_ms = int((time.monotonic() - started) * 1000)
+            if self._parts.state.generation:
+                self._events.emit("run_summary", **self._summary_event())
+            log.close()
+        return self._result()
+
+    def _begin_and_run(self, facts: RunFacts) -> None:
+        opened = self._opened
+        warning = self._register(facts)
+        opened.state.begin(facts, opened.frozen, opened.definitions.texts, opened.plan.intervention)
+        with Heartbeat(self._store.path, opened.flow.flow_id, opened.run_id, opened.state.generation):
+            self._announce()
+            if warning is not None:
+                self._events.emit("log", level="WARNING", logger="aetherflow", message=warning)
+            self._jobs()
+
+    def _register(self, facts: RunFacts) -> str | None:
+        """Before the first row is written: whatever is recorded can be found."""
+        flow, found = self._opened.flow, self._opened.found
+        started_at = found.started_at if found else now_ms()
+        run = Registered(flow.flow_id, self._opened.run_id, str(flow.state_path), facts.flow_path, started_at)
+        return register(state_root(flow.snapshot.settings, flow.env), run)
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        flow = self._opened.flow
+        with (
+            self._parts.stop.handling_signals(),
+            run_logging(flow.flow_id, flow.snapshot.settings.log_level, self._events),
+        ):
+            yield
+
+    def _announce(self) -> None:
+        opened = self._opened
+        yaml = str(opened.flow.document.file)
+        self._events.emit("run_start", flow_id=opened.flow.flow_id, run_id=opened.run_id, yaml=yaml)
+        for change in opened.plan.changes:
+            kept = "its result is kept" if change.finished else "the new text counts"
+            self._events.emit(
+                "definition_changed",
+                job_id=change.key.job,
+                step_id=change.key.step or None,
+                note=kept,
+                diff=change.diff,
+            )
+
+    def _jobs(self) -> None:
+        try:
+            self._sequence.run()
+        except RunStoppedError:
+            status = Status.INTERRUPTED
+        else:
+            ended = {Status(job.status) for job in self._sequence.summaries}
+            found = [bad for bad in (Status.FAILED, Status.UNKNOWN) if bad in ended]
+            status = Status.UNKNOWN if Status.UNKNOWN in found else found[0] if found else Status.SUCCESS
+            if self._sequence.complete:
+                self._cleanup(failed=bool(ended & NOT_WELL))
+        self._summary.status = status
+        whole = status is not Status.SUCCESS or self._sequence.complete
+        left = [job.job_id for job in self._opened.plan.jobs if job.verdict == "leave"]
+        self._opened.state.finish(status, reason=None if whole else f"without {', '.join(left)}")
+
+    def _cleanup(self, *, failed: bool) -> None:
+        # before the run is recorded as finished: a crash in between leaves a run that is resumed and cleaned again
+        policy = self._opened.flow.spec.flow.workspace.cleanup_policy
+        if policy == "never" or (policy == "on_success" and failed):
+            return
+        jobs = [job.job_id for job in self._summary.jobs]
+        folders = self._workspace.removable(jobs)
+        artifacts = [item for job in self._summary.jobs for step in job.steps for item in step.artifacts]
+        doomed = [item for item in artifacts if any(Path(item.path).is_relative_to(folder) for folder in folders)]
+        if doomed:
+            self._opened.state.mark_removed([item.path for item in doomed], f"cleanup {policy}")
+        self._workspace.cleanup(jobs)
+        for item in doomed:
+            item.removed = policy
+
+    def _result(self) -> RunSummary:
+        summary, run_id = self._summary, self._opened.run_id
+        if summary.status == Status.INTERRUPTED:
+            summary.exit_code = 128 + (self._parts.stop.signal or 0)
+            message = f"run {run_id} was stopped by signal {self._parts.stop.signal}"
+            raise RunInterruptedError(message, summary, exit_code=summary.exit_code)
+        if summary.status in NOT_WELL:
+            summary.exit_code = 1
+            names = [job.job_id for job in summary.jobs if job.status == summary.status]
+            if summary.status == Status.UNKNOWN:
+                raise RunUnknownError(f"run {run_id} cannot go on in {', '.join(names)} until it is decided", summary)
+            raise RunFailedError(f"run {run_id} failed in {', '.join(names)}", summary)
+        return summary
+
+    def _summary_event(self) -> dict[str, Any]:
+        fields = ("flow_id", "run_id", "status", "duration_ms", "status_counts", "jobs")
+        data = self._summary.as_json()
+        return {name: data[name] for name in fields}
+
+
+def summary_of(flow: PreparedFlow, store: StateStore, run_id: str, work_root: Path | None = None) -> RunSummary:
+    """The summary of a run as it starts."""
+    return RunSummary(
+        flow_id=flow.flow_id,
+        run_id=run_id,
+        status=Status.RUNNING,
+        flow_yaml=flow.document.file,
+        work_root=str(work_root or ""),
+        state_path=str(store.path),
+        log_path=str(store.side / "logs" / flow.flow_id / f"{run_id}.jsonl"),
+    )

@@ -1,0 +1,67 @@
+"""Who holds a lock, and who waits for one."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One execution of a run: a resumed run has another generation, and so is another owner."""
+
+    flow_id: str
+    run_id: str
+    generation: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.flow_id}/{self.run_id}/{self.generation}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The owner that `str()` made this text from."""
+        flow_id, run_id, generation = text.rsplit("/", 2)
+        return cls(flow_id, run_id, int(generation))
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A lock that is held. Times are UTC epoch milliseconds, for people: they decide nothing."""
+
+    key: str
+    owner: Owner
+    token: int
+    acquired_at: int
+    renewed_at: int
+    expires_at: int
+    host: str
+    pid: int
+    alive: bool
+    """False once its process is known to have ended, or the lease has expired: the next one who asks gets the lock."""
+
+    def __str__(self) -> str:
+        who = f"run {self.owner.run_id} of flow {self.owner.flow_id}, pid {self.pid} on {self.host}"
+        return f"held by {who} since {iso(self.acquired_at)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """One who waits in the queue of a lock; the lowest ticket is served first."""
+
+    key: str
+    ticket: int
+    owner: Owner
+    since: int
+    """UTC epoch milliseconds."""
+    host: str
+    pid: int
+    alive: bool
+    """False if its process has ended or does not run (stopped): it is passed over."""
+
+    def __str__(self) -> str:
+        who = f"run {self.owner.run_id} of flow {self.owner.flow_id}, pid {self.pid} on {self.host}"
+        return f"{who} waits for it since {iso(self.since)}"
+
+
+def iso(epoch_ms: int) -> str:
+    """UTC time as ISO 8601, to the second."""
+    return dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,56 @@
+"""The locks of one run: the store is opened when the first is asked for, and all are given back when the run ends."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from aetherflow.core.errors import LockBusyError
+from aetherflow.core.locks.lease import Lease, OnLost
+from aetherflow.core.locks.records import Owner
+from aetherflow.core.locks.store import LockStore
+
+
+class RunLocks:
+    """The locks of one run. A run that asks for none creates no lock store."""
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        self._path = path
+        self._owner = owner
+        self._mutex = threading.Lock()
+        self._store: LockStore | None = None
+        self._by_hand: dict[str, list[Lease]] = {}
+
+    def lease(
+        self, key: str, *, ttl_seconds: float, wait_seconds: float, check: Callable[[], None], on_lost: OnLost | None
+    ) -> Lease:
+        """Take a lock for this run; as `LockStore.acquire`."""
+        return self._opened().acquire(
+            key, self._owner, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check, on_lost=on_lost
+        )
+
+    def acquire(self, key: str, ttl_seconds: float) -> bool:
+        """Take a lock until `release(key)` or the end of the run; False if another run has it."""
+        try:
+            lease = self._opened().acquire(key, self._owner, ttl_seconds=ttl_seconds)
+        except LockBusyError:
+            return False
+        self._by_hand.setdefault(key, []).append(lease)
+        return True
+
+    def release(self, key: str) -> None:
+        """Give back what `acquire(key)` took last; nothing if there is none."""
+        if leases := self._by_hand.get(key):
+            leases.pop().release()
+
+    def close(self) -> None:
+        """Give back all that the run still holds."""
+        with self._mutex:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def _opened(self) -> LockStore:
+        with self._mutex:
+            if self._store is None:
+                self._store = LockStore(self._path)
+            return self._store

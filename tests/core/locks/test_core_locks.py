@@ -1,0 +1,435 @@
+"""The lock store through its Python interface."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aetherflow.core.errors import LeaseLostError, LockBusyError, StateError, StepCancelledError, UsageError
+from aetherflow.core.locks.clock import Clock
+from aetherflow.core.locks.lease import Lease
+from aetherflow.core.locks.records import Owner
+from aetherflow.core.locks.scopes import flow_key, job_key
+from aetherflow.core.locks.store import LockStore
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+A, B, C = Owner("load", "a"), Owner("load", "b"), Owner("other", "c", 2)
+WaitFor = Callable[..., None]
+
+
+class HandClock(Clock):
+    """Both clocks move only when they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mono, self.wall = 5_000_000, 1_700_000_000_000
+
+    def mono_ms(self) -> int:
+        return self.mono
+
+    def wall_ms(self) -> int:
+        return self.wall
+
+
+@pytest.fixture
+def path(project: "Project") -> Path:
+    return project.folder / "new" / "locks.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[LockStore]:
+    with LockStore(path) as found:
+        yield found
+
+
+@pytest.fixture
+def other(path: Path, store: LockStore) -> Iterator[LockStore]:
+    with LockStore(path) as found:
+        yield found
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+def forget(store: LockStore) -> None:
+    """As if its process stood still: nothing is renewed any more."""
+    for hold in store._renewal.all():
+        store._renewal.remove(hold)
+
+
+# Taking and giving back
+
+
+def test_one_at_a_time_and_tokens_grow(store: LockStore, other: LockStore) -> None:
+    with store.acquire("k", A) as lease:
+        assert (lease.key, lease.owner, lease.token, lease.lost) == ("k", A, 1, False)
+        lease.check()
+        with pytest.raises(LockBusyError) as caught:
+            other.acquire("k", B)
+        assert other.acquire("another", B).token == 1
+    assert other.acquire("k", B).token == 2
+    pattern = rf"Lock not acquired: k; held by run a of flow load, pid {os.getpid()} on \S+ since \d{{4}}-\S+Z\Z"
+    assert caught.match(pattern)
+    assert caught.value.code == "AF5301"
+    assert "wait_seconds" in caught.value.fix
+
+
+def test_the_same_owner_shares_its_lock(store: LockStore, other: LockStore) -> None:
+    outer = store.acquire("k", A)
+    inner = store.acquire("k", A)
+    assert inner.token == outer.token == 1
+    assert inner.release()
+    with pytest.raises(LockBusyError):
+        other.acquire("k", B)
+    assert outer.release()
+    assert outer.release(), "giving back twice is nothing"
+    assert other.acquire("k", B).token == 2
+
+
+def test_a_resumed_run_is_another_owner(store: LockStore, other: LockStore) -> None:
+    store.acquire("k", Owner("f", "r", 1))
+    with pytest.raises(LockBusyError):
+        other.acquire("k", Owner("f", "r", 2))
+
+
+def test_closing_gives_everything_back(path: Path, other: LockStore) -> None:
+    with LockStore(path) as store:
+        store.acquire("k", A)
+        store.acquire("l", A)
+    store.close()
+    assert other.holders() == []
+    assert len(list(path.with_name(path.name + ".d").iterdir())) == 2, "only those of the stores that are open"
+
+
+@pytest.mark.parametrize(("key", "ttl"), [("", 1.0), ("x" * 513, 1.0), ("k", 0.0), ("k", -1.0)])
+def test_what_no_lock_can_be(store: LockStore, key: str, ttl: float) -> None:
+    with pytest.raises(UsageError):
+        store.acquire(key, A, ttl_seconds=ttl)
+
+
+def test_keys_of_scopes() -> None:
+    assert (flow_key("f"), job_key("f", "j")) == ("flow/f", "job/f/j")
+
+
+# Waiting
+
+
+def test_waiting_ends_when_the_lock_is_free(store: LockStore, other: LockStore) -> None:
+    threading.Timer(0.2, store.acquire("k", A).release).start()
+    started = time.monotonic()
+    assert other.acquire("k", B, wait_seconds=10).token == 2
+    assert 0.15 < time.monotonic() - started < 2
+    assert other.waiters() == []
+
+
+def test_waiting_in_vain_names_the_holder(store: LockStore, other: LockStore) -> None:
+    store.acquire("k", A)
+    with pytest.raises(LockBusyError, match=r"\ALock not acquired: k after 0\.1 s; held by run a of flow load"):
+        other.acquire("k", B, wait_seconds=0.1)
+    assert other.waiters() == []
+
+
+def test_who_does_not_wait_does_not_push_in(store: LockStore, other: LockStore, wait_for: WaitFor) -> None:
+    lease = store.acquire("k", A)
+    got: list[Lease] = []
+    waiter = threading.Thread(target=lambda: got.append(other.acquire("k", C, wait_seconds=10)))
+    waiter.start()
+    wait_for(store.waiters)
+    (queued,) = store.waiters()
+    assert (queued.key, queued.owner, queued.pid, queued.alive) == ("k", C, os.getpid(), True)
+    with store._writing("test"):  # free, but somebody waits
+        store._table.release("k", lease.token)
+        assert str(getattr(store._table.busy("k", None), "by", "")).startswith("run c of flow other")
+    waiter.join()
+    assert got[0].token == 2
+
+
+def test_waiting_can_be_cancelled(store: LockStore, other: LockStore) -> None:
+    store.acquire("k", A)
+    until = time.monotonic() + 0.2
+
+    def check() -> None:
+        if time.monotonic() > until:
+            raise StepCancelledError("stop")
+
+    with pytest.raises(StepCancelledError):
+        other.acquire("k", B, wait_seconds=60, check=check)
+    assert time.monotonic() < until + 1
+    assert other.waiters() == []
+
+
+def test_two_threads_of_one_owner_share_what_the_first_gets(
+    store: LockStore, other: LockStore, wait_for: WaitFor
+) -> None:
+    lease = store.acquire("k", A)
+    got: list[Lease] = []
+    threads = [threading.Thread(target=lambda: got.append(other.acquire("k", B, wait_seconds=10))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(store.waiters()) == 2)
+    lease.release()
+    for thread in threads:
+        thread.join()
+    assert [each.token for each in got] == [2, 2]
+    assert store.waiters() == []
+
+
+# Time and life
+
+
+def test_a_lease_is_renewed_beyond_its_time_to_live(store: LockStore, other: LockStore) -> None:
+    lease = store.acquire("k", A, ttl_seconds=0.3)
+    with pytest.raises(LockBusyError):
+        other.acquire("k", B, wait_seconds=0.8)
+    assert not lease.lost
+
+
+def test_a_lease_that_is_not_renewed_ends(path: Path) -> None:
+    clock = HandClock()
+    with LockStore(path, clock=clock) as store, LockStore(path, clock=clock) as other:
+        lease = store.acquire("k", A, ttl_seconds=10)
+        forget(store)
+        clock.mono += 9_999
+        with pytest.raises(LockBusyError):
+            other.acquire("k", B)
+        clock.mono += 1
+        assert other.acquire("k", B).token == 2
+        assert lease.lost
+        with pytest.raises(LeaseLostError, match=r"the lock k was lost \(token 1\): it is held by run b of flow load"):
+            lease.check()
+        assert not lease.release(), "no error"
+        assert [holder.token for holder in other.holders()] == [2]
+
+
+def test_a_holder_that_stood_still_keeps_what_nobody_took(path: Path) -> None:
+    clock = HandClock()
+    with LockStore(path, clock=clock) as store:
+        lease = store.acquire("k", A, ttl_seconds=10)
+        clock.mono += 60_000
+        assert not lease.lost
+        (holder,) = store.holders()
+        assert holder.alive
+
+
+def test_a_loss_is_told_once(store: LockStore, wait_for: WaitFor) -> None:
+    told: list[Lease] = []
+    lease = store.acquire("k", A, ttl_seconds=0.3, on_lost=told.append)
+    broken = store.break_lock("k", reason="the host is gone", actor="ann")
+    assert broken is not None
+    assert (broken.owner, broken.token) == (A, 1)
+    assert store.break_lock("k", reason="again") is None
+    wait_for(lambda: told, 2)
+    time.sleep(0.3)
+    assert told == [lease]
+    with pytest.raises(LeaseLostError, match="it was released by ann: the host is gone"):
+        lease.check()
+    assert store.acquire("k", A).token == 2
+
+
+def test_a_callback_that_fails_stops_no_renewal(store: LockStore, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(lease: Lease) -> None:
+        raise ValueError("no")
+
+    store.acquire("k", A, ttl_seconds=0.2, on_lost=fail)
+    kept = store.acquire("l", A, ttl_seconds=0.2)
+    store.break_lock("k", reason="test")
+    time.sleep(0.6)
+    assert not kept.lost
+    assert "the loss of lock k could not be acted upon" in caplog.text
+
+
+def test_a_store_that_cannot_be_written_loses_the_lease(path: Path, store: LockStore, wait_for: WaitFor) -> None:
+    lease = store.acquire("k", A, ttl_seconds=0.3)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        wait_for(lambda: lease.hold.lost, 3)
+        assert 0.25 < time.monotonic() - started < 1
+    with pytest.raises(LeaseLostError, match="could not be renewed before it expired"):
+        lease.check()
+
+
+def test_a_short_stall_of_the_store_is_survived(path: Path, store: LockStore) -> None:
+    lease = store.acquire("k", A, ttl_seconds=1)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        time.sleep(0.5)
+    time.sleep(0.8)
+    assert not lease.lost
+
+
+def start(path: Path, reap: list[int], wait_seconds: float = 0) -> "subprocess.Popen[bytes]":
+    """A process that takes lock `k`, and keeps it."""
+    code = (
+        "import sys, time; from pathlib import Path; from aetherflow.core.locks.records import Owner; "
+        "from aetherflow.core.locks.store import LockStore; store = LockStore(Path(sys.argv[1])); "
+        "lease = store.acquire('k', Owner('load', 'b'), wait_seconds=float(sys.argv[2])); "
+        "sys.stdin.read(); store.close()"
+    )
+    argv = [sys.executable, "-c", code, str(path), str(wait_seconds)]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE)
+    reap.append(process.pid)
+    return process
+
+
+def end(process: "subprocess.Popen[bytes]", reap: list[int]) -> None:
+    process.communicate()
+    reap.remove(process.pid)
+
+
+def test_a_dead_holder_is_known_at_once(path: Path, store: LockStore, reap: list[int], wait_for: WaitFor) -> None:
+    process = start(path, reap)
+    wait_for(store.holders)
+    with pytest.raises(LockBusyError):
+        store.acquire("k", A)
+    process.kill()
+    end(process, reap)
+    assert not store.holders()[0].alive
+    with LockStore(path) as other:
+        assert store.holders() == [], "who enters the store tidies up"
+        assert other.acquire("k", A).token == 2
+
+
+def test_a_child_does_not_keep_the_lock_of_a_dead_parent(
+    project: "Project", path: Path, store: LockStore, reap: list[int]
+) -> None:
+    out = project.python(
+        f"""
+        import os, time
+        from pathlib import Path
+        from aetherflow.core.locks.records import Owner
+        from aetherflow.core.locks.store import LockStore
+        store = LockStore(Path({str(path)!r}))
+        store.acquire("k", Owner("f", "parent"))
+        pid = os.fork()
+        if pid == 0:
+            os.close(1), os.close(2)
+            store._me.close()
+            time.sleep(60)
+        print(pid, flush=True)
+        os._exit(0)
+        """
+    )
+    reap.append(int(out))
+    assert store.acquire("k", A).token == 2
+
+
+def test_a_stopped_or_dead_waiter_does_not_block_the_queue(
+    path: Path, store: LockStore, reap: list[int], wait_for: WaitFor
+) -> None:
+    lease = store.acquire("k", A)
+    stopped = start(path, reap, 60)
+    wait_for(lambda: len(store.waiters()) == 1)
+    stopped.send_signal(signal.SIGSTOP)
+    dead = start(path, reap, 60)
+    wait_for(lambda: len(store.waiters()) == 2)
+    dead.kill()
+    end(dead, reap)
+    lease.release()
+    started = time.monotonic()
+    store.acquire("k", C, wait_seconds=10).release()
+    assert time.monotonic() - started < 5
+    assert [waiter.pid for waiter in store.waiters()] == [stopped.pid], "it keeps its place, the dead one does not"
+    stopped.send_signal(signal.SIGCONT)
+    wait_for(store.holders)
+    end(stopped, reap)
+    assert store.acquire("k", A).token == 4
+
+
+@pytest.mark.parametrize(("jump", "left"), [(0, 10_000), (4_000, 6_000), (-3_600_000, 10_000), (3_600_000, 0)])
+def test_a_lease_of_an_earlier_boot_lasts_no_longer_than_its_time(path: Path, jump: int, left: int) -> None:
+    clock, later = HandClock(), HandClock()
+    later.boot, later.mono, later.wall = "another", 100, clock.wall + jump
+    with LockStore(path, clock=clock) as store, LockStore(path, clock=later) as other:
+        store.acquire("k", A, ttl_seconds=10)
+        forget(store)
+        if left:
+            with pytest.raises(LockBusyError):
+                other.acquire("k", B)
+            later.wall = clock.wall - 10 * 3_600_000  # from now on only the monotonic clock counts
+            later.mono += left - 1
+            with pytest.raises(LockBusyError):
+                other.acquire("k", B)
+            later.mono += 1
+        assert other.acquire("k", B).token == 2
+
+
+# The file
+
+
+def test_the_store_is_private_and_synced(path: Path, store: LockStore) -> None:
+    store.acquire("k", A)
+    side = path.with_name(path.name + ".d")
+    modes = {each: stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent, side, *side.iterdir())}
+    assert set(modes.values()) == {0o600, 0o700}
+    assert modes[path] == 0o600
+    assert modes[side] == 0o700
+    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_files_of_the_dead_are_removed(path: Path) -> None:
+    side = path.with_name(path.name + ".d")
+    side.mkdir(parents=True)
+    (side / "0123.alive").write_text("")
+    with LockStore(path) as store:
+        assert [each.name for each in side.iterdir()] == [store._me.name]
+
+
+def test_a_missing_file_takes_no_lock_from_a_live_holder(path: Path, store: LockStore, other: LockStore) -> None:
+    store.acquire("k", A)
+    for each in path.with_name(path.name + ".d").iterdir():
+        each.unlink()
+    with pytest.raises(LockBusyError):
+        other.acquire("k", B)
+
+
+def test_a_newer_store_and_a_foreign_database_are_refused(path: Path) -> None:
+    LockStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=7")
+    with pytest.raises(StateError, match="has schema 7, this engine knows up to 1"):
+        LockStore(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=0")
+    with pytest.raises(StateError, match="a database that AetherFlow did not create"):
+        LockStore(path)
+    path.write_bytes(b"no database at all" * 99)
+    with pytest.raises(StateError, match="file is not a database"):
+        LockStore(path)
+
+
+def test_breaking_a_lock_leaves_a_record(path: Path, store: LockStore) -> None:
+    store.acquire("k", A)
+    store.break_lock("k", reason="stuck")
+    ((key, token, owner, actor, reason),) = rows(path, "SELECT key, token, owner, actor, reason FROM broken")
+    assert (key, token, owner, reason) == ("k", 1, "load/a/1", "stuck")
+    assert actor
+
+
+def test_a_release_that_cannot_be_written_is_no_failure(
+    path: Path, other: LockStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = LockStore(path)
+    lease = store.acquire("k", A)
+    store._db.execute("PRAGMA busy_timeout=50")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        assert lease.release()
+    assert "lock k could not be released" in caplog.text
+    store.close()
+    assert other.acquire("k", B).token == 2, "its holder is known to be gone"
