@@ -18,7 +18,6 @@ from aetherflow.core.engine.steps import StepRunner
 from aetherflow.core.engine.stopping import Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
-from aetherflow.core.locks.records import Owner
 from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events, Observer, RunLog
 from aetherflow.core.observe.logs import run_logging
@@ -63,7 +62,7 @@ class Run:
             processes=Processes(),
             stop=Stop(),
             locks=RunLocks(
-                lock_store(flow.snapshot.settings, flow.env, resources), Owner(flow.flow_id, run_id, opened.generation)
+                lock_store(flow.snapshot.settings, flow.env, resources), (flow.flow_id, run_id, opened.generation)
             ),
         )
         self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)

@@ -6,6 +6,7 @@ The rows are copied first: an output is stored before a row names it, so it is t
 
 import hashlib
 import json
+import re
 import sqlite3
 import tarfile
 import time
@@ -25,6 +26,7 @@ from aetherflow.core.state.schema import SCHEMA_VERSION
 from aetherflow.core.state.store import BUSY_SECONDS, StateStore
 
 FORMAT = 1
+BLOB_NAME = re.compile(r"blobs/[A-Za-z_][A-Za-z0-9_-]{0,127}/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/([0-9a-f]{64})")
 MANIFEST, DATABASE, BLOBS = "manifest.json", "state.sqlite", "blobs/"
 CHUNK = 1 << 20
 _NAMES = (
@@ -123,7 +125,7 @@ def _verify(source: Path) -> dict[str, Any]:
         if name == MANIFEST:
             manifest = _manifest(data.read())
             continue
-        wanted = manifest.get("sha256") if name == DATABASE else name.removeprefix(BLOBS)
+        wanted = manifest.get("sha256") if name == DATABASE else _content_of(name)
         digest = hashlib.sha256()
         while chunk := data.read(CHUNK):
             digest.update(chunk)
@@ -133,6 +135,12 @@ def _verify(source: Path) -> dict[str, Any]:
     if not manifest or parts != manifest["blobs"] + 1:
         raise tarfile.TarError("it is not complete")
     return manifest
+
+
+def _content_of(name: str) -> str:
+    """The sha256 that a stored output is named by; "" for any name that we would not have given."""
+    match = BLOB_NAME.fullmatch(name)
+    return match[1] if match else ""
 
 
 def _extract(source: Path, database: Path, blobs: Path) -> None:

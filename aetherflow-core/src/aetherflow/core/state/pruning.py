@@ -146,7 +146,8 @@ def _remove_unused(store: StateStore, freed: Freed) -> None:
                 "DELETE FROM definitions WHERE hash NOT IN "
                 "(SELECT def_hash FROM job_runs UNION SELECT def_hash FROM step_runs)"
             ).rowcount
-            unused = sorted(path for path in folder.iterdir() if path.name not in used) if folder.is_dir() else []
+            stored = [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []
+            unused = sorted(path for path in stored if str(path.relative_to(folder)) not in used)
             for path in unused[:BLOBS_AT_ONCE]:
                 _remove_file(path, freed)
         if len(unused) <= BLOBS_AT_ONCE:
