@@ -17,8 +17,6 @@ class Reference:
     policy: str = "never"
     failing: tuple[str, ...] = ()
     """Steps that fail each time, and so run once per start of the run."""
-    not_after_failure: tuple[str, ...] = ()
-    """Steps of jobs whose `when` is decided, for good, as false when an earlier job has FAILED at first."""
 
     @property
     def text(self) -> str:
@@ -94,7 +92,6 @@ F3 = Reference(
     runs=("one", "three"),
     never=("rest", "last", "blocked"),
     policy="on_success",
-    not_after_failure=("three",),
 )
 F4 = Reference(
     "F4",
