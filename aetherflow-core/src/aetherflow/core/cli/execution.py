@@ -23,22 +23,27 @@ def execute(
     import json
 
     from aetherflow.core.cli.progress import make_observer
-    from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, summary_text
-    from aetherflow.core.errors import RunError
+    from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
+    from aetherflow.core.errors import AetherflowError, RunError
     from aetherflow.core.resolve.snapshot import build_snapshot
     from aetherflow.core.runner import run_flow
 
     gc.freeze()
     gc.enable()  # main() had it off for the imports; a run may live for hours
-    snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
-    observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
     failure: RunError | None = None
     try:
-        summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
+        snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
+        observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
+        try:
+            summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
+        finally:
+            observer.close()
     except RunError as error:
         failure, summary = error, error.summary
-    finally:
-        observer.close()
+    except AetherflowError as error:
+        if as_json:
+            typer.echo(json.dumps(refusal(error, path), ensure_ascii=False, indent=2))
+        raise
     if summary.nothing_to_do:
         typer.echo(nothing_to_do(summary), err=True)
     elif summary.note and not quiet:

@@ -41,6 +41,10 @@ class Run:
         self._opened = opened
         self._store = store
         self._events = Events(opened.redactor)
+        if module := flow.snapshot.settings.metrics_module:
+            from aetherflow.core.observe.metrics import load_metrics  # few runs are measured
+
+            self._events.add(load_metrics(module))
         self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id)
         job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
         resources = opened.resources()
