@@ -819,7 +819,7 @@ STEP = "flow: {id: f}\njobs:\n- id: a\n  steps:\n  - id: s\n    type: external.p
 def test_a_setting_is_given_once(project: "Project") -> None:
     text = STEP + "    timeout_seconds: 5\n    inputs: {command: [echo],\n      timeout_seconds: 6}\n"
     assert errors(project, text) == [("AF1213", 9, "semantic:setting_twice")]
-    text = STEP + "    retry: {max_attempts: 2}\n    inputs:\n      command: [echo]\n      retry: {}\n"
+    text = STEP + "    retry: {max_attempts: 2}\n    inputs:\n      command: [echo]\n      retry: {max_attempts: 3}\n"
     assert ("AF1213", 10, "semantic:setting_twice") in errors(project, text)
     assert errors(project, STEP + "    inputs: {command: [echo], timeout_seconds: 6}\n") == []
 
