@@ -464,3 +464,15 @@ def test_nothing_is_open_to_others(site: Site, umask: int) -> None:
     open_ = [f"{path.relative_to(site.folder)} {path.stat().st_mode:o}" for path in left if path.stat().st_mode & 0o077]
     assert open_ == []
     assert len(left) > 6
+
+
+def test_secrets_inside_of_outputs_are_not_stored(site: Site) -> None:
+    python = json.dumps(sys.executable)
+    capture = ", log: {stdout: capture, stderr: capture}"
+    child = LEAKS % (python, "'0'", site.folder, capture)
+    promoted = child[:-1] + ", outputs: {text: '{{result.stdout}}'}}"
+    items = "{id: t, type: check_items, inputs: {items: ['{{env.AMBIENT_PASSWORD}}', '{{env.DATABASE}}']}}"
+    site.flow("outputs", f"jobs: [{{id: j, steps: [{promoted}, {items}]}}]\n")
+    site.command("run", "flows/outputs.yaml", "--run-id", "r")
+    site.command("run", "flows/outputs.yaml", "--run-id", "r", "--json")
+    site.sweep()

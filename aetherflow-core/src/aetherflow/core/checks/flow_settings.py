@@ -37,7 +37,7 @@ class _Settings:
     def _given_twice(self, step: Part) -> None:
         inputs = step.get("inputs", dict) or {}
         for key in ("retry", "timeout_seconds"):
-            if inputs.get(key) and step.data.get(key) is not None:
+            if inputs.get(key) not in (None, {}) and step.data.get(key) not in (None, {}):
                 path: DocPath = (*step.path, "inputs", key)
                 line = self.document.source.key((*step.path, key)).line
                 message = f"{format_path(path)}: {key} is given on the step too, on line {line}"
