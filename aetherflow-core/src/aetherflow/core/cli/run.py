@@ -8,6 +8,9 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
 
+COLLECT_AFTER = 5_000
+"""Objects until the collector looks, in place of 700: reading a long flow makes many, and all of them stay."""
+
 
 def run(
     flow: Annotated[
@@ -55,6 +58,7 @@ def run(
     from aetherflow.core.runner import run_flow
 
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
     gc.enable()  # main() had it off for the imports; a run may live for hours
     (path,) = flow_paths([flow] if flow else None, flow_yaml)
     snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
