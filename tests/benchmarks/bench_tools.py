@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 AETHERFLOW = str(Path(sys.executable).with_name("aetherflow"))
 FOLDER_VARIABLE = "BENCH_ROOT"
@@ -29,19 +30,29 @@ def no_op_flow(name: str, steps: int, jobs: int, root: Path, *, last: str = "") 
     return "\n".join([*lines, *([f"      - {last}"] if last else [])]) + "\n"
 
 
-def commit_seconds(folder: Path, count: int) -> float:
-    """Wall time of one durable SQLite transaction that inserts a small row; mean of `count`."""
-    path = folder / "commits.sqlite"
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, value TEXT)")
+class Commits:
+    """The floor of durable work: a bare SQLite transaction that inserts one small row, WAL, every commit synced."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, value TEXT)")
+
+    def make(self, count: int) -> float:
+        """Commit `count` times; returns the wall time."""
         started = time.perf_counter()
         for number in range(count):
-            db.execute("BEGIN IMMEDIATE")
-            db.execute("INSERT INTO rows (value) VALUES (?)", (f"row {number}",))
-            db.execute("COMMIT")
-        return (time.perf_counter() - started) / count
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT INTO rows (value) VALUES (?)", (f"row {number}",))
+            self._db.execute("COMMIT")
+        return time.perf_counter() - started
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
 
 
 def cpu_seconds(command: list[str], environment: dict[str, str]) -> float:
@@ -62,7 +73,9 @@ def cpu_seconds(command: list[str], environment: dict[str, str]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def wall_seconds(command: list[str], *, env: dict[str, str] | None = None, cwd: Path | None = None, ends: int = 0) -> float:
+def wall_seconds(
+    command: list[str], *, env: dict[str, str] | None = None, cwd: Path | None = None, ends: int = 0
+) -> float:
     """Wall time of one run of `command`, which must exit with `ends`."""
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=cwd)
