@@ -7,6 +7,9 @@ from typing import Any
 
 import typer
 
+COLLECT_AFTER = 5_000
+"""Objects until the collector looks, in place of 700: reading a long flow makes many, and all of them stay."""
+
 
 def execute(
     path: Path,
@@ -29,6 +32,7 @@ def execute(
     from aetherflow.core.runner import run_flow
 
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
     gc.enable()  # main() had it off for the imports; a run may live for hours
     failure: RunError | None = None
     try:

@@ -131,7 +131,9 @@ class Redactor:
         return spans
 
     def mask_all(self, value: Any) -> Any:
-        """The value with every text inside it masked, keys of maps included."""
+        """The value with every text inside it masked, keys of maps included; the value itself if there is no secret."""
+        if self._pattern is None or value is None or isinstance(value, int | float):
+            return value
         if isinstance(value, str):
             return self.mask(value)
         if isinstance(value, Mapping):
