@@ -1,4 +1,4 @@
-"""What pages take from the program: the catalogue of plugins, and the tables of a state file."""
+"""What pages take from the program: the catalogue of plugins, the tables of a state file, the legal transitions."""
 
 import inspect
 import json
@@ -17,6 +17,7 @@ from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.plugins.loading import load_plugin
 from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins
 from aetherflow.core.state.schema import prepare_schema
+from aetherflow.core.state.transitions import JOB, RUN, STEP, Status
 
 CATALOG = Path(__file__).parents[2] / "docs/23-builtins-catalog.md"
 
@@ -177,4 +178,17 @@ def state_tables() -> str:
             columns = [row[1] for row in state.execute(f"PRAGMA table_info({name})")]
             lines.append(fill(f"{name}({', '.join(columns)})", 110, subsequent_indent="    "))
     state.close()
+    return "\n".join(lines)
+
+
+TRANSITIONS_PAGE, TRANSITIONS_MARK = CATALOG.with_name("reference") / "execution.md", "<!-- transitions -->"
+
+
+def transitions() -> str:
+    """The legal changes of status of runs, jobs and steps."""
+    lines = []
+    for name, table in (("run", RUN), ("job", JOB), ("step", STEP)):
+        for old, new in table.items():
+            targets = ", ".join(status for status in Status if status in new)
+            lines.append(f"{name:<5}{old or '(new)':<12} -> {targets}")
     return "\n".join(lines)

@@ -10,7 +10,16 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-from docs_generated import CATALOG, STATE_MARK, STATE_PAGE, catalogue, state_tables
+from docs_generated import (
+    CATALOG,
+    STATE_MARK,
+    STATE_PAGE,
+    TRANSITIONS_MARK,
+    TRANSITIONS_PAGE,
+    catalogue,
+    state_tables,
+    transitions,
+)
 from docs_pages import Block, blocks, name_of, pages, run_page, same_output, validate_block
 
 
@@ -40,11 +49,16 @@ def refresh(page: Path) -> None:
     page.write_text("\n".join(lines), encoding="utf-8")
 
 
+def replace(page: Path, mark: str, text: str) -> None:
+    """Write a generated block into a page, below its mark."""
+    before, head, after = page.read_text(encoding="utf-8").partition(f"{mark}\n```text\n")
+    page.write_text(f"{before}{head}{text}\n{after[after.index('```') :]}", encoding="utf-8")
+
+
 if __name__ == "__main__":
     CATALOG.write_text(catalogue(), encoding="utf-8")
-    before, mark, after = STATE_PAGE.read_text(encoding="utf-8").partition(f"{STATE_MARK}\n```text\n")
-    after = after[after.index("```") :]
-    STATE_PAGE.write_text(f"{before}{mark}{state_tables()}\n{after}", encoding="utf-8")
+    replace(STATE_PAGE, STATE_MARK, state_tables())
+    replace(TRANSITIONS_PAGE, TRANSITIONS_MARK, transitions())
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
     for each in pages():
         if wanted.search(name_of(each)):

@@ -15,6 +15,8 @@ COPIES = [
     ("docs/10-flow-yaml-guide.md", "monthly/holidays.yaml", "monthly/holidays.yaml"),
     ("docs/93-flow-in-15-minutes.md", "flow.yaml", "tour/flow.yaml"),
     ("docs/how-to/locks.md", "flow.yaml", "locks/flow.yaml"),
+    ("docs/how-to/repeat-and-retry.md", "flow.yaml", "repeat/flow.yaml"),
+    ("docs/how-to/repeat-and-retry.md", "report.sh", "repeat/report.sh"),
     ("docs/how-to/write-a-step.md", "flow.yaml", "word-count/flow.yaml"),
     ("docs/how-to/write-a-step.md", "pyproject.toml", "word-count/pyproject.toml"),
     ("docs/how-to/write-a-step.md", "run_here.py", "word-count/run_here.py"),
@@ -58,3 +60,9 @@ def test_the_example_step_runs_once_it_is_installed(with_word_count: dict[str, s
     aetherflow(["run", flow, "--run-id", "one"], with_word_count, tmp_path)
     written = tmp_path / "work/words/main/one/artifacts/words.tsv"
     assert written.read_text() == "and\t1\ncat\t1\nhat\t1\nthe\t2\n"
+
+
+def test_the_example_of_repetition_writes_a_report_per_city(tmp_path: Path) -> None:
+    aetherflow(["run", str(EXAMPLES / "repeat/flow.yaml"), "--run-id", "one"], dict(os.environ), tmp_path)
+    reports = sorted((tmp_path / "work/repeat/reports/one/artifacts").glob("*.txt"))
+    assert [report.read_text() for report in reports] == ["report of Bergen\n", "report of Bodo\n", "report of Oslo\n"]

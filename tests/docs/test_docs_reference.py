@@ -8,8 +8,17 @@ from pydantic import BaseModel
 
 from aetherflow.core.cli import main
 from aetherflow.core.resolve.settings import PREFIX, Settings
-from aetherflow.core.spec.flow import FlowMetaSpec, FlowSpec, JobSpec, ResourceSpec, StepSpec
-from docs_generated import CATALOG, STATE_MARK, STATE_PAGE, catalogue, state_tables
+from aetherflow.core.spec.flow import FlowMetaSpec, FlowSpec, JobSpec, ResourceSpec, RetrySpec, StepSpec, VerifySpec
+from docs_generated import (
+    CATALOG,
+    STATE_MARK,
+    STATE_PAGE,
+    TRANSITIONS_MARK,
+    TRANSITIONS_PAGE,
+    catalogue,
+    state_tables,
+    transitions,
+)
 from docs_pages import ROOT, blocks
 
 ERRORS, GUIDE = ROOT / "docs/reference/errors.md", ROOT / "docs/10-flow-yaml-guide.md"
@@ -66,6 +75,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, tuple[bool, list
         ("resources.NAME", ResourceSpec, ""),
         ("jobs[]", JobSpec, ""),
         ("steps[]", StepSpec, ""),
+        ("retry", RetrySpec, ""),
+        ("verify", VerifySpec, ""),
     ],
 )
 def test_the_guide_lists_every_key_of_a_flow(heading: str, model: type[BaseModel], prefix: str) -> None:
@@ -79,7 +90,7 @@ def test_the_guide_lists_every_key_of_a_flow(heading: str, model: type[BaseModel
     assert rows.keys() == expected.keys()
     for key, (required, choices) in expected.items():
         assert (rows[key][3].strip() == "required") is required, key
-        if key not in ("version", "flow.locks.scope"):  # of which less can be carried out than is known
+        if key != "version":  # of which only one exists
             assert [choice for choice in choices if f"`{choice}`" not in rows[key][2]] == [], key
 
 
@@ -102,6 +113,11 @@ def test_the_catalogue_has_the_names_that_plugins_list_prints(capsys: pytest.Cap
 def test_the_tables_of_the_state_are_the_real_ones() -> None:
     text = STATE_PAGE.read_text(encoding="utf-8")
     assert f"{STATE_MARK}\n```text\n{state_tables()}\n```" in text, "python tests/docs/refresh.py"
+
+
+def test_the_legal_transitions_are_those_of_the_engine() -> None:
+    text = TRANSITIONS_PAGE.read_text(encoding="utf-8")
+    assert f"{TRANSITIONS_MARK}\n```text\n{transitions()}\n```" in text, "python tests/docs/refresh.py"
 
 
 # The house

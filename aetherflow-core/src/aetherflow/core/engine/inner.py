@@ -41,8 +41,8 @@ class InnerSteps:
         if record is not None and _asks(record):
             name = f"{key.job}.{key.step.partition('.')[0]}"
             message = f"{key} was interrupted in attempt {record.attempt} and must not be repeated unasked"
-            fix = f"find out whether it was done, then: aetherflow resume RUN_ID --decide {name}=done (or =again)"
-            raise UndecidedStepError(message, fix=fix)
+            answer = f"aetherflow resume {self._runner.parts.run_id} --decide {name}=done (or =again)"
+            raise UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}")
         idem_key = idempotency_key(self._runner.parts, key)
         number = state.start(StepStart(key, cls.effect, idem_key, step_type, def_hash))
         ctx = outer.for_inner(key, number, idem_key)

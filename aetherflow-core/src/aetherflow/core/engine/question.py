@@ -25,8 +25,13 @@ class Questions:
         name = f"{work.key.job}.{work.key.step}"
         if work.step.verify is None:
             message = f"{name} was interrupted in attempt {record.attempt} and must not be repeated unasked"
-            fix = f"find out whether it was done, then: aetherflow resume RUN_ID --decide {name}=done (or =again)"
-            raise StepUnknownError(UndecidedStepError(message, fix=fix), work.step, work.path, None)
+            answer = f"aetherflow resume {self._runner.parts.run_id} --decide {name}=done (or =again)"
+            raise StepUnknownError(
+                UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}"),
+                work.step,
+                work.path,
+                None,
+            )
         found = self._verify(work, record.attempt)
         if found.status is Status.SKIPPED:
             return None

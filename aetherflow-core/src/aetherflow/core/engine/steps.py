@@ -128,7 +128,9 @@ class StepRunner:
             for found in self.state.artifacts(job.spec.id):
                 self._artifacts.setdefault(found.key.step.partition(".")[0], []).append(found)
         artifacts = [
-            ArtifactSummary(found.path, found.size, found.sha256, found.gone_by)
+            ArtifactSummary(
+                found.path, found.size, found.sha256, (found.gone_by or "").removeprefix("cleanup ") or None
+            )
             for found in self._artifacts.get(step.id, ())
         ]
         return StepSummary(step.id, step.type, record.status, duration, record.attempt, True, record.reason, artifacts)
