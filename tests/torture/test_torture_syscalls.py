@@ -82,7 +82,7 @@ def test_kill_at_system_calls(bench: Bench, flow: Reference) -> None:
 
 
 def harmless(call: Call, recorded: list[Call]) -> bool:
-    """Whether the run may end well although this call failed: a log, the registry, SQLite's tidying up at the end."""
+    """Whether the run may end well although this call failed: a log, the registry, or SQLite tidying up at the end."""
     if NOT_NEEDED.search(call.text) or SYNCED_TWICE.match(f"{call.name} {call.text}"):
         return True
     last_event = max(index for index, other in enumerate(recorded) if ".jsonl" in other.text)
