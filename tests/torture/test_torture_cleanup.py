@@ -10,6 +10,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from aetherflow.core.engine.workspace import MARKER
 from torture_bench import RUN, Bench, warm_up
 from torture_flows import F1
 from torture_tier import SEED, sized, suite
+
+pytestmark = pytest.mark.slow
 
 POLICIES = ("always", "on_success", "never")
 ENDS = ("well", "fails", "skips", "nothing", "false")

@@ -6,11 +6,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from torture_bench import Bench, warm_up
 from torture_tier import SEED, TIER, sized, suite
+
+pytestmark = pytest.mark.slow
 
 FLOW = """\
 version: 1
@@ -23,7 +26,7 @@ jobs:
   - id: b
     depends_on: [a]
     steps: [{id: three, type: torture_values, inputs: {see: ["{{jobs.a.outputs.values}}"]}}]
-""".replace("", "").replace("", "")
+"""
 BATCH = 50
 """Values per run: a run costs a tenth of a second, a value nothing."""
 

@@ -1,5 +1,6 @@
 """The command tree, and the one place that turns errors into exit codes."""
 
+import copy
 import os
 import sys
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments[:1]
     _prepare_completion()
     try:
-        return app(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
+        return _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
     except typer.TyperException as error:
         if callable(show := getattr(error, "show", None)):
             show()  # usage line, message and the hint at --help
@@ -116,6 +117,18 @@ def _prepare_completion() -> None:
         from typer._completion_classes import completion_init
 
         completion_init()
+
+
+def _only(arguments: Sequence[str]) -> typer.Typer:
+    """The program with the one command that is named: to read the signatures of all would cost every start."""
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    commands = [info for info in app.registered_commands if info.name == wanted]
+    groups = [info for info in app.registered_groups if info.name == wanted]
+    if not commands and not groups:
+        return app
+    found = copy.copy(app)
+    found.registered_commands, found.registered_groups = commands, groups
+    return found
 
 
 def _show(error: AetherflowError) -> None:

@@ -43,6 +43,11 @@ class Command(TyperCommand):
         """The option --help."""
         return _with_default(super().get_help_option(ctx))
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line's parts; a required argument stands bare, as every manual page has it."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece[1:-1] if piece[:1] == "{" and piece[-1:] == "}" else piece for piece in pieces]
+
 
 class Group(TyperGroup):
     """A group of such commands."""

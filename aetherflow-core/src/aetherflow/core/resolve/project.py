@@ -3,8 +3,8 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
@@ -17,8 +17,7 @@ from aetherflow.core.spec.project import ProjectSpec
 __all__ = ["CONFIG_VARIABLE", "PROJECT_FILE", "Project", "find_project", "load_project"]
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """A project file as read; without one, `document` is None and every setting has its default."""
 
     spec: ProjectSpec
