@@ -79,8 +79,8 @@ def prune(
         typer.echo(f"{len(runs)} run{'s' * (len(runs) != 1)} would be deleted")
     else:
         typer.echo(_text(total))
-    for error in errors:
-        typer.echo(f"{error.code} {error}\n  fix: {error.fix}", err=True)
+    for each in errors:
+        typer.echo(f"{each.code} {each}\n  fix: {each.fix}", err=True)
     raise typer.Exit(4 if errors else 0)
 
 
