@@ -204,3 +204,12 @@ def test_two_flows_on_one_state_file(project: "Project", tmp_path: Path) -> None
     assert project.cli("runs", "prune", "--keep-last", "1", "--flow", "f").code == 0
     assert project.rows("SELECT flow_id, run_id FROM runs ORDER BY 1, 2") == [("f", "2"), ("g", "1"), ("g", "2")]
     assert project.cli("state", "check", str(project.state), "--read-data").code == 0, "g still needs its outputs"
+
+
+def test_a_state_that_cannot_be_read_does_not_keep_the_others(three: "Project") -> None:
+    three.write(f"version: 1\nflow: {{id: broken}}\n{BIG}", "broken.yaml")
+    assert three.cli("run", "broken.yaml", "-q").code == 0
+    (three.states / "broken.sqlite").write_text("no database " * 500)
+    result = three.cli("runs", "prune", "--keep-last", "1")
+    assert (result.code, "AF4001" in result.err, "broken.sqlite" in result.err) == (4, True, True)
+    assert run_ids(three) == ["3"]

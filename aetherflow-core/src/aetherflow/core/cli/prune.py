@@ -8,6 +8,7 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 
 if TYPE_CHECKING:
+    from aetherflow.core.errors import StateError
     from aetherflow.core.state.history import PastRun
     from aetherflow.core.state.pruning import Freed
 
@@ -33,7 +34,8 @@ def prune(
     """Delete old runs: their history, their logs, their stored outputs.
 
     Only runs that ended with SUCCESS or FAILED, never a running one. The last run of each flow stays unless
-    --keep-last 0. Artifacts and what a flow remembers in its ledger are not touched.
+    --keep-last 0. Artifacts and what a flow remembers in its ledger are not touched. Exit code 4 if a state file could
+    not be pruned; the others are all the same.
 
     Example: aetherflow runs prune --older-than 30d --keep-last 10
     """
@@ -43,7 +45,7 @@ def prune(
     from aetherflow.core.cli.history_text import runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.since import span_ms
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.errors import StateError, UsageError
     from aetherflow.core.state.pruning import doomed_runs
     from aetherflow.core.state.records import now_ms
 
@@ -54,26 +56,38 @@ def prune(
     rules: dict[str, Any] = {"keep_last": 1 if keep_last is None else keep_last, "before": before}
     flows: dict[str, list[str]] = {}
     doomed: dict[str, list[PastRun]] = {}
+    errors: list[StateError] = []
     for known in flows_of(root, flow):
-        if Path(known.state_path).exists():
-            flows.setdefault(known.state_path, []).append(known.flow_id)
-            found = doomed_runs(Path(known.state_path), known.flow_id, include_unfinished=include_unfinished, **rules)
-            doomed.setdefault(known.state_path, []).extend(found)
+        path = Path(known.state_path)
+        if path.exists():
+            try:
+                found = doomed_runs(path, known.flow_id, include_unfinished=include_unfinished, **rules)
+            except StateError as error:  # the others are pruned all the same
+                errors.append(error)
+            else:
+                flows.setdefault(known.state_path, []).append(known.flow_id)
+                doomed.setdefault(known.state_path, []).extend(found)
     runs = [run for found in doomed.values() for run in found]
     if not as_json and runs and (dry_run or (not yes and sys.stdin.isatty())):
         typer.echo(runs_text(runs))
     if not dry_run and not yes and runs and sys.stdin.isatty():
         typer.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)}?", abort=True, err=True)
-    total = _carry_out(root, flows, doomed) if not dry_run else None
+    total = _carry_out(root, flows, doomed, errors) if not dry_run else None
     if as_json:
         typer.echo(json.dumps(_document(runs, total), ensure_ascii=False, indent=2))
     elif total is None:
         typer.echo(f"{len(runs)} run{'s' * (len(runs) != 1)} would be deleted")
     else:
         typer.echo(_text(total))
+    for each in errors:
+        typer.echo(f"{each.code} {each}\n  fix: {each.fix}", err=True)
+    raise typer.Exit(4 if errors else 0)
 
 
-def _carry_out(root: Path, flows: dict[str, list[str]], doomed: dict[str, list["PastRun"]]) -> "Freed":
+def _carry_out(
+    root: Path, flows: dict[str, list[str]], doomed: dict[str, list["PastRun"]], errors: list["StateError"]
+) -> "Freed":
+    from aetherflow.core.errors import StateError
     from aetherflow.core.state.pruning import Freed, prune
     from aetherflow.core.state.registry import forget
 
@@ -82,6 +96,9 @@ def _carry_out(root: Path, flows: dict[str, list[str]], doomed: dict[str, list["
         removed: list[PastRun] = []
         try:
             freed = prune(Path(path), flow_ids, doomed[path], removed.append)
+        except StateError as error:
+            errors.append(error)
+            freed = Freed(runs=removed)
         finally:
             forget(root, [(run.flow_id, run.run_id, Path(path)) for run in removed])
         total.runs += freed.runs
