@@ -182,7 +182,7 @@ class PluginNotAllowedError(PluginError):
 
 
 class HookError(PluginError):
-    """A distribution's hooks are not what the group `aetherflow.hooks` promises: misspelt, unmarked, wrong arguments."""
+    """Hooks that are not what the group `aetherflow.hooks` promises: misspelt, unmarked, with wrong arguments."""
 
     code = "AF2110"
 

@@ -5,7 +5,7 @@ can neither change nor fail a run. `aetherflow_call_step` stands around every st
 arguments that it does not need.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -57,13 +57,12 @@ def aetherflow_check_plan(plan: PlanInfo) -> Iterable[Problem] | None:
 
 
 @hookspec(firstresult=True)
-def aetherflow_call_step(
-    run: RunInfo, step: StepInfo, call: "Callable[[], StepResult]"
-) -> "Generator[None, StepResult, StepResult] | StepResult":
+def aetherflow_call_step(run: RunInfo, step: StepInfo, call: "Callable[[], StepResult]") -> "StepResult":  # noqa: ARG001
     """Stand around one attempt of a step, in its thread: `result = yield`, then return a result or raise.
 
     `yield` raises what the step raises. `call` is what runs it in the end; a wrapper yields and does not call it.
     """
+    return call()
 
 
 # Observers

@@ -91,7 +91,7 @@ class Run:
         """
         self._workspace.open()
         log = RunLog(Path(self._summary.log_path))
-        files = [log, *self._event_file()]
+        files: list[RunLog | EventFile] = [log, *self._event_file()]
         for observer in (*files, *observers):
             self._events.add(observer)
         if self._hooks is not None:

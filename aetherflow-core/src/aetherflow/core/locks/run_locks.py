@@ -31,7 +31,7 @@ class RunLocks:
     ) -> "Lease":
         """Take a lock for this run; as `LockStore.acquire`."""
 
-        def lost(lease: Lease) -> None:
+        def lost(lease: "Lease") -> None:
             self._lost(lease)
             if on_lost is not None:
                 on_lost(lease)

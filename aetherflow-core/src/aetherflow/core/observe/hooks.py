@@ -1,11 +1,11 @@
 """Observers among the hooks: events of a run, handed to each plugin as frozen values; none can fail the run."""
 
-import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
 from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, RunInfo, StepInfo
-from aetherflow.core.observe.events import Events
+from aetherflow.core.observe.events import Events, encode
 from aetherflow.core.plugins.hooks import Hooks
 
 
@@ -26,7 +26,7 @@ class HookObserver:
         for name, call in self._hooks.each(hook):
             try:
                 call(run=self._run, **arguments(fields))  # made anew: what one plugin does to them no other sees
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # noqa: BLE001 foreign code may raise anything
                 self._report(name, hook, error)
 
     def _report(self, name: str, hook: str, error: BaseException) -> None:
@@ -54,7 +54,7 @@ def _outcome(fields: dict[str, Any]) -> Outcome:
 
 
 def _of_run(fields: dict[str, Any]) -> dict[str, Any]:
-    return {"outcome": _outcome(fields), "summary": copy.deepcopy(fields)}
+    return {"outcome": _outcome(fields), "summary": json.loads(encode(fields))}
 
 
 def _of_job(fields: dict[str, Any]) -> dict[str, Any]:

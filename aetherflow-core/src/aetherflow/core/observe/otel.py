@@ -15,7 +15,7 @@ from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.errors import UsageError
 
 EXPORTERS = "opentelemetry_traces_exporter"
-"""Entry-point group in which exporters register: `console` comes with the SDK, `otlp` with a distribution of its own."""
+"""Entry-point group of exporters: `console` comes with the SDK, `otlp` with a distribution of its own."""
 FLUSH_MS = 5_000
 """Longest time that the end of a run waits for the exporter."""
 _FAILED = ("FAILED", "UNKNOWN", "INTERRUPTED")

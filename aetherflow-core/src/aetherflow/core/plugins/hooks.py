@@ -96,7 +96,7 @@ class Hooks:
                 continue
             try:
                 answer = call(**arguments)
-            except (Exception, SystemExit) as error:  # foreign code may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 foreign code may raise anything
                 short, kind = hook.removeprefix(PREFIX), type(error).__name__
                 text = "" if hide else f": {error}"
                 fix = (error.fix if isinstance(error, AetherflowError) and not hide else "") or _report_to(name)

@@ -1,4 +1,4 @@
-"""Which of the installed plugins a run may use: preferences between rivals, blocks, the allowlist of enterprise mode."""
+"""Which of the installed steps and connectors a run may use: preferences, and the allowlist of enterprise mode."""
 
 from aetherflow.core.plugins.allowed import allowed_distributions
 from aetherflow.core.plugins.catalog import Catalog

@@ -1,7 +1,7 @@
 """The environment of a run: one private snapshot, built once by every command; the process's own is never changed.
 
 Order, later wins: the process's environment; env files; installed hooks (`aetherflow_expand_env`); `expand_env` of the
-secrets hook; what the engine sets. Policy keys come last and cannot be set by data. Every key remembers where it came from.
+secrets hook; what the engine sets. Policy keys come last and cannot be set by data. Every key remembers its origin.
 """
 
 import os
