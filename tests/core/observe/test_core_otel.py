@@ -28,7 +28,7 @@ print(json.dumps([
     {
         "name": span.name,
         "parent": names.get(span.parent.span_id) if span.parent else None,
-        "status": span.status.status_code.name,
+        "code": span.status.status_code.name,
         "error": span.status.description,
         "events": [event.name for event in span.events],
         **{key.removeprefix("aetherflow."): value for key, value in span.attributes.items()},
@@ -57,7 +57,7 @@ def test_run_job_step(project: "Project") -> None:
         """
     )
     found = spans(project)
-    assert [(span["name"], span["parent"], span["status"]) for span in found] == [
+    assert [(span["name"], span["parent"], span["code"]) for span in found] == [
         ("step a.s", "job a", "OK"),
         ("step a.t", "job a", "ERROR"),
         ("step a.t", "job a", "ERROR"),
@@ -68,8 +68,9 @@ def test_run_job_step(project: "Project") -> None:
     step = found[2]
     facts = ("run_id", "job_id", "step_id", "step_type", "attempt")
     assert [step[name] for name in facts] == ["r", "a", "t", "external.process", 2]
-    assert step["status"] == "ERROR"
+    assert (step["status"], step["code"]) == ("FAILED", "ERROR")
     assert "exit code 1" in step["error"]
+    assert found[5]["events"] == ["lock acquired"]
     assert (found[4]["reason"], found[5]["flow_id"], found[5]["attempt"]) == ("condition=false", "f", 1)
 
 

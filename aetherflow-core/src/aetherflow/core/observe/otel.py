@@ -39,12 +39,16 @@ class TracerHooks:
         self._provider = provider
         self._tracer: trace.Tracer = provider.get_tracer("aetherflow")
         self._open: dict[Any, trace.Span] = {}
+        self._early: list[tuple[str, LockInfo]] = []
+        """The lock of a whole flow is taken before the run begins."""
 
     @hookimpl
     def aetherflow_run_started(self, run: RunInfo) -> None:
         """Open the span of the run."""
         facts = {"flow_id": run.flow_id, "run_id": run.run_id, "attempt": run.attempt}
         self._begin(run, None, f"run {run.flow_id}", facts)
+        for name, lock in self._early:
+            self._note(run, name, lock)
 
     @hookimpl
     def aetherflow_run_finished(self, run: RunInfo, outcome: Outcome) -> None:
@@ -123,7 +127,9 @@ class TracerHooks:
         span.end()
 
     def _note(self, run: RunInfo, name: str, lock: LockInfo) -> None:
-        if (span := self._open.get(run)) is not None:
+        if (span := self._open.get(run)) is None:
+            self._early.append((name, lock))
+        else:
             span.add_event(name, {"aetherflow.lock": lock.key, "aetherflow.token": lock.token})
 
 
