@@ -53,7 +53,9 @@ def started(word: str) -> str:
         ("raise SystemExit(0)", "AF2102 hook 'x' of acme-audit 1.0 cannot be loaded"),
     ],
 )
-@pytest.mark.parametrize("arguments", [("run", "flow.yaml"), ("validate", "flow.yaml"), ("--help",), ("no-such",)])
+@pytest.mark.parametrize(
+    "arguments", [("run", "flow.yaml"), ("validate", "--run-hooks", "flow.yaml"), ("--help",), ("no-such",)]
+)
 def test_a_wrong_hook_stops_the_start(project: "Project", arguments: tuple[str, ...], body: str, words: str) -> None:
     hook(project, "acme-audit", body)
     project.flow(FLOW)
@@ -80,6 +82,17 @@ def test_plugins_list_imports_no_hook(project: "Project") -> None:
     hook(project, "acme", "tell('imported')")
     assert project.command("plugins", "list").code == 0
     assert project.lines() == []
+
+
+def test_a_hook_beside_the_flow_is_for_run_only(project: "Project") -> None:
+    hook(project, "acme", "tell('imported')")
+    project.flow(FLOW)
+    done = project.command("validate", "flow.yaml")
+    assert done.code == 0
+    assert "AF1703 warning: hook acme:x is not evaluated" in done.out
+    assert project.lines() == []
+    assert project.command("validate", "--run-hooks", "flow.yaml").code == 0
+    assert project.lines() == ["imported"]
 
 
 # Observers
@@ -320,7 +333,8 @@ def test_a_key_that_a_hook_set_has_its_origin(project: "Project") -> None:
         jobs: []
         """
     )
-    done = project.command("explain", "flow.yaml", "--value", "resources.db.config.database", env={"CITY": "Oslo"})
+    explain = ("explain", "flow.yaml", "--run-hooks", "--value", "resources.db.config.database")
+    done = project.command(*explain, env={"CITY": "Oslo"})
     lines = [line.split() for line in done.out.splitlines()]
     assert ["env.CITY", "from", "hook", "acme:x"] in lines
     assert ["env.LAND", "from", "hook", "beta:x"] in lines

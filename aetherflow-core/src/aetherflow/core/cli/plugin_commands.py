@@ -28,7 +28,8 @@ def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
 
     project = load_project(Path.cwd(), os.environ, None)
     settings, _ = load_with_sources(env=os.environ, project=project, run_module=False)
-    if (hooks := hooks_for(settings, project.spec.plugins)) is None:
+    hooks, _ = hooks_for(settings, project.spec.plugins)
+    if hooks is None:
         return {}
     found: dict[str, Any] = {}
     owners = dict.fromkeys(built_in, "AetherFlow itself")

@@ -106,7 +106,7 @@ def build_snapshot(
     """Build the snapshot for a flow in `flow_folder`.
 
     `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
-    hook or settings module that stands inside the flow's folder is not run.
+    hook, settings module or hook plugin that stands inside the flow's folder is not run.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
@@ -130,7 +130,8 @@ def build_snapshot(
         raise
     if skipped:
         not_evaluated = (f"settings module {module}", *not_evaluated)
-    hooks = hooks_for(settings, project.spec.plugins)
+    hooks, skipped_hooks = hooks_for(settings, project.spec.plugins, None if run_hooks else flow_folder)
+    not_evaluated += skipped_hooks
     if hooks is not None:
         _expand_by_plugins(hooks, env, origins)
     if hook is not None:
