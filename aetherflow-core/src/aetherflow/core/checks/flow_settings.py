@@ -7,6 +7,7 @@ from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import SpecError
 from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.observe.redact import is_secret_name
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
 from aetherflow.core.resolve.params import check_default
@@ -53,6 +54,21 @@ class _Settings:
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
+            if is_secret_name(name):
+                here: DocPath = ("flow", "params", name)
+                message = f"parameter {name!r} is named like a secret, and parameters are stored in the state"
+                fix = "pass it through the environment: {{env.NAME}}"
+                self.problems.add(
+                    Problem(
+                        "AF1805",
+                        message,
+                        self.document.source.key(here),
+                        format_path(here),
+                        "semantic:secret_param",
+                        fix,
+                        "warning",
+                    )
+                )
             try:
                 spec = ParamSpec.model_validate(raw)
             except ValueError:
