@@ -26,7 +26,12 @@ class Questions:
         if work.step.verify is None:
             message = f"{name} was interrupted in attempt {record.attempt} and must not be repeated unasked"
             answer = f"aetherflow resume {self._runner.parts.run_id} --decide {name}=done (or =again)"
-            raise StepUnknownError(UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}"), work.step, work.path, None)
+            raise StepUnknownError(
+                UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}"),
+                work.step,
+                work.path,
+                None,
+            )
         found = self._verify(work, record.attempt)
         if found.status is Status.SKIPPED:
             return None

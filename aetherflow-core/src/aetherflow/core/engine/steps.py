@@ -121,7 +121,9 @@ class StepRunner:
             return None
         duration = (record.finished_at or record.started_at) - record.started_at
         artifacts = [
-            ArtifactSummary(found.path, found.size, found.sha256, (found.gone_by or "").removeprefix("cleanup ") or None)
+            ArtifactSummary(
+                found.path, found.size, found.sha256, (found.gone_by or "").removeprefix("cleanup ") or None
+            )
             for found in self.state.artifacts(key.job)
             if found.key.step.partition(".")[0] == key.step
         ]
