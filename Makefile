@@ -7,11 +7,12 @@ READY := .venv/.installed
 MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
 SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-reports aetherflow-builtins-rest
+TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py))
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench fuzz build constraints clean
+.PHONY: help demo test check bench torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -28,15 +29,22 @@ check: $(READY) ## lint, formatting, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(READY) ## measure the start of the commands
+bench: $(READY) ## measure the start of the commands, and the history of a million steps
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/startup.py
+	@$(BIN)/python tests/benchmarks/history.py
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
 	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader path redactor resolver when; do \
 	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
 	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
+
+torture: $(READY) ## the torture suites in full, each alone (SUITE=crash, AETHERFLOW_TORTURE_SEED=...)
+	@seed=$${AETHERFLOW_TORTURE_SEED:-$$(date +%s)}; failed=0; \
+	for file in $(or $(SUITE:%=tests/torture/test_torture_%.py),$(TORTURE)); do \
+	  AETHERFLOW_TORTURE_TIER=T1 AETHERFLOW_TORTURE_SEED=$$seed $(BIN)/python -m pytest -q $$file || failed=1; done; \
+	$(BIN)/python tests/torture/matrix.py && exit $$failed
 
 build: $(READY) ## build all wheels and source distributions into dist/
 	@rm -rf dist
@@ -50,7 +58,7 @@ constraints: $(READY) ## resolve everything anew and write constraints.txt
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 
 clean: ## remove everything that make created
-	@rm -rf .venv dist .demo .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv dist .demo .fuzz .torture .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an interrupted installation leaves none and is taken up again.

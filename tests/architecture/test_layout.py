@@ -13,7 +13,7 @@ MODULES = sorted(ROOT.glob("aetherflow-*/src/**/*.py"))
 
 # Bottom up: a module may import from its own row and from the rows above it in this table, never from those below.
 LAYERS = [
-    {"errors", "location", "problems", "run_id", "summary"},
+    {"errors", "failpoint", "location", "problems", "run_id", "summary"},
     {"contracts", "durable"},
     {"documents", "spec"},
     {"resolve", "plugins", "state", "locks", "bundle", "observe"},

@@ -8,10 +8,11 @@ Floor and commands run in turn, so that a drifting machine hits all alike; media
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from bench_tools import AETHERFLOW, cpu_seconds
 
 ROUNDS = 21
 FLOOR = """\
@@ -60,27 +61,8 @@ def long_flow(count: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cpu_seconds(command: list[str], environment: dict[str, str]) -> float:
-    """User plus system time of one run of `command`."""
-    pid = os.posix_spawn(
-        command[0],
-        command,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-        ],
-    )
-    _, status, usage = os.wait4(pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        again = subprocess.run(command, capture_output=True, text=True, check=False)
-        raise SystemExit(f"{' '.join(command)} failed: {again.stderr}")
-    return usage.ru_utime + usage.ru_stime
-
-
 def main() -> int:
     """Measure, print a table, return 1 if a command is over its limit."""
-    aetherflow = str(Path(sys.executable).with_name("aetherflow"))
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -90,10 +72,10 @@ def main() -> int:
         (root / "flow.yaml").write_text(FLOW.format(root=root))
         commands = {
             "floor": ([sys.executable, str(root / "floor.py")], 1.0),
-            "run, one step": ([aetherflow, "run", str(root / "flow.yaml")], 1.5),
-            "validate 100": ([aetherflow, "validate", str(root / "flow100.yaml")], 1.3),
-            "plugins list": ([aetherflow, "plugins", "list"], 1.0),
-            "--help": ([aetherflow, "--help"], 0.6),
+            "run, one step": ([AETHERFLOW, "run", str(root / "flow.yaml")], 1.5),
+            "validate 100": ([AETHERFLOW, "validate", str(root / "flow100.yaml")], 1.3),
+            "plugins list": ([AETHERFLOW, "plugins", "list"], 1.0),
+            "--help": ([AETHERFLOW, "--help"], 0.6),
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for round_number in range(ROUNDS + 1):
@@ -103,7 +85,7 @@ def main() -> int:
                     times[name].append(seconds)
         long = [
             statistics.median(
-                cpu_seconds([aetherflow, "validate", str(root / f"flow{n}.yaml")], environment) for _ in range(3)
+                cpu_seconds([AETHERFLOW, "validate", str(root / f"flow{n}.yaml")], environment) for _ in range(3)
             )
             for n in (100, 1_000, 10_000)
         ]

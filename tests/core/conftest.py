@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -16,15 +17,32 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis.core
 import pytest
 from hypothesis import HealthCheck, settings
 
 from aetherflow.core.cli import main
 
+TORTURE = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
+"""AETHERFLOW_TORTURE_TIER=T1: properties are tried 5,000 times and more, not 200."""
+SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED") or secrets.randbelow(2**32))
 settings.register_profile(
-    "core", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "core",
+    max_examples=5_000 if TORTURE else 200,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("core")
+if hypothesis.core.global_force_seed is None:  # given by --hypothesis-seed otherwise
+    hypothesis.core.global_force_seed = SEED  # type: ignore[assignment]  # untyped there, None at first
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how the examples of this run are made again."""
+    if TORTURE or terminalreporter.stats.get("failed"):
+        terminalreporter.write_line(f"properties: AETHERFLOW_TORTURE_SEED={hypothesis.core.global_force_seed}")
+
 
 HEAD = "version: 1\nflow: {id: f}\n"
 """The head of a flow whose state and folders stand where the environment says."""

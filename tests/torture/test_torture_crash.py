@@ -10,6 +10,8 @@ from torture_flows import ALL, F1, F2, F3, Reference
 from torture_invariants import Before, Oracle, check_invariants, finished_artifacts, observe, undisturbed
 from torture_tier import SEED, full, sample, sized, suite
 
+pytestmark = pytest.mark.slow
+
 KILLED = -signal.SIGKILL
 SWEPT = ALL if full() else (F1, F2, F3)
 
@@ -36,7 +38,7 @@ def finish(bench: Bench, oracle: Oracle, befores: list[Before], kills: int, sent
 def test_kill_at_every_point(bench: Bench, flow: Reference) -> None:
     oracle, names = prepared(bench, flow)
     sentinels = bench.sentinels()
-    points = sample(list(range(1, len(names) + 1)), len(names) if full() else len(names) // 3, f"A1-{flow.name}")
+    points = sample(list(range(1, len(names) + 1)), sized(25, len(names)), f"A1-{flow.name}")
     with suite(f"A1 {flow.name}", 1, 2, 3, 7, 10) as counted:
         for point in points:
             with counted.case(f"kill at {point}, {names[point - 1]}"):

@@ -8,8 +8,16 @@ import pytest
 from torture_bench import Bench, warm_up
 from torture_flows import ALL, F1, F4, Reference
 from torture_image import mounted, require_mounts, run
-from torture_invariants import Oracle, check_invariants, finished_artifacts, observe, undisturbed
+from torture_invariants import (
+    Oracle,
+    check_invariants,
+    finished_artifacts,
+    observe,
+    undisturbed,
+)
 from torture_tier import full, sample, sized, suite
+
+pytestmark = pytest.mark.slow
 
 FULL = ("No space left on device", "database or disk is full", "disk I/O error", "unable to open database file")
 """The system's words for a full disk, and SQLite's."""

@@ -13,6 +13,8 @@ from torture_invariants import Before, Oracle, check_invariants, finished_artifa
 from torture_strace import require_strace
 from torture_tier import SEED, full, sample, sized, suite
 
+pytestmark = pytest.mark.slow
+
 
 def after_the_cut(bench: Bench, oracle: Oracle, promised: set[tuple[str, str]], sentinels: str) -> None:
     """The state is whole, holds all that was promised, and the run goes on to its end."""

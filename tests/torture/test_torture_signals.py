@@ -63,8 +63,10 @@ def strike(run: Trial, blow: str, early: bool, dice: random.Random) -> None:
         guards = [*guards, *run.guards()]
         blow = dice.choice(["TERM", "KILL runner"])
         run.strike(blow, 0)
-    gone = wait_for(lambda: run.runner.poll() is not None and not run.descendants(), LIMIT_SECONDS)
-    assert gone is not None, f"left after {LIMIT_SECONDS} s: {run.descendants()}, runner {run.runner.poll()}"
+    gone = wait_for(lambda: not run.descendants(), LIMIT_SECONDS)
+    assert gone is not None, f"left after {LIMIT_SECONDS} s: {run.descendants()}"
+    assert wait_for(lambda: run.runner.poll() is not None, 10) is not None, "the run does not end"
+    assert not run.descendants()
     assert run.runner.returncode == SIGNALLED.get(blow, -9)
     assert wait_for(lambda: not any(map(alive, guards)), 7) is not None, "a guard outlives its run"
     if run.runner.returncode == -9:

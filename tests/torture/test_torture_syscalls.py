@@ -9,9 +9,17 @@ import pytest
 
 from torture_bench import Bench, Result, warm_up
 from torture_flows import ALL, F1, F2, F3, Reference
-from torture_invariants import Oracle, check_invariants, finished_artifacts, observe, undisturbed
+from torture_invariants import (
+    Oracle,
+    check_invariants,
+    finished_artifacts,
+    observe,
+    undisturbed,
+)
 from torture_strace import FAILED_AT, KILLED_AT, Base, Call, bases, fail_at, kill_at, record, require_strace, targets
 from torture_tier import full, sample, sized, suite
+
+pytestmark = pytest.mark.slow
 
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS", "EMFILE")
 SQLITE_WORDS = (
@@ -22,8 +30,8 @@ SQLITE_WORDS = (
     "journal mode stays",
 )
 """SQLite does not hand out errno; these are its words for it."""
-FOR_PEOPLE = re.compile(r"\.d/logs/|\.lock[>\"]")
-"""Logs, and the name of the owner in a lock file: a run goes on without them."""
+NOT_NEEDED = re.compile(r"\.d/logs/|/registry\.sqlite")
+"""A run goes on without its logs, which are for people, and the registry, which is an index and is built anew."""
 SYNCED_TWICE = re.compile(r"fdatasync \d+<[^>]*/state>|openat .*/state\", O_RDONLY\|O_CLOEXEC\)")
 """SQLite syncs the folder of its log file and ignores failures; `durable.connect` has done it before, and does not."""
 
@@ -38,8 +46,7 @@ def prepared(bench: Bench, flow: Reference, calls: tuple[str, ...]) -> tuple[Ora
     oracle = undisturbed(bench, flow)
     names = bench.points()
     found: list[Target] = []
-    starts = list(bases(bench, names))
-    for base in starts if full() else sample(starts, 3, flow.name):
+    for base in bases(bench, names, sized(3, 99)):
         base.restore(bench)
         recorded = record(bench, calls)
         found += [(base, call, recorded) for call in targets(recorded, bench.disk)]
@@ -75,8 +82,8 @@ def test_kill_at_system_calls(bench: Bench, flow: Reference) -> None:
 
 
 def harmless(call: Call, recorded: list[Call]) -> bool:
-    """Whether the run may end well although this call failed: a log, or SQLite's tidying up at the very end."""
-    if FOR_PEOPLE.search(call.text) or SYNCED_TWICE.match(f"{call.name} {call.text}"):
+    """Whether the run may end well although this call failed: a log, the registry, or SQLite tidying up at the end."""
+    if NOT_NEEDED.search(call.text) or SYNCED_TWICE.match(f"{call.name} {call.text}"):
         return True
     last_event = max(index for index, other in enumerate(recorded) if ".jsonl" in other.text)
     return recorded.index(call) > last_event and "f.sqlite" in call.text

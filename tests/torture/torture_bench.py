@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torture_steps
-from aetherflow.core import durable
 from aetherflow.core.cli import main
+from aetherflow.core.durable import failpoint as failpoints
 from torture_flows import Reference
 
 HANG_SECONDS = 60
@@ -90,7 +90,7 @@ class Bench:
                 signal.alarm(HANG_SECONDS)
                 os.chdir(self.folder)
                 os.environ.update(self.env)
-                durable._FAILPOINT = failpoint  # what the environment variable sets in a process of its own
+                failpoints.setting = failpoint  # what the environment variable sets in a process of its own
                 if before is not None:
                     before()
                 with (

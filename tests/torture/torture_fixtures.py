@@ -13,6 +13,31 @@ from aetherflow.core.plugins.metadata import installed_plugins
 
 if TYPE_CHECKING:
     from torture_bench import Bench
+    from torture_tier import Suite
+
+
+def pytest_report_header() -> str:
+    from torture_tier import SEED, TIER
+
+    return f"torture: tier {TIER}, seed {SEED} (AETHERFLOW_TORTURE_TIER, AETHERFLOW_TORTURE_SEED)"
+
+
+_counted: "dict[str, Suite]" = {}
+_spent: dict[str, float] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and not report.skipped and "tests/torture/" in report.nodeid:
+        from torture_tier import count_test
+
+        count_test(report.nodeid, report.failed, report.duration, _counted, _spent)
+
+
+def pytest_sessionfinish() -> None:
+    from torture_tier import record
+
+    for name, suite in _counted.items():
+        record(suite, _spent[name], completed=True)
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ class Effect(Step[Any]):
     """Appends one line per execution to EFFECTS, reads files, writes an artifact in chunks, returns typed values.
 
     Inputs: `size` of the artifact, `output` to return, `read` a list of files, `text` length of a text to return,
-    `fail` a message, `files` to have open at once, `megabytes` of memory to take.
+    `fail` a message, `files` to have open at once, `megabytes` of memory to take,
+    `stop_once` ends the first attempt by a SIGTERM to this process.
     """
 
     def run(self) -> StepResult:
@@ -47,6 +50,11 @@ class Effect(Step[Any]):
         for name in self.inputs.get("read", []):
             Path(name).read_bytes()
         self._eat()
+        if self.inputs.get("stop_once") and self.ctx.attempt == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True:
+                time.sleep(0.01)
+                self.ctx.check_cancelled()
         size = int(self.inputs.get("size", 20))
         data = content(self.id, size)
         with self.ctx.write_file(f"{self.id}.txt") as artifact:

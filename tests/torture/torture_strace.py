@@ -14,6 +14,7 @@ import pytest
 
 from torture_bench import Bench, Result
 from torture_invariants import Before, observe
+from torture_tier import sample
 
 KILLED_AT = ("fdatasync", "fsync", "rename", "unlink", "unlinkat", "mkdir", "pwrite64", "write", "openat")
 FAILED_AT = ("write", "pwrite64", "fdatasync", "fsync", "rename", "mkdir", "openat", "ftruncate", "unlink", "unlinkat")
@@ -98,13 +99,19 @@ class Base:
             bench.effects.write_text(self.effects)
 
 
-def bases(bench: Bench, names: Sequence[str]) -> Iterator[Base]:
-    """An empty disk, then the disk after each step's end and after each job's."""
-    yield Base("start", None, "", [])
-    for number, name in enumerate(names, 1):
-        if name.startswith(("committed step ", "committed job ")) and not name.endswith("RUNNING"):
-            bench.forget()
-            bench.attempt(f"{number}")
-            folder = bench.folder / "bases" / str(number)
-            shutil.copytree(bench.disk, folder)
-            yield Base(f"after point {number}", folder, "\n".join([*bench.lines(), ""]), [observe(bench)])
+def bases(bench: Bench, names: Sequence[str], most: int) -> Iterator[Base]:
+    """An empty disk, then the disk after each step's end and after each job's; at most so many."""
+    ends = [
+        number
+        for number, name in enumerate(names, 1)
+        if name.startswith(("committed step ", "committed steps ", "committed job ")) and not name.endswith("RUNNING")
+    ]
+    for number in sample([0, *ends], most, "bases"):
+        if number == 0:
+            yield Base("start", None, "", [])
+            continue
+        bench.forget()
+        bench.attempt(f"{number}")
+        folder = bench.folder / "bases" / str(number)
+        shutil.copytree(bench.disk, folder)
+        yield Base(f"after point {number}", folder, "\n".join([*bench.lines(), ""]), [observe(bench)])

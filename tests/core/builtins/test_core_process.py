@@ -38,7 +38,7 @@ def outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
     if blob is not None:
         import zlib
 
-        text = zlib.decompress((project.states / "f.sqlite.d/blobs" / blob).read_bytes())
+        text = zlib.decompress(next((project.states / "f.sqlite.d/blobs").rglob(blob)).read_bytes())
     found: dict[str, Any] = json.loads(text)
     return found
 

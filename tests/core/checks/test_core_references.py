@@ -101,7 +101,7 @@ def test_dates_cannot_follow_from_themselves(project: "Project") -> None:
 def test_items_and_verify(project: "Project") -> None:
     text = flow('["{{steps.tow}}"]', "for_each")
     assert [item["af"] for item in validate_flow_yaml(project.write(text))["errors"]] == ["AF1208"]
-    text = flow('{type: check_itmes, inputs: {items: ["{{params.contry}}"]}}', "verify")
+    text = flow('{type: check_itmes, inputs: {items: ["{{params.contry}}"]}}, effect: once', "verify")
     assert [item["af"] for item in validate_flow_yaml(project.write(text))["errors"]] == ["AF2101", "AF1208"]
 
 

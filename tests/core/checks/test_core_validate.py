@@ -806,3 +806,78 @@ def test_every_choice_of_the_documents_is_reachable() -> None:
 
     assert get_args(CleanupPolicy) == ("on_success", "always", "never")
     assert get_args(LockScope) == ("none", "job", "flow")
+
+
+def errors(project: "Project", text: str) -> list[tuple[str, int, str]]:
+    report = json.loads(project.cli("validate", str(project.write(text)), "--json").out)
+    return [(item["af"], item["line"], item["code"]) for item in report["errors"]]
+
+
+STEP = "flow: {id: f}\njobs:\n- id: a\n  steps:\n  - id: s\n    type: external.process\n"
+
+
+def test_a_setting_is_given_once(project: "Project") -> None:
+    text = STEP + "    timeout_seconds: 5\n    inputs: {command: [echo],\n      timeout_seconds: 6}\n"
+    assert errors(project, text) == [("AF1213", 9, "semantic:setting_twice")]
+    text = STEP + "    retry: {max_attempts: 2}\n    inputs:\n      command: [echo]\n      retry: {max_attempts: 3}\n"
+    assert ("AF1213", 10, "semantic:setting_twice") in errors(project, text)
+    assert errors(project, STEP + "    inputs: {command: [echo], timeout_seconds: 6}\n") == []
+
+
+def test_verify_is_for_steps_that_happen_once(project: "Project") -> None:
+    verify = "    verify: {type: check_items, inputs: {%s: []}}\n    inputs: {command: [echo]}\n"
+    assert errors(project, STEP + verify % "items") == [("AF1214", 7, "semantic:verify_without_once")]
+    assert errors(project, STEP + "    effect: once\n" + verify % "items") == []
+    found = errors(project, STEP + "    effect: once\n" + verify % "itms")
+    assert {af for af, *_ in found} == {"AF1101", "AF1102"}
+
+
+def test_the_longest_wait_is_no_shorter_than_the_first(project: "Project") -> None:
+    retry = "    retry: {backoff_seconds: %s,\n      max_backoff_seconds: 5}\n    inputs: {command: [echo]}\n"
+    assert errors(project, STEP + retry % 9) == [("AF1103", 8, "semantic:setting")]
+    assert errors(project, STEP + retry % 5) == []
+
+
+def test_calendars_are_read(project: "Project") -> None:
+    flow = "flow:\n  id: f\n  data_date:\n    calendar: %s\njobs: []\n"
+    assert errors(project, flow % "gone.yaml") == [("AF1804", 4, "calendar:date")]
+    assert errors(project, flow % "../x.yaml") == [("AF1804", 4, "calendar:date")]
+    project.write("- 2026-12-25\n- Christmas\n- 7\n", "days.yaml")
+    assert errors(project, flow % "days.yaml") == [("AF1804", 2, "calendar:date"), ("AF1804", 3, "calendar:date")]
+    project.write("days: []\n", "days.yaml")
+    assert errors(project, flow % "days.yaml") == [("AF1804", 1, "calendar:date")]
+    project.write("- [\n", "days.yaml")
+    assert errors(project, flow % "days.yaml")[0][0] == "AF1004"
+    project.write("- 2026-12-25\n", "days.yaml")
+    assert errors(project, flow % "days.yaml") == []
+
+
+def test_many_mistakes_are_counted_not_described(project: "Project") -> None:
+    found = errors(project, "flow: {id: f}\njobs:\n" + "- 7\n" * 3_000)
+    assert len(found) == 1_001
+    assert found[-1] == ("AF1106", 1_003, "schema:more")
+
+
+def test_a_root_of_another_phase_is_answered_with_those_of_this_one(project: "Project") -> None:
+    project.write(
+        'flow: {id: f}\njobs: []\nresources: {r: {kind: db, driver: sqlite3, config: {path: "{{run_id}}"}}}\n'
+    )
+    (item,) = json.loads(project.cli("validate", "flow.yaml", "--json").out)["errors"]
+    assert (item["af"], item["fix"]) == ("AF1302", "roots that can be read here: env, params, run")
+
+
+def test_mistakes_of_the_environment_stand_where_they_were_made(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.flow("jobs: []\n")
+    project.write("log: {level: INFO}\nsecrets:\n  module: no_such_hook\n", "aetherflow.yaml").chmod(0o600)
+    out = project.cli("validate", "flow.yaml").out
+    assert "aetherflow.yaml:3:11: AF1701 secrets hook no_such_hook" in out
+    project.write("AETHERFLOW_STRICT_TEMPLATES=false\nAETHERFLOW_PLUGIN_STRICT=perhaps\n", ".env")
+    project.write("env_files: [.env]\n", "aetherflow.yaml").chmod(0o600)
+    out = project.cli("validate", "flow.yaml").out
+    assert ".env:2:1: AF1510 AETHERFLOW_PLUGIN_STRICT (environment): must be one of" in out
+    project.write("AETHERFLOW_STRICT_TEMPLATES=false\n", ".env")
+    assert ".env:1:1: AF1511 warning: " in project.cli("validate", "flow.yaml").out
+    monkeypatch.setenv("AETHERFLOW_SETTINGS_MODULE", "no_such_settings")
+    assert "AETHERFLOW_SETTINGS_MODULE:1:1: AF1510 " in project.cli("validate", "flow.yaml").out

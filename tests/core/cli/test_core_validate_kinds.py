@@ -15,7 +15,11 @@ DOCUMENTS = {
     "flow": ("a.yaml", "flow: {id: f}\njobs: []\n", "flow: {id: f, descripton: x}\njobs: []\n"),
     "profiles": ("b.yaml", "dev: {config: {a: 1}}\n", "dev: {confg: {a: 1}, options: {}}\n"),
     "project": ("aetherflow.yaml", "version: 1\nlog: {level: INFO}\n", "log: {level: LOUD}\n"),
-    "env-files": ("c.yaml", "- {type: dotenv, path: .env}\n- x.json\n", "- {type: dotenv, pth: .env}\n"),
+    "env-files": (
+        "c.yaml",
+        "- {type: dotenv, path: .env, optional: true}\n- {type: json, path: x.json, optional: true}\n",
+        "- {type: dotenv, pth: .env}\n",
+    ),
 }
 
 
@@ -73,6 +77,17 @@ def test_env_files_of_a_project_are_read(project: "Project") -> None:
     out = validate(project, "aetherflow.yaml", code=2)
     assert "/.env:2:1: AF1502" in out
     assert "aetherflow.yaml:1:19: AF1501" in out
+    assert CANARY not in out
+
+
+def test_env_files_of_a_list_are_read(project: "Project") -> None:
+    project.write(
+        "- .env\n- {type: json, path: gone.json}\n- {type: dir, path: gone, optional: true}\n", "env-files.yaml"
+    )
+    project.write(f"GOOD=1\n{CANARY}\n", ".env")
+    out = validate(project, "env-files.yaml", code=2)
+    assert "/.env:2:1: AF1502" in out
+    assert "env-files.yaml:2:3: AF1501" in out
     assert CANARY not in out
 
 

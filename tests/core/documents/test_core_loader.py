@@ -27,6 +27,8 @@ from aetherflow.core.problems import Problem
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
+TORTURE = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
+
 
 def problem(text: str) -> Problem:
     with pytest.raises(SpecError) as caught:
@@ -82,14 +84,13 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=10_000 if TORTURE else 200)
 @given(_VALUES, st.booleans() | st.none(), st.booleans())
 def test_benign_documents_read_as_pyyaml_reads_them(value: Any, flow_style: bool | None, allow_unicode: bool) -> None:
     text = yaml.safe_dump({"a": value}, default_flow_style=flow_style, allow_unicode=allow_unicode)
     assert data(text) == yaml.safe_load(text) == {"a": value}
 
 
-@settings(max_examples=60)
 @given(st.text("-+0123456789.eE_:xo", min_size=1, max_size=6))
 def test_number_like_scalars_read_as_pyyaml_reads_them_or_are_a_listed_difference(text: str) -> None:
     try:
@@ -326,7 +327,6 @@ def test_positions(path: tuple[str | int, ...], key: tuple[int, int], value: tup
     assert source.value(path)[1:] == value
 
 
-@settings(max_examples=60)
 @given(st.dictionaries(st.text("abcäß😀", min_size=1, max_size=6).map("k".__add__), _VALUES, min_size=1, max_size=4))
 def test_every_key_stands_where_its_position_says(mapping: dict[str, Any]) -> None:
     text = yaml.safe_dump(mapping, allow_unicode=True, width=10**6)

@@ -11,6 +11,7 @@ import pytest
 from aetherflow.core import durable
 from aetherflow.core.api import Step, StepResult, UsageError, register_step
 from aetherflow.core.cli import main
+from aetherflow.core.durable import failpoint
 from aetherflow.core.errors import RunUnknownError
 from aetherflow.core.runner import run_flow
 
@@ -173,12 +174,12 @@ def test_kill_9_at_every_point_of_a_once_step(project: "Project") -> None:
     project.flow("jobs: [{id: a, steps: [{id: send, type: once_send, effect: once}, {id: t, type: once_send}]}]")
     assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
 
-    def attempt(failpoint: str) -> int:
+    def attempt(setting: str) -> int:
         child = os.fork()
         if child == 0:  # pragma: no cover
             code = 99
             try:
-                durable._FAILPOINT = failpoint
+                failpoint.setting = setting
                 code = main(["run", "flow.yaml", "--run-id", "r", "-q"])
             finally:
                 os._exit(code)

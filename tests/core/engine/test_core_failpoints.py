@@ -15,6 +15,7 @@ import pytest
 from aetherflow.core import durable
 from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.cli import main
+from aetherflow.core.durable import failpoint
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project
@@ -61,13 +62,13 @@ jobs:
 LINES = ['one {"size": 140000}', 'two {"list": [1, null, "x"], "n": 5}', 'three {"m": [1, null, "x"]}']
 
 
-def attempt(failpoint: str) -> int:
+def attempt(setting: str) -> int:
     """Run the flow in a forked process with one failpoint set; returns its exit code, or minus its signal."""
     child = os.fork()
     if child == 0:  # pragma: no cover
         code = 99
         try:
-            durable._FAILPOINT = failpoint  # what the environment variable sets in a process of its own
+            failpoint.setting = setting  # what the environment variable sets in a process of its own
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
                 code = main(["run", "flow.yaml", "--run-id", "r"])
             Path("stderr").write_text(err.getvalue())
@@ -171,7 +172,8 @@ def test_errors_at_the_points(swept: "Project", kind: str) -> None:
         if not wanted:
             continue
         code = attempt(f"{point}:{kind}")
-        assert code == -signal.SIGKILL if kind == "torn" else code in (1, 4), (point, code)
+        ends = (0,) if "regist" in names[point - 1] else (1, 4)  # without the registry of runs a run goes on
+        assert code == -signal.SIGKILL if kind == "torn" else code in ends, (point, code)
         if kind != "torn":
             words = "No space left on device" if kind == "enospc" else "Input/output error"
             stderr = Path("stderr").read_text()
@@ -200,7 +202,7 @@ def test_a_second_kill_during_the_resume(swept: "Project") -> None:
     for point in range(5, number, max(number // 6, 1)):
         assert attempt(f"{point}") == -signal.SIGKILL
         while attempt("9") == -signal.SIGKILL:  # again and again, each time a little further
-            if swept.rows("SELECT max(generation) FROM runs")[0][0] > 3:
+            if (swept.rows("SELECT max(generation) FROM runs")[0][0] or 0) > 3:
                 break
         assert attempt("") == 0
         assert facts(swept) == expected

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aetherflow.core.observe.redact import RedactedStream, Redactor, is_secret_name, spellings
+from aetherflow.core.observe.redact import RedactedStream, Redactor, is_secret_name, spellings, url_secrets
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project
@@ -44,6 +44,24 @@ def test_borders_of_chunks_make_no_difference(secrets: list[str], data: st.DataO
     stream = RedactedStream(redactor)
     parts = [stream.feed(text[a:b]) for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert "".join([*parts, stream.finish()]) == redactor.mask(text)
+
+
+@given(TEXT.filter(lambda text: len(text.encode()) >= 10), st.text(max_size=9), st.text(max_size=9))
+def test_a_secret_inside_of_a_longer_encoded_text_is_masked(secret: str, before: str, after: str) -> None:
+    redactor = Redactor()
+    redactor.add([secret])
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        whole = encode((before + secret + after).encode("utf-8", "replace")).decode()
+        start = len(before.encode("utf-8", "replace"))
+        inner = whole[-(-start // 3) * 4 : (start + len(secret.encode())) // 3 * 4]
+        assert len(inner) >= 8
+        assert inner not in redactor.mask(whole)
+
+
+def test_passwords_inside_of_urls() -> None:
+    url = "postgres://me:long%2Fword@host/x"
+    assert set(url_secrets({"a": [url, 1, {"b": "no url"}], "c": "ftp://me@host"})) == {"long%2Fword", "long/word"}
+    assert not set(url_secrets(["http://me:short@host", "me:long%2Fword@host"]))
 
 
 def test_secrets_that_overlap_leave_no_rest() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,7 @@ def test_settings_in_order(project: "Project", monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(project.site)
     project.write("log: {level: error, format: json}\nroots: {work: ~/w, state: s}\n", "aetherflow.yaml")
     env = {"AETHERFLOW_SETTINGS_MODULE": "own_settings", "AETHERFLOW_LOG_LEVEL": "debug"}
-    found = build_snapshot(project.folder, ambient=env, overrides={"state_root": "/override"})
+    found = build_snapshot(project.folder, ambient=env, overrides={"state_root": "/override"}, run_hooks=True)
     settings, sources = found.settings, found.setting_sources
     assert (settings.log_level, sources["log_level"]) == ("DEBUG", "environment")
     assert (settings.log_format, sources["log_format"]) == ("json", "project file")
@@ -262,9 +263,11 @@ def say(project: "Project", value: str) -> None:
     project.flow(f"jobs:\n  - id: a\n{steps}")
 
 
-def test_the_hook_expands_once_for_the_whole_flow(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    project.module("own_hook", HOOK)
-    monkeypatch.syspath_prepend(project.site)
+def test_the_hook_expands_once_for_the_whole_flow(
+    project: "Project", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "own_hook.py").write_text(HOOK)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("AETHERFLOW_SECRETS_MODULE", "own_hook")
     say(project, '"{{env.ADDED}}"')
     assert validate_flow_yaml(project.folder / "flow.yaml")["warnings"] == []
@@ -352,3 +355,18 @@ def test_decode_needs_a_hook_and_a_whole_token(project: "Project", monkeypatch: 
     assert result.code == 2
     assert "AF1701" in result.err
     assert "hunter2" not in result.err
+
+
+def test_keys_of_json_stand_where_they_are_read_in_one_pass(project: "Project") -> None:
+    text = '{\n "A": 1,\n "B\\u00e9": {"A": [2, "}"]},\n\n "C": null, "D": "x"\n}\n'
+    (project.folder / "x.json").write_text(text)
+    found = snapshot(project, **files("x.json"))
+    places = {key: found.origins[key].location for key in ("A", "Bé", "D")}
+    assert {key: (at.line, at.column) for key, at in places.items() if at} == {"A": (2, 2), "Bé": (3, 2), "D": (5, 13)}
+    spent = []
+    for count in (5_000, 20_000):
+        (project.folder / "x.json").write_text(json.dumps({f"k\u00e9{n}": "v" * 9 for n in range(count)}, indent=1))
+        started = time.process_time()
+        snapshot(project, **files("x.json"))
+        spent.append(time.process_time() - started)
+    assert spent[1] < 12 * max(spent[0], 0.01)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherflow.core.api import ResolverMissingKeyError, ResolverSyntaxError
@@ -129,7 +129,6 @@ JSON = st.recursive(
 TRICKY = st.sampled_from(["{{env.A}}", "${X}", "{}", "{%", "%}", "{#", "}}", "{{", "\n", "'", '"', "\\", "$", "%s"])
 
 
-@settings(max_examples=100)
 @given(st.lists(TEXT | TRICKY, min_size=1, max_size=4).map("".join).filter(bool))
 def test_p1_p4_any_value_passes_verbatim_and_is_never_scanned_again(value: str) -> None:
     scope = {"env": {"V": value}}
@@ -137,7 +136,6 @@ def test_p1_p4_any_value_passes_verbatim_and_is_never_scanned_again(value: str) 
     assert render("<{{env.V}}|{{ env.V :x}}>", scope) == f"<{value}|{value}>"
 
 
-@settings(max_examples=100)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="{}"), max_size=30))
 def test_p2_a_default_is_the_same_alone_and_embedded(default: str) -> None:
     if any(bad in default for bad in ("%}", "#}", "${")) or default[-1:] in ("%", "#"):
@@ -150,7 +148,6 @@ def test_p2_a_default_is_the_same_alone_and_embedded(default: str) -> None:
     assert default[len(alone) :].strip() == ""
 
 
-@settings(max_examples=100)
 @given(st.lists(TEXT | st.sampled_from(["{", "}", "{ ", " }", '{"a": [1]}', "$", "%"]), max_size=5).map("".join))
 def test_p3_text_without_template_like_sequences_is_never_refused(text: str) -> None:
     if any(bad in text for bad in ("{{", "}}", "${", "{%", "%}", "{#", "#}", "{}")):
@@ -160,7 +157,6 @@ def test_p3_text_without_template_like_sequences_is_never_refused(text: str) -> 
     assert parse_template(text).tokens == []
 
 
-@settings(max_examples=100)
 @given(JSON)
 def test_typed_values_keep_their_type_alone_and_are_json_inside_text(value: Any) -> None:
     scope = {"steps": {"s": {"v": value}}}

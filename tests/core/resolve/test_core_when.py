@@ -1,15 +1,18 @@
 """`when`: the contract's grammar, compared with a small evaluator of its own."""
 
 import math
+import os
+import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherflow.core.errors import WhenError
 from aetherflow.core.resolve.when import MAX_DEPTH, MAX_LENGTH, evaluate_when
 
+TORTURE = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
 SCOPE: dict[str, Any] = {
     "jobs": {
         "a": {"status": "SUCCESS", "outputs": {"n": 5, "t": "5", "f": 0.5, "yes": True, "l": [1], "m": {"x": 1},
@@ -95,7 +98,6 @@ def test_length_and_depth_at_the_border() -> None:
             evaluate_when(text, {})
 
 
-@settings(max_examples=60)
 @given(st.text(max_size=40))
 def test_any_text_is_answered_or_refused_with_our_error(text: str) -> None:
     try:
@@ -228,9 +230,55 @@ def plain(node: Any) -> Any:
     return (kind, *rest) if kind == "value" else (kind, *map(plain, rest))
 
 
-@settings(max_examples=200)
 @given(EXPRESSIONS)
 def test_p6_when_equals_the_reference(expression: Any) -> None:
+    agrees(expression)
+
+
+def test_p6_when_equals_the_reference_on_many_expressions() -> None:
+    seed = int(os.environ.get("AETHERFLOW_TORTURE_SEED") or random.randrange(2**32))
+    print(f"AETHERFLOW_TORTURE_SEED={seed}")
+    random_ = random.Random(seed)
+    for _ in range(100_000 if TORTURE else 2_000):
+        agrees(expression_of(random_, random_.randint(0, 4)))
+
+
+LEAVES: list[Any] = [0, 1, -9, 7, 0.5, 2.5, -1.25, 1e3, True, False, None]
+WORD_LIST: list[Any] = [
+    "",
+    "a",
+    "b",
+    "5",
+    "-3",
+    "2.5",
+    "x y",
+    "it's",
+    'say "hi"',
+    "back\\slash",
+    "line\nbreak",
+    "ä",
+    "and",
+]
+
+
+def expression_of(random_: random.Random, depth: int) -> Any:
+    """A random expression, at most `depth` levels deep; hypothesis would take ten times as long for as many."""
+    if depth == 0:
+        if random_.random() < 0.3:
+            key = random_.choice(["n", "t", "f", "yes", "null", "text", "gone"])
+            return ("path", f"jobs.a.outputs.{key}", SCOPE["jobs"]["a"]["outputs"].get(key))
+        return ("value", random_.choice(LEAVES + WORD_LIST))
+    inner = [expression_of(random_, random_.randint(0, depth - 1)) for _ in range(3)]
+    kind = random_.choice(["not", "and", "or", "cmp", "cmp"])
+    if kind == "not":
+        return ("not", inner[0])
+    if kind == "cmp":
+        count = random_.randint(2, 3)
+        return ("cmp", inner[:count], random_.choices(["==", "!=", "<", "<=", ">", ">="], k=count - 1))
+    return (kind, inner[0], inner[1])
+
+
+def agrees(expression: Any) -> None:
     text = written(expression)
     try:
         expected: Any = bool(reference(plain(expression)))

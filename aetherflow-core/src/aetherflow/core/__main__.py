@@ -1,6 +1,11 @@
 """`python -m aetherflow.core` is the `aetherflow` command."""
 
 import sys
+from pathlib import Path
+
+if not sys.flags.safe_path and sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
+    # `-m` puts the current folder first on the path; what lies beside a flow there must not be imported
+    del sys.path[0]
 
 from aetherflow.core.cli import main
 

@@ -86,6 +86,8 @@ class UsageError(AetherflowError, ValueError):
 
     code = "AF0002"
     exit_code = 2
+    location: "Location | None" = None
+    """Where the setting stands, if it is known."""
 
 
 class WorkspaceError(AetherflowError):

@@ -1,6 +1,6 @@
 """What a run came to: the object that `run_flow()` returns and `run --json` prints."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 SUMMARY_SCHEMA = 1
@@ -88,18 +88,28 @@ class RunSummary:
 
     def as_json(self) -> dict[str, Any]:
         """One document: the contract's run_summary plus exit_code, error and artifacts."""
-        data = asdict(self)
         artifacts = [
-            {"job_id": job.job_id, "step_id": step.step_id, **asdict(artifact)}
+            {"job_id": job.job_id, "step_id": step.step_id, **_fields(artifact)}
             for job in self.jobs
             for step in job.steps
             for artifact in step.artifacts
         ]
-        error = next((asdict(job.error) | {"job": job.job_id} for job in self.jobs if job.error), None)
+        error = next((_fields(job.error) | {"job": job.job_id} for job in self.jobs if job.error), None)
         return {
             "schema": SUMMARY_SCHEMA,
-            **data,
+            **_fields(self),
+            "jobs": [_job_json(job) for job in self.jobs],
             "status_counts": self.status_counts,
             "error": error,
             "artifacts": artifacts,
         }
+
+
+def _job_json(job: JobSummary) -> dict[str, Any]:
+    steps = [{**_fields(step), "artifacts": [_fields(artifact) for artifact in step.artifacts]} for step in job.steps]
+    return {**_fields(job), "error": _fields(job.error) if job.error else None, "steps": steps}
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    # not asdict: it copies every value, and a run may have ten thousands of steps
+    return {name: getattr(item, name) for name in item.__slots__}

@@ -8,9 +8,11 @@ from aetherflow.core.errors import AetherflowError, ResolverSyntaxError
 from aetherflow.core.location import format_path
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.decode import SECTIONS, decode_paths, value_at
+from aetherflow.core.resolve.secrets import NO_HOOK_FIX
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import parse_template
 
+DECODE_FIX = "write {config: {password: true}} or {config_paths: [password]}; see docs/reference/profiles.md"
 STANDALONE = "Decode target must be a standalone template token like '{{TOKEN}}' (no prefix/suffix)."
 
 
@@ -28,13 +30,11 @@ def _check(document: Document, resource: Part, decode: Any, snapshot: Snapshot, 
         paths = decode_paths(decode)
     except ResolverSyntaxError as error:
         where = document.source.value(at)
-        problems.add(
-            Problem("AF1306", error.hint, where, format_path(at), "template:syntax", "see the guide of decode")
-        )
+        problems.add(Problem("AF1306", error.hint, where, format_path(at), "template:syntax", DECODE_FIX))
         return
     if any(paths.values()) and snapshot.hook is None and not snapshot.not_evaluated:
         message = "decode is requested and no secrets hook is configured"
-        fix = "set AETHERFLOW_SECRETS_MODULE or AETHERFLOW_SECRETS_PATH, or remove decode"
+        fix = NO_HOOK_FIX
         problems.add(Problem("AF1702", message, document.source.key(at), format_path(at), "semantic:no_hook", fix))
     for section in SECTIONS:
         values = resource.get(section, dict) or {}

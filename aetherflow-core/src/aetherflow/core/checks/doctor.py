@@ -208,11 +208,6 @@ def _is_installed(module: str) -> bool:
 
 
 def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
-    for what in snapshot.not_evaluated:
-        message = f"{what} is not evaluated: it stands beside the flow, and only `run` runs such code"
-        fix = "check it with: aetherflow validate --run-hooks"
-        at = Location(checked.path)
-        yield Problem("AF1703", message, at, code="hook:not_evaluated", fix=fix, severity="warning")
     document = checked.merged
     for part in resources(document.data) if document is not None else ():
         if document is None or not snapshot.not_evaluated:

@@ -33,4 +33,5 @@ def problems_of(error: AetherflowError, at: Location) -> list[Problem]:
     """What an error says, as findings; `at` is their place unless they bring their own."""
     if isinstance(error, SpecError) and error.problems:
         return list(error.problems)
+    at = getattr(error, "location", None) or at
     return [Problem(error.code, error.message, at, code="environment", fix=error.fix)]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from aetherflow.core.checks.report import Checked, check_flow
-from aetherflow.core.checks.values import MIN_DECLARED, PROJECT_KEYS, Shower, leaves, tokens_of
+from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of, value_in
 from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
 from aetherflow.core.errors import PluginError, ResolverError, SpecError
@@ -19,7 +19,7 @@ from aetherflow.core.resolve.decode import SECTIONS, decode_paths
 from aetherflow.core.resolve.origin import Link, links_of
 from aetherflow.core.resolve.places import state_path, work_root
 from aetherflow.core.resolve.scope import CONSTANT_ROOTS
-from aetherflow.core.resolve.settings import PREFIX
+from aetherflow.core.resolve.settings import PREFIX, PROJECT_KEYS
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.spec.flow import FlowMetaSpec
 
@@ -140,8 +140,10 @@ class _Explainer:
             self.models[at] = model
         try:
             paths = decode_paths(data.get("decode") or {})[section]
+            if (data.get("profile") or "") not in {"", *self.checked.profiles.by_name}:
+                paths = {()}  # what the profile decodes is not known
         except (ResolverError, AttributeError, TypeError):
-            paths = set()
+            paths = {()}  # what was meant to be decoded is not known
         self.decoded |= {(*at, *path) for path in paths}
         self.shower.learn_names(values)
         for path, value in leaves(values, at):
@@ -162,6 +164,8 @@ class _Explainer:
             return True
         if path[:2] == ("flow", "params"):
             return path[3:4] == ("default",) and is_secret_name(str(path[2]))
+        if len(path) > 3 and path[:3] in self.models and self._field(path) is None:
+            return True  # a key that the connector does not know: perhaps the misspelt name of a secret
         start = 3 if path[0] == "resources" else 1
         return any(is_secret_name(part) for part in path[start:] if isinstance(part, str))
 
@@ -207,10 +211,10 @@ class _Explainer:
         document = self.checked.profiles.document
         inner: DocPath = (str(profile), *path[2:])
         if profile is not None and document is not None and inner in document.source.values:
-            text = self.shower.written(_at(document.data, inner), secret=secret)
+            text = self.shower.written(value_in(document.data, inner), secret=secret)
             chain.append(Link(f"profile {profile}", document.source.value(inner), text))
         if path in self.document.source.values or not chain:
-            text = self.shower.written(_at(self.document.data, path), secret=secret)
+            text = self.shower.written(value_in(self.document.data, path), secret=secret)
             chain.append(Link("flow", self.document.source.value(path), text))
         return chain + self._links(value, secret=secret)
 
@@ -339,12 +343,3 @@ def _holds(data: Any, path: DocPath) -> bool:
     for part in path:
         data = data.get(part, missing) if isinstance(data, Mapping) else missing
     return data is not missing and data is not None
-
-
-def _at(data: Any, path: DocPath) -> Any:
-    for part in path:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data

@@ -1,8 +1,11 @@
 """The section `flow` beyond its schema: parameters and dates."""
 
+from pathlib import Path
 from typing import Any
 
+from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.documents.loader import Document
+from aetherflow.core.errors import SpecError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
@@ -26,6 +29,27 @@ class _Settings:
         if isinstance(flow, dict):
             self._params(flow.get("params"))
             self._dates(flow.get("data_date"))
+        for job in jobs(data):
+            for step in steps(job):
+                self._given_twice(step)
+                self._retry(step)
+
+    def _given_twice(self, step: Part) -> None:
+        inputs = step.get("inputs", dict) or {}
+        for key in ("retry", "timeout_seconds"):
+            if inputs.get(key) not in (None, {}) and step.data.get(key) not in (None, {}):
+                path: DocPath = (*step.path, "inputs", key)
+                line = self.document.source.key((*step.path, key)).line
+                message = f"{format_path(path)}: {key} is given on the step too, on line {line}"
+                self._add("AF1213", message, path, fix="keep one of them", code="semantic:setting_twice", at_key=True)
+
+    def _retry(self, step: Part) -> None:
+        retry = step.get("retry", dict) or {}
+        least, most = retry.get("backoff_seconds"), retry.get("max_backoff_seconds")
+        if isinstance(least, int | float) and isinstance(most, int | float) and most < least:
+            path: DocPath = (*step.path, "retry", "max_backoff_seconds")
+            message = f"{format_path(path)} is below backoff_seconds, the first wait"
+            self._add("AF1103", message, path, fix=f"raise it to at least {least:g}, or lower backoff_seconds")
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
@@ -45,7 +69,19 @@ class _Settings:
                     read(value)
                 except ValueError as error:
                     self._add("AF1803", f"flow.data_date.{key}: {error}", ("flow", "data_date", key), fix="correct it")
+        calendar = dates.get("calendar") if isinstance(dates, dict) else None
+        if isinstance(calendar, str) and "{{" not in calendar:
+            from aetherflow.core.resolve.calendars import read_calendar  # few flows have one
 
-    def _add(self, af: str, message: str, path: DocPath, *, fix: str) -> None:
-        at = self.document.source.value(path)
-        self.problems.add(Problem(af, message, at, format_path(path), "semantic:setting", fix))
+            path: DocPath = ("flow", "data_date", "calendar")
+            folder = Path(self.document.file).absolute().parent
+            try:
+                read_calendar(calendar, folder, self.document.source.value(path), format_path(path))
+            except SpecError as error:
+                self.problems.extend(error.problems)
+
+    def _add(
+        self, af: str, message: str, path: DocPath, *, fix: str, code: str = "semantic:setting", at_key: bool = False
+    ) -> None:
+        at = self.document.source.key(path) if at_key else self.document.source.value(path)
+        self.problems.add(Problem(af, message, at, format_path(path), code, fix))

@@ -2,25 +2,26 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.checks import report
+from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
 from aetherflow.core.checks.report import Checked
 from aetherflow.core.documents.binder import bind
-from aetherflow.core.documents.loader import MAX_BYTES, load_document
+from aetherflow.core.documents.loader import MAX_BYTES, Document, load_document
 from aetherflow.core.errors import AetherflowError, ResolverSyntaxError, SpecError
 from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.plugins.metadata import installed_plugins
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.decode import decode_paths
-from aetherflow.core.resolve.envfiles import read_env_file
 from aetherflow.core.resolve.project import PROJECT_FILE, load_project
 from aetherflow.core.resolve.scope import CONSTANT_ROOTS
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import parse_template
+from aetherflow.core.spec.environment import EnvFileSpec
 
 PROFILE_KEYS = {"config", "options", "decode"}
 ENV_FILE_KEYS = {"type", "path", "optional", "prefix"}
@@ -28,8 +29,7 @@ ENDINGS = (".yaml", ".yml")
 _FLOW = re.compile(r"^(flow|jobs)[ \t]*:", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of document."""
 
     name: str
@@ -46,6 +46,7 @@ class Environment:
         self._config = config
         self._run_hooks = run_hooks
         self._known: dict[Path, tuple[Snapshot, list[Problem]]] = {}
+        installed_plugins()  # before any model is built: pydantic need not scan the installed distributions then
 
     def of(self, path: Path) -> tuple[Snapshot, list[Problem]]:
         """The snapshot for a document, and what is wrong with it."""
@@ -72,6 +73,14 @@ def kind_of(path: Path) -> str | None:
     except SpecError:
         return None
     return next((kind.name for kind in KINDS.values() if kind.fits_content(data)), None)
+
+
+def is_folder(path: Path) -> bool:
+    """True for a folder; False too for a path that cannot be one, which its check then reports."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def documents_in(folder: Path, kind: str | None = None) -> Iterator[Path]:
@@ -122,7 +131,7 @@ def _check_flow(path: Path, environment: Environment) -> Checked:
     problems = Problems()
     problems.extend(broken)
     problems.extend(each for each in checked.problems if each.af not in DEPENDENT)
-    return replace(checked, problems=problems)
+    return checked._replace(problems=problems)
 
 
 # Profiles
@@ -155,7 +164,7 @@ def _check_profiles(path: Path, environment: Environment) -> Checked:
         try:
             decode_paths(profile.decode)
         except ResolverSyntaxError as error:
-            add("AF1306", error.hint, (name, "decode"), "template:syntax", "see the guide of decode")
+            add("AF1306", error.hint, (name, "decode"), "template:syntax", DECODE_FIX)
     for at, value in leaves(document.data):
         if at[1:2] not in (("config",), ("options",)) or not isinstance(value, str):
             continue
@@ -184,13 +193,8 @@ def _check_project(path: Path, environment: Environment) -> Checked:
         problems.extend(problems_of(error, Location(str(path))))
         return Checked(str(path), None, None, problems, kind="project")
     document, folder = project.document, project.folder
-    for index, spec in enumerate(project.spec.env_files):
-        if document is None or folder is None:
-            break
-        try:
-            read_env_file(spec, folder, document.source.value(("env_files", index)))
-        except SpecError as error:
-            problems.extend(error.problems)
+    if document is not None and folder is not None:
+        _read_env_files(project.spec.env_files, folder, document, ("env_files",), problems)
     return Checked(str(path), document, None, problems, kind="project")
 
 
@@ -214,8 +218,22 @@ def _check_env_files(path: Path, environment: Environment) -> Checked:
     except SpecError as error:
         problems.extend(error.problems)
     else:
-        problems.extend(bind(EnvFilesSpec, document.data, document.source)[1])
+        listed, found = bind(EnvFilesSpec, document.data, document.source)
+        problems.extend(found)
+        _read_env_files(listed.root if listed else (), path.absolute().parent, document, (), problems)
     return Checked(str(path), document, None, problems, kind="env-files")
+
+
+def _read_env_files(
+    listed: Sequence[EnvFileSpec], folder: Path, document: Document, at: DocPath, problems: Problems
+) -> None:
+    from aetherflow.core.resolve.envfiles import read_env_file  # most documents name none
+
+    for index, spec in enumerate(listed):
+        try:
+            read_env_file(spec, folder, document.source.value((*at, index)))
+        except SpecError as error:
+            problems.extend(error.problems)
 
 
 def _named(*names: str) -> Callable[[str], bool]:

@@ -1,6 +1,7 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -27,6 +28,17 @@ def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, prob
     _Plugins(document, catalog, snapshot, problems).check()
 
 
+@cache
+def _resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], ...]:
+    """The fields that name a resource."""
+    return tuple(
+        (name, item)
+        for name, field in model.model_fields.items()
+        for item in (*field.metadata, *get_args(field.annotation))
+        if isinstance(item, ResourceRef)
+    )
+
+
 class _Plugins:
     def __init__(self, document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
         self.document = document
@@ -43,6 +55,7 @@ class _Plugins:
             for step in steps(job):
                 self._step(job, step)
                 if verify := step.get("verify", dict):
+                    self._verify(step)
                     self._step(job, Part((*step.path, "verify"), verify, step.name))
 
     def _resource(self, resource: Part) -> None:
@@ -91,6 +104,19 @@ class _Plugins:
             if isinstance(inner := inputs.get(key), dict):
                 self._step(job, Part((*path, key), inner, step.name))
 
+    def _verify(self, step: Part) -> None:
+        effect = step.get("effect", str)
+        try:
+            effect = effect or self.catalog.step(step.get("type", str) or "").effect
+        except PluginError:
+            return  # what the step does by itself is not known
+        if effect != "once":
+            path = (*step.path, "verify")
+            message = f"{format_path(path)} is never asked: the step is repeated when it was interrupted"
+            fix = "add `effect: once` to the step, or remove `verify`"
+            at = self.document.source.key(path)
+            self.problems.add(Problem("AF1214", message, at, format_path(path), "semantic:verify_without_once", fix))
+
     def _inputs(self, cls: Any, inputs: dict[str, Any], path: DocPath) -> None:
         if cls.Inputs is not None:
             self._bind(cls.Inputs, inputs, path)
@@ -119,12 +145,9 @@ class _Plugins:
         return has_template(value) if isinstance(value, str | list) else False
 
     def _resource_names(self, model: type[BaseModel], inputs: Mapping[str, Any], path: DocPath) -> None:
-        for name, field in model.model_fields.items():
-            ref = next(
-                (item for item in (*field.metadata, *get_args(field.annotation)) if isinstance(item, ResourceRef)), None
-            )
+        for name, ref in _resource_fields(model):
             value = inputs.get(name)
-            if ref is None or not isinstance(value, str) or has_template(value):
+            if not isinstance(value, str) or has_template(value):
                 continue
             here = (*path, name)
             same_kind = [known for known, kind in self.kinds.items() if kind == ref.kind]

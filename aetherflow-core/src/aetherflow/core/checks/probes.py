@@ -12,7 +12,7 @@ from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import AetherflowError, SpecError
 from aetherflow.core.location import format_path
-from aetherflow.core.observe.redact import Redactor, secrets_in
+from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.plugins.policy import catalog_for
 from aetherflow.core.problems import Problem, Severity
 from aetherflow.core.resolve.dates import date_map
@@ -115,6 +115,7 @@ class Prober:
                 if isinstance(value := found[section].get(key), str) and "SecretStr" in str(info.annotation):
                     self._redactor.add([value])
         self._redactor.add(secrets_in(found))
+        self._redactor.add(url_secrets(found))
         init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._folders)
         return cls(init)
 

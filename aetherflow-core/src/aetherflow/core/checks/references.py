@@ -1,8 +1,7 @@
 """References that can be known before a run: `steps.x.y`, `jobs.x.outputs.y`, `params.x`, `run.x`."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.documents.loader import RawString
@@ -24,23 +23,22 @@ Report = Callable[[str, DocPath, int, str, str], None]
 """Called with message, document path, offset in the text, fix, contract code."""
 
 
-@dataclass(slots=True)
 class JobFacts:
     """What is known of a job: its steps so far with their outputs (None: unknown), and its outputs so far."""
 
-    steps: dict[str, set[str] | None] = field(default_factory=dict)
-    outputs: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.steps: dict[str, set[str] | None] = {}
+        self.outputs: set[str] = set()
 
 
-@dataclass(slots=True)
-class Where:
+class Where(NamedTuple):
     """The place of a template: which references make sense there."""
 
     job: JobFacts
     result: set[str] | None = None
     in_outputs: bool = False
     in_loop: bool = False
-    added: dict[DocPath, frozenset[str]] = field(default_factory=dict)
+    added: Mapping[DocPath, frozenset[str]] = {}
     """Below these paths a step inside the step may read these roots."""
 
     def has(self, root: str, path: DocPath) -> bool:

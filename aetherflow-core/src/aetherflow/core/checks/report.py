@@ -1,8 +1,8 @@
 """All checks of one document, in one pass."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.flow_settings import check_flow_settings
@@ -14,7 +14,7 @@ from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
 from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import SpecError
-from aetherflow.core.location import format_path
+from aetherflow.core.location import Location, format_path
 from aetherflow.core.plugins.policy import catalog_for
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.decode import deep_merge, merge_decode
@@ -26,15 +26,14 @@ from aetherflow.core.spec.flow import FlowSpec
 REPORT_SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """The result of all checks; `document` is None if it could not be parsed, `spec` if it has errors."""
 
     path: str
     document: Document | None
     spec: FlowSpec | None
     problems: Problems
-    profiles: Profiles = field(default_factory=lambda: Profiles({}))
+    profiles: Profiles = Profiles({})
     merged: Document | None = None
     """The flow with every resource laid over its profile."""
     kind: str = "flow"
@@ -59,12 +58,21 @@ def check_flow(path: str | Path, snapshot: Snapshot) -> Checked:
     """Run every check of a flow; never raises for a bad document."""
     problems = Problems()
     problems.extend(snapshot.warnings)
+    problems.extend(_not_evaluated(path, snapshot))
     try:
         document = load_document(path, limits=snapshot.limits)
     except SpecError as error:
         problems.extend(error.problems)
         return Checked(str(path), None, None, problems)
     return check_flow_document(document, snapshot, problems)
+
+
+def _not_evaluated(path: str | Path, snapshot: Snapshot) -> Iterator[Problem]:
+    for what in snapshot.not_evaluated:
+        message = f"{what} is not evaluated: it stands beside the flow, and only `run` runs such code"
+        fix = "check it with: aetherflow validate --run-hooks"
+        at = Location(str(path))
+        yield Problem("AF1703", message, at, code="hook:not_evaluated", fix=fix, severity="warning")
 
 
 def check_flow_document(document: Document, snapshot: Snapshot, problems: Problems) -> Checked:
@@ -119,4 +127,4 @@ def _merged(document: Document, profiles: Profiles) -> Document:
                 laid[section] = merge(getattr(profile, section), own)
         merged[part.name] = laid
     source = MergedSource(document, profiles.document, profile_of)
-    return replace(document, data={**document.data, "resources": merged}, source=source)
+    return document._replace(data={**document.data, "resources": merged}, source=source)

@@ -80,7 +80,8 @@ class _Templates:
     def _token(self, token: Token, path: DocPath, roots: frozenset[str]) -> None:
         root = token.path[0]
         if root not in roots:
-            fix = did_you_mean(root, roots, what="roots that can be read here")
+            known = f"roots that can be read here: {', '.join(sorted(roots))}"
+            fix = known if root in STEP_ROOTS else did_you_mean(root, roots, what="roots that can be read here")
             self._add(
                 "AF1302", f"Unknown template root: {root}", path, "template:unknown_root", fix, offset=token.offset
             )

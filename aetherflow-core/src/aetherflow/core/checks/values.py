@@ -11,20 +11,6 @@ from aetherflow.core.observe.redact import MASK, MIN_LENGTH, Redactor, is_secret
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import Token, parse_template, render
 
-PROJECT_KEYS: dict[str, DocPath] = {
-    "work_root": ("roots", "work"),
-    "state_root": ("roots", "state"),
-    "log_level": ("log", "level"),
-    "log_format": ("log", "format"),
-    "profiles_file": ("profiles_file",),
-    "plugin_paths": ("plugins", "paths"),
-    "mode": ("policy", "mode"),
-    "strict_sandbox": ("policy", "strict_sandbox"),
-    "secrets_module": ("secrets", "module"),
-    "secrets_path": ("secrets", "path"),
-}
-"""Setting to its place in the project file."""
-
 _USER_INFO = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
 
 MIN_DECLARED = 4
@@ -41,6 +27,16 @@ def leaves(value: Any, path: DocPath = ()) -> Iterator[tuple[DocPath, Any]]:
             yield from leaves(item, (*path, index))
     else:
         yield path, value
+
+
+def value_in(data: Any, path: DocPath) -> Any:
+    """The value at a path, or None."""
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
 
 
 def tokens_of(value: Any) -> list[Token]:

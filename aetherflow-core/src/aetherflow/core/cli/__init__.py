@@ -16,5 +16,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(argv)
     finally:
+        if argv is None and not gc.isenabled():
+            # the process ends: its last collections need not look at all that was imported; `run`, whose steps may
+            # leave open files in cycles, has switched the collector on and keeps it
+            gc.freeze()
         if collecting:
             gc.enable()

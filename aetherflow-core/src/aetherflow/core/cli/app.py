@@ -1,21 +1,47 @@
 """The command tree, and the one place that turns errors into exit codes."""
 
+import copy
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from aetherflow.core.cli import doctor, explain, init, plan, plugins, run, validate
-from aetherflow.core.cli.base import Command, Group
+from aetherflow.core.cli.base import LazyGroup
 from aetherflow.core.errors import AetherflowError, RunError, SpecError
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
 129, 130, 131, 143 stopped by a signal, the same command goes on."""
 
+COMPLETE_VARIABLE = "_AETHERFLOW_COMPLETE"
+
+
+class Commands(LazyGroup):
+    """The commands, in the order of the help."""
+
+    lazy: ClassVar = {
+        name: f"aetherflow.core.cli.{target}"
+        for name, target in {
+            "run": "run:run",
+            "plan": "plan:plan",
+            "resume": "resume:resume",
+            "status": "status:status",
+            "runs": "runs:app",
+            "validate": "validate:validate",
+            "doctor": "doctor:doctor",
+            "explain": "explain:explain",
+            "init": "init:init",
+            "plugins": "plugins:app",
+            "locks": "locks:app",
+            "state": "state:app",
+            "completion": "completion:completion",
+        }.items()
+    }
+
+
 app = typer.Typer(
-    cls=Group,
+    cls=Commands,
     name="aetherflow",
     help="Run YAML flows, Flow -> Job -> Step: deterministic, resumable, explainable.",
     epilog=EPILOG,
@@ -25,13 +51,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run", cls=Command)(run.run)
-app.command("plan", cls=Command)(plan.plan)
-app.command("validate", cls=Command)(validate.validate)
-app.command("doctor", cls=Command)(doctor.doctor)
-app.command("explain", cls=Command)(explain.explain)
-app.command("init", cls=Command)(init.init)
-app.add_typer(plugins.app, name="plugins")
 
 
 def _show_version(value: bool) -> None:
@@ -56,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Only None falls back to the process's own arguments."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[:1]
+    _prepare_completion()
     try:
-        return app(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
+        return _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
     except typer.TyperException as error:
         if callable(show := getattr(error, "show", None)):
             show()  # usage line, message and the hint at --help
@@ -89,6 +109,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         typer.echo(f"AF0001 internal error: {type(error).__name__}: {error}", err=True)
         typer.echo("  fix: repeat with `aetherflow --debug …` and report the traceback", err=True)
         return 1
+
+
+def _prepare_completion() -> None:
+    """Where a shell asks what may come next: the classes that answer are not imported otherwise."""
+    if COMPLETE_VARIABLE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()
+
+
+def _only(arguments: Sequence[str]) -> typer.Typer:
+    """The program with the one command that is named: to read the signatures of all would cost every start."""
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    commands = [info for info in app.registered_commands if info.name == wanted]
+    groups = [info for info in app.registered_groups if info.name == wanted]
+    if not commands and not groups:
+        return app
+    found = copy.copy(app)
+    found.registered_commands, found.registered_groups = commands, groups
+    return found
 
 
 def _show(error: AetherflowError) -> None:

@@ -8,10 +8,33 @@ import typer
 
 from aetherflow.core.errors import UsageError
 
+
+def complete_flow_id(incomplete: str) -> list[str]:
+    """Ids of known flows that start so; for the shell."""
+    from aetherflow.core.cli.completing import flow_ids
+
+    return flow_ids(incomplete)
+
+
+def complete_run_id(incomplete: str) -> list[str]:
+    """Ids of recent runs that start so; for the shell."""
+    from aetherflow.core.cli.completing import run_ids
+
+    return run_ids(incomplete)
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", readable=False, metavar="FILE", help="Project file, instead of the nearest above."),
 ]
+FlowIdOption = Annotated[
+    str | None, typer.Option("--flow", metavar="ID", help="Id of the flow.", autocompletion=complete_flow_id)
+]
+RunIdArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN_ID", help="Id of the run.", show_default=False, autocompletion=complete_run_id),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[Path]:

@@ -1,8 +1,12 @@
 """Command classes that start fast."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, ClassVar, cast
 
+import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.main import get_command
 
 
 def _with_default(option: TyperOption | None) -> TyperOption | None:
@@ -12,12 +16,37 @@ def _with_default(option: TyperOption | None) -> TyperOption | None:
     return option
 
 
+def _read_plainly(param: Any) -> None:
+    """Let a parameter that was not given, or is text, be read without pydantic: its import doubles a start."""
+    thorough, annotation = param.process_value, param.type_descriptor.annotation
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        if param.callback is None:
+            if value is None and not param.required:
+                return () if param.multiple or param.nargs == -1 else None
+            if type(value) is annotation and annotation in (str, int) and not (param.multiple or param.nargs != 1):
+                return value
+        return thorough(ctx, value)
+
+    param.__dict__["process_value"] = process_value
+
+
 class Command(TyperCommand):
-    """A command whose parameters are read without pydantic where they are flags."""
+    """A command whose parameters are read without pydantic where they are flags, text, or not given."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for param in self.params:
+            _read_plainly(param)
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:
         """The option --help."""
         return _with_default(super().get_help_option(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line's parts; a required argument stands bare, as every manual page has it."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece[1:-1] if piece[:1] == "{" and piece[-1:] == "}" else piece for piece in pieces]
 
 
 class Group(TyperGroup):
@@ -26,3 +55,48 @@ class Group(TyperGroup):
     def get_help_option(self, ctx: Any) -> TyperOption | None:
         """The option --help."""
         return _with_default(super().get_help_option(ctx))
+
+
+class LazyGroup(Group):
+    """A group that imports and builds a command when it is named: a start pays for one command, not for all."""
+
+    lazy: ClassVar[Mapping[str, str]] = {}
+    """Name of a command to `module:attribute`, a function or a typer app; in the order of the help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 click's signature
+        """All names, those of plugins last."""
+        return list(dict.fromkeys([*self.lazy, *self.commands]))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; None if there is none."""
+        if cmd_name not in self.commands:
+            if cmd_name in self.lazy:
+                self.commands[cmd_name] = self._build(cmd_name)
+            else:
+                for name in self.lazy:  # a typing error: suggestions are made from what is in `commands`
+                    self.get_command(ctx, name)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands, without building one."""
+        built, self.commands = self.commands, dict(self.commands)
+        for name in self.lazy:
+            target = self._load(name)
+            text = target.info.help if isinstance(target, typer.Typer) else target.__doc__
+            self.commands[name] = Command(name, help=text, rich_markup_mode=None)
+        super().format_commands(ctx, formatter)
+        self.commands = built
+
+    def _load(self, name: str) -> Any:
+        module, _, attribute = self.lazy[name].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def _build(self, name: str) -> Any:
+        target = self._load(name)
+        if not isinstance(target, typer.Typer):
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(name, cls=Command)(cast("Callable[..., Any]", target))
+            target = app
+        command = get_command(target)
+        command.name = name
+        return command

@@ -9,6 +9,7 @@ from aetherflow.core.cli.base import Command, Group
 app = typer.Typer(
     cls=Group,
     help="What is installed: step types and connectors, and the distributions that provide them.",
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
 )

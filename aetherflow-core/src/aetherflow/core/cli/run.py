@@ -1,6 +1,5 @@
 """`aetherflow run`."""
 
-import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -44,51 +43,20 @@ def run(
 
     Example: aetherflow run flow.yaml --run-id 2026-11-24
     """
-    import json
-
     from aetherflow.core.cli.arguments import busy_policy, flow_paths
-    from aetherflow.core.cli.progress import make_observer
-    from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, summary_text
-    from aetherflow.core.errors import RunError
+    from aetherflow.core.cli.execution import execute
     from aetherflow.core.resolve.params import parse_assignments
-    from aetherflow.core.resolve.snapshot import build_snapshot
-    from aetherflow.core.runner import run_flow
 
-    gc.freeze()
-    gc.enable()  # main() had it off for the imports; a run may live for hours
     (path,) = flow_paths([flow] if flow else None, flow_yaml)
-    snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
-    observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
-    failure: RunError | None = None
-    try:
-        summary = run_flow(
-            path,
-            run_id=run_id,
-            params=parse_assignments(param or []),
-            slot=slot,
-            data_date=data_date,
-            flow_job=flow_job,
-            from_step=from_step,
-            accept_changes=accept_changes,
-            reason=reason,
-            if_busy=busy_policy(if_busy),
-            observers=[observer],
-            trigger="cli",
-            snapshot=snapshot,
-        )
-    except RunError as error:
-        failure, summary = error, error.summary
-    finally:
-        observer.close()
-    if summary.nothing_to_do:
-        typer.echo(nothing_to_do(summary), err=True)
-    elif summary.note and not quiet:
-        typer.echo(summary.note, err=True)
-    if as_json:
-        typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
-    elif not quiet and not summary.nothing_to_do and not summary.note:
-        typer.echo(summary_text(summary))
-    if failure is not None:
-        if snapshot.settings.log_format != "json":  # there the events say it, and every line is an object
-            typer.echo(failure_blocks(summary), err=True)
-        raise failure
+    given = {
+        "run_id": run_id,
+        "params": parse_assignments(param or []),
+        "slot": slot,
+        "data_date": data_date,
+        "flow_job": flow_job,
+        "from_step": from_step,
+        "accept_changes": accept_changes,
+        "reason": reason,
+        "if_busy": busy_policy(if_busy),
+    }
+    execute(path, config=config, quiet=quiet, as_json=as_json, given=given)

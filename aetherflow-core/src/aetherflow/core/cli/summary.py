@@ -2,9 +2,12 @@
 
 import datetime as dt
 import shlex
+from pathlib import Path
+from typing import Any
 
 from aetherflow.core.cli.table import table
-from aetherflow.core.summary import ArtifactSummary, JobSummary, RunSummary
+from aetherflow.core.errors import AetherflowError, SpecError
+from aetherflow.core.summary import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
 
 
 def summary_text(summary: RunSummary) -> str:
@@ -58,6 +61,19 @@ def _next(summary: RunSummary) -> list[str]:
     if open_steps:
         return ["resume", summary.run_id, "--decide", f"{open_steps[0]}=done"]
     return ["run", summary.flow_yaml, "--run-id", summary.run_id]
+
+
+def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
+    """The JSON document of a run that was refused before it began."""
+    problems = [problem.as_json() for problem in error.problems] if isinstance(error, SpecError) else []
+    return {
+        "schema": SUMMARY_SCHEMA,
+        "flow_yaml": str(flow_yaml),
+        "status": None,
+        "exit_code": error.exit_code,
+        "error": {"code": error.code, "message": str(error), "fix": error.fix or None, "problems": problems},
+        "artifacts": [],
+    }
 
 
 def nothing_to_do(summary: RunSummary) -> str:

@@ -30,7 +30,7 @@ class Format(StrEnum):
 def validate(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH...", readable=False, help="Documents, or folders of them.", show_default=False),
+        typer.Argument(metavar="PATH", readable=False, help="Documents, or folders of them.", show_default=False),
     ] = None,
     flow_yaml: Annotated[
         Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
@@ -51,7 +51,7 @@ def validate(
 
     Example: aetherflow validate flow.yaml
     """
-    from aetherflow.core.checks.kinds import Environment, check_document, documents_in, no_documents
+    from aetherflow.core.checks.kinds import Environment, check_document, documents_in, is_folder, no_documents
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.cli.reports import FORMATS
 
@@ -61,7 +61,7 @@ def validate(
     checked = []
     folders = False
     for path in named:
-        if path.is_dir():
+        if is_folder(path):
             found = list(documents_in(path, wanted))
             folders = folders or bool(found)
             checked += [check_document(each, environment, wanted) for each in found] or [no_documents(path)]

@@ -1,7 +1,6 @@
 """Types for the fields of step inputs and connector configuration."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -24,15 +23,13 @@ Flag = Annotated[bool, BeforeValidator(parse_bool, json_schema_input_type=bool)]
 """A boolean that also reads the text that a template yields."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRef:
+class ResourceRef(NamedTuple):
     """Marks a text field as the name of a resource of one kind; `validate` checks that the flow declares it."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class InsecureWhen:
+class InsecureWhen(NamedTuple):
     """Marks a connector setting that gives up a protection when it has this value; `explain` shows it as INSECURE."""
 
     value: object

@@ -13,7 +13,9 @@ from aetherflow.core.problems import Problem
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-UNKNOWN_KEY, MISSING_KEY, WRONG_VALUE = "AF1101", "AF1102", "AF1103"
+UNKNOWN_KEY, MISSING_KEY, WRONG_VALUE, MORE = "AF1101", "AF1102", "AF1103", "AF1106"
+MAX_SHOWN = 1_000
+"""Of more mistakes than these in one document the rest is counted, not described."""
 
 
 def bind(
@@ -31,11 +33,14 @@ def bind(
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        problems = [
-            problem
-            for item in error.errors(include_url=False, include_input=True)
-            if (problem := _problem(model, item, source, at, ignore)) is not None
-        ]
+        items = error.errors(include_url=False, include_input=True)
+        found = (_problem(model, item, source, at, ignore) for item in items[:MAX_SHOWN])
+        problems = [problem for problem in found if problem is not None]
+        if (more := len(items) - MAX_SHOWN) > 0:
+            path = (*at, *_document_path(model, items[MAX_SHOWN]["loc"]))
+            message = f"{more:,} more mistakes in {format_path(at)}, the first of them here"
+            where = source.value(path)
+            problems.append(Problem(MORE, message, where, format_path(path), "schema:more", "mend those above first"))
         return None, problems
 
 

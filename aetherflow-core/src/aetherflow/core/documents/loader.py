@@ -5,10 +5,10 @@ inside its own anchor, and documents beyond the limits. Limits are counted with 
 cannot grow into a large one.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import gc
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -35,8 +35,7 @@ class RawString(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A parsed document: its plain data, the positions of its parts, and its text."""
 
     file: str
@@ -45,8 +44,7 @@ class Document:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How large a document may be: bytes of its text, values once its aliases are expanded."""
 
     size: int = MAX_BYTES
@@ -76,7 +74,15 @@ def parse_document(text: str, file: str, limits: Limits = DEFAULT_LIMITS) -> Doc
         at = Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
         raise _refused("AF1008", "is not UTF-8", at, "save it as UTF-8") from None
     try:
-        data = _Builder(source, limits.nodes).build(yaml.parse(text, Loader=_Loader))
+        loader = _Loader(text)
+        collecting = gc.isenabled()
+        gc.disable()  # all parts of a document stay: the collector would look at each again and again, for nothing
+        try:
+            data = _Builder(source, limits.nodes).build(loader.get_event)
+        finally:
+            loader.dispose()
+            if collecting:
+                gc.enable()
     except yaml.YAMLError as error:
         raise _syntax_error(error, file, text) from None
     if not source.values:
@@ -136,19 +142,21 @@ def _syntax_error(error: yaml.YAMLError, file: str, text: str) -> SpecError:
 class _Builder:
     def __init__(self, source: SourceMap, most: int) -> None:
         self.source = source
+        self.values, self.keys = source.values, source.keys
         self.most = most
         self.nodes = 0
         self.anchors: dict[str, tuple[Any, int]] = {}
         self.open_anchors: set[str] = set()
 
-    def build(self, events: Iterator[Any]) -> Any:
+    def build(self, next_event: Callable[[], Any]) -> Any:
         data: Any = None
         documents = 0
-        self.events = events
-        for event in events:
-            if isinstance(event, (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentEndEvent)):
+        self.next_event = next_event
+        while (event := next_event()) is not None:
+            kind = type(event)
+            if kind in (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentEndEvent):
                 continue
-            if isinstance(event, yaml.DocumentStartEvent):
+            if kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
                     raise self._error("AF1009", "holds more than one YAML document", event, (), "one document per file")
@@ -156,14 +164,20 @@ class _Builder:
             data = self._node(event, (), 0)
         return data
 
+    # the classes of events are compared, not looked up by isinstance: this runs for every value of a document
     def _node(self, event: Any, path: DocPath, depth: int) -> Any:
-        self._count(1, event, path)
+        self.nodes += 1
+        if self.nodes > self.most:
+            raise self._too_many(event, path)
         if depth > MAX_DEPTH:
             raise self._error("AF1006", f"is nested deeper than {MAX_DEPTH} levels", event, path, "flatten the value")
         mark = event.start_mark
-        self.source.values[path] = Mark(mark.line + 1, mark.column + 1)
-        if isinstance(event, yaml.AliasEvent):
+        self.values[path] = Mark(mark.line + 1, mark.column + 1)
+        kind = type(event)
+        if kind is yaml.AliasEvent:
             return self._alias(event, path)
+        if kind is yaml.ScalarEvent and event.anchor is None:
+            return self._scalar(event, path)
         before = self.nodes
         if event.anchor:
             self.open_anchors.add(event.anchor)
@@ -174,38 +188,40 @@ class _Builder:
         return value
 
     def _value(self, event: Any, path: DocPath, depth: int) -> Any:
-        if isinstance(event, yaml.ScalarEvent):
+        if type(event) is yaml.ScalarEvent:
             return self._scalar(event, path)
         if event.tag is not None:
             raise self._tag_error(event, path)
-        if isinstance(event, yaml.SequenceStartEvent):
+        if type(event) is yaml.SequenceStartEvent:
             return self._sequence(path, depth)
         return self._mapping(path, depth)
 
     def _sequence(self, path: DocPath, depth: int) -> list[Any]:
         items: list[Any] = []
-        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+        while type(event := self.next_event()) is not yaml.SequenceEndEvent:
             items.append(self._node(event, (*path, len(items)), depth + 1))
         return items
 
     def _mapping(self, path: DocPath, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+        while type(event := self.next_event()) is not yaml.MappingEndEvent:
             key = self._key(event, path)
             here = (*path, key)
             mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
             if key in mapping:
-                first = self.source.keys[here]
+                first = self.keys[here]
                 raise self._error(
                     "AF1005", f"duplicate key {key!r}, first on line {first.line}", event, here, "remove one"
                 )
-            self.source.keys[here] = mark
-            mapping[key] = self._node(next(self.events), here, depth + 1)
+            self.keys[here] = mark
+            mapping[key] = self._node(self.next_event(), here, depth + 1)
         return mapping
 
     def _key(self, event: Any, path: DocPath) -> str:
-        self._count(1, event, path)
-        if not isinstance(event, yaml.ScalarEvent):
+        self.nodes += 1
+        if self.nodes > self.most:
+            raise self._too_many(event, path)
+        if type(event) is not yaml.ScalarEvent:
             raise self._error("AF1010", "a key must be text", event, path, "write the key as plain text")
         if event.value == "<<" and event.implicit[0]:
             raise self._error("AF1011", "merge keys (<<) are not supported", event, path, "repeat the keys")
@@ -238,14 +254,14 @@ class _Builder:
                 "AF1004", f"is not valid YAML: unknown alias *{event.anchor}", event, path, "define the anchor first"
             )
         value, size = self.anchors[event.anchor]
-        self._count(size, event, path)
+        self.nodes += size
+        if self.nodes > self.most:
+            raise self._too_many(event, path)
         return value
 
-    def _count(self, nodes: int, event: Any, path: DocPath) -> None:
-        self.nodes += nodes
-        if self.nodes > self.most:
-            message = f"has more than {self.most:,} values once its aliases are expanded"
-            raise self._error("AF1006", message, event, path, "split the document, or use fewer aliases")
+    def _too_many(self, event: Any, path: DocPath) -> SpecError:
+        message = f"has more than {self.most:,} values once its aliases are expanded"
+        return self._error("AF1006", message, event, path, "split the document, or use fewer aliases")
 
     def _tag_error(self, event: Any, path: DocPath) -> SpecError:
         return self._error(

@@ -80,6 +80,8 @@ class SpawnRequest:
     def ask(self) -> Any:
         """From the step's thread: hand the request over; returns the child, or raises why there is none."""
         self._control.check()
+        if threading.get_ident() == self._control.stop.thread:
+            return self._start()
         self._control.stop.inbox.put(("spawn", self._control, self))
         while True:
             try:

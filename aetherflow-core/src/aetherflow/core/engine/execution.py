@@ -6,6 +6,7 @@ from typing import Any
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.engine.failure import message_of
 from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.errors import UndecidedStepError
 from aetherflow.core.location import DocPath
 from aetherflow.core.spec.flow import JobSpec, StepSpec
 from aetherflow.core.state.records import StepKey
@@ -25,6 +26,14 @@ class StepFailedError(Exception):
 
 class StepUnknownError(StepFailedError):
     """A `once` step was interrupted, now or before: whether it had its effect is for a person to say."""
+
+
+def undecided(key: StepKey, attempt: int, run_id: str) -> UndecidedStepError:
+    """The question that an interrupted `once` step leaves."""
+    name = f"{key.job}.{key.step.partition('.')[0]}"
+    message = f"{name} was interrupted in attempt {attempt} and must not be repeated unasked"
+    answer = f"aetherflow resume {run_id} --decide {name}=done (or =again)"
+    return UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}")
 
 
 @dataclass(slots=True)

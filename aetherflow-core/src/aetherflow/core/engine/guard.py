@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,8 @@ from aetherflow.core.engine import guard_program
 
 END_SECONDS = 2.0
 """Time for the guard to take its leave; starting it takes 20 ms, and a run may end before that."""
+RENEW_SECONDS = 1.0
+"""Shortest time between two starts of the guard, unless a child is about to be started."""
 _guards: "weakref.WeakSet[Guard]" = weakref.WeakSet()
 
 
@@ -27,6 +30,7 @@ class Guard:
         self._groups: dict[int, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: list[IO[bytes]] = []
+        self._started = 0.0
         self._lock = threading.Lock()
         _guards.add(self)
 
@@ -37,9 +41,10 @@ class Guard:
                 self._renew()
 
     def tend(self) -> None:
-        """Replace a guard that was killed, if one is needed at all."""
-        if self._groups:
-            self.ready()
+        """Replace a guard that was killed, if one is needed at all; not too often, should none survive its start."""
+        if self._groups and time.monotonic() > self._started + RENEW_SECONDS:
+            with contextlib.suppress(OSError):  # out of processes, say; the twin watches, and there is a next time
+                self.ready()
 
     def add(self, group: int, birth: str) -> None:
         """Watch over a group from now on."""
@@ -76,8 +81,9 @@ class Guard:
 
     def _renew(self) -> None:
         old = self._process, self._pipes
+        self._started = time.monotonic()
         self._process, self._pipes = durable.spawn_guard(
-            [sys.executable, "-I", "-S", str(Path(guard_program.__file__))]
+            [sys.executable or "python3", "-I", "-S", str(Path(guard_program.__file__))]
         )
         for pipe in self._pipes:
             os.set_blocking(pipe.fileno(), False)  # a guard that is stopped must not stop the run

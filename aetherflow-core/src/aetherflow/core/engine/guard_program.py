@@ -21,6 +21,7 @@ after the first one is through or dead: killing one of the two disarms nothing.
 """
 
 import os
+import select
 import signal
 import sys
 import time
@@ -33,6 +34,8 @@ GRACE_SECONDS = 0.5
 """Between SIGTERM and SIGKILL for processes without a runner."""
 TWIN_WAIT_SECONDS = 5.0
 """How long the twin leaves the work to the first one."""
+READ_SECONDS = 2
+"""Between two looks into the pipe; it holds the lines of 2,000 children."""
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
 """What a terminal, a service manager or a container sends to all processes; the runner's end is what counts here."""
 _NEEDLE = f"\0{VARIABLE}=".encode()
@@ -51,11 +54,15 @@ def born(pid: int) -> str:
     return (_stat(pid) or [""] * 20)[19]
 
 
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb", 0) as file:  # noqa: PTH123 pathlib would double the time to start
+        return file.read()
+
+
 def _stat(pid: int) -> list[str]:
     """State, parent, group … of a process, from the third field of its stat on."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", 0) as file:  # noqa: PTH123 pathlib would double the time to start
-            return file.read().decode(errors="replace").rpartition(")")[2].split()
+        return _read(pid, "stat").decode(errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
 
@@ -70,26 +77,57 @@ def carries(environment: bytes, mark: bytes) -> bool:
 
 
 class Search:
-    """Looks for processes that carry a mark; what was seen without it is not read again."""
+    """Looks for processes that carry a mark.
 
-    def __init__(self, mark: str, without: "frozenset[int] | set[int]" = frozenset()) -> None:
+    `others` are those that were seen without it; they are not read again while they live. It is the caller's, so that
+    one search can profit from the one before: to be mistaken, the system must give all its numbers away in between.
+    """
+
+    def __init__(self, mark: str, others: "set[int] | None" = None) -> None:
         self._mark = mark.encode()
-        self._others = {*without, os.getpid()}
+        self._others = set() if others is None else others
+        self.calm = False
+        """True if the last look met only processes that it knew: nothing can have started while it looked."""
+        self.unclear = False
+        """True if it met a process between two programs."""
 
     def look(self) -> list[int]:
         """Those that live now."""
         found = []
-        for pid in numbers() - self._others:
+        now = numbers()
+        now.discard(os.getpid())
+        self._others &= now
+        unknown = now - self._others
+        self.calm, self.unclear = not unknown, False
+        for pid in unknown:
             try:
-                with open(f"/proc/{pid}/environ", "rb", 0) as file:  # noqa: PTH123 pathlib would double the time to start
-                    environment = file.read()
-            except OSError:
+                environment = _read(pid, "environ")
+            except PermissionError:
+                self._others.add(pid)  # of another user
                 continue
+            except OSError:
+                continue  # it has ended
             if carries(environment, self._mark):
                 found.append(pid)
-            elif environment:  # empty: a zombie, or a process between two programs, which is to be read again
+            elif environment or _is_bare(pid):
                 self._others.add(pid)
+            else:
+                self.unclear = True
         return found
+
+
+def _is_bare(pid: int) -> bool:
+    """Whether a process has no environment for good: a zombie, a thread of the kernel, one started without.
+
+    The others are between two programs: they have no arguments either.
+    """
+    stat = _stat(pid)
+    try:
+        return (
+            not stat or stat[0] in "ZX" or stat[2] == "0" or bool(_read(pid, "cmdline") and not _read(pid, "environ"))
+        )
+    except OSError:
+        return True
 
 
 def group_lives(group: int, since: str = "") -> bool:
@@ -109,8 +147,8 @@ def group_lives(group: int, since: str = "") -> bool:
 
 def send(groups: "list[int]", strays: "list[int]", number: int) -> None:
     """Signal groups, and single processes; those that are gone, or belong to somebody else by now, are passed over."""
-    for signal_one, targets in ((os.killpg, groups), (os.kill, strays)):
-        for target in targets:
+    for signal_one, numbers_of in ((os.killpg, groups), (os.kill, strays)):
+        for target in numbers_of:
             try:
                 signal_one(target, number)
             except (ProcessLookupError, PermissionError):
@@ -137,7 +175,9 @@ def _until_gone(groups: "dict[int, str]", search: Search, number: int, seconds: 
     while clean < 2:  # a process may start another one and end while it is looked at: one look may miss both
         live, strays = targets(groups, search)
         if not live and not strays:
-            clean += 1
+            clean += 2 if search.calm else 1
+            if search.unclear:
+                time.sleep(0.001)
             continue
         clean = 0
         if time.monotonic() >= deadline:
@@ -163,8 +203,19 @@ def _group_of(pid: int) -> int:
 
 def listen(pipe: int) -> "tuple[str, dict[int, str]] | None":
     """Mark and groups at the end of the pipe; None if the run has ended well."""
-    mark, groups, rest = "", {}, b""
-    while data := os.read(pipe, 65536):
+    mark, rest = "", b""
+    groups: dict[int, str] = {}
+    os.set_blocking(pipe, False)
+    hangup = select.poll()
+    hangup.register(pipe, 0)  # only the end of the pipe wakes: a line for every child would cost more than the child
+    while True:
+        hangup.poll(READ_SECONDS * 1000)
+        try:
+            data = os.read(pipe, 1 << 20)
+        except BlockingIOError:
+            continue
+        if not data:
+            return mark, groups
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             word, *values = line.decode().split()
@@ -176,7 +227,6 @@ def listen(pipe: int) -> "tuple[str, dict[int, str]] | None":
                 groups[int(values[0])] = values[1] if len(values) > 1 else ""
             else:
                 groups.pop(int(values[0]), None)
-    return mark, groups
 
 
 def main() -> None:

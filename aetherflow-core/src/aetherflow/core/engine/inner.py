@@ -7,9 +7,10 @@ from typing import Any
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.attempt import call
 from aetherflow.core.engine.context import StepContext
+from aetherflow.core.engine.execution import undecided
 from aetherflow.core.engine.failure import message_of
 from aetherflow.core.engine.steps import StepRunner, idempotency_key
-from aetherflow.core.errors import StepCancelledError, UndecidedStepError
+from aetherflow.core.errors import StepCancelledError
 from aetherflow.core.state.records import StepEnd, StepRecord, StepStart
 from aetherflow.core.state.transitions import DONE_STEP, Status
 from aetherflow.core.state.values import json_safe, to_json
@@ -39,10 +40,7 @@ class InnerSteps:
                 return StepResult(str(record.status), state.outputs(key), record.reason)
             state.set_aside(key)
         if record is not None and _asks(record):
-            name = f"{key.job}.{key.step.partition('.')[0]}"
-            message = f"{key} was interrupted in attempt {record.attempt} and must not be repeated unasked"
-            answer = f"aetherflow resume {self._runner.parts.run_id} --decide {name}=done (or =again)"
-            raise UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}")
+            raise undecided(key, record.attempt, self._runner.parts.run_id)
         idem_key = idempotency_key(self._runner.parts, key)
         number = state.start(StepStart(key, cls.effect, idem_key, step_type, def_hash))
         ctx = outer.for_inner(key, number, idem_key)

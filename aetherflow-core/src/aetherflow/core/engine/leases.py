@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aetherflow.core.errors import LeaseLostError
-from aetherflow.core.locks.lease import Lease
 from aetherflow.core.locks.run_locks import RunLocks
+
+if TYPE_CHECKING:
+    from aetherflow.core.locks.lease import Lease
 
 TOKEN_VARIABLE = "AETHERFLOW_LOCK_TOKEN"  # noqa: S105 a fencing token is no secret
 
@@ -29,7 +32,7 @@ class AttemptLeases:
     @contextmanager
     def hold(
         self, key: str, ttl_seconds: float, wait_seconds: float, check_cancelled: Callable[[], None]
-    ) -> Iterator[Lease]:
+    ) -> "Iterator[Lease]":
         """Hold a lock while the block runs. LeaseLostError at its end if the lock was lost, whatever else happened."""
         lease = self._locks.lease(
             key, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check_cancelled, on_lost=self._on_lost
@@ -50,6 +53,6 @@ class AttemptLeases:
         if not kept:
             raise lease.error()
 
-    def _on_lost(self, lease: Lease) -> None:
+    def _on_lost(self, lease: "Lease") -> None:
         # called by the thread that renews: it must go on renewing the others
         self._cancel(lease.error())

@@ -1,5 +1,6 @@
 """The children of a run: started marked and guarded, ended as a whole."""
 
+import contextlib
 import os
 import secrets
 import subprocess
@@ -27,15 +28,15 @@ class Processes:
         self._guard = Guard(self._mark)
         self._live: dict[int, tuple[subprocess.Popen[bytes], str, str]] = {}
         """Process, birth and mark of each child, by its number."""
-        self._before: set[int] | None = None
-        """Processes that are older than the first child; None before it."""
+        self._others: set[int] = set()
+        """Processes known not to belong to the run."""
         self._count = 0
 
     def start(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         """Start a child and watch over it; OSError if it, or the guard, cannot be started."""
         self._guard.ready()
-        if self._before is None:
-            self._before = guard_program.numbers()
+        if not self._count:
+            self._others = guard_program.numbers()
         self._count += 1
         mark = f"{self._mark}.{self._count}"
         outer = os.environ.get(VARIABLE)  # this run may be a child of another one
@@ -55,15 +56,16 @@ class Processes:
             return
         _, birth, mark = entry
         grace = grace if process.poll() is None else min(grace, LEFTOVER_GRACE_SECONDS)
-        guard_program.end({process.pid: birth}, Search(mark, self._before or set()), grace)
-        process.wait()
+        guard_program.end({process.pid: birth}, Search(mark, self._others), grace)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # what cannot be ended, of another user say, is given up
+            process.wait(guard_program.KILL_WAIT_SECONDS)
         # only now: a stop during the grace must still find it
         self._live.pop(process.pid, None)
         self._guard.remove(process.pid)
 
     def signal_all(self, number: int) -> None:
         """Signal all that lives."""
-        if self._before is not None:
+        if self._count:
             guard_program.send(*guard_program.targets(self._groups(), Search(self._mark)), number)
 
     def end_all(self, grace: float = LEFTOVER_GRACE_SECONDS) -> None:
@@ -81,9 +83,8 @@ class Processes:
 
     def close(self) -> None:
         """End whatever is left, at the end of the run, and let the guard go."""
-        if self._before is not None:
+        if self._count:
             guard_program.end(self._groups(), Search(self._mark), LEFTOVER_GRACE_SECONDS)
-            self._before = None
         self._guard.close()
 
     def _groups(self) -> dict[int, str]:

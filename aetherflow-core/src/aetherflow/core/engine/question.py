@@ -1,9 +1,9 @@
 """Was it done? What becomes of a `once` step that was interrupted: a person, or its `verify`, has to say."""
 
-from aetherflow.core.engine.execution import StepFailedError, StepUnknownError, Work
+from aetherflow.core.engine.execution import StepFailedError, StepUnknownError, Work, undecided
 from aetherflow.core.engine.steps import Done, StepRunner
 from aetherflow.core.engine.stopping import RunStoppedError
-from aetherflow.core.errors import PluginError, UndecidedStepError
+from aetherflow.core.errors import PluginError
 from aetherflow.core.state.records import StepKey
 from aetherflow.core.state.transitions import Status
 
@@ -22,16 +22,9 @@ class Questions:
         record = self._runner.state.latest.get(work.key)
         if record is None or record.effect != "once" or record.status is not Status.INTERRUPTED:
             return None
-        name = f"{work.key.job}.{work.key.step}"
         if work.step.verify is None:
-            message = f"{name} was interrupted in attempt {record.attempt} and must not be repeated unasked"
-            answer = f"aetherflow resume {self._runner.parts.run_id} --decide {name}=done (or =again)"
-            raise StepUnknownError(
-                UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}"),
-                work.step,
-                work.path,
-                None,
-            )
+            question = undecided(work.key, record.attempt, self._runner.parts.run_id)
+            raise StepUnknownError(question, work.step, work.path, None)
         found = self._verify(work, record.attempt)
         if found.status is Status.SKIPPED:
             return None

@@ -18,14 +18,14 @@ from aetherflow.core.engine.steps import StepRunner
 from aetherflow.core.engine.stopping import Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
-from aetherflow.core.locks.records import Owner
 from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events, Observer, RunLog
 from aetherflow.core.observe.logs import run_logging
-from aetherflow.core.resolve.places import lock_store
+from aetherflow.core.resolve.places import lock_store, state_root
 from aetherflow.core.resolve.sandbox import Sandbox, child_env
 from aetherflow.core.state.heartbeat import Heartbeat
-from aetherflow.core.state.records import RunFacts
+from aetherflow.core.state.records import RunFacts, now_ms
+from aetherflow.core.state.registry import Registered, register
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.state.transitions import Status
 from aetherflow.core.summary import RunSummary
@@ -41,6 +41,10 @@ class Run:
         self._opened = opened
         self._store = store
         self._events = Events(opened.redactor)
+        if module := flow.snapshot.settings.metrics_module:
+            from aetherflow.core.observe.metrics import load_metrics  # few runs are measured
+
+            self._events.add(load_metrics(module))
         self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id)
         job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
         resources = opened.resources()
@@ -62,7 +66,7 @@ class Run:
             processes=Processes(),
             stop=Stop(),
             locks=RunLocks(
-                lock_store(flow.snapshot.settings, flow.env, resources), Owner(flow.flow_id, run_id, opened.generation)
+                lock_store(flow.snapshot.settings, flow.env, resources), (flow.flow_id, run_id, opened.generation)
             ),
         )
         self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)
@@ -106,10 +110,20 @@ class Run:
 
     def _begin_and_run(self, facts: RunFacts) -> None:
         opened = self._opened
+        warning = self._register(facts)
         opened.state.begin(facts, opened.frozen, opened.definitions.texts, opened.plan.intervention)
         with Heartbeat(self._store.path, opened.flow.flow_id, opened.run_id, opened.state.generation):
             self._announce()
+            if warning is not None:
+                self._events.emit("log", level="WARNING", logger="aetherflow", message=warning)
             self._jobs()
+
+    def _register(self, facts: RunFacts) -> str | None:
+        """Before the first row is written: whatever is recorded can be found."""
+        flow, found = self._opened.flow, self._opened.found
+        started_at = found.started_at if found else now_ms()
+        run = Registered(flow.flow_id, self._opened.run_id, str(flow.state_path), facts.flow_path, started_at)
+        return register(state_root(flow.snapshot.settings, flow.env), run)
 
     @contextmanager
     def _alive(self) -> Iterator[None]:

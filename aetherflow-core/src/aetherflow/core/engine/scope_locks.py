@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aetherflow.core.engine.context import RunParts
 from aetherflow.core.errors import LeaseLostError, LockBusyError, RunBusyError
-from aetherflow.core.locks.lease import Lease
 from aetherflow.core.locks.scopes import flow_key, job_key
 from aetherflow.core.spec.flow import LocksSpec
+
+if TYPE_CHECKING:
+    from aetherflow.core.locks.lease import Lease
 
 FOREVER_SECONDS = 10 * 366 * 86400.0
 
@@ -48,13 +51,13 @@ class ScopeLocks:
         if self._lost is not None:
             raise self._lost.error()
 
-    def _take(self, key: str, wait_seconds: float, check: Callable[[], None]) -> Lease:
+    def _take(self, key: str, wait_seconds: float, check: Callable[[], None]) -> "Lease":
         ttl = self._spec.ttl_seconds
         return self._parts.locks.lease(
             key, ttl_seconds=ttl, wait_seconds=wait_seconds, check=check, on_lost=self._on_lost
         )
 
-    def _on_lost(self, lease: Lease) -> None:
+    def _on_lost(self, lease: "Lease") -> None:
         self._lost = self._lost or lease
         if (control := self._parts.current) is not None:
             control.cancel(LeaseLostError(str(lease.error()), fix=lease.error().fix))

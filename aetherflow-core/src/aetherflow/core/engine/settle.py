@@ -3,16 +3,15 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from aetherflow.core.documents.loader import load_document
 from aetherflow.core.engine.prepare import PreparedFlow
-from aetherflow.core.errors import SpecError, UsageError
+from aetherflow.core.errors import ResolverError, SpecError, UsageError
+from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.dates import date_map, parse_slot, parse_zone, run_dates, slot_text
+from aetherflow.core.resolve.calendars import read_calendar
+from aetherflow.core.resolve.dates import date_map, parse_day, parse_slot, parse_zone, run_dates, slot_text
 from aetherflow.core.resolve.params import ParamError, settle_params
-from aetherflow.core.resolve.paths import inside
 from aetherflow.core.resolve.template import render
 from aetherflow.core.state.records import Frozen, RunRecord
 
@@ -65,17 +64,23 @@ def run_root(run_id: str, attempt: int, frozen: Frozen) -> dict[str, Any]:
 
 
 def _dates(flow: PreparedFlow, given: Given, params: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
-    spec = flow.spec.flow.data_date
-    fields = render(spec.model_dump(), {"env": flow.env, "params": params}, ("flow", "data_date"))
+    at: DocPath = ("flow", "data_date")
+    document, spec = flow.document, flow.spec.flow.data_date
+    try:
+        fields = render(spec.model_dump(), {"env": flow.env, "params": params}, at)
+    except ResolverError as error:
+        where, loc = document.source.value(error.at), format_path(error.at)
+        raise SpecError([Problem(error.code, str(error), where, loc, "template:value")]) from error
+    holidays: list[dt.date] = []
+    if fields["calendar"]:
+        path = (*at, "calendar")
+        holidays = read_calendar(fields["calendar"], flow.folder, document.source.value(path), format_path(path))
     try:
         zone = parse_zone(fields["timezone"]) if fields["timezone"] else dt.UTC
         slot = parse_slot(given.slot) if given.slot is not None else None
-        data_date = dt.date.fromisoformat(given.data_date) if given.data_date is not None else None
-        holidays = _holidays(flow, fields["calendar"]) if fields["calendar"] else ()
+        data_date = parse_day(given.data_date) if given.data_date is not None else None
         dates = run_dates(now, zone, slot=slot, data_date=data_date, shift=fields["shift"], holidays=holidays)
     except ValueError as error:
-        if isinstance(error, SpecError):
-            raise
         raise UsageError(f"dates of the run: {error}", fix="correct --slot, --data-date or flow.data_date") from error
     return {"slot": dates["slot"], "run_date": dates["date"]["iso"], "data_date": dates["data_date"]["iso"]}
 
@@ -87,20 +92,3 @@ def _slot_text(slot: str | None) -> str | None:
         return slot_text(parse_slot(slot))
     except ValueError as error:
         raise UsageError(str(error), fix="correct --slot") from error
-
-
-def _holidays(flow: PreparedFlow, name: str) -> list[dt.date]:
-    path: Path = inside(name, flow.folder, [flow.folder])
-    document = load_document(path)
-    days = document.data if isinstance(document.data, list) else [document.data]
-    found: list[dt.date] = []
-    problems: list[Problem] = []
-    for index, day in enumerate(days):
-        try:
-            found.append(dt.date.fromisoformat(day))
-        except (TypeError, ValueError):
-            at = document.source.value((index,))
-            problems.append(Problem("AF1804", "is no date", at, f"[{index}]", "calendar:date", "write 2026-12-25"))
-    if problems:
-        raise SpecError(problems)
-    return found

@@ -29,7 +29,7 @@ from aetherflow.core.location import DocPath
 from aetherflow.core.resolve.deferred import render_inputs
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import StepSpec
-from aetherflow.core.state.records import StepEnd, StepKey, StepStart
+from aetherflow.core.state.records import StepEnd, StepKey, StepStart, StoredArtifact
 from aetherflow.core.state.transitions import DONE_STEP, Status
 from aetherflow.core.state.values import json_safe, to_json
 from aetherflow.core.summary import ArtifactSummary, StepSummary
@@ -58,6 +58,9 @@ class StepRunner:
         self._grace = grace
         self._started: tuple[StepKey, int] | None = None
         """The attempt whose start was written down together with the end of the step before it."""
+        self._artifacts: dict[str, list[StoredArtifact]] = {}
+        """By step, those of `_artifacts_of`; read once for all steps of a job that are reused in a row."""
+        self._artifacts_of: str | None = None
 
     # Jobs' view
 
@@ -120,12 +123,15 @@ class StepRunner:
         if record is None:
             return None
         duration = (record.finished_at or record.started_at) - record.started_at
+        if self._artifacts_of != job.spec.id:
+            self._artifacts, self._artifacts_of = {}, job.spec.id
+            for found in self.state.artifacts(job.spec.id):
+                self._artifacts.setdefault(found.key.step.partition(".")[0], []).append(found)
         artifacts = [
             ArtifactSummary(
                 found.path, found.size, found.sha256, (found.gone_by or "").removeprefix("cleanup ") or None
             )
-            for found in self.state.artifacts(key.job)
-            if found.key.step.partition(".")[0] == key.step
+            for found in self._artifacts.get(step.id, ())
         ]
         return StepSummary(step.id, step.type, record.status, duration, record.attempt, True, record.reason, artifacts)
 
@@ -133,6 +139,7 @@ class StepRunner:
 
     def _attempt(self, work: Work, following: Work | None) -> Done:
         started = time.monotonic()
+        self._artifacts_of = None
         number = self._start(work)
         self._say(work, "step_start", attempt=number)
         log = self._logs / work.key.job / f"{work.prefix}.{number}.log"
@@ -273,7 +280,7 @@ class StepRunner:
 
     def _secret_keys(self, outputs: Mapping[str, Any]) -> tuple[str, ...]:
         mask = self.parts.redactor.mask
-        if not outputs or mask(text := to_json(outputs)) == text:
+        if not outputs or not self.parts.redactor.longest or mask(text := to_json(outputs)) == text:
             return ()
         return tuple(name for name, value in outputs.items() if mask(text := to_json({name: value})) != text)
 

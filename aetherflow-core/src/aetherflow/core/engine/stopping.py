@@ -27,6 +27,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.thread = threading.get_ident()
+        """The thread that runs the flow: it waits for attempts and starts their children."""
         # SimpleQueue.put may be called from a signal handler while the same thread waits in get; Event.set may not
         self.inbox: SimpleQueue[tuple[str, Control | None, Any]] = SimpleQueue()
 

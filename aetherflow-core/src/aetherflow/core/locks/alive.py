@@ -38,9 +38,11 @@ class AliveFile:
     def close(self) -> None:
         """Give up the lock and remove the file; in a forked child, where both are the parent's, do nothing."""
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                durable.remove_file(self._path)
-            self.drop()
+            try:
+                with contextlib.suppress(OSError):
+                    durable.remove_file(self._path)
+            finally:
+                self.drop()
 
     def drop(self) -> None:
         """Close the file and leave it where it is."""

@@ -3,35 +3,39 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aetherflow.core.errors import LockBusyError
-from aetherflow.core.locks.lease import Lease, OnLost
-from aetherflow.core.locks.records import Owner
-from aetherflow.core.locks.store import LockStore
+
+if TYPE_CHECKING:
+    from aetherflow.core.locks.lease import Lease, OnLost
+    from aetherflow.core.locks.records import Owner
+    from aetherflow.core.locks.store import LockStore
 
 
 class RunLocks:
     """The locks of one run. A run that asks for none creates no lock store."""
 
-    def __init__(self, path: Path, owner: Owner) -> None:
+    def __init__(self, path: Path, owner: tuple[str, str, int]) -> None:
+        """`owner` is flow id, run id and generation."""
         self._path = path
-        self._owner = owner
+        self._of = owner
         self._mutex = threading.Lock()
         self._store: LockStore | None = None
         self._by_hand: dict[str, list[Lease]] = {}
 
     def lease(
-        self, key: str, *, ttl_seconds: float, wait_seconds: float, check: Callable[[], None], on_lost: OnLost | None
-    ) -> Lease:
+        self, key: str, *, ttl_seconds: float, wait_seconds: float, check: Callable[[], None], on_lost: "OnLost | None"
+    ) -> "Lease":
         """Take a lock for this run; as `LockStore.acquire`."""
         return self._opened().acquire(
-            key, self._owner, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check, on_lost=on_lost
+            key, self._owner(), ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check, on_lost=on_lost
         )
 
     def acquire(self, key: str, ttl_seconds: float) -> bool:
         """Take a lock until `release(key)` or the end of the run; False if another run has it."""
         try:
-            lease = self._opened().acquire(key, self._owner, ttl_seconds=ttl_seconds)
+            lease = self._opened().acquire(key, self._owner(), ttl_seconds=ttl_seconds)
         except LockBusyError:
             return False
         self._by_hand.setdefault(key, []).append(lease)
@@ -49,8 +53,15 @@ class RunLocks:
                 self._store.close()
                 self._store = None
 
-    def _opened(self) -> LockStore:
+    def _owner(self) -> "Owner":
+        from aetherflow.core.locks.records import Owner
+
+        return Owner(*self._of)
+
+    def _opened(self) -> "LockStore":
         with self._mutex:
             if self._store is None:
+                from aetherflow.core.locks.store import LockStore  # most runs need none of it
+
                 self._store = LockStore(self._path)
             return self._store

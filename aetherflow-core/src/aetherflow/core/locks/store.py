@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,7 +42,7 @@ class LockStore:
         self._mutex = threading.RLock()
         self._closed = False
         self._stuck = False
-        """A row could not be removed; that its owner is gone must show in the file of this store."""
+        """A row may be left that nobody removes; that its owner is gone must show in the file of this store."""
         with self._reported():
             self._db = self._connect()
             try:
@@ -180,7 +180,6 @@ class LockStore:
                     return kept
             except StateError as error:
                 # the work under the lock is done; the lock ends with its time to live, or with this process
-                self._stuck = True
                 log.warning("lock %s could not be released: %s", hold.key, error)
                 return self._clock.mono_ms() < hold.expires_mono
 
@@ -189,11 +188,8 @@ class LockStore:
             return self._table.enqueue(key, owner)
 
     def _leave(self, ticket: int) -> None:
-        try:
-            with self._writing("leave queue"):
-                self._table.leave(ticket)
-        except StateError:
-            self._stuck = True
+        with suppress(StateError), self._writing("leave queue"):
+            self._table.leave(ticket)
 
     def _busy_error(self, key: str, found: Busy, wait_seconds: float) -> LockBusyError:
         holder = next((each for each in self.holders() if each.key == key and each.alive), None)
@@ -210,8 +206,12 @@ class LockStore:
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
-        with self._mutex, self._reported(), durable.transaction(self._db, name):
-            yield
+        try:
+            with self._mutex, self._reported(), durable.transaction(self._db, name):
+                yield
+        except BaseException:
+            self._stuck = True
+            raise
 
     @contextmanager
     def _reported(self) -> Iterator[None]:

@@ -15,10 +15,14 @@ MIN_LENGTH = 6
 MIN_LINE = 8
 """The lines of a longer secret (a private key, say) are masked alone too, from this length on."""
 
+MIN_ENCODED = 8
+"""What a longer base64 text holds of a secret is masked from this length on."""
+
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:PASS|PASSWORD|SECRET|TOKEN|CREDENTIAL|API_KEY|ACCESS_KEY|PRIVATE_KEY)(?:_|$)", re.ASCII
 )
 _NOT_SECRET = ("_PATH", "_FILE")
+_URL_PASSWORD = re.compile(r"\w://[^/\s:@]*:([^/\s@]+)@")
 
 
 def is_secret_name(name: str) -> bool:
@@ -38,6 +42,21 @@ def secrets_in(values: Mapping[str, Any]) -> Iterable[str]:
             yield value
 
 
+def url_secrets(value: Any) -> Iterable[str]:
+    """Passwords inside of URLs, as in `postgres://user:password@host`, in a text or in all texts of a map or list."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from url_secrets(item)
+    elif isinstance(value, str) and "://" in value:
+        from urllib.parse import unquote
+
+        for match in _URL_PASSWORD.finditer(value):
+            if len(match[1]) >= MIN_LENGTH:
+                yield from {match[1], unquote(match[1])}
+
+
 def spellings(secret: str) -> set[str]:
     """The forms in which a secret may appear in text."""
     import base64  # only a run with secrets pays for these
@@ -55,6 +74,11 @@ def spellings(secret: str) -> set[str]:
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         text = encode(raw).decode()
         forms |= {text, text.rstrip("=")}
+        for skip in range(3):  # inside of a longer text that is encoded as a whole, such as user:password
+            text = encode(b"\0" * skip + raw).decode()
+            inner = text[4 if skip else 0 : (skip + len(raw)) // 3 * 4]
+            if len(inner) >= MIN_ENCODED:
+                forms.add(inner)
     if "\n" in secret:
         forms |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= MIN_LINE}
     return {form for form in forms if form}
@@ -107,7 +131,9 @@ class Redactor:
         return spans
 
     def mask_all(self, value: Any) -> Any:
-        """The value with every text inside it masked, keys of maps included."""
+        """The value with every text inside it masked, keys of maps included; the value itself if there is no secret."""
+        if self._pattern is None or value is None or isinstance(value, int | float):
+            return value
         if isinstance(value, str):
             return self.mask(value)
         if isinstance(value, Mapping):

@@ -28,6 +28,7 @@ class Catalog:
         self._prefer = prefer or {}
         self._allow = allow
         self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
+        self._loaded: dict[tuple[str, str], Any] = {}
         for entry in self.entries:
             self._by_name.setdefault((entry.group, entry.name), []).append(entry)
 
@@ -71,9 +72,11 @@ class Catalog:
     def _object(self, group: str, name: str) -> Any:
         if (registered := _registered[group].get(name)) is not None:
             return registered
-        from aetherflow.core.plugins.loading import load_plugin  # imports pydantic through the contracts
+        if (group, name) not in self._loaded:
+            from aetherflow.core.plugins.loading import load_plugin  # imports pydantic through the contracts
 
-        return load_plugin(self.find(group, name))
+            self._loaded[group, name] = load_plugin(self.find(group, name))
+        return self._loaded[group, name]
 
     def _not_found(self, group: str, name: str) -> PluginNotFoundError:
         message = f"no installed distribution provides {KINDS[group]} {shown(group, name)!r}"

@@ -1,10 +1,15 @@
 """One scan of the installed distributions' entry points; nothing is imported."""
 
+import sys
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
 from aetherflow.core.plugins.names import KINDS, shown
+
+PYDANTIC = "pydantic"
+"""Group of the plugins of pydantic."""
+UNKNOWN = "(unknown)"
 
 
 class PluginEntry(NamedTuple):
@@ -30,25 +35,48 @@ class PluginEntry(NamedTuple):
 @cache
 def installed_plugins() -> tuple[PluginEntry, ...]:
     """All steps and connectors of the installed distributions, sorted, so that order never depends on disk."""
-    # entry_points(), not distributions(): it leaves out distributions that another path entry shadows
-    found = entry_points()
     entries = []
-    facts: dict[int, tuple[str, str]] = {}  # reading a name or a version parses the whole METADATA each time
-    for group in KINDS:
-        for point in found.select(group=group):
-            if id(point.dist) not in facts:
-                facts[id(point.dist)] = _facts(point)
-            entries.append(PluginEntry(group, point.name, *facts[id(point.dist)], point.value))
+    seen: set[str] = set()
+    others = False
+    # the text is looked at before it is parsed: a hundred distributions have entry points, a handful has ours
+    for found in distributions():
+        text = found.read_text("entry_points.txt") or ""
+        others = others or f"[{PYDANTIC}]" in text
+        if not any(group in text for group in KINDS):
+            continue
+        name, version = _facts(found)
+        if name in seen - {UNKNOWN} or _is_shadowed(name, text):
+            continue
+        seen.add(name)
+        entries += [
+            PluginEntry(point.group, point.name, name, version, point.value)
+            for point in found.entry_points
+            if point.group in KINDS
+        ]
+    if not others:
+        _spare_pydantic_a_scan()
     return tuple(sorted(entries))
 
 
-def _facts(point: EntryPoint) -> tuple[str, str]:
+def _facts(found: Distribution) -> tuple[str, str]:
+    # the head is read as text: parsing all of METADATA, a mail with the README as its body, costs ten times as much
+    head, _, _ = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")
+    facts = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
     # a half-removed distribution has entry points and no name or version
-    metadata = point.dist.metadata if point.dist else None
-    if metadata is None:
-        return "(unknown)", "(unknown)"
-    name, version = (
-        metadata[key] if key in metadata else "(unknown)"  # noqa: SIM401 PackageMetadata promises no get()
-        for key in ("Name", "Version")
-    )
-    return name, version
+    return facts.get("Name", UNKNOWN).strip(), facts.get("Version", UNKNOWN).strip()
+
+
+def _is_shadowed(name: str, text: str) -> bool:
+    """True if an earlier entry of the path holds another distribution of the same name, which Python would use."""
+    try:
+        return (distribution(name).read_text("entry_points.txt") or "") != text
+    except PackageNotFoundError:
+        return False
+
+
+def _spare_pydantic_a_scan() -> None:
+    # pydantic reads every distribution again when it builds its first model, looking for plugins of its own; that
+    # there are none is known now. Its name for the place is private: where it has another one, it scans as ever.
+    loader = sys.modules.get("pydantic.plugin._loader")
+    if loader is not None and getattr(loader, "_plugins", ()) is None:
+        loader._plugins = {}  # type: ignore[attr-defined]

@@ -62,6 +62,14 @@ def date_map(day: dt.date) -> dict[str, str]:
     }
 
 
+def parse_day(text: str) -> dt.date:
+    """A day as it is given on the command line; ValueError for other text."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("a day is a date like 2026-12-25") from None
+
+
 def parse_slot(text: str) -> dt.datetime:
     """A slot as a UTC instant; ValueError without a zone or for other text."""
     try:

@@ -16,6 +16,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([^=\s]+)\s*=\s*(.*)\Z", re.DOTALL)
 _COMMENT = re.compile(r"(?<!\S)#.*\Z", re.DOTALL)
+_SPACE = re.compile(r"[\s,]*")
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -97,15 +98,24 @@ def _json(path: Path, problems: list[Problem]) -> Iterator[EnvValue]:
     if not isinstance(data, dict):
         problems.append(_bad_line(Location(str(path)), "json env file must be a JSON object", 'write {"KEY": "value"}'))
         return
-    position = 0
-    for key, value in data.items():
-        # keys stand in this order: each is looked for behind the one before
-        match = re.compile(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:").search(text, position)
-        position = match.start() if match else position
-        if value is not None:
+    line, counted = 1, 0
+    for key, position in _json_keys(text):
+        line, counted = line + text.count("\n", counted, position), position
+        if (value := data[key]) is not None:
             shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-            line = text.count("\n", 0, position) + 1
             yield EnvValue(key, shown, Location(str(path), line, position - text.rfind("\n", 0, position)))
+
+
+def _json_keys(text: str) -> Iterator[tuple[str, int]]:
+    """Keys of a JSON object that is known to be one, each with its offset, in one pass."""
+    decoder = json.JSONDecoder()
+    position = _SPACE.match(text, text.index("{") + 1).end()  # type: ignore[union-attr]  # it matches everywhere
+    while text[position] != "}":
+        key, end = decoder.raw_decode(text, position)
+        yield key, position
+        value = _SPACE.match(text, text.index(":", end) + 1).end()  # type: ignore[union-attr]
+        _, end = decoder.raw_decode(text, value)
+        position = _SPACE.match(text, end).end()  # type: ignore[union-attr]
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

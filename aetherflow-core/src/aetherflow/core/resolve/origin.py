@@ -1,8 +1,7 @@
 """Where a value came from: the chain from the document that holds it to the files that its templates read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.documents.loader import RawString
 from aetherflow.core.errors import ResolverError
@@ -11,8 +10,7 @@ from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import parse_template
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One link of a chain: what it is, where it stands, and what it says there."""
 
     what: str

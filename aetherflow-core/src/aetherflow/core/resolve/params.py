@@ -59,7 +59,7 @@ def check_default(name: str, spec: ParamSpec) -> str | None:
     try:
         _typed(name, spec, spec.default)
     except ParamError as error:
-        return error.message
+        return error.message.replace("parameter", "default of parameter", 1)
     return None
 
 

@@ -3,22 +3,30 @@
 import sys
 from collections.abc import Container, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aetherflow.core.errors import UsageError
-from aetherflow.core.resolve.settings import Settings
+
+if TYPE_CHECKING:
+    from aetherflow.core.resolve.settings import Settings
 
 
-def work_root(given: str | None, settings: Settings, env: Mapping[str, str]) -> Path:
+def work_root(given: str | None, settings: "Settings", env: Mapping[str, str]) -> Path:
     """`flow.workspace.root`, else the setting `work_root`, else the platform's data folder; absolute."""
     return _absolute(given or settings.work_root or _platform(env, "XDG_DATA_HOME", ".local/share") / "work")
 
 
-def state_root(settings: Settings, env: Mapping[str, str]) -> Path:
+def state_root(settings: "Settings", env: Mapping[str, str]) -> Path:
     """The setting `state_root`, else the platform's state folder; absolute."""
-    return _absolute(settings.state_root or _platform(env, "XDG_STATE_HOME", ".local/state") / "state")
+    return default_state_root(settings.state_root, env)
 
 
-def lock_store(settings: Settings, env: Mapping[str, str], resources: Container[str] = ()) -> Path:
+def default_state_root(given: str | None, env: Mapping[str, str]) -> Path:
+    """`given`, else the platform's state folder; absolute."""
+    return _absolute(given or _platform(env, "XDG_STATE_HOME", ".local/state") / "state")
+
+
+def lock_store(settings: "Settings", env: Mapping[str, str], resources: Container[str] = ()) -> Path:
     """The setting `lock_store`, else `locks.sqlite` under the state root; absolute.
 
     Raises UsageError for the name of a resource: a lock store in a database server is not available yet.
@@ -30,7 +38,7 @@ def lock_store(settings: Settings, env: Mapping[str, str], resources: Container[
     return _absolute(given) if given else state_root(settings, env) / "locks.sqlite"
 
 
-def state_path(given: str | None, flow_id: str, settings: Settings, env: Mapping[str, str]) -> Path:
+def state_path(given: str | None, flow_id: str, settings: "Settings", env: Mapping[str, str]) -> Path:
     """`flow.state.path`, else `<flow id>.sqlite` under the state root; absolute."""
     return _absolute(given) if given else state_root(settings, env) / f"{flow_id}.sqlite"
 

@@ -1,8 +1,8 @@
 """Profiles: read from AETHERFLOW_PROFILES_JSON or a YAML file, and laid under the resources that name them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document, parse_document
@@ -17,8 +17,7 @@ from aetherflow.core.spec.profiles import ProfileSpec
 JSON_VARIABLE, FILE_VARIABLE = "AETHERFLOW_PROFILES_JSON", "AETHERFLOW_PROFILES_FILE"
 
 
-@dataclass(frozen=True, slots=True)
-class Profiles:
+class Profiles(NamedTuple):
     """All profiles, and the document that they stand in."""
 
     by_name: dict[str, ProfileSpec]

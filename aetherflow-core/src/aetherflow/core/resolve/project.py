@@ -3,22 +3,21 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
 from aetherflow.core.errors import SpecError
 from aetherflow.core.location import Location
 from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.project_file import CONFIG_VARIABLE, PROJECT_FILE, find_project
 from aetherflow.core.spec.project import ProjectSpec
 
-PROJECT_FILE = "aetherflow.yaml"
-CONFIG_VARIABLE = "AETHERFLOW_CONFIG"
+__all__ = ["CONFIG_VARIABLE", "PROJECT_FILE", "Project", "find_project", "load_project"]
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """A project file as read; without one, `document` is None and every setting has its default."""
 
     spec: ProjectSpec
@@ -46,21 +45,6 @@ def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | Non
     if spec is None:
         raise SpecError(problems)
     return Project(spec, document)
-
-
-def find_project(folder: Path) -> Path | None:
-    """The nearest project file at or above a folder; the search ends at a border between file systems."""
-    folder = folder.absolute()
-    device = folder.stat().st_dev if folder.exists() else None
-    for parent in (folder, *folder.parents):
-        try:
-            if parent.stat().st_dev != device:
-                return None
-            if (found := parent / PROJECT_FILE).is_file():
-                return found
-        except OSError:
-            return None
-    return None
 
 
 def _untrusted(path: Path) -> Problem | None:

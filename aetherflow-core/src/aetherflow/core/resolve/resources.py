@@ -7,12 +7,12 @@ from typing import Any
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import ResolverError, ResolverSyntaxError, SpecError
 from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.observe.redact import Redactor, secrets_in
+from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.decode import SECTIONS, Paths, decode_paths, value_at, with_value
 from aetherflow.core.resolve.merged_source import MergedSource
 from aetherflow.core.resolve.profiles import Profiles, with_profile
-from aetherflow.core.resolve.secrets import SecretsHook, SecretsHookError
+from aetherflow.core.resolve.secrets import NO_HOOK_FIX, SecretsHook, SecretsHookError
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import FlowSpec, ResourceSpec
 
@@ -52,6 +52,7 @@ def resolve_resources(
                 raise _failed(resources, error.at, error.code, str(error)) from error
             found[section] = _decode(rendered, paths[section], at, resources, hook, redactor)
         redactor.add(secrets_in(found))
+        redactor.add(url_secrets([found[section] for section in SECTIONS]))
         found["decode"] = spec.decode
         resolved[name] = found
     return resolved
@@ -78,8 +79,7 @@ def _decode(
             continue
         if hook is None:
             message = "decode is requested and no secrets hook is configured"
-            fix = "set AETHERFLOW_SECRETS_MODULE or AETHERFLOW_SECRETS_PATH, or remove decode"
-            raise _failed(resources, (*at, *path), "AF1702", message, fix)
+            raise _failed(resources, (*at, *path), "AF1702", message, NO_HOOK_FIX)
         try:
             decoded = hook.decode(value)
         except SecretsHookError as error:

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -11,6 +10,19 @@ from types import ModuleType
 from aetherflow.core.errors import UsageError
 
 DECODE, EXPAND_ENV = "decode", "expand_env"
+WHERE_SET = "check AETHERFLOW_SECRETS_MODULE, AETHERFLOW_SECRETS_PATH and `secrets` in the project file"
+NO_HOOK_FIX = (
+    "set AETHERFLOW_SECRETS_MODULE or AETHERFLOW_SECRETS_PATH, or secrets.module or secrets.path in the project file, "
+    "or remove decode"
+)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a module could not be loaded: type and text of the error, without the text if it may hold a secret."""
+    name = type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{name}: {error.msg} (line {error.lineno})"
+    return f"{name}: {error}" if isinstance(error, ImportError | OSError) else name
 
 
 class SecretsHookError(UsageError):
@@ -19,13 +31,18 @@ class SecretsHookError(UsageError):
     code = "AF1701"
 
 
-@dataclass(frozen=True, slots=True)
 class SecretsHook:
     """A loaded hook; its functions' failures are raised as SecretsHookError, values never echoed."""
 
-    name: str
-    _decode: Callable[[str], str]
-    _expand_env: Callable[[dict[str, str]], Mapping[str, str]] | None
+    def __init__(
+        self,
+        name: str,
+        decode: Callable[[str], str],
+        expand_env: Callable[[dict[str, str]], Mapping[str, str]] | None,
+    ) -> None:
+        self.name = name
+        self._decode = decode
+        self._expand_env = expand_env
 
     def decode(self, value: str) -> str:
         """The secret behind a value."""
@@ -49,10 +66,10 @@ class SecretsHook:
     def _call(self, what: str, function: Callable[..., object], argument: object) -> object:
         try:
             return function(argument)
-        except Exception as error:
-            # the text of a foreign error may hold the secret, so only its type is told
+        except Exception as error:  # noqa: BLE001 a hook may raise anything
+            # the text of a foreign error may hold the secret, so only its type is told, and no traceback shown
             message = f"{self.name}: {what} failed with {type(error).__name__}"
-            raise SecretsHookError(message, fix="call the function by hand to see why") from error
+            raise SecretsHookError(message, fix="call the function by hand to see why") from None
 
 
 def load_secrets_hook(module: str | None, path: str | None, base: Path) -> SecretsHook | None:
@@ -67,9 +84,9 @@ def load_secrets_hook(module: str | None, path: str | None, base: Path) -> Secre
         loaded = import_module(module) if module else _load_file(base / Path(str(path)).expanduser())
     except SecretsHookError:
         raise
-    except Exception as error:
-        message = f"secrets hook {name} cannot be loaded: {type(error).__name__}: {error}"
-        raise SecretsHookError(message, fix="check AETHERFLOW_SECRETS_MODULE and AETHERFLOW_SECRETS_PATH") from error
+    except Exception as error:  # noqa: BLE001 its module is foreign code
+        message = f"secrets hook {name} cannot be loaded: {reason_of(error)}"
+        raise SecretsHookError(message, fix=f"correct it, or {WHERE_SET}") from None
     return _check(name, loaded)
 
 

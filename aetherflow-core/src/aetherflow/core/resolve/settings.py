@@ -9,7 +9,9 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from aetherflow.core.contracts.fields import Flag, StrictModel
 from aetherflow.core.errors import UsageError
+from aetherflow.core.location import DocPath
 from aetherflow.core.resolve.project import Project
+from aetherflow.core.resolve.secrets import reason_of
 from aetherflow.core.spec.project import CacheScope, LogFormat, LogLevel, Mode
 
 PREFIX = "AETHERFLOW_"
@@ -36,6 +38,24 @@ class SettingsError(UsageError):
     """A setting has a value that it cannot have; names the setting and its source, not the value."""
 
     code = "AF1510"
+    name = ""
+    """The setting, as a field of Settings."""
+    source: "Source" = "environment"
+
+
+PROJECT_KEYS: dict[str, DocPath] = {
+    "work_root": ("roots", "work"),
+    "state_root": ("roots", "state"),
+    "log_level": ("log", "level"),
+    "log_format": ("log", "format"),
+    "profiles_file": ("profiles_file",),
+    "plugin_paths": ("plugins", "paths"),
+    "mode": ("policy", "mode"),
+    "strict_sandbox": ("policy", "strict_sandbox"),
+    "secrets_module": ("secrets", "module"),
+    "secrets_path": ("secrets", "path"),
+}
+"""Setting to its place in the project file."""
 
 
 class Settings(StrictModel):
@@ -78,16 +98,21 @@ def load_settings(
 
 
 def load_with_sources(
-    overrides: Mapping[str, Any] | None = None, *, env: Mapping[str, str], project: Project | None = None
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    env: Mapping[str, str],
+    project: Project | None = None,
+    run_module: bool = True,
 ) -> tuple[Settings, dict[str, Source]]:
-    """Settings, and for each one the source that it came from."""
+    """Settings, and for each one the source that it came from; unless `run_module`, without the settings module."""
     layers: list[tuple[Source, Mapping[str, Any]]] = [("project file", _from_project(project))]
     enterprise = _mode(env, layers[0][1], overrides) == "enterprise"
     if module := env.get(MODULE_VARIABLE):
         if enterprise:
             message = f"{MODULE_VARIABLE} is refused in enterprise mode: a module could loosen the policy"
-            raise SettingsError(message, fix=f"unset {MODULE_VARIABLE}; use the project file")
-        layers.append(("settings module", _from_module(module)))
+            raise _module_error(message, f"unset {MODULE_VARIABLE}; use the project file")
+        if run_module:
+            layers.append(("settings module", _from_module(module)))
     names = {PREFIX + name.upper(): name for name in Settings.model_fields}
     layers.append(("environment", {names[key]: value for key, value in env.items() if key in names and value}))
     layers.append(("override", {name: value for name, value in (overrides or {}).items() if value is not None}))
@@ -105,6 +130,8 @@ def load_with_sources(
         values["strict_sandbox"], sources["strict_sandbox"] = True, "default"
         values.pop("plugin_paths", None)
         sources["plugin_paths"] = "default"
+    if not values:
+        return Settings.model_construct(), sources  # nothing is given: building the model's schema would cost a start
     try:
         return Settings.model_validate(values), sources
     except ValidationError as error:
@@ -143,19 +170,28 @@ def _under(folder: Any, path: str | None) -> str | None:
 
 def _from_module(name: str) -> Mapping[str, Any]:
     try:
-        found = import_module(name).SETTINGS
-    except Exception as error:
-        message = f"settings module {name}: {type(error).__name__}: {error}"
-        raise SettingsError(message, fix=f"check {MODULE_VARIABLE}") from error
+        found = getattr(import_module(name), "SETTINGS", None)
+    except Exception as error:  # noqa: BLE001 the module is foreign code
+        message = f"settings module {name} cannot be loaded: {reason_of(error)}"
+        raise _module_error(message, f"check {MODULE_VARIABLE}") from None
     if not isinstance(found, dict):
-        raise SettingsError(f"settings module {name}: SETTINGS must be a dict", fix="assign a dict to SETTINGS")
+        raise _module_error(f"settings module {name}: SETTINGS must be a dict", "assign a dict to SETTINGS")
     return found
 
 
-def _settings_error(error: ValidationError, sources: Mapping[str, str]) -> SettingsError:
+def _module_error(message: str, fix: str) -> SettingsError:
+    error = SettingsError(message, fix=fix)
+    error.name = "settings_module"
+    return error
+
+
+def _settings_error(error: ValidationError, sources: Mapping[str, Source]) -> SettingsError:
     lines = []
     for item in error.errors(include_input=False, include_url=False):
         name = str(item["loc"][0]) if item["loc"] else "settings"
         shown = PREFIX + name.upper() if sources.get(name) == "environment" else name
-        lines.append(f"{shown} ({sources.get(name, 'unknown')}): {item['msg']}")
-    return SettingsError("; ".join(lines), fix="see the reference of settings")
+        lines.append(f"{shown} ({sources.get(name, 'unknown')}): {item['msg'].removeprefix('Value error, ')}")
+    found = SettingsError("; ".join(lines), fix="correct it; settings are listed in docs/10-flow-yaml-guide.md")
+    found.name = str(next((item["loc"][0] for item in error.errors() if item["loc"]), ""))
+    found.source = sources.get(found.name, "environment")
+    return found

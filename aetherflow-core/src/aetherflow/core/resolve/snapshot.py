@@ -6,21 +6,28 @@ keys come last and cannot be set by data. Every key remembers where it came from
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import MAX_BYTES, MAX_NODES, Limits, parse_document
 from aetherflow.core.errors import SpecError
 from aetherflow.core.location import Location
-from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name
+from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name, url_secrets
 from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.envfiles import read_env_file
+from aetherflow.core.resolve.beside import is_beside, is_module_beside
 from aetherflow.core.resolve.project import Project, load_project
-from aetherflow.core.resolve.secrets import SecretsHook, load_secrets_hook
-from aetherflow.core.resolve.settings import Settings, Source, load_with_sources
+from aetherflow.core.resolve.secrets import WHERE_SET, SecretsHook, SecretsHookError, load_secrets_hook
+from aetherflow.core.resolve.settings import (
+    MODULE_VARIABLE,
+    PREFIX,
+    PROJECT_KEYS,
+    Settings,
+    SettingsError,
+    Source,
+    load_with_sources,
+)
 from aetherflow.core.spec.environment import EnvFileSpec
 
 LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
@@ -34,8 +41,7 @@ POLICY_KEYS = frozenset(
 OriginKind = Literal["os", "env file", "secrets hook", "engine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a key of the environment came from."""
 
     kind: OriginKind
@@ -45,8 +51,7 @@ class Origin:
         return f"{self.kind} {self.location}" if self.location else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The environment of a run and all that was settled on the way to it."""
 
     env: Mapping[str, str]
@@ -58,7 +63,7 @@ class Snapshot:
     not_evaluated: tuple[str, ...] = ()
     """Code that stands beside the flow and was not run, since only `run` may run it."""
     warnings: tuple[Problem, ...] = ()
-    masked: frozenset[str] = field(default_factory=frozenset)
+    masked: frozenset[str] = frozenset()
     """Keys whose values are masked."""
 
     @property
@@ -71,6 +76,7 @@ class Snapshot:
         """A redactor that knows the secrets of this environment."""
         redactor = Redactor()
         redactor.add(self.env[key] for key in self.masked)
+        redactor.add(url_secrets([self.env[key] for key in self.env.keys() - self.project.spec.secrets.ignore]))
         return redactor
 
 
@@ -85,7 +91,7 @@ def build_snapshot(
     """Build the snapshot for a flow in `flow_folder`.
 
     `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
-    hook that stands inside the flow's folder is not run.
+    hook or settings module that stands inside the flow's folder is not run.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
@@ -94,8 +100,21 @@ def build_snapshot(
     project = load_project(flow_folder, env, config)
     for spec, base, listed_at in _env_files(env, project):
         _take_file(spec, base, listed_at, env, origins)
-    settings, sources = load_with_sources(overrides, env=env, project=project)
-    hook, not_evaluated = _hook(settings, flow_folder, run_hooks)
+    module = env.get(MODULE_VARIABLE)
+    skipped = bool(module) and not run_hooks and is_module_beside(str(module), flow_folder)
+    try:
+        settings, sources = load_with_sources(overrides, env=env, project=project, run_module=not skipped)
+    except SettingsError as error:
+        error.location = _place_of(error.name, error.source, origins, project)
+        raise
+    try:
+        hook, not_evaluated = _hook(settings, flow_folder, run_hooks)
+    except SecretsHookError as error:
+        name = "secrets_module" if settings.secrets_module else "secrets_path"
+        error.location = _place_of(name, sources[name], origins, project)
+        raise
+    if skipped:
+        not_evaluated = (f"settings module {module}", *not_evaluated)
     if hook is not None:
         _expand(hook, env, origins)
     engine = {
@@ -115,9 +134,19 @@ def build_snapshot(
         project=project,
         hook=hook,
         not_evaluated=not_evaluated,
-        warnings=tuple(_warnings(env, flow_folder)),
+        warnings=tuple(_warnings(env, origins)),
         masked=_masked(env, project),
     )
+
+
+def _place_of(name: str, source: Source, origins: Mapping[str, Origin], project: Project) -> Location | None:
+    """Where a setting was given: the project file, an env file, or the name of the variable itself."""
+    if source == "environment":
+        key = PREFIX + name.upper()
+        return origins[key].location or Location(key) if key in origins else None
+    if source == "project file" and project.document is not None and name in PROJECT_KEYS:
+        return project.document.source.value(PROJECT_KEYS[name])
+    return None
 
 
 def _env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSpec, Path, Location]]:
@@ -138,6 +167,8 @@ def _env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSp
 def _take_file(
     spec: EnvFileSpec, base: Path, listed_at: Location, env: dict[str, str], origins: dict[str, Origin]
 ) -> None:
+    from aetherflow.core.resolve.envfiles import read_env_file  # most starts read none
+
     found = read_env_file(spec, base, listed_at)
     for item in found:
         _refuse_policy(item.key, item.location, "an env file")
@@ -145,15 +176,15 @@ def _take_file(
 
 
 def _hook(settings: Settings, flow_folder: Path, run_hooks: bool) -> tuple[SecretsHook | None, tuple[str, ...]]:
-    path = settings.secrets_path
-    beside_flow = (
-        path is not None
-        and not settings.secrets_module
-        and Path(path).expanduser().resolve().is_relative_to(flow_folder.resolve())
-    )
-    if beside_flow and not run_hooks:
+    module, path = settings.secrets_module, settings.secrets_path
+    if module and not run_hooks and is_module_beside(module, flow_folder):
+        return None, (f"secrets hook {module}",)
+    file = Path(path).expanduser() if path and not module else None
+    if file is not None and not run_hooks and is_beside(file, flow_folder):
+        if not file.is_file():
+            raise SecretsHookError(f"secrets hook {path} is not a Python file", fix=f"name a .py file; {WHERE_SET}")
         return None, (f"secrets hook {path}",)
-    return load_secrets_hook(settings.secrets_module, path, Path.cwd()), ()
+    return load_secrets_hook(module, path, Path.cwd()), ()
 
 
 def _expand(hook: SecretsHook, env: dict[str, str], origins: dict[str, Origin]) -> None:
@@ -173,12 +204,13 @@ def _refuse_policy(key: str, at: Location, who: str) -> None:
         raise SpecError([Problem("AF1505", message, at, code="env:policy", fix=fix)])
 
 
-def _warnings(env: Mapping[str, str], flow_folder: Path) -> list[Problem]:
-    value = env.get("AETHERFLOW_STRICT_TEMPLATES", "true")
+def _warnings(env: Mapping[str, str], origins: Mapping[str, Origin]) -> list[Problem]:
+    key = "AETHERFLOW_STRICT_TEMPLATES"
+    value = env.get(key, "true")
     if value.strip().lower() in ("true", "1", "yes", "on", ""):
         return []
     message = "AETHERFLOW_STRICT_TEMPLATES is not read any more: templates are always strict"
-    at = Location(str(flow_folder))
+    at = origins[key].location or Location(key)
     return [Problem("AF1511", message, at, code="settings:dropped", fix="unset it", severity="warning")]
 
 

@@ -3,10 +3,29 @@
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 
 from aetherflow.core import durable
 from aetherflow.core.errors import RunBusyError, StateError
+
+PROBES, PROBE_SECONDS = 3, 0.005
+"""One who only looks whether a run is alive holds its lock for an instant: a second try is not misled by that."""
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock file; only looks, and creates nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look do not see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class RunLock:
@@ -18,18 +37,22 @@ class RunLock:
 
     def acquire(self, run_id: str) -> None:
         """Take the lock at once; RunBusyError names the process that holds it."""
-        try:
-            durable.make_dir(self._path.parent)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
-        except OSError as error:
-            raise self._unusable(error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+        for last in (False,) * (PROBES - 1) + (True,):
+            descriptor = self._open()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_current(descriptor):
+                    break
+            except BlockingIOError:
+                if last:
+                    owner = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+                    os.close(descriptor)
+                    message = f"run {run_id} is being executed by {owner}"
+                    raise RunBusyError(message, fix="wait for it, or use another --run-id") from None
             os.close(descriptor)
-            message = f"run {run_id} is being executed by {owner}"
-            raise RunBusyError(message, fix="wait for it, or use another --run-id") from None
+            time.sleep(PROBE_SECONDS)
+        else:
+            raise StateError(f"the run cannot be locked: {self._path} is removed again and again", fix="try again")
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -42,8 +65,26 @@ class RunLock:
         fix = "check the disk and the folder beside flow.state.path, then run again"
         return StateError(f"the run cannot be locked: {self._path}: {error.strerror}", fix=fix)
 
-    def release(self) -> None:
-        """Let the next process in; the file stays, since removing it would race with a waiting one."""
+    def release(self, *, remove: bool = False) -> None:
+        """Let the next process in. The file stays unless `remove`, which is for runs that are no more."""
+        if remove and self._descriptor is not None:
+            durable.remove_file(self._path)
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _open(self) -> int:
+        try:
+            durable.make_dir(self._path.parent)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _is_current(self, descriptor: int) -> bool:
+        """False if the file was removed between opening and locking it: the lock would exclude nobody."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(descriptor)
+        return (mine.st_dev, mine.st_ino) == (found.st_dev, found.st_ino)

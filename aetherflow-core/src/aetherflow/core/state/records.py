@@ -87,6 +87,11 @@ class StoredArtifact:
     sha256: str
     gone_by: str | None
 
+    @property
+    def removed(self) -> str | None:
+        """What removed the file, as a summary tells it: the cleanup policy, or a step."""
+        return self.gone_by.removeprefix("cleanup ") if self.gone_by else None
+
 
 @dataclass(slots=True)
 class StepRecord:

@@ -97,7 +97,7 @@ class RunState:
             "SELECT outputs, blob FROM job_runs WHERE flow_id=? AND run_id=? AND job_id=?",
             (*self._unit.key.values(), job_id),
         ).fetchone()
-        return load_outputs(row[0], row[1], self._unit.blobs) if row else {}
+        return load_outputs(row[0], row[1], self._unit.blobs.root) if row else {}
 
     def start_job(self, job_id: str, def_hash: str) -> None:
         """A job enters execution; its `when` was true."""

@@ -2,18 +2,27 @@
 
 import sqlite3
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 
 def insert(db: sqlite3.Connection, table: str, values: Mapping[str, Any], *, otherwise: str = "ABORT") -> None:
     """Insert one row; `otherwise` is SQLite's conflict clause: ABORT, IGNORE or REPLACE."""
-    names, marks = ", ".join(values), ", ".join("?" * len(values))
-    statement = f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 names are ours
-    db.execute(statement, list(values.values()))
+    db.execute(_insert(table, tuple(values), otherwise), tuple(values.values()))
 
 
 def update(db: sqlite3.Connection, table: str, values: Mapping[str, Any], where: Mapping[str, Any]) -> None:
     """Update the rows that equal `where`."""
-    sets, conditions = ", ".join(f"{name}=?" for name in values), " AND ".join(f"{name}=?" for name in where)
-    statement = f"UPDATE {table} SET {sets} WHERE {conditions}"  # noqa: S608 names are ours
-    db.execute(statement, [*values.values(), *where.values()])
+    db.execute(_update(table, tuple(values), tuple(where)), (*values.values(), *where.values()))
+
+
+@cache
+def _insert(table: str, names: tuple[str, ...], otherwise: str) -> str:
+    marks = ", ".join("?" * len(names))
+    return f"INSERT OR {otherwise} INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 names are ours
+
+
+@cache
+def _update(table: str, names: tuple[str, ...], where: tuple[str, ...]) -> str:
+    sets, conditions = ", ".join(f"{name}=?" for name in names), " AND ".join(f"{name}=?" for name in where)
+    return f"UPDATE {table} SET {sets} WHERE {conditions}"  # noqa: S608 names are ours

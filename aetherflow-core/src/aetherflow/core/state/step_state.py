@@ -58,7 +58,7 @@ class StepStates:
             f"SELECT outputs, blob FROM step_runs {_WHERE}",  # noqa: S608 names are ours
             self._at(key),
         ).fetchone()
-        return load_outputs(row[0], row[1], self._unit.blobs)
+        return load_outputs(row[0], row[1], self._unit.blobs.root)
 
     def items(self, key: StepKey) -> list[Any] | None:
         """The list that the latest attempt of a `for_each` froze; None if it has none."""
@@ -68,7 +68,7 @@ class StepStates:
         ).fetchone()
         if row is None or row == (None, None):
             return None
-        found: list[Any] = load_outputs(row[0], row[1], self._unit.blobs)["items"]
+        found: list[Any] = load_outputs(row[0], row[1], self._unit.blobs.root)["items"]
         return found
 
     def artifacts(self, job_id: str | None = None) -> list[StoredArtifact]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aetherflow.core import durable
 from aetherflow.core.errors import LostOwnershipError, StateError
+from aetherflow.core.state.blobs import Blobs
 from aetherflow.core.state.records import now_ms
 from aetherflow.core.state.sql import insert
 from aetherflow.core.state.store import StateStore
@@ -19,8 +20,7 @@ class Unit:
     def __init__(self, store: StateStore, flow_id: str, run_id: str) -> None:
         self.store = store
         self.db = store.connection
-        self.blobs = store.side / "blobs" / flow_id / run_id
-        """Folder of large outputs; one per run, so that what a dead process left in it is ours to remove."""
+        self.blobs = Blobs(store.side / "blobs", f"{flow_id}/{run_id}")
         self.flow_id = flow_id
         self.run_id = run_id
         self.generation = 0
@@ -44,10 +44,11 @@ class Unit:
 
     def remove_unfinished_blobs(self) -> None:
         """Delete what unfinished writes of a dead process left among the large outputs."""
+        folder = self.blobs.root / self.blobs.run
         try:
-            durable.remove_parts(self.blobs)
+            durable.remove_parts(folder)
         except OSError as error:
-            raise StateError(f"{self.blobs}: {error}", fix="check the disk, then run again") from error
+            raise StateError(f"{folder}: {error}", fix="check the disk, then run again") from error
 
     def journal(self, event: str, **detail: Any) -> None:
         """Write down a transition, in the transaction that makes it."""

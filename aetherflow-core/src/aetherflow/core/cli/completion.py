@@ -1,0 +1,32 @@
+"""`aetherflow completion`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Shell(StrEnum):
+    """Shells that can complete."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="The shell.", show_default=False)],
+) -> None:
+    """Print the script that makes a shell complete commands, options, flow ids and run ids.
+
+    bash: put this line into ~/.bashrc: eval "$(aetherflow completion bash)"
+
+    zsh: put this line into ~/.zshrc, after compinit: eval "$(aetherflow completion zsh)"
+
+    fish: aetherflow completion fish > ~/.config/fish/completions/aetherflow.fish
+    """
+    from typer._completion_shared import get_completion_script
+
+    from aetherflow.core.cli.app import COMPLETE_VARIABLE
+
+    typer.echo(get_completion_script(prog_name="aetherflow", complete_var=COMPLETE_VARIABLE, shell=shell.value))

@@ -1,0 +1,172 @@
+"""Runs of the past as text and as JSON."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.cli.since import iso
+from aetherflow.core.cli.table import table
+
+if TYPE_CHECKING:
+    from aetherflow.core.state.history import JournalEntry, PastRun, RunDetails
+
+
+def run_json(run: "PastRun") -> dict[str, Any]:
+    """A run as a JSON object; times are UTC epoch milliseconds."""
+    return {
+        "flow_id": run.flow_id,
+        "run_id": run.run_id,
+        "status": run.status,
+        "reason": run.reason,
+        "error": run.error,
+        "attempt": run.generation,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "duration_ms": run.duration_ms,
+        "heartbeat_at": run.heartbeat_at,
+        "params": json.loads(run.params),
+        "slot": run.slot,
+        "run_date": run.run_date,
+        "data_date": run.data_date,
+        "actor": run.actor,
+        "host": run.host,
+        "pid": run.pid,
+        "trigger": run.trigger,
+        "command": run.command,
+        "parent": run.parent,
+        "engine_version": run.engine_version,
+        "flow_yaml": run.flow_path,
+        "state_path": run.state_path,
+        "log_path": str(run.log_path),
+    }
+
+
+def runs_text(runs: list["PastRun"]) -> str:
+    """One line per run."""
+    rows = [
+        [run.flow_id, run.run_id, run.status, iso(run.started_at), took(run.duration_ms), note_of(run)] for run in runs
+    ]
+    return table(["flow", "run", "status", "started", "took", "note"], rows)
+
+
+def note_of(run: "PastRun") -> str:
+    """Why it is as it is; of a run under way, who executes it."""
+    if run.status == "RUNNING":
+        return f"pid {run.pid} on {run.host}"
+    notes = [f"attempt {run.generation}"] if run.generation > 1 else []
+    return ", ".join(notes + [first_line(text) for text in (run.reason, run.error) if text])
+
+
+def details_json(found: "RunDetails", journal: bool) -> dict[str, Any]:
+    """A run with its jobs, steps, artifacts and what persons decided."""
+    import dataclasses
+
+    def rows(items: list[Any]) -> list[dict[str, Any]]:
+        return [dataclasses.asdict(item) for item in items]
+
+    jobs = rows(found.jobs)
+    for job in jobs:
+        job["when_result"] = None if job["when_result"] is None else bool(job["when_result"])
+        job["steps"] = [step for step in rows(found.steps) if step["job_id"] == job["job_id"]]
+    document = {
+        **run_json(found.run),
+        "jobs": jobs,
+        "artifacts": rows(found.artifacts),
+        "interventions": rows(found.interventions),
+    }
+    return document | ({"journal": rows(found.journal)} if journal else {})
+
+
+def details_text(found: "RunDetails", journal: bool) -> str:
+    """The same for people."""
+    run = found.run
+    lines = [f"run {run.run_id} of flow {run.flow_id}: {run.status}" + (f" ({run.reason})" if run.reason else "")]
+    facts = {
+        "started": f"{iso(run.started_at)} by {run.actor}, pid {run.pid} on {run.host}, trigger {run.trigger}",
+        "ended": iso(run.finished_at) + (f", took {took(run.duration_ms)}" if run.finished_at else ""),
+        "attempt": str(run.generation) if run.generation > 1 else "",
+        "command": run.command,
+        "parent": run.parent or "",
+        "params": ", ".join(f"{name}={_plain(value)}" for name, value in json.loads(run.params).items()),
+        "dates": f"run {run.run_date}, data {run.data_date}" + (f", slot {run.slot}" if run.slot else ""),
+        "error": run.error or "",
+    }
+    lines += [f"{name:<8} {value}" for name, value in facts.items() if value]
+    lines += ["", *_step_table(found)]
+    if found.artifacts:
+        lines += ["", "artifacts"]
+        for artifact in found.artifacts:
+            gone = f" (gone: {artifact.gone_by})" if artifact.gone_by else ""
+            lines.append(f"  {artifact.path}  {artifact.size:,} bytes{gone}")
+    if found.interventions:
+        lines += ["", "interventions", *(f"  {_entry(entry)}" for entry in found.interventions)]
+    if journal:
+        lines += ["", "journal", *(f"  {_entry(entry)}" for entry in found.journal)]
+    lines += ["", f"flow   {run.flow_path}", f"state  {run.state_path}", f"log    {run.log_path}"]
+    return "\n".join(lines)
+
+
+def _step_table(found: "RunDetails") -> list[str]:
+    rows = []
+    for job in found.jobs:
+        notes = [job.skip_reason, f"blocked by {job.blocked_by}" if job.blocked_by else None, job.error]
+        ended = job.finished_at - job.started_at if job.finished_at else None
+        rows.append([job.job_id, "", job.status, took(ended), first_line(", ".join(filter(None, notes)))])
+        for step in (step for step in found.steps if step.job_id == job.job_id):
+            name = step.step_id + (f"[{step.item_key}]" if step.item_key else "")
+            notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, step.reason, step.error]
+            ended = step.finished_at - step.started_at if step.finished_at else None
+            rows.append(["", name, step.status, took(ended), first_line(", ".join(filter(None, notes)))])
+    return [table(["job", "step", "status", "time", "note"], rows)] if rows else ["no job was reached"]
+
+
+def _entry(entry: "JournalEntry") -> str:
+    detail = " ".join(f"{name}={_plain(value)}" for name, value in entry.detail.items() if value is not None)
+    return f"{iso(entry.at)}  {entry.event}  {detail}".rstrip()
+
+
+def event_text(line: str) -> str:
+    """A line of a run log for people; as it is where it is no JSON object (the last line of a run that was killed)."""
+    try:
+        fields = json.loads(line)
+        head = f"{iso(fields.pop('ts_ms'))}  {fields.pop('event')}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return line.rstrip("\n")
+    jobs = fields.pop("jobs", None)
+    del jobs  # of the summary: all of it was said before
+    return " ".join([head, *(f"{name}={_plain(value)}" for name, value in fields.items())])
+
+
+def took(milliseconds: int | None) -> str:
+    """A duration for people; nothing for None."""
+    from aetherflow.core.cli.summary import seconds
+
+    return "" if milliseconds is None else seconds(milliseconds)
+
+
+def first_line(text: str) -> str:
+    """The first line of a text, cut to what a table can hold."""
+    line = text.split("\n", 1)[0]
+    return line if len(line) <= 120 else line[:119] + "…"
+
+
+def size_text(size: int) -> str:
+    """A size for people."""
+    value = float(size)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def file_size(path: Path) -> int:
+    """Size of a file in bytes, of a folder with all in it; 0 if it is not there."""
+    if path.is_dir():
+        return sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir())
+    return path.stat().st_size if path.exists() else 0
+
+
+def _plain(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "\n\t=') else text

@@ -1,0 +1,101 @@
+"""Finding flows and runs for commands that look at the past."""
+
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.core.errors import StateError, UsageError
+
+if TYPE_CHECKING:
+    from aetherflow.core.state.history import PastRun
+    from aetherflow.core.state.registry import KnownFlow
+
+
+def state_root_here(config: Path | None) -> Path:
+    """The state root of the working directory."""
+    from aetherflow.core.resolve.state_root import find_state_root
+
+    return find_state_root(Path.cwd(), os.environ, config)
+
+
+def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
+    """All known flows, or those of an id (one per state file); UsageError for an id that is not known."""
+    from aetherflow.core.state.registry import known_flows
+
+    known = known_flows(root)
+    if flow_id is None:
+        return known
+    found = [flow for flow in known if flow.flow_id == flow_id]
+    if not found:
+        from aetherflow.core.documents.suggest import did_you_mean
+
+        ids = sorted({flow.flow_id for flow in known})
+        fix = did_you_mean(flow_id, ids, what="flows") if ids else f"no flow has run under {root}"
+        raise UsageError(f"no run of a flow {flow_id!r} is known under {root}", fix=fix)
+    return found
+
+
+def find_run(root: Path, run_id: str, flow_id: str | None, command: str) -> "PastRun":
+    """The run of an id; UsageError if there is none, or several and no flow is named. `command` is for the fix."""
+    found = runs_of(root, run_id, flow_id)
+    if not found:
+        of = f" of flow {flow_id}" if flow_id else ""
+        raise UsageError(f"no run {run_id!r}{of} is known under {root}", fix="aetherflow runs list")
+    if len(found) > 1:
+        lines = [f"  {run.flow_id}  {run.status}  {run.state_path}" for run in found]
+        several = len({run.flow_id for run in found}) > 1
+        message = f"{len(found)} {'flows' if several else 'state files'} have a run {run_id!r}:\n" + "\n".join(lines)
+        if several:
+            raise UsageError(message, fix=f"{command} {shlex.quote(run_id)} --flow {found[0].flow_id}")
+        raise UsageError(message, fix="give one of the two flows another id, or its runs other ids")
+    return found[0]
+
+
+def runs_of(root: Path, run_id: str, flow_id: str | None = None) -> list["PastRun"]:
+    """All runs of an id that their state files hold."""
+    from aetherflow.core.state.registry import find_runs, known_flows
+
+    places = {(run.flow_id, run.state_path) for run in find_runs(root, run_id)}
+    found = _present(places, run_id, flow_id)
+    if not found:  # not registered, since its registry was lost: look at every file
+        places = {(flow.flow_id, flow.state_path) for flow in known_flows(root)}
+        found = _present(places, run_id, flow_id)
+    return found
+
+
+def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None) -> list["PastRun"]:
+    from aetherflow.core.state.history import list_runs
+
+    found = []
+    for flow, path in sorted(places):
+        if flow_id is None or flow == flow_id:
+            try:
+                found += list_runs(Path(path), flow_id=flow, run_id=run_id)
+            except StateError:
+                if Path(path).exists():
+                    raise
+    return found
+
+
+def resume_command(root: Path, run: "PastRun") -> str:
+    """The literal command that goes on with a run."""
+    from aetherflow.core.state.history import open_questions
+    from aetherflow.core.state.registry import find_runs
+
+    words = ["aetherflow", "resume", run.run_id]
+    if len(find_runs(root, run.run_id)) > 1:
+        words += ["--flow", run.flow_id]
+    for step in open_questions(run):
+        words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
+    return shlex.join(words)
+
+
+def lock_store_here(config: Path | None) -> Path:
+    """The lock store of the working directory."""
+    from aetherflow.core.resolve.places import lock_store
+    from aetherflow.core.resolve.snapshot import build_snapshot
+
+    snapshot = build_snapshot(Path.cwd(), config=config)
+    return lock_store(snapshot.settings, snapshot.env)

@@ -1,0 +1,131 @@
+"""`aetherflow resume`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, complete_run_id
+
+if TYPE_CHECKING:
+    from aetherflow.core.engine.prepare import PreparedFlow
+    from aetherflow.core.state.history import PastRun
+
+
+def resume(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_ID|FLOW",
+            help="Id of the run; or a flow file: its latest run that did not end well.",
+            show_default=False,
+            autocompletion=complete_run_id,
+        ),
+    ],
+    flow: FlowIdOption = None,
+    decide: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JOB.STEP=done|again", help="Whether an interrupted `once` step was done."),
+    ] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Keep results of finished steps that were changed since.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
+    config: ConfigOption = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+) -> None:
+    """Go on with a run that was interrupted or failed, where it stopped.
+
+    The flow file, the parameters and the dates are those that the run started with. Finished steps are not repeated.
+    A step that must not be repeated unasked and was interrupted waits for your decision: look whether it had its
+    effect, then say done or again.
+
+    Example: aetherflow resume nightly-2026-11-24
+
+    Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
+    """
+    from aetherflow.core.cli.execution import execute
+
+    decisions = dict(map(_decision, decide or []))
+    found = _by_file(Path(what), config) if _is_file(what) else _by_id(what, flow, config)
+    if found is None:
+        return
+    path, run_id = found
+    given = {"run_id": run_id, "decisions": decisions, "accept_changes": accept_changes, "reason": reason}
+    execute(path, config=config, quiet=quiet, as_json=as_json, given=given)
+
+
+def _decision(text: str) -> tuple[str, str]:
+    from aetherflow.core.errors import UsageError
+
+    step, _, answer = text.rpartition("=")
+    if "." not in step or answer not in ("done", "again"):
+        raise UsageError(f"--decide {text!r} is no decision", fix="write --decide JOB.STEP=done, or =again")
+    return step, answer
+
+
+def _is_file(what: str) -> bool:
+    return what.endswith((".yaml", ".yml")) or "/" in what or Path(what).is_file()
+
+
+def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> tuple[Path, str]:
+    import shlex
+
+    from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.errors import UsageError
+
+    root = state_root_here(config)
+    run = find_run(root, run_id, flow_id, "aetherflow resume")
+    path = Path(run.flow_path)
+    if not path.is_file():
+        message = f"the flow file of run {run_id!r} is gone: {path}"
+        raise UsageError(message, fix=shlex.join(["aetherflow", "run", "FLOW", "--run-id", run_id]))
+    _require_same(_prepared(path, config), run)
+    return _shown(path), run_id
+
+
+def _by_file(path: Path, config: Path | None) -> tuple[Path, str] | None:
+    import shlex
+
+    from aetherflow.core.cli.since import iso
+    from aetherflow.core.errors import UsageError
+    from aetherflow.core.state.history import latest_run, latest_unfinished
+
+    flow = _prepared(path, config)
+    run = latest_unfinished(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
+    if run is not None:
+        return path, run.run_id
+    last = latest_run(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
+    if last is None:
+        fix = shlex.join(["aetherflow", "run", str(path)])
+        raise UsageError(f"no run of flow {flow.flow_id} is recorded in {flow.state_path}", fix=fix)
+    ended = f"run {last.run_id} ended {last.status} at {iso(last.finished_at)}"
+    typer.echo(f"nothing to resume: every run of flow {flow.flow_id} ended well; {ended}", err=True)
+    return None
+
+
+def _prepared(path: Path, config: Path | None) -> "PreparedFlow":
+    from aetherflow.core.engine.prepare import prepare
+    from aetherflow.core.resolve.snapshot import build_snapshot
+
+    return prepare(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True))
+
+
+def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
+    """UsageError where the flow file would now start another run instead of going on with this one."""
+    from aetherflow.core.errors import UsageError
+
+    now, then = (flow.flow_id, str(flow.state_path)), (run.flow_id, run.state_path)
+    if now != then:
+        message = (
+            f"run {run.run_id!r} is recorded for flow {then[0]} in {then[1]}, but {run.flow_path} is now flow {now[0]} "
+            f"with the state {now[1]}"
+        )
+        raise UsageError(message, fix="set the environment and the flow as they were when the run started")
+
+
+def _shown(path: Path) -> Path:
+    """The path as a person in this folder would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,87 @@
+"""`aetherflow runs logs`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+
+if TYPE_CHECKING:
+    from aetherflow.core.state.history import PastRun
+
+LOGS_SCHEMA = 1
+
+
+def logs(
+    run_id: RunIdArgument,
+    flow: FlowIdOption = None,
+    step: Annotated[
+        str | None, typer.Option("--step", metavar="JOB.STEP", help="What the programs of a step printed.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the log of a run, or with --step what a step printed in each of its attempts.
+
+    Example: aetherflow runs logs nightly-2026-11-24 --step load.copy
+    """
+    import json
+
+    from aetherflow.core.cli.history_text import event_text
+    from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.errors import UsageError
+
+    run = find_run(state_root_here(config), run_id, flow, "aetherflow runs logs")
+    files = [run.log_path] if step is None else _attempt_logs(run, step)
+    files = [path for path in files if path.is_file()]
+    if not files and step is None:
+        raise UsageError(f"run {run_id!r} has no log {run.log_path}", fix="it was removed; see: aetherflow runs show")
+    if as_json:
+        document: dict[str, Any] = {"schema": LOGS_SCHEMA, "flow_id": run.flow_id, "run_id": run.run_id}
+        if step is None:
+            document |= {"log_path": str(run.log_path), "events": _events(run.log_path)}
+        else:
+            document |= {"step": step, "logs": [{"path": str(path), "text": _text(path)} for path in files]}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    if not files:
+        typer.echo(f"{step} printed nothing", err=True)
+    for path in files:
+        if step is not None:
+            typer.echo(f"==> {path}")
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                typer.echo(event_text(line) if step is None else line.rstrip("\n"))
+
+
+def _attempt_logs(run: "PastRun", step: str) -> list[Path]:
+    """The logs of a step, in the order of its attempts; UsageError if the run has no such step."""
+    from aetherflow.core.documents.suggest import did_you_mean
+    from aetherflow.core.errors import UsageError
+    from aetherflow.core.state.history import run_details
+
+    found = run_details(run)
+    names = {f"{each.job_id}.{each.step_id}" for each in found.steps} if found else set()
+    if step not in names:
+        message = f"run {run.run_id!r} did not reach a step {step!r}"
+        raise UsageError(message, fix=did_you_mean(step, names, what="steps"))
+    job_id, _, step_id = step.partition(".")
+    folder = run.log_path.with_name(run.run_id)
+    return sorted(folder.joinpath(job_id).glob(f"{step_id}.*log"), key=lambda path: (path.stat().st_mtime_ns, path))
+
+
+def _events(path: Path) -> list[Any]:
+    import json
+
+    events = []
+    for line in _text(path).splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            events.append({"event": "unreadable", "text": line})  # the last line of a run that was killed
+    return events
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,126 @@
+"""`aetherflow runs`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+from aetherflow.core.cli.base import LazyGroup
+
+if TYPE_CHECKING:
+    from aetherflow.core.state.history import PastRun
+
+RUNS_SCHEMA = 1
+
+
+class RunStatus(StrEnum):
+    """Statuses of a run."""
+
+    running = "running"
+    success = "success"
+    failed = "failed"
+    interrupted = "interrupted"
+    unknown = "unknown"
+
+
+class _Runs(LazyGroup):
+    lazy: ClassVar = {
+        "list": "aetherflow.core.cli.runs:list_runs",
+        "show": "aetherflow.core.cli.runs:show",
+        "logs": "aetherflow.core.cli.run_logs:logs",
+        "prune": "aetherflow.core.cli.prune:prune",
+    }
+
+
+app = typer.Typer(
+    cls=_Runs,
+    help="The history of runs: list, show, read logs, delete old ones.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+def list_runs(
+    flow: FlowIdOption = None,
+    status: Annotated[list[RunStatus] | None, typer.Option("--status", help="Only runs of this status.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only runs started since: 24h, 7d, 2026-11-24.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = 20,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List runs of all flows, the last started first.
+
+    A run whose process is gone is shown as INTERRUPTED. Exit code 4 if a state file could not be read; the others are
+    listed all the same.
+
+    Example: aetherflow runs list --flow nightly --status failed --since 7d
+    """
+    import json
+
+    from aetherflow.core.cli.history_text import run_json, runs_text
+    from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.cli.since import instant_ms
+    from aetherflow.core.errors import StateError
+    from aetherflow.core.state import history
+    from aetherflow.core.state.records import now_ms
+
+    root = state_root_here(config)
+    wanted: dict[str, Any] = {"since": instant_ms(since, now_ms()), "limit": limit, "flow_id": flow}
+    wanted["statuses"] = frozenset(each.value.upper() for each in status or [])
+    found: list[PastRun] = []
+    unreadable: list[dict[str, str]] = []
+    for path in dict.fromkeys(known.state_path for known in flows_of(root, flow)):
+        try:
+            found += history.list_runs(Path(path), **wanted)
+        except StateError as error:
+            unreadable.append({"state_path": path, "error": str(error), "fix": error.fix})
+    found = sorted(found, key=lambda run: (-run.started_at, run.flow_id, run.run_id))[:limit]
+    if as_json:
+        document = {"schema": RUNS_SCHEMA, "runs": [run_json(run) for run in found], "unreadable": unreadable}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(runs_text(found) if found else f"no such run under {root}")
+        for each in unreadable:
+            typer.echo(f"AF4001 {each['error']}\n  fix: {each['fix']}", err=True)
+    raise typer.Exit(4 if unreadable else 0)
+
+
+def show(
+    run_id: RunIdArgument,
+    flow: FlowIdOption = None,
+    journal: Annotated[bool, typer.Option("--journal", help="Also every transition, in order.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that is recorded about a run: jobs, steps, attempts, times, reasons, artifacts, who started it.
+
+    Example: aetherflow runs show nightly-2026-11-24 --journal
+    """
+    import json
+
+    from aetherflow.core.cli.history_text import details_json, details_text
+    from aetherflow.core.cli.lookup import find_run, resume_command, state_root_here
+    from aetherflow.core.errors import UsageError
+    from aetherflow.core.state.history import run_details
+
+    root = state_root_here(config)
+    found = run_details(find_run(root, run_id, flow, "aetherflow runs show"), journal=journal)
+    if found is None:
+        raise UsageError(f"run {run_id!r} was removed a moment ago", fix="aetherflow runs list")
+    goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")
+    following = resume_command(root, found.run) if goes_on else None
+    if as_json:
+        document = {"schema": RUNS_SCHEMA, **details_json(found, journal), "next": following}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(details_text(found, journal) + (f"\nnext: {following}" if following else ""))

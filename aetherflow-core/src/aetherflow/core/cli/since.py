@@ -1,0 +1,40 @@
+"""Spans and instants on the command line: `24h`, `30d`, `2026-11-24`, `2026-11-24T06:00+01:00`."""
+
+import datetime as dt
+import re
+
+from aetherflow.core.errors import UsageError
+
+_SPAN = re.compile(r"(\d{1,6})\s*([smhdw])\Z")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def span_ms(text: str, option: str) -> int:
+    """Milliseconds of `90s`, `15m`, `24h`, `30d`, `2w`; UsageError names the option."""
+    match = _SPAN.match(text.strip())
+    if match is None:
+        raise UsageError(f"{option} {text!r} is no span of time", fix="write 90s, 15m, 24h, 30d or 2w")
+    return int(match[1]) * _SECONDS[match[2]] * 1000
+
+
+def instant_ms(text: str | None, now_ms: int, option: str = "--since") -> int | None:
+    """Epoch milliseconds of a span before now, of a date or of an instant (ISO 8601, UTC where no zone is given)."""
+    if text is None:
+        return None
+    if _SPAN.match(text.strip()):
+        return now_ms - span_ms(text, option)
+    try:
+        found = dt.datetime.fromisoformat(text.strip())
+    except ValueError:
+        fix = "write a span (24h, 30d) or a time (2026-11-24, 2026-11-24T06:00+01:00)"
+        raise UsageError(f"{option} {text!r} is neither a span nor a time", fix=fix) from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=dt.UTC)
+    return int(found.timestamp() * 1000)
+
+
+def iso(epoch_ms: int | None) -> str:
+    """UTC time to the second, for people; nothing for None."""
+    if epoch_ms is None:
+        return ""
+    return dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,209 @@
+"""`aetherflow state`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
+from aetherflow.core.cli.base import LazyGroup
+
+if TYPE_CHECKING:
+    from aetherflow.core.state.checking import StateInfo
+
+STATE_SCHEMA = 1
+
+
+class _State(LazyGroup):
+    lazy: ClassVar = {
+        name: f"aetherflow.core.cli.state:{name}" for name in ("info", "check", "backup", "restore", "migrate")
+    }
+
+
+app = typer.Typer(
+    cls=_State,
+    help="State files: look, check, back up, restore, migrate.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Which = Annotated[
+    Path | None,
+    typer.Argument(metavar="FLOW|STATE", readable=False, help="Flow file, or state file.", show_default=False),
+]
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+def info(
+    which: Which = None, flow: FlowIdOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what a state file holds: schema, sizes, rows, flows, oldest and newest run.
+
+    Example: aetherflow state info flow.yaml
+    """
+    import dataclasses
+    import json
+
+    from aetherflow.core.cli.state_files import state_file
+    from aetherflow.core.state.checking import state_info
+
+    found = state_info(state_file(which, flow, config))
+    if as_json:
+        typer.echo(json.dumps({"schema": STATE_SCHEMA, "state": dataclasses.asdict(found)}, indent=2))
+    else:
+        typer.echo(_info_text(found))
+
+
+def check(
+    which: Which = None,
+    flow: FlowIdOption = None,
+    read_data: Annotated[
+        bool, typer.Option("--read-data", help="Also read every stored output and artifact, and compare its hash.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a state file: the database, its rows among each other, stored outputs; --read-data: artifacts too.
+
+    Exit code 1 with findings.
+
+    Example: aetherflow state check --flow nightly --read-data
+    """
+    import dataclasses
+    import json
+
+    from aetherflow.core.cli.state_files import state_file
+    from aetherflow.core.state.checking import check_state
+
+    path = state_file(which, flow, config)
+    findings = check_state(path, read_data=read_data)
+    if as_json:
+        document = {"schema": STATE_SCHEMA, "ok": not findings, "state_path": str(path)}
+        shown = [dataclasses.asdict(finding) for finding in findings]
+        typer.echo(json.dumps({**document, "findings": shown}, ensure_ascii=False, indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.where}: {finding.what}")
+        count = f"{len(findings)} finding{'s' * (len(findings) != 1)}"
+        typer.echo(f"FAIL: {path} ({count})" if findings else f"OK: {path}")
+    raise typer.Exit(1 if findings else 0)
+
+
+def backup(
+    which: Which = None,
+    flow: FlowIdOption = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", readable=False, help="New file, a tar archive.  [required]")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a state with its stored outputs into one file, consistent while runs go on.
+
+    Logs and artifacts are not part of it.
+
+    Example: aetherflow state backup flow.yaml --to nightly.tar
+    """
+    import dataclasses
+    import json
+
+    from aetherflow.core.cli.history_text import size_text
+    from aetherflow.core.cli.state_files import require_option, state_file
+    from aetherflow.core.state.backup import backup_state
+
+    target = require_option(to, "--to")
+    found = backup_state(state_file(which, flow, config), target)
+    if as_json:
+        typer.echo(json.dumps({"schema": STATE_SCHEMA, "backup": dataclasses.asdict(found)}, indent=2))
+    else:
+        typer.echo(f"wrote {found.file}: {_runs(found.runs)}, {found.blobs} stored outputs, {size_text(found.size)}")
+
+
+def restore(
+    which: Which = None,
+    flow: FlowIdOption = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", readable=False, help="The backup.  [required]")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a backup in the place of a state; what is replaced is kept beside it. Refused while a run is live.
+
+    The backup is checked completely before anything changes.
+
+    Example: aetherflow state restore flow.yaml --from nightly.tar
+    """
+    import dataclasses
+    import json
+    import sys
+
+    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.state_files import require_option, state_file
+    from aetherflow.core.state.backup import restore_state
+    from aetherflow.core.state.registry import adopt
+
+    wanted = require_option(source, "--from")
+    path = state_file(which, flow, config, may_be_missing=True)
+    if path.exists() and not yes and sys.stdin.isatty():
+        typer.confirm(f"Replace the history in {path}?", abort=True, err=True)
+    found = restore_state(path, wanted)
+    adopt(state_root_here(config), path)
+    if as_json:
+        typer.echo(json.dumps({"schema": STATE_SCHEMA, "restored": dataclasses.asdict(found)}, indent=2))
+        return
+    typer.echo(f"restored {path} from {found.file}: {_runs(found.runs)}, {found.blobs} stored outputs")
+    if found.kept_aside:
+        typer.echo(f"what it replaced: {found.kept_aside}")
+
+
+def migrate(
+    which: Which = None, flow: FlowIdOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Bring a state file of an older version to this one's schema, after a copy beside it.
+
+    A run does the same by itself; this is for files that no run opens any more.
+
+    Example: aetherflow state migrate flow.yaml
+    """
+    import json
+
+    from aetherflow.core.cli.state_files import migrate_file, state_file
+
+    path = state_file(which, flow, config)
+    before, after, copy = migrate_file(path)
+    if as_json:
+        document = {"schema": STATE_SCHEMA, "state_path": str(path), "from": before, "to": after}
+        typer.echo(json.dumps({**document, "backup": str(copy) if copy else None}, indent=2))
+    elif copy is None:
+        typer.echo(f"nothing to do: {path} has schema {after}")
+    else:
+        typer.echo(f"migrated {path} from schema {before} to {after}\nbackup: {copy}")
+
+
+def _info_text(found: "StateInfo") -> str:
+    from aetherflow.core.cli.history_text import size_text
+    from aetherflow.core.cli.since import iso
+
+    flows = ", ".join(f"{name} ({_runs(count)})" for name, count in found.flows.items())
+    lines = {
+        "state": found.path,
+        "schema": str(found.schema),
+        "size": f"{size_text(found.size)}, write-ahead log {size_text(found.wal_size)}",
+        "outputs": f"{found.blobs} files, {size_text(found.blobs_size)}",
+        "logs": size_text(found.logs_size),
+        "rows": ", ".join(f"{name} {count:,}" for name, count in found.rows.items()),
+        "flows": flows or "none",
+        "runs": f"from {iso(found.oldest)} to {iso(found.newest)}" if found.oldest else "none",
+        "live": ", ".join(found.live) or "none",
+    }
+    return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"

@@ -1,0 +1,74 @@
+"""Finding the state file that a command is about, and migrating it."""
+
+import shlex
+from contextlib import closing
+from pathlib import Path
+
+from aetherflow.core.errors import SpecError, UsageError
+
+
+def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, may_be_missing: bool = False) -> Path:
+    """The state file named by itself, by a flow file, or by the id of a known flow; absolute. Raises UsageError."""
+    if which is not None and flow_id is not None:
+        raise UsageError("the state is named twice, as an argument and by --flow", fix="name it once")
+    if which is None and flow_id is None:
+        raise UsageError("no state is named", fix="give a flow file, a state file, or --flow ID")
+    if which is None:
+        return _of_known_flow(flow_id or "", config)
+    if which.suffix in (".yaml", ".yml"):
+        found = _of_flow_file(which, config)
+        if not found.exists() and not may_be_missing:
+            raise UsageError(f"the flow {which} has no state file {found}", fix=f"aetherflow run {which}")
+        return found
+    if not which.is_file() and not may_be_missing:
+        raise UsageError(f"there is no file {which}", fix="give a flow file, a state file, or --flow ID")
+    return which.absolute()
+
+
+def require_option(value: Path | None, option: str) -> Path:
+    """The value of an option that must be given."""
+    if value is None:
+        raise UsageError(f"{option} is missing", fix=f"name the file: {option} FILE")
+    return value
+
+
+def migrate_file(path: Path) -> tuple[int, int, Path | None]:
+    """Schema before and after, and the copy that was made; None if nothing was to do. Raises StateError."""
+    from aetherflow.core import durable
+    from aetherflow.core.state.checking import check_schema
+    from aetherflow.core.state.schema import SCHEMA_VERSION, migrate, prepare_schema
+    from aetherflow.core.state.store import BUSY_SECONDS
+
+    before = check_schema(path)
+    if before == SCHEMA_VERSION:
+        return before, before, None
+    with closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
+        copy = migrate(db, path)
+        prepare_schema(db, path)  # refuses what is newer than we are
+    return before, SCHEMA_VERSION, copy
+
+
+def _of_known_flow(flow_id: str, config: Path | None) -> Path:
+    from aetherflow.core.cli.lookup import flows_of, state_root_here
+
+    paths = sorted({flow.state_path for flow in flows_of(state_root_here(config), flow_id)})
+    if len(paths) > 1:
+        message = f"flow {flow_id} has {len(paths)} state files:\n" + "\n".join(f"  {path}" for path in paths)
+        raise UsageError(message, fix=f"name one of them: {shlex.quote(paths[0])}")
+    return Path(paths[0])
+
+
+def _of_flow_file(path: Path, config: Path | None) -> Path:
+    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.engine.prepare import prepare
+    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.state.registry import known_flows
+
+    try:
+        return prepare(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True)).state_path
+    except SpecError:  # a flow that is being repaired has a history all the same
+        absolute = str(path.absolute())
+        found = {flow.state_path for flow in known_flows(state_root_here(config)) if flow.flow_path == absolute}
+        if len(found) != 1:
+            raise
+        return Path(found.pop())

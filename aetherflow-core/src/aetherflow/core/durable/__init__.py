@@ -1,0 +1,58 @@
+"""Every lasting effect of the core: commits, file writes, renames, deletes, spawns. Nothing else may cause one.
+
+The order that makes SUCCESS mean something: write under a temporary name, fsync, rename, fsync the folder, and only
+then commit. Each effect passes a failpoint: tests kill the process, or fail the call, at every one.
+"""
+
+from aetherflow.core.durable.base import (
+    FILE_MODE,
+    FOLDER_MODE,
+    PART_PREFIX,
+    PART_SUFFIX,
+    is_part,
+    make_dir,
+    sync_dir,
+    sync_file,
+)
+from aetherflow.core.durable.database import (
+    backup_database,
+    connect,
+    connect_to_read,
+    memory_database,
+    restore_database,
+    transaction,
+)
+from aetherflow.core.durable.failpoint import hit
+from aetherflow.core.durable.files import AtomicFile, file_facts, open_log, remove_file, rename_file, write_bytes
+from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, swap_dir
+from aetherflow.core.durable.processes import spawn, spawn_guard
+
+__all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "PART_PREFIX",
+    "PART_SUFFIX",
+    "AtomicFile",
+    "backup_database",
+    "connect",
+    "connect_to_read",
+    "file_facts",
+    "hit",
+    "is_part",
+    "make_dir",
+    "memory_database",
+    "open_log",
+    "remove_empty_dir",
+    "remove_file",
+    "remove_parts",
+    "remove_tree",
+    "rename_file",
+    "restore_database",
+    "spawn",
+    "spawn_guard",
+    "swap_dir",
+    "sync_dir",
+    "sync_file",
+    "transaction",
+    "write_bytes",
+]

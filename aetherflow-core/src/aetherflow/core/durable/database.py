@@ -1,0 +1,83 @@
+"""SQLite files: opened, changed in transactions, copied."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from aetherflow.core.durable.base import FILE_MODE, make_dir, part_of, sync_dir, sync_file
+from aetherflow.core.durable.failpoint import hit
+
+
+def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
+    """Open a SQLite file, mode 0600, WAL, every commit synced; the caller owns transactions."""
+    make_dir(path.parent)
+    if not path.exists():
+        hit(f"create {path.name}")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        sync_dir(path.parent)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
+        # SQLite answers a failed switch, an I/O error too, with the mode that stays
+        connection.close()
+        raise sqlite3.OperationalError(f"its journal mode stays {mode}; it cannot be switched to wal")
+    connection.execute("PRAGMA synchronous=FULL")
+    sync_dir(path.parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
+    return connection
+
+
+def memory_database() -> sqlite3.Connection:
+    """A database that leaves nothing behind, for readers of a file that does not exist."""
+    return sqlite3.connect(":memory:", isolation_level=None)
+
+
+def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
+    """Open an existing SQLite file only to read it.
+
+    `immutable` promises that nobody writes the file meanwhile; SQLite then makes no files beside it, which a reader of
+    a file in WAL mode leaves behind otherwise.
+    """
+    mode = "mode=ro&immutable=1" if immutable else "mode=ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5.0, isolation_level=None)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
+    """One transaction that commits at the end, or rolls back on any exception."""
+    hit(f"begin {name}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        hit(f"commit {name}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    hit(f"committed {name}")
+
+
+def backup_database(connection: sqlite3.Connection, target: Path) -> None:
+    """A consistent copy of an open SQLite file, whole or not at all; an older copy of that name is replaced."""
+    part = part_of(target)
+    hit(f"backup {target.name}")
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
+    try:
+        with contextlib.closing(sqlite3.connect(part)) as copy:
+            connection.backup(copy)
+        sync_file(part)
+        hit(f"rename {target.name}")
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_dir(target.parent)
+
+
+def restore_database(copy: sqlite3.Connection, connection: sqlite3.Connection) -> None:
+    """Put the content of `copy` in the place of an open SQLite file's, in one transaction of that file."""
+    hit("restore")
+    copy.backup(connection)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    hit("restored")

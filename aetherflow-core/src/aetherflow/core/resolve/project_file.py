@@ -1,0 +1,21 @@
+"""Where the project file stands; apart from reading it, since commands that find none need no more than this."""
+
+from pathlib import Path
+
+PROJECT_FILE = "aetherflow.yaml"
+CONFIG_VARIABLE = "AETHERFLOW_CONFIG"
+
+
+def find_project(folder: Path) -> Path | None:
+    """The nearest project file at or above a folder; the search ends at a border between file systems."""
+    folder = folder.absolute()
+    device = folder.stat().st_dev if folder.exists() else None
+    for parent in (folder, *folder.parents):
+        try:
+            if parent.stat().st_dev != device:
+                return None
+            if (found := parent / PROJECT_FILE).is_file():
+                return found
+        except OSError:
+            return None
+    return None

@@ -1,0 +1,111 @@
+"""The cost of looking at the past: `runs list` over a million step rows, `status` over 200 flows.
+
+Both are measured against a command that looks at nothing (`aetherflow --version`), in turn with it, so that a drifting
+machine hits all alike; medians of the elapsed time.
+
+    make bench
+"""
+
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from aetherflow.core.state import registry
+from aetherflow.core.state.schema import prepare_schema
+
+ROUNDS = 11
+RUNS, STEPS = 1_000, 1_000
+FLOWS = 200
+LIST_LIMIT_MS, STATUS_LIMIT_MS = 50.0, 1000.0
+RUN_COLUMNS = (
+    "flow_id, run_id, generation, status, engine_version, flow_path, fingerprint, params, run_date, data_date, actor, "
+    "host, pid, trigger, command, started_at, finished_at"
+)
+
+
+def run_row(flow_id: str, number: int) -> tuple[object, ...]:
+    """A run that ended well."""
+    at = 1_700_000_000_000 + number * 60_000
+    frozen = ("1.0.0", f"/flows/{flow_id}.yaml", "0" * 64, "{}", "2026-11-24", "2026-11-24")
+    return (flow_id, f"run{number}", 1, "SUCCESS", *frozen, "me", "here", 1, "cli", "run", at, at + 30_000)
+
+
+def make_state(path: Path, flow_id: str, runs: int, steps: int) -> None:
+    """A state file with so many runs of so many steps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=OFF")
+        prepare_schema(db, path)
+        db.execute("BEGIN")
+        marks = ", ".join("?" * len(RUN_COLUMNS.split(",")))
+        rows = (run_row(flow_id, number) for number in range(runs))
+        db.executemany(f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({marks})", rows)
+        db.executemany(
+            "INSERT INTO step_runs (flow_id, run_id, job_id, step_id, attempt, status, effect, idem_key, outputs, "
+            "plugin, started_at, finished_at) VALUES (?, ?, 'main', ?, 1, 'SUCCESS', 'repeatable', ?, '{}', 'p', 1, 2)",
+            step_rows(flow_id, runs, steps),
+        )
+        db.execute("COMMIT")
+
+
+def step_rows(flow_id: str, runs: int, steps: int) -> Iterator[tuple[str, str, str, str]]:
+    """Keys of the steps."""
+    for run in range(runs):
+        for step in range(steps):
+            yield flow_id, f"run{run}", f"step{step}", f"{run}-{step}"
+
+
+def elapsed_ms(command: list[str], env: dict[str, str], folder: Path) -> float:
+    """Wall time of one command."""
+    started = time.perf_counter()
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+    taken = (time.perf_counter() - started) * 1000
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr}")
+    return taken
+
+
+def main() -> int:
+    """Measure, print a table, return 1 if a command is over its limit."""
+    aetherflow = str(Path(sys.executable).with_name("aetherflow"))
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("AETHERFLOW_")}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make_state(root / "million/f.sqlite", "f", RUNS, STEPS)
+        for number in range(FLOWS):
+            make_state(root / f"many/flow{number:03}.sqlite", f"flow{number:03}", 3, 2)
+        for name in ("million", "many"):
+            registry.rebuild(root / name)
+        commands = {
+            "--version": (["--version"], "million"),
+            f"runs list, {RUNS * STEPS:,} steps": (["runs", "list"], "million"),
+            f"status, {FLOWS} flows": (["status"], "many"),
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for round_number in range(ROUNDS + 1):
+            for name, (arguments, state_root) in commands.items():
+                env = {**plain, "AETHERFLOW_STATE_ROOT": str(root / state_root), "PYTHONDONTWRITEBYTECODE": ""}
+                taken = elapsed_ms([aetherflow, *arguments], env, root)
+                if round_number:  # the first round warms caches and bytecode
+                    times[name].append(taken)
+    floor, listing, status = (statistics.median(found) for found in times.values())
+    limits = [("floor", floor, 0.0, 0.0), ("over the floor", listing, listing - floor, LIST_LIMIT_MS)]
+    limits.append(("in all", status, status, STATUS_LIMIT_MS))
+    failed = False
+    for name, (what, median, counted, limit) in zip(commands, limits, strict=True):
+        over = counted > limit
+        failed = failed or over
+        print(f"{name:<28}{median:>8.1f} ms   {what} {counted:>6.1f} ms, limit {limit:.0f}{'  OVER' if over else ''}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A run in the surroundings of real life: cron, several processes, several flows on one state."""
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+GOOD = "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [echo, hello]}}]}]"
+BAD = "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [sh, -c, 'echo oh; exit 3']}}]}]"
+
+
+def cron(project: "Project") -> "subprocess.CompletedProcess[str]":
+    """`run -q` as cron starts it: a bare PATH, no LANG, no terminal, the home folder as the working directory."""
+    env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "root", "HOME": str(project.folder)}
+    env |= {name: project.env[name] for name in ("AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT")}
+    return subprocess.run(
+        project.argv("run", str(project.folder / "flow.yaml"), "-q", "--run-id", "r"),
+        cwd=project.folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+
+
+def test_cron_hears_nothing_of_a_success(project: "Project") -> None:
+    project.flow(GOOD)
+    done = cron(project)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    again = cron(project)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr.startswith("nothing to do: run r of flow f ended SUCCESS at ")
+
+
+def test_cron_gets_one_block_of_a_failure(project: "Project") -> None:
+    project.flow(BAD)
+    done = cron(project)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"FAILED a.s at {project.folder}/flow.yaml:3:24"
+    assert lines[1].startswith("  AF5101 exit code 3")
+    assert lines[-1] == f"next: aetherflow run {project.folder}/flow.yaml --run-id r"
+    assert "    oh" in lines
+
+
+def journal(project: "Project", run_id: str) -> list[Any]:
+    rows = project.rows(f"SELECT event, detail FROM journal WHERE run_id='{run_id}' ORDER BY seq")
+    return [(event, json.loads(detail)) for event, detail in rows]
+
+
+def test_two_clean_runs_have_equal_journals(project: "Project") -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: check_items
+                for_each: [[1], [2]]
+                inputs: {items: "{{item}}"}
+                outputs: {n: "{{result.count}}"}
+              - {id: t, type: check_items, inputs: {items: []}, on_no_data: skip_job}
+              - {id: u, type: check_items, inputs: {items: []}}
+          - {id: b, depends_on: [a], steps: []}
+          - {id: c, when: jobs.a.outputs.n == 2, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}
+        """
+    )
+    for run_id in ("one", "two"):
+        assert project.cli("run", "flow.yaml", "--run-id", run_id).code == 0
+    assert journal(project, "one") == journal(project, "two")
+    assert len(journal(project, "one")) > 15
+
+
+def test_two_flows_with_the_same_ids_on_one_state_and_one_lock(project: "Project") -> None:
+    for flow_id in ("one", "two"):
+        project.write(
+            f"""\
+            flow: {{id: {flow_id}, state: {{path: state/both.sqlite}}}}
+            jobs:
+              - id: a
+                steps:
+                  - id: s
+                    type: with_lock
+                    inputs:
+                      lock_key: shared
+                      wait_seconds: 30
+                      step:
+                        type: external.process
+                        inputs:
+                          shell: true
+                          command: exec >> {project.effects}; echo in {flow_id}; sleep 0.3; echo out {flow_id}
+            """,
+            f"{flow_id}.yaml",
+        )
+    started = [project.start("run", f"{flow_id}.yaml", "--run-id", "r") for flow_id in ("one", "two")]
+    for process in started:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    one, two = ["in one", "out one"], ["in two", "out two"]
+    assert project.lines() in (one + two, two + one)
+
+
+def test_run_json_says_why_nothing_ran(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: check_itmes}]}]")
+    done = project.cli("run", "flow.yaml", "--json")
+    found = json.loads(done.out)
+    assert done.code == found["exit_code"] == 2
+    assert found["error"]["problems"][0]["af"] == "AF2101"
+    assert found["schema"] == 1

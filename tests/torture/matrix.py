@@ -1,0 +1,136 @@
+"""Write the tables of docs/reference/reliability.md from the result files that `make torture` leaves in .torture/."""
+
+import dataclasses
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / ".torture"
+PAGE = ROOT / "docs/reference/reliability.md"
+BEGIN, END = "<!-- begin: written by tests/torture/matrix.py -->", "<!-- end -->"
+NOT_BUILT = "not yet built"
+PROMISES = (
+    "A step recorded SUCCESS never runs again; its typed outputs, skips and `when` decisions survive any crash.",
+    "SUCCESS means that the artifacts are on disk with their recorded size and sha256, after a power cut too.",
+    "An interrupted step is visible; it runs again (at least once) under a stable idempotency key.",
+    "One executor per run; takeover within 1 s of kill -9 on the same host.",
+    "No write with a stale fencing token is accepted; waiting is first come, first served.",
+    "No process is left behind.",
+    "A path, local or remote, holds the old or the new file, never a part; nothing hangs.",
+    "POST and mail at most once unless keyed.",
+    "Full disk or I/O error at any system call: the first error is shown, resume works.",
+    "Nothing outside the roots is read, written or deleted.",
+    "No secret reaches any sink.",
+    "Schedules follow cron's rules; each due time fires once or is recorded as missed.",
+)
+SUITES = {
+    "A1": "kill -9 at every failpoint",
+    "A2": "kill -9 at system calls of the real command (strace)",
+    "A3": "killed in the middle of a write: 0, 1, half, all but one of its bytes",
+    "A4": "killed again during the resume",
+    "A5": "power cut: a copy of an ext4 image, journal replayed, data=ordered and data=writeback",
+    "A6": "power cut: the recorded operations without subsets of those that no fsync had made lasting",
+    "A7": "signals and kill -9 to runner and guard, over trees of children (tests, each of several trials)",
+    "B": "locks under kill -9, SIGSTOP, stalled writers and jumping clocks (tests, each of many operations)",
+    "D1": "each of ENOSPC, EIO, EDQUOT, EROFS, EMFILE at system calls (strace)",
+    "D2": "full disks of 64 sizes (tmpfs), then room",
+    "D3": "limits of memory, open files and file size",
+    "D4": "cleanup after random flows, with folders of others in the way",
+    "P10": "ids and paths lead nowhere else (tests, each of many examples)",
+    "P5": "typed values through state and resume (values, not runs)",
+    "S1": "canaries: secrets that enter by every way, and no trace of them (tests, each of many flows)",
+    "S5": "hostile documents are refused (tests, each of many documents)",
+    "S6": "code beside a flow runs in `run` only (tests)",
+}
+
+
+@dataclasses.dataclass
+class Total:
+    """The results of all parts of one suite."""
+
+    test: str
+    promises: set[int]
+    cases: int = 0
+    violations: int = 0
+    seconds: float = 0
+    seeds: set[int] = dataclasses.field(default_factory=set)
+    tier: str = ""
+    complete: bool = True
+
+
+def totals(results: list[dict[str, Any]]) -> dict[str, Total]:
+    """Results by suite; the first word of a part's name is its suite."""
+    found: dict[str, Total] = {}
+    for result in sorted(results, key=lambda result: str(result["suite"])):
+        name = str(result["suite"]).split()[0]
+        total = found.setdefault(name, Total(result["test"], set()))
+        total.promises |= set(result["promises"])
+        total.cases += result["cases"]
+        total.violations += result["violations"]
+        total.seconds += result["seconds"]
+        total.seeds.add(result["seed"])
+        total.tier = result["tier"]
+        total.complete &= result["completed"]
+    return found
+
+
+def tables(results: list[dict[str, Any]]) -> str:
+    """The two tables: promise by suites, suites by numbers."""
+    found = totals(results)
+    lines = ["| # | Promise | Tests | Cases | Violations |", "|---|---|---|---|---|"]
+    for number, promise in enumerate(PROMISES, 1):
+        own = {name: total for name, total in found.items() if number in total.promises}
+        if own:
+            cases = sum(total.cases for total in own.values())
+            violations = sum(total.violations for total in own.values())
+            lines.append(f"| {number} | {promise} | {', '.join(own)} | {cases:,} | {violations} |")
+        else:
+            lines.append(f"| {number} | {promise} | {NOT_BUILT} | | |")
+    lines += [
+        "",
+        "| Suite | What is done | Test | Cases | Violations | Seconds | Seed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, total in found.items():
+        seeds = ", ".join(map(str, sorted(total.seeds)))
+        stopped = "" if total.complete else " (stopped early)"
+        numbers = f"{total.cases:,}{stopped} | {total.violations} | {total.seconds:.0f} | {seeds}"
+        lines.append(f"| {name} | {SUITES.get(name, '')} | `{total.test}` | {total.tier} | {numbers} |")
+    lines += ["", f"Python {platform.python_version()}, Linux, 2 cores shared with other work."]
+    return "\n".join(lines)
+
+
+def read_results() -> list[dict[str, Any]]:
+    """The full results, and those of the sample for suites that were not run in full."""
+    full, sample = (
+        [json.loads(path.read_text()) for path in sorted((RESULTS / tier).glob("*.json"))] for tier in ("T1", "T0")
+    )
+    done = {str(result["suite"]).split()[0] for result in full}
+    return full + [result for result in sample if str(result["suite"]).split()[0] not in done]
+
+
+def write(page: str, text: str) -> str:
+    """The page with the tables between its two marks."""
+    head, mark, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not mark or not end:
+        raise ValueError(f"{PAGE} lacks the lines {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}"
+
+
+def main() -> int:
+    """Rewrite the page."""
+    results = read_results()
+    if not results:
+        print(f"no results in {RESULTS}; run `make torture` first", file=sys.stderr)
+        return 1
+    PAGE.write_text(write(PAGE.read_text(encoding="utf-8"), tables(results)), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}: {sum(result['cases'] for result in results):,} cases")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
