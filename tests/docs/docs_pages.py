@@ -174,7 +174,7 @@ _NEUTRAL = [
         (r"\b\d+\.\d s\b", "SECONDS"),
         (r'("?(duration_ms|ts_ms|finished_at|started_at)"?[:=] ?)\d+', r"\1MS"),
         (r"\bpid \d+ on [\w.-]+", "pid PID on HOST"),
-        (r"^(bash: line \d+: +)\d+ ", r"\1PID "),
+        (r"(?m)^(bash: line \d+:) +\d+ ", r"\1 PID "),
         (r"  +", "  "),
     )
 ]
