@@ -86,8 +86,8 @@ def harmless(call: Call, recorded: list[Call]) -> bool:
     if NOT_NEEDED.search(call.text) or SYNCED_TWICE.match(f"{call.name} {call.text}"):
         return True
     at = recorded.index(call)
-    # while the registry is at work, the folder that is synced and the state files that are read are its own business: it
-    # can be made anew from them, and a run goes on without it
+    # while the registry is at work, the folder that is synced and the state files that are read are its own business:
+    # it can be made anew from them, and a run goes on without it
     registry = [index for index, other in enumerate(recorded) if "registry.sqlite" in other.text]
     if registry and registry[0] <= at <= registry[-1]:
         return True
