@@ -28,7 +28,7 @@ check: $(READY) ## lint, formatting, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(READY) ## measure the start of the commands, steps, resume
+bench: $(READY) ## measure the start of the commands, steps, resumed runs
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/startup.py
 	@$(BIN)/python tests/benchmarks/engine.py
