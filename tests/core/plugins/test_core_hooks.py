@@ -105,10 +105,11 @@ def test_the_order_is_that_of_the_names(project: "Project") -> None:
     # the later distribution stands first on the path
     project.plugin("zeta", "[aetherflow.hooks]\na = zeta_a\n")
     project.plugin("mid", "[aetherflow.hooks]\nx = mid_x\n")
+    hook(project, "acme-more", started("acme-more:a"), entry="a")
     project.plugin("acme", "[aetherflow.hooks]\nz = acme_z\na = acme_a\n")
     project.flow(FLOW)
     assert project.command("run", "flow.yaml", "--run-id", "r").code == 0
-    assert [line.split()[0] for line in project.lines()] == ["acme:a", "acme:z", "mid:x", "zeta:a"]
+    assert [line.split()[0] for line in project.lines()] == ["acme:a", "acme:z", "acme-more:a", "mid:x", "zeta:a"]
     assert project.lines()[0] == "acme:a f r 1"
 
 
@@ -453,12 +454,15 @@ def test_a_plan_that_a_plugin_refuses(project: "Project") -> None:
     [
         ("raise ValueError('policy server is down')", "check_plan failed with ValueError: policy server is down"),
         ("return ['no']", "check_plan returned str in place of a problem"),
+        ("raise ValueError(plan.env['DB_PASSWORD'])", "check_plan failed with ValueError: ***"),
+        ("yield 1 / 0", "check_plan failed with ZeroDivisionError: division by zero"),
+        ("return 7", "check_plan returned int in place of a problem"),
     ],
 )
 def test_a_plan_check_that_fails(project: "Project", body: str, words: str) -> None:
     hook(project, "acme", f"@hookimpl\ndef aetherflow_check_plan(plan): {body}")
     project.flow(FLOW)
-    done = project.command("run", "flow.yaml")
+    done = project.command("run", "flow.yaml", env={"DB_PASSWORD": "hunter-two"})
     assert done.code == 2
     assert f"AF2111 hook acme:x: {words}" in done.err
 

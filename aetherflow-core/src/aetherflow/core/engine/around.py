@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.contracts.events import REFUSED_PLAN, PlanInfo, PlannedJob, PlannedStep, RunInfo, StepInfo
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.errors import HookFailedError
-from aetherflow.core.plugins.hooks import Hooks, with_own
+from aetherflow.core.plugins.hooks import Hooks, hook_failed, with_own
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.state.records import StepKey
@@ -67,20 +67,29 @@ def check_plan(flow: "PreparedFlow", run: RunInfo, plan: "Plan") -> None:
     if hooks is None or not hooks.names(CHECK_PLAN):
         return
     problems = Problems()
-    for name, found in hooks.decide(CHECK_PLAN, plan=_plan_info(flow, run, plan)):
-        problems.extend(_named(name, found))
+    mask = flow.snapshot.redactor().mask  # a plan shows its environment
+    try:
+        for name, found in hooks.decide(CHECK_PLAN, plan=_plan_info(flow, run, plan)):
+            for problem in _named(name, found):
+                message, fix = mask(f"{name}: {problem.message}"), mask(problem.fix)
+                problems.add(dataclasses.replace(problem, af=REFUSED_PLAN, message=message, fix=fix, severity="error"))
+    except HookFailedError as error:
+        raise HookFailedError(mask(error.message), fix=mask(error.fix)) from None
     problems.raise_if_errors()
 
 
 def _named(name: str, found: Any) -> Iterable[Problem]:
-    items = list(found) if isinstance(found, Iterable) else [found]
+    try:
+        items = list(found) if isinstance(found, Iterable) else [found]
+    except (Exception, SystemExit) as error:  # noqa: BLE001 a generator runs only now
+        raise hook_failed(name, CHECK_PLAN, error) from error
     for item in items:
         if not isinstance(item, Problem):
             message = f"hook {name}: check_plan returned {type(item).__name__} in place of a problem"
             raise HookFailedError(
                 message, fix="return a list of plan.problem(...), job.problem(...), step.problem(...)"
             )
-        yield dataclasses.replace(item, af=REFUSED_PLAN, message=f"{name}: {item.message}", severity="error")
+        yield item
 
 
 def _frozen(value: Any) -> Any:

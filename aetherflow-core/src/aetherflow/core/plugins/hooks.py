@@ -46,7 +46,7 @@ class Hooks:
 
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self.plugins = sorted(plugins)
+        self.plugins = sorted(plugins, key=lambda each: each.name.partition(":"))  # by distribution, then by entry
         for name, plugin in reversed(self.plugins):  # pluggy calls the plugin first that was registered last
             _check(self._manager, name, plugin)
             try:
@@ -97,11 +97,7 @@ class Hooks:
             try:
                 answer = call(**arguments)
             except (Exception, SystemExit) as error:  # noqa: BLE001 foreign code may raise anything
-                short, kind = hook.removeprefix(PREFIX), type(error).__name__
-                text = "" if hide else f": {error}"
-                fix = (error.fix if isinstance(error, AetherflowError) and not hide else "") or _report_to(name)
-                failed = HookFailedError(f"hook {name}: {short} failed with {kind}{text}", fix=fix)
-                raise failed from (None if hide else error)
+                raise hook_failed(name, hook, error, hide=hide) from (None if hide else error)
             if answer is not None:
                 yield name, answer
 
@@ -148,6 +144,14 @@ def with_own(hooks: Hooks | None, own: Mapping[str, Any]) -> Hooks | None:
     if not own:
         return hooks
     return Hooks([*(hooks.plugins if hooks else ()), *(Named(f"aetherflow-core:{name}", own[name]) for name in own)])
+
+
+def hook_failed(name: str, hook: str, error: BaseException, *, hide: bool = False) -> HookFailedError:
+    """The error for a decider that raised; `hide` leaves the text of its error out."""
+    short, kind = hook.removeprefix(PREFIX), type(error).__name__
+    text = "" if hide else f": {error}"
+    fix = (error.fix if isinstance(error, AetherflowError) and not hide else "") or _report_to(name)
+    return HookFailedError(f"hook {name}: {short} failed with {kind}{text}", fix=fix)
 
 
 def name_of(entry: PluginEntry) -> str:
