@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+HOOK = "aetherflow_add_commands"
+
 
 @cache
 def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
 
     from aetherflow.core.errors import HookFailedError
     from aetherflow.core.plugins.allowed import hooks_for
+    from aetherflow.core.plugins.hooks import hook_failed
     from aetherflow.core.resolve.project import load_project
     from aetherflow.core.resolve.settings import load_with_sources
 
@@ -33,10 +36,14 @@ def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     owners = dict.fromkeys(built_in, "AetherFlow itself")
-    for name in hooks.names("aetherflow_add_commands"):
+    for name in hooks.names(HOOK):
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        list(hooks.decide("aetherflow_add_commands", only=name, app=app))
-        for command, built in get_group(app).commands.items():
+        list(hooks.decide(HOOK, only=name, app=app))
+        try:
+            commands = get_group(app).commands
+        except Exception as error:  # a signature that typer cannot read
+            raise hook_failed(name, HOOK, error) from error
+        for command, built in commands.items():
             if command in owners:
                 message = f"hook {name}: add_commands adds {command!r}, which {owners[command]} has already"
                 raise HookFailedError(message, fix=f'block it in the project file: plugins: {{block: ["{name}"]}}')

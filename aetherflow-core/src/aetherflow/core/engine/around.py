@@ -81,7 +81,7 @@ def check_plan(flow: "PreparedFlow", run: RunInfo, plan: "Plan") -> None:
 def _named(name: str, found: Any) -> Iterable[Problem]:
     try:
         items = list(found) if isinstance(found, Iterable) else [found]
-    except (Exception, SystemExit) as error:  # noqa: BLE001 a generator runs only now
+    except (Exception, SystemExit) as error:  # a generator runs only now
         raise hook_failed(name, CHECK_PLAN, error) from error
     for item in items:
         if not isinstance(item, Problem):
