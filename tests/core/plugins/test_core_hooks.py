@@ -299,7 +299,7 @@ def test_a_command_of_a_plugin(project: "Project") -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (COMMANDS.replace("name: str", "name: memoryview"), "hook acme:x: add_commands failed with RuntimeError"),
+        (COMMANDS.replace("name: str", "name: 'Nowhere'"), "hook acme:x: add_commands failed with NameError"),
         (COMMANDS.replace('"hello"', '"run"'), "hook acme:x: add_commands adds 'run', which AetherFlow itself has"),
         (
             "@hookimpl\ndef aetherflow_add_commands(app): 1 / 0",
