@@ -97,7 +97,7 @@ class Run:
         except RunBusyError as error:
             if if_busy != "skip":
                 raise
-            self._summary.note = f"nothing done: {error}"
+            self._summary.status, self._summary.note = Status.SKIPPED, f"nothing done: {error}"
             return self._summary
         finally:
             self._parts.close()
