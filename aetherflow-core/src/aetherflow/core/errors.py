@@ -12,6 +12,8 @@
     │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
     │   ├── PluginConflictError                   two distributions provide the name
     │   ├── PluginNotAllowedError                 the policy does not accept the distribution
+    │   ├── HookError                             a hook that does not exist, or is not what it should be
+    │   ├── HookFailedError                       a hook that takes part in a command failed
     │   └── PluginLoadError                       the module of a plugin cannot be imported or is of the wrong kind
     ├── RunError                         exit 1   carries the summary of the run
     │   ├── RunFailedError                        at least one job failed
@@ -179,6 +181,18 @@ class PluginNotAllowedError(PluginError):
     """The policy of enterprise mode does not accept the distribution."""
 
     code = "AF2104"
+
+
+class HookError(PluginError):
+    """Hooks that are not what the group `aetherflow.hooks` promises: misspelt, unmarked, with wrong arguments."""
+
+    code = "AF2110"
+
+
+class HookFailedError(PluginError):
+    """A hook that takes part in a command raised, or returned what it must not; the message names its plugin."""
+
+    code = "AF2111"
 
 
 class RunError(AetherflowError):

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,14 @@ class StepRunner:
                     raise
                 self._say(work, "step_retry", delay_seconds=delay, error=str(failed))
                 pause(delay, self.parts.stop)
+
+    def wrapped(
+        self, key: StepKey, step_type: str, attempt: int, work: Callable[[], StepResult]
+    ) -> Callable[[], StepResult]:
+        """The work of an attempt with the hooks around it, if there are any."""
+        if (around := self.parts.around) is None:
+            return work
+        return lambda: around.call(key, step_type, attempt, work)
 
     def check_stop(self) -> None:
         """Raise RunStoppedError if the run is being stopped."""
@@ -197,7 +205,12 @@ class StepRunner:
             raise StepFailedError(error, work.step, error.at, output) from error
         self.parts.current = ctx.control
         outcome = run_attempt(
-            lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job),
+            self.wrapped(
+                work.key,
+                work.step.type,
+                ctx.attempt,
+                lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job),
+            ),
             ctx.control,
             self.parts.worker,
             self.parts.processes,

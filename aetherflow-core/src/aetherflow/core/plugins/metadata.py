@@ -5,11 +5,12 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
-from aetherflow.core.plugins.names import KINDS, shown
+from aetherflow.core.plugins.names import HOOKS, KINDS, shown
 
 PYDANTIC = "pydantic"
 """Group of the plugins of pydantic."""
 UNKNOWN = "(unknown)"
+_GROUPS = (*KINDS, HOOKS)
 
 
 class PluginEntry(NamedTuple):
@@ -23,8 +24,8 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step` or `connector`."""
-        return KINDS[self.group]
+        """`step`, `connector` or `hook`."""
+        return KINDS.get(self.group, "hook")
 
     @property
     def shown_name(self) -> str:
@@ -35,6 +36,18 @@ class PluginEntry(NamedTuple):
 @cache
 def installed_plugins() -> tuple[PluginEntry, ...]:
     """All steps and connectors of the installed distributions, sorted, so that order never depends on disk."""
+    return tuple(entry for entry in _entries() if entry.group != HOOKS)
+
+
+@cache
+def installed_hooks() -> tuple[PluginEntry, ...]:
+    """All hooks of the installed distributions, sorted by distribution and name."""
+    found = [entry for entry in _entries() if entry.group == HOOKS]
+    return tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name)))
+
+
+@cache
+def _entries() -> tuple[PluginEntry, ...]:
     entries = []
     seen: set[str] = set()
     others = False
@@ -42,7 +55,7 @@ def installed_plugins() -> tuple[PluginEntry, ...]:
     for found in distributions():
         text = found.read_text("entry_points.txt") or ""
         others = others or f"[{PYDANTIC}]" in text
-        if not any(group in text for group in KINDS):
+        if not any(group in text for group in _GROUPS):
             continue
         name, version = _facts(found)
         if name in seen - {UNKNOWN} or _is_shadowed(name, text):
@@ -51,7 +64,7 @@ def installed_plugins() -> tuple[PluginEntry, ...]:
         entries += [
             PluginEntry(point.group, point.name, name, version, point.value)
             for point in found.entry_points
-            if point.group in KINDS
+            if point.group in _GROUPS
         ]
     if not others:
         _spare_pydantic_a_scan()

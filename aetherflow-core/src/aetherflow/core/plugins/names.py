@@ -2,6 +2,7 @@
 
 STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
+HOOKS = "aetherflow.hooks"
 KINDS = {STEPS: "step", CONNECTORS: "connector"}
 """Entry-point group to the word that users read."""
 

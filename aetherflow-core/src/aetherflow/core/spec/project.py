@@ -29,6 +29,10 @@ class LogSpec(SpecModel):
 
     level: LogLevel = Field("INFO", description="Least level that is shown; AETHERFLOW_LOG_LEVEL")
     format: LogFormat = Field("text", description="text, or json: one JSON object per line; AETHERFLOW_LOG_FORMAT")
+    events_file: str | None = Field(
+        None, description="File that gets every event of every run as a JSON line; AETHERFLOW_EVENTS_FILE"
+    )
+    otel: Flag = Field(False, description="Send spans of runs, jobs and steps to OpenTelemetry; AETHERFLOW_OTEL")
 
 
 class PluginsSpec(SpecModel):
@@ -39,6 +43,7 @@ class PluginsSpec(SpecModel):
         {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
     )
     allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
+    block: list[str] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")
 
 
 class PolicySpec(SpecModel):
