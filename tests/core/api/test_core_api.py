@@ -50,6 +50,7 @@ NAMES = [
     "RunFailedError",
     "RunInterruptedError",
     "RunUnknownError",
+    "Settings",
     "SpecError",
     "StateError",
     "StateSpec",

@@ -47,6 +47,7 @@ from aetherflow.core.plugins.catalog import (
     register_step,
 )
 from aetherflow.core.plugins.require import require, require_attr
+from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.run_id import new_run_id
 from aetherflow.core.spec.flow import (
     CleanupPolicy,
@@ -98,6 +99,7 @@ __all__ = [
     "RunFailedError",
     "RunInterruptedError",
     "RunUnknownError",
+    "Settings",
     "SpecError",
     "StateError",
     "StateSpec",

@@ -12,6 +12,10 @@
     │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
     │   ├── PluginConflictError                   two distributions provide the name
     │   ├── PluginNotAllowedError                 the policy does not accept the distribution
+    │   ├── PluginFileError (RuntimeError)        a folder plugin, or one of the old group, cannot be loaded
+    │   ├── PluginPathError (FileNotFoundError)   a plugin path that does not exist
+    │   ├── PluginOverrideError                   a folder plugin takes the name of an installed one
+    │   ├── LegacyPluginError                     a distribution registers its plugins in the old group
     │   └── PluginLoadError                       the module of a plugin cannot be imported or is of the wrong kind
     ├── RunError                         exit 1   carries the summary of the run
     │   ├── RunFailedError                        at least one job failed
@@ -177,6 +181,30 @@ class PluginNotAllowedError(PluginError):
     """The policy of enterprise mode does not accept the distribution."""
 
     code = "AF2104"
+
+
+class PluginFileError(PluginError, RuntimeError):
+    """A folder plugin, or an entry of the old group `aetherflow.plugins`, cannot be loaded."""
+
+    code = "AF2120"
+
+
+class PluginPathError(PluginError, FileNotFoundError):
+    """A plugin path that does not exist."""
+
+    code = "AF2121"
+
+
+class PluginOverrideError(PluginError):
+    """A folder plugin takes the name of an installed one: a warning, in enterprise mode an error."""
+
+    code = "AF2122"
+
+
+class LegacyPluginError(PluginError):
+    """A distribution registers its plugins in the old group; a warning, never raised."""
+
+    code = "AF2123"
 
 
 class RunError(AetherflowError):
