@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.errors import PluginError, ResolverError
 from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.names import CONNECTORS, extra_for
+from aetherflow.core.plugins.drivers import install_command, missing_drivers
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.decode import decode_paths
 from aetherflow.core.resolve.places import state_path, work_root
@@ -187,23 +186,15 @@ def _drivers(checked: Checked, catalog: Catalog | None) -> Iterator[Problem]:
         if document is None or catalog is None or kind is None or driver is None:
             continue
         try:
-            requires = getattr(catalog.connector(kind, driver), "requires", ())
+            cls = catalog.connector(kind, driver)
         except PluginError:
             continue  # told by the checks of the flow
-        if missing := [name for name in requires if not _is_installed(name)]:
-            extra = extra_for(CONNECTORS, f"{kind}.{driver}")
-            command = f'"aetherflow-core[{extra}]"' if extra else " ".join(missing)
+        if missing := missing_drivers(cls):
             message = f"resource {part.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
             at = (*part.path, "driver")
             where = document.source.value(at)
-            yield Problem("AF2105", message, where, format_path(at), "missing_driver", f"pip install {command}")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module.partition(".")[0]) is not None  # of a submodule, its parent would be imported
-    except (ImportError, ValueError):
-        return False
+            fix = install_command(f"{kind}.{driver}", missing)
+            yield Problem("AF2105", message, where, format_path(at), "missing_driver", fix)
 
 
 def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:

@@ -163,8 +163,11 @@ class Catalog:
         """The class of one entry, whatever its rivals; PluginLoadError."""
         from aetherflow.core.plugins.loading import check_registered, load_plugin
 
-        own = self._folder.get((entry.group, entry.name))
-        return check_registered(own.entry, own.found) if own and own.entry == entry else load_plugin(entry)
+        for known in (self._folder, self._from_legacy):
+            own = known.get((entry.group, entry.name))
+            if own is not None and own.entry == entry:
+                return check_registered(entry, own.found)
+        return load_plugin(entry)
 
     def _object(self, group: str, name: str) -> Any:
         if (registered := _registered[group].get(name)) is not None:
