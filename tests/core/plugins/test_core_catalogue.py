@@ -103,7 +103,7 @@ def test_show_a_step(project: "Project") -> None:
         "from    acme-good 1.0\nclass   acme_good:Count\neffect  repeatable\n\n"
         "inputs:\n  name         type     default   meaning\n  path (file)  text     required  What to read.\n"
         "  limit        integer            Most lines.\n\n"
-        "outputs:\n  name   type     default   meaning\n  lines  integer  required  Number of lines.\n\n"
+        "outputs:\n  name   type     meaning\n  lines  integer  Number of lines.\n\n"
         "example:\n  - id: count\n    type: acme.count\n    inputs: {path: a.txt}\n"
     )
     found = json.loads(run(project, "show", "acme.count", "--json"))

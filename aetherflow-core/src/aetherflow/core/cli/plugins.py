@@ -203,7 +203,10 @@ def _lines(found: "Description") -> list[str]:
         rows = [each.as_row() for each in fields]
         lines += ["", f"{section}:" if rows else f"{section}: none"]
         if rows:
-            shown = table(["name", "type", "default", "meaning"], rows)
+            header = ["name", "type", "default", "meaning"]
+            if section == "outputs":  # what a step returns has no defaults
+                header, rows = [header[0], header[1], header[3]], [[row[0], row[1], row[3]] for row in rows]
+            shown = table(header, rows)
             lines += [f"  {line}" for line in shown.split("\n")]
     if found.example:
         lines += ["", "example:", *(f"  {line}".rstrip() for line in found.example.split("\n"))]

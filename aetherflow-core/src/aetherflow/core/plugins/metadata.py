@@ -32,7 +32,7 @@ class PluginEntry(NamedTuple):
     @property
     def source(self) -> str:
         """Distribution and version; of a folder plugin, that it is one."""
-        return f"{self.distribution} {self.version}".strip()
+        return "a plugin path" if self.distribution == FOLDER else f"{self.distribution} {self.version}".strip()
 
     @property
     def shown_name(self) -> str:
