@@ -293,3 +293,10 @@ def test_the_same_definition_has_the_same_hash(project: "Project") -> None:
     again = project.rows("SELECT step_id, def_hash FROM step_runs WHERE run_id='other' ORDER BY 1")
     assert hashes == again
     assert len({row[1] for row in hashes}) == 4
+
+
+def test_literals_under_secret_names_are_not_stored(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: plan_note, inputs: {env: {DB_PASSWORD: hunter2-literal}}}]}]")
+    assert run(project)[0] == 0
+    for path in project.states.rglob("*"):
+        assert path.is_dir() or b"hunter2-literal" not in path.read_bytes(), path

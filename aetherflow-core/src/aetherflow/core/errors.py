@@ -59,6 +59,8 @@ class AetherflowError(Exception):
 
     code: ClassVar[str] = "AF0001"
     exit_code: int = 1
+    told: bool = False
+    """True once a command has shown it in its own way."""
 
     def __init__(self, message: str = "", *, fix: str = "") -> None:
         super().__init__(message)

@@ -132,8 +132,8 @@ def _only(arguments: Sequence[str]) -> typer.Typer:
 
 
 def _show(error: AetherflowError) -> None:
-    if isinstance(error, RunError):
-        return  # its command has shown the failure block
+    if error.told or isinstance(error, RunError):
+        return  # its command has shown it
     if isinstance(error, SpecError) and error.problems:
         for problem in error.problems:
             typer.echo(problem.as_text(), err=True)

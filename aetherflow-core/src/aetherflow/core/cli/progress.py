@@ -64,14 +64,17 @@ class JsonObserver:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._ids: dict[str, Any] = {}
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Print the event."""
         if event == "progress":
             return
-        failed = "error" in fields or fields.get("status") in ("FAILED", "INTERRUPTED")
-        head = {"ts_ms": time.time_ns() // 1_000_000, "level": "ERROR" if failed else "INFO", "event": event}
-        print(json.dumps({**head, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+        if event == "run_start":
+            self._ids = {name: fields[name] for name in ("flow_id", "run_id")}
+        bad = "error" in fields or fields.get("status") in ("FAILED", "INTERRUPTED", "UNKNOWN")
+        head = {"ts_ms": time.time_ns() // 1_000_000, "level": "ERROR" if bad else "INFO", "event": event}
+        print(json.dumps({**head, **self._ids, **fields}, ensure_ascii=False), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -140,14 +140,20 @@ class _Definer:
             elif path[:2] == ("job", "outputs") or path[0] == "jobs":
                 job = key.job if path[0] == "job" else path[1] if len(path) > 1 else None
                 output = path[2] if path[0] == "job" and len(path) > 2 else path[3] if len(path) > 3 else None
-                found = [
-                    promoter
-                    for (of, name), promoter in self.promoters.items()
-                    if job in (None, of) and output in (None, name)
-                ]
+                found = list(self._promoters(job, output))
             else:
                 continue
             yield from (other for other in found if other in self.found.hashes and other != key)
+
+    def _promoters(self, job: str | None, output: str | None) -> Iterator[StepKey]:
+        """The steps that promote an output of a job; None stands for any."""
+        if job is not None and output is not None:  # nearly always; a search for each would be quadratic
+            if (promoter := self.promoters.get((job, output))) is not None:
+                yield promoter
+            return
+        for (of, name), promoter in self.promoters.items():
+            if job in (None, of) and output in (None, name):
+                yield promoter
 
     def _resource(self, name: str) -> dict[str, Any]:
         spec = self.resources[name]

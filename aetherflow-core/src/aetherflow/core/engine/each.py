@@ -17,6 +17,9 @@ from aetherflow.core.state.transitions import Status
 from aetherflow.core.state.values import json_safe, to_json
 from aetherflow.core.summary import StepSummary
 
+SHOWN_ITEM = 60
+"""Characters of an item that an error shows."""
+
 
 class ForEach:
     """Runs the steps that repeat."""
@@ -81,7 +84,11 @@ class ForEach:
             done = runner.done_before(key)
             if done is None:
                 one = runner.work(work.job, work.step, work.path, item_key=item_key, item=item)
-                done = self._questions.answer(one) or runner.run(one)
+                try:
+                    done = self._questions.answer(one) or runner.run(one)
+                except StepFailedError as error:
+                    error.item = f"item {index + 1} of {len(items)} ({_short(item)})"
+                    raise
             found.append(done)
             runner.parts.events.emit(
                 "progress", job_id=key.job, step_id=key.step, done=index + 1, total=len(items), unit="items"
@@ -106,3 +113,8 @@ class ForEach:
         if promoted is not None:
             job.outputs = promoted
         return Done(status, outputs, reason)
+
+
+def _short(item: Any) -> str:
+    text = to_json(item)
+    return text if len(text) <= SHOWN_ITEM else f"{text[:SHOWN_ITEM]}…"

@@ -11,7 +11,7 @@ from aetherflow.core.engine.plan import Plan, Wishes, check_jobs, make_plan
 from aetherflow.core.engine.prepare import Places, PreparedFlow, render_places
 from aetherflow.core.engine.settle import Given, run_root, settle
 from aetherflow.core.errors import UsageError
-from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.observe.redact import Redactor, secrets_in
 from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources
 from aetherflow.core.state.records import Frozen, RunRecord
 from aetherflow.core.state.run_state import RunState
@@ -68,6 +68,8 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
     places = render_places(flow, constants)
     redactor = flow.snapshot.redactor()
+    redactor.add(secrets_in(frozen.params))
+    redactor.add(text for text in secrets_in(flow.document.data) if "{{" not in text)
     merged = merge_resources(flow.document, flow.spec, flow.profiles)
     state = RunState(store, flow.flow_id, run_id)
     definitions = define(flow, merged, frozen.params, redactor)

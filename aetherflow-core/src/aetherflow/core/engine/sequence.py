@@ -121,6 +121,8 @@ class Sequence:
         except StepFailedError as error:
             unknown = isinstance(error, StepUnknownError)
             self._fail(job, error.cause, step=error.step, path=error.path, output=error.output, unknown=unknown)
+            if error.item and job.summary.error is not None:
+                job.summary.error.message = self._parts.redactor.mask(f"{error.item}: {job.summary.error.message}")
             state.finish_job(job_id, Status(job.summary.status), error=self._parts.redactor.mask(str(error)))
             return
         except RunStoppedError:
