@@ -14,6 +14,10 @@
     │   ├── PluginNotAllowedError                 the policy does not accept the distribution
     │   ├── HookError                             a hook that does not exist, or is not what it should be
     │   ├── HookFailedError                       a hook that takes part in a command failed
+    │   ├── PluginFileError (RuntimeError)        a folder plugin, or one of the old group, cannot be loaded
+    │   ├── PluginPathError (FileNotFoundError)   a plugin path that does not exist
+    │   ├── PluginOverrideError                   a folder plugin takes the name of an installed one
+    │   ├── LegacyPluginError                     a distribution registers its plugins in the old group
     │   └── PluginLoadError                       the module of a plugin cannot be imported or is of the wrong kind
     ├── RunError                         exit 1   carries the summary of the run
     │   ├── RunFailedError                        at least one job failed
@@ -193,6 +197,30 @@ class HookFailedError(PluginError):
     """A hook that takes part in a command raised, or returned what it must not; the message names its plugin."""
 
     code = "AF2111"
+
+
+class PluginFileError(PluginError, RuntimeError):
+    """A folder plugin, or an entry of the old group `aetherflow.plugins`, cannot be loaded."""
+
+    code = "AF2120"
+
+
+class PluginPathError(PluginError, FileNotFoundError):
+    """A plugin path that does not exist."""
+
+    code = "AF2121"
+
+
+class PluginOverrideError(PluginError):
+    """A folder plugin takes the name of an installed one: a warning, in enterprise mode an error."""
+
+    code = "AF2122"
+
+
+class LegacyPluginError(PluginError):
+    """A distribution registers its plugins in the old group; a warning, never raised."""
+
+    code = "AF2123"
 
 
 class RunError(AetherflowError):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
 
@@ -64,3 +64,7 @@ class ConnectorConfig(StrictModel):
 
 class ConnectorOptions(StrictModel):
     """Base of a connector's `options`: how it behaves."""
+
+    cache: Literal["run", "process", "none"] | None = Field(
+        None, description="How long a connector lives; default: `AETHERFLOW_CONNECTOR_CACHE_DEFAULT`"
+    )

@@ -26,6 +26,7 @@ from aetherflow.core.errors import (
     UndecidedStepError,
 )
 from aetherflow.core.location import DocPath
+from aetherflow.core.plugins.catalog import active
 from aetherflow.core.resolve.deferred import render_inputs
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import StepSpec
@@ -205,12 +206,7 @@ class StepRunner:
             raise StepFailedError(error, work.step, error.at, output) from error
         self.parts.current = ctx.control
         outcome = run_attempt(
-            self.wrapped(
-                work.key,
-                work.step.type,
-                ctx.attempt,
-                lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job),
-            ),
+            self.wrapped(work.key, work.step.type, ctx.attempt, lambda: self._call(work, inputs, ctx)),
             ctx.control,
             self.parts.worker,
             self.parts.processes,
@@ -218,6 +214,7 @@ class StepRunner:
             self._grace,
             work.step.timeout_seconds,
         )
+        self.parts.connectors.end_attempt()
         if outcome.result is not None:
             return self._finish(work, ctx, outcome.result, output, following)
         if outcome.stopped == "signal":
@@ -228,6 +225,10 @@ class StepRunner:
         )
         kind = StepUnknownError if undecided else StepFailedError
         raise kind(cause, work.step, work.path, output) from cause
+
+    def _call(self, work: Work, inputs: Mapping[str, Any], ctx: StepContext) -> StepResult:
+        with active(self.parts.catalog):
+            return call(work.cls, work.key.step, inputs, ctx, work.key.job)
 
     def _finish(
         self, work: Work, ctx: StepContext, result: StepResult, output: OutputLog, following: Work | None

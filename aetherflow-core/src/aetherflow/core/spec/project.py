@@ -38,7 +38,7 @@ class LogSpec(SpecModel):
 class PluginsSpec(SpecModel):
     """Which plugins may be used."""
 
-    paths: list[str] = Field([], description="Folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
+    paths: list[str] = Field([], description="Files and folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
     prefer: dict[str, str] = Field(
         {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
     )
