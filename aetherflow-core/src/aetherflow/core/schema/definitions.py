@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from aetherflow.core.errors import PluginError
 from aetherflow.core.plugins.names import KINDS, shown
 from aetherflow.core.schema.model import describe
-from aetherflow.core.schema.prose import Prose, prose
 from aetherflow.core.schema.templated import widened
 from aetherflow.core.schema.texts import ref
 
@@ -51,13 +50,10 @@ class Definitions:
             return dict(more[found["$ref"].rpartition("/")[2]])
         return found
 
-    def prose(self, cls: type) -> Prose:
-        """What the docstring of a plugin says."""
-        return prose(cls)
-
     def text_of(self, schema: Any) -> str:
         """The schema as text, with everything that it refers to."""
-        text, known = json.dumps(schema), set()
+        text = json.dumps(schema)
+        known: set[str] = set()
         while missing := set(re.findall(r'"#/\$defs/([^"]+)"', text)) & self.by_name.keys() - known:
             known |= missing
             text += "".join(json.dumps(self.by_name[name]) for name in sorted(missing))

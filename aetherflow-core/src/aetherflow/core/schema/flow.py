@@ -3,7 +3,7 @@
 from typing import Any
 
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.schema.definitions import Definitions, choice
+from aetherflow.core.schema.definitions import Definitions
 from aetherflow.core.schema.model import describe
 from aetherflow.core.schema.resource import RULES, add_connectors
 from aetherflow.core.schema.step import add_steps, as_step
@@ -41,5 +41,5 @@ def _of(models: dict[str, Any], model: str, key: str) -> dict[str, Any]:
 
 
 def _resource(schema: dict[str, Any], kinds: list[str]) -> None:
-    schema["properties"]["kind"]["anyOf"] = [choice(kind, "") for kind in kinds] or [False]
+    schema["properties"]["kind"]["enum"] = kinds
     schema["allOf"] = [ref(RULES)]

@@ -15,13 +15,14 @@ from pydantic.json_schema import GenerateJsonSchema
 from aetherflow.core.contracts.fields import parse_bool
 from aetherflow.core.schema.texts import BOOLEAN, FLAG, INTEGER, NUMBER
 
-REFS = "#/$defs/{model}"
 _OBJECTS = ("model", "model-fields", "dict", "typed-dict", "dataclass", "definition-ref")
 _NOT_AN_OBJECT = {"type": ["array", "boolean", "null", "number", "string"]}
 _INLINE_FLAGS = re.compile(r"\(\?[a-zA-Z-]*[:)]|\\[AZz]")
 
 
-def describe(model: type[BaseModel], prefix: str = "", *, partial: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+def describe(
+    model: type[BaseModel], prefix: str = "", *, partial: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The schema of a model, and the definitions that it refers to, their names after `prefix`.
 
     `partial`: no key is required, as in settings that are laid over others. Raises what the model's own hooks raise.
@@ -38,7 +39,7 @@ def describe(model: type[BaseModel], prefix: str = "", *, partial: bool = False)
 
 
 class _Whole(GenerateJsonSchema):
-    ignored_warning_kinds: ClassVar = {"skipped-choice", "non-serializable-default"}
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 as the base declares it
     partial: ClassVar = False
 
     def int_schema(self, schema: Any) -> dict[str, Any]:
@@ -142,7 +143,9 @@ def _checks_a_model(function: Any) -> bool:
 
 def _spell(found: dict[str, Any], cls: type[BaseModel]) -> None:
     """Every spelling of every field as a property; one of them is required where the field is, two are refused."""
-    properties, required, rules = {}, [], []
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    rules: list[dict[str, Any]] = []
     for name, own in found["properties"].items():
         names = _spellings(cls, name, cls.model_fields[name])
         for other in names[1:]:

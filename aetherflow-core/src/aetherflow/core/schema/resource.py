@@ -1,11 +1,12 @@
 """The connectors that are installed: kinds and drivers to complete, and the settings that each accepts."""
 
+import functools
 from typing import Any
 
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.names import CONNECTORS
 from aetherflow.core.schema.definitions import Definitions, choice, when
-from aetherflow.core.schema.prose import find
+from aetherflow.core.schema.prose import find, prose
 from aetherflow.core.schema.templated import widened
 
 RULES = "resource_settings"
@@ -19,10 +20,10 @@ def add_connectors(catalog: Catalog, definitions: Definitions) -> list[str]:
     rules = []
     for name in catalog.names(CONNECTORS):
         kind, _, driver = name.partition(".")
-        cls = definitions.load(CONNECTORS, name, lambda kind=kind, driver=driver: catalog.connector(kind, driver))
+        cls = definitions.load(CONNECTORS, name, functools.partial(catalog.connector, kind, driver))
         if cls is None:
             continue
-        drivers.setdefault(kind, []).append(choice(driver, definitions.prose(cls).summary))
+        drivers.setdefault(kind, []).append(choice(driver, prose(cls).summary))
         rules.append(when({"kind": kind, "driver": driver}, _settings(kind, driver, cls, definitions)))
     of_kind = [when({"kind": kind}, {"properties": {"driver": {"anyOf": found}}}) for kind, found in drivers.items()]
     definitions.add(RULES, {"allOf": [*of_kind, *rules]} if rules else {})
@@ -39,7 +40,7 @@ def _settings(kind: str, driver: str, cls: Any, definitions: Definitions) -> dic
 
 
 def _sections(kind: str, driver: str, cls: Any, definitions: Definitions, *, partial: bool) -> dict[str, Any]:
-    example = find(definitions.prose(cls).example, kind=kind, driver=driver) or {}
+    example = find(prose(cls).example, kind=kind, driver=driver) or {}
     found: dict[str, Any] = {"properties": {}}
     for section, model in zip(SECTIONS, (cls.Config, cls.Options), strict=True):
         if model is None:

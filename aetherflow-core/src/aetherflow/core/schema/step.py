@@ -1,11 +1,12 @@
 """The step types that are installed: their names to complete, and the inputs that each accepts."""
 
+from functools import partial
 from typing import Any
 
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.names import STEPS
 from aetherflow.core.schema.definitions import Definitions, choice, when
-from aetherflow.core.schema.prose import Prose, find
+from aetherflow.core.schema.prose import Prose, find, prose
 from aetherflow.core.schema.templated import widened
 from aetherflow.core.schema.texts import ref
 
@@ -15,17 +16,18 @@ TYPE, INPUTS = "step_type", "step_inputs"
 
 def add_steps(catalog: Catalog, definitions: Definitions) -> None:
     """Define every step type that can be used, and how its inputs follow from it."""
-    choices, rules = [], []
+    choices: list[dict[str, Any]] = []
+    rules = []
     for name in catalog.names(STEPS):
-        cls = definitions.load(STEPS, name, lambda name=name: catalog.step(name))
+        cls = definitions.load(STEPS, name, partial(catalog.step, name))
         if cls is None:
             continue
-        prose = definitions.prose(cls)
-        choices.append(choice(name, prose.summary))
-        inputs, required = _inputs(name, cls, prose, definitions)
+        told = prose(cls)
+        choices.append(choice(name, told.summary))
+        inputs, required = _inputs(name, cls, told, definitions)
         then: dict[str, Any] = {"properties": {"inputs": definitions.add(f"step.{name}", inputs)}}
         rules.append(when({"type": name}, {**then, "required": ["inputs"]} if required else then))
-    definitions.add(TYPE, {"anyOf": choices or [False]})
+    definitions.add(TYPE, {"anyOf": choices} if choices else {"enum": []})
     definitions.add(INPUTS, {"allOf": rules} if rules else {})
 
 
@@ -36,7 +38,7 @@ def as_step(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "properties": properties, "allOf": [*schema.get("allOf", ()), ref(INPUTS)]}
 
 
-def _inputs(name: str, cls: Any, prose: Prose, definitions: Definitions) -> tuple[dict[str, Any], bool]:
+def _inputs(name: str, cls: Any, told: Prose, definitions: Definitions) -> tuple[dict[str, Any], bool]:
     """The schema of a step's inputs, and whether there is one that it cannot do without."""
     found: dict[str, Any] = {}
     required = set(cls.required_inputs)
@@ -53,9 +55,9 @@ def _inputs(name: str, cls: Any, prose: Prose, definitions: Definitions) -> tupl
         inner = found.get("properties", {}).get(key)
         if inner is not None:
             found["properties"][key] = {**inner, "allOf": [{"properties": {"type": ref(TYPE)}}, ref(INPUTS)]}
-    example = find(prose.example, type=name)
+    example = find(told.example, type=name)
     if example and example.get("inputs"):
         found["examples"] = [example["inputs"]]
-    if prose.text:
-        found["description"] = prose.text
+    if told.text:
+        found["description"] = told.text
     return found, bool(required)

@@ -7,7 +7,7 @@ from aetherflow.core.contracts.fields import any_case
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 TEMPLATE: dict[str, Any] = {
     "type": "string",
-    "pattern": r"\{\{\s*%s(\.%s)*\s*(:[^{}]*)?\}\}" % (_NAME, _NAME),
+    "pattern": r"\{\{\s*" + _NAME + r"(\." + _NAME + r")*\s*(:[^{}]*)?\}\}",
     "description": "A template, {{env.NAME}} or {{steps.ID.OUTPUT}}: checked once more after rendering",
 }
 INTEGER: dict[str, Any] = {
@@ -22,7 +22,10 @@ NUMBER: dict[str, Any] = {
 }
 BOOLEAN: dict[str, Any] = {
     "anyOf": [
-        {"type": "string", "pattern": any_case("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0")},
+        {
+            "type": "string",
+            "pattern": any_case("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"),
+        },
         {"enum": [0, 1]},
     ],
     "description": "A truth value as text or number",
@@ -34,7 +37,13 @@ FLAG: dict[str, Any] = {
     ],
     "description": "true, false, yes, no, 1, 0, on, off, as text or number",
 }
-NAMED = {"template": TEMPLATE, "integer_text": INTEGER, "number_text": NUMBER, "boolean_text": BOOLEAN, "flag_text": FLAG}
+NAMED = {
+    "template": TEMPLATE,
+    "integer_text": INTEGER,
+    "number_text": NUMBER,
+    "boolean_text": BOOLEAN,
+    "flag_text": FLAG,
+}
 """What the definitions of a schema hold once and refer to by name."""
 
 
@@ -50,5 +59,7 @@ def shortened(schema: Any, defs: dict[str, Any]) -> Any:
             defs[name] = text
             return ref(name)
     if isinstance(schema, dict):
+        if {"type": "string"} in (members := schema.get("anyOf", [])):  # which takes the texts in too
+            schema = {**schema, "anyOf": [each for each in members if each not in (INTEGER, NUMBER)]}
         return {key: shortened(value, defs) for key, value in schema.items()}
     return [shortened(value, defs) for value in schema] if isinstance(schema, list) else schema
