@@ -12,6 +12,8 @@ from aetherflow.core.spec.flow import DEFAULT_LAYOUT, FlowSpec
 
 ID = {"pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"}
 
+FOLDER = {"pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"}
+
 
 def flow_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
     """The schema of `flow.yaml`."""
@@ -23,16 +25,22 @@ def flow_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
     _resource(models["ResourceSpec"], kinds)
     for name in ("StepSpec", "JobSpec"):
         _of(models, name, "id").update(ID)
-    _of(models, "FlowMetaSpec", "id")["anyOf"] = [ID, {"pattern": TEMPLATE["pattern"]}]
+    _of(models, "FlowMetaSpec", "id").update(_or_template(ID))
     _of(models, "FlowMetaSpec", "params")["propertyNames"] = ID
     found["properties"]["resources"]["propertyNames"] = ID
     # checked outside of the models: see checks/structure.py
     _of(models, "StateSpec", "backend")["enum"] = ["sqlite"]
-    folders = {name: {"type": "string", "default": folder} for name, folder in DEFAULT_LAYOUT.items()}
+    folders = {
+        name: {"type": "string", "default": folder, **_or_template(FOLDER)} for name, folder in DEFAULT_LAYOUT.items()
+    }
     _of(models, "WorkspaceSpec", "layout").update(properties=folders, additionalProperties=False)
     for name, each in models.items():
         definitions.add(name, each)
     return found
+
+
+def _or_template(limit: dict[str, str]) -> dict[str, Any]:
+    return {"anyOf": [limit, {"pattern": TEMPLATE["pattern"]}]}
 
 
 def _of(models: dict[str, Any], model: str, key: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from aetherflow.core.contracts.fields import parse_bool
-from aetherflow.core.schema.texts import BOOLEAN, FLAG, INTEGER, NUMBER
+from aetherflow.core.schema.texts import BOOLEAN, FLAG, number_text
 
 _OBJECTS = ("model", "model-fields", "dict", "typed-dict", "dataclass", "definition-ref")
 _NOT_AN_OBJECT = {"type": ["array", "boolean", "null", "number", "string"]}
@@ -43,10 +43,12 @@ class _Whole(GenerateJsonSchema):
     partial: ClassVar = False
 
     def int_schema(self, schema: Any) -> dict[str, Any]:
-        return _or_text(super().int_schema(schema), INTEGER, schema)
+        found = super().int_schema(schema)
+        return _or_text(found, number_text(found), schema)
 
     def float_schema(self, schema: Any) -> dict[str, Any]:
-        return _or_text(super().float_schema(schema), NUMBER, schema)
+        found = super().float_schema(schema)
+        return _or_text(found, number_text(found), schema)
 
     def bool_schema(self, schema: Any) -> dict[str, Any]:
         return _or_text(super().bool_schema(schema), BOOLEAN, schema)
@@ -159,7 +161,7 @@ def _spell(found: dict[str, Any], cls: type[BaseModel]) -> None:
             else:
                 required.append(names[0])
         if cls.model_config.get("extra") == "forbid":
-            rules += [{"not": {"required": list(pair)}} for pair in combinations(names, 2)]
+            rules += [{"not": {"type": "object", "required": list(pair)}} for pair in combinations(names, 2)]
     found["properties"] = properties
     found.pop("required", None)
     if required:

@@ -1,6 +1,7 @@
 """What a plugin's docstring tells a reader of an editor: its text, and the example at its end."""
 
 import inspect
+import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ def find(data: Any, **wanted: str) -> dict[str, Any] | None:
 
 def _data(text: str) -> Any:
     try:
-        return parse_document(inspect.cleandoc(text), "example").data if text.strip() else None
+        return parse_document(textwrap.dedent(text), "example").data if text.strip() else None
     except SpecError:
         return None
 
