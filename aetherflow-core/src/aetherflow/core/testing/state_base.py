@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from aetherflow.core.state.records import (
-    Artifact,
     Frozen,
     Intervention,
     RunFacts,
