@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from aetherflow.core.cli.base import Command, Group
+from aetherflow.core.cli.plugins_new import new
 
 app = typer.Typer(
     cls=Group,
@@ -46,6 +47,9 @@ def list_plugins(
     else:
         header = ["kind", "name", "distribution", "version", "target", "status"]
         typer.echo(table(header, [[row[name] for name in header] for row in rows]))
+
+
+app.command("new", cls=Command)(new)
 
 
 @app.callback()
