@@ -339,3 +339,34 @@ def test_the_oldest_supported_libraries_work(environment: Path, dist: Path, tmp_
     misspelt = run([aetherflow, "run", "flow.yaml", "--nope"], tmp_path)
     assert misspelt.returncode == 2
     assert "Traceback" not in misspelt.stderr
+
+
+# A third party's distribution
+
+
+def install(environment: Path, cwd: Path, sources: Sequence[Path], *what: str) -> None:
+    links = [argument for source in sources for argument in ("--find-links", str(source))]
+    constraints = ("-c", ROOT / "constraints.txt")
+    uv("pip", "install", "--python", environment / "bin/python", *links, *constraints, *what, cwd=cwd)
+
+
+def test_a_scaffolded_plugin_works_untouched(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """It is written by the built wheel of the core, built, installed beside it, and passes its own tests."""
+    install(environment, tmp_path, [dist], "aetherflow-core")
+    done = run([environment / "bin/aetherflow", "plugins", "new", "acme-files"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    plugin, built = tmp_path / "acme-files", tmp_path / "built"
+    uv("build", "--no-build-isolation", "--python", sys.executable, "--out-dir", built, cwd=plugin)
+    install(environment, tmp_path, [dist, built], "acme-files[test]")
+
+    listed = run([environment / "bin/aetherflow", "plugins", "list", "--json"], tmp_path)
+    found = {each["name"]: each for each in json.loads(listed.stdout)["plugins"]}
+    for name in ("acme_files:folder", "acme_files_fetch"):
+        assert (found[name]["distribution"], found[name]["status"]) == ("acme-files", "ok")
+    valid = run([environment / "bin/aetherflow", "validate", "flow.yaml"], plugin)
+    assert valid.returncode == 0, valid.stderr
+    tested = run([environment / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider"], plugin)
+    assert tested.returncode == 0, tested.stdout
+    assert "skipped" not in tested.stdout
+    site = next((environment / "lib").glob("python*/site-packages"))
+    assert (site / "acme_files/py.typed").exists(), "the tests ran on the installed wheel"
