@@ -81,11 +81,9 @@ class SpecError(AetherflowError, ValueError):
 
     def __init__(self, problems: "Sequence[Problem] | str") -> None:
         self.problems: list[Problem] = [] if isinstance(problems, str) else list(problems)
-        first = (
-            problems
-            if isinstance(problems, str)
-            else next((p.as_text() for p in problems if p.severity == "error"), "")
-        )
+        first: object = problems
+        if not isinstance(problems, str):
+            first = next((p.as_text() for p in problems if p.severity == "error"), "")
         super().__init__(str(first))
 
 
@@ -260,11 +258,10 @@ class ChangedDefinitionError(AetherflowError):
 
     def __init__(self, changes: "Sequence[tuple[str, str]]") -> None:
         self.changes = list(changes)
-        names = ", ".join(name for name, _ in self.changes)
-        lines = [f"changed since they finished: {names}"]
+        lines = [f"changed since they finished: {', '.join(name for name, _ in self.changes)}"]
         lines += [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in self.changes]
-        first = self.changes[0][0]
-        fix = f"--accept-changes keeps their results, --from {first} does it again, another --run-id starts afresh"
+        again = f"--from {self.changes[0][0]} does it again"
+        fix = f"--accept-changes keeps their results, {again}, another --run-id starts afresh"
         super().__init__("\n".join(lines), fix=fix)
 
 
