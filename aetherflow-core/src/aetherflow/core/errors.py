@@ -260,8 +260,7 @@ class ChangedDefinitionError(AetherflowError):
         self.changes = list(changes)
         lines = [f"changed since they finished: {', '.join(name for name, _ in self.changes)}"]
         lines += [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in self.changes]
-        again = f"--from {self.changes[0][0]} does it again"
-        fix = f"--accept-changes keeps their results, {again}, another --run-id starts afresh"
+        fix = f"--accept-changes keeps their results, --from {changes[0][0]} does it again, another --run-id starts afresh"
         super().__init__("\n".join(lines), fix=fix)
 
 
