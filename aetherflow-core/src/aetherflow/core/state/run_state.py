@@ -156,7 +156,7 @@ class RunState:
             kept = intervention.kept_outputs.get(job_id, set())
             stored = self.job_outputs(job_id) if kept else {}
             outputs = {name: value for name, value in stored.items() if name in kept}
-            text, blob = dump_outputs(outputs, self._unit.blobs)
+            text, blob = dump_outputs(outputs, self._unit.blobs) if outputs else (None, None)
             self._change_job(job_id, Status.DISCARDED, when_result=when_result, outputs=text, blob=blob)
 
     def _accept(self, key: StepKey, def_hash: str) -> None:
