@@ -81,10 +81,8 @@ class SpecError(AetherflowError, ValueError):
 
     def __init__(self, problems: "Sequence[Problem] | str") -> None:
         self.problems: list[Problem] = [] if isinstance(problems, str) else list(problems)
-        first: object = problems
-        if not isinstance(problems, str):
-            first = next((p.as_text() for p in problems if p.severity == "error"), "")
-        super().__init__(str(first))
+        errors = () if isinstance(problems, str) else (p.as_text() for p in problems if p.severity == "error")
+        super().__init__(problems if isinstance(problems, str) else next(iter(errors), ""))
 
 
 class UsageError(AetherflowError, ValueError):
@@ -258,9 +256,10 @@ class ChangedDefinitionError(AetherflowError):
 
     def __init__(self, changes: "Sequence[tuple[str, str]]") -> None:
         self.changes = list(changes)
-        lines = [f"changed since they finished: {', '.join(name for name, _ in self.changes)}"]
-        lines += [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in self.changes]
-        fix = f"--accept-changes keeps their results, --from {changes[0][0]} does it again, another --run-id starts afresh"
+        texts = [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in changes]
+        lines = [f"changed since they finished: {', '.join(name for name, _ in changes)}", *texts]
+        name = changes[0][0]
+        fix = f"--accept-changes keeps their results, --from {name} does it again, another --run-id starts afresh"
         super().__init__("\n".join(lines), fix=fix)
 
 

@@ -69,6 +69,7 @@ def run_flow(
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
+    reason = reason.encode(errors="backslashreplace").decode() if reason else reason
     wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
     store = StateStore(flow.state_path)
     lock = store.run_lock(flow.flow_id, run_id)
@@ -121,9 +122,19 @@ def plan_flow(
 
 
 def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Snapshot | None) -> PreparedFlow:
+    if not _is_utf8(str(Path(flow_yaml).absolute())):  # it is written down, so that `resume` finds it
+        raise UsageError(f"the path {str(flow_yaml)!r} is not UTF-8", fix="rename the file or the folder")
     if snapshot is None:
         snapshot = build_snapshot(Path(flow_yaml).absolute().parent, ambient=env, run_hooks=True)
     return prepare(flow_yaml, snapshot)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # what the operating system gave for bytes that are not
+        return False
+    return True
 
 
 def _checked(run_id: str) -> str:
@@ -173,6 +184,6 @@ def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor) -> RunFacts:
         host=socket.gethostname(),
         pid=os.getpid(),
         trigger=trigger,
-        command=redactor.mask(shlex.join(sys.argv)),
+        command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
         parent="/".join(name for name in parent if name) if all(parent) else None,
     )

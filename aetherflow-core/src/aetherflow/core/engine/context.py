@@ -224,6 +224,12 @@ class StepContext(RunContext):
         self._inner.append(inner)
         return inner
 
+    def inner_keys(self) -> Iterator[StepKey]:
+        """Keys of the inner steps that this attempt has called, at any depth."""
+        for inner in self._inner:
+            yield inner._key
+            yield from inner.inner_keys()
+
     def all_artifacts(self) -> Iterator[Artifact]:
         """Artifacts of this attempt and of its inner steps."""
         yield from self.effects.artifacts.values()

@@ -3,7 +3,7 @@
 from aetherflow.core.engine.execution import StepFailedError, StepUnknownError, Work, undecided
 from aetherflow.core.engine.steps import Done, StepRunner
 from aetherflow.core.engine.stopping import RunStoppedError
-from aetherflow.core.errors import PluginError
+from aetherflow.core.errors import PluginError, StateError
 from aetherflow.core.state.records import StepKey
 from aetherflow.core.state.transitions import Status
 from aetherflow.core.summary import StepSummary
@@ -35,11 +35,16 @@ class Questions:
         job, step, runner = work.job, work.step, self._runner
         outputs = dict(found.outputs)
         promoted = None
-        if not work.key.item:
-            job.steps[step.id] = outputs
-            promoted = runner.promoted(job, step, outputs, work.path)
-        stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
-        runner.state.verified(work.key, stored, secret, shown)
+        try:
+            if not work.key.item:
+                job.steps[step.id] = outputs
+                promoted = runner.promoted(job, step, outputs, work.path)
+            stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
+            runner.state.verified(work.key, stored, secret, shown)
+        except StateError:
+            raise
+        except Exception as error:  # it was done, but what `verify` found does not give what the step has to
+            raise StepUnknownError(error, step, getattr(error, "at", ()) or work.path, None) from error
         if promoted is not None:
             job.outputs = promoted
         if (summary := runner.reused(job, step)) is not None and not work.key.item:
