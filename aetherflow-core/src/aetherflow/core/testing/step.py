@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -36,8 +37,8 @@ class StepSuite:
     """Its step type: what flows call it, and its entry point."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
     """What the step is meant to be: `repeatable`, or `once` where a second run would do harm."""
-    resources: ClassVar[Mapping[str, Any]] = {}
-    """Resources that the example names."""
+    resources: Mapping[str, Any] = MappingProxyType({})
+    """Resources that the example names; a fixture may set it."""
     before: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Steps that run before the example in its flow."""
     status: ClassVar[Literal["SUCCESS", "SKIPPED"]] = "SUCCESS"
@@ -72,7 +73,7 @@ class StepSuite:
 
     def write(self, project: FlowProject, step: Mapping[str, Any]) -> None:
         """Write flow.yaml with this step after those `before`."""
-        project.flow(*self.before, step, resources=self._resources(project))
+        project.flow(*self.before, step, resources=self.resources)
 
     def run(self, project: FlowProject) -> tuple[Ran, RanStep]:
         """Run the example."""
@@ -81,10 +82,6 @@ class StepSuite:
         ran = project.run()
         assert ran.error is None, f"the example failed: {ran.error}"
         return ran, ran[step["id"]]
-
-    def _resources(self, project: FlowProject) -> Mapping[str, Any]:
-        del project
-        return self.resources
 
     # What it says about itself
 
