@@ -59,6 +59,9 @@ class _Whole(GenerateJsonSchema):
             del found["pattern"]  # Rust's or Python's grammar, which an editor would not understand
         return found
 
+    def enum_schema(self, schema: Any) -> dict[str, Any]:
+        return {key: value for key, value in super().enum_schema(schema).items() if key != "title"}
+
     # a date may be written in more ways than the format of JSON Schema knows, a number of seconds among them
 
     def date_schema(self, schema: Any) -> dict[str, Any]:
