@@ -35,6 +35,8 @@ def describe(
         mode="validation",
     )
     defs = {f"{prefix}{name}": each for name, each in found.pop("$defs", {}).items()}
+    for each in (found, *defs.values()):
+        each.pop("title", None)  # the name of a class in our code
     return found, defs
 
 
@@ -58,9 +60,6 @@ class _Whole(GenerateJsonSchema):
         if _INLINE_FLAGS.search(found.get("pattern", "")):
             del found["pattern"]  # Rust's or Python's grammar, which an editor would not understand
         return found
-
-    def enum_schema(self, schema: Any) -> dict[str, Any]:
-        return {key: value for key, value in super().enum_schema(schema).items() if key != "title"}
 
     # a date may be written in more ways than the format of JSON Schema knows, a number of seconds among them
 
@@ -102,7 +101,6 @@ class _Whole(GenerateJsonSchema):
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
         found, cls = super().model_schema(schema), schema["cls"]
-        found.pop("title", None)
         if "properties" in found and not cls.__pydantic_root_model__:
             _spell(found, cls)
         if self.partial:
