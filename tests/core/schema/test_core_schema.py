@@ -2,10 +2,11 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 
 from aetherflow.core.checks.kinds import KINDS
 from aetherflow.core.plugins.catalog import Catalog, installed_catalog
@@ -319,6 +320,21 @@ def test_a_bad_project_file_is_an_error(project: "Project") -> None:
     result = project.cli("schema", "flow")
     assert (result.code, result.out) == (2, "")
     assert "aetherflow.yaml:1:1: AF1101" in result.err
+
+
+def test_editors_that_know_draft_7_only_read_the_same(acme: dict[str, Any]) -> None:
+    Draft7Validator.check_schema(acme)
+    notes = {"$ref", "description", "default", "examples", "doNotSuggest"}
+    beside = [each.keys() - notes for each in maps_in(acme) if isinstance(each.get("$ref"), str)]
+    assert len(beside) > 100
+    assert not any(beside), "draft 7 ignores what stands beside a reference"
+
+
+def maps_in(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from maps_in(each)
 
 
 def test_without_plugins_every_type_is_unknown() -> None:

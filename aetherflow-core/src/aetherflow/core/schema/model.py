@@ -35,6 +35,8 @@ def describe(
         mode="validation",
     )
     defs = {f"{prefix}{name}": each for name, each in found.pop("$defs", {}).items()}
+    for each in (found, *defs.values()):
+        each.pop("title", None)  # the name of a class in our code
     return found, defs
 
 
@@ -99,7 +101,6 @@ class _Whole(GenerateJsonSchema):
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
         found, cls = super().model_schema(schema), schema["cls"]
-        found.pop("title", None)
         if "properties" in found and not cls.__pydantic_root_model__:
             _spell(found, cls)
         if self.partial:
