@@ -12,6 +12,8 @@
     │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
     │   ├── PluginConflictError                   two distributions provide the name
     │   ├── PluginNotAllowedError                 the policy does not accept the distribution
+    │   ├── HookError                             a hook that does not exist, or is not what it should be
+    │   ├── HookFailedError                       a hook that takes part in a command failed
     │   ├── PluginFileError (RuntimeError)        a folder plugin, or one of the old group, cannot be loaded
     │   ├── PluginPathError (FileNotFoundError)   a plugin path that does not exist
     │   ├── PluginOverrideError                   a folder plugin takes the name of an installed one
@@ -79,12 +81,8 @@ class SpecError(AetherflowError, ValueError):
 
     def __init__(self, problems: "Sequence[Problem] | str") -> None:
         self.problems: list[Problem] = [] if isinstance(problems, str) else list(problems)
-        first = (
-            problems
-            if isinstance(problems, str)
-            else next((p.as_text() for p in problems if p.severity == "error"), "")
-        )
-        super().__init__(str(first))
+        errors = () if isinstance(problems, str) else (p.as_text() for p in problems if p.severity == "error")
+        super().__init__(problems if isinstance(problems, str) else next(iter(errors), ""))
 
 
 class UsageError(AetherflowError, ValueError):
@@ -185,6 +183,18 @@ class PluginNotAllowedError(PluginError):
     code = "AF2104"
 
 
+class HookError(PluginError):
+    """Hooks that are not what the group `aetherflow.hooks` promises: misspelt, unmarked, with wrong arguments."""
+
+    code = "AF2110"
+
+
+class HookFailedError(PluginError):
+    """A hook that takes part in a command raised, or returned what it must not; the message names its plugin."""
+
+    code = "AF2111"
+
+
 class PluginFileError(PluginError, RuntimeError):
     """A folder plugin, or an entry of the old group `aetherflow.plugins`, cannot be loaded."""
 
@@ -246,11 +256,10 @@ class ChangedDefinitionError(AetherflowError):
 
     def __init__(self, changes: "Sequence[tuple[str, str]]") -> None:
         self.changes = list(changes)
-        names = ", ".join(name for name, _ in self.changes)
-        lines = [f"changed since they finished: {names}"]
-        lines += [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in self.changes]
-        first = self.changes[0][0]
-        fix = f"--accept-changes keeps their results, --from {first} does it again, another --run-id starts afresh"
+        texts = [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in changes]
+        lines = [f"changed since they finished: {', '.join(name for name, _ in changes)}", *texts]
+        name = changes[0][0]
+        fix = f"--accept-changes keeps their results, --from {name} does it again, another --run-id starts afresh"
         super().__init__("\n".join(lines), fix=fix)
 
 

@@ -7,6 +7,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.base import Command, Group
+from aetherflow.core.cli.plugins_new import new
 
 if TYPE_CHECKING:
     from aetherflow.core.plugins.catalog import Catalog
@@ -211,3 +212,6 @@ def _lines(found: "Description") -> list[str]:
     if found.example:
         lines += ["", "example:", *(f"  {line}".rstrip() for line in found.example.split("\n"))]
     return lines
+
+
+app.command("new", cls=Command)(new)

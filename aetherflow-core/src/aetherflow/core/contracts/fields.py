@@ -19,6 +19,15 @@ def parse_bool(value: Any) -> bool:
     raise ValueError("must be one of true, false, yes, no, 1, 0, on, off")
 
 
+def any_case(*words: str, blanks: bool = False) -> str:
+    """A regular expression for these words in any mix of cases, `blanks` around them or not: for JSON Schema, whose
+    expressions know no flags.
+    """
+    spelt = ("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
+    around = r"\s*" if blanks else ""
+    return f"^{around}({'|'.join(spelt)}){around}$"
+
+
 Flag = Annotated[bool, BeforeValidator(parse_bool, json_schema_input_type=bool)]
 """A boolean that also reads the text that a template yields."""
 

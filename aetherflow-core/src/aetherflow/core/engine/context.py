@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 from aetherflow.core import durable
 from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext, StreamName
 from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.engine.around import Around
 from aetherflow.core.engine.attempt import SpawnRequest, Worker
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.leases import AttemptLeases
@@ -67,6 +68,8 @@ class RunParts:
     jobs: dict[str, Any] = field(default_factory=dict)
     """What templates and `when` see as `jobs`."""
     call_step: Callable[["StepContext", str, Mapping[str, Any], str, Mapping[str, Any]], StepResult] = _no_inner_steps
+    around: Around | None = None
+    """The hooks that stand around every attempt."""
     worker: Worker = field(default_factory=Worker)
     current: Control | None = None
     """What can end the attempt under way."""
@@ -220,6 +223,12 @@ class StepContext(RunContext):
         inner.control, inner.leases = self.control, self.leases  # what ends the outer step ends the inner one
         self._inner.append(inner)
         return inner
+
+    def inner_keys(self) -> Iterator[StepKey]:
+        """Keys of the inner steps that this attempt has called, at any depth."""
+        for inner in self._inner:
+            yield inner._key
+            yield from inner.inner_keys()
 
     def all_artifacts(self) -> Iterator[Artifact]:
         """Artifacts of this attempt and of its inner steps."""

@@ -5,14 +5,14 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
-from aetherflow.core.plugins.names import KINDS, LEGACY, shown
+from aetherflow.core.plugins.names import HOOKS, KINDS, LEGACY, shown
 
 PYDANTIC = "pydantic"
 """Group of the plugins of pydantic."""
 UNKNOWN = "(unknown)"
 FOLDER = "(folder)"
 """Stands where a folder plugin has no distribution."""
-_GROUPS = (*KINDS, LEGACY)
+_GROUPS = (*KINDS, HOOKS, LEGACY)
 
 
 class PluginEntry(NamedTuple):
@@ -26,8 +26,8 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step` or `connector`; `legacy` for an entry of the old group."""
-        return KINDS.get(self.group, "legacy")
+        """`step`, `connector` or `hook`; `legacy` for an entry of the old group."""
+        return KINDS.get(self.group, "hook" if self.group == HOOKS else "legacy")
 
     @property
     def source(self) -> str:
@@ -44,6 +44,13 @@ class PluginEntry(NamedTuple):
 def installed_plugins() -> tuple[PluginEntry, ...]:
     """All steps and connectors of the installed distributions, sorted, so that order never depends on disk."""
     return tuple(entry for entry in _entries() if entry.group in KINDS)
+
+
+@cache
+def installed_hooks() -> tuple[PluginEntry, ...]:
+    """All hooks of the installed distributions, sorted by distribution and name."""
+    found = [entry for entry in _entries() if entry.group == HOOKS]
+    return tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name)))
 
 
 @cache
