@@ -12,7 +12,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-peers torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -29,10 +29,15 @@ check: $(READY) ## lint, formatting, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(READY) ## measure the start of the commands, and the history of a million steps
+bench: $(READY) ## measure starts, steps, resume, and the history of a million steps
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/startup.py
+	@$(BIN)/python tests/benchmarks/engine.py
 	@$(BIN)/python tests/benchmarks/history.py
+
+bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/peers.py
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
@@ -58,7 +63,7 @@ constraints: $(READY) ## resolve everything anew and write constraints.txt
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 
 clean: ## remove everything that make created
-	@rm -rf .venv dist .demo .fuzz .torture .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv dist .demo .fuzz .torture .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an interrupted installation leaves none and is taken up again.

@@ -93,7 +93,7 @@ def seconds_to_step(root: Path, flow: Path, run_id: str) -> float:
 
 
 def resume_seconds(root: Path) -> tuple[float, float, float]:
-    """Seconds to the first step of a fresh run, what a resumed one takes over that, `plan` in times of `validate`."""
+    """Seconds to the first step, fresh; what a resumed run takes over that; `plan` in times of `validate`."""
     flow = root / "finished.yaml"
     flow.write_text(no_op_flow("finished", FINISHED, JOBS, root, last=LIVE))
     wall_seconds([AETHERFLOW, "run", "-q", "--run-id", "r", str(flow)], ends=1)

@@ -174,7 +174,7 @@ _NEUTRAL = [
         (r"\b\d+\.\d s\b", "SECONDS"),
         (r'("?(duration_ms|ts_ms|finished_at|started_at)"?[:=] ?)\d+', r"\1MS"),
         (r"\bpid \d+ on [\w.-]+", "pid PID on HOST"),
-        (r"^(bash: line \d+: +)\d+ ", r"\1PID "),
+        (r"(?m)^(bash: line \d+:) +\d+ ", r"\1 PID "),
         (r"  +", "  "),
     )
 ]
@@ -211,7 +211,7 @@ class Ran:
 
 NOT_RUN = {
     r"pip install [-\w \[\],>=.\"]+": "needs a network, or changes this environment",
-    r"make [a-z]+": "makes and uses an environment of its own; some targets run this very test",
+    r"make [a-z-]+": "makes and uses an environment of its own; some targets run this very test",
 }
 """Commands in bash blocks that a test checks by other means, and why it does not run them."""
 

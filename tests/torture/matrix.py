@@ -35,6 +35,7 @@ SUITES = {
     "A6": "power cut: the recorded operations without subsets of those that no fsync had made lasting",
     "A7": "signals and kill -9 to runner and guard, over trees of children (tests, each of several trials)",
     "B": "locks under kill -9, SIGSTOP, stalled writers and jumping clocks (tests, each of many operations)",
+    "B4": "many processes start one run at the same time, and its owner is killed",
     "D1": "each of ENOSPC, EIO, EDQUOT, EROFS, EMFILE at system calls (strace)",
     "D2": "full disks of 64 sizes (tmpfs), then room",
     "D3": "limits of memory, open files and file size",
@@ -91,8 +92,8 @@ def tables(results: list[dict[str, Any]]) -> str:
             lines.append(f"| {number} | {promise} | {NOT_BUILT} | | |")
     lines += [
         "",
-        "| Suite | What is done | Test | Cases | Violations | Seconds | Seed |",
-        "|---|---|---|---|---|---|---|",
+        "| Suite | What is done | Test | Tier | Cases | Violations | Seconds | Seed |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, total in found.items():
         seeds = ", ".join(map(str, sorted(total.seeds)))

@@ -881,3 +881,10 @@ def test_mistakes_of_the_environment_stand_where_they_were_made(
     assert ".env:1:1: AF1511 warning: " in project.cli("validate", "flow.yaml").out
     monkeypatch.setenv("AETHERFLOW_SETTINGS_MODULE", "no_such_settings")
     assert "AETHERFLOW_SETTINGS_MODULE:1:1: AF1510 " in project.cli("validate", "flow.yaml").out
+
+
+def test_a_parameter_named_like_a_secret_is_a_warning(project: "Project") -> None:
+    project.write("flow: {id: f, params: {db_password: {}, table: {}}}\njobs: []\n")
+    report = validate_flow_yaml(project.folder / "flow.yaml")
+    assert report["errors"] == []
+    assert [(item["af"], item["loc"]) for item in report["warnings"]] == [("AF1805", "flow.params.db_password")]

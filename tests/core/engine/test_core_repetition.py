@@ -125,7 +125,9 @@ def test_a_step_for_every_item(project: "Project") -> None:
 def test_items_that_are_done_are_not_done_again(project: "Project") -> None:
     project.flow(step('for_each: [1, 2, 3], inputs: {v: "{{item}}", fail_at: 2}'))
     failures(project, 1)
-    assert run(project) == 1
+    done = project.cli("run", "flow.yaml", "--run-id", "r")
+    assert done.code == 1
+    assert "AF5001 item 2 of 3 (2): ValueError: told to fail" in done.err
     assert [call[1] for call in calls(project)] == [1, 2]
     assert project.rows("SELECT status FROM step_runs WHERE item_key='' ORDER BY attempt") == [("FAILED",)]
     assert run(project) == 0

@@ -7,6 +7,7 @@ from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import SpecError
 from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.observe.redact import is_secret_name
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
 from aetherflow.core.resolve.params import check_default
@@ -53,6 +54,8 @@ class _Settings:
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
+            if is_secret_name(name):
+                self._secret_param(name)
             try:
                 spec = ParamSpec.model_validate(raw)
             except ValueError:
@@ -60,6 +63,13 @@ class _Settings:
             if (message := check_default(name, spec)) is not None:
                 path: DocPath = ("flow", "params", name, "default")
                 self._add("AF1802", message, path, fix=f"give a default of type {spec.type}")
+
+    def _secret_param(self, name: str) -> None:
+        path: DocPath = ("flow", "params", name)
+        message = f"parameter {name!r} is named like a secret, and parameters are stored in the state"
+        fix = "pass it through the environment: {{env.NAME}}"
+        at = self.document.source.key(path)
+        self.problems.add(Problem("AF1805", message, at, format_path(path), "semantic:secret_param", fix, "warning"))
 
     def _dates(self, dates: Any) -> None:
         for key, read in (("timezone", parse_zone), ("shift", parse_shift)):

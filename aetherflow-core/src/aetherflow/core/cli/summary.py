@@ -51,16 +51,17 @@ def failure_blocks(summary: RunSummary) -> str:
     lines.append(f"run log: {summary.log_path}")
     kept = [artifact for artifact in _artifacts(summary) if artifact.removed is None]
     lines += [f"kept: {_artifact(artifact)}" for artifact in kept]
-    command = shlex.join(["aetherflow", *_next(summary)])
-    lines.append(f"next: {command}")
+    lines += _next(summary)
     return "\n".join(lines)
 
 
 def _next(summary: RunSummary) -> list[str]:
-    open_steps = [f"{job.job_id}.{job.error.step}" for job in summary.jobs if job.status == "UNKNOWN" and job.error]
-    if open_steps:
-        return ["resume", summary.run_id, "--decide", f"{open_steps[0]}=done"]
-    return ["run", summary.flow_yaml, "--run-id", summary.run_id]
+    """The literal next command; where it has to be found out first whether a step was done, both answers."""
+    asked = [f"{job.job_id}.{job.error.step}" for job in summary.jobs if job.status == "UNKNOWN" and job.error]
+    if not asked:
+        return [f"next: {shlex.join(['aetherflow', 'run', summary.flow_yaml, '--run-id', summary.run_id])}"]
+    command = shlex.join(["aetherflow", "resume", summary.run_id, "--decide", asked[0]])
+    return [f"next, if it was done: {command}=done", f"next, if it was not:  {command}=again"]
 
 
 def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:

@@ -127,8 +127,9 @@ class _Definer:
 
     def _add(self, key: StepKey, text: Mapping[str, Any]) -> None:
         # compact, since only a diff is ever read by people
-        masked = self.redactor.mask(_encode(text))
-        digest = hashlib.sha256(masked.encode(errors="surrogatepass")).hexdigest()[:32]
+        # an environment may hold what is not UTF-8, and a text of SQLite may not
+        masked = self.redactor.mask(_encode(text)).encode(errors="backslashreplace").decode()
+        digest = hashlib.sha256(masked.encode()).hexdigest()[:32]
         self.found.hashes[key] = digest
         self.found.texts[digest] = masked
 
@@ -140,14 +141,20 @@ class _Definer:
             elif path[:2] == ("job", "outputs") or path[0] == "jobs":
                 job = key.job if path[0] == "job" else path[1] if len(path) > 1 else None
                 output = path[2] if path[0] == "job" and len(path) > 2 else path[3] if len(path) > 3 else None
-                found = [
-                    promoter
-                    for (of, name), promoter in self.promoters.items()
-                    if job in (None, of) and output in (None, name)
-                ]
+                found = list(self._promoters(job, output))
             else:
                 continue
             yield from (other for other in found if other in self.found.hashes and other != key)
+
+    def _promoters(self, job: str | None, output: str | None) -> Iterator[StepKey]:
+        """The steps that promote an output of a job; None stands for any."""
+        if job is not None and output is not None:  # nearly always; a search for each would be quadratic
+            if (promoter := self.promoters.get((job, output))) is not None:
+                yield promoter
+            return
+        for (of, name), promoter in self.promoters.items():
+            if job in (None, of) and output in (None, name):
+                yield promoter
 
     def _resource(self, name: str) -> dict[str, Any]:
         spec = self.resources[name]
@@ -157,7 +164,7 @@ class _Definer:
         if (group, name) not in self.plugins:
             try:
                 entry = self.flow.catalog.find(group, name)
-                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}"
+                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}".strip()
             except AetherflowError:  # registered in this process, or not to be had: the step itself will say so
                 shown = ""
             self.plugins[group, name] = shown

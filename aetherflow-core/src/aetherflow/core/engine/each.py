@@ -8,7 +8,7 @@ from typing import Any
 from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError, Work
 from aetherflow.core.engine.question import Questions
 from aetherflow.core.engine.steps import Done, StepRunner, ms_since
-from aetherflow.core.errors import ResolverError, StateError, StepError
+from aetherflow.core.errors import OutputError, ResolverError, StateError, StepError
 from aetherflow.core.location import DocPath
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import StepSpec
@@ -16,6 +16,9 @@ from aetherflow.core.state.records import StepEffects, StepEnd, StepKey, StepSta
 from aetherflow.core.state.transitions import Status
 from aetherflow.core.state.values import json_safe, to_json
 from aetherflow.core.summary import StepSummary
+
+SHOWN_ITEM = 60
+"""Characters of an item that an error shows."""
 
 
 class ForEach:
@@ -33,7 +36,8 @@ class ForEach:
         runner, started = self._runner, time.monotonic()
         work = runner.work(job, step, path)
         items = self._items(work)
-        start = StepStart(work.key, "repeatable", "", step.type, work.def_hash, items)
+        frozen = None if runner.is_secret(work.key, items) else items
+        start = StepStart(work.key, "repeatable", "", step.type, work.def_hash, frozen)
         number = runner.state.start(start)
         summary = StepSummary(step.id, step.type, Status.RUNNING, 0, number, items=len(items))
         job.summary.steps.append(summary)
@@ -61,9 +65,10 @@ class ForEach:
                 return frozen
         at = (*work.path, "for_each")
         try:
-            items = json_safe(render(work.step.for_each, self._runner.scope(work.job, {}), at))
-        except ResolverError as error:
-            raise StepFailedError(error, work.step, error.at, None) from error
+            items = json_safe(render(work.step.for_each, self._runner.scope(work.job, {}), at), "for_each")
+            to_json(items)  # refused here, not where it is stored: that is a transition
+        except (ResolverError, OutputError) as error:
+            raise StepFailedError(error, work.step, getattr(error, "at", ()) or at, None) from error
         if not isinstance(items, list):
             kind = {str: "text", dict: "a map", type(None): "null"}.get(type(items), type(items).__name__)
             cause = StepError(f"for_each gives {kind}, not a list", fix="give one token that yields a list, or a list")
@@ -81,7 +86,11 @@ class ForEach:
             done = runner.done_before(key)
             if done is None:
                 one = runner.work(work.job, work.step, work.path, item_key=item_key, item=item)
-                done = self._questions.answer(one) or runner.run(one)
+                try:
+                    done = self._questions.answer(one) or runner.run(one)
+                except StepFailedError as error:
+                    error.item = f"item {index + 1} of {len(items)} ({_short(item)})"
+                    raise
             found.append(done)
             runner.parts.events.emit(
                 "progress", job_id=key.job, step_id=key.step, done=index + 1, total=len(items), unit="items"
@@ -106,3 +115,8 @@ class ForEach:
         if promoted is not None:
             job.outputs = promoted
         return Done(status, outputs, reason)
+
+
+def _short(item: Any) -> str:
+    text = to_json(item)
+    return text if len(text) <= SHOWN_ITEM else f"{text[:SHOWN_ITEM]}…"

@@ -19,9 +19,14 @@ class StepFailedError(Exception):
     def __init__(self, cause: BaseException, step: StepSpec, path: DocPath, output: OutputLog | None) -> None:
         super().__init__(message_of(cause))
         self.cause = cause
+        self.item = ""
+        """Which item of a `for_each` it was, for people."""
         self.step = step
         self.path = path
         self.output = output
+
+    def __str__(self) -> str:
+        return f"{self.item}: {super().__str__()}" if self.item else super().__str__()
 
 
 class StepUnknownError(StepFailedError):

@@ -1,17 +1,19 @@
 """Everything that is settled before a run goes on: parameters, dates, resources, definitions, the plan."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aetherflow.core.contracts.events import RunInfo
+from aetherflow.core.engine.around import check_plan
 from aetherflow.core.engine.connections import secret_settings
 from aetherflow.core.engine.definitions import Definitions, define
 from aetherflow.core.engine.plan import Plan, Wishes, check_jobs, make_plan
 from aetherflow.core.engine.prepare import Places, PreparedFlow, render_places
 from aetherflow.core.engine.settle import Given, run_root, settle
 from aetherflow.core.errors import UsageError
-from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources
 from aetherflow.core.state.records import Frozen, RunRecord
 from aetherflow.core.state.run_state import RunState
@@ -55,6 +57,11 @@ class Opened:
         )
 
 
+def run_info(flow: PreparedFlow, run_id: str, generation: int) -> RunInfo:
+    """The run as hooks see it."""
+    return RunInfo(flow.flow_id, run_id, generation, flow.document.file)
+
+
 def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
     """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
     check_jobs(flow.spec, wishes)
@@ -68,7 +75,9 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
     places = render_places(flow, constants)
     redactor = flow.snapshot.redactor()
+    redactor.add(secrets_in(frozen.params))
     merged = merge_resources(flow.document, flow.spec, flow.profiles)
+    redactor.add(text for text in _literal_secrets(flow, merged) if "{{" not in text)
     state = RunState(store, flow.flow_id, run_id)
     definitions = define(flow, merged, frozen.params, redactor)
     if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
@@ -78,6 +87,17 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
         plan = Plan([], [], wishes.nothing())
     else:
         plan = make_plan(flow.spec, state, definitions, wishes)
+    if plan.jobs:
+        check_plan(flow, run_info(flow, run_id, generation), plan)
     return Opened(
         flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
     )
+
+
+def _literal_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
+    """Secrets that are written down as they are, in the flow or in its profiles: a definition must not show them."""
+    resources = {name: spec.model_dump() for name, spec in merged.merged.items()}
+    for written in (flow.document.data, resources):
+        yield from secrets_in(written)
+        yield from url_secrets(written)
+    yield from secret_settings(resources, flow.catalog)

@@ -7,6 +7,7 @@ shell-quoted. `Stream` masks across the borders of chunks.
 import re
 import threading
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 MASK = "***"
@@ -25,6 +26,7 @@ _NOT_SECRET = ("_PATH", "_FILE")
 _URL_PASSWORD = re.compile(r"\w://[^/\s:@]*:([^/\s@]+)@")
 
 
+@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """True for a key whose value is masked: it holds PASSWORD, SECRET, TOKEN … as a whole word and names no file."""
     words = re.sub(r"[^A-Z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper())

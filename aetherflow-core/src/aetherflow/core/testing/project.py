@@ -178,7 +178,7 @@ class FlowProject:
 
 
 def _steps(summary: RunSummary) -> dict[str, RanStep]:
-    store = StateStore(Path(summary.state_path), to_read=True)
+    store = StateStore(Path(summary.state_path))
     try:
         state = RunState(store, summary.flow_id, summary.run_id)
         state.load()

@@ -1,4 +1,4 @@
-"""The no-op steps as Luigi tasks: a chain, each task's mark a file."""
+"""The no-op steps as Luigi tasks: a chain, with the local scheduler; what is done is a file of each task."""
 
 import sys
 import time
