@@ -348,7 +348,7 @@ def test_the_extra_otel_traces_a_run_with_its_oldest_libraries(environment: Path
     where = ("--python", environment / "bin/python", "--find-links", dist)
     uv("pip", "install", *where, "aetherflow-core[otel]", *floors, cwd=tmp_path)
     (tmp_path / "flow.yaml").write_text(FLOW)
-    command = [environment / "bin/aetherflow", "run", "flow.yaml", "--quiet"]
+    command = [str(environment / "bin/aetherflow"), "run", "flow.yaml", "--quiet"]
     done = run(["env", "AETHERFLOW_OTEL=true", "OTEL_TRACES_EXPORTER=console", *command], tmp_path)
     assert done.returncode == 0, done.stderr
     assert [name in done.stdout for name in ('"step only.say"', '"job only"', '"run floors"')] == [True] * 3
