@@ -58,6 +58,7 @@ NAMES = [
     "RunInfo",
     "RunInterruptedError",
     "RunUnknownError",
+    "Settings",
     "SpecError",
     "StateError",
     "StateSpec",

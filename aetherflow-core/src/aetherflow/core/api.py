@@ -60,6 +60,7 @@ from aetherflow.core.plugins.catalog import (
 )
 from aetherflow.core.plugins.require import require, require_attr
 from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.run_id import new_run_id
 from aetherflow.core.spec.flow import (
     CleanupPolicy,
@@ -122,6 +123,7 @@ __all__ = [
     "RunInfo",
     "RunInterruptedError",
     "RunUnknownError",
+    "Settings",
     "SpecError",
     "StateError",
     "StateSpec",

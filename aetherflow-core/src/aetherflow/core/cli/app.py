@@ -31,6 +31,7 @@ class Commands(LazyGroup):
             "validate": "validate:validate",
             "doctor": "doctor:doctor",
             "explain": "explain:explain",
+            "schema": "schema:schema",
             "init": "init:init",
             "plugins": "plugins:app",
             "locks": "locks:app",

@@ -18,6 +18,7 @@ from aetherflow.core.engine.attempt import SpawnRequest, Worker
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.leases import AttemptLeases
 from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.engine.step_state import StepState
 from aetherflow.core.engine.stopping import Control, Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import PathError
@@ -27,6 +28,7 @@ from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.resolve.deferred import complete_inputs
 from aetherflow.core.resolve.sandbox import Sandbox
+from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.state.records import Artifact, StepEffects, StepKey
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.values import json_safe
@@ -61,6 +63,8 @@ class RunParts:
     processes: Processes
     stop: Stop
     locks: RunLocks
+    settings: Settings
+    step_state: StepState
     jobs: dict[str, Any] = field(default_factory=dict)
     """What templates and `when` see as `jobs`."""
     call_step: Callable[["StepContext", str, Mapping[str, Any], str, Mapping[str, Any]], StepResult] = _no_inner_steps
@@ -109,6 +113,8 @@ class StepContext(RunContext):
         self.resources = parts.resources
         self.connectors = parts.connectors
         self.catalog = parts.catalog
+        self.settings = parts.settings
+        self.state = parts.step_state
         self.log = logging.getLogger(f"aetherflow.flow.{parts.flow_id}.job.{key.job}")
 
     def job_dir(self, job_id: str) -> Path:
@@ -217,6 +223,12 @@ class StepContext(RunContext):
         inner.control, inner.leases = self.control, self.leases  # what ends the outer step ends the inner one
         self._inner.append(inner)
         return inner
+
+    def inner_keys(self) -> Iterator[StepKey]:
+        """Keys of the inner steps that this attempt has called, at any depth."""
+        for inner in self._inner:
+            yield inner._key
+            yield from inner.inner_keys()
 
     def all_artifacts(self) -> Iterator[Artifact]:
         """Artifacts of this attempt and of its inner steps."""

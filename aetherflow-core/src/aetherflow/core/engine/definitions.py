@@ -127,8 +127,9 @@ class _Definer:
 
     def _add(self, key: StepKey, text: Mapping[str, Any]) -> None:
         # compact, since only a diff is ever read by people
-        masked = self.redactor.mask(_encode(text))
-        digest = hashlib.sha256(masked.encode(errors="surrogatepass")).hexdigest()[:32]
+        # an environment may hold what is not UTF-8, and a text of SQLite may not
+        masked = self.redactor.mask(_encode(text)).encode(errors="backslashreplace").decode()
+        digest = hashlib.sha256(masked.encode()).hexdigest()[:32]
         self.found.hashes[key] = digest
         self.found.texts[digest] = masked
 
@@ -163,7 +164,7 @@ class _Definer:
         if (group, name) not in self.plugins:
             try:
                 entry = self.flow.catalog.find(group, name)
-                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}"
+                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}".strip()
             except AetherflowError:  # registered in this process, or not to be had: the step itself will say so
                 shown = ""
             self.plugins[group, name] = shown

@@ -8,7 +8,7 @@ from typing import Any
 from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError, Work
 from aetherflow.core.engine.question import Questions
 from aetherflow.core.engine.steps import Done, StepRunner, ms_since
-from aetherflow.core.errors import ResolverError, StateError, StepError
+from aetherflow.core.errors import OutputError, ResolverError, StateError, StepError
 from aetherflow.core.location import DocPath
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import StepSpec
@@ -36,7 +36,8 @@ class ForEach:
         runner, started = self._runner, time.monotonic()
         work = runner.work(job, step, path)
         items = self._items(work)
-        start = StepStart(work.key, "repeatable", "", step.type, work.def_hash, items)
+        frozen = None if runner.is_secret(work.key, items) else items
+        start = StepStart(work.key, "repeatable", "", step.type, work.def_hash, frozen)
         number = runner.state.start(start)
         summary = StepSummary(step.id, step.type, Status.RUNNING, 0, number, items=len(items))
         job.summary.steps.append(summary)
@@ -64,9 +65,10 @@ class ForEach:
                 return frozen
         at = (*work.path, "for_each")
         try:
-            items = json_safe(render(work.step.for_each, self._runner.scope(work.job, {}), at))
-        except ResolverError as error:
-            raise StepFailedError(error, work.step, error.at, None) from error
+            items = json_safe(render(work.step.for_each, self._runner.scope(work.job, {}), at), "for_each")
+            to_json(items)  # refused here, not where it is stored: that is a transition
+        except (ResolverError, OutputError) as error:
+            raise StepFailedError(error, work.step, getattr(error, "at", ()) or at, None) from error
         if not isinstance(items, list):
             kind = {str: "text", dict: "a map", type(None): "null"}.get(type(items), type(items).__name__)
             cause = StepError(f"for_each gives {kind}, not a list", fix="give one token that yields a list, or a list")

@@ -49,10 +49,13 @@ class InnerSteps:
             outputs = json_safe(result.as_output())
             reason = self._runner.parts.redactor.mask(result.reason) if result.reason is not None else None
             stored, secret, _ = self._runner.without_secrets(key, outputs, None)
+            outer.control.check_open()  # what a thread that was left behind brings does not count
             state.finish(key, StepEnd(Status(result.status), stored, reason, ctx.effects, secret))
         except BaseException as error:
-            status = Status.INTERRUPTED if isinstance(error, StepCancelledError) else Status.FAILED
-            if state.latest[key].status is Status.RUNNING:
+            # however it shows: children that were ended make a step fail with an error of its own
+            ended = isinstance(error, StepCancelledError) or outer.control.cancelled
+            status = Status.INTERRUPTED if ended else Status.FAILED
+            if not outer.control.closed and state.latest[key].status is Status.RUNNING:
                 state.fail(key, status, self._runner.parts.redactor.mask(message_of(error)))
             raise
         return result

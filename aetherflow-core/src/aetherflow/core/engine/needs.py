@@ -74,7 +74,8 @@ class Needs:
             self._gone = {}
             for artifact in self._state.steps.artifacts():
                 if artifact.gone_by is None and not Path(artifact.path).exists():
-                    self._gone.setdefault(artifact.key._replace(item=""), []).append(artifact.path)
+                    outer = artifact.key.step.partition(".")[0]  # an inner step runs again with the one around it
+                    self._gone.setdefault(StepKey(artifact.key.job, outer), []).append(artifact.path)
         return self._gone
 
 

@@ -1,7 +1,7 @@
 """Everything that is settled before a run goes on: parameters, dates, resources, definitions, the plan."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from aetherflow.core.engine.plan import Plan, Wishes, check_jobs, make_plan
 from aetherflow.core.engine.prepare import Places, PreparedFlow, render_places
 from aetherflow.core.engine.settle import Given, run_root, settle
 from aetherflow.core.errors import UsageError
-from aetherflow.core.observe.redact import Redactor, secrets_in
+from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources
 from aetherflow.core.state.records import Frozen, RunRecord
 from aetherflow.core.state.run_state import RunState
@@ -76,8 +76,8 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     places = render_places(flow, constants)
     redactor = flow.snapshot.redactor()
     redactor.add(secrets_in(frozen.params))
-    redactor.add(text for text in secrets_in(flow.document.data) if "{{" not in text)
     merged = merge_resources(flow.document, flow.spec, flow.profiles)
+    redactor.add(text for text in _literal_secrets(flow, merged) if "{{" not in text)
     state = RunState(store, flow.flow_id, run_id)
     definitions = define(flow, merged, frozen.params, redactor)
     if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
@@ -92,3 +92,12 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     return Opened(
         flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
     )
+
+
+def _literal_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
+    """Secrets that are written down as they are, in the flow or in its profiles: a definition must not show them."""
+    resources = {name: spec.model_dump() for name, spec in merged.merged.items()}
+    for written in (flow.document.data, resources):
+        yield from secrets_in(written)
+        yield from url_secrets(written)
+    yield from secret_settings(resources, flow.catalog)

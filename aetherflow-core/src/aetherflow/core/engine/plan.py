@@ -108,6 +108,10 @@ def check_jobs(spec: FlowSpec, wishes: Wishes) -> None:
     for option, job_id in wanted.items():
         if job_id is not None and job_id not in jobs:
             raise UsageError(f"{option}: no job {job_id!r} in this flow", fix=did_you_mean(job_id, jobs, what="jobs"))
+    again, only = wanted["--from"], wanted["--flow-job"]
+    if again is not None and only not in (None, again):
+        message = f"--from {wishes.from_step} discards results that --flow-job {only} would not make again"
+        raise UsageError(message, fix=f"leave --flow-job out, or name a step of {only}")
 
 
 class _Planner:
@@ -138,6 +142,7 @@ class _Planner:
             found for key in self.discarded for found in (key, *self.parts.get(key, ())) if self._is_stored(found)
         ]
         self.intervention.discard_jobs = {job: ask for job, (_, ask) in self.reopened.items() if job in self.state.jobs}
+        self.intervention.kept_outputs = {job: self._kept_outputs(job) for job in self.intervention.discard_jobs}
         self.intervention.why = "; ".join(sorted({why for why, _ in self.reopened.values()}))
         return Plan(jobs, changes, self.intervention)
 
@@ -186,13 +191,21 @@ class _Planner:
                 for live in self.order
                 if self._runs(live)
                 for key, why in needs.lacking(live)
-                if key not in self.discarded
+                if key in self.order and key not in self.discarded
             }
             if not found:
                 return
             self.discarded |= found
             for key, why in found.items():
                 self.reopened.setdefault(key.job, (why, False))
+
+    def _kept_outputs(self, job_id: str) -> set[str]:
+        """Outputs of a job that only steps promote whose results stay."""
+        kept, lost = set[str](), set[str]()
+        for job in self.spec.jobs:
+            for step in job.steps if job.id == job_id else ():
+                (lost if StepKey(job_id, step.id) in self.discarded else kept).update(step.outputs)
+        return kept - lost
 
     # Changes
 
@@ -242,7 +255,7 @@ class _Planner:
     def _questions(self, key: StepKey) -> list[StepKey]:
         """What was interrupted and may have had its effect: the step, one of its items, or a step inside it."""
         latest = self.state.steps.latest
-        if self._job_is_final(key.job):
+        if key in self.discarded or self._job_is_final(key.job):
             return []
         found = [part for part in (key, *self.parts.get(key, ())) if part in latest]
         return [
@@ -281,6 +294,8 @@ class _Planner:
         answer = self.intervention.decided.get(asked[0]) if asked else None
         if key in self.discarded:
             return StepPlan(key, Verdict.RUN_AGAIN if record else Verdict.RUN, self.discarded[key], effect)
+        if self._job_is_final(key.job) and (record is None or record.status not in DONE_STEP):
+            return StepPlan(key, Verdict.LEAVE, f"its job ended {self.state.jobs[key.job].status}", effect)
         if record is None:
             return StepPlan(key, Verdict.RUN, "not run yet", effect)
         if record.status in DONE_STEP or (answer == "done" and asked == [key]):

@@ -3,9 +3,10 @@
 from aetherflow.core.engine.execution import StepFailedError, StepUnknownError, Work, undecided
 from aetherflow.core.engine.steps import Done, StepRunner
 from aetherflow.core.engine.stopping import RunStoppedError
-from aetherflow.core.errors import PluginError
+from aetherflow.core.errors import PluginError, StateError
 from aetherflow.core.state.records import StepKey
 from aetherflow.core.state.transitions import Status
+from aetherflow.core.summary import StepSummary
 
 
 class Questions:
@@ -23,6 +24,9 @@ class Questions:
         if record is None or record.effect != "once" or record.status is not Status.INTERRUPTED:
             return None
         if work.step.verify is None:
+            if not work.key.item:
+                asking = StepSummary(work.step.id, work.step.type, Status.UNKNOWN, 0, record.attempt)
+                work.job.summary.steps.append(asking)
             question = undecided(work.key, record.attempt, self._runner.parts.run_id)
             raise StepUnknownError(question, work.step, work.path, None)
         found = self._verify(work, record.attempt)
@@ -31,11 +35,16 @@ class Questions:
         job, step, runner = work.job, work.step, self._runner
         outputs = dict(found.outputs)
         promoted = None
-        if not work.key.item:
-            job.steps[step.id] = outputs
-            promoted = runner.promoted(job, step, outputs, work.path)
-        stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
-        runner.state.verified(work.key, stored, secret, shown)
+        try:
+            if not work.key.item:
+                job.steps[step.id] = outputs
+                promoted = runner.promoted(job, step, outputs, work.path)
+            stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
+            runner.state.verified(work.key, stored, secret, shown)
+        except StateError:
+            raise
+        except Exception as error:  # it was done, but what `verify` found does not give what the step has to
+            raise StepUnknownError(error, step, getattr(error, "at", ()) or work.path, None) from error
         if promoted is not None:
             job.outputs = promoted
         if (summary := runner.reused(job, step)) is not None and not work.key.item:

@@ -15,6 +15,7 @@ from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.sequence import NOT_WELL
 from aetherflow.core.engine.sequence import Sequence as JobSequence
+from aetherflow.core.engine.step_state import StepState
 from aetherflow.core.engine.steps import StepRunner
 from aetherflow.core.engine.stopping import Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
@@ -51,6 +52,9 @@ class Run:
         self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id)
         job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
         resources = opened.resources()
+        settings = flow.snapshot.settings
+        owner = (flow.flow_id, run_id, opened.generation)
+        locks = RunLocks(lock_store(settings, flow.env, resources), owner, self._events)
         self._parts = RunParts(
             flow_id=flow.flow_id,
             run_id=run_id,
@@ -63,16 +67,20 @@ class Run:
             resources=resources,
             workspace=self._workspace,
             state=opened.state,
-            connectors=RunConnectors(resources, self._workspace, flow.catalog),
+            connectors=RunConnectors(
+                resources,
+                self._workspace,
+                flow.catalog,
+                default=settings.connector_cache_default,
+                disabled=settings.connector_cache_disabled,
+            ),
+            settings=settings,
+            step_state=StepState(run_id, opened.state, locks),
             redactor=opened.redactor,
             events=self._events,
             processes=Processes(),
             stop=Stop(),
-            locks=RunLocks(
-                lock_store(flow.snapshot.settings, flow.env, resources),
-                (flow.flow_id, run_id, opened.generation),
-                self._events,
-            ),
+            locks=locks,
             around=around(self._hooks, self._info),
         )
         self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)
@@ -105,7 +113,7 @@ class Run:
         except RunBusyError as error:
             if if_busy != "skip":
                 raise
-            self._summary.note = f"nothing done: {error}"
+            self._summary.status, self._summary.note = Status.SKIPPED, f"nothing done: {error}"
             return self._summary
         finally:
             self._parts.close()
@@ -132,6 +140,8 @@ class Run:
             self._announce()
             if warning is not None:
                 self._events.emit("log", level="WARNING", logger="aetherflow", message=warning)
+            for error, _ in opened.flow.catalog.notices:
+                self._events.emit("log", level="WARNING", logger="aetherflow", message=f"{error.code} {error.message}")
             self._jobs()
 
     def _register(self, facts: RunFacts) -> str | None:

@@ -1,5 +1,6 @@
 """The order of a run: gates, jobs, steps; what is stored is reused, what failed blocks its dependants."""
 
+import contextlib
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from aetherflow.core.engine.question import Questions
 from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.steps import Done, StepRunner, ms_since
 from aetherflow.core.engine.stopping import RunStoppedError
-from aetherflow.core.errors import AetherflowError, LockBusyError, WhenError
+from aetherflow.core.errors import AetherflowError, LockBusyError, ResolverError, WhenError
 from aetherflow.core.location import DocPath
 from aetherflow.core.spec.flow import JobSpec, StepSpec
 from aetherflow.core.state.records import StepKey
@@ -92,7 +93,7 @@ class Sequence:
             )
         except WhenError as error:
             self._fail(job, error, step=None, path=(*job.path, "when"), output=None)
-            state.gate_job(job_id, Status.FAILED, def_hash, error=str(error))
+            state.gate_job(job_id, Status.FAILED, def_hash, error=self._parts.redactor.mask(str(error)))
             return
         if not holds:
             state.gate_job(job_id, Status.SKIPPED, def_hash, when_result=False, skip_reason="condition=false")
@@ -198,7 +199,7 @@ class Sequence:
         runner, path = self._runner, (*job.path, "steps", index)
         if (stored := runner.done_before(StepKey(job.spec.id, step.id))) is not None:
             job.steps[step.id] = stored.outputs
-            job.outputs |= {name: job.stored[name] for name in step.outputs if name in job.stored}
+            job.outputs |= self._promoted_before(job, step, stored, path)
             self._reused(job, [step])
             return stored
         runner.check_stop()
@@ -206,6 +207,15 @@ class Sequence:
             return self._each.run(job, step, path)
         work = runner.work(job, step, path)
         return self._questions.answer(work) or runner.run(work, self._following(job, index + 1))
+
+    def _promoted_before(self, job: JobRun, step: StepSpec, done: Done, path: DocPath) -> dict[str, Any]:
+        """What a reused step gave its job: as stored, else made again (the step that replaced it was discarded)."""
+        found = {name: job.stored[name] for name in step.outputs if name in job.stored}
+        if len(found) < len(step.outputs):
+            with contextlib.suppress(ResolverError):  # a secret that was not stored, or a step that was decided
+                made = self._runner.promoted(job, step, done.outputs, path) or {}
+                found = {name: made[name] for name in step.outputs} | found
+        return found
 
     def _following(self, job: JobRun, index: int) -> Any:
         """The step after, if nothing has to be looked at before it starts."""

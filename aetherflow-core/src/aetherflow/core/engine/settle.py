@@ -43,7 +43,7 @@ def settle(flow: PreparedFlow, given: Given, found: RunRecord | None, now: dt.da
         raise ParamError(message, fix="leave the parameter out to resume, or use another --run-id")
     for what, new, old in (
         ("slot", _slot_text(given.slot), frozen.slot),
-        ("data date", given.data_date, frozen.data_date),
+        ("data date", _day_text(given.data_date), frozen.data_date),
     ):
         if new is not None and new != old:
             message = f"run {found.run_id} was started with the {what} {old}"
@@ -92,3 +92,12 @@ def _slot_text(slot: str | None) -> str | None:
         return slot_text(parse_slot(slot))
     except ValueError as error:
         raise UsageError(str(error), fix="correct --slot") from error
+
+
+def _day_text(day: str | None) -> str | None:
+    if day is None:
+        return None
+    try:
+        return parse_day(day).isoformat()
+    except ValueError as error:
+        raise UsageError(str(error), fix="correct --data-date") from error

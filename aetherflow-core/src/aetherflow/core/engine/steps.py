@@ -26,6 +26,7 @@ from aetherflow.core.errors import (
     UndecidedStepError,
 )
 from aetherflow.core.location import DocPath
+from aetherflow.core.plugins.catalog import active
 from aetherflow.core.resolve.deferred import render_inputs
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import StepSpec
@@ -163,15 +164,15 @@ class StepRunner:
             return done
         except StepUnknownError as unknown:
             cause, summary.status = unknown.cause, Status.UNKNOWN
-            self.state.fail(work.key, Status.INTERRUPTED, self.parts.redactor.mask(str(unknown)))
+            self._end_badly(work, ctx, Status.INTERRUPTED, self.parts.redactor.mask(str(unknown)))
             raise
         except StepFailedError as failed:
             cause, summary.status = failed.cause, Status.FAILED
-            self.state.fail(work.key, Status.FAILED, self.parts.redactor.mask(str(failed)))
+            self._end_badly(work, ctx, Status.FAILED, self.parts.redactor.mask(str(failed)))
             raise
         except RunStoppedError:
             summary.status = Status.INTERRUPTED
-            self.state.fail(work.key, Status.INTERRUPTED, f"signal {self.parts.stop.signal}")
+            self._end_badly(work, ctx, Status.INTERRUPTED, f"signal {self.parts.stop.signal}")
             raise
         finally:
             output.close()
@@ -205,12 +206,7 @@ class StepRunner:
             raise StepFailedError(error, work.step, error.at, output) from error
         self.parts.current = ctx.control
         outcome = run_attempt(
-            self.wrapped(
-                work.key,
-                work.step.type,
-                ctx.attempt,
-                lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job),
-            ),
+            self.wrapped(work.key, work.step.type, ctx.attempt, lambda: self._call(work, inputs, ctx)),
             ctx.control,
             self.parts.worker,
             self.parts.processes,
@@ -218,16 +214,31 @@ class StepRunner:
             self._grace,
             work.step.timeout_seconds,
         )
+        self.parts.connectors.end_attempt()
         if outcome.result is not None:
             return self._finish(work, ctx, outcome.result, output, following)
         if outcome.stopped == "signal":
             raise RunStoppedError
         cause = outcome.error or StepError("the step gave no result")
-        undecided = isinstance(cause, UndecidedStepError) or (
-            isinstance(cause, StepTimeoutError) and work.effect == "once"
-        )
-        kind = StepUnknownError if undecided else StepFailedError
+        ended = outcome.stopped is not None or isinstance(cause, StepTimeoutError)  # by force: nobody knows how far
+        undecided = isinstance(cause, UndecidedStepError) or (ended and work.effect == "once")
+        kind = StepUnknownError if undecided or self._asks_inside(ctx) else StepFailedError
         raise kind(cause, work.step, work.path, output) from cause
+
+    def _call(self, work: Work, inputs: Mapping[str, Any], ctx: StepContext) -> StepResult:
+        with active(self.parts.catalog):
+            return call(work.cls, work.key.step, inputs, ctx, work.key.job)
+
+    def _asks_inside(self, ctx: StepContext) -> bool:
+        """Whether a `once` step inside this attempt was ended by force."""
+        found = (self.state.latest[key] for key in ctx.inner_keys() if key in self.state.latest)
+        return any(r.effect == "once" and r.status in (Status.RUNNING, Status.INTERRUPTED) for r in found)
+
+    def _end_badly(self, work: Work, ctx: StepContext, status: Status, error: str) -> None:
+        for key in ctx.inner_keys():  # still RUNNING if the thread of the attempt was left behind
+            if (found := self.state.latest.get(key)) is not None and found.status is Status.RUNNING:
+                self.state.fail(key, Status.INTERRUPTED, error)
+        self.state.fail(work.key, status, error)
 
     def _finish(
         self, work: Work, ctx: StepContext, result: StepResult, output: OutputLog, following: Work | None
@@ -250,7 +261,8 @@ class StepRunner:
         except StateError:
             raise  # the attempt can be recorded neither as done nor as failed
         except Exception as error:  # outputs that cannot be stored or promoted fail the step, before it is SUCCESS
-            raise StepFailedError(error, step, getattr(error, "at", ()) or work.path, output) from error
+            kind = StepUnknownError if work.effect == "once" else StepFailedError  # it has had its effect
+            raise kind(error, step, getattr(error, "at", ()) or work.path, output) from error
         if then is not None:
             self._started = then.key, number
         if promoted is not None:
@@ -290,6 +302,14 @@ class StepRunner:
         if promoted is not None and (hidden := self._secret_keys(promoted)):
             promoted = {name: value for name, value in promoted.items() if name not in hidden}
         return outputs, secret, promoted
+
+    def is_secret(self, key: StepKey, items: list[Any]) -> bool:
+        """Whether a list of `for_each` holds a secret, with a warning: then it must not be stored."""
+        found = bool(self._secret_keys({"items": items}))
+        if found:
+            message = f"{key}: for_each holds a secret: the list is not stored; a resumed run makes it anew"
+            self.parts.events.emit("log", level="WARNING", job_id=key.job, step_id=key.step, message=message)
+        return found
 
     def _secret_keys(self, outputs: Mapping[str, Any]) -> tuple[str, ...]:
         mask = self.parts.redactor.mask

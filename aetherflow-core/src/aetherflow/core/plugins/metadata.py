@@ -5,16 +5,18 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
-from aetherflow.core.plugins.names import HOOKS, KINDS, shown
+from aetherflow.core.plugins.names import HOOKS, KINDS, LEGACY, shown
 
 PYDANTIC = "pydantic"
 """Group of the plugins of pydantic."""
 UNKNOWN = "(unknown)"
-_GROUPS = (*KINDS, HOOKS)
+FOLDER = "(folder)"
+"""Stands where a folder plugin has no distribution."""
+_GROUPS = (*KINDS, HOOKS, LEGACY)
 
 
 class PluginEntry(NamedTuple):
-    """One name that one installed distribution provides."""
+    """One name that one installed distribution, or a folder plugin, provides."""
 
     group: str
     name: str
@@ -24,8 +26,13 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step`, `connector` or `hook`."""
-        return KINDS.get(self.group, "hook")
+        """`step`, `connector` or `hook`; `legacy` for an entry of the old group."""
+        return KINDS.get(self.group, "hook" if self.group == HOOKS else "legacy")
+
+    @property
+    def source(self) -> str:
+        """Distribution and version; of a folder plugin, that it is one."""
+        return "a plugin path" if self.distribution == FOLDER else f"{self.distribution} {self.version}".strip()
 
     @property
     def shown_name(self) -> str:
@@ -36,7 +43,7 @@ class PluginEntry(NamedTuple):
 @cache
 def installed_plugins() -> tuple[PluginEntry, ...]:
     """All steps and connectors of the installed distributions, sorted, so that order never depends on disk."""
-    return tuple(entry for entry in _entries() if entry.group != HOOKS)
+    return tuple(entry for entry in _entries() if entry.group in KINDS)
 
 
 @cache
@@ -44,6 +51,12 @@ def installed_hooks() -> tuple[PluginEntry, ...]:
     """All hooks of the installed distributions, sorted by distribution and name."""
     found = [entry for entry in _entries() if entry.group == HOOKS]
     return tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name)))
+
+
+@cache
+def legacy_plugins() -> tuple[PluginEntry, ...]:
+    """All entries of the old group, sorted."""
+    return tuple(entry for entry in _entries() if entry.group == LEGACY)
 
 
 @cache

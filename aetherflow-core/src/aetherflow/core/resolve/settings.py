@@ -68,7 +68,7 @@ class Settings(StrictModel):
     lock_store: str | None = Field(None, description="File of the locks that flows share")
     mode: Mode = Field("internal_fast", description="Policy: internal_fast or enterprise")
     strict_sandbox: Flag = Field(True, description="Confine the paths of steps to the roots")
-    plugin_paths: CommaList = Field([], description="Folders of local plugins")
+    plugin_paths: CommaList = Field([], description="Files and folders of local plugins")
     plugin_strict: Flag = Field(True, description="A plugin that cannot be loaded stops the run")
     log_level: LogLevel = Field("INFO", description="Least level that is shown")
     log_format: LogFormat = Field("text", description="text or json")

@@ -18,7 +18,7 @@ from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name,
 from aetherflow.core.plugins.allowed import hooks_for
 from aetherflow.core.plugins.hooks import Hooks
 from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.beside import is_beside, is_module_beside
+from aetherflow.core.resolve.beside import is_beside, is_module_beside, may_hold_code_beside
 from aetherflow.core.resolve.project import Project, load_project
 from aetherflow.core.resolve.secrets import (
     DECODE_SECRET,
@@ -80,6 +80,10 @@ class Snapshot(NamedTuple):
     """Keys whose values are masked."""
     hooks: Hooks | None = None
     """The installed hooks; None if there are none."""
+    plugin_paths: tuple[str, ...] = ()
+    """Files and folders of folder plugins that may be loaded, absolute."""
+    skipped_plugins: tuple[str, ...] = ()
+    """Those that stand beside the flow and may only be loaded by `run`."""
 
     @property
     def limits(self) -> Limits:
@@ -106,7 +110,7 @@ def build_snapshot(
     """Build the snapshot for a flow in `flow_folder`.
 
     `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
-    hook, settings module or hook plugin that stands inside the flow's folder is not run.
+    hook, settings module, hook plugin or folder plugin that stands inside the flow's folder is not run.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
@@ -136,6 +140,8 @@ def build_snapshot(
         _expand_by_plugins(hooks, env, origins)
     if hook is not None:
         _expand(hook, env, origins)
+    paths = tuple(str(Path(path).expanduser().absolute()) for path in settings.plugin_paths)
+    beside = () if run_hooks else tuple(path for path in paths if may_hold_code_beside(Path(path), flow_folder))
     engine = {
         LOCAL_ROOT_DIR: str(flow_folder),
         "AETHERFLOW_MODE": settings.mode,
@@ -156,7 +162,14 @@ def build_snapshot(
         warnings=tuple(_warnings(env, origins)),
         masked=_masked(env, project),
         hooks=hooks,
+        plugin_paths=tuple(path for path in paths if path not in beside),
+        skipped_plugins=beside,
     )
+
+
+def setting_place(snapshot: Snapshot, name: str) -> Location | None:
+    """Where a setting was given, as far as it is known."""
+    return _place_of(name, snapshot.setting_sources[name], snapshot.origins, snapshot.project)
 
 
 def _place_of(name: str, source: Source, origins: Mapping[str, Origin], project: Project) -> Location | None:

@@ -1,17 +1,21 @@
 """The project file `aetherflow.yaml`: settings of all flows below its folder."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
-from aetherflow.core.contracts.fields import Flag
+from aetherflow.core.contracts.fields import Flag, any_case
 from aetherflow.core.spec.environment import EnvFile
 from aetherflow.core.spec.flow import SpecModel
 
 Mode = Literal["internal_fast", "enterprise"]
+_Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogLevel = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
-    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+    _Level,
+    BeforeValidator(
+        lambda value: value.upper() if isinstance(value, str) else value,
+        json_schema_input_type=_Level | Annotated[str, StringConstraints(pattern=any_case(*get_args(_Level)))],
+    ),
 ]
 LogFormat = Literal["text", "json"]
 CacheScope = Literal["run", "process", "none"]
@@ -38,7 +42,7 @@ class LogSpec(SpecModel):
 class PluginsSpec(SpecModel):
     """Which plugins may be used."""
 
-    paths: list[str] = Field([], description="Folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
+    paths: list[str] = Field([], description="Files and folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
     prefer: dict[str, str] = Field(
         {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
     )

@@ -153,6 +153,8 @@ class Intervention:
     discard_steps: list[StepKey] = field(default_factory=list)
     discard_jobs: dict[str, bool] = field(default_factory=dict)
     """Job to True if its `when` is asked again."""
+    kept_outputs: dict[str, set[str]] = field(default_factory=dict)
+    """Discarded job to the names of those of its outputs that stay."""
     accepted: list[tuple[StepKey, str]] = field(default_factory=list)
     """Finished steps (a job: step is empty) that keep their result under a new definition, by its hash."""
     decided: dict[StepKey, str] = field(default_factory=dict)

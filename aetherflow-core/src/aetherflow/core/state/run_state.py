@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aetherflow.core.state.blobs import load_outputs
+from aetherflow.core.state.blobs import dump_outputs, load_outputs
 from aetherflow.core.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
 from aetherflow.core.state.sql import insert, update
 from aetherflow.core.state.step_state import StepStates
@@ -153,7 +153,11 @@ class RunState:
             self.steps.discard(key)
         for job_id, ask_again in intervention.discard_jobs.items():
             when_result = None if ask_again else self._jobs[job_id].when_result
-            self._change_job(job_id, Status.DISCARDED, when_result=when_result)
+            kept = intervention.kept_outputs.get(job_id, set())
+            stored = self.job_outputs(job_id) if kept else {}
+            outputs = {name: value for name, value in stored.items() if name in kept}
+            text, blob = dump_outputs(outputs, self._unit.blobs) if outputs else (None, None)
+            self._change_job(job_id, Status.DISCARDED, when_result=when_result, outputs=text, blob=blob)
 
     def _accept(self, key: StepKey, def_hash: str) -> None:
         if key.step:
