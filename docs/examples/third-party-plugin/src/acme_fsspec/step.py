@@ -11,9 +11,7 @@ from aetherflow.core.api import STEP_SKIPPED, ResourceRef, Step, StepInputs, Ste
 class Inputs(StepInputs):
     """Inputs of `acme_fsspec_fetch`."""
 
-    resource: Annotated[str, ResourceRef("acme_fsspec")] = Field(
-        description="Name of a resource of kind `acme_fsspec`."
-    )
+    resource: Annotated[str, ResourceRef("acme_fsspec")] = Field(description="Name of the resource.")
     remote_dir: str = Field("", description="Folder at the peer; without it, the topmost one.")
     pattern: str = Field("*", description="Which files, by name: `*.csv`.")
 
