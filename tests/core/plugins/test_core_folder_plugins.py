@@ -211,6 +211,7 @@ def test_plugins_of_the_documented_api_run_unchanged(project: "Project", plugins
     assert "acme_dict" not in list_steps(), "what a folder registers counts for the runs that use it"
     with pytest.raises(PluginNotFoundError, match="Unknown step type: acme_dict"):
         get_step("acme_dict")
+    assert '"acme_uses"' in project.cli("schema", "flow").out
     explained = json.loads(project.cli("explain", "flow.yaml", "--json").out)
     assert explained["resources"]["files"]["driver"] == "acme"
     project.flow("jobs: [{id: a, steps: [{id: s, type: acme_dict, inputs: {}}]}]\n")

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.connecting import models_of
 from aetherflow.core.plugins.names import CONNECTORS
 from aetherflow.core.schema.definitions import Definitions, choice, when
 from aetherflow.core.schema.prose import find, prose
@@ -11,7 +12,6 @@ from aetherflow.core.schema.templated import widened
 
 RULES = "resource_settings"
 """Definition: that driver, config and options are those of the kind."""
-SECTIONS = ("config", "options")
 
 
 def add_connectors(catalog: Catalog, definitions: Definitions) -> list[str]:
@@ -42,9 +42,7 @@ def _settings(kind: str, driver: str, cls: Any, definitions: Definitions) -> dic
 def _sections(kind: str, driver: str, cls: Any, definitions: Definitions, *, partial: bool) -> dict[str, Any]:
     example = find(prose(cls).example, kind=kind, driver=driver) or {}
     found: dict[str, Any] = {"properties": {}}
-    for section, model in zip(SECTIONS, (cls.Config, cls.Options), strict=True):
-        if model is None:
-            continue
+    for section, model in models_of(cls):
         name = f"{'profiled' if partial else 'connector'}.{kind}.{driver}.{section}"
         what = f"the {section} of connector {kind}:{driver}"
         described = definitions.describe(model, f"{name}.", what, partial=partial)
