@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,11 @@ def test_each_schema_is_one(schemas: dict[str, Path]) -> None:
 
 
 def test_the_examples_fit_the_schema(tmp_path: Path) -> None:
-    info = tmp_path / "word_count-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: word-count\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[aetherflow.steps]\nword_count = word_count.step:WordCount\n")
-    source = ROOT / "docs/examples/word-count/src"
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{source}", "PYTHONDONTWRITEBYTECODE": "1"}
+    path = [str(tmp_path)]
+    for file in ROOT.glob("docs/examples/*/pyproject.toml"):
+        path.append(str(file.parent / "src"))
+        _install(file, tmp_path)
+    env = {**os.environ, "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"}
     schema = write_schema("flow", tmp_path, env)
     assert '"word_count"' in schema.read_text()
     examples = sorted(ROOT.glob("docs/examples/**/flow.yaml"))
@@ -56,9 +56,23 @@ def test_the_examples_fit_the_schema(tmp_path: Path) -> None:
     check(schema, examples)
 
 
+def _install(pyproject: Path, site: Path) -> None:
+    """Lay the metadata of a distribution where pip would leave them."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = []
+    for group, points in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
 def test_the_blocks_of_the_pages_fit_the_schema(schemas: dict[str, Path], tmp_path: Path) -> None:
     found: dict[str, list[Path]] = {kind: [] for kind in schemas}
     for block in BLOCKS:
+        if any(each.file and each.first < block.first for each in blocks(block.page, "python")):
+            continue  # the page brings a plugin of its own
         path = _written(block, tmp_path)
         found[kind_of(path) or "flow"].append(path)
     assert len(found["flow"]) >= 20

@@ -315,6 +315,30 @@ def test_plugins_that_cannot_be_used_are_left_out_with_a_note(project: "Project"
     assert '"no_schema"' not in result.out
 
 
+def test_folder_plugins_are_described_when_they_may_run(project: "Project") -> None:
+    (project.folder / "plugins").mkdir()
+    project.write(
+        """\
+        from aetherflow.core.api import Step, register_step
+
+        @register_step("shout")
+        class Shout(Step):
+            required_inputs = {"text"}
+            def run(self): pass
+        """,
+        "plugins/shout.py",
+    )
+    project.write("plugins: {paths: [plugins]}", "aetherflow.yaml").chmod(0o600)
+    result = project.command("schema", "flow")
+    assert '"shout"' not in result.out
+    assert result.err.endswith("plugins is not loaded; --run-hooks does it\n")
+    result = project.command("schema", "flow", "--run-hooks")
+    assert (result.code, result.err) == (0, "")
+    schema = json.loads(result.out)
+    assert is_valid(schema, {"text": "hello"}, "shout")
+    assert not is_valid(schema, {}, "shout")
+
+
 def test_a_bad_project_file_is_an_error(project: "Project") -> None:
     project.write("nonsense: 1\n", "aetherflow.yaml").chmod(0o600)
     result = project.cli("schema", "flow")

@@ -15,6 +15,9 @@ def schema(
         Path | None, typer.Option("--output", "-o", metavar="FILE", readable=False, help="Write to a file instead.")
     ] = None,
     config: ConfigOption = None,
+    run_hooks: Annotated[
+        bool, typer.Option("--run-hooks", help="Also load plugin paths that stand in this folder.")
+    ] = False,
 ) -> None:
     """Write the JSON Schema of a kind of document, for completion, hover and checks in an editor.
 
@@ -32,7 +35,8 @@ def schema(
     from aetherflow.core.resolve.snapshot import build_snapshot
     from aetherflow.core.schema.write import schema_for
 
-    found = schema_for(kind.value, catalog_for(build_snapshot(Path.cwd(), config=config)))
+    snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=run_hooks)
+    found = schema_for(kind.value, catalog_for(snapshot))
     if output is None:
         typer.echo(found.text, nl=False)
     else:
@@ -41,5 +45,6 @@ def schema(
         durable.make_dir(output.absolute().parent)
         durable.write_bytes(output, found.text.encode())
         typer.echo(output)
-    for note in found.notes:
+    unread = [f"{path} is not loaded; --run-hooks does it" for path in snapshot.skipped_plugins]
+    for note in (*found.notes, *(unread if kind is DocumentKind.flow else ())):
         typer.echo(f"note: {note}", err=True)
