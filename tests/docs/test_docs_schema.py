@@ -11,7 +11,7 @@ from aetherflow.core.checks.kinds import KINDS as DOCUMENT_KINDS
 from aetherflow.core.checks.kinds import kind_of
 from docs_pages import ROOT, Block, blocks, name_of, pages, shown_name, whole_flow
 
-TOOL = Path(sys.executable).parent / "check-jsonschema"
+TOOL = str(Path(sys.executable).parent / "check-jsonschema")
 KINDS = DOCUMENT_KINDS.keys()
 BLOCKS = [block for page in pages() for block in blocks(page, "yaml") if not block.wrong]
 
@@ -25,7 +25,7 @@ def write_schema(kind: str, folder: Path, env: dict[str, str] | None = None) -> 
 
 
 def check(schema: Path, documents: list[Path]) -> None:
-    command = [TOOL, "--schemafile", schema, *documents]
+    command = [TOOL, "--schemafile", str(schema), *map(str, documents)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -37,7 +37,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_each_schema_is_one(schemas: dict[str, Path]) -> None:
-    command = [TOOL, "--check-metaschema", *schemas.values()]
+    command = [TOOL, "--check-metaschema", *map(str, schemas.values())]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

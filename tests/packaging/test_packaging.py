@@ -341,6 +341,19 @@ def test_the_oldest_supported_libraries_work(environment: Path, dist: Path, tmp_
     assert "Traceback" not in misspelt.stderr
 
 
+@pytest.mark.slow
+def test_the_extra_otel_traces_a_run_with_its_oldest_libraries(environment: Path, dist: Path, tmp_path: Path) -> None:
+    extra = map(Requirement, PROJECTS["aetherflow-core"]["optional-dependencies"]["otel"])
+    floors = [f"{each.name}=={next(p.version for p in each.specifier if p.operator == '>=')}" for each in extra]
+    where = ("--python", environment / "bin/python", "--find-links", dist)
+    uv("pip", "install", *where, "aetherflow-core[otel]", *floors, cwd=tmp_path)
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    command = [str(environment / "bin/aetherflow"), "run", "flow.yaml", "--quiet"]
+    done = run(["env", "AETHERFLOW_OTEL=true", "OTEL_TRACES_EXPORTER=console", *command], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [name in done.stdout for name in ('"step only.say"', '"job only"', '"run floors"')] == [True] * 3
+
+
 # A third party's distribution
 
 EXAMPLE = ROOT / "docs/examples/third-party-plugin"

@@ -10,6 +10,7 @@ import pytest
 from aetherflow.core import runner, validation
 from aetherflow.core.api import get_step, list_steps
 from aetherflow.core.errors import PluginFileError, PluginNotFoundError, PluginPathError
+from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project
@@ -450,3 +451,17 @@ def test_the_old_group_loads_with_a_warning(project: "Project", form: str) -> No
     assert project.python(code).splitlines()[-1] == "False"
     refused = project.command("validate", str(path), env={"AETHERFLOW_MODE": "enterprise"})
     assert "AF2101" in refused.out
+
+
+def test_an_installed_module_that_registers_when_it_is_imported(
+    project: "Project", plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # it is imported once in the process, by whichever path comes first
+    monkeypatch.setattr(catalog, "_registered", {group: dict(known) for group, known in catalog._registered.items()})
+    project.module("acme_registers", STEP.format(name="imported", said="imported"))
+    monkeypatch.syspath_prepend(str(project.site))
+    path = one_step(project, "imported")
+    for name in ("first", "second"):
+        (plugins / f"{name}.py").write_text(f"# {name}\nimport acme_registers\n")
+        runner.run_flow(path, env={**project.env, "AETHERFLOW_PLUGIN_PATHS": str(plugins / f"{name}.py")})
+        assert said(project) == "imported"

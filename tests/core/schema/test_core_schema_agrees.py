@@ -214,7 +214,7 @@ SETTINGS = maps(
     on_no_data=st.none() | st.just("skip_job"),
 )
 STEPS = st.lists(st.builds(lambda call, settings: {**call, **settings}, CALLS | LOCKED, SETTINGS), max_size=2)
-RESOURCES = st.just({}) | maps(
+RESOURCES: st.SearchStrategy[dict[str, Any]] = st.just({}) | maps(
     {"kind": st.just("db"), "driver": st.just("sqlite3")},
     config=maps(
         path=st.none() | st.sampled_from(["x.db", TEMPLATE]), read_only=st.sampled_from([False, "no", 0, TEMPLATE])

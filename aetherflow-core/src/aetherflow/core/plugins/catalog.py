@@ -61,6 +61,7 @@ class Catalog:
         self._loaded: dict[tuple[str, str], Any] = {}
         self._folder: dict[tuple[str, str], Registration] = {}
         self._legacy = list(legacy)
+        self._legacy_told: set[PluginEntry] = set()
         self._from_legacy: dict[tuple[str, str], Registration] = {}
         for entry in self.entries:
             self._by_name.setdefault((entry.group, entry.name), []).append(entry)
@@ -182,8 +183,9 @@ class Catalog:
 
     def _in_legacy(self, group: str, name: str) -> "Registration":
         """What the old group registers under a name that nobody else provides."""
-        while (group, name) not in self._from_legacy and self._legacy:
-            self.load_legacy(self._legacy.pop(0))
+        for entry in self._legacy:
+            if (group, name) not in self._from_legacy:
+                self.load_legacy(entry)
         if (group, name) not in self._from_legacy:
             raise self._not_found(group, name)
         return self._from_legacy[group, name]
@@ -195,6 +197,9 @@ class Catalog:
         if self._allow is not None and entry.distribution not in self._allow:
             return []
         found, error = load_legacy(entry)
+        if entry in self._legacy_told:
+            return found
+        self._legacy_told.add(entry)
         if error is not None:
             self.notices.append(Notice(error, self._strict))
         else:

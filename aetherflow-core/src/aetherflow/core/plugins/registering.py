@@ -30,6 +30,13 @@ class Collector:
         self.file = file
         self.items: list[Registration] = []
 
+    def takes(self, module: str) -> bool:
+        """False for the registrations of an installed module that a folder plugin imports.
+
+        That module is imported once in the process, so what it registers must stay for all who import it.
+        """
+        return self.distribution != FOLDER or module.startswith(MODULE_PREFIX)
+
     def add(self, group: str, name: str, found: Any) -> None:
         """Keep one registration."""
         # one plugin file may import another: each answers for its own classes
@@ -59,7 +66,8 @@ def registering(group: str, name: str, otherwise: Callable[[Any], None]) -> Call
 
     def decorate(cls: type) -> type:
         collector = _collector.get()
-        if collector is None:
+        caller = str(sys._getframe(1).f_globals.get("__name__"))
+        if collector is None or not collector.takes(caller):
             otherwise(cls)
         else:
             collector.add(group, name, cls)
