@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,9 @@ def test_examples_validate(page: object, capsys: pytest.CaptureFixture[str]) -> 
 
     code = main(["validate", str(page)])
     printed = capsys.readouterr().out
-    if "word-count" in str(page):  # its step is installed in test_docs_examples
-        assert re.findall(r"AF\d{4}", printed) == ["AF2101"]
+    # these use plugins of their own, which test_docs_examples and the packaging tests install
+    unknown = {"word-count": ["AF2101"], "third-party-plugin": ["AF2101", "AF1304", "AF2101"]}
+    if (expected := unknown.get(Path(str(page)).parent.name)) is not None:
+        assert re.findall(r"AF\d{4}", printed) == expected
     else:
         assert code == 0, printed

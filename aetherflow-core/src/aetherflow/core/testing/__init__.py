@@ -17,6 +17,7 @@ pytest.register_assert_rewrite(
 
 from aetherflow.core.testing.connector import ConnectorSuite  # noqa: E402 after the line above, on purpose
 from aetherflow.core.testing.file_transfer import FileTransferSuite  # noqa: E402
+from aetherflow.core.testing.hooks import HookSuite  # noqa: E402
 from aetherflow.core.testing.locks import LockSuite  # noqa: E402
 from aetherflow.core.testing.project import CommandResult, FlowProject, Ran, RanStep  # noqa: E402
 from aetherflow.core.testing.sql import SqlSuite  # noqa: E402
@@ -28,6 +29,7 @@ __all__ = [
     "ConnectorSuite",
     "FileTransferSuite",
     "FlowProject",
+    "HookSuite",
     "LockSuite",
     "Ran",
     "RanStep",
