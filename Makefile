@@ -58,7 +58,7 @@ build: $(READY) ## build all wheels and source distributions into dist/
 	@ls dist
 
 constraints: $(READY) ## resolve everything anew and write constraints.txt
-	@$(BIN)/uv pip compile -q --upgrade --all-extras --group dev --group fuzz --python-version 3.11 --no-annotate \
+	@$(BIN)/uv pip compile -q --upgrade --all-extras --group dev --group example --group fuzz --python-version 3.11 --no-annotate \
 	  --custom-compile-command 'make constraints' $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 

@@ -27,7 +27,7 @@ PROGRAMS = {
     OWN: "each step before it starts and after it ends, synced",
     "luigi": "a file per task, not synced; no history",
     "prefect": "states of tasks in SQLite, synced now and then; results in files, not synced",
-    "dagster": "events in SQLite, results in files; neither is synced with each step",
+    "dagster": "events in SQLite, each synced; results in files",
     "dbos": "result of each step in SQLite, synced",
 }
 """What is compared, and what each has on disk for a step that has ended."""

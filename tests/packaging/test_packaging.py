@@ -339,3 +339,82 @@ def test_the_oldest_supported_libraries_work(environment: Path, dist: Path, tmp_
     misspelt = run([aetherflow, "run", "flow.yaml", "--nope"], tmp_path)
     assert misspelt.returncode == 2
     assert "Traceback" not in misspelt.stderr
+
+
+@pytest.mark.slow
+def test_the_extra_otel_traces_a_run_with_its_oldest_libraries(environment: Path, dist: Path, tmp_path: Path) -> None:
+    extra = map(Requirement, PROJECTS["aetherflow-core"]["optional-dependencies"]["otel"])
+    floors = [f"{each.name}=={next(p.version for p in each.specifier if p.operator == '>=')}" for each in extra]
+    where = ("--python", environment / "bin/python", "--find-links", dist)
+    uv("pip", "install", *where, "aetherflow-core[otel]", *floors, cwd=tmp_path)
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    command = [str(environment / "bin/aetherflow"), "run", "flow.yaml", "--quiet"]
+    done = run(["env", "AETHERFLOW_OTEL=true", "OTEL_TRACES_EXPORTER=console", *command], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [name in done.stdout for name in ('"step only.say"', '"job only"', '"run floors"')] == [True] * 3
+
+
+# A third party's distribution
+
+EXAMPLE = ROOT / "docs/examples/third-party-plugin"
+
+
+def install(environment: Path, cwd: Path, sources: Sequence[Path], *what: str) -> None:
+    links = [argument for source in sources for argument in ("--find-links", str(source))]
+    constraints = ("-c", ROOT / "constraints.txt")
+    uv("pip", "install", "--python", environment / "bin/python", *links, *constraints, *what, cwd=cwd)
+
+
+def build_plugin(plugin: Path, out: Path) -> None:
+    uv("build", "--no-build-isolation", "--python", sys.executable, "--out-dir", out, cwd=plugin)
+
+
+def listed(environment: Path, cwd: Path, distribution: str) -> set[str]:
+    found = run([environment / "bin/aetherflow", "plugins", "list", "--json"], cwd)
+    plugins = json.loads(found.stdout)["plugins"]
+    assert {each["status"] for each in plugins} == {"ok"}
+    return {each["name"] for each in plugins if each["distribution"] == distribution}
+
+
+def run_own_tests(environment: Path, plugin: Path) -> None:
+    valid = run([environment / "bin/aetherflow", "validate", "flow.yaml"], plugin)
+    assert valid.returncode == 0, valid.stderr
+    tested = run([environment / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider"], plugin)
+    assert tested.returncode == 0, tested.stdout
+    assert "skipped" not in tested.stdout
+
+
+def test_a_scaffolded_plugin_works_untouched(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """It is written by the built wheel of the core, built, installed beside it, and passes its own tests."""
+    install(environment, tmp_path, [dist], "aetherflow-core")
+    done = run([environment / "bin/aetherflow", "plugins", "new", "acme-files"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    plugin, built = tmp_path / "acme-files", tmp_path / "built"
+    build_plugin(plugin, built)
+    install(environment, tmp_path, [dist, built], "acme-files[test]")
+    assert listed(environment, tmp_path, "acme-files") == {"acme_files:folder", "acme_files_fetch"}
+    run_own_tests(environment, plugin)
+    site = next((environment / "lib").glob("python*/site-packages"))
+    assert (site / "acme_files/py.typed").exists(), "the tests ran on the installed wheel"
+
+
+@pytest.mark.slow
+def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """Connectors that we do not ship, on an S3 server and an FTP server of its own tests."""
+    plugin, built = tmp_path / "plugin", tmp_path / "built"
+    shutil.copytree(EXAMPLE, plugin, ignore=shutil.ignore_patterns("__pycache__"))
+    build_plugin(plugin, built)
+    install(environment, tmp_path, [dist, built], "acme-fsspec[test]")
+    assert listed(environment, tmp_path, "acme-fsspec") == {"acme_fsspec:ftp", "acme_fsspec:s3", "acme_fsspec_fetch"}
+    run_own_tests(environment, plugin)
+
+
+def test_the_example_began_as_the_scaffold(tmp_path: Path) -> None:
+    done = run([Path(sys.executable).parent / "aetherflow", "plugins", "new", "acme-fsspec"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    for path in (tmp_path / "acme-fsspec").rglob("*"):
+        name = path.relative_to(tmp_path / "acme-fsspec")
+        if path.is_file() and path.name not in {"connector.py", "test_connector.py"}:
+            assert (EXAMPLE / name).is_file(), name
+            if path.name in {".gitignore", "ci.yml", "step.py", "py.typed"}:
+                assert (EXAMPLE / name).read_text() == path.read_text(), name

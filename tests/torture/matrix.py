@@ -92,8 +92,8 @@ def tables(results: list[dict[str, Any]]) -> str:
             lines.append(f"| {number} | {promise} | {NOT_BUILT} | | |")
     lines += [
         "",
-        "| Suite | What is done | Test | Cases | Violations | Seconds | Seed |",
-        "|---|---|---|---|---|---|---|",
+        "| Suite | What is done | Test | Tier | Cases | Violations | Seconds | Seed |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, total in found.items():
         seeds = ", ".join(map(str, sorted(total.seeds)))

@@ -96,6 +96,7 @@ def test_nothing_beside_the_flow_is_run(bundle: Bundle) -> None:
         ({"AETHERFLOW_SECRETS_MODULE": "secrets_hook"}, "secrets hook secrets_hook"),
         ({"AETHERFLOW_SECRETS_MODULE": "pkg.hook"}, "secrets hook pkg.hook"),
         ({"AETHERFLOW_SETTINGS_MODULE": "settings"}, "settings module settings"),
+        ({"AETHERFLOW_PLUGIN_PATHS": "plugins"}, "plugin path"),
     ],
 )
 def test_hooks_and_settings_beside_the_flow_are_named_and_not_run(

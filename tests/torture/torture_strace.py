@@ -74,11 +74,17 @@ def kill_at(bench: Bench, call: Call) -> Result:
     return bench.command(prefix=("strace", "-f", "-o", "/dev/null", "-e", f"trace={call.name}", "-e", inject))
 
 
-def fail_at(bench: Bench, call: Call, error: str) -> Result:
-    """Run the real command; the call fails, in each thread that gets that far."""
+def fail_at(bench: Bench, call: Call, error: str) -> tuple[Result, list[str]]:
+    """Run the real command; the call fails, in each thread that gets that far. Also returns what failed.
+
+    That may be another call than the recorded one: two starts of Python do not look at the same files.
+    """
     inject = f"inject={call.name}:error={error}:when={call.ordinal}"
-    options = ("-f", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={call.name}", "-e", inject)
-    return bench.command(prefix=("strace", *options))
+    log = bench.folder / "injected"
+    options = ("-f", "-y", "--seccomp-bpf", "-o", str(log), "-e", f"trace={call.name}", "-e", inject)
+    result = bench.command(prefix=("strace", *options))
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.endswith("(INJECTED)")]
+    return result, [found[3] for line in lines if (found := _CALL.match(line)) is not None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -85,6 +85,7 @@ def test_the_run_asks_and_goes_on_elsewhere(project: "Project") -> None:
     assert "AF5007 a.send was interrupted in attempt 1 and must not be repeated unasked" in done.err
     assert "next, if it was done: aetherflow resume r --decide a.send=done" in done.err
     assert "next, if it was not:  aetherflow resume r --decide a.send=again" in done.err
+    assert "      send    UNKNOWN" in done.out
     assert project.lines() == ["send ", "other other"]
     assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1, "asked again, not repeated"
     assert project.lines() == ["send ", "other other"]

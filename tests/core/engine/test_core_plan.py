@@ -1,6 +1,8 @@
 """What a resumed run does with results that exist: reuse, refuse, repeat on request, repeat where needed."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -300,3 +302,23 @@ def test_literals_under_secret_names_are_not_stored(project: "Project") -> None:
     assert run(project)[0] == 0
     for path in project.states.rglob("*"):
         assert path.is_dir() or b"hunter2-literal" not in path.read_bytes(), path
+
+
+def test_a_plan_does_not_touch_the_state(project: "Project") -> None:
+    write(project)
+    fail(project, "three")
+    run(project)
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in project.states.rglob("*")}
+    assert verdicts(project)["three"] == "run again"
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in project.states.rglob("*")} == before
+
+
+def test_a_plan_of_an_older_state_says_what_to_do(project: "Project") -> None:
+    write(project)
+    run(project)
+    with contextlib.closing(sqlite3.connect(project.state)) as connection:
+        connection.execute("PRAGMA user_version=1")
+    done = project.cli("plan", "flow.yaml", "--run-id", "r")
+    assert done.code == 4
+    assert "has the older schema 1" in done.err
+    assert "fix: aetherflow state migrate" in done.err

@@ -4,6 +4,8 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
@@ -112,3 +114,27 @@ def test_run_json_says_why_nothing_ran(project: "Project") -> None:
     assert done.code == found["exit_code"] == 2
     assert found["error"]["problems"][0]["af"] == "AF2101"
     assert found["schema"] == 1
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+    assert all({"ts_ms", "level", "event"} <= line.keys() for line in found)
+    return found
+
+
+def test_in_json_mode_every_line_is_an_object_with_level_and_ids(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AETHERFLOW_LOG_FORMAT", "json")
+    project.flow(BAD)
+    lines = json_lines(project.cli("run", "flow.yaml", "--run-id", "r").err)
+    assert all((line["flow_id"], line["run_id"]) == ("f", "r") for line in lines)
+    assert [line["event"] for line in lines if line["level"] == "ERROR"] == ["step_end", "job_end", "run_summary"]
+    assert "output" in {line["event"] for line in lines}
+    project.flow(GOOD)
+    project.cli("run", "flow.yaml", "--run-id", "good")
+    (line,) = json_lines(project.cli("run", "flow.yaml", "--run-id", "good").err)
+    assert (line["event"], line["run_id"]) == ("nothing_to_do", "good")
+    project.flow("jobs: [{id: a, steps: [{id: s, type: nope}]}]")
+    (line,) = json_lines(project.cli("run", "flow.yaml").err)
+    assert (line["event"], line["level"], line["problems"][0]["af"]) == ("refused", "ERROR", "AF2101")

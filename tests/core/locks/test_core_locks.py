@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.errors import LeaseLostError, LockBusyError, StateError, StepCancelledError, UsageError
+from aetherflow.core.errors import LeaseLostError, LockBusyError, StateError
 from aetherflow.core.locks.clock import Clock
 from aetherflow.core.locks.lease import Lease
 from aetherflow.core.locks.records import Owner
@@ -74,38 +74,6 @@ def forget(store: LockStore) -> None:
 # Taking and giving back
 
 
-def test_one_at_a_time_and_tokens_grow(store: LockStore, other: LockStore) -> None:
-    with store.acquire("k", A) as lease:
-        assert (lease.key, lease.owner, lease.token, lease.lost) == ("k", A, 1, False)
-        lease.check()
-        with pytest.raises(LockBusyError) as caught:
-            other.acquire("k", B)
-        assert other.acquire("another", B).token == 1
-    assert other.acquire("k", B).token == 2
-    pattern = rf"Lock not acquired: k; held by run a of flow load, pid {os.getpid()} on \S+ since \d{{4}}-\S+Z\Z"
-    assert caught.match(pattern)
-    assert caught.value.code == "AF5301"
-    assert "wait_seconds" in caught.value.fix
-
-
-def test_the_same_owner_shares_its_lock(store: LockStore, other: LockStore) -> None:
-    outer = store.acquire("k", A)
-    inner = store.acquire("k", A)
-    assert inner.token == outer.token == 1
-    assert inner.release()
-    with pytest.raises(LockBusyError):
-        other.acquire("k", B)
-    assert outer.release()
-    assert outer.release(), "giving back twice is nothing"
-    assert other.acquire("k", B).token == 2
-
-
-def test_a_resumed_run_is_another_owner(store: LockStore, other: LockStore) -> None:
-    store.acquire("k", Owner("f", "r", 1))
-    with pytest.raises(LockBusyError):
-        other.acquire("k", Owner("f", "r", 2))
-
-
 def test_closing_gives_everything_back(path: Path, other: LockStore) -> None:
     with LockStore(path) as store:
         store.acquire("k", A)
@@ -115,32 +83,11 @@ def test_closing_gives_everything_back(path: Path, other: LockStore) -> None:
     assert len(list(path.with_name(path.name + ".d").iterdir())) == 2, "only those of the stores that are open"
 
 
-@pytest.mark.parametrize(("key", "ttl"), [("", 1.0), ("x" * 513, 1.0), ("k", 0.0), ("k", -1.0)])
-def test_what_no_lock_can_be(store: LockStore, key: str, ttl: float) -> None:
-    with pytest.raises(UsageError):
-        store.acquire(key, A, ttl_seconds=ttl)
-
-
 def test_keys_of_scopes() -> None:
     assert (flow_key("f"), job_key("f", "j")) == ("flow/f", "job/f/j")
 
 
 # Waiting
-
-
-def test_waiting_ends_when_the_lock_is_free(store: LockStore, other: LockStore) -> None:
-    threading.Timer(0.2, store.acquire("k", A).release).start()
-    started = time.monotonic()
-    assert other.acquire("k", B, wait_seconds=10).token == 2
-    assert 0.15 < time.monotonic() - started < 2
-    assert other.waiters() == []
-
-
-def test_waiting_in_vain_names_the_holder(store: LockStore, other: LockStore) -> None:
-    store.acquire("k", A)
-    with pytest.raises(LockBusyError, match=r"\ALock not acquired: k after 0\.1 s; held by run a of flow load"):
-        other.acquire("k", B, wait_seconds=0.1)
-    assert other.waiters() == []
 
 
 def test_who_does_not_wait_does_not_push_in(store: LockStore, other: LockStore, wait_for: WaitFor) -> None:
@@ -158,44 +105,7 @@ def test_who_does_not_wait_does_not_push_in(store: LockStore, other: LockStore, 
     assert got[0].token == 2
 
 
-def test_waiting_can_be_cancelled(store: LockStore, other: LockStore) -> None:
-    store.acquire("k", A)
-    until = time.monotonic() + 0.2
-
-    def check() -> None:
-        if time.monotonic() > until:
-            raise StepCancelledError("stop")
-
-    with pytest.raises(StepCancelledError):
-        other.acquire("k", B, wait_seconds=60, check=check)
-    assert time.monotonic() < until + 1
-    assert other.waiters() == []
-
-
-def test_two_threads_of_one_owner_share_what_the_first_gets(
-    store: LockStore, other: LockStore, wait_for: WaitFor
-) -> None:
-    lease = store.acquire("k", A)
-    got: list[Lease] = []
-    threads = [threading.Thread(target=lambda: got.append(other.acquire("k", B, wait_seconds=10))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    wait_for(lambda: len(store.waiters()) == 2)
-    lease.release()
-    for thread in threads:
-        thread.join()
-    assert [each.token for each in got] == [2, 2]
-    assert store.waiters() == []
-
-
 # Time and life
-
-
-def test_a_lease_is_renewed_beyond_its_time_to_live(store: LockStore, other: LockStore) -> None:
-    lease = store.acquire("k", A, ttl_seconds=0.3)
-    with pytest.raises(LockBusyError):
-        other.acquire("k", B, wait_seconds=0.8)
-    assert not lease.lost
 
 
 def test_a_lease_that_is_not_renewed_ends(path: Path) -> None:
@@ -223,21 +133,6 @@ def test_a_holder_that_stood_still_keeps_what_nobody_took(path: Path) -> None:
         assert not lease.lost
         (holder,) = store.holders()
         assert holder.alive
-
-
-def test_a_loss_is_told_once(store: LockStore, wait_for: WaitFor) -> None:
-    told: list[Lease] = []
-    lease = store.acquire("k", A, ttl_seconds=0.3, on_lost=told.append)
-    broken = store.break_lock("k", reason="the host is gone", actor="ann")
-    assert broken is not None
-    assert (broken.owner, broken.token) == (A, 1)
-    assert store.break_lock("k", reason="again") is None
-    wait_for(lambda: told, 2)
-    time.sleep(0.3)
-    assert told == [lease]
-    with pytest.raises(LeaseLostError, match="it was released by ann: the host is gone"):
-        lease.check()
-    assert store.acquire("k", A).token == 2
 
 
 def test_a_callback_that_fails_stops_no_renewal(store: LockStore, caplog: pytest.LogCaptureFixture) -> None:

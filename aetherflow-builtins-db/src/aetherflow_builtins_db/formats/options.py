@@ -35,8 +35,8 @@ def _linefeed(value: str) -> str:
     return value
 
 
-Character = Annotated[str, BeforeValidator(_unescape), AfterValidator(_one_character)]
-LineEnd = Annotated[str, BeforeValidator(_unescape), AfterValidator(_linefeed)]
+Character = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
+LineEnd = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_linefeed)]
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 

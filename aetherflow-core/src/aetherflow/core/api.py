@@ -1,7 +1,19 @@
 """The public API: everything that a plugin or an embedding program may import. All else may change without notice."""
 
+from typing import TYPE_CHECKING, Any
+
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
 from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext
+from aetherflow.core.contracts.events import (
+    JobInfo,
+    LockInfo,
+    Outcome,
+    PlanInfo,
+    PlannedJob,
+    PlannedStep,
+    RunInfo,
+    StepInfo,
+)
 from aetherflow.core.contracts.fields import (
     ConnectorConfig,
     ConnectorOptions,
@@ -47,6 +59,8 @@ from aetherflow.core.plugins.catalog import (
     register_step,
 )
 from aetherflow.core.plugins.require import require, require_attr
+from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.run_id import new_run_id
 from aetherflow.core.spec.flow import (
     CleanupPolicy,
@@ -60,6 +74,9 @@ from aetherflow.core.spec.flow import (
     StepSpec,
     WorkspaceSpec,
 )
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.hookspecs import hookimpl
 
 __all__ = [
     "STEP_SKIPPED",
@@ -79,14 +96,21 @@ __all__ = [
     "FlowSpec",
     "HeldLock",
     "InsecureWhen",
+    "JobInfo",
     "JobSpec",
     "LeaseLostError",
     "Ledger",
     "LockBusyError",
+    "LockInfo",
     "LockScope",
     "LocksSpec",
+    "Outcome",
     "OutputError",
     "PathError",
+    "PlanInfo",
+    "PlannedJob",
+    "PlannedStep",
+    "Problem",
     "ProcessError",
     "RemoteFileMeta",
     "ResolverMissingKeyError",
@@ -96,14 +120,17 @@ __all__ = [
     "RunBusyError",
     "RunContext",
     "RunFailedError",
+    "RunInfo",
     "RunInterruptedError",
     "RunUnknownError",
+    "Settings",
     "SpecError",
     "StateError",
     "StateSpec",
     "Step",
     "StepCancelledError",
     "StepError",
+    "StepInfo",
     "StepInputError",
     "StepInputs",
     "StepOutputs",
@@ -115,6 +142,7 @@ __all__ = [
     "WorkspaceSpec",
     "get_connector",
     "get_step",
+    "hookimpl",
     "list_connectors",
     "list_steps",
     "new_run_id",
@@ -124,3 +152,11 @@ __all__ = [
     "require",
     "require_attr",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "hookimpl":  # brings pluggy along, which no step needs
+        from aetherflow.core.contracts.hookspecs import hookimpl
+
+        return hookimpl
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,12 @@
     │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
     │   ├── PluginConflictError                   two distributions provide the name
     │   ├── PluginNotAllowedError                 the policy does not accept the distribution
+    │   ├── HookError                             a hook that does not exist, or is not what it should be
+    │   ├── HookFailedError                       a hook that takes part in a command failed
+    │   ├── PluginFileError (RuntimeError)        a folder plugin, or one of the old group, cannot be loaded
+    │   ├── PluginPathError (FileNotFoundError)   a plugin path that does not exist
+    │   ├── PluginOverrideError                   a folder plugin takes the name of an installed one
+    │   ├── LegacyPluginError                     a distribution registers its plugins in the old group
     │   └── PluginLoadError                       the module of a plugin cannot be imported or is of the wrong kind
     ├── RunError                         exit 1   carries the summary of the run
     │   ├── RunFailedError                        at least one job failed
@@ -55,6 +61,8 @@ class AetherflowError(Exception):
 
     code: ClassVar[str] = "AF0001"
     exit_code: int = 1
+    told: bool = False
+    """True once a command has shown it in its own way."""
 
     def __init__(self, message: str = "", *, fix: str = "") -> None:
         super().__init__(message)
@@ -73,12 +81,8 @@ class SpecError(AetherflowError, ValueError):
 
     def __init__(self, problems: "Sequence[Problem] | str") -> None:
         self.problems: list[Problem] = [] if isinstance(problems, str) else list(problems)
-        first = (
-            problems
-            if isinstance(problems, str)
-            else next((p.as_text() for p in problems if p.severity == "error"), "")
-        )
-        super().__init__(str(first))
+        errors = () if isinstance(problems, str) else (p.as_text() for p in problems if p.severity == "error")
+        super().__init__(problems if isinstance(problems, str) else next(iter(errors), ""))
 
 
 class UsageError(AetherflowError, ValueError):
@@ -179,6 +183,42 @@ class PluginNotAllowedError(PluginError):
     code = "AF2104"
 
 
+class HookError(PluginError):
+    """Hooks that are not what the group `aetherflow.hooks` promises: misspelt, unmarked, with wrong arguments."""
+
+    code = "AF2110"
+
+
+class HookFailedError(PluginError):
+    """A hook that takes part in a command raised, or returned what it must not; the message names its plugin."""
+
+    code = "AF2111"
+
+
+class PluginFileError(PluginError, RuntimeError):
+    """A folder plugin, or an entry of the old group `aetherflow.plugins`, cannot be loaded."""
+
+    code = "AF2120"
+
+
+class PluginPathError(PluginError, FileNotFoundError):
+    """A plugin path that does not exist."""
+
+    code = "AF2121"
+
+
+class PluginOverrideError(PluginError):
+    """A folder plugin takes the name of an installed one: a warning, in enterprise mode an error."""
+
+    code = "AF2122"
+
+
+class LegacyPluginError(PluginError):
+    """A distribution registers its plugins in the old group; a warning, never raised."""
+
+    code = "AF2123"
+
+
 class RunError(AetherflowError):
     """A run did not end in SUCCESS; `summary` says what happened."""
 
@@ -216,11 +256,10 @@ class ChangedDefinitionError(AetherflowError):
 
     def __init__(self, changes: "Sequence[tuple[str, str]]") -> None:
         self.changes = list(changes)
-        names = ", ".join(name for name, _ in self.changes)
-        lines = [f"changed since they finished: {names}"]
-        lines += [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in self.changes]
-        first = self.changes[0][0]
-        fix = f"--accept-changes keeps their results, --from {first} does it again, another --run-id starts afresh"
+        texts = [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in changes]
+        lines = [f"changed since they finished: {', '.join(name for name, _ in changes)}", *texts]
+        name = changes[0][0]
+        fix = f"--accept-changes keeps their results, --from {name} does it again, another --run-id starts afresh"
         super().__init__("\n".join(lines), fix=fix)
 
 

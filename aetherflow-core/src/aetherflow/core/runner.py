@@ -1,5 +1,6 @@
 """Running a flow, from a program or from the command line."""
 
+import contextlib
 import dataclasses
 import getpass
 import os
@@ -24,8 +25,11 @@ from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
 from aetherflow.core.run_id import RUN_ID, new_run_id
 from aetherflow.core.state.ownership import RunLock
+from aetherflow.core.state.reading import read
 from aetherflow.core.state.records import RunFacts
+from aetherflow.core.state.schema import empty_state
 from aetherflow.core.state.store import StateStore
+from aetherflow.core.state.transitions import Status
 from aetherflow.core.summary import RunSummary
 
 BUSY_POLL_SECONDS = 0.2
@@ -71,7 +75,9 @@ def run_flow(
     lock = store.run_lock(flow.flow_id, run_id)
     try:
         if (busy := _acquire(lock, run_id, if_busy)) is not None:
-            return dataclasses.replace(summary_of(flow, store, run_id), note=f"nothing done: {busy}")
+            return dataclasses.replace(
+                summary_of(flow, store, run_id), status=Status.SKIPPED, note=f"nothing done: {busy}"
+            )
         opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
         if opened.ended:
             return _nothing_to_do(opened, store)
@@ -104,13 +110,15 @@ def plan_flow(
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
     wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor())
-    store = StateStore(flow.state_path, to_read=True)
-    try:
+
+    def planned(connection: sqlite3.Connection) -> Plan:
+        store = StateStore(flow.state_path, connection=connection)
         return open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes).plan
-    except sqlite3.Error as error:
-        raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
-    finally:
-        store.close()
+
+    if flow.state_path.exists():
+        return read(flow.state_path, planned)
+    with contextlib.closing(empty_state()) as connection:
+        return planned(connection)
 
 
 def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Snapshot | None) -> PreparedFlow:

@@ -83,7 +83,7 @@ class RunSummary:
         """How many jobs ended in each status."""
         counts: dict[str, int] = {}
         for job in self.jobs:
-            counts[job.status] = counts.get(job.status, 0) + 1
+            counts[str(job.status)] = counts.get(str(job.status), 0) + 1
         return counts
 
     def as_json(self) -> dict[str, Any]:

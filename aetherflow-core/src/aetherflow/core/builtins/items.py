@@ -14,7 +14,7 @@ class Inputs(StepInputs):
     items: list[Any] = Field(description="List to count: a list, its JSON text, or text with commas")
     min_count: int = Field(1, ge=0, description="Fewer items than this make the step SKIPPED")
 
-    @field_validator("items", mode="before")
+    @field_validator("items", mode="before", json_schema_input_type=list[Any] | str)
     @classmethod
     def _read(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, ProcessError, Step, StepInputs, StepOutputs, StepResult
-from aetherflow.core.builtins.process_outputs import IdempotencyInputs, OutputRules, SuccessInputs, listed
+from aetherflow.core.builtins.process_outputs import IdempotencyInputs, Numbers, OutputRules, SuccessInputs, listed
 from aetherflow.core.builtins.process_streams import Capture, copy, drop, locked
 
 DRAIN_SECONDS = 5.0
@@ -23,7 +23,7 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Argument = Annotated[str, BeforeValidator(_text)]
+Argument = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
 
 
 class LogInputs(StepInputs):
@@ -53,9 +53,7 @@ class RetryInputs(StepInputs):
     )
     backoff_multiplier: float = Field(1, ge=1, le=100, description="Each further wait is so many times the one before")
     max_backoff_seconds: float = Field(0, ge=0, description="Longest wait; 0: no limit")
-    retry_on_exit_codes: Annotated[list[int], BeforeValidator(listed)] = Field(
-        [], description="Exit codes after which it is tried again; no others"
-    )
+    retry_on_exit_codes: Numbers = Field([], description="Exit codes after which it is tried again; no others")
     retry_on_timeout: Flag = Field(False, description="Try again after `timeout_seconds`, too")
 
     def wait_before(self, number: int) -> float:
@@ -67,7 +65,10 @@ class RetryInputs(StepInputs):
 class Inputs(StepInputs):
     """Inputs of `external.process`."""
 
-    command: Annotated[list[Argument], BeforeValidator(listed)] = Field(
+    command: Annotated[
+        list[Argument],
+        BeforeValidator(listed, json_schema_input_type=Annotated[list[Argument], Field(min_length=1)] | Argument),
+    ] = Field(
         min_length=1,
         validation_alias=AliasChoices("command", "cmd"),
         description="Program and arguments as a list; with `shell: true` one string for the shell, taken verbatim",

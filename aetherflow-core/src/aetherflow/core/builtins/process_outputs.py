@@ -17,13 +17,14 @@ def listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-Names = Annotated[list[str], BeforeValidator(listed)]
+Names = Annotated[list[str], BeforeValidator(listed, json_schema_input_type=list[str] | str)]
+Numbers = Annotated[list[int], BeforeValidator(listed, json_schema_input_type=list[int] | int)]
 
 
 class SuccessInputs(StepInputs):
     """When the child counts as successful."""
 
-    exit_codes: Annotated[list[int], BeforeValidator(listed)] = Field([0], description="Exit codes that mean success")
+    exit_codes: Numbers = Field([0], description="Exit codes that mean success")
     require_files: Names = Field(
         [],
         validation_alias=AliasChoices("require_files", "required_files"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.errors import PluginError, ResolverError
 from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.names import CONNECTORS, extra_for
-from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.plugins.drivers import install_command, missing_drivers
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.decode import decode_paths
 from aetherflow.core.resolve.places import state_path, work_root
@@ -122,7 +120,7 @@ def examine(path: Path, *, config: Path | None = None, cron: bool = False, deadl
     shower = Shower(snapshot)
     if checked.merged is not None and isinstance(checked.merged.data, dict):
         at = Location(checked.path)
-        problems.extend(_drivers(checked, catalog_for(snapshot)))
+        problems.extend(_drivers(checked, checked.catalog))
         problems.extend(_hooks(checked, snapshot))
         problems.extend(_host(checked, snapshot, at))
     probes = []
@@ -181,30 +179,22 @@ def _under_cron(
             problems.add(replace(problem, message=f"under cron: {problem.message}"))
 
 
-def _drivers(checked: Checked, catalog: Catalog) -> Iterator[Problem]:
+def _drivers(checked: Checked, catalog: Catalog | None) -> Iterator[Problem]:
     document = checked.merged
     for part in resources(document.data) if document is not None else ():
         kind, driver = part.get("kind", str), part.get("driver", str)
-        if document is None or kind is None or driver is None:
+        if document is None or catalog is None or kind is None or driver is None:
             continue
         try:
-            requires = catalog.connector(kind, driver).requires
+            cls = catalog.connector(kind, driver)
         except PluginError:
             continue  # told by the checks of the flow
-        if missing := [name for name in requires if not _is_installed(name)]:
-            extra = extra_for(CONNECTORS, f"{kind}.{driver}")
-            command = f'"aetherflow-core[{extra}]"' if extra else " ".join(missing)
+        if missing := missing_drivers(cls):
             message = f"resource {part.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
             at = (*part.path, "driver")
             where = document.source.value(at)
-            yield Problem("AF2105", message, where, format_path(at), "missing_driver", f"pip install {command}")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module.partition(".")[0]) is not None  # of a submodule, its parent would be imported
-    except (ImportError, ValueError):
-        return False
+            fix = install_command(f"{kind}.{driver}", missing)
+            yield Problem("AF2105", message, where, format_path(at), "missing_driver", fix)
 
 
 def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
@@ -264,7 +254,7 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
 
 
 def _probe(checked: Checked, snapshot: Snapshot, shower: Shower, deadline: float) -> list[Probe]:
-    if checked.document is None or checked.spec is None:
+    if checked.document is None or checked.spec is None or checked.catalog is None:
         return []
     flow_id, work, _ = _places(checked, snapshot)
     if work is None:
@@ -275,5 +265,5 @@ def _probe(checked: Checked, snapshot: Snapshot, shower: Shower, deadline: float
     ):
         return []  # an unknown profile is told already
     base = work / (flow_id or "flow")
-    prober = Prober(checked.document, checked.spec, checked.profiles, snapshot, base, shower.redactor)
+    prober = Prober(checked.document, checked.spec, checked.profiles, snapshot, checked.catalog, base, shower.redactor)
     return prober.probe(deadline)

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aetherflow.core.checks.report import Checked, check_flow
+from aetherflow.core.checks.report import Checked, check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of, value_in
 from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
 from aetherflow.core.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.observe.redact import MIN_LENGTH, is_secret_name
-from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.plugins.connecting import models_of
 from aetherflow.core.resolve.decode import SECTIONS, decode_paths
 from aetherflow.core.resolve.origin import Link, links_of
 from aetherflow.core.resolve.places import state_path, work_root
@@ -101,11 +101,12 @@ class _Explainer:
     def __init__(self, checked: Checked, snapshot: Snapshot) -> None:
         assert checked.document is not None  # noqa: S101 explain_flow has looked
         assert checked.merged is not None  # noqa: S101 likewise
+        assert checked.catalog is not None  # noqa: S101 likewise
         self.document, self.merged = checked.document, checked.merged
         self.checked = checked
         self.snapshot = snapshot
         self.shower = Shower(snapshot)
-        self.catalog = catalog_for(snapshot)
+        self.catalog = checked.catalog
         self.models: dict[DocPath, type[BaseModel]] = {}
         self.decoded: set[DocPath] = set()
 
@@ -118,7 +119,7 @@ class _Explainer:
             flow=dict(self._flow()),
             resources=found,
             settings=self._settings(),
-            not_evaluated=self.snapshot.not_evaluated,
+            not_evaluated=(*self.snapshot.not_evaluated, *map(skipped_text, self.snapshot.skipped_plugins)),
             others=dict(self._others()),
         )
 
@@ -156,8 +157,7 @@ class _Explainer:
             cls = self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
         except PluginError:
             return None
-        model: type[BaseModel] | None = cls.Config if section == "config" else cls.Options
-        return model
+        return dict(models_of(cls)).get(section)
 
     def _is_secret(self, path: DocPath) -> bool:
         if self._is_declared(path):

@@ -11,10 +11,11 @@ from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.errors import PluginError
+from aetherflow.core.errors import PluginError, PluginNotFoundError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.names import CONNECTORS, extra_for
+from aetherflow.core.plugins.connecting import models_of
+from aetherflow.core.plugins.names import CONNECTORS, STEPS, extra_for
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import has_template
@@ -65,14 +66,19 @@ class _Plugins:
         self._archive_driver(resource, kind, driver)
         try:
             cls = self.catalog.connector(kind, driver)
-        except PluginError as error:
+        except PluginNotFoundError as error:
+            if self.catalog.may_be_skipped(CONNECTORS, f"{kind}.{driver}"):
+                self._not_evaluated(f"connector {kind}:{driver}", (*resource.path, "driver"))
+                return
             known = {name.partition(".")[0] for name in self.catalog.names(CONNECTORS)}
             key = "driver" if kind in known or extra_for(CONNECTORS, f"{kind}.{driver}") else "kind"
             self._plugin_error(error, (*resource.path, key), "semantic:unknown_connector")
             return
-        for section, model in (("config", cls.Config), ("options", cls.Options)):
-            if model is not None:
-                self._bind(model, resource.data.get(section, {}), (*resource.path, section))
+        except PluginError as error:
+            self._plugin_error(error, (*resource.path, "driver"), "semantic:unknown_connector")
+            return
+        for section, model in models_of(cls):
+            self._bind(model, resource.data.get(section, {}), (*resource.path, section))
 
     def _archive_driver(self, resource: Part, kind: str, driver: str) -> None:
         allowed = sorted(self.snapshot.project.spec.policy.zip_drivers or DEFAULT_ZIP_DRIVERS)
@@ -88,6 +94,9 @@ class _Plugins:
         try:
             cls = self.catalog.step(name)
         except PluginError as error:
+            if isinstance(error, PluginNotFoundError) and self.catalog.may_be_skipped(STEPS, name):
+                self._not_evaluated(f"step {name!r}", (*step.path, "type"))
+                return
             where = f"; job {job.name!r}, step {step.name!r}" if job.name and step.name else ""
             self._plugin_error(error, (*step.path, "type"), "semantic:unknown_step_type", where)
             return
@@ -158,6 +167,11 @@ class _Plugins:
                 message = f"resource {value!r} is of kind {self.kinds[value]!r}, this step needs kind {ref.kind!r}"
                 fix = did_you_mean("", same_kind, what=f"resources of kind {ref.kind}")
                 self._add("AF1210", message, here, "semantic:resource_kind", fix)
+
+    def _not_evaluated(self, what: str, path: DocPath) -> None:
+        message = f"{what} is not known: it may be one of the folder plugins beside the flow, which are not evaluated"
+        at, fix = self.document.source.value(path), "check it with: aetherflow validate --run-hooks"
+        self.problems.add(Problem("AF1703", message, at, format_path(path), "hook:not_evaluated", fix, "warning"))
 
     def _plugin_error(self, error: PluginError, path: DocPath, code: str, where: str = "") -> None:
         self._add(error.code, f"{error.message}{where}", path, code, error.fix)

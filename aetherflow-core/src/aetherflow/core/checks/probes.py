@@ -3,17 +3,19 @@
 import datetime as dt
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import AetherflowError, SpecError
 from aetherflow.core.location import format_path
 from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
-from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.connecting import close_connector, create_connector, interrupt_connector, models_of
+from aetherflow.core.plugins.names import CONNECTORS
 from aetherflow.core.problems import Problem, Severity
 from aetherflow.core.resolve.dates import date_map
 from aetherflow.core.resolve.decode import decode_paths
@@ -55,7 +57,14 @@ class Prober:
     """Probes the resources of one flow."""
 
     def __init__(
-        self, document: Document, spec: FlowSpec, profiles: Profiles, snapshot: Snapshot, base: Path, redactor: Redactor
+        self,
+        document: Document,
+        spec: FlowSpec,
+        profiles: Profiles,
+        snapshot: Snapshot,
+        catalog: Catalog,
+        base: Path,
+        redactor: Redactor,
     ) -> None:
         """`base` is the folder of relative database files."""
         self._source = document.source
@@ -63,7 +72,7 @@ class Prober:
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
         self._folders = _Folders(base)
-        self._catalog = catalog_for(snapshot)
+        self._catalog = catalog
         self._redactor = redactor
 
     def probe(self, deadline: float) -> list[Probe]:
@@ -87,9 +96,9 @@ class Prober:
         try:
             probe.connector = self._build(probe.resource)
             try:
-                probe.connector.probe()
+                _probe_of(probe.connector)()
             finally:
-                probe.connector.close()
+                close_connector(probe.connector)
         except NotImplementedError:
             state = "no probe"
             problem = self._problem(probe, "AF6005", "it cannot be probed", "", "warning")
@@ -107,24 +116,26 @@ class Prober:
         spec = self._merged.merged[name]
         if self._snapshot.not_evaluated and any(decode_paths(spec.decode).values()):
             raise NotImplementedError  # its secrets are known in a run only
+        if self._catalog.may_be_skipped(CONNECTORS, f"{spec.kind}.{spec.driver}"):
+            raise NotImplementedError  # likewise its connector
         one = Resources({name: spec}, self._merged.source)
         found = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
-        for section, model in (("config", cls.Config), ("options", cls.Options)):
-            for key, info in model.model_fields.items() if model is not None else ():
+        for section, model in models_of(cls):
+            for key, info in model.model_fields.items():
                 if isinstance(value := found[section].get(key), str) and "SecretStr" in str(info.annotation):
                     self._redactor.add([value])
         self._redactor.add(secrets_in(found))
         self._redactor.add(url_secrets(found))
         init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._folders)
-        return cls(init)
+        return create_connector(cls, init)
 
     def _give_up(self, probe: Probe, deadline: float) -> None:
         message = f"no answer within {deadline:g} s"
         probe.problem = self._problem(probe, "AF6004", message, "check host, port and network, or raise --deadline")
         if probe.connector is not None:
             try:
-                probe.connector.interrupt()
+                interrupt_connector(probe.connector)
             except Exception as error:  # noqa: BLE001 the probe has failed already
                 del error
 
@@ -132,6 +143,13 @@ class Prober:
         path = ("resources", probe.resource)
         text = f"resource {probe.resource}: {message}"
         return Problem(af, text, self._source.key(path), format_path(path), "connect", fix, severity)
+
+
+def _probe_of(connector: Any) -> Callable[[], object]:
+    probe = getattr(connector, "probe", None)
+    if not callable(probe):
+        raise NotImplementedError
+    return cast("Callable[[], object]", probe)
 
 
 def _params(spec: FlowSpec) -> Mapping[str, Any]:

@@ -13,14 +13,15 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
 from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.errors import SpecError
+from aetherflow.core.errors import LegacyPluginError, SpecError
 from aetherflow.core.location import Location, format_path
+from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.policy import catalog_for
-from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.problems import Problem, Problems, Severity
 from aetherflow.core.resolve.decode import deep_merge, merge_decode
 from aetherflow.core.resolve.merged_source import MergedSource
 from aetherflow.core.resolve.profiles import Profiles, load_profiles
-from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.resolve.snapshot import Snapshot, setting_place
 from aetherflow.core.spec.flow import FlowSpec
 
 REPORT_SCHEMA = 1
@@ -37,6 +38,8 @@ class Checked(NamedTuple):
     merged: Document | None = None
     """The flow with every resource laid over its profile."""
     kind: str = "flow"
+    catalog: Catalog | None = None
+    """The plugins that it was checked with; None if it could not be parsed."""
 
     @property
     def ok(self) -> bool:
@@ -54,8 +57,8 @@ class Checked(NamedTuple):
         }
 
 
-def check_flow(path: str | Path, snapshot: Snapshot) -> Checked:
-    """Run every check of a flow; never raises for a bad document."""
+def check_flow(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None) -> Checked:
+    """Run every check of a flow; never raises for a bad document. `catalog` is what to check it with, if it is made."""
     problems = Problems()
     problems.extend(snapshot.warnings)
     problems.extend(_not_evaluated(path, snapshot))
@@ -64,18 +67,33 @@ def check_flow(path: str | Path, snapshot: Snapshot) -> Checked:
     except SpecError as error:
         problems.extend(error.problems)
         return Checked(str(path), None, None, problems)
-    return check_flow_document(document, snapshot, problems)
+    return check_flow_document(document, snapshot, problems, catalog)
 
 
 def _not_evaluated(path: str | Path, snapshot: Snapshot) -> Iterator[Problem]:
-    for what in snapshot.not_evaluated:
+    for what in (*snapshot.not_evaluated, *map(skipped_text, snapshot.skipped_plugins)):
         message = f"{what} is not evaluated: it stands beside the flow, and only `run` runs such code"
         fix = "check it with: aetherflow validate --run-hooks"
         at = Location(str(path))
         yield Problem("AF1703", message, at, code="hook:not_evaluated", fix=fix, severity="warning")
 
 
-def check_flow_document(document: Document, snapshot: Snapshot, problems: Problems) -> Checked:
+def skipped_text(path: str) -> str:
+    """What is said of a plugin path that was not evaluated."""
+    return f"plugin path {path}"
+
+
+def _plugin_notices(catalog: Catalog, snapshot: Snapshot) -> Iterator[Problem]:
+    at = setting_place(snapshot, "plugin_paths") or Location("AETHERFLOW_PLUGIN_PATHS")
+    for error, fatal in catalog.notices:
+        where = Location("installed") if isinstance(error, LegacyPluginError) else at
+        severity: Severity = "error" if fatal else "warning"
+        yield Problem(error.code, error.message, where, code="plugin", fix=error.fix, severity=severity)
+
+
+def check_flow_document(
+    document: Document, snapshot: Snapshot, problems: Problems, catalog: Catalog | None = None
+) -> Checked:
     """The checks of a flow that is parsed."""
     spec, found = bind(FlowSpec, document.data, document.source)
     problems.extend(found)
@@ -87,13 +105,14 @@ def check_flow_document(document: Document, snapshot: Snapshot, problems: Proble
     else:
         _check_profile_names(document, profiles, problems)
     merged = _merged(document, profiles)
-    catalog = catalog_for(snapshot)
+    catalog = catalog_for(snapshot) if catalog is None else catalog
     check_structure(document, problems)
     check_flow_settings(document, problems)
     check_plugins(merged, catalog, snapshot, problems)
     check_decode(merged, snapshot, problems)
     check_templates(merged, catalog, snapshot, problems)
-    return Checked(document.file, document, spec, problems, profiles, merged)
+    problems.extend(_plugin_notices(catalog, snapshot))  # last: the old group is loaded when a name is missed
+    return Checked(document.file, document, spec, problems, profiles, merged, catalog=catalog)
 
 
 def _check_profile_names(document: Document, profiles: Profiles, problems: Problems) -> None:

@@ -4,7 +4,7 @@ import copy
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -31,6 +31,7 @@ class Commands(LazyGroup):
             "validate": "validate:validate",
             "doctor": "doctor:doctor",
             "explain": "explain:explain",
+            "schema": "schema:schema",
             "init": "init:init",
             "plugins": "plugins:app",
             "locks": "locks:app",
@@ -38,6 +39,28 @@ class Commands(LazyGroup):
             "completion": "completion:completion",
         }.items()
     }
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, those of plugins last."""
+        self._add_plugins()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; plugins are asked only for one that is not built in."""
+        if cmd_name not in self.lazy:
+            self._add_plugins()
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands, those of plugins last."""
+        self._add_plugins()
+        super().format_commands(ctx, formatter)
+
+    def _add_plugins(self) -> None:
+        from aetherflow.core.cli.plugin_commands import plugin_commands
+
+        for name, command in plugin_commands(tuple(self.lazy)).items():
+            self.commands.setdefault(name, command)
 
 
 app = typer.Typer(
@@ -132,8 +155,8 @@ def _only(arguments: Sequence[str]) -> typer.Typer:
 
 
 def _show(error: AetherflowError) -> None:
-    if isinstance(error, RunError):
-        return  # its command has shown the failure block
+    if error.told or isinstance(error, RunError):
+        return  # its command has shown it
     if isinstance(error, SpecError) and error.problems:
         for problem in error.problems:
             typer.echo(problem.as_text(), err=True)

@@ -1,6 +1,7 @@
 """Running a flow for `run` and `resume`: progress on stderr, the result on stdout, the failure block."""
 
 import gc
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ def execute(
     gc.set_threshold(COLLECT_AFTER)
     gc.enable()  # main() had it off for the imports; a run may live for hours
     failure: RunError | None = None
+    lines = False
     try:
         snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
+        lines = snapshot.settings.log_format == "json"
         observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
         try:
             summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
@@ -45,18 +48,31 @@ def execute(
     except RunError as error:
         failure, summary = error, error.summary
     except AetherflowError as error:
+        document = refusal(error, path)
         if as_json:
-            typer.echo(json.dumps(refusal(error, path), ensure_ascii=False, indent=2))
+            typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        if lines:  # every line is an object there
+            _tell("refused", "ERROR", **document["error"])
+            error.told = True
         raise
-    if summary.nothing_to_do:
-        typer.echo(nothing_to_do(summary), err=True)
-    elif summary.note and not quiet:
-        typer.echo(summary.note, err=True)
+    note = nothing_to_do(summary) if summary.nothing_to_do else summary.note if not quiet else None
+    if note is not None:
+        if lines:
+            _tell("nothing_to_do", "INFO", flow_id=summary.flow_id, run_id=summary.run_id, message=note)
+        else:
+            typer.echo(note, err=True)
     if as_json:
         typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
     elif not quiet and not summary.nothing_to_do and not summary.note:
         typer.echo(summary_text(summary))
     if failure is not None:
-        if snapshot.settings.log_format != "json":  # there the events say it, and every line is an object
+        if not lines:  # there the events say it
             typer.echo(failure_blocks(summary), err=True)
         raise failure
+
+
+def _tell(event: str, level: str, **fields: Any) -> None:
+    import json
+
+    head = {"ts_ms": time.time_ns() // 1_000_000, "level": level, "event": event}
+    typer.echo(json.dumps({**head, **fields}, ensure_ascii=False), err=True)

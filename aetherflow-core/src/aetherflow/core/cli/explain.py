@@ -21,7 +21,7 @@ def explain(
     value: Annotated[str | None, typer.Option("--value", metavar="PATH", help="Show one value and its chain.")] = None,
     config: ConfigOption = None,
     run_hooks: Annotated[
-        bool, typer.Option("--run-hooks", help="Also run a secrets hook that stands beside the flow.")
+        bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

@@ -1,10 +1,17 @@
 """`aetherflow plugins`."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.base import Command, Group
+from aetherflow.core.cli.plugins_new import new
+
+if TYPE_CHECKING:
+    from aetherflow.core.plugins.catalog import Catalog
+    from aetherflow.core.plugins.describe import Description
 
 app = typer.Typer(
     cls=Group,
@@ -14,22 +21,30 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 LIST_SCHEMA = 1
+SHOW_SCHEMA = 1
+CHECK_SCHEMA = 1
+CONFIGURING = ("CONFIG", "PLUGIN_PATHS", "SETTINGS_MODULE", "ENV_FILES_JSON", "MODE")
+"""Variables, without AETHERFLOW_, that may change which plugins there are."""
+HooksOption = Annotated[
+    bool, typer.Option("--run-hooks", help="Also load folder plugins that stand in this folder or below.")
+]
 
 
 @app.command("list", cls=Command)
-def list_plugins(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
-    """List every installed step type and connector; imports none of them.
+def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
+    """List every step type and connector: of installed distributions, which are not imported, and of plugin paths.
 
-    Status is `ok`, or `conflict` where two distributions provide one name; using such a name is an error.
+    Status is `ok`; `conflict` where two distributions provide one name (using it is an error); `not preferred` or
+    `shadowed` where another one wins it; `refused` by the policy; `legacy` for an entry of the old group.
+
+    Example: aetherflow plugins list --json
     """
     import json
 
     from aetherflow.core.cli.table import table
-    from aetherflow.core.plugins.catalog import installed_catalog
 
-    catalog = installed_catalog()
+    catalog = _catalog(config, run_hooks)
+    found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy]
     rows: list[dict[str, Any]] = [
         {
             "kind": entry.kind,
@@ -37,18 +52,166 @@ def list_plugins(
             "distribution": entry.distribution,
             "version": entry.version,
             "target": entry.target,
-            "status": "conflict" if catalog.rivals(entry) else "ok",
+            "status": "legacy" if entry.kind == "legacy" else catalog.status(entry),
         }
-        for entry in sorted(catalog.entries, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
+        for entry in sorted(found, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
     ]
     if as_json:
-        typer.echo(json.dumps({"schema": LIST_SCHEMA, "plugins": rows}, indent=2))
+        problems = [{"code": error.code, "message": error.message, "fix": error.fix} for error, _ in catalog.notices]
+        report = {"plugins": rows, "problems": problems, "not_evaluated": list(catalog.skipped)}
+        typer.echo(json.dumps({"schema": LIST_SCHEMA, **report}, indent=2))
+        return
+    header = ["kind", "name", "distribution", "version", "target", "status"]
+    typer.echo(table(header, [[row[name] or "-" for name in header] for row in rows]))
+    for error, _ in catalog.notices:
+        typer.echo(f"{error.code} {error.message}\n  fix: {error.fix}", err=True)
+    _tell_skipped(catalog)
+
+
+@app.command("show", cls=Command)
+def show_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Step type, or KIND:DRIVER.", show_default=False)],
+    config: ConfigOption = None,
+    run_hooks: HooksOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one step type or connector: what it does, where it comes from, inputs, outputs or settings, an example.
+
+    Example: aetherflow plugins show check_items
+    """
+    import json
+
+    from aetherflow.core.plugins.describe import describe
+    from aetherflow.core.plugins.names import CONNECTORS, STEPS
+
+    catalog = _catalog(config, run_hooks)
+    dotted = name.replace(":", ".", 1)
+    is_step = ":" not in name and (name in catalog.names(STEPS) or dotted not in catalog.names(CONNECTORS))
+    group, key = (STEPS, name) if is_step else (CONNECTORS, dotted)
+    entry = catalog.find(group, key)
+    cls = catalog.step(key) if is_step else catalog.connector(*dotted.split(".", 1))
+    found = describe(entry, cls)
+    if not as_json:
+        typer.echo("\n".join(_lines(found)))
+        return
+    sections = {
+        section: [
+            {
+                "name": each.name,
+                "type": each.type,
+                "required": each.required,
+                "default": each.default,
+                "description": each.description,
+                "aliases": each.aliases,
+            }
+            for each in fields
+        ]
+        for section, fields in found.sections.items()
+    }
+    document = {
+        "schema": SHOW_SCHEMA,
+        "kind": entry.kind,
+        "name": entry.shown_name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "target": entry.target,
+        "description": found.text,
+        **found.facts,
+        **sections,
+        "example": found.example,
+    }
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+@app.command("check", cls=Command)
+def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
+    """Import every plugin and report what is wrong with any; exit code 1 if there is something.
+
+    Found are names that two distributions provide, modules that cannot be imported, classes of the wrong kind, drivers
+    that are not installed, fields without a description, plugin paths that cannot be loaded, and the old group.
+
+    Example: aetherflow plugins check
+    """
+    import json
+
+    from aetherflow.core.checks.catalogue import check_catalogue
+
+    catalog = _catalog(config, run_hooks)
+    count, findings = check_catalogue(catalog)
+    if as_json:
+        shown = [
+            {
+                "code": each.code,
+                "plugin": each.plugin,
+                "source": each.source,
+                "message": each.message,
+                "fix": each.fix,
+            }
+            for each in findings
+        ]
+        report = {"ok": not findings, "checked": count, "findings": shown, "not_evaluated": list(catalog.skipped)}
+        typer.echo(json.dumps({"schema": CHECK_SCHEMA, **report}, ensure_ascii=False, indent=2))
     else:
-        header = ["kind", "name", "distribution", "version", "target", "status"]
-        typer.echo(table(header, [[row[name] for name in header] for row in rows]))
+        for each in findings:
+            typer.echo(each.as_text())
+        found = f"{len(findings)} finding{'s' * (len(findings) != 1)}" if findings else "nothing is wrong"
+        typer.echo(f"{count} plugins checked: {found}")
+        _tell_skipped(catalog)
+    raise typer.Exit(1 if findings else 0)
 
 
-@app.callback()
-def _group() -> None:
-    # keeps `list` a subcommand: typer would make a lone command the group itself
-    pass
+def _catalog(config: Path | None, run_hooks: bool) -> "Catalog":
+    import os
+
+    from aetherflow.core.plugins.catalog import installed_catalog
+    from aetherflow.core.resolve.project_file import find_project
+
+    here = Path.cwd()
+    named = any(os.environ.get(f"AETHERFLOW_{name}") for name in CONFIGURING)
+    if config is None and not named and find_project(here) is None:
+        return installed_catalog()
+    from aetherflow.core.plugins.metadata import installed_plugins
+    from aetherflow.core.plugins.policy import catalog_for
+    from aetherflow.core.resolve.snapshot import build_snapshot
+
+    installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
+    return catalog_for(build_snapshot(here, config=config, run_hooks=run_hooks))
+
+
+def _tell_skipped(catalog: "Catalog") -> None:
+    for path in catalog.skipped:
+        typer.echo(f"Not evaluated: plugin path {path}; --run-hooks loads it")
+
+
+def _lines(found: "Description") -> list[str]:
+    from aetherflow.core.cli.table import table
+    from aetherflow.core.plugins.drivers import install_command, missing_drivers
+
+    entry = found.entry
+    facts = [["from", entry.source], ["class", entry.target]]
+    for name, value in found.facts.items():
+        if isinstance(value, str):
+            facts.append([name, value])
+        elif value:
+            absent = missing_drivers(type("_", (), {"requires": value}))
+            note = f", not installed: {install_command(entry.name, absent)}" if absent else ""
+            facts.append([name, ", ".join(value) + note])
+    width = max(len(name) for name, _ in facts)
+    lines = [f"{entry.kind} {entry.shown_name}"]
+    lines += ["", *found.text.split("\n")] if found.text else []
+    lines += ["", *(f"{name.ljust(width)}  {value}" for name, value in facts)]
+    for section, fields in found.sections.items():
+        rows = [each.as_row() for each in fields]
+        lines += ["", f"{section}:" if rows else f"{section}: none"]
+        if rows:
+            header = ["name", "type", "default", "meaning"]
+            if section == "outputs":  # what a step returns has no defaults
+                header, rows = [header[0], header[1], header[3]], [[row[0], row[1], row[3]] for row in rows]
+            shown = table(header, rows)
+            lines += [f"  {line}" for line in shown.split("\n")]
+    if found.example:
+        lines += ["", "example:", *(f"  {line}".rstrip() for line in found.example.split("\n"))]
+    return lines
+
+
+app.command("new", cls=Command)(new)

@@ -64,14 +64,18 @@ class JsonObserver:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._ids: dict[str, Any] = {}
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Print the event."""
         if event == "progress":
             return
-        failed = "error" in fields or fields.get("status") in ("FAILED", "INTERRUPTED")
-        head = {"ts_ms": time.time_ns() // 1_000_000, "level": "ERROR" if failed else "INFO", "event": event}
-        print(json.dumps({**head, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+        if event == "run_start":
+            self._ids = {name: fields[name] for name in ("flow_id", "run_id")}
+        bad = "error" in fields or fields.get("status") in ("FAILED", "INTERRUPTED", "UNKNOWN")
+        level = "WARNING" if event == "step_retry" else "ERROR" if bad else "INFO"
+        head = {"ts_ms": time.time_ns() // 1_000_000, "level": level, "event": event}
+        print(json.dumps({**head, **self._ids, **fields}, ensure_ascii=False), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing to do."""
@@ -108,7 +112,13 @@ class LiveObserver:
                 self._step = None
                 note = fields.get("error") or fields.get("reason") or ""
                 self._line(f"{fields['status']:<11} {_name(fields)}  {seconds(fields['duration_ms'])}  {note}".rstrip())
-            elif event == "job_end" and fields["status"] in ("SKIPPED", "BLOCKED", "FAILED"):
+            elif event == "step_retry":
+                self._line(f"RETRY       {_name(fields)}  in {fields['delay_seconds']:g} s")
+            elif event == "definition_changed":
+                self._line(
+                    f"CHANGED     {fields['job_id']}.{fields.get('step_id', '')}".rstrip(".") + f"  {fields['note']}"
+                )
+            elif event == "job_end" and fields["status"] in ("SKIPPED", "BLOCKED", "FAILED", "UNKNOWN"):
                 note = fields.get("error") or fields.get("skip_reason") or f"blocked by {fields.get('blocked_by')}"
                 self._line(f"{fields['status']:<11} {fields['job_id']}  {note}")
 
@@ -142,7 +152,8 @@ class LiveObserver:
 
 
 def _name(fields: dict[str, Any]) -> str:
-    return f"{fields['job_id']}.{fields['step_id']}"
+    item = f"[{fields['item']}]" if "item" in fields else ""
+    return f"{fields['job_id']}.{fields['step_id']}{item}"
 
 
 def _progress(fields: dict[str, Any]) -> str:

@@ -38,7 +38,7 @@ def validate(
     kind: Annotated[DocumentKind | None, typer.Option("--kind", help="Kind of the documents; else recognised.")] = None,
     config: ConfigOption = None,
     run_hooks: Annotated[
-        bool, typer.Option("--run-hooks", help="Also run a secrets hook that stands beside the flow.")
+        bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
     ] = False,
     form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,

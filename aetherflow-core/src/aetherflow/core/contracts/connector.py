@@ -121,10 +121,34 @@ class Connectors(Protocol):
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
 
-    def get(self, *, kind: str, name: str) -> Any:
-        """Connector of resource `name`; KeyError if the resource is unknown or of another kind."""
+    def get(self, *, kind: str, name: str, cache: str | None = None) -> Any:
+        """Connector of resource `name`; KeyError if the resource is unknown or of another kind.
+
+        `cache` is how long it lives: `run`, `process` or `none` (until the attempt ends), whatever the resource and the
+        settings say; None leaves it to them.
+        """
         ...
 
-    def db(self, name: str) -> Any:
+    def db(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `db`."""
+        ...
+
+    def rest(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `rest`."""
+        ...
+
+    def sftp(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `sftp`."""
+        ...
+
+    def smb(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `smb`."""
+        ...
+
+    def mail(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `mail`."""
+        ...
+
+    def archive(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `archive`."""
         ...

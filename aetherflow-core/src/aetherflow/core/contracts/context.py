@@ -63,6 +63,33 @@ class HeldLock(Protocol):
         ...
 
 
+class RunStateView(Protocol):
+    """The state of the run as plugins of the documented API know it: reading, and locks.
+
+    Status is recorded by the engine alone, which proves every change; the setters raise StepError.
+    """
+
+    def get_step_status(self, job: str, run: str, step: str) -> str | None:
+        """Status of a step's latest attempt in this run; None if it has none. StepError for another run."""
+        ...
+
+    def acquire_lock(self, key: str, owner: str, ttl_seconds: float = 600) -> bool:
+        """Take a lock for the run until `release_lock` or the end of the run; False if another run or owner has it."""
+        ...
+
+    def release_lock(self, key: str, owner: str) -> None:
+        """Give back what the same owner took; nothing for another one."""
+        ...
+
+    def set_job_status(self, job: str, run: str, status: str) -> None:
+        """Refused with StepError."""
+        ...
+
+    def set_step_status(self, job: str, run: str, step: str, status: str) -> None:
+        """Refused with StepError."""
+        ...
+
+
 class RunContext(ABC):
     """The run as one step attempt sees it."""
 
@@ -82,6 +109,10 @@ class RunContext(ABC):
     """Resources as rendered: `{kind, driver, config, options}`."""
     connectors: "Connectors"
     log: "logging.Logger"
+    settings: Any
+    """The run's settings, an `aetherflow.core.api.Settings` that cannot be changed."""
+    state: "RunStateView"
+    """What may be asked of the state of the run."""
     idempotency_key: str
     """Equal for every attempt of this step in this run; hand it to peers that can drop repeats."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
 
@@ -17,6 +17,15 @@ def parse_bool(value: Any) -> bool:
     if isinstance(value, str | int) and (text := str(value).strip().lower()) in _BOOLEANS:
         return _BOOLEANS[text]
     raise ValueError("must be one of true, false, yes, no, 1, 0, on, off")
+
+
+def any_case(*words: str, blanks: bool = False) -> str:
+    """A regular expression for these words in any mix of cases, `blanks` around them or not: for JSON Schema, whose
+    expressions know no flags.
+    """
+    spelt = ("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
+    around = r"\s*" if blanks else ""
+    return f"^{around}({'|'.join(spelt)}){around}$"
 
 
 Flag = Annotated[bool, BeforeValidator(parse_bool, json_schema_input_type=bool)]
@@ -64,3 +73,7 @@ class ConnectorConfig(StrictModel):
 
 class ConnectorOptions(StrictModel):
     """Base of a connector's `options`: how it behaves."""
+
+    cache: Literal["run", "process", "none"] | None = Field(
+        None, description="How long a connector lives; default: `AETHERFLOW_CONNECTOR_CACHE_DEFAULT`"
+    )

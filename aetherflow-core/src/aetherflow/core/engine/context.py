@@ -13,10 +13,12 @@ from typing import Any, BinaryIO, cast
 from aetherflow.core import durable
 from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext, StreamName
 from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.engine.around import Around
 from aetherflow.core.engine.attempt import SpawnRequest, Worker
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.leases import AttemptLeases
 from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.engine.step_state import StepState
 from aetherflow.core.engine.stopping import Control, Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import PathError
@@ -26,6 +28,7 @@ from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.resolve.deferred import complete_inputs
 from aetherflow.core.resolve.sandbox import Sandbox
+from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.state.records import Artifact, StepEffects, StepKey
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.values import json_safe
@@ -60,9 +63,13 @@ class RunParts:
     processes: Processes
     stop: Stop
     locks: RunLocks
+    settings: Settings
+    step_state: StepState
     jobs: dict[str, Any] = field(default_factory=dict)
     """What templates and `when` see as `jobs`."""
     call_step: Callable[["StepContext", str, Mapping[str, Any], str, Mapping[str, Any]], StepResult] = _no_inner_steps
+    around: Around | None = None
+    """The hooks that stand around every attempt."""
     worker: Worker = field(default_factory=Worker)
     current: Control | None = None
     """What can end the attempt under way."""
@@ -106,6 +113,8 @@ class StepContext(RunContext):
         self.resources = parts.resources
         self.connectors = parts.connectors
         self.catalog = parts.catalog
+        self.settings = parts.settings
+        self.state = parts.step_state
         self.log = logging.getLogger(f"aetherflow.flow.{parts.flow_id}.job.{key.job}")
 
     def job_dir(self, job_id: str) -> Path:

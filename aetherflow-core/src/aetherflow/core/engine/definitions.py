@@ -164,7 +164,7 @@ class _Definer:
         if (group, name) not in self.plugins:
             try:
                 entry = self.flow.catalog.find(group, name)
-                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}"
+                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}".strip()
             except AetherflowError:  # registered in this process, or not to be had: the step itself will say so
                 shown = ""
             self.plugins[group, name] = shown

@@ -45,7 +45,7 @@ class InnerSteps:
         number = state.start(StepStart(key, cls.effect, idem_key, step_type, def_hash))
         ctx = outer.for_inner(key, number, idem_key)
         try:
-            result = call(cls, step_id, inputs, ctx, key.job)
+            result = self._runner.wrapped(key, step_type, number, lambda: call(cls, step_id, inputs, ctx, key.job))()
             outputs = json_safe(result.as_output())
             reason = self._runner.parts.redactor.mask(result.reason) if result.reason is not None else None
             stored, secret, _ = self._runner.without_secrets(key, outputs, None)

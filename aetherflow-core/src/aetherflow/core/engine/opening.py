@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aetherflow.core.contracts.events import RunInfo
+from aetherflow.core.engine.around import check_plan
 from aetherflow.core.engine.connections import secret_settings
 from aetherflow.core.engine.definitions import Definitions, define
 from aetherflow.core.engine.plan import Plan, Wishes, check_jobs, make_plan
@@ -55,6 +57,11 @@ class Opened:
         )
 
 
+def run_info(flow: PreparedFlow, run_id: str, generation: int) -> RunInfo:
+    """The run as hooks see it."""
+    return RunInfo(flow.flow_id, run_id, generation, flow.document.file)
+
+
 def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
     """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
     check_jobs(flow.spec, wishes)
@@ -80,6 +87,8 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
         plan = Plan([], [], wishes.nothing())
     else:
         plan = make_plan(flow.spec, state, definitions, wishes)
+    if plan.jobs:
+        check_plan(flow, run_info(flow, run_id, generation), plan)
     return Opened(
         flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
     )

@@ -55,8 +55,13 @@ class Places:
 
 
 def prepare(path: str | Path, snapshot: Snapshot) -> PreparedFlow:
-    """Check a flow file and find the flow's id and state; SpecError carries every problem."""
-    checked = check_flow(path, snapshot)
+    """Check a flow file and find the flow's id and state; SpecError carries every problem.
+
+    Raises PluginFileError and PluginPathError, too, if a folder plugin cannot be loaded.
+    """
+    catalog = catalog_for(snapshot)
+    catalog.raise_if_broken()
+    checked = check_flow(path, snapshot, catalog)
     document, spec = checked.document, checked.spec
     checked.problems.raise_if_errors()
     if document is None or spec is None:
@@ -70,7 +75,7 @@ def prepare(path: str | Path, snapshot: Snapshot) -> PreparedFlow:
         document=document,
         spec=spec,
         snapshot=snapshot,
-        catalog=catalog_for(snapshot),
+        catalog=catalog,
         profiles=checked.profiles,
         flow_id=flow_id,
         folder=Path(path).absolute().parent,

@@ -6,6 +6,7 @@ from aetherflow.core.engine.stopping import RunStoppedError
 from aetherflow.core.errors import PluginError, StateError
 from aetherflow.core.state.records import StepKey
 from aetherflow.core.state.transitions import Status
+from aetherflow.core.summary import StepSummary
 
 
 class Questions:
@@ -23,6 +24,9 @@ class Questions:
         if record is None or record.effect != "once" or record.status is not Status.INTERRUPTED:
             return None
         if work.step.verify is None:
+            if not work.key.item:
+                asking = StepSummary(work.step.id, work.step.type, Status.UNKNOWN, 0, record.attempt)
+                work.job.summary.steps.append(asking)
             question = undecided(work.key, record.attempt, self._runner.parts.run_id)
             raise StepUnknownError(question, work.step, work.path, None)
         found = self._verify(work, record.attempt)

@@ -4,22 +4,25 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from aetherflow.core.engine.around import around, hooks_of_run
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.context import RunParts
 from aetherflow.core.engine.inner import InnerSteps
-from aetherflow.core.engine.opening import Opened
+from aetherflow.core.engine.opening import Opened, run_info
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.sequence import NOT_WELL
 from aetherflow.core.engine.sequence import Sequence as JobSequence
+from aetherflow.core.engine.step_state import StepState
 from aetherflow.core.engine.steps import StepRunner
 from aetherflow.core.engine.stopping import Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.locks.run_locks import RunLocks
 from aetherflow.core.observe.events import Events, Observer, RunLog
+from aetherflow.core.observe.hooks import HookObserver
 from aetherflow.core.observe.logs import run_logging
 from aetherflow.core.resolve.places import lock_store, state_root
 from aetherflow.core.resolve.sandbox import Sandbox, child_env
@@ -29,6 +32,9 @@ from aetherflow.core.state.registry import Registered, register
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.state.transitions import Status
 from aetherflow.core.summary import RunSummary
+
+if TYPE_CHECKING:
+    from aetherflow.core.observe.event_file import EventFile
 
 IfBusy = Literal["fail", "skip", "wait"]
 
@@ -41,13 +47,14 @@ class Run:
         self._opened = opened
         self._store = store
         self._events = Events(opened.redactor)
-        if module := flow.snapshot.settings.metrics_module:
-            from aetherflow.core.observe.metrics import load_metrics  # few runs are measured
-
-            self._events.add(load_metrics(module))
+        self._hooks = hooks_of_run(flow.snapshot.hooks, flow.snapshot.settings)
+        self._info = run_info(flow, run_id, opened.generation)
         self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id)
         job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
         resources = opened.resources()
+        settings = flow.snapshot.settings
+        owner = (flow.flow_id, run_id, opened.generation)
+        locks = RunLocks(lock_store(settings, flow.env, resources), owner, self._events)
         self._parts = RunParts(
             flow_id=flow.flow_id,
             run_id=run_id,
@@ -60,14 +67,21 @@ class Run:
             resources=resources,
             workspace=self._workspace,
             state=opened.state,
-            connectors=RunConnectors(resources, self._workspace, flow.catalog),
+            connectors=RunConnectors(
+                resources,
+                self._workspace,
+                flow.catalog,
+                default=settings.connector_cache_default,
+                disabled=settings.connector_cache_disabled,
+            ),
+            settings=settings,
+            step_state=StepState(run_id, opened.state, locks),
             redactor=opened.redactor,
             events=self._events,
             processes=Processes(),
             stop=Stop(),
-            locks=RunLocks(
-                lock_store(flow.snapshot.settings, flow.env, resources), (flow.flow_id, run_id, opened.generation)
-            ),
+            locks=locks,
+            around=around(self._hooks, self._info),
         )
         self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)
         logs = store.side / "logs" / flow.flow_id / run_id
@@ -85,9 +99,11 @@ class Run:
         """
         self._workspace.open()
         log = RunLog(Path(self._summary.log_path))
-        self._events.add(log)
-        for observer in observers:
+        files: list[RunLog | EventFile] = [log, *self._event_file()]
+        for observer in (*files, *observers):
             self._events.add(observer)
+        if self._hooks is not None:
+            self._events.add(HookObserver(self._hooks, self._info, self._events))
         started = time.monotonic()
         try:
             with self._alive(), self._locks.run(wait=if_busy == "wait", check=self._parts.check_stop):
@@ -97,7 +113,7 @@ class Run:
         except RunBusyError as error:
             if if_busy != "skip":
                 raise
-            self._summary.note = f"nothing done: {error}"
+            self._summary.status, self._summary.note = Status.SKIPPED, f"nothing done: {error}"
             return self._summary
         finally:
             self._parts.close()
@@ -105,8 +121,16 @@ class Run:
             self._summary.duration_ms = int((time.monotonic() - started) * 1000)
             if self._parts.state.generation:
                 self._events.emit("run_summary", **self._summary_event())
-            log.close()
+            for file in files:
+                file.close()
         return self._result()
+
+    def _event_file(self) -> "list[EventFile]":
+        if not (name := self._opened.flow.snapshot.settings.events_file):
+            return []
+        from aetherflow.core.observe.event_file import EventFile  # most runs write none
+
+        return [EventFile(Path(name).expanduser(), self._info.flow_id, self._info.run_id)]
 
     def _begin_and_run(self, facts: RunFacts) -> None:
         opened = self._opened
@@ -116,6 +140,8 @@ class Run:
             self._announce()
             if warning is not None:
                 self._events.emit("log", level="WARNING", logger="aetherflow", message=warning)
+            for error, _ in opened.flow.catalog.notices:
+                self._events.emit("log", level="WARNING", logger="aetherflow", message=f"{error.code} {error.message}")
             self._jobs()
 
     def _register(self, facts: RunFacts) -> str | None:

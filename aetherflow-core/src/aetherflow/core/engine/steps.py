@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from aetherflow.core.errors import (
     UndecidedStepError,
 )
 from aetherflow.core.location import DocPath
+from aetherflow.core.plugins.catalog import active
 from aetherflow.core.resolve.deferred import render_inputs
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import StepSpec
@@ -98,6 +99,14 @@ class StepRunner:
                     raise
                 self._say(work, "step_retry", delay_seconds=delay, error=str(failed))
                 pause(delay, self.parts.stop)
+
+    def wrapped(
+        self, key: StepKey, step_type: str, attempt: int, work: Callable[[], StepResult]
+    ) -> Callable[[], StepResult]:
+        """The work of an attempt with the hooks around it, if there are any."""
+        if (around := self.parts.around) is None:
+            return work
+        return lambda: around.call(key, step_type, attempt, work)
 
     def check_stop(self) -> None:
         """Raise RunStoppedError if the run is being stopped."""
@@ -197,7 +206,7 @@ class StepRunner:
             raise StepFailedError(error, work.step, error.at, output) from error
         self.parts.current = ctx.control
         outcome = run_attempt(
-            lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job),
+            self.wrapped(work.key, work.step.type, ctx.attempt, lambda: self._call(work, inputs, ctx)),
             ctx.control,
             self.parts.worker,
             self.parts.processes,
@@ -205,6 +214,7 @@ class StepRunner:
             self._grace,
             work.step.timeout_seconds,
         )
+        self.parts.connectors.end_attempt()
         if outcome.result is not None:
             return self._finish(work, ctx, outcome.result, output, following)
         if outcome.stopped == "signal":
@@ -214,6 +224,10 @@ class StepRunner:
         undecided = isinstance(cause, UndecidedStepError) or (ended and work.effect == "once")
         kind = StepUnknownError if undecided or self._asks_inside(ctx) else StepFailedError
         raise kind(cause, work.step, work.path, output) from cause
+
+    def _call(self, work: Work, inputs: Mapping[str, Any], ctx: StepContext) -> StepResult:
+        with active(self.parts.catalog):
+            return call(work.cls, work.key.step, inputs, ctx, work.key.job)
 
     def _asks_inside(self, ctx: StepContext) -> bool:
         """Whether a `once` step inside this attempt was ended by force."""

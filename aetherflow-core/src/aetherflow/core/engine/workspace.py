@@ -11,6 +11,21 @@ MARKER = ".aetherflow-run.json"
 """Stands in every job folder of ours; nothing without it, or with another run id in it, is ever deleted."""
 
 
+class DatabaseFolder:
+    """Where relative database files of a flow stand; the same for all its runs."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+
+    def __str__(self) -> str:
+        return str(self._base)
+
+    def database_path(self, path: str) -> str:
+        """Absolute path of a database file; the folder is created on access."""
+        durable.make_dir(self._base)
+        return str(self._base / Path(path).expanduser())
+
+
 class Workspace:
     """Folders of one run."""
 
@@ -19,6 +34,7 @@ class Workspace:
         self.layout = layout
         self._flow_id = flow_id
         self._run_id = run_id
+        self.databases = DatabaseFolder(root / flow_id)
 
     def open(self) -> None:
         """Create the root; WorkspaceError if that cannot be."""
@@ -45,9 +61,7 @@ class Workspace:
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file of the flow, shared by its runs: `<work root>/<flow id>/<path>`."""
-        base = self.root / self._flow_id
-        durable.make_dir(base)
-        return str(base / Path(path).expanduser())
+        return self.databases.database_path(path)
 
     def remove_parts(self, job_id: str) -> None:
         """Delete what unfinished writes of a dead process left in the job's folder."""

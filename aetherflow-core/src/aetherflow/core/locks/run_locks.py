@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.errors import LockBusyError
+from aetherflow.core.observe.events import Events
 
 if TYPE_CHECKING:
     from aetherflow.core.locks.lease import Lease, OnLost
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 class RunLocks:
     """The locks of one run. A run that asks for none creates no lock store."""
 
-    def __init__(self, path: Path, owner: tuple[str, str, int]) -> None:
-        """`owner` is flow id, run id and generation."""
+    def __init__(self, path: Path, owner: tuple[str, str, int], events: Events) -> None:
+        """`owner` is flow id, run id and generation; `events` are told what is acquired and what is lost."""
         self._path = path
         self._of = owner
+        self._events = events
         self._mutex = threading.Lock()
         self._store: LockStore | None = None
         self._by_hand: dict[str, list[Lease]] = {}
@@ -28,17 +30,26 @@ class RunLocks:
         self, key: str, *, ttl_seconds: float, wait_seconds: float, check: Callable[[], None], on_lost: "OnLost | None"
     ) -> "Lease":
         """Take a lock for this run; as `LockStore.acquire`."""
-        return self._opened().acquire(
-            key, self._owner(), ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check, on_lost=on_lost
+
+        def lost(lease: "Lease") -> None:
+            self._lost(lease)
+            if on_lost is not None:
+                on_lost(lease)
+
+        lease = self._opened().acquire(
+            key, self._owner(), ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check, on_lost=lost
         )
+        self._acquired(lease)
+        return lease
 
     def acquire(self, key: str, ttl_seconds: float) -> bool:
         """Take a lock until `release(key)` or the end of the run; False if another run has it."""
         try:
-            lease = self._opened().acquire(key, self._owner(), ttl_seconds=ttl_seconds)
+            lease = self._opened().acquire(key, self._owner(), ttl_seconds=ttl_seconds, on_lost=self._lost)
         except LockBusyError:
             return False
         self._by_hand.setdefault(key, []).append(lease)
+        self._acquired(lease)
         return True
 
     def release(self, key: str) -> None:
@@ -52,6 +63,16 @@ class RunLocks:
             if self._store is not None:
                 self._store.close()
                 self._store = None
+
+    def _acquired(self, lease: "Lease") -> None:
+        flow_id, run_id, _ = self._of
+        self._events.emit("lock_acquired", flow_id=flow_id, run_id=run_id, key=lease.key, token=lease.token)
+
+    def _lost(self, lease: "Lease") -> None:
+        # called by the thread that renews: it must go on renewing the others, however slow an observer is
+        flow_id, run_id, _ = self._of
+        reason = lease.hold.lost or "it expired"
+        self._events.defer("lock_lost", flow_id=flow_id, run_id=run_id, key=lease.key, token=lease.token, reason=reason)
 
     def _owner(self) -> "Owner":
         from aetherflow.core.locks.records import Owner

@@ -1,10 +1,12 @@
 """Events of a run: one stream for the run log, the terminal and later observers; none of them can fail the run."""
 
+import contextlib
 import json
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from aetherflow.core import durable
@@ -12,7 +14,8 @@ from aetherflow.core.observe.redact import Redactor
 
 log = logging.getLogger("aetherflow")
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+encode = json.JSONEncoder(ensure_ascii=False).encode
+"""A value as one line of JSON."""
 
 Observer = Callable[[str, dict[str, Any]], None]
 """Called with the name of the event and its fields."""
@@ -24,6 +27,7 @@ class Events:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._observers: list[Observer] = []
+        self._deferred: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
 
     def add(self, observer: Observer) -> None:
         """Let an observer see all events from now on."""
@@ -31,6 +35,17 @@ class Events:
 
     def emit(self, event: str, **fields: Any) -> None:
         """Tell the observers; a field that is None is left out."""
+        if not self._deferred.empty():
+            with contextlib.suppress(Empty):
+                while True:
+                    self._tell(*self._deferred.get_nowait())
+        self._tell(event, fields)
+
+    def defer(self, event: str, **fields: Any) -> None:
+        """Tell the observers right before the next event: for threads that must not wait for an observer."""
+        self._deferred.put((event, fields))
+
+    def _tell(self, event: str, fields: dict[str, Any]) -> None:
         shown = {name: self._redactor.mask_all(value) for name, value in fields.items() if value is not None}
         for observer in list(self._observers):
             try:
@@ -51,7 +66,7 @@ class RunLog:
         """Append one event."""
         if event in ("progress", "output"):
             return  # output has a log of its own per attempt, progress is for eyes
-        line = _encode({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields})
+        line = encode({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields})
         self._file.write(line.encode(errors="replace") + b"\n")
 
     def close(self) -> None:

@@ -1,14 +1,35 @@
 """Looking a plugin up by name: one name, one object, imported when it is used."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.errors import PluginConflictError, PluginNotAllowedError, PluginNotFoundError
-from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins
+from aetherflow.core.errors import (
+    LegacyPluginError,
+    PluginConflictError,
+    PluginError,
+    PluginNotAllowedError,
+    PluginNotFoundError,
+    PluginOverrideError,
+)
+from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins, legacy_plugins
 from aetherflow.core.plugins.names import CONNECTORS, KINDS, STEPS, distribution_for, extra_for, shown
+from aetherflow.core.plugins.registering import registering
+
+if TYPE_CHECKING:
+    from aetherflow.core.plugins.folder import FolderPlugins
+    from aetherflow.core.plugins.registering import Registration
+
+
+class Notice(NamedTuple):
+    """Something about the plugins as a whole; an error forbids a run, a warning does not."""
+
+    error: PluginError
+    fatal: bool
 
 
 class Catalog:
@@ -20,34 +41,104 @@ class Catalog:
         *,
         prefer: Mapping[str, str] | None = None,
         allow: Collection[str] | None = None,
+        folder: "FolderPlugins | None" = None,
+        legacy: Iterable[PluginEntry] = (),
+        strict: bool = True,
+        skipped: tuple[str, ...] = (),
     ) -> None:
         """`prefer` maps `steps.NAME` or `connectors.KIND.DRIVER` to the distribution that wins it; `allow` names the
-        distributions that may be used, None for all.
+        distributions that may be used, None for all: then no folder plugin may take the name of an installed one.
+        `legacy` are entries of the old group, loaded when a name is not found elsewhere. `strict` makes what cannot be
+        loaded an error. `skipped` are plugin paths that were not evaluated.
         """
         self.entries = sorted(entries)
+        self.skipped = skipped
+        self.notices: list[Notice] = []
         self._prefer = prefer or {}
         self._allow = allow
+        self._strict = strict
         self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
         self._loaded: dict[tuple[str, str], Any] = {}
+        self._folder: dict[tuple[str, str], Registration] = {}
+        self._legacy = list(legacy)
+        self._legacy_told: set[PluginEntry] = set()
+        self._from_legacy: dict[tuple[str, str], Registration] = {}
         for entry in self.entries:
             self._by_name.setdefault((entry.group, entry.name), []).append(entry)
+        if folder is not None:
+            self._add_folder(folder)
+
+    def _add_folder(self, folder: "FolderPlugins") -> None:
+        self.notices += [Notice(error, self._strict) for error in folder.errors]
+        for found in folder.registrations:
+            key = found.entry.group, found.entry.name
+            before = self._folder.get(key)
+            if before is not None and before.file != found.file:
+                message = f"two folder plugins register {_label(found.entry)}: {before.file} and {found.file}"
+                error = PluginConflictError(message, fix="rename one of them, or take it out of the plugin path")
+                self.notices.append(Notice(error, self._strict))
+            elif before is None and (hidden := self._by_name.get(key)):
+                self.notices.append(Notice(_override(found.entry, hidden), self._allow is not None))
+            self._folder[key] = found
+
+    def raise_if_broken(self) -> None:
+        """Raise the first error about the plugins as a whole, if there is one."""
+        for notice in self.notices:
+            if notice.fatal:
+                raise notice.error
+
+    def may_be_skipped(self, group: str, name: str) -> bool:
+        """True if a name is not known, is none of ours, and a plugin path was not evaluated that may hold it."""
+        return bool(self.skipped) and name not in self.names(group) and extra_for(group, name) is None
+
+    @property
+    def folder_entries(self) -> list[PluginEntry]:
+        """Names of folder plugins, sorted."""
+        return sorted(found.entry for found in self._folder.values())
+
+    @property
+    def legacy(self) -> list[PluginEntry]:
+        """Entries of the old group; which names they register is known once they are loaded."""
+        return self._legacy
 
     def names(self, group: str) -> list[str]:
-        """Sorted names of one group."""
-        return sorted({name for found, name in self._by_name if found == group} | _registered[group].keys())
+        """Sorted names of one group, those of the old group left out."""
+        known = self._by_name.keys() | self._folder.keys()
+        return sorted({name for found, name in known if found == group} | _registered[group].keys())
 
     def rivals(self, entry: PluginEntry) -> list[PluginEntry]:
         """Other distributions that provide the same name."""
-        return [other for other in self._by_name[entry.group, entry.name] if other.distribution != entry.distribution]
+        found = self._by_name.get((entry.group, entry.name), [])
+        return [other for other in found if other.distribution != entry.distribution]
+
+    def status(self, entry: PluginEntry) -> str:
+        """`ok`; `conflict`: another distribution provides the name too; `not preferred`; `shadowed` by a folder plugin;
+        `refused` by the policy.
+        """
+        key = entry.group, entry.name
+        if (own := self._folder.get(key)) is not None and self._allow is None:
+            return "ok" if own.entry == entry else "shadowed"
+        try:
+            found = self.find(*key)
+        except PluginConflictError:
+            return "conflict"
+        except (PluginOverrideError, PluginNotAllowedError):
+            return "refused"
+        return "ok" if found == entry else "not preferred"
 
     def find(self, group: str, name: str) -> PluginEntry:
-        """The one entry of that name, without importing it.
+        """The one entry of that name, without importing it (one of the old group is imported).
 
-        Raises PluginNotFoundError with the pip command that brings it, PluginConflictError with both distributions.
+        Raises PluginNotFoundError with the pip command that brings it, PluginConflictError with both distributions,
+        PluginOverrideError and PluginNotAllowedError where the policy does not accept it, PluginFileError.
         """
         found = self._by_name.get((group, name), [])
+        if (own := self._folder.get((group, name))) is not None:
+            if found and self._allow is not None:
+                raise _override(own.entry, found)
+            return own.entry
         if not found:
-            raise self._not_found(group, name)
+            return self._in_legacy(group, name).entry
         key = f"{group.removeprefix('aetherflow.')}.{name}"
         if (preferred := self._prefer.get(key)) is not None:
             found = [entry for entry in found if entry.distribution == preferred] or found
@@ -69,14 +160,55 @@ class Catalog:
         """The class of a connector; raises what `find` raises, and PluginLoadError."""
         return self._object(CONNECTORS, f"{kind}.{driver}")
 
+    def load(self, entry: PluginEntry) -> Any:
+        """The class of one entry, whatever its rivals; PluginLoadError."""
+        from aetherflow.core.plugins.loading import check_registered, load_plugin
+
+        for known in (self._folder, self._from_legacy):
+            own = known.get((entry.group, entry.name))
+            if own is not None and own.entry == entry:
+                return check_registered(entry, own.found)
+        return load_plugin(entry)
+
     def _object(self, group: str, name: str) -> Any:
         if (registered := _registered[group].get(name)) is not None:
             return registered
         if (group, name) not in self._loaded:
-            from aetherflow.core.plugins.loading import load_plugin  # imports pydantic through the contracts
+            from aetherflow.core.plugins.loading import check_registered, load_plugin  # imports pydantic
 
-            self._loaded[group, name] = load_plugin(self.find(group, name))
+            entry = self.find(group, name)
+            own = self._folder.get((group, name)) or self._from_legacy.get((group, name))
+            self._loaded[group, name] = check_registered(entry, own.found) if own else load_plugin(entry)
         return self._loaded[group, name]
+
+    def _in_legacy(self, group: str, name: str) -> "Registration":
+        """What the old group registers under a name that nobody else provides."""
+        for entry in self._legacy:
+            if (group, name) not in self._from_legacy:
+                self.load_legacy(entry)
+        if (group, name) not in self._from_legacy:
+            raise self._not_found(group, name)
+        return self._from_legacy[group, name]
+
+    def load_legacy(self, entry: PluginEntry) -> "list[Registration]":
+        """Load one entry of the old group; what it registers counts from now on, and so does a notice about it."""
+        from aetherflow.core.plugins.loading import load_legacy
+
+        if self._allow is not None and entry.distribution not in self._allow:
+            return []
+        found, error = load_legacy(entry)
+        if entry in self._legacy_told:
+            return found
+        self._legacy_told.add(entry)
+        if error is not None:
+            self.notices.append(Notice(error, self._strict))
+        else:
+            message = f"{entry.source} registers its plugins in the old group aetherflow.plugins (entry {entry.name})"
+            fix = "its authors name each class in the groups aetherflow.steps and aetherflow.connectors"
+            self.notices.append(Notice(LegacyPluginError(message, fix=fix), False))
+        for each in found:
+            self._from_legacy.setdefault((each.entry.group, each.entry.name), each)
+        return found
 
     def _not_found(self, group: str, name: str) -> PluginNotFoundError:
         message = f"no installed distribution provides {KINDS[group]} {shown(group, name)!r}"
@@ -92,6 +224,16 @@ class Catalog:
         return PluginNotFoundError(message, fix=fix)
 
 
+def _label(entry: PluginEntry) -> str:
+    return f"{entry.kind} {entry.shown_name!r}"
+
+
+def _override(entry: PluginEntry, hidden: list[PluginEntry]) -> PluginOverrideError:
+    sources = " and ".join(sorted({each.source for each in hidden}))
+    message = f"{_label(entry)} of the folder plugin {entry.target} takes the place of that of {sources}"
+    return PluginOverrideError(message, fix="register it under a name of its own; enterprise mode refuses it")
+
+
 def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
     lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
     message = f"{len(found)} installed distributions provide {KINDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
@@ -102,51 +244,61 @@ def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> Plug
 @cache
 def installed_catalog() -> Catalog:
     """The catalogue of what is installed."""
-    return Catalog(installed_plugins())
+    return Catalog(installed_plugins(), legacy=legacy_plugins())
 
 
 _registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}}
 
+_active: ContextVar[Catalog | None] = ContextVar("catalog", default=None)
+
+
+@contextmanager
+def active(catalog: Catalog) -> Iterator[None]:
+    """While the block runs, `get_step` and its like in this thread see the plugins of one run."""
+    token = _active.set(catalog)
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
+def _current() -> Catalog:
+    return _active.get() or installed_catalog()
+
 
 def register_step(name: str) -> Callable[[type], type]:
-    """Class decorator: make a step known in this process; an installed package uses an entry point instead."""
+    """Class decorator: make a step known in this process, or, in a folder plugin, in the runs that use the folder.
 
-    def decorate(cls: type) -> type:
-        _registered[STEPS][name] = cls
-        return cls
-
-    return decorate
+    An installed package uses an entry point instead.
+    """
+    return registering(STEPS, name, partial(_registered[STEPS].__setitem__, name))
 
 
 def register_connector(kind: str, driver: str) -> Callable[[type], type]:
-    """Class decorator: make a connector known in this process; an installed package uses an entry point instead."""
-
-    def decorate(cls: type) -> type:
-        _registered[CONNECTORS][f"{kind}.{driver}"] = cls
-        return cls
-
-    return decorate
+    """Class decorator: make a connector known; as `register_step`."""
+    name = f"{kind}.{driver}"
+    return registering(CONNECTORS, name, partial(_registered[CONNECTORS].__setitem__, name))
 
 
 def get_step(name: str) -> Any:
     """Class of a step type; KeyError `Unknown step type: N. Loaded: […]`."""
-    if name not in installed_catalog().names(STEPS):
+    if name not in _current().names(STEPS):
         raise PluginNotFoundError(f"Unknown step type: {name}. Loaded: {list_steps()}")
-    return installed_catalog().step(name)
+    return _current().step(name)
 
 
 def list_steps() -> list[str]:
     """Sorted step types."""
-    return installed_catalog().names(STEPS)
+    return _current().names(STEPS)
 
 
 def get_connector(kind: str, driver: str) -> Any:
     """Class of a connector; KeyError `Unknown connector: K:D. Loaded: […]`."""
-    if f"{kind}.{driver}" not in installed_catalog().names(CONNECTORS):
+    if f"{kind}.{driver}" not in _current().names(CONNECTORS):
         raise PluginNotFoundError(f"Unknown connector: {kind}:{driver}. Loaded: {list_connectors()}")
-    return installed_catalog().connector(kind, driver)
+    return _current().connector(kind, driver)
 
 
 def list_connectors() -> list[str]:
     """Sorted `kind:driver`."""
-    return [shown(CONNECTORS, name) for name in installed_catalog().names(CONNECTORS)]
+    return [shown(CONNECTORS, name) for name in _current().names(CONNECTORS)]

@@ -6,9 +6,10 @@ from typing import Any
 
 from aetherflow.core.contracts.connector import ConnectorBase
 from aetherflow.core.contracts.step import Step
-from aetherflow.core.errors import PluginLoadError
+from aetherflow.core.errors import PluginFileError, PluginLoadError
 from aetherflow.core.plugins.metadata import PluginEntry
 from aetherflow.core.plugins.names import STEPS
+from aetherflow.core.plugins.registering import Collector, Registration, collecting
 
 
 @cache
@@ -31,3 +32,38 @@ def load_plugin(entry: PluginEntry) -> Any:
         message = f"{label}: {entry.target} is not a subclass of {base.__name__}"
         raise PluginLoadError(message, fix=f"report it to the authors of {entry.distribution}")
     return found
+
+
+def check_registered(entry: PluginEntry, found: Any) -> Any:
+    """The class that a plugin registered while it was imported; PluginLoadError if it is none.
+
+    A step is a subclass of Step; a connector may be any class.
+    """
+    if isinstance(found, type) and (entry.group != STEPS or issubclass(found, Step)):
+        return found
+    wanted = "a subclass of Step" if entry.group == STEPS else "a class"
+    message = f"{entry.kind} {entry.shown_name!r}: {entry.target} is not {wanted}"
+    raise PluginLoadError(message, fix="register a class of aetherflow.core.api's kind")
+
+
+@cache
+def load_legacy(entry: PluginEntry) -> tuple[list[Registration], PluginFileError | None]:
+    """Call an entry of the old group, or its `register()`: what it registers, and why it cannot be loaded."""
+    collector = Collector(entry.distribution, entry.version, entry.target)
+    module, _, attribute = entry.target.partition(":")
+    try:
+        with collecting(collector):
+            found: Any = import_module(module)
+            for part in attribute.split(".") if attribute else ():
+                found = getattr(found, part)
+            if callable(found):
+                found()
+            elif (register := getattr(found, "register", None)) is not None:
+                register()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 the module is foreign code
+        message = f"Failed loading entry point plugin {entry.name}: {type(error).__name__}: {error}"
+        fix = f"reinstall or update {entry.distribution}"
+        failed = PluginFileError(f"{message} ({entry.source}, {entry.target})", fix=fix)
+        failed.__cause__ = error
+        return [], failed
+    return collector.items, None

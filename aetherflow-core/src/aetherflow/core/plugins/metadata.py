@@ -5,15 +5,18 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
-from aetherflow.core.plugins.names import KINDS, shown
+from aetherflow.core.plugins.names import HOOKS, KINDS, LEGACY, shown
 
 PYDANTIC = "pydantic"
 """Group of the plugins of pydantic."""
 UNKNOWN = "(unknown)"
+FOLDER = "(folder)"
+"""Stands where a folder plugin has no distribution."""
+_GROUPS = (*KINDS, HOOKS, LEGACY)
 
 
 class PluginEntry(NamedTuple):
-    """One name that one installed distribution provides."""
+    """One name that one installed distribution, or a folder plugin, provides."""
 
     group: str
     name: str
@@ -23,8 +26,13 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step` or `connector`."""
-        return KINDS[self.group]
+        """`step`, `connector` or `hook`; `legacy` for an entry of the old group."""
+        return KINDS.get(self.group, "hook" if self.group == HOOKS else "legacy")
+
+    @property
+    def source(self) -> str:
+        """Distribution and version; of a folder plugin, that it is one."""
+        return "a plugin path" if self.distribution == FOLDER else f"{self.distribution} {self.version}".strip()
 
     @property
     def shown_name(self) -> str:
@@ -35,6 +43,24 @@ class PluginEntry(NamedTuple):
 @cache
 def installed_plugins() -> tuple[PluginEntry, ...]:
     """All steps and connectors of the installed distributions, sorted, so that order never depends on disk."""
+    return tuple(entry for entry in _entries() if entry.group in KINDS)
+
+
+@cache
+def installed_hooks() -> tuple[PluginEntry, ...]:
+    """All hooks of the installed distributions, sorted by distribution and name."""
+    found = [entry for entry in _entries() if entry.group == HOOKS]
+    return tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name)))
+
+
+@cache
+def legacy_plugins() -> tuple[PluginEntry, ...]:
+    """All entries of the old group, sorted."""
+    return tuple(entry for entry in _entries() if entry.group == LEGACY)
+
+
+@cache
+def _entries() -> tuple[PluginEntry, ...]:
     entries = []
     seen: set[str] = set()
     others = False
@@ -42,7 +68,7 @@ def installed_plugins() -> tuple[PluginEntry, ...]:
     for found in distributions():
         text = found.read_text("entry_points.txt") or ""
         others = others or f"[{PYDANTIC}]" in text
-        if not any(group in text for group in KINDS):
+        if not any(group in text for group in _GROUPS):
             continue
         name, version = _facts(found)
         if name in seen - {UNKNOWN} or _is_shadowed(name, text):
@@ -51,7 +77,7 @@ def installed_plugins() -> tuple[PluginEntry, ...]:
         entries += [
             PluginEntry(point.group, point.name, name, version, point.value)
             for point in found.entry_points
-            if point.group in KINDS
+            if point.group in _GROUPS
         ]
     if not others:
         _spare_pydantic_a_scan()

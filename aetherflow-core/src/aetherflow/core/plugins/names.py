@@ -2,6 +2,9 @@
 
 STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
+HOOKS = "aetherflow.hooks"
+LEGACY = "aetherflow.plugins"
+"""The old group: an object that registers steps and connectors when it is called."""
 KINDS = {STEPS: "step", CONNECTORS: "connector"}
 """Entry-point group to the word that users read."""
 

@@ -1,14 +1,26 @@
-"""Which of the installed plugins a run may use: preferences between rivals, and the allowlist of enterprise mode."""
+"""Which of the installed steps and connectors a run may use: preferences, and the allowlist of enterprise mode."""
 
+from aetherflow.core.plugins.allowed import allowed_distributions
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.metadata import installed_plugins
-from aetherflow.core.resolve.settings import DEFAULT_ALLOW
+from aetherflow.core.plugins.metadata import installed_plugins, legacy_plugins
 from aetherflow.core.resolve.snapshot import Snapshot
 
 
 def catalog_for(snapshot: Snapshot) -> Catalog:
-    """The catalogue under the policy of a snapshot."""
+    """The catalogue under the policy of a snapshot; its folder plugins are loaded."""
     plugins = snapshot.project.spec.plugins
-    enterprise = snapshot.settings.mode == "enterprise"
-    allow = frozenset((*DEFAULT_ALLOW, *plugins.allow)) if enterprise else None
-    return Catalog(installed_plugins(), prefer=plugins.prefer, allow=allow)
+    allow = allowed_distributions(snapshot.settings, plugins)
+    folder = None
+    if snapshot.plugin_paths:
+        from aetherflow.core.plugins.folder import load_folder_plugins  # most runs have none
+
+        folder = load_folder_plugins(snapshot.plugin_paths)
+    return Catalog(
+        installed_plugins(),
+        prefer=plugins.prefer,
+        allow=allow,
+        folder=folder,
+        legacy=legacy_plugins(),
+        strict=snapshot.settings.plugin_strict,
+        skipped=snapshot.skipped_plugins,
+    )

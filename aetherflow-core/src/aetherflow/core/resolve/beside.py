@@ -18,3 +18,8 @@ def is_module_beside(name: str, flow_folder: Path) -> bool:
         return False
     places = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
     return any(is_beside(Path(place), flow_folder) for place in places)
+
+
+def may_hold_code_beside(path: Path, flow_folder: Path) -> bool:
+    """The same of a plugin path, which is searched: true too if the flow's folder is inside of it."""
+    return is_beside(path, flow_folder) or flow_folder.resolve().is_relative_to(path.resolve())

@@ -54,4 +54,4 @@ def _environment(key: str, default: str | None, snapshot: Snapshot) -> Link:
         if default is None:
             return Link(f"env.{key}", None, "not set, and no default")
         return Link(f"env.{key}", None, f"not set, so its default: {default!r}")
-    return Link(f"env.{key}", origin.location, f"from {origin.kind}")
+    return Link(f"env.{key}", origin.location, f"from {origin.kind} {origin.plugin or ''}".rstrip())

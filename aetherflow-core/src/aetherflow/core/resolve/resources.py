@@ -12,7 +12,7 @@ from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.decode import SECTIONS, Paths, decode_paths, value_at, with_value
 from aetherflow.core.resolve.merged_source import MergedSource
 from aetherflow.core.resolve.profiles import Profiles, with_profile
-from aetherflow.core.resolve.secrets import NO_HOOK_FIX, SecretsHook, SecretsHookError
+from aetherflow.core.resolve.secrets import NO_HOOK_FIX, Secrets, SecretsHookError
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.flow import FlowSpec, ResourceSpec
 
@@ -33,7 +33,7 @@ def merge_resources(document: Document, spec: FlowSpec, profiles: Profiles) -> R
 
 
 def resolve_resources(
-    resources: Resources, scope: Mapping[str, Any], hook: SecretsHook | None, redactor: Redactor
+    resources: Resources, scope: Mapping[str, Any], hook: Secrets | None, redactor: Redactor
 ) -> dict[str, dict[str, Any]]:
     """Render and decode every resource; every decoded value and every value with a secret name is masked from then on.
 
@@ -70,7 +70,7 @@ def _decode(
     paths: Paths,
     at: DocPath,
     resources: Resources,
-    hook: SecretsHook | None,
+    hook: Secrets | None,
     redactor: Redactor,
 ) -> dict[str, Any]:
     for path in sorted(paths):
@@ -81,7 +81,7 @@ def _decode(
             message = "decode is requested and no secrets hook is configured"
             raise _failed(resources, (*at, *path), "AF1702", message, NO_HOOK_FIX)
         try:
-            decoded = hook.decode(value)
+            decoded = hook.decode(value, format_path((*at, *path)))
         except SecretsHookError as error:
             raise _failed(resources, (*at, *path), error.code, error.message, error.fix) from error
         redactor.add([decoded])

@@ -7,13 +7,15 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from aetherflow.core.errors import UsageError
+from aetherflow.core.errors import HookFailedError, UsageError
+from aetherflow.core.plugins.hooks import Hooks
 
 DECODE, EXPAND_ENV = "decode", "expand_env"
+DECODE_SECRET = "aetherflow_decode_secret"  # noqa: S105 the name of a hook
 WHERE_SET = "check AETHERFLOW_SECRETS_MODULE, AETHERFLOW_SECRETS_PATH and `secrets` in the project file"
 NO_HOOK_FIX = (
     "set AETHERFLOW_SECRETS_MODULE or AETHERFLOW_SECRETS_PATH, or secrets.module or secrets.path in the project file, "
-    "or remove decode"
+    "or install a plugin with the hook aetherflow_decode_secret, or remove decode"
 )
 
 
@@ -44,8 +46,9 @@ class SecretsHook:
         self._decode = decode
         self._expand_env = expand_env
 
-    def decode(self, value: str) -> str:
-        """The secret behind a value."""
+    def decode(self, value: str, reference: str = "") -> str:
+        """The secret behind a value; a secrets module is not told where it stands."""
+        del reference
         found = self._call(DECODE, self._decode, value)
         if not isinstance(found, str):
             raise SecretsHookError(f"{self.name}: decode returned {type(found).__name__}, not text")
@@ -70,6 +73,29 @@ class SecretsHook:
             # the text of a foreign error may hold the secret, so only its type is told, and no traceback shown
             message = f"{self.name}: {what} failed with {type(error).__name__}"
             raise SecretsHookError(message, fix="call the function by hand to see why") from None
+
+
+class PluginSecrets:
+    """Installed hook plugins in the place of a secrets module: the first that has an answer decodes."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self.name = ", ".join(hooks.names(DECODE_SECRET))
+
+    def decode(self, value: str, reference: str = "") -> str:
+        """The secret behind the value that stands at `reference`. Raises SecretsHookError, values never echoed."""
+        try:
+            for name, found in self._hooks.decide(DECODE_SECRET, hide=True, value=value, reference=reference):
+                if not isinstance(found, str):
+                    raise SecretsHookError(f"hook {name}: decode_secret returned {type(found).__name__}, not text")
+                return found
+        except HookFailedError as error:
+            raise SecretsHookError(error.message, fix=error.fix) from None
+        message = f"none of the installed hooks decodes it (asked: {self.name})"
+        raise SecretsHookError(message, fix="correct the reference, or install the plugin that knows it")
+
+
+Secrets = SecretsHook | PluginSecrets
 
 
 def load_secrets_hook(module: str | None, path: str | None, base: Path) -> SecretsHook | None:

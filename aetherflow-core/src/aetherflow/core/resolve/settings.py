@@ -48,6 +48,8 @@ PROJECT_KEYS: dict[str, DocPath] = {
     "state_root": ("roots", "state"),
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
+    "events_file": ("log", "events_file"),
+    "otel": ("log", "otel"),
     "profiles_file": ("profiles_file",),
     "plugin_paths": ("plugins", "paths"),
     "mode": ("policy", "mode"),
@@ -66,11 +68,13 @@ class Settings(StrictModel):
     lock_store: str | None = Field(None, description="File of the locks that flows share")
     mode: Mode = Field("internal_fast", description="Policy: internal_fast or enterprise")
     strict_sandbox: Flag = Field(True, description="Confine the paths of steps to the roots")
-    plugin_paths: CommaList = Field([], description="Folders of local plugins")
+    plugin_paths: CommaList = Field([], description="Files and folders of local plugins")
     plugin_strict: Flag = Field(True, description="A plugin that cannot be loaded stops the run")
     log_level: LogLevel = Field("INFO", description="Least level that is shown")
     log_format: LogFormat = Field("text", description="text or json")
     metrics_module: str | None = Field(None, description="Module with METRICS")
+    events_file: str | None = Field(None, description="File that gets every event of every run as a JSON line")
+    otel: Flag = Field(False, description="Send spans of runs, jobs and steps to OpenTelemetry")
     connector_cache_default: CacheScope = Field("run", description="How long connectors live: run, process, none")
     connector_cache_disabled: Flag = Field(False, description="Forces none")
     secrets_module: str | None = Field(None, description="Module of the secrets hook; wins over secrets_path")
@@ -154,6 +158,8 @@ def _from_project(project: Project | None) -> dict[str, Any]:
         "state_root": _under(folder, spec.roots.state),
         "log_level": spec.log.level if "level" in spec.log.model_fields_set else None,
         "log_format": spec.log.format if "format" in spec.log.model_fields_set else None,
+        "events_file": _under(folder, spec.log.events_file),
+        "otel": spec.log.otel if "otel" in spec.log.model_fields_set else None,
         "profiles_file": _under(folder, spec.profiles_file),
         "plugin_paths": [_under(folder, path) for path in spec.plugins.paths] or None,
         "mode": spec.policy.mode,

@@ -1,7 +1,7 @@
 """The environment of a run: one private snapshot, built once by every command; the process's own is never changed.
 
-Order, later wins: the process's environment; env files; the secrets hook's `expand_env`; what the engine sets. Policy
-keys come last and cannot be set by data. Every key remembers where it came from.
+Order, later wins: the process's environment; env files; installed hooks (`aetherflow_expand_env`); `expand_env` of the
+secrets hook; what the engine sets. Policy keys come last and cannot be set by data. Every key remembers its origin.
 """
 
 import os
@@ -12,13 +12,23 @@ from typing import Any, Literal, NamedTuple
 
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import MAX_BYTES, MAX_NODES, Limits, parse_document
-from aetherflow.core.errors import SpecError
+from aetherflow.core.errors import HookFailedError, SpecError
 from aetherflow.core.location import Location
 from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, is_secret_name, url_secrets
+from aetherflow.core.plugins.allowed import hooks_for
+from aetherflow.core.plugins.hooks import Hooks
 from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.beside import is_beside, is_module_beside
+from aetherflow.core.resolve.beside import is_beside, is_module_beside, may_hold_code_beside
 from aetherflow.core.resolve.project import Project, load_project
-from aetherflow.core.resolve.secrets import WHERE_SET, SecretsHook, SecretsHookError, load_secrets_hook
+from aetherflow.core.resolve.secrets import (
+    DECODE_SECRET,
+    WHERE_SET,
+    PluginSecrets,
+    Secrets,
+    SecretsHook,
+    SecretsHookError,
+    load_secrets_hook,
+)
 from aetherflow.core.resolve.settings import (
     MODULE_VARIABLE,
     PREFIX,
@@ -38,7 +48,7 @@ POLICY_KEYS = frozenset(
 )
 """Keys that neither an env file nor a hook may set: they decide what those may do."""
 
-OriginKind = Literal["os", "env file", "secrets hook", "engine"]
+OriginKind = Literal["os", "env file", "hook", "secrets hook", "engine"]
 
 
 class Origin(NamedTuple):
@@ -46,9 +56,12 @@ class Origin(NamedTuple):
 
     kind: OriginKind
     location: Location | None = None
+    plugin: str | None = None
+    """Name of the hook plugin, which has no place in a file."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.location}" if self.location else self.kind
+        where = self.plugin or self.location
+        return f"{self.kind} {where}" if where else self.kind
 
 
 class Snapshot(NamedTuple):
@@ -59,12 +72,18 @@ class Snapshot(NamedTuple):
     settings: Settings
     setting_sources: Mapping[str, Source]
     project: Project
-    hook: SecretsHook | None
+    hook: Secrets | None
     not_evaluated: tuple[str, ...] = ()
     """Code that stands beside the flow and was not run, since only `run` may run it."""
     warnings: tuple[Problem, ...] = ()
     masked: frozenset[str] = frozenset()
     """Keys whose values are masked."""
+    hooks: Hooks | None = None
+    """The installed hooks; None if there are none."""
+    plugin_paths: tuple[str, ...] = ()
+    """Files and folders of folder plugins that may be loaded, absolute."""
+    skipped_plugins: tuple[str, ...] = ()
+    """Those that stand beside the flow and may only be loaded by `run`."""
 
     @property
     def limits(self) -> Limits:
@@ -91,7 +110,7 @@ def build_snapshot(
     """Build the snapshot for a flow in `flow_folder`.
 
     `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
-    hook or settings module that stands inside the flow's folder is not run.
+    hook, settings module, hook plugin or folder plugin that stands inside the flow's folder is not run.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
@@ -115,8 +134,14 @@ def build_snapshot(
         raise
     if skipped:
         not_evaluated = (f"settings module {module}", *not_evaluated)
+    hooks, skipped_hooks = hooks_for(settings, project.spec.plugins, None if run_hooks else flow_folder)
+    not_evaluated += skipped_hooks
+    if hooks is not None:
+        _expand_by_plugins(hooks, env, origins)
     if hook is not None:
         _expand(hook, env, origins)
+    paths = tuple(str(Path(path).expanduser().absolute()) for path in settings.plugin_paths)
+    beside = () if run_hooks else tuple(path for path in paths if may_hold_code_beside(Path(path), flow_folder))
     engine = {
         LOCAL_ROOT_DIR: str(flow_folder),
         "AETHERFLOW_MODE": settings.mode,
@@ -132,11 +157,19 @@ def build_snapshot(
         settings=settings,
         setting_sources=MappingProxyType(sources),
         project=project,
-        hook=hook,
+        hook=hook or _plugin_secrets(hooks, not_evaluated),
         not_evaluated=not_evaluated,
         warnings=tuple(_warnings(env, origins)),
         masked=_masked(env, project),
+        hooks=hooks,
+        plugin_paths=tuple(path for path in paths if path not in beside),
+        skipped_plugins=beside,
     )
+
+
+def setting_place(snapshot: Snapshot, name: str) -> Location | None:
+    """Where a setting was given, as far as it is known."""
+    return _place_of(name, snapshot.setting_sources[name], snapshot.origins, snapshot.project)
 
 
 def _place_of(name: str, source: Source, origins: Mapping[str, Origin], project: Project) -> Location | None:
@@ -195,6 +228,27 @@ def _expand(hook: SecretsHook, env: dict[str, str], origins: dict[str, Origin]) 
             env[key], origins[key] = value, Origin("secrets hook", Location(hook.name))
     for key in env.keys() - expanded.keys():
         del env[key], origins[key]
+
+
+def _expand_by_plugins(hooks: Hooks, env: dict[str, str], origins: dict[str, Origin]) -> None:
+    for name, found in hooks.decide("aetherflow_expand_env", hide=True, env=MappingProxyType(env)):
+        wrong = not isinstance(found, Mapping) or any(
+            not isinstance(key, str) or not isinstance(value, str) for key, value in found.items()
+        )
+        if wrong:
+            message = f"hook {name}: expand_env returned no map from text to text"
+            raise HookFailedError(message, fix="return the keys to set, or None")
+        for key, value in found.items():
+            if env.get(key) != value:
+                _refuse_policy(key, Location(name), f"hook {name}")
+                env[key], origins[key] = value, Origin("hook", plugin=name)
+
+
+def _plugin_secrets(hooks: Hooks | None, not_evaluated: tuple[str, ...]) -> PluginSecrets | None:
+    # a secrets module that was not run is configured all the same: it decodes, and plugins are not asked
+    if hooks is None or any(what.startswith("secrets hook") for what in not_evaluated):
+        return None
+    return PluginSecrets(hooks) if hooks.names(DECODE_SECRET) else None
 
 
 def _refuse_policy(key: str, at: Location, who: str) -> None:

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
-from aetherflow.core.contracts.fields import Flag
+from aetherflow.core.contracts.fields import Flag, any_case
 from aetherflow.core.spec.flow import SpecModel
 
 EnvFileType = Literal["dotenv", "json", "dir"]
 _TYPES = {"dotenv": "dotenv", "json": "json", "dir": "dir", "directory": "dir", "dir-of-files": "dir"}
+
+
+_Written = Annotated[str, StringConstraints(pattern=any_case(*_TYPES))]
 
 
 def _type(value: Any) -> Any:
@@ -18,7 +21,9 @@ def _type(value: Any) -> Any:
 class EnvFileSpec(SpecModel):
     """One env file."""
 
-    type: Annotated[EnvFileType, BeforeValidator(_type)] = Field(description="dotenv, json, or dir: a folder of files")
+    type: Annotated[EnvFileType, BeforeValidator(_type, json_schema_input_type=EnvFileType | _Written)] = Field(
+        description="dotenv, json, or dir: a folder of files"
+    )
     path: str = Field(description="Path of the file or folder")
     optional: Flag = Field(False, description="True: a missing file is no error")
     prefix: str = Field("", description="Put before every key")
@@ -32,5 +37,5 @@ def _from_text(value: Any) -> Any:
     return {"type": kind, "path": value}
 
 
-EnvFile = Annotated[EnvFileSpec, BeforeValidator(_from_text)]
+EnvFile = Annotated[EnvFileSpec, BeforeValidator(_from_text, json_schema_input_type=EnvFileSpec | str)]
 """An env file as an object, or as a path: `.json` is json, a folder (ending in `/`) dir, all else dotenv."""

@@ -1,17 +1,21 @@
 """The project file `aetherflow.yaml`: settings of all flows below its folder."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
-from aetherflow.core.contracts.fields import Flag
+from aetherflow.core.contracts.fields import Flag, any_case
 from aetherflow.core.spec.environment import EnvFile
 from aetherflow.core.spec.flow import SpecModel
 
 Mode = Literal["internal_fast", "enterprise"]
+_Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogLevel = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
-    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+    _Level,
+    BeforeValidator(
+        lambda value: value.upper() if isinstance(value, str) else value,
+        json_schema_input_type=_Level | Annotated[str, StringConstraints(pattern=any_case(*get_args(_Level)))],
+    ),
 ]
 LogFormat = Literal["text", "json"]
 CacheScope = Literal["run", "process", "none"]
@@ -29,16 +33,21 @@ class LogSpec(SpecModel):
 
     level: LogLevel = Field("INFO", description="Least level that is shown; AETHERFLOW_LOG_LEVEL")
     format: LogFormat = Field("text", description="text, or json: one JSON object per line; AETHERFLOW_LOG_FORMAT")
+    events_file: str | None = Field(
+        None, description="File that gets every event of every run as a JSON line; AETHERFLOW_EVENTS_FILE"
+    )
+    otel: Flag = Field(False, description="Send spans of runs, jobs and steps to OpenTelemetry; AETHERFLOW_OTEL")
 
 
 class PluginsSpec(SpecModel):
     """Which plugins may be used."""
 
-    paths: list[str] = Field([], description="Folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
+    paths: list[str] = Field([], description="Files and folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
     prefer: dict[str, str] = Field(
         {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
     )
     allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
+    block: list[str] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")
 
 
 class PolicySpec(SpecModel):

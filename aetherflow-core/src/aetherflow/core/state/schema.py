@@ -93,6 +93,13 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
         _execute_all(connection, _TABLES)
 
 
+def empty_state() -> sqlite3.Connection:
+    """A state in which nothing has run yet, and which leaves nothing behind."""
+    connection = durable.memory_database()
+    _execute_all(connection, _TABLES)
+    return connection
+
+
 def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
     """Bring an older file to our version, after a backup beside it; returns the backup, None if nothing was to do."""
     if not 0 < (version := _version(connection)) < SCHEMA_VERSION:

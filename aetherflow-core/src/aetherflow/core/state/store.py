@@ -20,16 +20,16 @@ class StateStore:
     Raises StateError when the file cannot be opened, is not ours, or is of a newer engine.
     """
 
-    def __init__(self, path: Path, *, to_read: bool = False) -> None:
-        """`to_read` never creates the file or a table: what is missing is an empty state."""
+    def __init__(self, path: Path, *, connection: sqlite3.Connection | None = None) -> None:
+        """`connection`: the file as somebody has opened it already, only to read it."""
         self.path = path
         self.side = path.with_name(path.name + ".d")
         """Folder beside the state: run locks, logs, large outputs."""
+        if connection is not None:
+            self.connection = connection
+            return
         try:
-            if to_read and not path.exists():
-                self.connection = durable.memory_database()
-            else:
-                self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
             prepare_schema(self.connection, path)
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error

@@ -1,0 +1,85 @@
+"""What `plugins check` finds: every plugin is imported, and looked at as its users would meet it. No driver is."""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aetherflow.core.errors import PluginConflictError, PluginError
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.describe import declared_models, fields_of
+from aetherflow.core.plugins.drivers import install_command, missing_drivers
+from aetherflow.core.plugins.metadata import PluginEntry
+from aetherflow.core.plugins.names import STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with the installed plugins."""
+
+    code: str
+    plugin: str
+    """`step NAME`, `connector KIND:DRIVER`, or empty: it concerns no single one."""
+    source: str
+    """Distribution and version, or the folder plugins."""
+    message: str
+    fix: str
+
+    def as_text(self) -> str:
+        """`AFnnnn message`, then a line with the fix."""
+        text = f"{self.code} {self.message}"
+        return f"{text}\n  fix: {self.fix}" if self.fix else text
+
+
+def check_catalogue(catalog: Catalog) -> tuple[int, list[Finding]]:
+    """Import and check every plugin that may be used; their number, and what was found."""
+    findings: list[Finding] = []
+    entries = [each for each in (*catalog.entries, *catalog.folder_entries) if catalog.status(each) != "refused"]
+    for legacy in list(catalog.legacy):
+        entries += [found.entry for found in catalog.load_legacy(legacy)]
+    findings += [Finding(error.code, "", "", error.message, error.fix) for error, _ in catalog.notices]
+    conflicts: set[tuple[str, str]] = set()
+    for entry in sorted(entries, key=lambda each: (each.kind, each.shown_name, each.distribution)):
+        key = entry.group, entry.name
+        if catalog.status(entry) == "conflict" and key not in conflicts:
+            conflicts.add(key)
+            findings += _conflict(catalog, entry)
+        findings += _check(catalog, entry)
+    return len(entries), findings
+
+
+def _conflict(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
+    try:
+        catalog.find(entry.group, entry.name)
+    except PluginConflictError as error:
+        yield Finding(error.code, f"{entry.kind} {entry.shown_name}", "", error.message, error.fix)
+
+
+def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
+    label = f"{entry.kind} {entry.shown_name!r} of {entry.source}"
+
+    def finding(code: str, message: str, fix: str) -> Finding:
+        return Finding(code, f"{entry.kind} {entry.shown_name}", entry.source, message, fix)
+
+    try:
+        cls = catalog.load(entry)
+    except PluginError as error:
+        yield finding(error.code, error.message, error.fix)
+        return
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        yield finding("AF2102", f"{label} does not define {missing}", "define it in the class")
+    for section, model in declared_models(entry, cls):
+        try:
+            model.model_rebuild()
+        except Exception as error:  # noqa: BLE001 annotations are the plugin's own code
+            first = str(error).partition("\n")[0]
+            text = f"{label}: the model of its {section} cannot be built: {type(error).__name__}: {first}"
+            yield finding("AF2102", text, "correct the annotations of the model")
+            continue
+        for info in fields_of(model):
+            if not info.description.strip():
+                text = f"{label}: {section}.{info.name} has no description"
+                yield finding("AF2124", text, "give it a Field(description=…)")
+    if entry.group != STEPS and (absent := missing_drivers(cls)):
+        text = f"{label}: its driver is not installed ({', '.join(absent)})"
+        yield finding("AF2105", text, install_command(entry.name, absent))

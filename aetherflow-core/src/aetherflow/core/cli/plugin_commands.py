@@ -1,0 +1,44 @@
+"""Commands that installed plugins add with the hook `aetherflow_add_commands`."""
+
+import os
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
+    """The commands of all plugins, by name, in the order of the plugins; empty where none is installed.
+
+    The project file of the working directory says which plugins are blocked, and what enterprise mode accepts. Raises
+    HookFailedError for a plugin that fails, or whose command has a name that is taken; SpecError for the project file.
+    """
+    from aetherflow.core.plugins.metadata import installed_hooks
+
+    if not installed_hooks():
+        return {}
+    import typer
+    from typer.main import get_group
+
+    from aetherflow.core.errors import HookFailedError
+    from aetherflow.core.plugins.allowed import hooks_for
+    from aetherflow.core.resolve.project import load_project
+    from aetherflow.core.resolve.settings import load_with_sources
+
+    project = load_project(Path.cwd(), os.environ, None)
+    settings, _ = load_with_sources(env=os.environ, project=project, run_module=False)
+    hooks, _ = hooks_for(settings, project.spec.plugins)
+    if hooks is None:
+        return {}
+    found: dict[str, Any] = {}
+    owners = dict.fromkeys(built_in, "AetherFlow itself")
+    for name in hooks.names("aetherflow_add_commands"):
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        list(hooks.decide("aetherflow_add_commands", only=name, app=app))
+        for command, built in get_group(app).commands.items():
+            if command in owners:
+                message = f"hook {name}: add_commands adds {command!r}, which {owners[command]} has already"
+                raise HookFailedError(message, fix=f'block it in the project file: plugins: {{block: ["{name}"]}}')
+            owners[command], found[command] = name, built
+    return found

@@ -1,0 +1,45 @@
+"""`aetherflow schema`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.validate import DocumentKind
+
+
+def schema(
+    kind: Annotated[DocumentKind, typer.Argument(metavar="KIND", help="flow, profiles, project or env-files.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", readable=False, help="Write to a file instead.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write the JSON Schema of a kind of document, for completion, hover and checks in an editor.
+
+    The schema of flows knows the step types and connectors that are installed here and allowed by the project file:
+    write it anew when that changes. Editors with a YAML language server follow this line at the top of a document:
+
+        # yaml-language-server: $schema=flow.schema.json
+
+    With --output prints the path of the file, else the schema. Plugins that cannot be used are left out, with a note
+    on stderr. `validate` checks more: what follows from code, references and templates.
+
+    Example: aetherflow schema flow --output flow.schema.json
+    """
+    from aetherflow.core.plugins.policy import catalog_for
+    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.schema.write import schema_for
+
+    found = schema_for(kind.value, catalog_for(build_snapshot(Path.cwd(), config=config)))
+    if output is None:
+        typer.echo(found.text, nl=False)
+    else:
+        from aetherflow.core import durable
+
+        durable.make_dir(output.absolute().parent)
+        durable.write_bytes(output, found.text.encode())
+        typer.echo(output)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)

@@ -1,0 +1,113 @@
+"""What hooks are told: frozen values, copied out of the run. Nothing that is done to them reaches back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aetherflow.core.location import Location
+from aetherflow.core.problems import Problem
+
+REFUSED_PLAN = "AF2112"
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run."""
+
+    flow_id: str
+    run_id: str
+    attempt: int
+    """1 for a new run, one more for each process that goes on with it."""
+    flow_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job of a run."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """One attempt of a step, or of one item of its `for_each`."""
+
+    job_id: str
+    step_id: str
+    step_type: str
+    attempt: int
+    item: str | None = None
+    """Key of the item; None for a step without `for_each`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """A lock that the run has, or had."""
+
+    key: str
+    token: int
+    """The fencing token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run, a job or an attempt ended. Secrets are masked."""
+
+    status: str
+    """SUCCESS, SKIPPED, FAILED, UNKNOWN, INTERRUPTED, or BLOCKED for a job."""
+    duration_ms: int
+    error: str | None = None
+    """The message of what failed."""
+    reason: str | None = None
+    """Why it was skipped or blocked."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step of a plan."""
+
+    step_id: str
+    step_type: str
+    verdict: str
+    """`reuse`, `run`, `run again`, `ask` or `leave`."""
+    inputs: Mapping[str, Any]
+    """As the flow file has them, templates not rendered. Frozen: lists are tuples here."""
+    location: Location
+
+    def problem(self, message: str, *, fix: str = "") -> Problem:
+        """A finding at this step, for `aetherflow_check_plan`."""
+        return _problem(self.location, message, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job of a plan."""
+
+    job_id: str
+    verdict: str
+    """As of a step."""
+    steps: tuple[PlannedStep, ...]
+    location: Location
+
+    def problem(self, message: str, *, fix: str = "") -> Problem:
+        """A finding at this job, for `aetherflow_check_plan`."""
+        return _problem(self.location, message, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInfo:
+    """What a run is going to do."""
+
+    run: RunInfo
+    env: Mapping[str, str]
+    """The environment of the run; cannot be changed. It holds secrets: do not put its values into messages."""
+    jobs: tuple[PlannedJob, ...]
+    location: Location
+
+    def problem(self, message: str, *, fix: str = "") -> Problem:
+        """A finding at the flow, for `aetherflow_check_plan`."""
+        return _problem(self.location, message, fix)
+
+
+def _problem(at: Location, message: str, fix: str) -> Problem:
+    return Problem(REFUSED_PLAN, message, at, code="hook:check_plan", fix=fix)

@@ -1,0 +1,108 @@
+"""The hooks: which functions a distribution may provide in the entry-point group `aetherflow.hooks`.
+
+Deciders take part: what they raise fails the command, and the message names their plugin. Observers are told: they
+can neither change nor fail a run. `aetherflow_call_step` stands around every step. An implementation may leave out
+arguments that it does not need.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, PlanInfo, RunInfo, StepInfo
+from aetherflow.core.problems import Problem
+
+if TYPE_CHECKING:
+    import typer
+
+    from aetherflow.core.contracts.step import StepResult  # imports pydantic; `--help` can do without
+
+PROJECT = "aetherflow"
+AROUND = "aetherflow_call_step"
+"""The one hook that is implemented as a wrapper, and only so."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Decorator that marks an implementation: `@hookimpl`, or `@hookimpl(wrapper=True)` for `aetherflow_call_step`."""
+
+
+# Deciders
+
+
+@hookspec
+def aetherflow_add_commands(app: "typer.Typer") -> None:
+    """Add commands to the command line: register them with `app`. Called for `--help` and for unknown commands."""
+
+
+@hookspec
+def aetherflow_expand_env(env: Mapping[str, str]) -> Mapping[str, str] | None:
+    """Keys to set in the environment of runs. `env` is what is known so far and cannot be changed itself."""
+
+
+@hookspec(firstresult=True)
+def aetherflow_decode_secret(value: str, reference: str) -> str | None:
+    """The secret behind `value`; None leaves it to the next plugin.
+
+    `reference` says where it stands: `resources.db.config.password`. Asked only where no secrets module is configured.
+    """
+
+
+@hookspec
+def aetherflow_check_plan(plan: PlanInfo) -> Iterable[Problem] | None:
+    """Findings that forbid a run, made with `plan.problem(…)`, `job.problem(…)`, `step.problem(…)`."""
+
+
+# Around
+
+
+@hookspec(firstresult=True)
+def aetherflow_call_step(run: RunInfo, step: StepInfo, call: "Callable[[], StepResult]") -> "StepResult":  # noqa: ARG001
+    """Stand around one attempt of a step, in its thread: `result = yield`, then return a result or raise.
+
+    `yield` raises what the step raises. `call` is what runs it in the end; a wrapper yields and does not call it.
+    """
+    return call()
+
+
+# Observers
+
+
+@hookspec
+def aetherflow_run_started(run: RunInfo) -> None:
+    """A run begins, or goes on."""
+
+
+@hookspec
+def aetherflow_run_finished(run: RunInfo, outcome: Outcome, summary: dict[str, Any]) -> None:
+    """A run has ended in this process. `summary` holds its jobs and counts: the event `run_summary`, a copy."""
+
+
+@hookspec
+def aetherflow_job_started(run: RunInfo, job: JobInfo) -> None:
+    """A job begins; not called for one that is skipped, blocked or reused."""
+
+
+@hookspec
+def aetherflow_job_finished(run: RunInfo, job: JobInfo, outcome: Outcome) -> None:
+    """A job has ended, or was skipped, blocked or reused."""
+
+
+@hookspec
+def aetherflow_step_started(run: RunInfo, step: StepInfo) -> None:
+    """An attempt of a step begins; not called for a step that is reused."""
+
+
+@hookspec
+def aetherflow_step_finished(run: RunInfo, step: StepInfo, outcome: Outcome) -> None:
+    """An attempt of a step has ended."""
+
+
+@hookspec
+def aetherflow_lock_acquired(run: RunInfo, lock: LockInfo) -> None:
+    """The run has got a lock."""
+
+
+@hookspec
+def aetherflow_lock_lost(run: RunInfo, lock: LockInfo, reason: str) -> None:
+    """The run has lost a lock that it worked under; what it does next may run beside another one."""

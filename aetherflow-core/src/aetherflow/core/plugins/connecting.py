@@ -1,0 +1,64 @@
+"""Building connectors of every make: of ours, of the documented legacy constructor, of classes without our base."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from pydantic import BaseModel
+
+from aetherflow.core.contracts.connector import ConnectorInit
+
+
+def create_connector(cls: Any, init: ConnectorInit) -> Any:
+    """A connector from its class: `Cls(init)`, or `Cls(config, options)` if its constructor names these two.
+
+    What the constructor takes is read from its signature; an error that it raises is never taken for a hint.
+    """
+    names = _legacy_names(cls)
+    if names is None:
+        connector = cls(init)
+    elif names:
+        connector = cls(**{name: dict(getattr(init, name)) for name in names})
+    else:
+        connector = cls(dict(init.config), dict(init.options))
+    for name in ("name", "kind", "driver", "config", "options"):
+        if not hasattr(connector, name):
+            with suppress(AttributeError, TypeError):  # a class with slots keeps what it has
+                setattr(connector, name, getattr(init, name))
+    return connector
+
+
+def _legacy_names(cls: Any) -> tuple[str, ...] | None:
+    """None for a constructor that takes a ConnectorInit; else the names to pass, none to pass both by position."""
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    named = {each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY} & {"config", "options"}
+    if len(named) == 2 or (named == {"config"} and len(parameters) == 1):
+        return tuple(sorted(named))
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    required = [each for each in positional if each.default is each.empty]
+    return () if len(required) == 2 else None
+
+
+def models_of(cls: Any) -> Iterator[tuple[str, type[BaseModel]]]:
+    """`config` and `options` with the models that a connector class declares for them."""
+    for section, model in (("config", getattr(cls, "Config", None)), ("options", getattr(cls, "Options", None))):
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield section, model
+
+
+def close_connector(connector: Any) -> None:
+    """Close a connector, if it can be closed."""
+    close = getattr(connector, "close", None)
+    if callable(close):
+        close()
+
+
+def interrupt_connector(connector: Any) -> None:
+    """Interrupt a connector, if it can be interrupted."""
+    interrupt = getattr(connector, "interrupt", None)
+    if callable(interrupt):
+        interrupt()

@@ -1,0 +1,1 @@
+"""JSON Schemas of the documents, for editors: from the same models that `validate` uses, with what is installed."""

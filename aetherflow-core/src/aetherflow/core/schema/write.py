@@ -1,0 +1,77 @@
+"""The schema of each kind of document, as text that is the same for the same installation."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.schema.definitions import Definitions
+from aetherflow.core.schema.flow import flow_schema
+from aetherflow.core.schema.model import describe
+from aetherflow.core.schema.texts import shortened
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Schema(NamedTuple):
+    """A schema, and what of the installation it leaves out."""
+
+    document: dict[str, Any]
+    notes: list[str]
+
+    @property
+    def text(self) -> str:
+        """The schema as it is written, keys sorted."""
+        return json.dumps(self.document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def schema_for(kind: str, catalog: Catalog) -> Schema:
+    """The schema of one kind of document; `kind` is one of SCHEMAS."""
+    title, build = SCHEMAS[kind]
+    definitions = Definitions()
+    found = build(catalog, definitions)
+    shared: dict[str, Any] = {}
+    document = {
+        "$schema": DIALECT,
+        "title": title,
+        **shortened(found, shared),
+        "$defs": {**shortened(definitions.by_name, shared), **shared},
+    }
+    return Schema(document, definitions.notes)
+
+
+def _profiles(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+    from aetherflow.core.spec.profiles_file import ProfilesSpec
+
+    del catalog
+    return _plain(ProfilesSpec, definitions)
+
+
+def _project(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+    from aetherflow.core.spec.project import ProjectSpec
+
+    del catalog
+    return _plain(ProjectSpec, definitions)
+
+
+def _env_files(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+    from aetherflow.core.spec.env_files import EnvFilesSpec
+
+    del catalog
+    return _plain(EnvFilesSpec, definitions)
+
+
+def _plain(model: Any, definitions: Definitions) -> dict[str, Any]:
+    found, more = describe(model)
+    for name, each in more.items():
+        definitions.add(name, each)
+    return found
+
+
+SCHEMAS: dict[str, tuple[str, Callable[[Catalog, Definitions], dict[str, Any]]]] = {
+    "flow": ("AetherFlow flow", flow_schema),
+    "profiles": ("AetherFlow profiles", _profiles),
+    "project": ("AetherFlow project file", _project),
+    "env-files": ("AetherFlow list of env files", _env_files),
+}
+"""Title and builder by kind, for every kind of `checks.kinds`."""

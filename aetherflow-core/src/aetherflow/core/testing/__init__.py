@@ -1,0 +1,37 @@
+"""The test kit for plugins: suites that say what the contracts demand, and a flow project in a temporary folder.
+
+A suite is a base class whose name ends in `Suite`. A test module subclasses it under a name that begins with `Test`,
+says what is under test, and pytest collects the inherited tests. The built-in plugins run exactly these suites.
+
+Needs pytest, which aetherflow-core does not install.
+"""
+
+from pathlib import Path
+
+import pytest
+
+# pytest shows the values in a failed assertion only of modules that it was told of before they are imported
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+)
+
+from aetherflow.core.testing.connector import ConnectorSuite  # noqa: E402 after the line above, on purpose
+from aetherflow.core.testing.file_transfer import FileTransferSuite  # noqa: E402
+from aetherflow.core.testing.locks import LockSuite  # noqa: E402
+from aetherflow.core.testing.project import CommandResult, FlowProject, Ran, RanStep  # noqa: E402
+from aetherflow.core.testing.sql import SqlSuite  # noqa: E402
+from aetherflow.core.testing.state import StateBackendSuite  # noqa: E402
+from aetherflow.core.testing.step import StepSuite  # noqa: E402
+
+__all__ = [
+    "CommandResult",
+    "ConnectorSuite",
+    "FileTransferSuite",
+    "FlowProject",
+    "LockSuite",
+    "Ran",
+    "RanStep",
+    "SqlSuite",
+    "StateBackendSuite",
+    "StepSuite",
+]

@@ -1,0 +1,75 @@
+"""What the classes of a plugin say about themselves: descriptions, examples, secrets."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+
+_SECRET = re.compile(
+    r"(^|_)(pass|password|passphrase|secret|token|credential|credentials|api_key|access_key|private_key)$"
+)
+
+
+def docstring(cls: type) -> str:
+    """The class's own docstring, dedented; empty if it has none."""
+    return inspect.cleandoc(cls.__dict__.get("__doc__") or "")
+
+
+def example_steps(cls: type) -> list[dict[str, Any]]:
+    """The steps in the class's docstring: from its first line `- id: …` on, as far as it is indented so."""
+    found = re.search(r"^( *)- id:.*\n?(?:(?:\1  .*|\1- .*|\s*)(?:\n|\Z))*", docstring(cls), re.MULTILINE)
+    if found is None:
+        return []
+    steps = yaml.safe_load(textwrap.dedent(found[0]))
+    assert isinstance(steps, list), "the example in the docstring is no list of steps"
+    return steps
+
+
+def models_in(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and all models that its fields hold."""
+    pending, seen = [model], set()
+    while pending:
+        if (found := pending.pop()) in seen:
+            continue
+        seen.add(found)
+        yield found
+        for field in found.model_fields.values():
+            pending += _models(field.annotation)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def undescribed(model: type[BaseModel]) -> list[str]:
+    """Fields without a description, as `Model.field`."""
+    return [
+        f"{each.__name__}.{name}"
+        for each in models_in(model)
+        for name, field in each.model_fields.items()
+        if not (field.description or "").strip()
+    ]
+
+
+def lenient(model: type[BaseModel]) -> list[str]:
+    """Models that would accept unknown keys, by name."""
+    return [each.__name__ for each in models_in(model) if each.model_config.get("extra") != "forbid"]
+
+
+def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
+    """Top fields that hold a secret by their name or type; True if the type is SecretStr or SecretBytes."""
+    typed = {name: "Secret" in str(field.annotation) for name, field in model.model_fields.items()}
+    return {name: secret for name, secret in typed.items() if secret or _SECRET.search(name)}
+
+
+def misspelt(model: type[BaseModel]) -> tuple[str, str]:
+    """A wrong key and the right one that it should remind of: the longest is the clearest case."""
+    right = max(model.model_fields, key=len)
+    return f"{right}x", right

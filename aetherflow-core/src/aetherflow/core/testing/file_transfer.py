@@ -1,0 +1,270 @@
+"""What a connector that moves files has to keep, whatever it speaks."""
+
+import hashlib
+import os
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from aetherflow.core.api import ConnectorError, RemoteFileMeta
+from aetherflow.core.testing.connector import ConnectorSuite
+
+LARGE = 10 * 1024 * 1024
+UNREADABLE = Path("/proc/self/mem")
+"""A file that opens and then fails to be read: a transfer that breaks off."""
+
+
+class FileTransferSuite(ConnectorSuite):
+    """The contract of a file transfer.
+
+    `read_bytes(path)`, `write_bytes(path, data)`, `upload(local, remote)`, `download(remote, local)`, `list(folder)`,
+    `delete(path)`, `mkdir(path)`, `mkdir_recursive(path)`, `delete_recursive(path)`, and `rename(old, new)` where the
+    peer can. A file appears under its final name as a whole or not at all, on both sides; what was there before stays
+    until then. What peers differ in is said by the attributes below.
+    """
+
+    base: ClassVar[str] = "suite"
+    """Folder at the peer under which each test has a folder of its own; it need not exist."""
+    can_rename: ClassVar[bool] = True
+    """There is `rename`, which replaces an existing file."""
+    has_folders: ClassVar[bool] = True
+    """Folders exist by themselves; an object store only has names with slashes in them."""
+    has_links: ClassVar[bool] = False
+    """There are symbolic links: then `make_link` makes one."""
+    names: ClassVar[tuple[str, ...]] = (
+        "plain.txt", "with blank.txt", "äöü €.txt", "\U0001f600.bin", "per%20cent#.txt", "a+b&c;d.txt", "-dash", "it's",
+    )  # fmt: skip
+    """Names that files can have."""
+
+    def make_link(self, place: Path, target: str, link: str) -> None:
+        """Make a symbolic link at the peer, by other means than the connector; both paths as the connector has them."""
+        raise NotImplementedError
+
+    def names_at(self, place: Path, folder: str) -> list[str] | None:
+        """Names in a folder at the peer, by other means than the connector, which may hide some; None if unknown."""
+        del place, folder
+        return None
+
+    @pytest.fixture
+    def remote(self, peer: Any) -> str:
+        """A new folder at the peer."""
+        folder = f"{self.base}/{uuid.uuid4().hex[:12]}"
+        peer.mkdir_recursive(folder)
+        return folder
+
+    @staticmethod
+    def names_in(peer: Any, folder: str) -> list[str]:
+        """Sorted names of a listing: what is in it and nothing else."""
+        return sorted(each.name for each in peer.list(folder))
+
+    # Content
+
+    @pytest.mark.parametrize("size", [0, 1, LARGE])
+    def test_bytes_arrive_as_they_are(self, peer: Any, remote: str, tmp_path: Path, size: int) -> None:
+        """Empty, small, 10 MB; by every way."""
+        data = os.urandom(size)
+        source, target = tmp_path / "source", tmp_path / "target"
+        source.write_bytes(data)
+        peer.upload(source, f"{remote}/up")
+        peer.write_bytes(f"{remote}/written", data)
+        for name in ("up", "written"):
+            assert hashlib.sha256(peer.read_bytes(f"{remote}/{name}")).digest() == hashlib.sha256(data).digest()
+        peer.download(f"{remote}/up", target)
+        assert target.read_bytes() == data
+        assert self.names_in(peer, remote) == ["up", "written"], "nothing is left over"
+        assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["source", "target"]
+
+    def test_paths_may_be_text(self, peer: Any, remote: str, tmp_path: Path) -> None:
+        """A local path is a Path or a str."""
+        source, target = tmp_path / "source", tmp_path / "target"
+        source.write_bytes(b"x")
+        peer.upload(str(source), f"{remote}/a")
+        peer.download(f"{remote}/a", str(target))
+        assert target.read_bytes() == b"x"
+
+    def test_names_of_all_kinds(self, peer: Any, remote: str, tmp_path: Path) -> None:
+        """A name is taken byte for byte; it is no pattern, no address, no option."""
+        for name in self.names:
+            peer.write_bytes(f"{remote}/{name}", name.encode())
+        assert self.names_in(peer, remote) == sorted(self.names)
+        for name in self.names:
+            peer.download(f"{remote}/{name}", tmp_path / "target")
+            assert (tmp_path / "target").read_bytes() == name.encode()
+            peer.delete(f"{remote}/{name}")
+        assert self.names_in(peer, remote) == []
+
+    def test_writing_makes_the_folders_above(self, peer: Any, remote: str, tmp_path: Path) -> None:
+        """`write_bytes` and `upload` need no mkdir before them."""
+        source = tmp_path / "source"
+        source.write_bytes(b"up")
+        peer.write_bytes(f"{remote}/a/b/written", b"w")
+        peer.upload(source, f"{remote}/c/d/up")
+        assert peer.read_bytes(f"{remote}/a/b/written") == b"w"
+        assert peer.read_bytes(f"{remote}/c/d/up") == b"up"
+
+    # Whole or not at all
+
+    def test_an_overwrite_is_seen_whole(self, connect: Callable[[], Any], remote: str) -> None:
+        """Who reads while a file is replaced gets the old content or the new one, never a part."""
+        writer, reader = connect(), connect()
+        versions = [bytes([number]) * (LARGE // 8 + number) for number in range(4)]
+        writer.write_bytes(f"{remote}/file", versions[0])
+        failures: list[BaseException] = []
+        done = threading.Event()
+
+        def write() -> None:
+            try:
+                for _ in range(3):
+                    for version in versions:
+                        writer.write_bytes(f"{remote}/file", version)
+            except BaseException as error:  # noqa: BLE001 reported below
+                failures.append(error)
+            finally:
+                done.set()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        seen = 0
+        while not done.is_set() or not seen:
+            found = reader.read_bytes(f"{remote}/file")
+            assert found == versions[found[0]], f"a part of {len(found)} bytes"
+            seen += 1
+        thread.join()
+        assert failures == []
+        assert self.names_in(reader, remote) == ["file"]
+
+    @pytest.mark.parametrize("fault", ["missing", "folder", "unreadable"])
+    def test_a_failed_upload_keeps_the_old_file(
+        self, peer: Any, remote: str, place: Path, tmp_path: Path, fault: str
+    ) -> None:
+        """The local file is missing, is a folder, or breaks off: the peer has what it had, and no leavings."""
+        local = {"missing": tmp_path / "none", "folder": tmp_path, "unreadable": UNREADABLE}[fault]
+        if fault == "unreadable" and sys.platform != "linux":
+            local = tmp_path / "none"
+        peer.write_bytes(f"{remote}/file", b"old")
+        for name in ("file", "new"):
+            with pytest.raises((ConnectorError, OSError)):
+                peer.upload(local, f"{remote}/{name}")
+        assert peer.read_bytes(f"{remote}/file") == b"old"
+        assert self.names_in(peer, remote) == ["file"]
+        assert self.names_at(place, remote) in (None, ["file"]), "a part is left over"
+
+    def test_a_failed_download_keeps_the_old_file(self, peer: Any, remote: str, tmp_path: Path) -> None:
+        """A file that is missing at the peer: nothing appears here, and nothing is lost."""
+        target, new = tmp_path / "target", tmp_path / "new"
+        target.write_bytes(b"old")
+        for local in (target, new):
+            with pytest.raises(ConnectorError):
+                peer.download(f"{remote}/none", local)
+        assert target.read_bytes() == b"old"
+        assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["target"]
+
+    def test_a_download_to_no_folder_is_an_error(self, peer: Any, remote: str, tmp_path: Path) -> None:
+        """The folder of the local file must exist; who calls decides about folders here."""
+        peer.write_bytes(f"{remote}/file", b"x")
+        with pytest.raises((ConnectorError, OSError)):
+            peer.download(f"{remote}/file", tmp_path / "no" / "folder" / "file")
+        assert not (tmp_path / "no").exists()
+
+    # Listing
+
+    def test_a_listing_is_one_level_and_complete(self, peer: Any, remote: str) -> None:
+        """Each entry is a RemoteFileMeta with name, path, is_dir, and the size of a file; the path can be used."""
+        for name, data in {"b": b"22", "a": b"1", "deep/er/c": b"333"}.items():
+            peer.write_bytes(f"{remote}/{name}", data)
+        found = {each.name: each for each in peer.list(remote)}
+        assert all(isinstance(each, RemoteFileMeta) for each in found.values())
+        assert {name: (each.is_dir, each.size) for name, each in found.items()} == {
+            "a": (False, 1), "b": (False, 2), "deep": (True, None),
+        }  # fmt: skip
+        assert peer.read_bytes(found["b"].path) == b"22"
+        assert self.names_in(peer, found["deep"].path) == ["er"]
+        assert all(each.mtime is None or each.mtime > 1_000_000_000 for each in found.values()), "unix seconds"
+
+    def test_an_empty_and_a_missing_folder(self, peer: Any, remote: str) -> None:
+        """An empty folder has no entries, a missing one is an error."""
+        if not self.has_folders:
+            return
+        assert peer.list(remote) == []
+        with pytest.raises(ConnectorError):
+            peer.list(f"{remote}/none")
+
+    # Deleting, folders, renaming
+
+    def test_delete_removes_one_file(self, peer: Any, remote: str) -> None:
+        """And no more than that; what is missing is an error, which the step may forgive."""
+        peer.write_bytes(f"{remote}/a", b"")
+        peer.write_bytes(f"{remote}/ab", b"")
+        peer.delete(f"{remote}/a")
+        assert self.names_in(peer, remote) == ["ab"]
+        with pytest.raises(ConnectorError):
+            peer.delete(f"{remote}/a")
+
+    def test_reading_what_is_missing_is_an_error(self, peer: Any, remote: str) -> None:
+        """A ConnectorError of one line that names the path."""
+        with pytest.raises(ConnectorError, match="none-such") as caught:
+            peer.read_bytes(f"{remote}/none-such")
+        assert "\n" not in str(caught.value)
+
+    def test_folders(self, peer: Any, remote: str) -> None:
+        """`mkdir` makes one level and refuses an existing one; `mkdir_recursive` makes all and is content with it."""
+        peer.mkdir_recursive(f"{remote}/a/b/c")
+        peer.mkdir_recursive(f"{remote}/a/b/c")
+        if not self.has_folders:
+            return
+        assert self.names_in(peer, f"{remote}/a/b") == ["c"]
+        peer.mkdir(f"{remote}/d")
+        assert [(each.name, each.is_dir) for each in peer.list(remote) if each.name == "d"] == [("d", True)]
+        for wrong in (f"{remote}/d", f"{remote}/no/such"):
+            with pytest.raises(ConnectorError):
+                peer.mkdir(wrong)
+
+    def test_delete_does_not_empty_a_folder(self, peer: Any, remote: str) -> None:
+        """`delete` takes an empty folder, and no other."""
+        if not self.has_folders:
+            return
+        peer.write_bytes(f"{remote}/full/file", b"x")
+        peer.mkdir(f"{remote}/empty")
+        peer.delete(f"{remote}/empty")
+        with pytest.raises(ConnectorError):
+            peer.delete(f"{remote}/full")
+        assert self.names_in(peer, remote) == ["full"]
+        assert self.names_in(peer, f"{remote}/full") == ["file"]
+
+    def test_delete_recursive_removes_the_tree_and_nothing_beside_it(self, peer: Any, remote: str) -> None:
+        """A folder whose name begins the same stays."""
+        for name in ("tree/a", "tree/deep/b", "tree2/c"):
+            peer.write_bytes(f"{remote}/{name}", b"x")
+        peer.delete_recursive(f"{remote}/tree")
+        assert self.names_in(peer, remote) == ["tree2"]
+        assert self.names_in(peer, f"{remote}/tree2") == ["c"]
+
+    def test_delete_recursive_does_not_follow_links(self, peer: Any, remote: str, place: Path) -> None:
+        """A link in the tree is removed, what it points to is not touched."""
+        if not self.has_links:
+            return
+        peer.write_bytes(f"{remote}/outside/file", b"keep")
+        peer.write_bytes(f"{remote}/tree/a", b"x")
+        self.make_link(place, f"{remote}/outside", f"{remote}/tree/link")
+        peer.delete_recursive(f"{remote}/tree")
+        assert self.names_in(peer, remote) == ["outside"]
+        assert peer.read_bytes(f"{remote}/outside/file") == b"keep"
+
+    def test_rename(self, peer: Any, remote: str) -> None:
+        """Replaces an existing file; what is missing is an error and changes nothing. `can_rename` says the truth."""
+        assert callable(getattr(peer, "rename", None)) is self.can_rename
+        if not self.can_rename:
+            return
+        peer.write_bytes(f"{remote}/old", b"new content")
+        peer.write_bytes(f"{remote}/target", b"old content")
+        peer.rename(f"{remote}/old", f"{remote}/target")
+        assert self.names_in(peer, remote) == ["target"]
+        assert peer.read_bytes(f"{remote}/target") == b"new content"
+        with pytest.raises(ConnectorError):
+            peer.rename(f"{remote}/none", f"{remote}/target")
+        assert peer.read_bytes(f"{remote}/target") == b"new content"

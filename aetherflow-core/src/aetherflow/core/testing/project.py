@@ -1,0 +1,198 @@
+"""A flow project in a temporary folder, and the ways to run it."""
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.checks.report import check_flow
+from aetherflow.core.errors import RunFailedError, RunInterruptedError, RunUnknownError
+from aetherflow.core.resolve.snapshot import build_snapshot
+from aetherflow.core.runner import run_flow
+from aetherflow.core.state.run_state import RunState
+from aetherflow.core.state.store import StateStore
+from aetherflow.core.summary import FailureSummary, RunSummary
+
+FLOW_ID, JOB_ID = "flow", "main"
+COMMAND_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command did: its exit code, what it wrote to stdout and to stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class RanStep:
+    """One step of a finished run."""
+
+    status: str
+    outputs: dict[str, Any]
+    """As stored: JSON values."""
+    reason: str | None = None
+    artifacts: list[Path] = field(default_factory=list)
+    """Files that the step left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A finished run; a failure is reported here, not raised."""
+
+    summary: RunSummary
+    steps: dict[str, RanStep]
+    """Steps of the one job by id; of several jobs by `JOB.STEP`."""
+
+    @property
+    def status(self) -> str:
+        """Status of the run."""
+        return self.summary.status
+
+    @property
+    def error(self) -> FailureSummary | None:
+        """Why the first failed job failed."""
+        return next((job.error for job in self.summary.jobs if job.error), None)
+
+    def __getitem__(self, step: str) -> RanStep:
+        return self.steps[step]
+
+
+class FlowProject:
+    """One folder with a flow, its state and its work.
+
+    Runs in this process see the steps and connectors that are installed, and those that a test registered by
+    `register_step` and `register_connector`; `command` starts a process, which sees only what is installed. The
+    variables AETHERFLOW_… of the process that tests are hidden from both.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.work = folder / "work"
+        self.states = folder / "state"
+        self.env: dict[str, str] = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")},
+            "AETHERFLOW_WORK_ROOT": str(self.work),
+            "AETHERFLOW_STATE_ROOT": str(self.states),
+        }
+        """The environment of every run; a test may change it."""
+
+    # Writing
+
+    def write(self, text: str, name: str = "flow.yaml") -> Path:
+        """Write a text file, dedented; its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def flow(
+        self,
+        *steps: Mapping[str, Any],
+        resources: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        name: str = "flow.yaml",
+    ) -> Path:
+        """Write a flow of one job with these steps, as in YAML: `{"id": …, "type": …, "inputs": {…}}`.
+
+        The files of the job stay after the run.
+        """
+        head: dict[str, Any] = {"id": FLOW_ID, "workspace": {"root": str(self.work), "cleanup_policy": "never"}}
+        if params:
+            head["params"] = dict(params)
+        flow: dict[str, Any] = {"version": 1, "flow": head, "jobs": [{"id": JOB_ID, "steps": list(steps)}]}
+        if resources:
+            flow["resources"] = dict(resources)
+        path = self.folder / name
+        path.write_text(json.dumps(flow, ensure_ascii=False), encoding="utf-8")  # JSON is YAML
+        return path
+
+    # Running
+
+    def run(self, name: str = "flow.yaml", **options: Any) -> Ran:
+        """Run a flow file in this process; `options` are those of `run_flow`.
+
+        A run that fails or is stopped is returned; SpecError and the like, where nothing ran, are raised.
+        """
+        try:
+            summary = run_flow(self.folder / name, **{"env": self.env, **options})
+        except (RunFailedError, RunUnknownError, RunInterruptedError) as error:
+            summary = error.summary
+        return Ran(summary, _steps(summary))
+
+    def run_step(
+        self,
+        step_type: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        resources: Mapping[str, Any] | None = None,
+        before: Sequence[Mapping[str, Any]] = (),
+        **keys: Any,
+    ) -> Ran:
+        """Run a flow of this one step, with the id `step`, after the steps `before`; `keys` are further keys of it."""
+        step = {"id": "step", "type": step_type, "inputs": dict(inputs or {}), **keys}
+        self.flow(*before, step, resources=resources)
+        return self.run()
+
+    def validate(self, name: str = "flow.yaml") -> list[dict[str, Any]]:
+        """Errors of `aetherflow validate`, each a map with code, loc, msg, file, line, col and fix."""
+        path = self.folder / name
+        errors: list[dict[str, Any]] = check_flow(path, build_snapshot(path.parent, ambient=self.env)).as_json()[
+            "errors"
+        ]
+        return errors
+
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None) -> CommandResult:
+        """Run the command `aetherflow` in a process of its own, in the folder."""
+        done = subprocess.run(
+            [sys.executable, "-m", "aetherflow.core", *arguments],
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        return CommandResult(done.returncode, done.stdout, done.stderr)
+
+    # Looking
+
+    def rows(self, sql: str, *parameters: Any, flow_id: str = FLOW_ID) -> list[tuple[Any, ...]]:
+        """Query the state of a flow; the tables are those of docs/02-architecture.md."""
+        with contextlib.closing(sqlite3.connect(self.states / f"{flow_id}.sqlite")) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def artifacts(self, ran: Ran, job_id: str = JOB_ID) -> Path:
+        """Folder of the results of a job."""
+        return self.work / ran.summary.flow_id / job_id / ran.summary.run_id / "artifacts"
+
+
+def _steps(summary: RunSummary) -> dict[str, RanStep]:
+    store = StateStore(Path(summary.state_path))
+    try:
+        state = RunState(store, summary.flow_id, summary.run_id)
+        state.load()
+        outputs = {(key.job, key.step): state.steps.outputs(key) for key in state.steps.latest if not key.item}
+    finally:
+        store.close()
+    alone = len(summary.jobs) == 1
+    return {
+        step.step_id if alone else f"{job.job_id}.{step.step_id}": RanStep(
+            step.status,
+            outputs.get((job.job_id, step.step_id), {}),
+            step.reason,
+            [Path(artifact.path) for artifact in step.artifacts],
+        )
+        for job in summary.jobs
+        for step in job.steps
+    }

@@ -1,0 +1,279 @@
+"""What a connector of kind `db` has to keep."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import pytest
+
+from aetherflow.core.api import ConnectorError, StepError
+from aetherflow.core.testing.connector import ConnectorSuite
+
+ROWS = [(1, "x"), (2, None)]
+INTERRUPT_SECONDS = 5.0
+
+
+class SqlSuite(ConnectorSuite):
+    """The contract of a database: `script`, `execute`, `read`, `fetchall`, `fetchmany`, `stream`, `interrupt`.
+
+    Values reach SQL as `:name` only. A script of several statements is one transaction. Reading changes nothing.
+    What databases differ in is said by the attributes below.
+    """
+
+    endless: ClassVar[str]
+    """A query that runs for more than a minute."""
+    integer_type: ClassVar[str] = "INTEGER"
+    text_type: ClassVar[str] = "TEXT"
+    sequence: ClassVar[str] = (
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < {count}) SELECT n FROM r"
+    )
+    """A query for the numbers from 1 to {count}, in one column `n`."""
+    undoes_tables: ClassVar[bool] = True
+    """A failed script takes back CREATE TABLE, too."""
+    has_returning: ClassVar[bool] = True
+    """INSERT … RETURNING gives rows."""
+    changed_values: ClassVar[Mapping[str, Any]] = {}
+    """Of the values below, those that come back in another form: the database lacks the type."""
+
+    VALUES: ClassVar[Mapping[str, Any]] = {
+        "i": 2**62, "f": 0.1, "b": b"\x00\xff", "s": "ü\U0001f600", "n": None, "t": True,
+        "d": dt.date(2024, 2, 29), "dec": Decimal("0.10"),
+        "ts": dt.datetime.fromisoformat("2024-02-29T01:02:03.000004"),
+    }  # fmt: skip
+    """What goes in as a parameter and comes out of a query."""
+
+    @pytest.fixture
+    def db(self, connect: Callable[[], Any]) -> Any:
+        """A connector with the table t(a, s) of two rows."""
+        made = connect()
+        made.script(
+            f"CREATE TABLE t (a {self.integer_type}, s {self.text_type}); INSERT INTO t VALUES (1, 'x'), (2, NULL)"
+        )
+        return made
+
+    @staticmethod
+    def rows(db: Any, sql: str = "SELECT a, s FROM t ORDER BY a") -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return list(db.read(sql)[1])
+
+    # Reading
+
+    def test_every_way_of_reading_gives_the_same_rows(self, db: Any) -> None:
+        """`read`, `fetchall`, `fetchmany` and `stream`, the last two in batches."""
+        expected = (["a", "s"], ROWS)
+        sql = "SELECT a, s FROM t WHERE a > :n ORDER BY a"
+        assert db.read(sql, {"n": 0}) == expected
+        assert db.fetchall(sql, {"n": 0}) == expected
+        names, each, types = db.fetchmany(sql, {"n": 0}, fetch_size=1)
+        assert (names, list(each)) == expected
+        assert types == [int, str]
+        with db.stream(sql, {"n": 0}, fetch_size=1) as result:
+            assert [column.name for column in result.columns] == ["a", "s"]
+            assert [len(batch) for batch in result.batches()] == [1, 1]
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "INSERT INTO t VALUES (3, 'y')",
+            "DELETE FROM t",
+            "DROP TABLE t",
+            "CREATE TABLE u (a INTEGER)",
+            "SELECT 1; DELETE FROM t",
+            "BEGIN",
+            "",
+        ],
+    )
+    def test_reading_changes_nothing(self, db: Any, sql: str) -> None:
+        """A statement that changes data is refused with the advice to use a step that may."""
+        with pytest.raises(ConnectorError) as error:
+            db.read(sql)
+        assert "db_execute" in error.value.fix
+        assert self.rows(db) == ROWS
+        assert db.execute("INSERT INTO t VALUES (4, 'z')") == 1, "the connection still writes"
+
+    def test_many_rows_pass_in_batches(self, db: Any) -> None:
+        """20,000 rows are written by one statement; two readers and a writer do not disturb each other."""
+        db.script("DELETE FROM t")
+        assert db.execute(f"INSERT INTO t SELECT n, 'q' FROM ({self.sequence.format(count=20_000)}) q") == 20_000
+        with (
+            db.stream("SELECT a FROM t ORDER BY a", fetch_size=100) as one,
+            db.stream("SELECT a FROM t", fetch_size=7) as two,
+        ):
+            first, second = one.batches(), two.batches()
+            start = next(first)
+            assert len(start) <= 100
+            next(second)
+            db.script("CREATE TABLE u (a INTEGER); INSERT INTO u VALUES (1)")
+            seen = start + [row for batch in first for row in batch]
+        assert seen == [(n,) for n in range(1, 20_001)]
+
+    def test_threads_share_a_connector(self, db: Any) -> None:
+        """Calls from several threads do not mix."""
+        failures: list[BaseException] = []
+
+        def work(number: int) -> None:
+            try:
+                for _ in range(20):
+                    assert self.rows(db, f"SELECT {number} AS n, count(*) AS c FROM t") == [(number, 2)]
+            except BaseException as error:  # noqa: BLE001 reported below
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+
+    # Parameters
+
+    def test_values_of_all_kinds_go_in_and_come_out(self, db: Any) -> None:
+        """Numbers, text, bytes, null, dates: never through the text of the SQL."""
+        (row,) = db.read("SELECT " + ", ".join(f":{name} AS {name}" for name in self.VALUES), dict(self.VALUES))[1]
+        expected = {**self.VALUES, **self.changed_values}
+        assert dict(zip(self.VALUES, row, strict=True)) == expected
+
+    def test_markers_in_text_are_no_parameters(self, db: Any) -> None:
+        """`:name` inside a literal or a comment stays; a value is never read as SQL."""
+        found = db.read("SELECT ':n' AS a, :n AS b -- :no\n/* :no */", {"n": "'; DROP TABLE t; --"})[1]
+        assert found == [(":n", "'; DROP TABLE t; --")]
+        assert self.rows(db) == ROWS
+
+    def test_each_statement_takes_the_params_it_names(self, db: Any) -> None:
+        """The params of a script belong to all its statements."""
+        db.script("DELETE FROM t WHERE a = :one; UPDATE t SET s = :s WHERE a = :two", {"one": 1, "two": 2, "s": "v"})
+        assert self.rows(db) == [(2, "v")]
+
+    @pytest.mark.parametrize("params", [{}, {"n": 1, "more": 2}, {"m": 1}])
+    def test_params_and_markers_must_match(self, db: Any, params: dict[str, Any]) -> None:
+        """A missing value and one that nobody asked for are errors, not guesses."""
+        with pytest.raises(Exception, match=r"n|more|m") as caught:
+            db.read("SELECT a FROM t WHERE a = :n", params)
+        assert getattr(caught.value, "code", "").startswith("AF"), "an error of ours"
+
+    def test_a_value_of_no_sql_type_is_our_error(self, db: Any) -> None:
+        """What the driver cannot take is a ConnectorError."""
+        with pytest.raises(ConnectorError):
+            db.read("SELECT :x AS x", {"x": object()})
+
+    # Writing
+
+    @pytest.mark.parametrize(
+        ("sql", "affected"),
+        [
+            ("INSERT INTO t VALUES (3, 'y'), (4, 'z')", 2),
+            ("UPDATE t SET s = 'q'", 2),
+            ("UPDATE t SET s = 'q' WHERE a > 100", 0),
+            ("DELETE FROM t WHERE a = 1", 1),
+            ("DELETE FROM t", 2),
+            ("INSERT INTO t SELECT a, s FROM t", 2),
+            ("CREATE TABLE u (a INTEGER)", None),
+            ("DROP TABLE t", None),
+            ("SELECT * FROM t", None),
+            ("CREATE TABLE u (a INTEGER); INSERT INTO u VALUES (1), (2), (3); DELETE FROM t", 5),
+        ],
+    )
+    def test_affected_rows(self, db: Any, sql: str, affected: int | None) -> None:
+        """How many rows changed; None where none can."""
+        assert db.script(sql).affected_rows == affected
+
+    def test_returning_counts_its_rows(self, db: Any) -> None:
+        """INSERT … RETURNING changes data: `script` runs it to its end, `read` refuses it."""
+        if not self.has_returning:
+            return
+        sql = "INSERT INTO t VALUES (3, 'y'), (4, 'z') RETURNING a"
+        with pytest.raises(ConnectorError):
+            db.read(sql)
+        assert self.rows(db) == ROWS
+        assert db.script(sql).affected_rows == 2
+
+    def test_execute_gives_a_number_and_minus_one_for_ddl(self, db: Any) -> None:
+        """`execute` is `script` for callers that want a number."""
+        assert db.execute("UPDATE t SET s = :s", {"s": "q"}) == 2
+        assert db.execute("CREATE TABLE u (a INTEGER)") == -1
+
+    def test_what_was_written_is_there_for_the_next_connector(self, db: Any, connect: Callable[[], Any]) -> None:
+        """A script that returned is committed; nothing else is needed."""
+        db.script("INSERT INTO t VALUES (3, 'y'); INSERT INTO t VALUES (4, 'z')")
+        db.close()
+        assert len(self.rows(connect())) == 4
+
+    @pytest.mark.parametrize("wrong", ["SELECT * FROM nope", "INSERT INTO t VALUES (1)", "CREATE TABLE t (a INTEGER)"])
+    def test_a_failing_script_leaves_everything_as_it_was(self, db: Any, wrong: str) -> None:
+        """One transaction; the message says which statement failed."""
+        with pytest.raises(ConnectorError, match="statement 3 of 4 failed"):
+            db.script(f"DELETE FROM t; INSERT INTO t VALUES (9, 'z'); {wrong}; DELETE FROM t")
+        assert self.rows(db) == ROWS
+
+    def test_a_failing_script_takes_tables_back(self, db: Any) -> None:
+        """Where the database can."""
+        with pytest.raises(ConnectorError):
+            db.script("CREATE TABLE u (a INTEGER); SELECT * FROM nope")
+        if self.undoes_tables:
+            with pytest.raises(ConnectorError):
+                self.rows(db, "SELECT * FROM u")
+        else:
+            assert self.rows(db, "SELECT * FROM u") == []
+
+    def test_before_commit_can_undo(self, db: Any) -> None:
+        """It sees the counts, and what it raises undoes even a single statement."""
+
+        def refuse(result: Any) -> None:
+            assert result.affected == (2,)
+            raise StepError("no")
+
+        with pytest.raises(StepError, match="no"):
+            db.script("DELETE FROM t", before_commit=refuse)
+        assert len(self.rows(db)) == 2
+        db.script("DELETE FROM t", before_commit=lambda _result: None)
+        assert self.rows(db) == []
+
+    @pytest.mark.parametrize("sql", ["BEGIN; DELETE FROM t; COMMIT", "DELETE FROM t; ROLLBACK", "COMMIT"])
+    def test_a_script_cannot_end_its_own_transaction(self, db: Any, sql: str) -> None:
+        """BEGIN, COMMIT and ROLLBACK are refused."""
+        with pytest.raises(ConnectorError, match="starts or ends a transaction"):
+            db.script(sql)
+        assert len(self.rows(db)) == 2
+
+    def test_an_empty_script_is_an_error(self, db: Any) -> None:
+        """Comments and semicolons are no statement."""
+        with pytest.raises(ConnectorError, match="no statement"):
+            db.script("-- nothing\n;")
+
+    # Errors and interruption
+
+    @pytest.mark.parametrize("sql", ["SELECT * FROM nope", "SELECT nope FROM t", "SELEC 1"])
+    def test_driver_errors_are_one_line_with_advice(self, db: Any, sql: str) -> None:
+        """The message names the resource; the driver's own error is its cause."""
+        with pytest.raises(ConnectorError) as caught:
+            db.read(sql)
+        text = str(caught.value)
+        assert text.startswith(f"resource peer ({self.kind}:{self.driver}): ")
+        assert "\n" not in text
+        assert caught.value.fix
+        assert caught.value.__cause__ is not None
+
+    @pytest.mark.parametrize("way", ["read", "script", "stream"])
+    def test_interrupt_ends_a_running_query(self, db: Any, way: str) -> None:
+        """From another thread; the connector works on."""
+
+        def run() -> None:
+            if way == "stream":
+                with db.stream(self.endless) as result:
+                    list(result.batches())
+            else:
+                getattr(db, way)(self.endless)
+
+        timer = threading.Timer(0.2, db.interrupt)
+        timer.start()
+        begun = time.monotonic()
+        with pytest.raises(ConnectorError, match=r"(?i)interrupt"):
+            run()
+        assert time.monotonic() - begun < INTERRUPT_SECONDS
+        timer.join()
+        assert self.rows(db) == ROWS
+        db.interrupt()
+        assert self.rows(db) == ROWS

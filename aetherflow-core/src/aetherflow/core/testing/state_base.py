@@ -1,0 +1,88 @@
+"""What the suites of a state backend share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.state.records import (
+    Frozen,
+    Intervention,
+    RunFacts,
+    StepEffects,
+    StepEnd,
+    StepKey,
+    StepStart,
+)
+from aetherflow.core.state.transitions import Status
+
+FACTS = RunFacts("1.0.0", "/flow.yaml", "fingerprint", "ann", "host", 1, "api", "aetherflow run flow.yaml")
+FROZEN = Frozen({"day": "2024-02-29", "ü": [1, None, True]}, None, "2024-03-01", "2024-02-29")
+KEY = StepKey("job", "step")
+FLOW, RUN_ID = "flow", "run"
+
+
+def start(key: StepKey = KEY, **more: Any) -> StepStart:
+    """The start of an attempt."""
+    return StepStart(key, "repeatable", "idem", "core 1.0.0", "hash", **more)
+
+
+def end(outputs: dict[str, Any] | None = None, **more: Any) -> StepEnd:
+    """A good end of an attempt."""
+    effects = StepEffects(**{name: more.pop(name) for name in ("artifacts", "consumed", "ledger") if name in more})
+    return StepEnd(Status.SUCCESS, outputs or {}, None, effects, **more)
+
+
+class StateBase:
+    """How a store and a run in it are opened."""
+
+    def open_store(self, place: Path) -> Any:
+        """A store at this place, an empty folder at first; two at one place see the same rows."""
+        raise NotImplementedError
+
+    def open_run(self, store: Any, flow_id: str, run_id: str) -> Any:
+        """One run of a store, for writing."""
+        raise NotImplementedError
+
+    # Helpers
+
+    @pytest.fixture
+    def open(self, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+        """Opens stores at one place; they are closed at the end of the test."""
+        opened: list[Any] = []
+
+        def make() -> Any:
+            opened.append(self.open_store(tmp_path))
+            return opened[-1]
+
+        yield make
+        for each in opened:
+            each.close()
+
+    @pytest.fixture
+    def store(self, open: Callable[[], Any]) -> Any:
+        """One store."""
+        return open()
+
+    def begin(
+        self, store: Any, flow_id: str = FLOW, run_id: str = RUN_ID, intervention: Intervention | None = None
+    ) -> Any:
+        """Enter a run, as new or again."""
+        run = self.open_run(store, flow_id, run_id)
+        run.load()
+        run.begin(FACTS, FROZEN, {"hash": "text"}, intervention or Intervention())
+        return run
+
+    def look(self, store: Any, flow_id: str = FLOW, run_id: str = RUN_ID) -> Any:
+        """The run as another process reads it."""
+        run = self.open_run(store, flow_id, run_id)
+        run.load()
+        return run
+
+    @pytest.fixture
+    def run(self, store: Any) -> Any:
+        """A run that was begun, with a job that was started."""
+        run = self.begin(store)
+        run.start_job("job", "job-hash")
+        return run

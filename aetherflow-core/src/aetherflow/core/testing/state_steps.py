@@ -1,0 +1,125 @@
+"""What every state backend has to keep: the steps of a run."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aetherflow.core.errors import OutputError, StateError
+from aetherflow.core.state.records import Artifact, StepKey
+from aetherflow.core.state.transitions import Status
+from aetherflow.core.testing.state_base import FLOW, KEY, StateBase, end, start
+
+
+class StepStateSuite(StateBase):
+    """The steps of a run: attempts, outputs, artifacts, ledger. A part of StateBackendSuite."""
+
+    # Attempts
+
+    def test_outputs_come_back(self, store: Any, run: Any) -> None:
+        """Small, large, in any script; and those of the job with them."""
+        outputs = {"text": "ü\U0001f600\n'\"", "n": 2**60, "f": 0.1, "none": None, "deep": [{"a": [1, True]}]}
+        large = {"text": "0123456789" * 200_000}
+        run.steps.start(start())
+        second = StepKey("job", "second")
+        assert run.steps.finish(KEY, end(outputs, job_outputs={"from": "first"}), start(second)) == 1
+        run.steps.finish(second, end(large, job_outputs=large))
+        seen = self.look(store)
+        assert seen.steps.outputs(KEY) == outputs
+        assert seen.steps.outputs(second) == large
+        assert seen.job_outputs("job") == large
+        assert seen.job_outputs("none") == {}
+
+    def test_attempts_are_counted_per_step_and_item(self, store: Any, run: Any) -> None:
+        """A failed attempt is kept; the latest is what counts."""
+        item = StepKey("job", "step", "item-1")
+        for number in (1, 2, 3):
+            assert run.steps.start(start()) == number
+            if number < 3:
+                run.steps.fail(KEY, Status.FAILED, f"error {number}")
+        assert run.steps.start(start(item, items=["a", {"b": 1}])) == 1
+        run.steps.finish(KEY, end())
+        seen = self.look(store).steps
+        assert (seen.latest[KEY].attempt, seen.latest[KEY].status) == (3, Status.SUCCESS)
+        assert seen.latest[item].status is Status.RUNNING
+        assert seen.items(item) == ["a", {"b": 1}]
+        assert seen.items(KEY) is None
+
+    @pytest.mark.parametrize("status", [Status.BLOCKED, Status.UNKNOWN, Status.RUNNING, Status.DISCARDED])
+    def test_what_no_attempt_can_become(self, store: Any, run: Any, status: Status) -> None:
+        """An illegal change is an error and changes nothing."""
+        run.steps.start(start())
+        with pytest.raises(StateError):
+            run.steps.fail(KEY, status, "no")
+        assert self.look(store).steps.latest[KEY].status is Status.RUNNING
+
+    def test_a_finished_step_is_not_started_again(self, run: Any) -> None:
+        """Unless its result is set aside."""
+        run.steps.start(start())
+        run.steps.finish(KEY, end())
+        with pytest.raises(StateError):
+            run.steps.start(start())
+        run.steps.set_aside(KEY)
+        assert run.steps.start(start()) == 2
+
+    def test_the_rest_of_a_job_is_skipped_together(self, store: Any, run: Any) -> None:
+        """Each with the reason as its output."""
+        keys = [StepKey("job", f"s{number}") for number in range(3)]
+        run.steps.skip(keys, "no data", dict.fromkeys(keys, "h"))
+        seen = self.look(store).steps
+        assert {seen.latest[key].status for key in keys} == {Status.SKIPPED}
+        assert seen.outputs(keys[2]) == {"skipped": True, "reason": "no data"}
+
+    # One transaction
+
+    def test_what_cannot_be_stored_changes_nothing(self, store: Any, run: Any) -> None:
+        """Outputs that are no valid text are refused before anything is written; the attempt can still fail."""
+        run.steps.start(start())
+        with pytest.raises(OutputError):
+            run.steps.finish(KEY, end({"bad": "\ud800"}))
+        assert self.look(store).steps.latest[KEY].status is Status.RUNNING
+        run.steps.fail(KEY, Status.FAILED, "no")
+        assert self.look(store).steps.latest[KEY].status is Status.FAILED
+
+    def test_a_step_ends_with_all_its_effects_or_with_none(self, store: Any, run: Any) -> None:
+        """A fault amid the transaction: no status, no output, no artifact, no ledger entry, no next step."""
+        run.steps.start(start())
+        artifacts = {"a": Artifact("/a", 1, "0" * 64)}
+        broken = end({"x": 1}, artifacts=artifacts, ledger={("n", "a"): 1, ("n", "b"): object()}, job_outputs={"x": 1})
+        with pytest.raises(Exception, match="object"):
+            run.steps.finish(KEY, broken, start(StepKey("job", "next")))
+        seen = self.look(store)
+        assert seen.steps.latest.keys() == {KEY}
+        assert seen.steps.latest[KEY].status is Status.RUNNING
+        assert (seen.steps.artifacts(), seen.steps.ledger("n", ""), seen.job_outputs("job")) == ([], {}, {})
+
+    def test_artifacts_and_who_removed_them(self, store: Any, run: Any) -> None:
+        """Sorted by path; a later step or the cleanup notes what it takes away."""
+        artifacts = {name: Artifact(f"/{name}", 3, "ab" * 32) for name in ("b", "a", "c")}
+        run.steps.start(start())
+        taker = StepKey("job", "taker")
+        run.steps.finish(KEY, end(artifacts=artifacts), start(taker))
+        run.steps.finish(taker, end(consumed={"/b"}))
+        run.mark_removed(["/b", "/c"], "cleanup on_success")
+        found = [(each.path, each.size, each.gone_by) for each in self.look(store).steps.artifacts("job")]
+        assert found == [("/a", 3, None), ("/b", 3, "job.taker"), ("/c", 3, "cleanup on_success")]
+        assert self.look(store).steps.artifacts("none") == []
+
+    # The ledger
+
+    def test_the_ledger_is_written_with_the_success(self, open: Callable[[], Any]) -> None:
+        """It belongs to the flow: later runs see it, other flows do not; a failed attempt leaves nothing."""
+        store, other = open(), open()
+        run = self.begin(store)
+        run.start_job("job", "")
+        entries = {("marks", "a/1"): {"at": [1, "ü"]}, ("marks", "a/2"): 2, ("marks", "b%_"): 3, ("more", "a/1"): 4}
+        run.steps.start(start())
+        run.steps.fail(KEY, Status.FAILED, "no")
+        assert self.look(other).steps.ledger("marks", "") == {}
+        run.steps.start(start())
+        run.steps.finish(KEY, end(ledger=entries))
+        later = self.begin(other, FLOW, "later").steps
+        assert later.ledger("marks", "") == {"a/1": {"at": [1, "ü"]}, "a/2": 2, "b%_": 3}
+        assert list(later.ledger("marks", "a/")) == ["a/1", "a/2"]
+        assert later.ledger("marks", "%") == {}, "a prefix is no pattern"
+        assert self.begin(other, "another", "r").steps.ledger("marks", "") == {}

@@ -1,0 +1,199 @@
+"""What every step has to keep."""
+
+import copy
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+import pytest
+
+from aetherflow.core.api import Step, StepInputError, get_step
+from aetherflow.core.testing import describe
+from aetherflow.core.testing.project import FlowProject, Ran, RanStep
+from aetherflow.core.testing.watch import effects
+
+QUICK_SECONDS = 10.0
+"""A step that names no long inputs has to be through by then."""
+STOP_SECONDS = 5.0
+"""Within this a step that is cancelled has to end."""
+
+
+class StepSuite:
+    """The contract of a step. Say at least `step` and `name`; see docs/how-to/test-a-plugin.md.
+
+        class TestGreet(StepSuite):
+            step = Greet
+            name = "greet"
+
+    The example in the step's docstring is run as it stands; `resources`, `before` and `arrange` prepare what it needs.
+    """
+
+    step: ClassVar[type[Step[Any]]]
+    """The class under test."""
+    name: ClassVar[str]
+    """Its step type: what flows call it, and its entry point."""
+    effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
+    """What the step is meant to be: `repeatable`, or `once` where a second run would do harm."""
+    resources: Mapping[str, Any] = MappingProxyType({})
+    """Resources that the example names; a fixture may set it."""
+    before: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Steps that run before the example in its flow."""
+    status: ClassVar[Literal["SUCCESS", "SKIPPED"]] = "SUCCESS"
+    """How the example ends."""
+    open_outputs: ClassVar[bool] = False
+    """The names of the outputs are not known before the run."""
+
+    def arrange(self, project: FlowProject) -> None:
+        """Prepare what the example needs: files beside the flow, a server's content."""
+
+    def example(self, project: FlowProject) -> dict[str, Any]:
+        """The step that is run, as in YAML; the example of the docstring unless a subclass has another one."""
+        del project
+        steps = describe.example_steps(self.step)
+        assert steps, f"the docstring of {self.step.__name__} has no example: lines that begin with `- id:`"
+        return steps[0]
+
+    def endless(self, project: FlowProject) -> dict[str, Any] | None:
+        """Inputs with which the step works for more than a minute; None for a step that is always quick."""
+        del project
+        return None
+
+    # Helpers
+
+    @pytest.fixture
+    def project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlowProject:
+        """A project with what the example needs."""
+        project = FlowProject(tmp_path / "project")
+        monkeypatch.chdir(project.folder)
+        self.arrange(project)
+        return project
+
+    def write(self, project: FlowProject, step: Mapping[str, Any]) -> None:
+        """Write flow.yaml with this step after those `before`."""
+        project.flow(*self.before, step, resources=self.resources)
+
+    def run(self, project: FlowProject) -> tuple[Ran, RanStep]:
+        """Run the example."""
+        step = self.example(project)
+        self.write(project, step)
+        ran = project.run()
+        assert ran.error is None, f"the example failed: {ran.error}"
+        return ran, ran[step["id"]]
+
+    # What it says about itself
+
+    def test_the_name_leads_to_the_class(self) -> None:
+        """The entry point, or `register_step`, gives this class for this name."""
+        assert get_step(self.name) is self.step
+
+    def test_it_is_described(self) -> None:
+        """The class has a docstring, every input and output a description."""
+        assert describe.docstring(self.step), f"{self.step.__name__} has no docstring"
+        models = [model for model in (self.step.Inputs, self.step.Outputs) if model is not None]
+        assert [field for model in models for field in describe.undescribed(model)] == [], "add Field(description=…)"
+
+    def test_the_docstring_shows_the_step(self) -> None:
+        """The docstring has an example, and it is one of this step."""
+        steps = describe.example_steps(self.step)
+        assert [step.get("type") for step in steps[:1]] == [self.name]
+
+    def test_the_effect_is_declared(self) -> None:
+        """`effect` says whether an interrupted attempt may be repeated without asking."""
+        assert self.step.effect == self.effect
+
+    # Inputs
+
+    def test_unknown_inputs_are_refused(self) -> None:
+        """A typed step, and every model within its inputs, refuses what it does not know."""
+        assert self.step.Inputs is not None, f"name the model of the inputs: class {self.step.__name__}(Step[Inputs])"
+        assert describe.lenient(self.step.Inputs) == [], "derive the models of inputs from StepInputs"
+
+    def test_a_misspelt_input_is_answered_with_the_right_one(self, project: FlowProject) -> None:
+        """`validate` finds it, and says what was meant."""
+        assert self.step.Inputs is not None
+        wrong, right = describe.misspelt(self.step.Inputs)
+        step = self.example(project)
+        step["inputs"] = {**step.get("inputs", {}), wrong: 1}
+        self.write(project, step)
+        found = [error for error in project.validate() if error["loc"].endswith(f".{wrong}")]
+        assert [right in error["fix"] for error in found] == [True], found
+
+    def test_missing_inputs_are_refused(self, project: FlowProject) -> None:
+        """What the model requires is required."""
+        assert self.step.Inputs is not None
+        for name, field in self.step.Inputs.model_fields.items():
+            if field.is_required():
+                inputs = dict(self.example(project).get("inputs", {}))
+                inputs.pop(name, None)
+                self.write(project, {"id": "step", "type": self.name, "inputs": inputs})
+                assert any(name in f"{error['loc']} {error['msg']}" for error in project.validate()), name
+
+    def test_check_touches_nothing(self, project: FlowProject) -> None:
+        """`check` and `output_names` look at raw inputs only: the same answer twice, nothing written, no connection."""
+        inputs = self.example(project).get("inputs", {})
+        for given in (inputs, {}, dict.fromkeys(inputs, "{{steps.other.value}}")):
+            original = copy.deepcopy(given)
+            first = self.step.check(given), self.step.output_names(given)
+            with effects() as seen:
+                second = self.step.check(given), self.step.output_names(given)
+            assert seen == []
+            assert first == second
+            assert given == original, "check changed the inputs"
+            assert all(isinstance(message, str) for message in second[0])
+
+    def test_wrong_inputs_are_an_error_of_the_step(self) -> None:
+        """Inputs that do not fit end as StepInputError, whose message names the field."""
+        assert self.step.Inputs is not None
+        wrong, _ = describe.misspelt(self.step.Inputs)
+        with pytest.raises(StepInputError, match=wrong):
+            self.step("step", {wrong: 1}, None, "job")  # type: ignore[arg-type]  # the inputs are refused before
+
+    # Running
+
+    def test_the_example_is_valid(self, project: FlowProject) -> None:
+        """`validate` has nothing against the example."""
+        self.write(project, self.example(project))
+        assert project.validate() == []
+        assert self.step.check(self.example(project).get("inputs", {})) == []
+
+    def test_the_example_runs(self, project: FlowProject) -> None:
+        """The example ends as it should, and so does a second run if the step is repeatable."""
+        _, step = self.run(project)
+        assert step.status == self.status, step.reason
+        if self.effect == "repeatable":
+            assert self.run(project)[1].status == self.status
+
+    def test_outputs_are_what_was_promised(self, project: FlowProject) -> None:
+        """The outputs are JSON, of the names that were known before the run, and fit the model."""
+        _, step = self.run(project)
+        assert json.loads(json.dumps(step.outputs)) == step.outputs
+        promised = self.step.output_names(self.example(project).get("inputs", {}))
+        if self.open_outputs:
+            assert promised is None, "the names are known: set open_outputs = False"
+            return
+        assert promised is not None, "name the model of the outputs: `Outputs = Outputs` in the class"
+        assert set(step.outputs) - promised - {"reason"} == set()
+        if self.step.Outputs is not None:
+            fields = self.step.Outputs.model_fields
+            required = {name for name, field in fields.items() if field.is_required()}
+            assert step.status == "SKIPPED" or required <= set(step.outputs)
+            given = {name: value for name, value in step.outputs.items() if name in fields}
+            if required <= set(given):
+                self.step.Outputs.model_validate(given)
+
+    def test_it_ends_when_it_is_cancelled(self, project: FlowProject) -> None:
+        """A time limit ends a long step soon; a step that names no long inputs is quick."""
+        inputs = self.endless(project)
+        started = time.monotonic()
+        if inputs is None:
+            self.run(project)
+            assert time.monotonic() - started < QUICK_SECONDS, "the step is not quick: say its `endless` inputs"
+            return
+        self.write(project, {"id": "step", "type": self.name, "inputs": inputs, "timeout_seconds": 1})
+        ran = project.run()
+        assert time.monotonic() - started < 1 + STOP_SECONDS, "call ctx.check_cancelled() in the loop"
+        assert ran.error is not None, "the step ended by itself: these inputs are not endless"
+        assert "time limit" in ran.error.message, ran.error

@@ -1,0 +1,43 @@
+"""What code does to the world outside of it, told by the interpreter's audit events."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_EFFECTS = (
+    "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.putenv",
+    "os.unsetenv", "os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect",
+    "socket.bind", "socket.getaddrinfo", "shutil.", "sqlite3.connect", "tempfile.", "os.chdir",
+)  # fmt: skip
+_watching: dict[int, list[str]] = {}
+"""Thread to what was seen in it."""
+_installed = False
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _watching or (seen := _watching.get(threading.get_ident())) is None:
+        return
+    writes = (
+        event == "open" and len(arguments) > 2 and bool((arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    )
+    if writes or event.startswith(_EFFECTS):
+        seen.append(f"{event}{arguments!r}")
+
+
+@contextmanager
+def effects() -> Iterator[list[str]]:
+    """What this thread writes, deletes, starts or connects to in the block; an audit hook cannot be taken away."""
+    global _installed  # noqa: PLW0603 one hook per process
+    if not _installed:
+        sys.addaudithook(_hook)
+        _installed = True
+    me = threading.get_ident()
+    seen: list[str] = []
+    _watching[me] = seen
+    try:
+        yield seen
+    finally:
+        del _watching[me]

@@ -1,0 +1,1 @@
+"""Connectors for S3 and FTP by fsspec, and a step that fetches files."""

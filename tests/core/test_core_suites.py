@@ -1,0 +1,79 @@
+"""The contract suites over what the core brings: its steps, the state in SQLite, the lock store."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.builtins.items import CheckItems
+from aetherflow.core.builtins.lock import WithLock
+from aetherflow.core.builtins.process import ExternalProcess
+from aetherflow.core.locks.store import LockStore
+from aetherflow.core.state.run_state import RunState
+from aetherflow.core.state.store import StateStore
+from aetherflow.core.testing import FlowProject, LockSuite, StateBackendSuite, StepSuite
+
+
+class TestSqliteState(StateBackendSuite):
+    def open_store(self, place: Path) -> StateStore:
+        return StateStore(place / "state" / "flow.sqlite")
+
+    def open_run(self, store: StateStore, flow_id: str, run_id: str) -> RunState:
+        return RunState(store, flow_id, run_id)
+
+
+class TestSqliteLocks(LockSuite):
+    def open(self, place: Path) -> LockStore:
+        return LockStore(place / "locks" / "locks.sqlite")
+
+    def stop_renewing(self, store: LockStore) -> None:
+        for hold in store._renewal.all():
+            store._renewal.remove(hold)
+
+
+def shell(step_id: str, command: str, **more: Any) -> dict[str, Any]:
+    return {"id": step_id, "type": "external.process", "inputs": {"command": command, "shell": True, **more}}
+
+
+class TestCheckItems(StepSuite):
+    step = CheckItems
+    name = "check_items"
+    before = (shell("list", "true", outputs={"rows": [1, 2]}),)
+
+
+class TestExternalProcess(StepSuite):
+    step = ExternalProcess
+    name = "external.process"
+    before = (shell("make", "echo 1 > delays.csv"),)
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"command": ["sleep", 99]}
+
+
+class TestWithLock(StepSuite):
+    step = WithLock
+    name = "with_lock"
+    open_outputs = True
+    before = (shell("make", "printf '#!/bin/sh\\necho ok\\n' > load.sh && chmod +x load.sh"),)
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"lock_key": "k", "step": {"type": "external.process", "inputs": {"command": ["sleep", 99]}}}
+
+
+def test_a_project_of_the_kit_runs_in_process_and_as_a_command(flow_project: FlowProject) -> None:
+    ran = flow_project.run_step("check_items", {"items": [1, 2]})
+    assert (ran.status, ran.error) == ("SUCCESS", None)
+    assert ran["step"].outputs == {"has_data": True, "count": 2}
+    assert flow_project.rows("SELECT count(*) FROM step_runs") == [(1,)]
+    failed = flow_project.run_step("external.process", {"command": ["false"]})
+    assert failed.status == "FAILED"
+    assert failed.error is not None
+    assert failed.error.step == "step"
+    flow_project.flow(shell("write", "echo hi > f.txt"), {"id": "x", "type": "check_items", "inputs": {"itms": 1}})
+    errors = {error["loc"]: error["fix"] for error in flow_project.validate()}
+    assert "items" in errors["jobs[0].steps[1].inputs.itms"]
+    flow_project.flow(shell("write", "echo {{params.word}} > f.txt"), params={"word": {"default": "hi"}})
+    assert flow_project.command("run", "flow.yaml", "--run-id", "one", "--param", "word=ho").code == 0
+    ran = flow_project.run(run_id="two")
+    assert (flow_project.artifacts(ran) / "f.txt").read_text() == "hi\n"
+    assert Path("flow.yaml").exists(), "the project is the working directory"
+    assert stat.S_ISDIR(flow_project.work.stat().st_mode)

@@ -1,0 +1,91 @@
+"""The suites notice: what `plugins new` writes passes them, and each of these faults in it does not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.cli.plugins_new import TEMPLATES
+
+pytestmark = pytest.mark.slow
+CONNECTOR, STEP = "connector", "step"
+IMPURE = """\
+    @classmethod
+    def check(cls, inputs: Any) -> Any:
+        open("seen", "w").close()
+        return []
+
+    def run(self)"""
+FAULTS = [
+    (CONNECTOR, "part.replace(final)", "shutil.copyfile(part, final)", "test_an_overwrite_is_seen_whole"),
+    (CONNECTOR, 'part = final.with_name(f"{PART}{uuid.uuid4().hex}")', "part = final; final.unlink(missing_ok=True)",
+     "test_a_failed_upload_keeps_the_old_file"),
+    (CONNECTOR, "part.unlink(missing_ok=True)", "pass", "test_a_failed_upload_keeps_the_old_file"),
+    (CONNECTOR, "if not path.name.startswith(PART):", "if not path.name.startswith('-'):", "test_names_of_all_kinds"),
+    (CONNECTOR, "size=None if is_dir else facts.st_size", "size=facts.st_size", "test_a_listing_is_one_level"),
+    (CONNECTOR, "path.rmdir()", "shutil.rmtree(path)", "test_delete_does_not_empty_a_folder"),
+    (CONNECTOR, "path.unlink()\n\n    # Folders", "path.unlink(missing_ok=True)\n\n    # Folders",
+     "test_delete_removes_one_file"),
+    (CONNECTOR, "path.parent.mkdir(parents=True, exist_ok=True)", "pass", "test_writing_makes_the_folders_above"),
+    (CONNECTOR, 'raise self._error(message, "check the path and the permissions") from error', "raise",
+     "test_reading_what_is_missing_is_an_error"),
+    (CONNECTOR, "        self._stops += 1", "        raise RuntimeError", "test_interrupt_without_work_is_harmless"),
+    (CONNECTOR, "requires = ()", "requires = ('yaml',)\n    import yaml", "test_the_driver_is_imported"),
+    (CONNECTOR, "create: Flag = Field(False, description=", "create: str = Field('', title=", "test_it_is_described"),
+    (CONNECTOR, "    folder: str =", "    token: str = Field('', description='x')\n    folder: str =",
+     "test_secrets_show_nowhere"),
+    (CONNECTOR, "        self._root()\n", "        pass\n", "test_probe_says_what_is_wrong"),
+    (STEP, 'Field("*", description="Which files, by name: `*.csv`.")', '"*"', "test_it_is_described"),
+    (STEP, '"count": len(files)}', '"size": len(files)}', "test_outputs_are_what_was_promised"),
+    (STEP, '    Outputs = Outputs', '    Outputs = Outputs\n    effect = "once"', "test_the_effect_is_declared"),
+    (STEP, "    def run(self)", IMPURE, "test_check_touches_nothing"),
+    (STEP, "type: @@MODULE@@_fetch", "type: other", "test_the_docstring_shows_the_step"),
+]  # fmt: skip
+
+
+def run_suite(folder: Path, which: str, source: str, test: str) -> str:
+    for name in ("connector", "step", f"test_{which}"):
+        text = source if name == which else (TEMPLATES / f"{name}.py.tmpl").read_text()
+        path = folder / ("acme" if name != f"test_{which}" else "") / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.replace("@@MODULE@@", "acme"))
+    (folder / "acme/__init__.py").touch()
+    info = folder / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[aetherflow.connectors]\nacme.folder = acme.connector:Folder\n"
+        "[aetherflow.steps]\nacme_fetch = acme.step:Fetch\n"
+    )
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "aetherflow.core.testing.fixtures",
+         "-k", test, f"test_{which}.py"],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.parametrize(("which", "right", "wrong", "test"), FAULTS)
+def test_a_fault_is_caught(tmp_path: Path, which: str, right: str, wrong: str, test: str) -> None:
+    source = (TEMPLATES / f"{which}.py.tmpl").read_text()
+    assert right in source
+    found = run_suite(tmp_path, which, source.replace(right, wrong), test)
+    assert f"::{test}" in found, found
+    assert "FAILED" in found
+
+
+@pytest.mark.parametrize("which", [CONNECTOR, STEP])
+def test_without_a_fault_all_passes(tmp_path: Path, which: str) -> None:
+    found = run_suite(tmp_path, which, (TEMPLATES / f"{which}.py.tmpl").read_text(), "")
+    assert " passed" in found, found
+    assert "failed" not in found
+
+
+def test_a_failed_assertion_of_a_suite_shows_its_values(tmp_path: Path) -> None:
+    source = (TEMPLATES / "step.py.tmpl").read_text().replace("type: @@MODULE@@_fetch", "type: other")
+    assert "assert ['other'] == ['acme_fetch']" in run_suite(
+        tmp_path, STEP, source, "test_the_docstring_shows_the_step"
+    )
