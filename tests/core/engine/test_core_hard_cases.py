@@ -356,3 +356,30 @@ def test_a_plan_that_is_refused_is_one_json_document_too(project: "Project") -> 
     refused = project.cli("plan", "flow.yaml", "--from", "a", "--json")
     document = json.loads(refused.out)
     assert (refused.code, document["schema"], document["exit_code"]) == (2, 1, 2)
+
+
+def test_a_secret_that_comes_or_goes_is_no_change_of_the_flow(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = """\
+        jobs:
+          - id: a
+            steps:
+              - {id: one, type: hard_note, inputs: {v: production}}
+              - {id: two, type: hard_note, inputs: {v: "x {{steps.one.v}}", w: PLACE}}
+              - {id: three, type: hard_note}
+        """
+    project.flow(flow)
+    fail = touch(project, "fail_three")
+    assert project.cli(*RUN).code == 1
+    monkeypatch.setenv("DEPLOY_TOKEN", "production")
+    assert project.cli(*RUN).code == 1
+    assert project.cli(*RUN, "--from", "a.one").code == 1
+    monkeypatch.delenv("DEPLOY_TOKEN")
+    assert project.cli(*RUN).code == 1
+    project.flow(flow.replace("PLACE", "another"))
+    assert project.cli(*RUN).code == 2
+    project.flow(flow)
+    fail.unlink()
+    assert project.cli(*RUN).code == 0
+    assert [line for line in project.lines() if line.startswith("one")] == ["one production"] * 2
