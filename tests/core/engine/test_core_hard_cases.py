@@ -314,3 +314,72 @@ def stored(project: "Project", secret: str) -> list[str]:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     files = [path for path in project.states.rglob("*") if path.is_file()]
     return [path.name for path in files if secret.encode() in path.read_bytes()]
+
+
+# What people and programs read
+
+
+@register_step("hard_many")
+class Many(Step[Any]):
+    """Writes many files and names others."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        for number in range(3000):
+            path = self.ctx.artifacts_dir(self.ctx.job_id) / f"{number}.txt"
+            path.touch()
+            self.ctx._record(path, 0, "")  # type: ignore[attr-defined]
+        return StepResult(output={"names": [f"other {number}" for number in range(3000)]})
+
+
+def test_thousands_of_files_neither_flood_the_failure_nor_slow_the_plan(project: "Project") -> None:
+    project.flow("""\
+        jobs:
+          - id: a
+            steps:
+              - {id: many, type: hard_many}
+              - {id: two, type: hard_note, inputs: {v: "{{steps.many.names}}"}}
+        """)
+    touch(project, "fail_two")
+    failed = project.cli(*RUN)
+    assert failed.err.count("kept:") == 21
+    assert "kept: 2,980 more files, see aetherflow runs show r" in failed.err
+    for path in project.artifacts("a", "r").iterdir():
+        path.unlink()
+    started = time.monotonic()
+    assert project.cli("plan", "flow.yaml", "--run-id", "r").code == 0
+    assert time.monotonic() - started < 2
+
+
+def test_a_plan_that_is_refused_is_one_json_document_too(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: one, type: hard_note}]}]\n")
+    refused = project.cli("plan", "flow.yaml", "--from", "a", "--json")
+    document = json.loads(refused.out)
+    assert (refused.code, document["schema"], document["exit_code"]) == (2, 1, 2)
+
+
+def test_a_secret_that_comes_or_goes_is_no_change_of_the_flow(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = """\
+        jobs:
+          - id: a
+            steps:
+              - {id: one, type: hard_note, inputs: {v: production}}
+              - {id: two, type: hard_note, inputs: {v: "x {{steps.one.v}}", w: PLACE}}
+              - {id: three, type: hard_note}
+        """
+    project.flow(flow)
+    fail = touch(project, "fail_three")
+    assert project.cli(*RUN).code == 1
+    monkeypatch.setenv("DEPLOY_TOKEN", "production")
+    assert project.cli(*RUN).code == 1
+    assert project.cli(*RUN, "--from", "a.one").code == 1
+    monkeypatch.delenv("DEPLOY_TOKEN")
+    assert project.cli(*RUN).code == 1
+    project.flow(flow.replace("PLACE", "another"))
+    assert project.cli(*RUN).code == 2
+    project.flow(flow)
+    fail.unlink()
+    assert project.cli(*RUN).code == 0
+    assert [line for line in project.lines() if line.startswith("one")] == ["one production"] * 2

@@ -41,22 +41,29 @@ def plan(
     import json
 
     from aetherflow.core.cli.arguments import flow_paths
+    from aetherflow.core.cli.summary import refusal
+    from aetherflow.core.errors import AetherflowError
     from aetherflow.core.resolve.params import parse_assignments
     from aetherflow.core.resolve.snapshot import build_snapshot
     from aetherflow.core.runner import plan_flow
 
     (path,) = flow_paths([flow] if flow else None, flow_yaml)
-    found = plan_flow(
-        path,
-        run_id=run_id,
-        params=parse_assignments(param or []),
-        slot=slot,
-        data_date=data_date,
-        flow_job=flow_job,
-        from_step=from_step,
-        accept_changes=accept_changes,
-        snapshot=build_snapshot(path.absolute().parent, config=config, run_hooks=True),
-    )
+    try:
+        found = plan_flow(
+            path,
+            run_id=run_id,
+            params=parse_assignments(param or []),
+            slot=slot,
+            data_date=data_date,
+            flow_job=flow_job,
+            from_step=from_step,
+            accept_changes=accept_changes,
+            snapshot=build_snapshot(path.absolute().parent, config=config, run_hooks=True),
+        )
+    except AetherflowError as error:
+        if as_json:
+            typer.echo(json.dumps(refusal(error, path), ensure_ascii=False, indent=2))
+        raise
     if as_json:
         typer.echo(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
     else:

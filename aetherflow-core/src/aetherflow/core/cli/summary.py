@@ -9,6 +9,9 @@ from aetherflow.core.cli.table import table
 from aetherflow.core.errors import AetherflowError, SpecError
 from aetherflow.core.summary import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
 
+KEPT_SHOWN = 20
+"""Files that the block of a failure names: it may be a mail, and a step may have written thousands."""
+
 
 def summary_text(summary: RunSummary) -> str:
     """Statuses, durations and artifact paths of a run."""
@@ -50,7 +53,10 @@ def failure_blocks(summary: RunSummary) -> str:
         lines.append(f"INTERRUPTED by signal {summary.exit_code - 128}; finished steps are kept")
     lines.append(f"run log: {summary.log_path}")
     kept = [artifact for artifact in _artifacts(summary) if artifact.removed is None]
-    lines += [f"kept: {_artifact(artifact)}" for artifact in kept]
+    lines += [f"kept: {_artifact(artifact)}" for artifact in kept[:KEPT_SHOWN]]
+    if len(kept) > KEPT_SHOWN:
+        more = shlex.join(["aetherflow", "runs", "show", summary.run_id])
+        lines.append(f"kept: {len(kept) - KEPT_SHOWN:,} more files, see {more}")
     lines += _next(summary)
     return "\n".join(lines)
 

@@ -79,6 +79,26 @@ def change_text(old: str | None, new: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("@@"))
 
 
+def equal_but_for_secrets(old: str, new: str) -> bool:
+    """Whether two texts differ only where one of them is masked: other secrets are known now than were then."""
+    return any(_covers(masked, text) for masked, text in ((old, new), (new, old)))
+
+
+def _covers(masked: str, text: str) -> bool:
+    if MASK not in masked:
+        return masked == text
+    first, *parts = masked.split(MASK)
+    at = len(first)
+    if not text.startswith(first):
+        return False
+    for index, part in enumerate(parts):  # no regular expression: many masks in one text would make it slow
+        found = len(text) - len(part) if index == len(parts) - 1 else text.find(part, at)
+        if found < at or not text.startswith(part, found) or '"' in text[at:found]:
+            return False
+        at = found + len(part)
+    return True
+
+
 class _Definer:
     def __init__(self, flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> None:
         self.flow = flow

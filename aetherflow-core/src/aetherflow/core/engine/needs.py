@@ -1,6 +1,6 @@
 """Stored results that are not complete any more: outputs that held a secret, artifacts that are gone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ class Needs:
     def __init__(self, state: RunState, definitions: Definitions) -> None:
         self._state = state
         self._definitions = definitions
-        self._gone: dict[StepKey, list[str]] | None = None
+        self._gone: dict[StepKey, dict[str, None]] | None = None
+        """By step, the paths that are gone and what they may be called: whole, or from a folder `artifacts` on."""
         self._outputs: dict[StepKey, Mapping[str, Any]] = {}
 
     def lacking(self, live: StepKey) -> Iterator[tuple[StepKey, str]]:
@@ -29,7 +30,7 @@ class Needs:
                 yield key, f"{live} needs its output {', '.join(secret)}, a secret that was not stored"
         for key, paths in self._gone_artifacts().items():
             if key != live and any(self._mentions(value, paths) for value in self._values(live, key)):
-                yield key, f"{live} needs {Path(paths[0]).name}, which is gone"
+                yield key, f"{live} needs {Path(next(iter(paths))).name}, which is gone"
 
     def _reads_secret(self, live: StepKey, key: StepKey, name: str) -> bool:
         for path in self._definitions.references[live].paths:
@@ -56,9 +57,9 @@ class Needs:
         if live.job == key.job:
             yield list(references.texts)
 
-    def _mentions(self, value: Any, paths: list[str]) -> bool:
+    def _mentions(self, value: Any, paths: Collection[str]) -> bool:
         if isinstance(value, str):
-            return bool(value) and any(path == value or path.endswith("/artifacts/" + value) for path in paths)
+            return bool(value) and value in paths
         if isinstance(value, Mapping):
             return any(self._mentions(item, paths) for item in value.values())
         return isinstance(value, list) and any(self._mentions(item, paths) for item in value)
@@ -69,14 +70,23 @@ class Needs:
             self._outputs[key] = state.steps.outputs(key) if key.step else state.job_outputs(key.job)
         return self._outputs[key]
 
-    def _gone_artifacts(self) -> dict[StepKey, list[str]]:
+    def _gone_artifacts(self) -> dict[StepKey, dict[str, None]]:
         if self._gone is None:
             self._gone = {}
             for artifact in self._state.steps.artifacts():
                 if artifact.gone_by is None and not Path(artifact.path).exists():
                     outer = artifact.key.step.partition(".")[0]  # an inner step runs again with the one around it
-                    self._gone.setdefault(StepKey(artifact.key.job, outer), []).append(artifact.path)
+                    names = self._gone.setdefault(StepKey(artifact.key.job, outer), {})
+                    names.update(dict.fromkeys(_names(artifact.path)))
         return self._gone
+
+
+def _names(path: str) -> Iterator[str]:
+    yield path
+    at = path.find("/artifacts/")
+    while at >= 0:
+        yield path[at + len("/artifacts/") :]
+        at = path.find("/artifacts/", at + 1)
 
 
 def _dig(value: Any, names: tuple[str, ...]) -> Any:

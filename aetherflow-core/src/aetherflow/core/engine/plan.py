@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.engine.definitions import Definitions, change_text, jobs_read_by
+from aetherflow.core.engine.definitions import Definitions, change_text, equal_but_for_secrets, jobs_read_by
 from aetherflow.core.engine.needs import Needs
 from aetherflow.core.errors import ChangedDefinitionError, UsageError
 from aetherflow.core.spec.flow import FlowSpec, JobSpec
@@ -128,6 +128,8 @@ class _Planner:
                 self.parts.setdefault(StepKey(key.job, key.step.partition(".")[0]), []).append(key)
         self.intervention = wishes.nothing()
         self.discarded: dict[StepKey, str] = {}
+        self.same: dict[str, str] = {}
+        """Hash of a recorded definition to that of ours, where only what is masked differs."""
         self.reopened: dict[str, tuple[str, bool]] = {}
         """Job to why it is entered again, and whether its `when` is asked again."""
 
@@ -234,8 +236,15 @@ class _Planner:
             recorded = record.def_hash if record is not None else ""
         if not recorded or recorded == self.definitions.hashes[key]:
             return None
-        new = self.definitions.texts[self.definitions.hashes[key]]
-        return Change(key, finished, change_text(self.state.definition(recorded), new))
+        old, new = self.state.definition(recorded), self.definitions.texts[self.definitions.hashes[key]]
+        if old is not None:
+            shown = old
+            for before, now in self.same.items():  # the steps that it refers to
+                shown = shown.replace(before, now)
+            if equal_but_for_secrets(shown, new):
+                self.same[recorded] = self.definitions.hashes[key]
+                return None
+        return Change(key, finished, change_text(old, new))
 
     # Questions
 
