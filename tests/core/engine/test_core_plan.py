@@ -322,3 +322,19 @@ def test_a_plan_of_an_older_state_says_what_to_do(project: "Project") -> None:
     assert done.code == 4
     assert "has the older schema 1" in done.err
     assert "fix: aetherflow state migrate" in done.err
+
+
+def test_a_once_step_is_not_repeated_because_its_file_is_gone(project: "Project") -> None:
+    flow = FLOW.replace("m: {three}", 'm: {three}, path: "{{{{jobs.extract.outputs.file}}}}"')
+    project.write(
+        flow.format(one=1, two=2, three=3).replace("type: plan_note\n", "type: plan_note\n        effect: once\n", 1)
+    )
+    block = fail(project, "three")
+    run(project)
+    block.unlink()
+    (project.artifacts("extract", "r") / "one.txt").unlink()
+    code, err, ran = run(project)
+    assert (code, ran) == (2, [])
+    assert "load.three needs one.txt, which is gone, and extract.one must not be repeated unasked" in err
+    assert "--from extract.one" in err
+    assert run(project, "--from", "extract.one")[2] == ["one", "two", "three"]

@@ -197,9 +197,17 @@ class _Planner:
             }
             if not found:
                 return
+            self._refuse_once(found)
             self.discarded |= found
             for key, why in found.items():
                 self.reopened.setdefault(key.job, (why, False))
+
+    def _refuse_once(self, found: Mapping[StepKey, str]) -> None:
+        for key, why in found.items():
+            parts = (key, *self.parts.get(key, ()))
+            if any(self.state.steps.latest[part].effect == "once" for part in parts if part in self.state.steps.latest):
+                message = f"{why}, and {key} must not be repeated unasked"
+                raise UsageError(message, fix=f"bring it back, or have the step done again: --from {key}")
 
     def _kept_outputs(self, job_id: str) -> set[str]:
         """Outputs of a job that only steps promote whose results stay."""
