@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.plugins import metadata
 from aetherflow.core.plugins.catalog import installed_catalog
-from aetherflow.core.plugins.metadata import installed_plugins
 
 if TYPE_CHECKING:
     from torture_bench import Bench
@@ -60,5 +60,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Bench"]:
 
 
 def _forget_what_is_installed() -> None:
-    installed_plugins.cache_clear()
+    for found in (metadata._entries, metadata.installed_plugins, metadata.installed_hooks, metadata.legacy_plugins):
+        found.cache_clear()
     installed_catalog.cache_clear()

@@ -259,7 +259,7 @@ def test_who_carries_a_mark(environment: bytes, found: bool) -> None:
 
 def test_processes_of_others_are_left_alone(project: "Project", lives: Callable[[int], bool]) -> None:
     bystander = subprocess.Popen(
-        ["sleep", "60"], env={"PATH": os.environ["PATH"], "AETHERFLOW_GUARD": "other", "X": "y"}
+        ["sleep", "60"], env={"PATH": os.environ["PATH"], "AETHERFLOW_GUARD": "other", "X": "y"}, process_group=0
     )  # fmt: skip
     try:
         project.flow(HEAD + sh("s", "setsid -f sleep 60; true"))

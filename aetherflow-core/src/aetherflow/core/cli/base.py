@@ -18,7 +18,10 @@ def _with_default(option: TyperOption | None) -> TyperOption | None:
 
 def _read_plainly(param: Any) -> None:
     """Let a parameter that was not given, or is text, be read without pydantic: its import doubles a start."""
-    thorough, annotation = param.process_value, param.type_descriptor.annotation
+    descriptor = getattr(param, "type_descriptor", None)
+    if descriptor is None:  # a typer that keeps the type elsewhere: slower, and as right
+        return
+    thorough, annotation = param.process_value, descriptor.annotation
 
     def process_value(ctx: Any, value: Any) -> Any:
         if param.callback is None:
