@@ -10,6 +10,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+from docs_api import API_PAGE, api_page
 from docs_generated import (
     CATALOG,
     STATE_MARK,
@@ -57,6 +58,7 @@ def replace(page: Path, mark: str, text: str) -> None:
 
 if __name__ == "__main__":
     CATALOG.write_text(catalogue(), encoding="utf-8")
+    API_PAGE.write_text(api_page(), encoding="utf-8")
     replace(STATE_PAGE, STATE_MARK, state_tables())
     replace(TRANSITIONS_PAGE, TRANSITIONS_MARK, transitions())
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from aetherflow.core.cli import main
 from aetherflow.core.resolve.settings import PREFIX, Settings
 from aetherflow.core.spec.flow import FlowMetaSpec, FlowSpec, JobSpec, ResourceSpec, RetrySpec, StepSpec, VerifySpec
+from docs_api import API_PAGE, api_page
 from docs_generated import (
     CATALOG,
     STATE_MARK,
@@ -99,6 +100,10 @@ def test_the_guide_lists_every_key_of_a_flow(heading: str, model: type[BaseModel
 
 def test_the_catalogue_is_what_the_plugins_say() -> None:
     assert CATALOG.read_text(encoding="utf-8") == catalogue(), "python tests/docs/refresh.py"
+
+
+def test_the_api_page_is_what_the_docstrings_say() -> None:
+    assert API_PAGE.read_text(encoding="utf-8") == api_page(), "python tests/docs/refresh.py"
 
 
 def test_the_catalogue_has_the_names_that_plugins_list_prints(capsys: pytest.CaptureFixture[str]) -> None:
