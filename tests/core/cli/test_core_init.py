@@ -43,3 +43,10 @@ def test_nothing_is_overwritten(project: "Project") -> None:
     project.write("x", "file")
     assert project.cli("init", "file").code == 2
     assert project.cli("init").code == 2
+
+
+def test_what_a_person_edits_has_ordinary_modes(project: "Project") -> None:
+    for arguments in (("init", "first"), ("plugins", "new", "acme-files"), ("schema", "flow", "--output", "s/f.json")):
+        assert project.command(*arguments, umask=0o022).code == 0
+    for name, mode in (("first", 0o755), ("first/flow.yaml", 0o644), ("acme-files/src", 0o755), ("s/f.json", 0o644)):
+        assert (project.folder / name).stat().st_mode & 0o777 == mode, name

@@ -61,8 +61,8 @@ def init(
         raise UsageError(f"{folder} is not a folder", fix="name a new or empty folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; nothing is overwritten", fix="name a new or empty folder")
-    durable.make_dir(folder)
+    durable.make_dir(folder, mode=durable.SOURCE_FOLDER_MODE)
     for name, text in (("aetherflow.yaml", PROJECT), ("flow.yaml", FLOW)):
-        durable.write_bytes(folder / name, text.encode())
+        durable.write_bytes(folder / name, text.encode(), mode=durable.SOURCE_FILE_MODE)
         typer.echo(f"wrote {folder / name}")
     typer.echo(f"next: {shlex.join(['aetherflow', 'run', str(folder / 'flow.yaml')])}")

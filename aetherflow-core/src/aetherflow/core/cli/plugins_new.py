@@ -49,7 +49,9 @@ def new(
     for target, template in FILES.items():
         text = (TEMPLATES / f"{template}.tmpl").read_text(encoding="utf-8") if template else ""
         path = folder / target.replace("@@MODULE@@", module)
-        durable.write_bytes(path, text.replace("@@NAME@@", name).replace("@@MODULE@@", module).encode())
+        durable.make_dir(path.parent, mode=durable.SOURCE_FOLDER_MODE)
+        filled = text.replace("@@NAME@@", name).replace("@@MODULE@@", module)
+        durable.write_bytes(path, filled.encode(), mode=durable.SOURCE_FILE_MODE)
         typer.echo(f"wrote {path}")
     typer.echo(f"next: cd {shlex.quote(str(folder))} && pip install -e '.[test]' && pytest")
 

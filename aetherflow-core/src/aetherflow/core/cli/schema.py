@@ -42,8 +42,8 @@ def schema(
     else:
         from aetherflow.core import durable
 
-        durable.make_dir(output.absolute().parent)
-        durable.write_bytes(output, found.text.encode())
+        durable.make_dir(output.absolute().parent, mode=durable.SOURCE_FOLDER_MODE)
+        durable.write_bytes(output, found.text.encode(), mode=durable.SOURCE_FILE_MODE)
         typer.echo(output)
     unread = [f"{path} is not loaded; --run-hooks does it" for path in snapshot.skipped_plugins]
     for note in (*found.notes, *(unread if kind is DocumentKind.flow else ())):

@@ -11,6 +11,9 @@ from aetherflow.core.durable.failpoint import hit
 PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
 """Temporary files of unfinished writes; what a crash leaves behind matches both."""
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+"""Of all that runs leave behind: it is nobody else's business."""
+SOURCE_FOLDER_MODE, SOURCE_FILE_MODE = 0o755, 0o644
+"""Of files that a person asked for, to read and edit; a project file that others may write would be refused."""
 
 
 @contextlib.contextmanager
@@ -45,8 +48,8 @@ def sync_file(path: Path) -> None:
     sync_path(path)
 
 
-def make_dir(path: Path) -> None:
-    """Create a folder and its parents, mode 0700, each one durable in its parent."""
+def make_dir(path: Path, *, mode: int = FOLDER_MODE) -> None:
+    """Create a folder and its parents, each one durable in its parent."""
     missing = []
     while not path.is_dir():
         missing.append(path)
@@ -56,7 +59,7 @@ def make_dir(path: Path) -> None:
     for folder in reversed(missing):
         hit(f"mkdir {folder.name}")
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=FOLDER_MODE)
+            folder.mkdir(mode=mode)
         sync_dir(folder.parent)
 
 

@@ -38,14 +38,14 @@ class AtomicFile(BufferedIOBase):
     `publish()` makes it durable and renames it into place; `discard()` leaves what was there before.
     """
 
-    def __init__(self, final: Path) -> None:
+    def __init__(self, final: Path, *, mode: int = FILE_MODE) -> None:
         make_dir(final.parent)
         self.final = final
         self.size = 0
         self._hash = hashlib.sha256()
         self._part = part_of(final)
         hit(f"create {final.name}")
-        self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb", 1 << 18)
+        self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb", 1 << 18)
 
     @property
     def sha256(self) -> str:
@@ -114,9 +114,9 @@ class AtomicFile(BufferedIOBase):
             raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
     """Write a small file as a whole."""
-    with AtomicFile(path) as file:
+    with AtomicFile(path, mode=mode) as file:
         file.write(data)
 
 
