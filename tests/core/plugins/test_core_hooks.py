@@ -541,3 +541,15 @@ def test_a_wrapper_that_forgets_the_result(project: "Project") -> None:
     done = project.command("run", "flow.yaml")
     assert done.code == 1
     assert "hook acme:x: call_step returned NoneType; it must return a StepResult" in done.err
+
+
+def test_hooks_are_listed_and_checked_like_other_plugins(project: "Project") -> None:
+    hook(project, "acme-audit", started("seen"))
+    listed = project.command("plugins", "list")
+    assert "hook" in {line.split()[0] for line in listed.out.splitlines() if "acme-audit" in line}
+    assert project.lines() == []
+    assert project.command("plugins", "check").code == 0
+    hook(project, "acme-broken", "@hookimpl\ndef aetherflow_step_finishd(run): pass")
+    checked = project.command("plugins", "check")
+    assert checked.code == 1
+    assert "AF2110 hook acme-broken:x: there is no hook aetherflow_step_finishd" in checked.out

@@ -8,7 +8,8 @@ from aetherflow.core.errors import PluginConflictError, PluginError
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.describe import declared_models, fields_of
 from aetherflow.core.plugins.drivers import install_command, missing_drivers
-from aetherflow.core.plugins.metadata import PluginEntry
+from aetherflow.core.plugins.hooks import load_hooks
+from aetherflow.core.plugins.metadata import PluginEntry, installed_hooks
 from aetherflow.core.plugins.names import STEPS
 
 
@@ -44,7 +45,18 @@ def check_catalogue(catalog: Catalog) -> tuple[int, list[Finding]]:
             conflicts.add(key)
             findings += _conflict(catalog, entry)
         findings += _check(catalog, entry)
-    return len(entries), findings
+    hooks = installed_hooks()
+    for hook in hooks:
+        findings += _check_hook(hook)
+    return len(entries) + len(hooks), findings
+
+
+def _check_hook(entry: PluginEntry) -> Iterator[Finding]:
+    """A hook that does not exist, is not marked, has other arguments, or cannot be imported."""
+    try:
+        load_hooks([entry])
+    except PluginError as error:
+        yield Finding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
 
 
 def _conflict(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:

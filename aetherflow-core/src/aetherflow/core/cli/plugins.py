@@ -32,7 +32,7 @@ HooksOption = Annotated[
 
 @app.command("list", cls=Command)
 def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
-    """List every step type and connector: of installed distributions, which are not imported, and of plugin paths.
+    """List steps, connectors and hooks: of installed distributions, which are not imported, and of plugin paths.
 
     Status is `ok`; `conflict` where two distributions provide one name (using it is an error); `not preferred` or
     `shadowed` where another one wins it; `refused` by the policy; `legacy` for an entry of the old group.
@@ -42,9 +42,10 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
     import json
 
     from aetherflow.core.cli.table import table
+    from aetherflow.core.plugins.metadata import installed_hooks
 
     catalog = _catalog(config, run_hooks)
-    found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy]
+    found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy, *installed_hooks()]
     rows: list[dict[str, Any]] = [
         {
             "kind": entry.kind,
@@ -52,7 +53,7 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
             "distribution": entry.distribution,
             "version": entry.version,
             "target": entry.target,
-            "status": "legacy" if entry.kind == "legacy" else catalog.status(entry),
+            "status": {"legacy": "legacy", "hook": "ok"}.get(entry.kind) or catalog.status(entry),
         }
         for entry in sorted(found, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
     ]
@@ -128,7 +129,8 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     """Import every plugin and report what is wrong with any; exit code 1 if there is something.
 
     Found are names that two distributions provide, modules that cannot be imported, classes of the wrong kind, drivers
-    that are not installed, fields without a description, plugin paths that cannot be loaded, and the old group.
+    that are not installed, fields without a description, plugin paths that cannot be loaded, the old group, and hooks
+    that do not exist or do not fit.
 
     Example: aetherflow plugins check
     """
