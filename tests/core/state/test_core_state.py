@@ -2,6 +2,10 @@
 
 import itertools
 import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,3 +159,23 @@ def test_times_are_utc_milliseconds(project: "Project") -> None:
     assert project.cli("run", "flow.yaml").code == 0
     ((started, finished),) = project.rows("SELECT started_at, finished_at FROM runs")
     assert before <= started <= finished <= time.time() * 1000 + 1
+
+
+def test_processes_that_open_a_new_file_at_once(project: "Project") -> None:
+    code = """
+        import sys, time
+        from pathlib import Path
+        from aetherflow.core.state.store import StateStore
+        while time.time() < float(sys.argv[2]):
+            pass
+        StateStore(Path(sys.argv[1])).close()
+    """
+    script = project.folder / "open.py"
+    script.write_text(textwrap.dedent(code))
+    for number in range(6):
+        at = time.time() + 1
+        argv = [sys.executable, str(script), str(project.folder / f"{number}.sqlite"), str(at)]
+        started = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        for process in started:
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 0, err

@@ -3,11 +3,14 @@
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from aetherflow.core.durable.base import FILE_MODE, make_dir, part_of, sync_dir, sync_file
 from aetherflow.core.durable.failpoint import hit
+
+WAL_RETRY_SECONDS = 0.02
 
 
 def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
@@ -18,10 +21,11 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
         sync_dir(path.parent)
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
-        # SQLite answers a failed switch, an I/O error too, with the mode that stays
+    try:
+        _switch_to_wal(connection, time.monotonic() + busy_seconds)
+    except sqlite3.Error:
         connection.close()
-        raise sqlite3.OperationalError(f"its journal mode stays {mode}; it cannot be switched to wal")
+        raise
     connection.execute("PRAGMA synchronous=FULL")
     sync_dir(path.parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
     return connection
@@ -30,6 +34,21 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
 def memory_database() -> sqlite3.Connection:
     """A database that leaves nothing behind, for readers of a file that does not exist."""
     return sqlite3.connect(":memory:", isolation_level=None)
+
+
+def _switch_to_wal(connection: sqlite3.Connection, deadline: float) -> None:
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            # two processes that open a new file at once: here SQLite does not wait for the other, as it does elsewhere
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)
+            continue
+        if mode != "wal":  # SQLite answers a failed switch, an I/O error too, with the mode that stays
+            raise sqlite3.OperationalError(f"its journal mode stays {mode}; it cannot be switched to wal")
+        return
 
 
 def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
