@@ -7,7 +7,9 @@ READY := .venv/.installed
 MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
 SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-reports aetherflow-builtins-rest
-TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py))
+PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
+  observe/test_core_redact.py checks/test_core_typos.py)
+TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
