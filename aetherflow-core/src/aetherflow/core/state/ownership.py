@@ -11,6 +11,8 @@ from aetherflow.core.errors import RunBusyError, StateError
 
 PROBES, PROBE_SECONDS = 3, 0.005
 """One who only looks whether a run is alive holds its lock for an instant: a second try is not misled by that."""
+NAME_PROBES = 100
+"""Tries to read the owner's name, half a second in all."""
 
 
 def is_held(path: Path) -> bool:
@@ -45,7 +47,7 @@ class RunLock:
                     break
             except BlockingIOError:
                 if last:
-                    owner = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+                    owner = _owner(descriptor)
                     os.close(descriptor)
                     message = f"run {run_id} is being executed by {owner}"
                     raise RunBusyError(message, fix="wait for it, or use another --run-id") from None
@@ -54,8 +56,9 @@ class RunLock:
         else:
             raise StateError(f"the run cannot be locked: {self._path} is removed again and again", fix="try again")
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            name = f"pid {os.getpid()} on {socket.gethostname()}".encode()
+            os.pwrite(descriptor, name, 0)
+            os.ftruncate(descriptor, len(name))
         except OSError as error:
             os.close(descriptor)
             raise self._unusable(error) from error
@@ -88,3 +91,12 @@ class RunLock:
             return False
         mine = os.fstat(descriptor)
         return (mine.st_dev, mine.st_ino) == (found.st_dev, found.st_ino)
+
+
+def _owner(descriptor: int) -> str:
+    """Who holds the lock; it has it a moment before it has written down its name."""
+    for _ in range(NAME_PROBES):
+        if text := os.pread(descriptor, 200, 0).decode(errors="replace"):
+            return text
+        time.sleep(PROBE_SECONDS)
+    return "another process"
