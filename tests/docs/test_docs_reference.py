@@ -110,7 +110,9 @@ def test_the_catalogue_has_the_names_that_plugins_list_prints(capsys: pytest.Cap
     main(["plugins", "list", "--json"])
     plugins = json.loads(capsys.readouterr().out)["plugins"]
     ours = {(each["kind"], each["name"]) for each in plugins if each["distribution"].startswith("aetherflow-")}
-    headings = re.findall(r"^## (step|connector) `(.+)`$", CATALOG.read_text(encoding="utf-8"), re.MULTILINE)
+    headings = re.findall(
+        r"^## (step|connector|bundle source) `(.+)`$", CATALOG.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert set(headings) == ours
     assert len(headings) == len(ours)
 
