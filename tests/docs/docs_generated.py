@@ -10,7 +10,7 @@ from textwrap import fill
 from aetherflow.core.plugins.describe import Description, FieldInfo, describe
 from aetherflow.core.plugins.loading import load_plugin
 from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins
-from aetherflow.core.plugins.names import KINDS
+from aetherflow.core.plugins.names import BUNDLE_SOURCES, KINDS
 from aetherflow.core.state.schema import prepare_schema
 from aetherflow.core.state.transitions import JOB, RUN, STEP, Status
 
@@ -61,7 +61,9 @@ def _plugin(found: Description) -> Iterator[str]:
     yield f"## {found.entry.kind} `{found.entry.shown_name}`\n"
     yield f"{found.text}\n"
     yield f"Distribution: `{found.entry.distribution}`.\n"
-    if found.example:
+    if found.example and found.entry.group == BUNDLE_SOURCES:  # of a manifest, not of a flow
+        yield f"```text\n{found.example}\n```\n"
+    elif found.example:
         yield f"<!-- fragment -->\n```yaml\n{found.example}\n```\n"
     for section, fields in found.sections.items():
         if not fields:
