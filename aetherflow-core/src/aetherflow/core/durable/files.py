@@ -26,6 +26,29 @@ def rename_file(path: Path, target: Path) -> None:
     sync_dir(target.parent)
 
 
+def new_file(path: Path, *, mode: int = FILE_MODE) -> IO[bytes]:
+    """A file in a folder that nobody else knows yet: `swap_dir` makes all of it durable at once."""
+    hit(f"create {path.name}")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
+
+
+def open_lock(path: Path) -> IO[bytes]:
+    """Open a file to hold a kernel lock on; its content means nothing."""
+    make_dir(path.parent)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE), "r+b", buffering=0)
+
+
+def swap_link(target: str, link: Path) -> None:
+    """Let the symbolic link `link` lead to `target` from one instant to the next."""
+    make_dir(link.parent)
+    part = part_of(link)
+    hit(f"link {link.name}")
+    part.symlink_to(target)
+    hit(f"rename {link.name}")
+    part.replace(link)
+    sync_dir(link.parent)
+
+
 def open_log(path: Path) -> IO[bytes]:
     """Open a log for appending; logs are for people and are not synced."""
     make_dir(path.parent)

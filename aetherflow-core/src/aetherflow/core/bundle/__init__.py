@@ -1,0 +1,1 @@
+"""Bundles: a reviewed tree of flow, profiles and plugins, mirrored from a source and run from an immutable copy."""

@@ -1,0 +1,195 @@
+"""Reading a manifest, and opening the source that it names. Nothing of the bundle itself is known here."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aetherflow.core.bundle.listing import why_unsafe
+from aetherflow.core.bundle.sync import Wanted
+from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceInit
+from aetherflow.core.contracts.connector import ConnectorInit
+from aetherflow.core.documents.binder import bind
+from aetherflow.core.documents.loader import Document, Limits, load_document
+from aetherflow.core.documents.suggest import did_you_mean
+from aetherflow.core.errors import PluginError, ResolverError, SpecError
+from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.observe.redact import Redactor
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.connecting import close_connector, create_connector
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.merged_source import MergedSource
+from aetherflow.core.resolve.resources import Resources, resolve_resources
+from aetherflow.core.resolve.secrets import Secrets
+from aetherflow.core.resolve.template import render
+from aetherflow.core.spec.manifest import ManifestSpec
+
+SOURCE: DocPath = ("bundle", "source")
+FILES: tuple[DocPath, ...] = (
+    ("bundle", "entry_flow"),
+    ("bundle", "layout", "profiles_file"),
+    ("bundle", "layout", "flows_dir"),
+    ("bundle", "layout", "plugins_dir"),
+)
+"""Paths inside of the bundle."""
+
+
+class Manifest(NamedTuple):
+    """A manifest as read."""
+
+    spec: ManifestSpec
+    document: Document
+
+    @property
+    def path(self) -> Path:
+        """The file, absolute."""
+        return Path(self.document.file).absolute()
+
+    @property
+    def folder(self) -> Path:
+        """Base of the relative paths in it."""
+        return self.path.parent
+
+    @property
+    def own_keys(self) -> dict[str, Any]:
+        """The keys of `bundle.source` that belong to its type, as written."""
+        return dict(self.spec.bundle.source.model_extra or {})
+
+    @property
+    def plugin_paths(self) -> list[str]:
+        """Plugin paths for enterprise mode, absolute."""
+        given = self.spec.paths.plugins
+        paths = [given] if isinstance(given, str) else given
+        return [str(self.folder / Path(path).expanduser()) for path in paths]
+
+
+def load_manifest(path: Path, limits: Limits | None = None) -> Manifest:
+    """Read a manifest. Raises SpecError with every mistake in it that can be seen without any plugin."""
+    document = load_document(path, limits) if limits else load_document(path)
+    spec, found = bind(ManifestSpec, document.data, document.source)
+    problems = Problems()
+    problems.extend(found)
+    if spec is None:
+        raise SpecError(list(problems))
+
+    def add(at: DocPath, message: str, fix: str) -> None:
+        text = f"{format_path(at)}: {message}"
+        problems.add(Problem("AF1103", text, document.source.value(at), format_path(at), "schema:manifest", fix))
+
+    for at in FILES:
+        value: Any = spec
+        for name in at:
+            value = getattr(value, str(name))
+        if value is not None and (why := why_unsafe(value)) is not None:
+            add(at, f"the path {why}", "write a path inside of the bundle, with /")
+    for name, resource in spec.resources.items():
+        if resource.profile is not None:
+            at = ("resources", name, "profile")
+            add(at, "manifest is bootstrap; profiles not available before sync", "write the settings here")
+    named = spec.bundle.source.resource
+    if named is not None and named not in spec.resources:
+        fix = did_you_mean(named, sorted(spec.resources), what="resources")
+        add((*SOURCE, "resource"), f"no resource {named!r} in this manifest", fix)
+    problems.raise_if_errors()
+    return Manifest(spec, document)
+
+
+def check_source(manifest: Manifest, catalog: Catalog) -> list[Problem]:
+    """What is wrong with `bundle.source`, now that the plugins are known: its type, its keys, its resource."""
+    document, spec = manifest.document, manifest.spec.bundle.source
+
+    def problem(af: str, at: DocPath, message: str, fix: str) -> Problem:
+        text = f"{format_path(at)}: {message}"
+        return Problem(af, text, document.source.value(at), format_path(at), "semantic:bundle_source", fix)
+
+    try:
+        cls = catalog.bundle_source(spec.type)
+    except PluginError as error:
+        return [problem(error.code, (*SOURCE, "type"), f"{error.message}", error.fix)]
+    found: list[Problem] = []
+    if cls.resource_kind is not None:
+        resource = manifest.spec.resources.get(spec.resource or "")
+        at = (*SOURCE, "resource")
+        if resource is None:
+            message = f"{format_path(at)} is required for source.type={spec.type}"
+            fix = f"name a resource of kind {cls.resource_kind}"
+            found.append(
+                Problem("AF1102", message, document.source.value(SOURCE), format_path(at), "schema:missing", fix)
+            )
+        elif resource.kind != cls.resource_kind:
+            message = (
+                f"{spec.resource} is of kind {resource.kind}, source.type={spec.type} reads through {cls.resource_kind}"
+            )
+            found.append(problem("AF1103", at, message, f"name a resource of kind {cls.resource_kind}"))
+    if cls.Config is not None:
+        own = manifest.own_keys
+        found += bind(cls.Config, own, document.source, at=SOURCE, ignore=lambda at: _is_templated(own, at))[1]
+    return found
+
+
+def _is_templated(own: Mapping[str, Any], at: DocPath) -> bool:
+    value = own.get(str(at[len(SOURCE)])) if len(at) > len(SOURCE) else None
+    return isinstance(value, str) and "{{" in value
+
+
+def wanted(manifest: Manifest, *, always: bool = False) -> Wanted:
+    """What the manifest asks of a sync."""
+    bundle = manifest.spec.bundle
+    facts = {"type": bundle.source.type, "base_path": manifest.own_keys.get("base_path")}
+    return Wanted(
+        str(manifest.path),
+        facts,
+        (bundle.entry_flow, bundle.layout.profiles_file),
+        bundle.source.strict_fingerprint,
+        "always" if always else bundle.fetch_policy,
+    )
+
+
+@contextlib.contextmanager
+def open_source(
+    manifest: Manifest, catalog: Catalog, env: Mapping[str, str], hook: Secrets | None, redactor: Redactor
+) -> Iterator[BundleSource[Any]]:
+    """The source of a manifest, its templates rendered with the environment, its connector built; closed at the end.
+
+    Raises SpecError for a template without value, ConnectorError for settings that the source refuses.
+    """
+    problems = Problems()
+    problems.extend(check_source(manifest, catalog))
+    problems.raise_if_errors()
+    spec, document = manifest.spec.bundle.source, manifest.document
+    scope = {"env": env}
+    try:
+        config = render(manifest.own_keys, scope, SOURCE)
+    except ResolverError as error:
+        at = error.at or SOURCE
+        raise SpecError(
+            [Problem(error.code, str(error), document.source.value(at), format_path(at), "template:source", "")]
+        ) from error
+    connector = None
+    if spec.resource is not None:
+        merged = Resources({spec.resource: manifest.spec.resources[spec.resource]}, MergedSource(document, None, {}))
+        found = resolve_resources(merged, scope, hook, redactor)[spec.resource]
+        init = ConnectorInit(
+            spec.resource, found["kind"], found["driver"], found["config"], found["options"], _Folder(manifest.folder)
+        )
+        connector = create_connector(catalog.connector(found["kind"], found["driver"]), init)
+    try:
+        bundle = manifest.spec.bundle
+        with catalog.bundle_source(spec.type)(
+            BundleSourceInit(spec.type, spec.bundle or bundle.id, config, manifest.folder, connector)
+        ) as source:
+            yield source
+    finally:
+        if connector is not None:
+            close_connector(connector)
+
+
+class _Folder:
+    """What connectors of a manifest may ask: files stand beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def database_path(self, path: str) -> str:
+        """Absolute path of a database file."""
+        return str(self._folder / Path(path).expanduser())

@@ -1,0 +1,253 @@
+"""The store of one bundle: immutable versions, blobs by their hash, and the pointer to the active version.
+
+versions/<content>/      a tree, never changed; versions/<content>.json says what is in it
+active -> versions/…     a link, moved by one rename
+cache/<sha256>           blobs, hashed again whenever they are used
+fingerprints/            what was listed; latest.json names the latest
+staged/                  a version being built
+pin.json, history.jsonl, last_error.json
+"""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from aetherflow.core import durable
+from aetherflow.core.bundle import records
+from aetherflow.core.bundle.failures import BundleStoreError
+from aetherflow.core.bundle.records import Event, Latest, Pin, Snapshot, Version
+from aetherflow.core.errors import UsageError
+
+CHUNK = 1 << 20
+FILE_MODE, SCRIPT_MODE = 0o400, 0o500
+"""Of files in a version: nobody writes them; those that begin with `#!` can be executed, from every source alike."""
+LEAST_PREFIX = 6
+"""Characters of a fingerprint that name a version."""
+KEPT_EVENTS = 1_000
+
+
+class BundleStore:
+    """The folder `<work root>/bundles/<bundle id>`."""
+
+    def __init__(self, work_root: Path, bundle_id: str) -> None:
+        self.root = work_root / "bundles" / bundle_id
+        self.bundle_id = bundle_id
+        self.versions_dir = self.root / "versions"
+        self.active_dir = self.root / "active"
+        self.cache_dir = self.root / "cache"
+        self.fingerprints_dir = self.root / "fingerprints"
+        self.staged_dir = self.root / "staged"
+        self.latest_path = self.fingerprints_dir / "latest.json"
+        self.error_path = self.root / "last_error.json"
+        self._pin_path = self.root / "pin.json"
+        self._history_path = self.root / "history.jsonl"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from changing the store; waits for it."""
+        try:
+            with durable.open_lock(self.root / ".lock") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except PermissionError as error:
+            raise BundleStoreError(
+                f"the bundle store cannot be used: {error}", fix="check its owner and mode"
+            ) from error
+
+    @contextmanager
+    def held(self, content: str) -> Iterator[Path]:
+        """The folder of a version, which `prune` leaves alone while the block runs."""
+        with durable.open_lock(self.versions_dir / f"{content}.lock") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            self.version(content)
+            yield self.versions_dir / content
+
+    def in_use(self, content: str) -> bool:
+        """Whether a living process holds a version."""
+        with durable.open_lock(self.versions_dir / f"{content}.lock") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    # Versions
+
+    def active(self) -> str | None:
+        """Content fingerprint of the active version; None if there is none."""
+        try:
+            target = self.active_dir.readlink()
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # no link
+            fix = f"move {self.active_dir} away and sync the bundle again"
+            raise BundleStoreError(f"{self.active_dir} is not a link of this store", fix=fix) from error
+        return target.name
+
+    def has(self, content: str) -> bool:
+        """Whether a version is there, whole."""
+        return (self.versions_dir / f"{content}.json").is_file() and (self.versions_dir / content).is_dir()
+
+    def version(self, content: str) -> Version:
+        """What is in a version. BundleStoreError if it is not there."""
+        path = self.versions_dir / f"{content}.json"
+        data = records.read_json(path)
+        if data is None or not (self.versions_dir / content).is_dir():
+            raise BundleStoreError(f"version {content[:12]} is not in the store", fix="sync the bundle again")
+        return records.as_version(data, path)
+
+    def versions(self) -> list[Version]:
+        """All versions, the newest first."""
+        paths = self.versions_dir.glob("*.json") if self.versions_dir.is_dir() else ()
+        found = [self.version(path.stem) for path in paths if self.has(path.stem)]
+        return sorted(found, key=lambda each: (each.created_at, each.content), reverse=True)
+
+    def find(self, name: str) -> Version:
+        """The version that a person names: `active`, `latest`, `previous`, or the start of a content fingerprint."""
+        if name in ("active", "latest", "previous"):
+            latest = self.latest()
+            content = {
+                "active": self.active,
+                "latest": lambda: latest.content if latest else None,
+                "previous": self.previous,
+            }[name]()
+            if content is None:
+                raise UsageError(f"bundle {self.bundle_id} has no {name} version", fix="sync it first")
+            return self.version(content)
+        found = [each for each in self.versions() if each.content.startswith(name)]
+        if len(name) < LEAST_PREFIX or len(found) != 1:
+            known = ", ".join(each.content[:12] for each in self.versions()) or "none"
+            what = "is not a version" if not found else f"is the start of {len(found)} versions"
+            if len(name) < LEAST_PREFIX:
+                what = f"is too short: at least {LEAST_PREFIX} characters"
+            raise UsageError(f"{name!r} {what} of bundle {self.bundle_id}", fix=f"versions: {known}")
+        return found[0]
+
+    def previous(self) -> str | None:
+        """The version that was active before this one, if it is still there."""
+        active = self.active()
+        for event in reversed(self.history()):
+            if event.content == active and event.previous and event.previous != active and self.has(event.previous):
+                return event.previous
+        return None
+
+    def add(self, version: Version, take: Callable[[str, Path], None]) -> None:
+        """Build a version: `take(sha256, target)` writes each of its files. It is there as a whole or not at all."""
+        staged = self.staged_dir / version.content
+        durable.make_dir(staged)
+        for folder in sorted({str(Path(path).parent) for path in version.files} - {"."}):
+            durable.make_dir(staged / folder)
+        for path, (sha256, _) in version.files.items():
+            take(sha256, staged / path)
+        durable.swap_dir(staged, self.versions_dir / version.content)
+        records.write_json(self.versions_dir / f"{version.content}.json", records.version_data(version))
+
+    def point_to(self, content: str, action: str, at: str, by: str, reason: str = "") -> None:
+        """Make a version the active one, and write down who did it."""
+        before = self.active()
+        if before != content:
+            durable.swap_link(f"versions/{content}", self.active_dir)
+        if before != content or action != "sync":
+            self._remember(Event(at, by, action, content, before or "", reason))
+
+    def remove(self, content: str) -> None:
+        """Delete a version; its record goes first, so that half of it is none."""
+        durable.remove_file(self.versions_dir / f"{content}.json")
+        durable.remove_tree(self.versions_dir / content)
+        durable.remove_file(self.versions_dir / f"{content}.lock")
+
+    # What is remembered
+
+    def latest(self) -> Latest | None:
+        """The latest successful sync."""
+        found: Latest | None = records.record(Latest, records.read_json(self.latest_path), self.latest_path)
+        return found
+
+    def snapshot(self, latest: Latest) -> Snapshot | None:
+        """The listing of a sync."""
+        path = self.fingerprints_dir / Path(latest.snapshot).name
+        found: Snapshot | None = records.record(Snapshot, records.read_json(path), path)
+        return found
+
+    def synced(self, snapshot: Snapshot, at: str, by: str) -> None:
+        """Write down a successful sync; an earlier failure is forgotten."""
+        name = f"{snapshot.fingerprint}.json"
+        records.write_json(self.fingerprints_dir / name, records.plain(snapshot))
+        latest = Latest(snapshot.fingerprint, snapshot.content, name, at, by)
+        records.write_json(self.latest_path, records.plain(latest))
+        self.forget_error()
+
+    def forget_error(self) -> None:
+        """Remove what an earlier failed sync left."""
+        if self.error_path.exists():
+            durable.remove_file(self.error_path)
+
+    def pin(self) -> Pin | None:
+        """The version that a person chose, if any."""
+        found: Pin | None = records.record(Pin, records.read_json(self._pin_path), self._pin_path)
+        return found
+
+    def set_pin(self, pin: Pin | None) -> None:
+        """Keep the active version over syncs, or not any more."""
+        if pin is not None:
+            records.write_json(self._pin_path, records.plain(pin))
+        elif self._pin_path.exists():
+            durable.remove_file(self._pin_path)
+
+    def history(self) -> list[Event]:
+        """Changes of the active version, the oldest first."""
+        try:
+            lines = self._history_path.read_text(encoding="utf-8").splitlines()
+            return [Event(**json.loads(line)) for line in lines]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError) as error:
+            raise BundleStoreError(f"{self._history_path} is damaged: {error}", fix="move it away") from error
+
+    def _remember(self, event: Event) -> None:
+        events = [*self.history(), event][-KEPT_EVENTS:]
+        text = "".join(json.dumps(records.plain(each), ensure_ascii=False) + "\n" for each in events)
+        durable.write_bytes(self._history_path, text.encode())
+
+    # Blobs
+
+    def has_blob(self, sha256: str) -> bool:
+        """Whether a blob is there; what is in it is looked at when it is used."""
+        return (self.cache_dir / sha256).is_file()
+
+    def add_blob(self, fetch: Callable[[BinaryIO], None]) -> tuple[str, int]:
+        """Store what `fetch` writes; its sha256 and size."""
+        with durable.AtomicFile(self.cache_dir / "incoming") as file:
+            fetch(file)  # type: ignore[arg-type]  # it is a binary file for writing
+            file.final = self.cache_dir / file.sha256
+            return file.sha256, file.size
+
+    def drop_blob(self, sha256: str) -> None:
+        """Remove a blob."""
+        durable.remove_file(self.cache_dir / sha256)
+
+    def copy_blob(self, sha256: str, target: Path) -> bool:
+        """Write a blob to a new file, hashing it on the way; False, and no file, if it is not what it was."""
+        found = hashlib.sha256()
+        with (self.cache_dir / sha256).open("rb") as source:
+            head = source.read(CHUNK)
+            with durable.new_file(target, mode=SCRIPT_MODE if head.startswith(b"#!") else FILE_MODE) as file:
+                while head:
+                    found.update(head)
+                    file.write(head)
+                    head = source.read(CHUNK)
+        if found.hexdigest() == sha256:
+            return True
+        durable.remove_file(target)
+        return False
+
+    def clean(self) -> None:
+        """Remove what a sync that did not end left."""
+        for folder in (self.staged_dir, self.cache_dir, self.versions_dir, self.fingerprints_dir):
+            if folder.is_dir():
+                for part in [path for path in folder.iterdir() if durable.is_part(path) or folder == self.staged_dir]:
+                    durable.remove_tree(part) if part.is_dir() else durable.remove_file(part)

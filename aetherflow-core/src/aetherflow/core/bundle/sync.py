@@ -1,0 +1,285 @@
+"""One sync: list, compare, fetch what is new, build a version, make it the active one. All of it, or nothing."""
+
+import contextlib
+import datetime as dt
+import getpass
+import io
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from aetherflow.core.bundle import records
+from aetherflow.core.bundle.failures import BundleChangedError, BundleError, BundleMissingError, BundleStoreError
+from aetherflow.core.bundle.listing import MAX_BYTES, Listed, content_fingerprint, listing_fingerprint, read_listing
+from aetherflow.core.bundle.records import Pin, Snapshot, Version
+from aetherflow.core.bundle.store import BundleStore
+from aetherflow.core.bundle.verify import check_version
+from aetherflow.core.contracts.bundle_source import BundleSource
+from aetherflow.core.errors import AetherflowError
+
+RECORD_VERSION = 1
+Source = BundleSource[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a manifest asks of a sync."""
+
+    manifest: str
+    """Path of the manifest, for records."""
+    source_facts: Mapping[str, Any]
+    """`type, base_path`, for records; no secrets."""
+    required: tuple[str, ...]
+    """Files that the bundle must hold: the entry flow, the profiles."""
+    strict_fingerprint: bool = False
+    fetch_policy: str = "cache_check"
+
+
+@dataclass(slots=True)
+class SyncResult:
+    """What a sync did."""
+
+    store: BundleStore
+    content: str
+    """Content fingerprint of the active version."""
+    fingerprint: str
+    """Listing fingerprint."""
+    changed: bool = False
+    """The active version is another one than before."""
+    fetched_files: list[str] = field(default_factory=list)
+    """What was really downloaded."""
+    stale: bool = False
+    """The source could not be used; the version is an older one."""
+    error: str | None = None
+    pin: Pin | None = None
+    """Why the active version is not the newest."""
+
+    @property
+    def local_root(self) -> Path:
+        """The folder of the version."""
+        return self.store.versions_dir / self.content
+
+
+def actor() -> str:
+    """Who changes the store: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def sync(
+    connect: Callable[[], contextlib.AbstractContextManager[Source]],
+    store: BundleStore,
+    wanted: Wanted,
+    *,
+    allow_stale: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    check: Callable[[], None] = lambda: None,
+) -> SyncResult:
+    """Mirror a source into the store.
+
+    `connect` opens the source; with `allow_stale` whatever fails, that included, gives the version that is there.
+    `progress(path, number, total)` is called for each file that is fetched; `check` may raise, to stop.
+
+    Raises ConnectorError, BundleError, BundleStoreError; the active version is then what it was.
+    """
+    with store.locked():
+        store.clean()
+        try:
+            with connect() as source:
+                return _Sync(source, store, wanted, progress, check).run()
+        except BundleStoreError:
+            raise
+        except (AetherflowError, OSError) as error:
+            _remember_failure(store, wanted, error)
+            active = store.active() if allow_stale else None
+            if active is None:
+                raise
+            latest = store.latest()
+            fingerprint = latest.fingerprint if latest else ""
+            return SyncResult(store, active, fingerprint, stale=True, error=str(error), pin=store.pin())
+
+
+def _remember_failure(store: BundleStore, wanted: Wanted, error: BaseException) -> None:
+    latest = store.latest()
+    data = {
+        "bundle_id": store.bundle_id,
+        "source_type": wanted.source_facts.get("type"),
+        "base_path": wanted.source_facts.get("base_path"),
+        "bundle_manifest": wanted.manifest,
+        "old_fingerprint": latest.fingerprint if latest else None,
+        "new_fingerprint": None,
+        "strict_fingerprint": wanted.strict_fingerprint,
+        "error": str(error),
+        "updated_at": now(),
+    }
+    with contextlib.suppress(OSError):  # the failure itself is what has to be told
+        records.write_json(store.error_path, data)
+
+
+class _Sync:
+    def __init__(
+        self,
+        source: Source,
+        store: BundleStore,
+        wanted: Wanted,
+        progress: Callable[[str, int, int], None],
+        check: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._wanted = wanted
+        self._progress = progress
+        self._check = check
+        self._always = wanted.fetch_policy == "always"
+        self._fetched: dict[str, tuple[str, int]] = {}
+        self._bytes = 0
+
+    def run(self) -> SyncResult:
+        listed = self._list()
+        latest = self._store.latest()
+        if self._wanted.strict_fingerprint:
+            files = {path: self._hashed(file) for path, file in listed.items()}
+        else:
+            files = listed
+        fingerprint = listing_fingerprint(files)
+        pin = self._store.pin()
+        if latest is not None and latest.fingerprint == fingerprint and not self._always:
+            active = self._store.active()
+            if self._store.has(latest.content) and active is not None and (pin is not None or active == latest.content):
+                self._store.forget_error()
+                return SyncResult(self._store, active, fingerprint, fetched_files=sorted(self._fetched), pin=pin)
+        self._require(files)
+        hashes = self._hashes(files, self._known())
+        self._list_again(listed)
+        content = content_fingerprint({path: sha256 for path, (sha256, _) in hashes.items()})
+        at, by = now(), actor()
+        facts = dict(self._wanted.source_facts)
+        if not self._store.has(content) or (self._always and any(check_version(self._store, content, self._check))):
+            version = Version(content, fingerprint, at, by, facts, hashes)
+            self._store.add(version, lambda sha256, target: self._place(sha256, target, hashes))
+        before = self._store.active()
+        if pin is None:
+            self._store.point_to(content, "sync", at, by)
+        snapshot = Snapshot(
+            RECORD_VERSION, self._store.bundle_id, fingerprint, content, at, facts, self._wanted.strict_fingerprint,
+            [
+                {"path": path, "sha256": hashes[path][0], "size": files[path].size, "mtime": files[path].mtime}
+                for path in files
+            ],
+        )  # fmt: skip
+        self._store.synced(snapshot, at, by)
+        active = self._store.active() or content
+        return SyncResult(self._store, active, fingerprint, active != before, sorted(self._fetched), pin=pin or None)
+
+    def _list(self) -> dict[str, Listed]:
+        self._check()
+        return read_listing(self._source.list())
+
+    def _list_again(self, before: Mapping[str, Listed]) -> None:
+        """A file that changed while others were fetched is seen by a second look, unless the source tells hashes."""
+        if not self._fetched or all(file.sha256 for file in before.values()):
+            return
+        after = self._list()
+        if after != before:
+            changed = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
+            message = f"the source changed while it was read: {', '.join(changed[:5])}"
+            raise BundleChangedError(message, fix="sync again once nobody writes to the source")
+
+    def _require(self, files: Mapping[str, Listed]) -> None:
+        for path in self._wanted.required:
+            if path not in files:
+                what = "entry_flow" if path == self._wanted.required[0] else "layout.profiles_file"
+                message = f"{what} not found in bundle: {path}"
+                raise BundleMissingError(message, fix=f"correct bundle.{what} in the manifest, or add the file")
+
+    def _known(self) -> dict[str, tuple[int | None, float | None, str]]:
+        """Size, time and hash of the files of the latest sync."""
+        latest = self._store.latest()
+        snapshot = self._store.snapshot(latest) if latest is not None else None
+        if snapshot is None:
+            return {}
+        return {each["path"]: (each["size"], each["mtime"], each["sha256"]) for each in snapshot.files}
+
+    def _hashes(
+        self, files: Mapping[str, Listed], known: Mapping[str, tuple[int | None, float | None, str]]
+    ) -> dict[str, tuple[str, int]]:
+        """Path to sha256 and size of every file; what is not in the cache is fetched."""
+        found: dict[str, tuple[str, int]] = {}
+        for number, (path, file) in enumerate(files.items(), 1):
+            sha256 = file.sha256
+            before = known.get(path)
+            if sha256 is None and before is not None and None not in before[:2]:
+                sha256 = before[2] if before[:2] == (file.size, file.mtime) else None
+            if sha256 is None or self._always or not self._store.has_blob(sha256):
+                found[path] = self._fetch(file, number, len(files))
+            else:
+                found[path] = self._fetched.get(path) or (sha256, (self._store.cache_dir / sha256).stat().st_size)
+        return found
+
+    def _hashed(self, file: Listed) -> Listed:
+        return file if file.sha256 else replace(file, sha256=self._fetch(file, 1, 1)[0])
+
+    def _fetch(self, file: Listed, number: int, total: int) -> tuple[str, int]:
+        if file.path in self._fetched:
+            return self._fetched[file.path]
+        self._check()
+        self._progress(file.path, number, total)
+        sha256, size = self._store.add_blob(
+            lambda target: self._source.fetch(file.path, cast(BinaryIO, _Limited(target, file)))
+        )
+        self._bytes += size
+        if self._bytes > MAX_BYTES:
+            message = f"the bundle is refused: more than {MAX_BYTES:,} bytes were sent"
+            raise BundleError(message, fix="keep data out of the bundle")
+        if file.sha256 is not None and sha256 != file.sha256:
+            message = f"Checksum mismatch for {file.path}: expected={file.sha256} got={sha256}"
+            raise BundleChangedError(message, fix="sync again; if it stays, the source's list is wrong")
+        if file.size is not None and size != file.size:
+            message = f"{file.path}: listed with {file.size} bytes, {size} were sent"
+            raise BundleChangedError(message, fix="sync again once nobody writes to the source")
+        self._fetched[file.path] = sha256, size
+        return sha256, size
+
+    def _place(self, sha256: str, target: Path, hashes: Mapping[str, tuple[str, int]]) -> None:
+        """Copy a blob into a version; one that is damaged is fetched anew."""
+        self._check()
+        if self._store.copy_blob(sha256, target):
+            return
+        self._store.drop_blob(sha256)
+        path, size = next((path, size) for path, (found, size) in hashes.items() if found == sha256)
+        self._fetched.pop(path, None)
+        self._fetch(Listed(path, size, None, sha256), 1, 1)
+        if not self._store.copy_blob(sha256, target):
+            message = f"{self._store.cache_dir / sha256} is damaged as soon as it is written"
+            raise BundleStoreError(message, fix="check the disk and the memory of this machine")
+
+
+class _Limited(io.RawIOBase):
+    """A file that takes no more than was listed: a source must not fill the disk."""
+
+    def __init__(self, target: BinaryIO, file: Listed) -> None:
+        self._target = target
+        self._file = file
+        self._left = MAX_BYTES if file.size is None else file.size
+
+    def writable(self) -> bool:
+        """True: only for writing."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Append bytes; BundleChangedError for more than were listed."""
+        self._left -= memoryview(data).nbytes
+        if self._left < 0:
+            message = f"{self._file.path}: more bytes are sent than were listed"
+            raise BundleChangedError(message, fix="sync again once nobody writes to the source")
+        return self._target.write(data)
