@@ -84,11 +84,13 @@ def sync(
     allow_stale: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     check: Callable[[], None] = lambda: None,
+    mask: Callable[[str], str] = str,
 ) -> SyncResult:
     """Mirror a source into the store.
 
     `connect` opens the source; with `allow_stale` whatever fails, that included, gives the version that is there.
-    `progress(path, number, total)` is called for each file that is fetched; `check` may raise, to stop.
+    `progress(path, number, total)` is called for each file that is fetched; `check` may raise, to stop; `mask` takes
+    secrets out of what is written down of a failure.
 
     Raises ConnectorError, BundleError, BundleStoreError; the active version is then what it was.
     """
@@ -100,16 +102,17 @@ def sync(
         except BundleStoreError:
             raise
         except (AetherflowError, OSError) as error:
-            _remember_failure(store, wanted, error)
+            text = mask(str(error))
+            _remember_failure(store, wanted, text)
             active = store.active() if allow_stale else None
             if active is None:
                 raise
             latest = store.latest()
             fingerprint = latest.fingerprint if latest else ""
-            return SyncResult(store, active, fingerprint, stale=True, error=str(error), pin=store.pin())
+            return SyncResult(store, active, fingerprint, stale=True, error=text, pin=store.pin())
 
 
-def _remember_failure(store: BundleStore, wanted: Wanted, error: BaseException) -> None:
+def _remember_failure(store: BundleStore, wanted: Wanted, error: str) -> None:
     latest = store.latest()
     data = {
         "bundle_id": store.bundle_id,
@@ -119,7 +122,7 @@ def _remember_failure(store: BundleStore, wanted: Wanted, error: BaseException) 
         "old_fingerprint": latest.fingerprint if latest else None,
         "new_fingerprint": None,
         "strict_fingerprint": wanted.strict_fingerprint,
-        "error": str(error),
+        "error": error,
         "updated_at": now(),
     }
     with contextlib.suppress(OSError):  # the failure itself is what has to be told

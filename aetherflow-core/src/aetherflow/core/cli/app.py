@@ -33,6 +33,7 @@ class Commands(LazyGroup):
             "explain": "explain:explain",
             "schema": "schema:schema",
             "init": "init:init",
+            "bundle": "bundle:app",
             "plugins": "plugins:app",
             "locks": "locks:app",
             "state": "state:app",

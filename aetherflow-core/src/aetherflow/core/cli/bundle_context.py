@@ -1,0 +1,74 @@
+"""What the bundle commands share: the manifest, the environment that it is read in, the store."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption
+
+if TYPE_CHECKING:
+    from aetherflow.core.bundle.manifest import Manifest
+    from aetherflow.core.bundle.store import BundleStore
+    from aetherflow.core.bundle.sync import SyncResult
+    from aetherflow.core.resolve.snapshot import Snapshot
+
+ManifestOption = Annotated[
+    Path,
+    typer.Option("--bundle-manifest", "-m", metavar="FILE", readable=False, help="The manifest.", show_default=False),
+]
+WorkRootOption = Annotated[
+    Path | None,
+    typer.Option("--work-root", metavar="DIR", readable=False, help="Folder above the store, `bundles/`."),
+]
+ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")]
+__all__ = ["BundleHere", "ConfigOption", "ManifestOption", "ReasonOption", "WorkRootOption", "bundle_here"]
+
+
+class BundleHere(NamedTuple):
+    """A manifest and its store."""
+
+    manifest: "Manifest"
+    snapshot: "Snapshot"
+    store: "BundleStore"
+    work_root: Path
+
+    def sync(
+        self,
+        *,
+        allow_stale: bool = False,
+        always: bool = False,
+        progress: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> "SyncResult":
+        """Mirror the source into the store."""
+        from aetherflow.core.bundle.manifest import open_source, wanted
+        from aetherflow.core.bundle.sync import sync
+        from aetherflow.core.plugins.policy import catalog_for
+
+        snapshot = self.snapshot
+        redactor = snapshot.redactor()
+        catalog = catalog_for(snapshot)
+        return sync(
+            lambda: open_source(self.manifest, catalog, snapshot.env, snapshot.hook, redactor),
+            self.store,
+            wanted(self.manifest, always=always),
+            allow_stale=allow_stale,
+            progress=progress,
+            mask=redactor.mask,
+        )
+
+
+def bundle_here(manifest: Path, work_root: Path | None, config: Path | None) -> BundleHere:
+    """Read a manifest in the environment of its folder. Raises SpecError, UsageError."""
+    from aetherflow.core.bundle.manifest import load_manifest
+    from aetherflow.core.bundle.store import BundleStore
+    from aetherflow.core.plugins.metadata import installed_plugins
+    from aetherflow.core.resolve.places import work_root as work_root_of
+    from aetherflow.core.resolve.snapshot import build_snapshot
+
+    installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
+    snapshot = build_snapshot(manifest.absolute().parent, config=config, run_hooks=True)
+    read = load_manifest(manifest, snapshot.limits)
+    root = work_root_of(str(work_root) if work_root else None, snapshot.settings, snapshot.env)
+    return BundleHere(read, snapshot, BundleStore(root, read.spec.bundle.id), root)

@@ -1,0 +1,54 @@
+"""`aetherflow bundle init`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MANIFEST = """\
+# A bundle: what runs is exactly what was reviewed. See docs/20-bundles-and-manifest.md.
+version: 1
+mode: internal_fast  # or enterprise, the strict rules
+
+bundle:
+  id: {id}
+  source:
+    type: filesystem  # archive, git, sftp, smb, db, rest
+    base_path: {base}
+  layout:
+    profiles_file: profiles.yaml
+  entry_flow: flow.yaml
+
+# env_files:          # in the bundle, later ones win
+#   - prod.env
+# requires:
+#   env: [DB_PASSWORD]
+"""
+
+
+def init(
+    bundle_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the bundle.", show_default=False)],
+    base_path: Annotated[str, typer.Option(metavar="DIR", help="Folder that holds it.")] = "release",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", readable=False, help="File to write.")
+    ] = Path("bundle.yaml"),
+) -> None:
+    """Write a manifest to start with. An existing file is left alone.
+
+    Example: aetherflow bundle init nightly --base-path ../release
+    """
+    import json
+    import re
+
+    from aetherflow.core import durable
+    from aetherflow.core.errors import UsageError
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", bundle_id):
+        raise UsageError(f"{bundle_id!r} is not the id of a bundle", fix="use letters, digits, '.', '_' and '-'")
+    if output.exists():
+        raise UsageError(f"{output} exists", fix="name another file with --output")
+    text = MANIFEST.format(
+        id=bundle_id, base=json.dumps(base_path) if ":" in base_path or "#" in base_path else base_path
+    )
+    durable.write_bytes(output.absolute(), text.encode(), mode=durable.SOURCE_FILE_MODE)
+    typer.echo(f"wrote {output}; next: aetherflow bundle sync --bundle-manifest {output}")

@@ -1,0 +1,145 @@
+"""`aetherflow bundle verify`, `activate`, `rollback`, `prune`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, JsonOption
+from aetherflow.core.cli.bundle_context import ManifestOption, ReasonOption, WorkRootOption
+
+if TYPE_CHECKING:
+    from aetherflow.core.bundle.store import BundleStore
+
+SCHEMA = 1
+
+
+def verify(
+    bundle_manifest: ManifestOption,
+    work_root: WorkRootOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hash every file of every version and of the cache again; exit code 1 if one is not what it was.
+
+    Example: aetherflow bundle verify --bundle-manifest bundle.yaml
+    """
+    import json
+
+    from aetherflow.core.bundle.verify import check_blobs, check_version
+    from aetherflow.core.cli.bundle_context import bundle_here
+
+    store = bundle_here(bundle_manifest, work_root, config).store
+    versions = store.versions()
+    findings = [finding for each in versions for finding in check_version(store, each.content)]
+    findings += check_blobs(store)
+    if as_json:
+        report = {"ok": not findings, "bundle_id": store.bundle_id, "versions": len(versions), "findings": findings}
+        typer.echo(json.dumps({"schema": SCHEMA, **report}, ensure_ascii=False, indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"AF7003 {finding}")
+        if findings:
+            typer.echo("  fix: aetherflow bundle sync --always; or go back: aetherflow bundle rollback")
+        checked = f"{len(versions)} version{'s' * (len(versions) != 1)} checked"
+        typer.echo(f"{checked}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)}")
+    raise typer.Exit(1 if findings else 0)
+
+
+def activate(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="latest, previous, or the start of its name.", show_default=False)
+    ],
+    bundle_manifest: ManifestOption,
+    work_root: WorkRootOption = None,
+    reason: ReasonOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version of the store the active one. Any but the latest is pinned: syncs do not replace it.
+
+    `activate latest` removes the pin. Runs that go on keep the version that they began with.
+
+    Example: aetherflow bundle activate 3f9c1a --bundle-manifest bundle.yaml --reason "the new one lacks a profile"
+    """
+    from aetherflow.core.cli.bundle_context import bundle_here
+
+    store = bundle_here(bundle_manifest, work_root, config).store
+    with store.locked():
+        _activate(store, version, "activate", reason, as_json=as_json)
+
+
+def rollback(
+    bundle_manifest: ManifestOption,
+    work_root: WorkRootOption = None,
+    reason: ReasonOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go back to the version that was active before, and pin it: syncs do not replace it until `activate latest`.
+
+    Example: aetherflow bundle rollback --bundle-manifest bundle.yaml --reason "wrong totals since noon"
+    """
+    from aetherflow.core.cli.bundle_context import bundle_here
+
+    store = bundle_here(bundle_manifest, work_root, config).store
+    with store.locked():
+        _activate(store, "previous", "rollback", reason, as_json=as_json)
+
+
+def _activate(store: "BundleStore", name: str, action: str, reason: str, *, as_json: bool) -> None:
+    import json
+
+    from aetherflow.core.bundle.records import Pin, plain
+    from aetherflow.core.bundle.sync import actor, now
+    from aetherflow.core.bundle.verify import require_whole
+
+    content = store.find(name).content
+    require_whole(store, content)
+    latest, at, by = store.latest(), now(), actor()
+    pin = None if latest is not None and latest.content == content else Pin(content, at, by, reason)
+    if pin is not None:
+        store.set_pin(pin)  # first: a sync that comes in between must not undo it
+    store.point_to(content, action, at, by, reason)
+    if pin is None:
+        store.set_pin(None)
+    if as_json:
+        document = {"bundle_id": store.bundle_id, "content_fingerprint": content, "pinned": plain(pin) if pin else None}
+        typer.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
+        return
+    kept = "pinned: syncs do not replace it until `aetherflow bundle activate latest`" if pin else "syncs replace it"
+    typer.echo(f"active: {content[:12]} of bundle {store.bundle_id}; {kept}")
+
+
+def prune(
+    bundle_manifest: ManifestOption,
+    keep: Annotated[int, typer.Option("--keep", min=1, metavar="N", help="How many versions to keep.")] = 5,
+    work_root: WorkRootOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove old versions, and what only they needed from the cache.
+
+    The active one, the latest, the one before the active, a pinned one and those of runs that go on are kept, whatever
+    N says.
+
+    Example: aetherflow bundle prune --bundle-manifest bundle.yaml --keep 3
+    """
+    import json
+
+    from aetherflow.core.bundle.prune import prune as prune_store
+    from aetherflow.core.cli.bundle_context import bundle_here
+
+    store = bundle_here(bundle_manifest, work_root, config).store
+    removed = prune_store(store, keep, dry_run=dry_run)
+    if as_json:
+        report: dict[str, Any] = {"bundle_id": store.bundle_id, "dry_run": dry_run, "versions": removed.versions}
+        report |= {"in_use": removed.in_use, "blobs": len(removed.blobs), "bytes": removed.bytes}
+        typer.echo(json.dumps({"schema": SCHEMA, **report}, indent=2))
+        return
+    for content in removed.versions:
+        typer.echo(f"{'would remove' if dry_run else 'removed'} version {content[:12]}")
+    for content in removed.in_use:
+        typer.echo(f"kept version {content[:12]}: a run uses it")
+    what = f"{len(removed.versions)} versions, {len(removed.blobs)} blobs, {removed.bytes:,} bytes"
+    typer.echo(f"{'would remove' if dry_run else 'removed'}: {what}")
