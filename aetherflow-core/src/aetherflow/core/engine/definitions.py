@@ -17,7 +17,9 @@ from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.errors import AetherflowError
 from aetherflow.core.observe.redact import MASK, Redactor, is_secret_name
 from aetherflow.core.plugins.names import CONNECTORS, STEPS
+from aetherflow.core.resolve.bundle_layer import ACTIVE_DIR, CACHE_DIR, PLUGIN_PATHS, PROFILES_FILE
 from aetherflow.core.resolve.resources import Resources
+from aetherflow.core.resolve.snapshot import LOCAL_ROOT_DIR
 from aetherflow.core.resolve.template import parse_template
 from aetherflow.core.resolve.when import parse_when, paths_of
 from aetherflow.core.spec.flow import JobSpec, StepSpec
@@ -26,7 +28,7 @@ from aetherflow.core.state.records import StepKey
 RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_no_data")
 """Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-PLACES = frozenset({"AETHERFLOW_LOCAL_ROOT_DIR"})
+PLACES = frozenset({LOCAL_ROOT_DIR, ACTIVE_DIR, CACHE_DIR, PROFILES_FILE, PLUGIN_PATHS})
 """Environment keys that say where the flow stands: a moved flow is the same flow."""
 
 

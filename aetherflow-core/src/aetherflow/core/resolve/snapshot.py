@@ -19,6 +19,15 @@ from aetherflow.core.plugins.allowed import hooks_for
 from aetherflow.core.plugins.hooks import Hooks
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.beside import is_beside, is_module_beside, may_hold_code_beside
+from aetherflow.core.resolve.bundle_layer import (
+    ACTIVE_DIR,
+    CACHE_DIR,
+    PLUGIN_PATHS,
+    PROFILES_FILE,
+    PROFILES_JSON,
+    BundleLayer,
+    under_manifest,
+)
 from aetherflow.core.resolve.project import Project, load_project
 from aetherflow.core.resolve.secrets import (
     DECODE_SECRET,
@@ -48,7 +57,7 @@ POLICY_KEYS = frozenset(
 )
 """Keys that neither an env file nor a hook may set: they decide what those may do."""
 
-OriginKind = Literal["os", "env file", "hook", "secrets hook", "engine"]
+OriginKind = Literal["os", "env file", "hook", "secrets hook", "bundle", "engine"]
 
 
 class Origin(NamedTuple):
@@ -84,6 +93,8 @@ class Snapshot(NamedTuple):
     """Files and folders of folder plugins that may be loaded, absolute."""
     skipped_plugins: tuple[str, ...] = ()
     """Those that stand beside the flow and may only be loaded by `run`."""
+    bundle: BundleLayer | None = None
+    """The bundle's version that the flow stands in; None for a flow without one."""
 
     @property
     def limits(self) -> Limits:
@@ -107,20 +118,27 @@ def build_snapshot(
     overrides: Mapping[str, Any] | None = None,
     run_hooks: bool = False,
     use_plugins: bool = True,
+    bundle: BundleLayer | None = None,
 ) -> Snapshot:
     """Build the snapshot for a flow in `flow_folder`.
 
     `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
     hook, settings module, hook plugin or folder plugin that stands inside the flow's folder is not run. Without
-    `use_plugins` no hook plugin is loaded.
+    `use_plugins` no hook plugin is loaded. `bundle` is the version that the flow stands in: its folder takes the place
+    of the flow's, and the project file is looked for above its manifest.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
     env = dict(os.environ if ambient is None else ambient)
     origins = dict.fromkeys(env, Origin("os"))
-    project = load_project(flow_folder, env, config)
+    flow_folder = bundle.folder if bundle else flow_folder
+    project = load_project(bundle.manifest.parent if bundle else flow_folder, env, config)
     for spec, base, listed_at in _env_files(env, project):
         _take_file(spec, base, listed_at, env, origins)
+    if bundle is not None:
+        project = under_manifest(project, bundle)
+        _take_bundle(bundle, env, origins)
+        overrides = {**(overrides or {}), "mode": "enterprise"} if bundle.mode == "enterprise" else overrides
     module = env.get(MODULE_VARIABLE)
     skipped = bool(module) and not run_hooks and is_module_beside(str(module), flow_folder)
     try:
@@ -145,10 +163,11 @@ def build_snapshot(
         _expand_by_plugins(hooks, env, origins)
     if hook is not None:
         _expand(hook, env, origins)
-    paths = tuple(str(Path(path).expanduser().absolute()) for path in settings.plugin_paths)
+    paths = _plugin_paths(settings, bundle)
     beside = () if run_hooks else tuple(path for path in paths if may_hold_code_beside(Path(path), flow_folder))
     engine = {
         LOCAL_ROOT_DIR: str(flow_folder),
+        **({ACTIVE_DIR: str(bundle.folder), CACHE_DIR: str(bundle.cache)} if bundle else {}),
         "AETHERFLOW_MODE": settings.mode,
         "AETHERFLOW_MODE_ENTERPRISE": str(settings.mode == "enterprise"),
         "AETHERFLOW_STRICT_SANDBOX": str(settings.strict_sandbox).lower(),
@@ -169,6 +188,7 @@ def build_snapshot(
         hooks=hooks,
         plugin_paths=tuple(path for path in paths if path not in beside),
         skipped_plugins=beside,
+        bundle=bundle,
     )
 
 
@@ -200,6 +220,25 @@ def _env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSp
         return []
     source, folder = project.document.source, project.folder
     return [(spec, folder, source.value(("env_files", i))) for i, spec in enumerate(project.spec.env_files)]
+
+
+def _plugin_paths(settings: Settings, bundle: BundleLayer | None) -> tuple[str, ...]:
+    given = settings.plugin_paths
+    if bundle is not None and settings.mode == "enterprise":
+        given = list(bundle.plugin_paths)  # the only ones there
+    return tuple(str(Path(path).expanduser().absolute()) for path in given)
+
+
+def _take_bundle(bundle: BundleLayer, env: dict[str, str], origins: dict[str, Origin]) -> None:
+    """The bundle's profiles, its plugins and its env files; they take the place of ambient ones."""
+    for spec, listed_at in bundle.env_files:
+        _take_file(spec, bundle.folder, listed_at, env, origins)
+    at = Origin("bundle", Location(str(bundle.manifest)))
+    env.pop(PROFILES_JSON, None)
+    origins.pop(PROFILES_JSON, None)
+    env[PROFILES_FILE], origins[PROFILES_FILE] = str(bundle.folder / bundle.profiles_file), at
+    if bundle.plugins_dir is not None:
+        env[PLUGIN_PATHS], origins[PLUGIN_PATHS] = str(bundle.folder / bundle.plugins_dir), at
 
 
 def _take_file(

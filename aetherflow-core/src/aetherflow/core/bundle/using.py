@@ -1,0 +1,139 @@
+"""A bundle in use: synced once, its version whole, held and pinned for as long as a command works with it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aetherflow.core.bundle.failures import BundleMissingError, FingerprintError
+from aetherflow.core.bundle.listing import why_unsafe
+from aetherflow.core.bundle.manifest import Manifest, load_manifest, open_source, wanted
+from aetherflow.core.bundle.store import LEAST_PREFIX, BundleStore
+from aetherflow.core.bundle.sync import SyncResult, sync
+from aetherflow.core.bundle.verify import require_whole
+from aetherflow.core.errors import PluginError, UsageError
+from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.policy import catalog_for
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.bundle_layer import BundleLayer
+from aetherflow.core.resolve.places import work_root as work_root_of
+from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInUse:
+    """A version that a command works with."""
+
+    flow: Path
+    """The flow file, in the version."""
+    snapshot: Snapshot
+    """The environment of the flow."""
+    sync: SyncResult
+
+
+@contextlib.contextmanager
+def using_bundle(
+    manifest: Path,
+    flow: str | None = None,
+    *,
+    allow_stale: bool = False,
+    expect_fingerprint: str | None = None,
+    work_root: Path | None = None,
+    ambient: Mapping[str, str] | None = None,
+    config: Path | None = None,
+    run_hooks: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Iterator[BundleInUse]:
+    """Sync a bundle and work with its active version, which stays until the block ends, whatever syncs come after.
+
+    `flow` names a flow in the bundle, in place of the manifest's `entry_flow`. `expect_fingerprint` is the content
+    fingerprint, or the start of it, that the version must have. Every file of the version is hashed before it is used.
+
+    Raises SpecError for the manifest, ConnectorError and BundleError for the source, BundleStoreError for a damaged
+    store, FingerprintError, UsageError.
+    """
+    # what stands beside the manifest came from a person of this machine, not from the bundle
+    outside = build_snapshot(manifest.absolute().parent, ambient=ambient, config=config, run_hooks=True)
+    read = load_manifest(manifest, outside.limits)
+    catalog, redactor = catalog_for(outside), outside.redactor()
+    root = work_root_of(str(work_root) if work_root else None, outside.settings, outside.env)
+    store = BundleStore(root, read.spec.bundle.id)
+    name = flow or read.spec.bundle.entry_flow
+    if (why := why_unsafe(name)) is not None:
+        raise UsageError(f"the flow {name!r} {why}; with a manifest it is a path in the bundle", fix="name it so")
+    done = sync(
+        lambda: open_source(read, catalog, outside.env, outside.hook, redactor),
+        store,
+        wanted(read),
+        allow_stale=allow_stale,
+        progress=progress,
+        mask=redactor.mask,
+    )
+    _expect(done, expect_fingerprint)
+    with store.held(done.content) as folder:
+        require_whole(store, done.content)
+        path = folder / name
+        if not path.is_file():
+            message = f"the bundle has no flow {name!r}"
+            raise BundleMissingError(message, fix="name a file of the bundle, or correct bundle.entry_flow")
+        snapshot = build_snapshot(
+            folder, ambient=ambient, config=config, run_hooks=run_hooks, bundle=layer(read, done, folder)
+        )
+        require_all(read, snapshot, catalog_for(snapshot))
+        yield BundleInUse(path, snapshot, done)
+
+
+def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:
+    """What the version adds to an environment."""
+    spec, source = manifest.spec, manifest.document.source
+    return BundleLayer(
+        bundle_id=spec.bundle.id,
+        content=done.content,
+        fingerprint=done.fingerprint,
+        folder=folder,
+        cache=done.store.cache_dir,
+        manifest=manifest.path,
+        mode=spec.mode,
+        profiles_file=spec.bundle.layout.profiles_file,
+        env_files=tuple((each, source.value(("env_files", i))) for i, each in enumerate(spec.env_files)),
+        plugins_dir=spec.bundle.layout.plugins_dir,
+        plugin_paths=tuple(manifest.plugin_paths),
+        zip_drivers=spec.zip_drivers,
+        plugins=spec.plugins,
+    )
+
+
+def require_all(manifest: Manifest, snapshot: Snapshot, catalog: Catalog) -> None:
+    """Raise SpecError that names everything in `requires` that is not there."""
+    problems = Problems()
+    source = manifest.document.source
+
+    def add(at: DocPath, message: str, fix: str) -> None:
+        problems.add(Problem("AF1402", message, source.value(at), format_path(at), "semantic:requires", fix))
+
+    for index, key in enumerate(manifest.spec.requires.env):
+        if not snapshot.env.get(key):
+            add(("requires", "env", index), f"the bundle requires the environment key {key}", f"set {key}")
+    for index, name in enumerate(manifest.spec.requires.plugins):
+        group, _, plugin = name.partition(".")
+        try:
+            catalog.find(f"aetherflow.{group}", plugin)
+        except PluginError as error:
+            add(("requires", "plugins", index), f"the bundle requires {name}: {error.message}", error.fix)
+        except KeyError:
+            fix = "write steps.NAME, connectors.KIND.DRIVER or bundle_sources.NAME"
+            add(("requires", "plugins", index), f"{name!r} is not the name of a plugin", fix)
+    problems.raise_if_errors()
+
+
+def _expect(done: SyncResult, expected: str | None) -> None:
+    if expected is None:
+        return
+    wanted_text = expected.strip().lower()
+    if len(wanted_text) < LEAST_PREFIX:
+        message = f"--expect-fingerprint {expected!r} is too short: at least {LEAST_PREFIX} characters"
+        raise UsageError(message, fix="take it from `aetherflow bundle status`")
+    if not done.content.startswith(wanted_text) and done.fingerprint != wanted_text:
+        message = f"the bundle's content is {done.content}, expected {expected}"
+        raise FingerprintError(message, fix="look at `aetherflow bundle diff`; nothing was run")
