@@ -1,0 +1,188 @@
+"""The bundle source `git`: one commit of a repository, through the git command."""
+
+import contextlib
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import Field
+
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+
+CHUNK = 1 << 20
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_USER_INFO = re.compile(r"(\w+://)[^/\s@]+@")
+_KINDS = {"120000": "a link", "160000": "a submodule"}
+
+
+class Config(BundleSourceConfig):
+    """Which commit of which repository."""
+
+    url: str = Field(min_length=1, description="As for `git clone`; a relative path is beside the manifest.")
+    ref: str = Field("HEAD", min_length=1, description="Branch, tag or commit.")
+    commit: str | None = Field(
+        None, pattern=r"^[0-9a-f]{40,64}$", description="The commit that `ref` must lead to; another one is refused."
+    )
+    base_path: str = Field("", description="Folder in the repository that holds the bundle; default: all of it.")
+    timeout_seconds: float = Field(120, gt=0, description="Longest time for one git command.")
+
+
+class GitSource(BundleSource[Config]):
+    """Takes a bundle from a commit of a git repository. Credentials are git's own affair; it never asks for them.
+
+    Links and submodules are refused. Needs the command `git`.
+
+    Example:
+        source:
+          type: git
+          url: https://git.example.com/etl/nightly.git
+          ref: v1.4.2
+          commit: 3f1c9a7d0c2b4e5f60718293a4b5c6d7e8f90123
+    """
+
+    _folder: "tempfile.TemporaryDirectory[str] | None" = None
+    _files: dict[str, str] | None = None
+    """Path in the bundle to the id of its blob."""
+    _reader: "subprocess.Popen[bytes] | None" = None
+
+    def list(self) -> Iterator[RemoteFileMeta]:
+        """Every file of the commit, with size and hash."""
+        self.close()
+        commit = self._get()
+        self._files = {}
+        prefix = self.conf.base_path.strip("/")
+        out = self._git("ls-tree", "-r", "-z", "--full-tree", f"{commit}:{prefix}" if prefix else commit)
+        for line in filter(None, out.split(b"\0")):
+            facts, _, raw = line.partition(b"\t")
+            mode, _, blob = facts.decode().split()
+            path = os.fsdecode(raw)
+            if mode in _KINDS:
+                message = f"bundle source git: {path} is {_KINDS[mode]}, which a bundle cannot hold"
+                raise ConnectorError(message, fix="put a copy of what it leads to into the repository")
+            self._files[path] = blob
+        for path, blob in self._files.items():
+            size, sha256 = self._facts(blob)
+            yield RemoteFileMeta(rel_path=path, name=Path(path).name, size=size, sha256=sha256)
+
+    def fetch(self, rel_path: str, target: BinaryIO) -> None:
+        """Copy one file of the commit that was listed."""
+        self.refuse_path(rel_path)
+        if self._files is None:
+            for _ in self.list():
+                pass
+        blob = (self._files or {}).get(rel_path)
+        if blob is None:
+            message = f"bundle source git: {rel_path!r} is not in the commit"
+            raise ConnectorError(message, fix="ask for a path as the listing has it")
+        target.writelines(self._content(blob))
+
+    def close(self) -> None:
+        """Remove the local copy."""
+        self._files = None
+        if self._reader is not None:
+            with self._reader as reader:
+                reader.kill()
+            self._reader = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _get(self) -> str:
+        """Fetch the commit into a repository of our own; its id."""
+        self._folder = tempfile.TemporaryDirectory(prefix="aetherflow-git-", ignore_cleanup_errors=True)
+        url = self.conf.url
+        if "://" not in url and not re.match(r"[^/]+@[^/]+:|[^/]+:", url):
+            url = str((self.root / url).absolute())
+        if url.startswith("-") or self.conf.ref.startswith("-"):
+            raise ConnectorError(f"bundle source git: {_shown(url)} is no repository", fix="correct bundle.source.url")
+        self._git("init", "-q", "--bare", ".")
+        if _COMMIT.fullmatch(self.conf.ref):
+            found = self._git_commit(url, self.conf.ref)
+        else:
+            self._git("fetch", "-q", "--depth=1", "--no-tags", "--", url, self.conf.ref)
+            found = self._git("rev-parse", "--verify", "-q", "FETCH_HEAD^{commit}").decode().strip()
+        if self.conf.commit is not None and found != self.conf.commit:
+            message = f"bundle source git: {self.conf.ref} is commit {found}, pinned is {self.conf.commit}"
+            raise ConnectorError(message, fix="review it, then write the new commit into bundle.source.commit")
+        return found
+
+    def _git_commit(self, url: str, commit: str) -> str:
+        with contextlib.suppress(ConnectorError):  # not every server gives out a commit by its id
+            self._git("fetch", "-q", "--depth=1", "--no-tags", "--", url, commit)
+            return commit
+        self._git("fetch", "-q", "--", url, "+refs/*:refs/fetched/*")
+        try:
+            self._git("rev-parse", "--verify", "-q", f"{commit}^{{commit}}")
+        except ConnectorError as error:
+            message = f"bundle source git: {_shown(url)} has no commit {commit} on a branch or tag"
+            raise ConnectorError(message, fix="correct bundle.source.ref") from error
+        return commit
+
+    def _facts(self, blob: str) -> tuple[int, str]:
+        found, size = hashlib.sha256(), 0
+        for chunk in self._content(blob):
+            found.update(chunk)
+            size += len(chunk)
+        return size, found.hexdigest()
+
+    def _content(self, blob: str) -> Iterator[bytes]:
+        """The content of a blob, from one git process that answers for all of them."""
+        if self._reader is None:
+            self._reader = self._process("cat-file", "--batch")
+        asked, answer = self._reader.stdin, self._reader.stdout
+        assert asked is not None and answer is not None  # noqa: S101, PT018 pipes were asked for
+        try:
+            asked.write(f"{blob}\n".encode())
+            asked.flush()
+            head = answer.readline().split()
+            left = int(head[2])
+            while left:
+                chunk = answer.read(min(left, CHUNK))
+                if not chunk:
+                    raise EOFError
+                left -= len(chunk)
+                yield chunk
+            answer.read(1)  # the end of line behind the content
+        except (OSError, EOFError, ValueError, IndexError) as error:
+            raise ConnectorError(f"bundle source git: blob {blob} cannot be read", fix="sync again") from error
+
+    def _git(self, *arguments: str) -> bytes:
+        with self._process(*arguments) as git:
+            try:
+                out, err = git.communicate(timeout=self.conf.timeout_seconds)
+            except subprocess.TimeoutExpired:
+                git.kill()
+                message = f"bundle source git: git {arguments[0]} took longer than {self.conf.timeout_seconds:g} s"
+                raise ConnectorError(message, fix="raise bundle.source.timeout_seconds, or check the network") from None
+        if git.returncode:
+            said = " ".join(_shown(err.decode(errors="replace")).split()) or f"exit code {git.returncode}"
+            message = f"bundle source git: git {arguments[0]} failed: {said[:500]}"
+            raise ConnectorError(message, fix="try it by hand: git ls-remote URL; look at url and ref of bundle.source")
+        return out
+
+    def _process(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        assert self._folder is not None  # noqa: S101 made before the first command
+        # nothing of the user's hooks, filters or prompts; no transport that runs a command named in the url
+        settings = ["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "safe.directory=*"]
+        env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_DIR": self._folder.name, "LC_ALL": "C"}
+        try:
+            return subprocess.Popen(
+                ["git", *settings, *arguments],
+                cwd=self._folder.name,
+                env=env,
+                stdin=subprocess.PIPE if arguments[0] == "cat-file" else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if arguments[0] != "cat-file" else subprocess.DEVNULL,
+            )
+        except FileNotFoundError as error:
+            raise ConnectorError("bundle source git: the command git is not installed", fix="install git") from error
+
+
+def _shown(text: str) -> str:
+    """A text of git without the credentials of a URL."""
+    return _USER_INFO.sub(r"\1***@", text)

@@ -1,0 +1,173 @@
+"""F12 of A1: a sync killed at any failpoint leaves the old version or the new one, whole; P12: any sequence does."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.bundle.store import BundleStore
+from aetherflow.core.bundle.verify import check_blobs, check_version
+from torture_bench import Bench
+from torture_tier import SEED, full, sample, sized, suite
+
+pytestmark = pytest.mark.slow
+
+MANIFEST = """\
+version: 1
+bundle:
+  id: b
+  source: {type: filesystem, base_path: release}
+  layout: {profiles_file: profiles.yaml}
+  entry_flow: flow.yaml
+"""
+FLOW = "version: 1\nflow: {id: n}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
+OLD = {"flow.yaml": FLOW, "profiles.yaml": "{}\n", "sql/a.sql": "select 1;\n", "gone.txt": "gone\n"}
+NEW = {"flow.yaml": FLOW + "# new\n", "profiles.yaml": "{}\n", "sql/a.sql": "select 2;\n", "added/x.txt": "x\n"}
+
+
+class Scene:
+    """A manifest, its source and its store."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.folder = bench.folder / "bundle"
+        self.folder.mkdir()
+        self.work = self.folder / "work"
+        (self.folder / "bundle.yaml").write_text(MANIFEST)
+        self.env = {**bench.env, "AETHERFLOW_WORK_ROOT": str(self.work)}
+        self.store = BundleStore(self.work, "b")
+
+    def publish(self, tree: dict[str, str]) -> None:
+        shutil.rmtree(self.folder / "release", ignore_errors=True)
+        for path, text in tree.items():
+            target = self.folder / "release" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+
+    def sync(self, failpoint: str = "", *more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "aetherflow.core", "bundle", "sync", "--bundle-manifest", "bundle.yaml", *more]
+        env = {**self.env, "AETHERFLOW_FAILPOINT": failpoint} if failpoint else self.env
+        return subprocess.run(
+            command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def active_tree(self) -> dict[str, str] | None:
+        """Path to text of the active version; None if there is none."""
+        if (content := self.store.active()) is None:
+            return None
+        root = self.store.versions_dir / content
+        return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+    def leavings(self) -> list[str]:
+        """What an unfinished sync left."""
+        staged = list(self.store.staged_dir.iterdir()) if self.store.staged_dir.is_dir() else []
+        return [str(path) for path in [*self.work.rglob(".aetherflow-*.part"), *staged]]
+
+    def require_whole(self) -> None:
+        content = self.store.active()
+        assert content is not None
+        assert list(check_version(self.store, content)) == []
+        assert list(check_blobs(self.store)) == []
+
+
+@pytest.mark.parametrize("before", [None, OLD], ids=["first", "second"])
+def test_a_sync_killed_at_every_point(bench: Bench, before: dict[str, str] | None) -> None:
+    scene = Scene(bench)
+    pristine = scene.folder / "pristine"
+    if before is not None:
+        scene.publish(before)
+        assert scene.sync().returncode == 0
+    else:
+        scene.work.mkdir()
+    shutil.copytree(scene.work, pristine, symlinks=True)
+    scene.publish(NEW)
+    done = scene.sync()
+    assert done.returncode == 0, done.stderr
+    number = _points(scene, pristine)
+    points = sample(list(range(1, number + 1)), sized(12, number), f"A1-F12-{before is None}")
+    with suite(f"A1 F12 {'first' if before is None else 'second'}", 10) as counted:
+        for point in points:
+            with counted.case(f"kill at {point} of {number}"):
+                shutil.rmtree(scene.work)
+                shutil.copytree(pristine, scene.work, symlinks=True)
+                killed = scene.sync(str(point))
+                assert killed.returncode == -signal.SIGKILL, killed.stderr
+                found = scene.active_tree()
+                assert found in (before, NEW), found
+                if found is not None:
+                    scene.require_whole()
+                again = scene.sync()
+                assert again.returncode == 0, again.stderr
+                assert scene.active_tree() == NEW
+                scene.require_whole()
+                assert scene.leavings() == []
+
+
+def _points(scene: Scene, pristine: Path) -> int:
+    """How many failpoints one sync passes."""
+    low, high = 1, 2048
+    while low < high:  # the first number at which the sync is not killed any more
+        middle = (low + high) // 2
+        shutil.rmtree(scene.work)
+        shutil.copytree(pristine, scene.work, symlinks=True)
+        if scene.sync(str(middle)).returncode == 0:
+            high = middle
+        else:
+            low = middle + 1
+    return low - 1
+
+
+def test_any_sequence_ends_with_a_version_that_the_source_had(bench: Bench) -> None:
+    """P12: changes, syncs, crashes, damaged blobs, syncs at the same time."""
+    scene = Scene(bench)
+    chance = random.Random(f"{SEED}-P12")
+    scene.work.mkdir()
+    with suite("P12", 10) as counted:
+        for number in range(sized(2, 60)):
+            with counted.case(f"sequence {number}"):
+                shutil.rmtree(scene.work)
+                scene.work.mkdir()
+                _sequence(scene, chance, sized(8, 30))
+
+
+def _sequence(scene: Scene, chance: random.Random, steps: int) -> None:
+    had: list[dict[str, str]] = []
+    tree = dict(OLD)
+    for step in range(steps):
+        what = chance.choice(["change", "change", "sync", "crash", "damage", "together"])
+        if what == "change" or not had:
+            path = chance.choice([*tree, f"f{step}/new.txt"])
+            tree = {**tree, path: FLOW + f"# {step}\n" if path == "flow.yaml" else f"# {chance.random()}\n"}
+            if chance.random() < 0.3 and (gone := chance.choice(list(tree))) not in ("flow.yaml", "profiles.yaml"):
+                del tree[gone]
+            scene.publish(tree)
+            had.append(dict(tree))
+        elif what == "sync":
+            assert (done := scene.sync()).returncode == 0, done.stderr
+            assert scene.active_tree() == tree
+        elif what == "crash":
+            scene.sync(str(chance.randint(1, 80)))
+        elif what == "damage" and scene.store.cache_dir.is_dir():
+            blobs = [path for path in sorted(scene.store.cache_dir.iterdir()) if not path.name.startswith(".")]
+            if blobs:
+                blob = chance.choice(blobs)
+                blob.chmod(0o600)
+                blob.write_bytes(b"damaged" + blob.read_bytes())
+        elif what == "together":
+            command = [sys.executable, "-m", "aetherflow.core", "bundle", "sync", "--bundle-manifest", "bundle.yaml"]
+            running = [subprocess.Popen([*command, "--json"], cwd=scene.folder, env=scene.env, stdout=subprocess.PIPE)
+                       for _ in range(3)]  # fmt: skip
+            roots = {json.loads(each.communicate(timeout=60)[0])["local_root"] for each in running}
+            assert len(roots) == 1
+        found = scene.active_tree()
+        assert found is None or found in had
+    assert (done := scene.sync()).returncode == 0, done.stderr
+    assert scene.active_tree() == tree
+    assert list(check_version(scene.store, scene.store.active() or "")) == []
+    if full():
+        assert (done := scene.sync("", "--always")).returncode == 0, done.stderr
+        scene.require_whole()
