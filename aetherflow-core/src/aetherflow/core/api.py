@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
-from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext
+from aetherflow.core.contracts.context import FlowResult, HeldLock, Ledger, RunContext
 from aetherflow.core.contracts.events import (
     JobInfo,
     LockInfo,
@@ -93,6 +93,7 @@ __all__ = [
     "DbResource",
     "Flag",
     "FlowMetaSpec",
+    "FlowResult",
     "FlowSpec",
     "HeldLock",
     "InsecureWhen",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.engine.around import around, hooks_of_run
 from aetherflow.core.engine.connections import RunConnectors
-from aetherflow.core.engine.context import RunParts
 from aetherflow.core.engine.inner import InnerSteps
 from aetherflow.core.engine.opening import Opened, run_info
+from aetherflow.core.engine.parts import RunParts
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.sequence import NOT_WELL
