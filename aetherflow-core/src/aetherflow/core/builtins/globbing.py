@@ -68,9 +68,17 @@ class Pattern:
                 found.add(index + 1)
         return self._closed(found)
 
-    def accepts(self, state: frozenset[int]) -> bool:
-        """True if the names so far are a match."""
-        return len(self._parts) in state
+    def means(self, state: frozenset[int], name: str) -> bool:
+        """Whether a file of this name, in a folder that was entered in this state, is a match."""
+        for index in state:
+            rest = self._parts[index:]
+            if rest and all(part == ANY_FOLDERS for part in rest):
+                found = not name.startswith(".")
+            else:
+                found = len(rest) == 1 and _fits(name, rest[0])
+            if found:
+                return True
+        return False
 
     def _closed(self, state: set[int]) -> frozenset[int]:
         for index in sorted(state):
@@ -108,13 +116,14 @@ def _walk(
         listed = list(entries)
     for entry in listed:
         here = f"{rel}{entry.name}"
-        below = [each.enter(state, entry.name) for each, state in zip(wanted, states, strict=True)]
-        if not any(below) or excluded(entry.name, here) or _is_ours(entry.name):
+        if excluded(entry.name, here) or _is_ours(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{here}/", wanted, below, excluded)
+            below = [each.enter(state, entry.name) for each, state in zip(wanted, states, strict=True)]
+            if any(below):
+                yield from _walk(Path(entry.path), f"{here}/", wanted, below, excluded)
             continue
-        meant = any(each.accepts(state) for each, state in zip(wanted, below, strict=True))
+        meant = any(each.means(state, entry.name) for each, state in zip(wanted, states, strict=True))
         if meant and (found := look(Path(entry.path), here)) is not None:
             yield found
 
