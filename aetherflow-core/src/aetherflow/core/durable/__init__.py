@@ -34,7 +34,7 @@ from aetherflow.core.durable.files import (
     rename_file,
     write_bytes,
 )
-from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, swap_dir
+from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_parts_of, remove_tree, swap_dir
 from aetherflow.core.durable.processes import spawn, spawn_guard
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "remove_empty_dir",
     "remove_file",
     "remove_parts",
+    "remove_parts_of",
     "remove_tree",
     "rename_file",
     "restore_database",

@@ -49,6 +49,7 @@ class FileContext(RunContext):
     def write_file(self, path: str | Path) -> Iterator[BinaryIO]:
         self.control.check_open()
         final = self.write_path(str(path))
+        self._clear_parts(final)
         with durable.AtomicFile(final) as file:
             yield cast(BinaryIO, file)
             self.control.check_open()  # else the file is not published
@@ -73,6 +74,7 @@ class FileContext(RunContext):
         old, new = self.write_path(str(source)), self.write_path(str(target))
         durable.sync_file(old)
         facts = durable.file_facts(old)
+        self._clear_parts(new)
         durable.move_file(old, new)
         self.effects.consumed.add(str(old))
         self._record(new, *facts)
@@ -91,6 +93,11 @@ class FileContext(RunContext):
         except FileNotFoundError:
             return False
         return True
+
+    def _clear_parts(self, final: Path) -> None:
+        # those in the folders of the run's jobs are removed when the job begins again; this one may stand elsewhere
+        if self.attempt > 1:
+            durable.remove_parts_of(final)
 
     def remember(self, value: Any) -> None:
         self.control.check_open()
