@@ -10,6 +10,7 @@ from aetherflow.core.builtins.file_lists import (
     Files,
     Listed,
     Texts,
+    below,
     list_files,
     no_folders,
     require_all,
@@ -77,8 +78,11 @@ class FileDelete(Step[Inputs]):
 
     def plan(self) -> list[str]:
         """What would be deleted."""
-        paths, missing = self._decide()
-        said = [f"delete {len(paths)} files: {shown(paths)}" if paths else "no file to delete"]
+        paths, missing = remembered(self) or self._decide()
+        paths = [path for path in paths if Path(path).exists()]
+        said = [
+            f"delete {len(paths)} files: {shown(below(self.ctx, self.job_id, paths))}" if paths else "no file to delete"
+        ]
         return said + ([f"not there: {shown(missing)}"] if missing else [])
 
     def _decide(self) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aetherflow.core.api import Flag, RunContext, Step, StepError, StepOutputs, StepResult
-from aetherflow.core.builtins.file_lists import Texts, locate, shown
+from aetherflow.core.builtins.file_lists import Texts, below, locate, shown
 from aetherflow.core.builtins.gate import GateInputs
 from aetherflow.core.builtins.globbing import Found, find, look
 
@@ -86,14 +86,15 @@ class FileFind(Step[Inputs]):
     def plan(self) -> list[str]:
         """What it finds now."""
         files = self._sorted(self._search())
-        return [f"{len(files)} files match now: {shown([each.path for each in files])}" if files else "no file matches"]
+        names = shown(below(self.ctx, self.job_id, [each.path for each in files]))
+        return [f"{len(files)} files match now: {names}" if files else "no file matches now"]
 
     def _search(self) -> list[Found]:
         args = self.args
         folder = locate(self.ctx, self.job_id, args.path, "read")
         if not folder.is_dir():
             what = "not a folder" if folder.exists() else "no such folder"
-            raise StepError(f"{what}: {folder}", fix="check `path`")
+            raise StepError(f"{what}: {args.path}", fix="check `path`")
         latest = time.time_ns() - int(args.min_age_seconds * 1e9)
         files = []
         for number, each in enumerate(find(folder, args.pattern, args.exclude)):

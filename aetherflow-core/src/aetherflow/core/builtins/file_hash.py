@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepOutputs, StepResult
 from aetherflow.core.builtins.checksums import as_line, read_lines
-from aetherflow.core.builtins.file_lists import Files, Listed, Texts, list_files, no_folders, require_all, shown
+from aetherflow.core.builtins.file_lists import Files, Listed, Texts, below, list_files, no_folders, require_all, shown
 from aetherflow.core.builtins.gate import GateInputs
 
 CHUNK = 1 << 20
@@ -78,7 +78,7 @@ class FileHash(Step[Inputs]):
     def plan(self) -> list[str]:
         """What would be hashed, and written."""
         files, args = self._listed(), self.args
-        names = [each.path.name for each in files]
+        names = below(self.ctx, self.job_id, [each.path for each in files])
         if not files:
             return ["no file to hash"]
         if args.verify:

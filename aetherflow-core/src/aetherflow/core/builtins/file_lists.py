@@ -87,7 +87,10 @@ def list_files(
         path = locate(ctx, job_id, item.path, role)
         if item.rel is None and has_wildcard(item.path) and not path.exists():
             base, pattern = split_pattern(item.path)
-            for found in _matches(locate(ctx, job_id, base, role), pattern, exclude):
+            folder = locate(ctx, job_id, base, role)
+            if not folder.is_dir():
+                raise StepError(f"no such folder: {base}", fix="check it; a pattern is searched below its fixed part")
+            for found in _matches(folder, pattern, exclude):
                 files.setdefault(found.path, found)
         elif path.exists():
             files.setdefault(path, Listed(path, item.rel or path.name))
@@ -97,9 +100,13 @@ def list_files(
 
 
 def _matches(folder: Path, pattern: str, exclude: Sequence[str]) -> Iterator[Listed]:
-    if not folder.is_dir():
-        raise StepError(f"no such folder: {folder}", fix="check the path; a pattern is searched below its fixed part")
     yield from sorted((Listed(each.path, each.rel) for each in find(folder, [pattern], exclude)), key=lambda x: x.rel)
+
+
+def below(ctx: RunContext, job_id: str, paths: Sequence[str | Path]) -> list[str]:
+    """Paths for people: those below the job's artifacts as a flow would write them."""
+    folder = ctx.artifacts_dir(job_id)
+    return [str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else str(path) for path in paths]
 
 
 def shown(names: Sequence[object]) -> str:

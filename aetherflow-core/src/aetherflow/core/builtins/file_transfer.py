@@ -12,6 +12,7 @@ from aetherflow.core.builtins.file_lists import (
     Listed,
     Role,
     Texts,
+    below,
     list_files,
     no_folders,
     require_all,
@@ -98,9 +99,10 @@ class FileTransfer(Step[TransferInputs]):
 
     def plan(self) -> list[str]:
         """Which files go where."""
-        todo = self._decide()
+        found = remembered(self)
+        todo = self._decide() if found is None else [Transfer(*each) for each in found if Path(each[0]).exists()]
         where = self.args.dest or self.args.dest_dir
-        names = [Path(each.src).name for each in todo]
+        names = below(self.ctx, self.job_id, [each.src for each in todo])
         return [f"{self.verb} {len(todo)} files to {where}: {shown(names)}" if todo else f"no file to {self.verb}"]
 
     def transfer(self, each: Transfer, *, again: bool) -> None:

@@ -61,8 +61,8 @@ class FileWrite(Step[Inputs]):
 
     def plan(self) -> list[str]:
         """What would be written."""
-        path = self.ctx.write_path(self.args.path)
-        return [f"{'replace' if path.exists() else 'write'} {path}, {len(self._data()):,} bytes"]
+        verb = "replace" if self.ctx.write_path(self.args.path).exists() else "write"
+        return [f"{verb} {self.args.path}, {len(self._data()):,} bytes"]
 
     def _data(self) -> bytes:
         content = self.args.content

@@ -15,6 +15,20 @@ from aetherflow.core.state.records import Artifact, StepEffects, StepKey
 from aetherflow.core.state.values import json_safe, to_json
 
 
+def memory_path(ctx: RunContext, times_set_aside: int) -> Path:
+    """Where a step keeps what it remembers: with its job's side files, anew each time its result was set aside."""
+    name = f"{ctx.step_id}.{ctx.idempotency_key[:12]}.{times_set_aside}.json"
+    return ctx.manifests_dir(ctx.job_id) / name
+
+
+def read_memory(path: Path) -> Any:
+    """What was remembered; None if nothing."""
+    try:
+        return json.loads(path.read_bytes())["value"]
+    except FileNotFoundError:
+        return None
+
+
 class FileContext(RunContext):
     """Paths and files of one attempt; `effects` collects what the transaction that ends it is to record."""
 
@@ -104,15 +118,10 @@ class FileContext(RunContext):
         durable.write_bytes(self._memory(), to_json(json_safe({"value": value}, "remember")).encode())
 
     def remembered(self) -> Any:
-        try:
-            return json.loads(self._memory().read_bytes())["value"]
-        except FileNotFoundError:
-            return None
+        return read_memory(self._memory())
 
     def _memory(self) -> Path:
-        name = f"{self.step_id}.{self.idempotency_key[:12]}"
-        times = self._parts.state.steps.times_set_aside(self._key)
-        return self.manifests_dir(self.job_id) / f"{name}.{times}.json"
+        return memory_path(self, self._parts.state.steps.times_set_aside(self._key))
 
     def artifact(self, path: str | Path) -> Path:
         self.control.check_open()
