@@ -275,8 +275,8 @@ class RunContext(ABC):
     ) -> FlowResult:
         """Run another flow to its end, as a run of its own whose parent is this one; every later attempt resumes it.
 
-        `slot` and `data_date` as in `run_flow`. What stops this attempt stops that run. StepError if it does not end
-        well, or if the flow is one of those that are under way around it.
+        `slot` and `data_date` as in `run_flow`; `slot` is that of this run unless given. What stops this attempt stops
+        that run. StepError if it does not end well, or if the flow is one of those that are under way around it.
         """
 
     @abstractmethod

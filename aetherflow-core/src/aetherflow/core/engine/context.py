@@ -104,6 +104,11 @@ class StepContext(FileContext):
         # its identity are the inputs as they were before the roots were known: a new token is no other step
         return self._parts.call_step(self, step_type, given, step_id or f"{self.step_id}_inner", inputs)
 
+    @property
+    def key(self) -> StepKey:
+        """Which step, and which item of it, this is."""
+        return self._key
+
     def inner_key(self, step_id: str) -> StepKey:
         """Key of the next inner step of that id: `OUTER.ID`, from the second call in one attempt on with its number."""
         self._inner_ids[step_id] += 1
@@ -141,7 +146,7 @@ class StepContext(FileContext):
         run_id = f"{self.run_id}.{self.job_id}.{self.step_id}"[:100] + f".{self.idempotency_key[:12]}"
         if times := self._parts.state.steps.times_set_aside(self._key):
             run_id += f"-{times + 1}"  # what was set aside is to be done again, from its beginning
-        wanted = FlowCall(flow, run_id, dict(params or {}), slot, data_date)
+        wanted = FlowCall(flow, run_id, dict(params or {}), slot or self._parts.constants["run"]["slot"], data_date)
         return self._parts.call_flow(self, wanted)
 
     def holds(self, condition: str) -> bool:
