@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import BundleSourceInit, ConnectorError
+from aetherflow.core.builtins.control import Assert, Sleep
+from aetherflow.core.builtins.file_copy import FileCopy
+from aetherflow.core.builtins.file_delete import FileDelete
+from aetherflow.core.builtins.file_find import FileFind
+from aetherflow.core.builtins.file_hash import FileHash
+from aetherflow.core.builtins.file_move import FileMove
+from aetherflow.core.builtins.file_wait import FileWait
+from aetherflow.core.builtins.file_write import FileWrite
 from aetherflow.core.builtins.filesystem_source import FilesystemSource
 from aetherflow.core.builtins.items import CheckItems
 from aetherflow.core.builtins.lock import WithLock
@@ -65,6 +73,75 @@ class TestWithLock(StepSuite):
 
     def endless(self, project: FlowProject) -> dict[str, Any]:
         return {"lock_key": "k", "step": {"type": "external.process", "inputs": {"command": ["sleep", 99]}}}
+
+
+MAKE = shell("make", "mkdir in out && echo 1 > in/a.csv && echo 2 > out/b.csv && touch in/done.flag")
+
+
+class TestFileFind(StepSuite):
+    step = FileFind
+    name = "file_find"
+    before = (MAKE,)
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"pattern": "**/*", "stable_seconds": 99}
+
+
+class TestFileCopy(StepSuite):
+    step = FileCopy
+    name = "file_copy"
+    before = (MAKE,)
+
+
+class TestFileMove(StepSuite):
+    step = FileMove
+    name = "file_move"
+    before = (MAKE,)
+
+
+class TestFileDelete(StepSuite):
+    step = FileDelete
+    name = "file_delete"
+    before = (shell("make", "mkdir parts && echo 1 > parts/a.tmp"),)
+
+
+class TestFileHash(StepSuite):
+    step = FileHash
+    name = "file_hash"
+    before = (MAKE,)
+
+
+class TestFileWait(StepSuite):
+    step = FileWait
+    name = "file_wait"
+    before = (MAKE,)
+
+    def example(self, project: FlowProject) -> dict[str, Any]:
+        step = super().example(project)
+        step["inputs"]["stable_seconds"] = 0.1
+        step["inputs"]["poll_seconds"] = 0.05
+        return step
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"path": "never"}
+
+
+class TestFileWrite(StepSuite):
+    step = FileWrite
+    name = "file_write"
+
+
+class TestAssert(StepSuite):
+    step = Assert
+    name = "assert"
+
+
+class TestSleep(StepSuite):
+    step = Sleep
+    name = "sleep"
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"seconds": 99}
 
 
 def test_a_project_of_the_kit_runs_in_process_and_as_a_command(flow_project: FlowProject) -> None:

@@ -31,6 +31,7 @@ NAMES = [
     "DbResource",
     "Flag",
     "FlowMetaSpec",
+    "FlowResult",
     "FlowSpec",
     "HeldLock",
     "InsecureWhen",

@@ -233,7 +233,7 @@ SAMPLE: dict[str, Any] = {
                     "verify": {"type": "check_items", "inputs": {"items": []}},
                     "on_no_data": "skip_job",
                 },
-                {"id": "t", "type": "check_items", "inputs": {"items": [], "min_count": 1}},
+                {"id": "t", "type": "check_items", "inputs": {"items": [], "min_count": 1, "on_empty": "skip"}},
             ],
         }
     ],

@@ -62,7 +62,10 @@ def test_run_imports_what_the_flow_names(project: "Project") -> None:
     project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
     code, names = modules(project, "run", "flow.yaml")
     assert code == 0
-    assert {name for name in names if name.startswith(PLUGINS)} == {"aetherflow.core.builtins.items"}
+    assert {name for name in names if name.startswith(PLUGINS)} == {
+        "aetherflow.core.builtins.gate",
+        "aetherflow.core.builtins.items",
+    }
     assert under(names, *(driver for driver in DRIVERS if driver != "sqlite3"), "rich") == set()
 
 

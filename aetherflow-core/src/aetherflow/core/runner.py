@@ -18,6 +18,7 @@ from aetherflow.core.engine.opening import Opened, open_run
 from aetherflow.core.engine.prepare import PreparedFlow, prepare
 from aetherflow.core.engine.run import IfBusy, Run, summary_of
 from aetherflow.core.engine.settle import Given
+from aetherflow.core.engine.subflow import Outer
 from aetherflow.core.engine.verdicts import Plan, Wishes
 from aetherflow.core.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.observe.events import Observer
@@ -71,6 +72,19 @@ def run_flow(
     flow = _prepare(flow_yaml, env, snapshot)
     reason = reason.encode(errors="backslashreplace").decode() if reason else reason
     wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
+    return _run(flow, run_id, Given(params or {}, slot, data_date), wishes, if_busy, observers, trigger)
+
+
+def _run(
+    flow: PreparedFlow,
+    run_id: str,
+    given: Given,
+    wishes: Wishes,
+    if_busy: IfBusy,
+    observers: Sequence[Observer],
+    trigger: str,
+    outer: Outer | None = None,
+) -> RunSummary:
     store = StateStore(flow.state_path)
     lock = store.run_lock(flow.flow_id, run_id)
     try:
@@ -78,15 +92,23 @@ def run_flow(
             return dataclasses.replace(
                 summary_of(flow, store, run_id), status=Status.SKIPPED, note=f"nothing done: {busy}"
             )
-        opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
+        opened = open_run(flow, store, run_id, given, wishes)
         if opened.ended:
             return _nothing_to_do(opened, store)
-        return Run(opened, store).execute(observers, _facts(flow, trigger, opened.redactor), if_busy)
+        run = Run(opened, store, _run_inside, outer)
+        return run.execute(observers, _facts(flow, trigger, opened.redactor, outer), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
         lock.release()
         store.close()
+
+
+def _run_inside(
+    flow: PreparedFlow, run_id: str, given: Given, observers: tuple[Observer, ...], outer: Outer
+) -> RunSummary:
+    """A run that a step of another one asked for."""
+    return _run(flow, run_id, given, Wishes(actor=_actor()), "fail", observers, "flow", outer)
 
 
 def plan_flow(
@@ -181,8 +203,9 @@ def _actor() -> str:
         return str(os.getuid())
 
 
-def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor) -> RunFacts:
-    parent = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
+def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor, outer: Outer | None) -> RunFacts:
+    ambient = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
+    parent = "/".join(name for name in ambient if name) if all(ambient) else None
     return RunFacts(
         engine_version=version("aetherflow-core"),
         flow_path=str(Path(flow.document.file).absolute()),
@@ -192,5 +215,5 @@ def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor) -> RunFacts:
         pid=os.getpid(),
         trigger=trigger,
         command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
-        parent="/".join(name for name in parent if name) if all(parent) else None,
+        parent=outer.run if outer is not None else parent,
     )

@@ -5,14 +5,14 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from aetherflow.core.api import STEP_SKIPPED, Step, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import Step, StepOutputs, StepResult
+from aetherflow.core.builtins.gate import GateInputs
 
 
-class Inputs(StepInputs):
+class Inputs(GateInputs):
     """Inputs of `check_items`."""
 
     items: list[Any] = Field(description="List to count: a list, its JSON text, or text with commas")
-    min_count: int = Field(1, ge=0, description="Fewer items than this make the step SKIPPED")
 
     @field_validator("items", mode="before", json_schema_input_type=list[Any] | str)
     @classmethod
@@ -36,7 +36,7 @@ class Outputs(StepOutputs):
 
 
 class CheckItems(Step[Inputs]):
-    """Gate a job on data: SKIPPED when a list has fewer items than wanted.
+    """Gate a job on data: SKIPPED when a list has fewer items than wanted, or failed with `on_empty: fail`.
 
     With `on_no_data: skip_job` the rest of the job is skipped too.
 
@@ -53,8 +53,9 @@ class CheckItems(Step[Inputs]):
 
     def run(self) -> StepResult:
         """Count the items."""
-        count, least = len(self.args.items), self.args.min_count
-        output = {"has_data": count >= least, "count": count}
-        if count < least:
-            return StepResult(STEP_SKIPPED, output, f"count({count}) < min_count({least})")
-        return StepResult(output=output)
+        count = len(self.args.items)
+        return self.args.judge(count, {"count": count}, "look at the step that made the list, or lower min_count")
+
+    def plan(self) -> list[str]:
+        """What the list comes to."""
+        return [f"count items: {len(self.args.items)} now, at least {self.args.min_count} wanted"]

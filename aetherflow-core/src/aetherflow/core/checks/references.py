@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from aetherflow.core.checks.conditions import conditions_of
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.documents.loader import RawString
 from aetherflow.core.documents.suggest import did_you_mean
@@ -84,6 +85,8 @@ class _References:
         added = dict(self._added(step.data, step.path))
         self._walk(step.data.get("inputs"), (*step.path, "inputs"), Where(facts, in_loop=in_loop, added=added))
         self._walk(step.data.get("verify"), (*step.path, "verify"), Where(facts, in_loop=in_loop))
+        for path, text in conditions_of(step.data, self.catalog, step.path):
+            self._expression(text, path, facts)
         if step.name is not None:
             facts.steps[step.name] = outputs
         promoted = step.get("outputs", dict) or {}
@@ -112,7 +115,10 @@ class _References:
             return None  # reported where the type is checked
 
     def _when(self, job: Part) -> None:
-        text, path = job.get("when", str), (*job.path, "when")
+        self._expression(job.get("when", str), (*job.path, "when"), None)
+
+    def _expression(self, text: str | None, path: DocPath, own: JobFacts | None) -> None:
+        """An expression in the grammar of `when`; `own` are the facts of the job whose steps it may read."""
         try:
             found = paths_of(parse_when(text)) if text and text.strip() else []
         except AetherflowError:
@@ -122,6 +128,8 @@ class _References:
                 self._job(names, path, offset)
             elif names[0] in ("params", "run"):
                 self._constant(names, path, offset)
+            elif names[0] == "steps" and own is not None:
+                self._steps(names, path, offset, Where(own))
 
     def _walk(self, value: Any, path: DocPath, where: Where | None) -> None:
         """Check the references in a value; `where` is None outside of steps, where only constants can be read."""

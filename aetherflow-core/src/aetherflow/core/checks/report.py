@@ -8,6 +8,7 @@ from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.flow_settings import check_flow_settings
 from aetherflow.core.checks.plugins import check_plugins
 from aetherflow.core.checks.structure import check_structure
+from aetherflow.core.checks.subflows import SubFlows
 from aetherflow.core.checks.templates import check_templates
 from aetherflow.core.checks.view import resources
 from aetherflow.core.documents.binder import bind
@@ -57,8 +58,13 @@ class Checked(NamedTuple):
         }
 
 
-def check_flow(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None) -> Checked:
-    """Run every check of a flow; never raises for a bad document. `catalog` is what to check it with, if it is made."""
+def check_flow(
+    path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None, around: tuple[Path, ...] = ()
+) -> Checked:
+    """Run every check of a flow; never raises for a bad document. `catalog` is what to check it with, if it is made.
+
+    `around` are the flows whose steps run this one, outermost first.
+    """
     problems = Problems()
     problems.extend(snapshot.warnings)
     problems.extend(_not_evaluated(path, snapshot))
@@ -67,7 +73,7 @@ def check_flow(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = N
     except SpecError as error:
         problems.extend(error.problems)
         return Checked(str(path), None, None, problems)
-    return check_flow_document(document, snapshot, problems, catalog)
+    return check_flow_document(document, snapshot, problems, catalog, around)
 
 
 def _not_evaluated(path: str | Path, snapshot: Snapshot) -> Iterator[Problem]:
@@ -92,7 +98,11 @@ def _plugin_notices(catalog: Catalog, snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def check_flow_document(
-    document: Document, snapshot: Snapshot, problems: Problems, catalog: Catalog | None = None
+    document: Document,
+    snapshot: Snapshot,
+    problems: Problems,
+    catalog: Catalog | None = None,
+    around: tuple[Path, ...] = (),
 ) -> Checked:
     """The checks of a flow that is parsed."""
     spec, found = bind(FlowSpec, document.data, document.source)
@@ -111,8 +121,13 @@ def check_flow_document(
     check_plugins(merged, catalog, snapshot, problems)
     check_decode(merged, snapshot, problems)
     check_templates(merged, catalog, snapshot, problems)
+    SubFlows(document, catalog, snapshot, problems, _check_subflow, around).check()
     problems.extend(_plugin_notices(catalog, snapshot))  # last: the old group is loaded when a name is missed
     return Checked(document.file, document, spec, problems, profiles, merged, catalog=catalog)
+
+
+def _check_subflow(path: Path, snapshot: Snapshot, around: tuple[Path, ...]) -> Checked:
+    return check_flow(path, snapshot, None, around)
 
 
 def _check_profile_names(document: Document, profiles: Profiles, problems: Problems) -> None:

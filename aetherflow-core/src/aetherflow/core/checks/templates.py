@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from aetherflow.core.checks.conditions import conditions_of
 from aetherflow.core.checks.references import check_references
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.documents.loader import Document, RawString
@@ -18,14 +19,16 @@ from aetherflow.core.resolve.when import parse_when, paths_of
 
 def check_templates(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
     """Check all strings that a run would render, all `when` expressions, and all references that can be known."""
-    checks = _Templates(document, snapshot, problems)
+    checks = _Templates(document, catalog, snapshot, problems)
     checks.check()
     check_references(document.data, catalog, checks.unknown_reference)
 
 
 class _Templates:
-    def __init__(self, document: Document, snapshot: Snapshot, problems: Problems) -> None:
+    def __init__(self, document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
         self.document = document
+        self.catalog = catalog
+        self.conditions: set[DocPath] = set()
         self.env = snapshot.env
         self.missing_env: Severity = "error" if snapshot.settings.validate_env_strict else "warning"
         self.problems = problems
@@ -42,6 +45,9 @@ class _Templates:
         for job in jobs(data):
             self._when(job.get("when", str), (*job.path, "when"))
             for step in steps(job):
+                for path, text in conditions_of(step.data, self.catalog, step.path):
+                    self.conditions.add(path)
+                    self._when(text, path, WHEN_ROOTS | {"steps"})
                 for section in ("for_each", "inputs", "outputs", "verify"):
                     self._value(step.data.get(section), (*step.path, section), STEP_ROOTS)
 
@@ -65,7 +71,7 @@ class _Templates:
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 self._value(item, (*path, index), roots)
-        elif isinstance(value, str) and not isinstance(value, RawString):
+        elif isinstance(value, str) and not isinstance(value, RawString) and path not in self.conditions:
             self._text(value, path, roots)
 
     def _text(self, text: str, path: DocPath, roots: frozenset[str]) -> None:
@@ -95,8 +101,13 @@ class _Templates:
                 "AF1304", message, path, "semantic:missing_env", fix, severity=self.missing_env, offset=token.offset
             )
 
-    def _when(self, text: str | None, path: DocPath) -> None:
+    def _when(self, text: str | None, path: DocPath, roots: frozenset[str] = WHEN_ROOTS) -> None:
         if text is None or not text.strip():
+            return
+        if path in self.conditions and "{{" in text:
+            fix = "write the names without braces, as in: steps.count.rows > 0"
+            message = "Syntax error: an expression holds no templates"
+            self._add("AF1205", message, path, "semantic:invalid_when", fix, offset=text.index("{{"))
             return
         try:
             paths = paths_of(parse_when(text))
@@ -105,10 +116,11 @@ class _Templates:
             self._add("AF1205", f"Syntax error: {error}", path, "semantic:invalid_when", fix, offset=error.offset)
             return
         for names, offset in paths:
-            if names[0] not in WHEN_ROOTS:
-                fix = "`when` reads jobs.<id>.outputs.<key>, jobs.<id>.status, params and run; quote text"
-                if len(names) > 1 and nearest(names[0], WHEN_ROOTS) is not None:
-                    fix = did_you_mean(names[0], WHEN_ROOTS)
+            if names[0] not in roots:
+                what = "a condition reads steps.<id>.<key>, " if path in self.conditions else "`when` reads "
+                fix = f"{what}jobs.<id>.outputs.<key>, jobs.<id>.status, params and run; quote text"
+                if len(names) > 1 and nearest(names[0], roots) is not None:
+                    fix = did_you_mean(names[0], roots)
                 message = f"Unsupported name: {'.'.join(names)}"
                 self._add("AF1205", message, path, "semantic:invalid_when", fix, offset=offset)
 

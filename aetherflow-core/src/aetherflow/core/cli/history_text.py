@@ -73,6 +73,7 @@ def details_json(found: "RunDetails", journal: bool) -> dict[str, Any]:
         "jobs": jobs,
         "artifacts": rows(found.artifacts),
         "interventions": rows(found.interventions),
+        "flows": rows(found.flows),
     }
     return document | ({"journal": rows(found.journal)} if journal else {})
 
@@ -93,6 +94,8 @@ def details_text(found: "RunDetails", journal: bool) -> str:
     }
     lines += [f"{name:<8} {value}" for name, value in facts.items() if value]
     lines += ["", *_step_table(found)]
+    if found.flows:
+        lines += ["", *_flow_table(found)]
     if found.artifacts:
         lines += ["", "artifacts"]
         for artifact in found.artifacts:
@@ -118,6 +121,14 @@ def _step_table(found: "RunDetails") -> list[str]:
             ended = step.finished_at - step.started_at if step.finished_at else None
             rows.append(["", name, step.status, took(ended), first_line(", ".join(filter(None, notes)))])
     return [table(["job", "step", "status", "time", "note"], rows)] if rows else ["no job was reached"]
+
+
+def _flow_table(found: "RunDetails") -> list[str]:
+    rows = []
+    for flow in found.flows:
+        name = f"{flow.job_id}.{flow.step_id}" + (f"[{flow.item_key}]" if flow.item_key else "")
+        rows.append([name, flow.flow_id, flow.run_id, flow.status or "not recorded"])
+    return [table(["started by", "flow", "run", "status"], rows)]
 
 
 def _entry(entry: "JournalEntry") -> str:

@@ -80,16 +80,27 @@ def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None
 
 
 def resume_command(root: Path, run: "PastRun") -> str:
-    """The literal command that goes on with a run."""
+    """The literal command that goes on with a run; of one that a step started, with the run around it."""
     from aetherflow.core.state.history import open_questions
     from aetherflow.core.state.registry import find_runs
 
+    if not open_questions(run) and (outer := _outer(root, run)) is not None:
+        return resume_command(root, outer)
     words = ["aetherflow", "resume", run.run_id]
     if len(find_runs(root, run.run_id)) > 1:
         words += ["--flow", run.flow_id]
     for step in open_questions(run):
         words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
     return shlex.join(words)
+
+
+def _outer(root: Path, run: "PastRun") -> "PastRun | None":
+    """The run that a step of which started this one, if it has not ended well itself."""
+    if run.trigger != "flow" or not run.parent:
+        return None
+    flow_id, _, run_id = run.parent.partition("/")
+    found = runs_of(root, run_id, flow_id)
+    return found[0] if len(found) == 1 and found[0].status in ("FAILED", "INTERRUPTED", "UNKNOWN") else None
 
 
 def lock_store_here(config: Path | None) -> Path:

@@ -68,11 +68,13 @@ def _look(flow: "KnownFlow", root: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"flow_id": flow.flow_id, "status": "never", "run_id": None, "started_at": None}
     found |= {"finished_at": None, "duration_ms": None, "reason": None}
     found |= {"flow_yaml": flow.flow_path, "state_path": flow.state_path, "next": None}
+    found["parent"] = None
     try:
         run = latest_run(Path(flow.state_path), flow.flow_id)
         if run is None:
             return found | {"next": shlex.join(["aetherflow", "run", flow.flow_path])}
         found |= {"status": _WORDS[run.status], "run_id": run.run_id, "reason": run.reason or run.error}
+        found["parent"] = run.parent
         found |= {"started_at": run.started_at, "finished_at": run.finished_at, "duration_ms": run.duration_ms}
         if found["status"] in _NEEDS_A_PERSON:
             found["next"] = resume_command(root, run)
@@ -116,7 +118,8 @@ def _text(shown: list[dict[str, Any]], counts: dict[str, int], left_out: int, si
 
 
 def _note(flow: dict[str, Any]) -> str:
-    notes = [flow["reason"]] if flow["reason"] else []
+    notes = [f"part of {flow['parent']}"] if flow["parent"] else []
+    notes += [flow["reason"]] if flow["reason"] else []
     if flow["next"]:
         notes.append(f"next: {flow['next']}")
     return "; ".join(notes)

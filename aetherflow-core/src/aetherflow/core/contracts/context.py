@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
@@ -38,6 +39,16 @@ class Ledger(Protocol):
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
         """All keys that start with `prefix`, sorted."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlowResult:
+    """How a run that a step started has ended: well."""
+
+    flow_id: str
+    run_id: str
+    jobs: Mapping[str, Mapping[str, Any]]
+    """Job to `{status, outputs}`."""
 
 
 class HeldLock(Protocol):
@@ -164,6 +175,28 @@ class RunContext(ABC):
         """A folder without content: created, or all that is in it deleted."""
 
     @abstractmethod
+    def move_file(self, source: str | Path, target: str | Path) -> Path:
+        """Give a file another place: by a rename, across file systems by a copy that is whole before the old one goes.
+
+        The new file is an artifact, the old one consumed. A file at `target` is replaced: look before you call.
+        """
+
+    @abstractmethod
+    def remove(self, path: str | Path) -> bool:
+        """Delete a file, or a folder with all in it; consumed. False if there is nothing of that name."""
+
+    @abstractmethod
+    def remember(self, value: Any) -> None:
+        """Write down at once, for later attempts of this step in this run, what this one is about to do; JSON-safe.
+
+        A step that moves or deletes what it has found finds less the second time: it goes on with what it remembers.
+        """
+
+    @abstractmethod
+    def remembered(self) -> Any:
+        """What an earlier attempt remembered last; None if nothing, or if that result was set aside (`--from`)."""
+
+    @abstractmethod
     def artifact(self, path: str | Path) -> Path:
         """Record a finished file that the step wrote by other means as an artifact: made durable, sized, hashed."""
 
@@ -229,6 +262,28 @@ class RunContext(ABC):
         """Run another step inside this one; its result is returned, its failure raised.
 
         `roots` are the values of the template roots that its inputs wait for, see `Step.inner_steps`.
+        """
+
+    @abstractmethod
+    def call_flow(
+        self,
+        flow: Path,
+        *,
+        params: Mapping[str, Any] | None = None,
+        slot: str | None = None,
+        data_date: str | None = None,
+    ) -> FlowResult:
+        """Run another flow to its end, as a run of its own whose parent is this one; every later attempt resumes it.
+
+        `slot` and `data_date` as in `run_flow`; `slot` is that of this run unless given. What stops this attempt stops
+        that run. StepError if it does not end well, or if the flow is one of those that are under way around it.
+        """
+
+    @abstractmethod
+    def holds(self, condition: str) -> bool:
+        """Whether an expression in the grammar of `when` is true now; it may also read `steps`. WhenError.
+
+        A step names the inputs that hold one in `Step.conditions`.
         """
 
     @abstractmethod

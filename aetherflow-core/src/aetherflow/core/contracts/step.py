@@ -49,6 +49,11 @@ class Step(ABC, Generic[InputsT]):
     inner_steps: ClassVar[Mapping[str, frozenset[str]]] = {}
     """Inputs that hold a step of their own, `{type, id?, inputs?}`, which `ctx.call_step` runs; each with the template
     roots that only that step's inputs may read, as given to `call_step`. `validate` checks it like any other step."""
+    conditions: ClassVar[frozenset[str]] = frozenset()
+    """Inputs that hold an expression in the grammar of `when`, which `ctx.holds` evaluates; `validate` checks them."""
+    flow_input: ClassVar[str | None] = None
+    """Input that names the flow file which `ctx.call_flow` runs, beside this flow; its parameters are in `params`.
+    `validate` checks that flow too."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
     """`once`: an interrupted attempt is never silently repeated."""
 

@@ -28,6 +28,7 @@ from aetherflow.core.durable.failpoint import hit
 from aetherflow.core.durable.files import (
     AtomicFile,
     file_facts,
+    move_file,
     new_file,
     open_lock,
     open_log,
@@ -36,7 +37,7 @@ from aetherflow.core.durable.files import (
     swap_link,
     write_bytes,
 )
-from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, swap_dir
+from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_parts_of, remove_tree, swap_dir
 from aetherflow.core.durable.processes import spawn, spawn_guard
 
 __all__ = [
@@ -55,12 +56,14 @@ __all__ = [
     "is_part",
     "make_dir",
     "memory_database",
+    "move_file",
     "new_file",
     "open_lock",
     "open_log",
     "remove_empty_dir",
     "remove_file",
     "remove_parts",
+    "remove_parts_of",
     "remove_tree",
     "rename_file",
     "restore_database",

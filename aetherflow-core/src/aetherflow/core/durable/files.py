@@ -1,8 +1,10 @@
 """Files: written as a whole or not at all, deleted, hashed; and logs, which are for people and not synced."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
 from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +49,25 @@ def swap_link(target: str, link: Path) -> None:
     hit(f"rename {link.name}")
     part.replace(link)
     sync_dir(link.parent)
+
+
+def move_file(path: Path, target: Path) -> None:
+    """Give one file another place; a file there is replaced. Across file systems by a copy that is whole first."""
+    make_dir(target.parent)
+    hit(f"move {target.name}")
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with path.open("rb") as old, AtomicFile(target) as new:
+            shutil.copyfileobj(old, new, 1 << 20)
+        remove_file(path)
+        return
+    hit(f"moved {target.name}")
+    sync_dir(target.parent)
+    if path.parent != target.parent:
+        sync_dir(path.parent)
 
 
 def open_log(path: Path) -> IO[bytes]:

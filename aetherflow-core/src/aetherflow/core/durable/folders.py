@@ -10,6 +10,7 @@ from aetherflow.core.durable.base import (
     make_dir,
     naming,
     part_of,
+    parts_of,
     sync_dir,
     sync_file,
 )
@@ -73,6 +74,13 @@ def remove_parts(folder: Path) -> None:
         hit(f"remove {part.name}")
         _remove(part)
         sync_dir(part.parent)
+
+
+def remove_parts_of(final: Path) -> None:
+    """Delete what unfinished writes of one file left beside it."""
+    for part in parts_of(final) if final.parent.is_dir() else ():
+        hit(f"remove {part.name}")
+        _remove(part)
 
 
 def _remove(path: Path) -> None:

@@ -131,7 +131,7 @@ def run_attempt(
     connectors are interrupted, the step has `grace` seconds; then, or on a second signal, children get SIGKILL. A step
     that does not end even so is left behind: its thread goes on, but its context refuses every effect.
     """
-    ending = _Ending(processes, connectors, grace)
+    ending = _Ending(control, processes, connectors, grace)
     limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     worker.submit(work, control)
     outcome: Outcome | None = None
@@ -164,7 +164,8 @@ def run_attempt(
 class _Ending:
     """The end of an attempt by force: nothing, SIGTERM, SIGKILL."""
 
-    def __init__(self, processes: Processes, connectors: RunConnectors, grace: float) -> None:
+    def __init__(self, control: Control, processes: Processes, connectors: RunConnectors, grace: float) -> None:
+        self._control = control
         self._processes = processes
         self._connectors = connectors
         self._grace = grace
@@ -178,10 +179,12 @@ class _Ending:
         self._signals += what == "signal"
         if self.deadline is None:
             self.deadline = time.monotonic() + self._grace
+            self._control.stop_flows()
             self._processes.signal_all(signal.SIGTERM)
             self._connectors.interrupt()
         elif not self.killed and (what == "due" or self._signals > 1):
             self.killed = True
+            self._control.stop_flows()
             self._processes.signal_all(signal.SIGKILL)
             self.deadline = time.monotonic() + KILL_WAIT_SECONDS
 

@@ -4,31 +4,21 @@ import logging
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
-from aetherflow.core import durable
-from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext, StreamName
+from aetherflow.core.contracts.context import FlowResult, HeldLock, Ledger, StreamName
 from aetherflow.core.contracts.step import StepResult
-from aetherflow.core.engine.around import Around
-from aetherflow.core.engine.attempt import SpawnRequest, Worker
-from aetherflow.core.engine.connections import RunConnectors
+from aetherflow.core.engine.attempt import SpawnRequest
+from aetherflow.core.engine.file_effects import FileContext
 from aetherflow.core.engine.leases import AttemptLeases
 from aetherflow.core.engine.output import OutputLog
-from aetherflow.core.engine.step_state import StepState
-from aetherflow.core.engine.stopping import Control, Processes, RunStoppedError, Stop
-from aetherflow.core.engine.workspace import Workspace
-from aetherflow.core.errors import PathError
-from aetherflow.core.locks.run_locks import RunLocks
-from aetherflow.core.observe.events import Events
-from aetherflow.core.observe.redact import Redactor
-from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.engine.parts import FlowCall, RunParts
+from aetherflow.core.engine.stopping import Control
 from aetherflow.core.resolve.deferred import complete_inputs
-from aetherflow.core.resolve.sandbox import Sandbox
-from aetherflow.core.resolve.settings import Settings
+from aetherflow.core.resolve.when import evaluate_when
 from aetherflow.core.state.records import Artifact, StepEffects, StepKey
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.values import json_safe
@@ -37,60 +27,21 @@ PROGRESS_INTERVAL = 0.2
 """Seconds between two progress events of one attempt."""
 
 
-def _no_inner_steps(*_: Any) -> StepResult:
-    raise RuntimeError("no step runs yet")
-
-
-@dataclass(slots=True)
-class RunParts:
-    """What all attempts of one run share."""
-
-    flow_id: str
-    run_id: str
-    folder: Path
-    env: Mapping[str, str]
-    child_env: Mapping[str, str]
-    sandbox: Sandbox
-    catalog: Catalog
-    constants: Mapping[str, Any]
-    """Template roots that do not change in the run: env, params, run."""
-    resources: Mapping[str, Mapping[str, Any]]
-    workspace: Workspace
-    state: RunState
-    connectors: RunConnectors
-    redactor: Redactor
-    events: Events
-    processes: Processes
-    stop: Stop
-    locks: RunLocks
-    settings: Settings
-    step_state: StepState
-    jobs: dict[str, Any] = field(default_factory=dict)
-    """What templates and `when` see as `jobs`."""
-    call_step: Callable[["StepContext", str, Mapping[str, Any], str, Mapping[str, Any]], StepResult] = _no_inner_steps
-    around: Around | None = None
-    """The hooks that stand around every attempt."""
-    worker: Worker = field(default_factory=Worker)
-    current: Control | None = None
-    """What can end the attempt under way."""
-
-    def check_stop(self) -> None:
-        """Raise RunStoppedError if the run is being stopped."""
-        if self.stop.requested:
-            raise RunStoppedError
-
-    def close(self) -> None:
-        """At the end of the run: end the worker thread, what is left of the children, and the guard."""
-        self.worker.close()
-        self.processes.close()
-        self.locks.close()
-
-
-class StepContext(RunContext):
+class StepContext(FileContext):
     """Context of one attempt; collects its effects for the transaction that ends it."""
 
-    def __init__(self, parts: RunParts, key: StepKey, attempt: int, idempotency_key: str, output: OutputLog) -> None:
+    def __init__(
+        self,
+        parts: RunParts,
+        key: StepKey,
+        attempt: int,
+        idempotency_key: str,
+        output: OutputLog,
+        steps: Mapping[str, Any],
+    ) -> None:
         self._parts = parts
+        self.steps = steps
+        """Outputs of the earlier steps of the job."""
         self._key = key
         self._output = output
         self._next_progress = 0.0
@@ -116,63 +67,6 @@ class StepContext(RunContext):
         self.settings = parts.settings
         self.state = parts.step_state
         self.log = logging.getLogger(f"aetherflow.flow.{parts.flow_id}.job.{key.job}")
-
-    def job_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.job_dir(job_id)
-
-    def artifacts_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.folder(job_id, "artifacts")
-
-    def scratch_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.folder(job_id, "scratch")
-
-    def manifests_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.folder(job_id, "manifests")
-
-    def read_path(self, path: str) -> Path:
-        return self._parts.sandbox.to_read(path, self.artifacts_dir(self.job_id))
-
-    def write_path(self, path: str) -> Path:
-        return self._parts.sandbox.to_write(path, self.artifacts_dir(self.job_id), self.job_dir(self.job_id))
-
-    def asset_path(self, path: str) -> Path:
-        return self._parts.sandbox.to_read(path, self._parts.folder)
-
-    @contextmanager
-    def write_file(self, path: str | Path) -> Iterator[BinaryIO]:
-        self.control.check_open()
-        final = self.write_path(str(path))
-        with durable.AtomicFile(final) as file:
-            yield cast(BinaryIO, file)
-            self.control.check_open()  # else the file is not published
-        self._record(final, file.size, file.sha256)
-
-    def swap_dir(self, staged: Path, final: str | Path) -> Path:
-        self.control.check_open()
-        target = self.write_path(str(final))
-        durable.swap_dir(self.write_path(str(staged)), target)
-        return target
-
-    def empty_dir(self, path: str | Path) -> Path:
-        self.control.check_open()
-        found = self.write_path(str(path))
-        if found.is_dir() and any(found.iterdir()):
-            durable.remove_tree(found)
-        durable.make_dir(found)
-        return found
-
-    def artifact(self, path: str | Path) -> Path:
-        self.control.check_open()
-        found = self.write_path(str(path))
-        if not found.is_file():
-            raise PathError(f"not a file, so not an artifact: {found}")
-        durable.sync_file(found)
-        durable.sync_dir(found.parent)
-        self._record(found, *durable.file_facts(found))
-        return found
-
-    def consume(self, path: str | Path) -> None:
-        self.effects.consumed.add(str(self.write_path(str(path))))
 
     def spawn(
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
@@ -210,6 +104,11 @@ class StepContext(RunContext):
         # its identity are the inputs as they were before the roots were known: a new token is no other step
         return self._parts.call_step(self, step_type, given, step_id or f"{self.step_id}_inner", inputs)
 
+    @property
+    def key(self) -> StepKey:
+        """Which step, and which item of it, this is."""
+        return self._key
+
     def inner_key(self, step_id: str) -> StepKey:
         """Key of the next inner step of that id: `OUTER.ID`, from the second call in one attempt on with its number."""
         self._inner_ids[step_id] += 1
@@ -219,7 +118,7 @@ class StepContext(RunContext):
 
     def for_inner(self, key: StepKey, attempt: int, idempotency_key: str) -> "StepContext":
         """Context of an inner step: the same run and output, effects of its own."""
-        inner = StepContext(self._parts, key, attempt, idempotency_key, self._output)
+        inner = StepContext(self._parts, key, attempt, idempotency_key, self._output, self.steps)
         inner.control, inner.leases = self.control, self.leases  # what ends the outer step ends the inner one
         self._inner.append(inner)
         return inner
@@ -235,6 +134,24 @@ class StepContext(RunContext):
         yield from self.effects.artifacts.values()
         for inner in self._inner:
             yield from inner.all_artifacts()
+
+    def call_flow(
+        self,
+        flow: Path,
+        *,
+        params: Mapping[str, Any] | None = None,
+        slot: str | None = None,
+        data_date: str | None = None,
+    ) -> FlowResult:
+        run_id = f"{self.run_id}.{self.job_id}.{self.step_id}"[:100] + f".{self.idempotency_key[:12]}"
+        if times := self._parts.state.steps.times_set_aside(self._key):
+            run_id += f"-{times + 1}"  # what was set aside is to be done again, from its beginning
+        wanted = FlowCall(flow, run_id, dict(params or {}), slot or self._parts.constants["run"]["slot"], data_date)
+        return self._parts.call_flow(self, wanted)
+
+    def holds(self, condition: str) -> bool:
+        scope = {name: self._parts.constants[name] for name in ("params", "run")}
+        return evaluate_when(condition, {**scope, "jobs": self._parts.jobs, "steps": self.steps})
 
     def ledger(self, name: str) -> Ledger:
         return _StagedLedger(name, self._parts.state, self.effects, self.control)
@@ -256,9 +173,6 @@ class StepContext(RunContext):
 
     def redact(self, text: str) -> str:
         return self._parts.redactor.mask(text)
-
-    def _record(self, path: Path, size: int, sha256: str) -> None:
-        self.effects.artifacts[str(path)] = Artifact(str(path), size, sha256)
 
 
 class _StagedLedger:

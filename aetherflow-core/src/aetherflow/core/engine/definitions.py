@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aetherflow.core.checks.conditions import conditions_of
 from aetherflow.core.documents.loader import RawString
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.errors import AetherflowError
@@ -124,6 +125,8 @@ class _Definer:
         references = References()
         for name in RESULT_KEYS:
             references.add(raw.get(name))
+        for _, condition in conditions_of(raw, self.flow.catalog):
+            references.paths.update(names for names, _ in paths_of(parse_when(condition)))
         named = sorted(references.texts & self.resources.keys())
         paths = references.paths.union(*(self.resource_paths[name] for name in named))
         uses = set(self._uses(key, references.paths))

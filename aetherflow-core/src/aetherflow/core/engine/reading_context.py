@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from aetherflow.core.contracts.context import RunContext, StreamName
 from aetherflow.core.engine.connections import RunConnectors
+from aetherflow.core.engine.file_effects import memory_path, read_memory
 from aetherflow.core.engine.opening import Opened
 from aetherflow.core.engine.steps import idempotency_key
 from aetherflow.core.engine.workspace import Workspace
@@ -23,6 +24,7 @@ class ReadingContext(RunContext):
 
     def __init__(self, opened: Opened, workspace: Workspace, connectors: RunConnectors, key: StepKey) -> None:
         flow = opened.flow
+        self._key = key
         self._workspace = workspace
         self._state = opened.state
         self._redactor = opened.redactor
@@ -70,6 +72,9 @@ class ReadingContext(RunContext):
     def ledger(self, name: str) -> "_ReadLedger":
         return _ReadLedger(name, self._state)
 
+    def remembered(self) -> Any:
+        return read_memory(memory_path(self, self._state.steps.times_set_aside(self._key)))
+
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         pass
 
@@ -99,6 +104,21 @@ class ReadingContext(RunContext):
 
     def consume(self, path: str | Path) -> NoReturn:
         _refuse(f"record that {path} is gone")
+
+    def move_file(self, source: str | Path, target: str | Path) -> NoReturn:
+        _refuse(f"move {source}")
+
+    def remove(self, path: str | Path) -> NoReturn:
+        _refuse(f"delete {path}")
+
+    def remember(self, value: Any) -> NoReturn:
+        _refuse("remember something")
+
+    def holds(self, condition: str) -> NoReturn:
+        _refuse("ask for results that are not there yet")
+
+    def call_flow(self, flow: Path, **_: Any) -> NoReturn:
+        _refuse(f"run {flow}")
 
     def spawn(self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> NoReturn:
         _refuse(f"start {argv[0] if argv else 'a program'}")

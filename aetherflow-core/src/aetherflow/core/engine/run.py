@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.engine.around import around, hooks_of_run
 from aetherflow.core.engine.connections import RunConnectors
-from aetherflow.core.engine.context import RunParts
 from aetherflow.core.engine.inner import InnerSteps
 from aetherflow.core.engine.opening import Opened, run_info
+from aetherflow.core.engine.parts import RunParts
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.sequence import NOT_WELL
@@ -18,6 +18,7 @@ from aetherflow.core.engine.sequence import Sequence as JobSequence
 from aetherflow.core.engine.step_state import StepState
 from aetherflow.core.engine.steps import StepRunner
 from aetherflow.core.engine.stopping import Processes, RunStoppedError, Stop
+from aetherflow.core.engine.subflow import FlowCalls, Outer, Start
 from aetherflow.core.engine.workspace import Workspace
 from aetherflow.core.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.locks.run_locks import RunLocks
@@ -42,7 +43,8 @@ IfBusy = Literal["fail", "skip", "wait"]
 class Run:
     """A run that this process owns."""
 
-    def __init__(self, opened: Opened, store: StateStore) -> None:
+    def __init__(self, opened: Opened, store: StateStore, start: Start, outer: Outer | None = None) -> None:
+        """`start` runs a flow that a step asks for; `outer` is what this run is given of one that started it."""
         flow, run_id = opened.flow, opened.run_id
         self._opened = opened
         self._store = store
@@ -54,7 +56,8 @@ class Run:
         resources = opened.resources()
         settings = flow.snapshot.settings
         owner = (flow.flow_id, run_id, opened.generation)
-        locks = RunLocks(lock_store(settings, flow.env, resources), owner, self._events)
+        around_it = outer.locks if outer is not None else None
+        locks = RunLocks(lock_store(settings, flow.env, resources), owner, self._events, around_it)
         self._parts = RunParts(
             flow_id=flow.flow_id,
             run_id=run_id,
@@ -86,8 +89,11 @@ class Run:
         self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)
         logs = store.side / "logs" / flow.flow_id / run_id
         grace = flow.snapshot.settings.stop_grace_seconds
+        grace = grace if outer is None else outer.grace_inside(grace)
         runner = StepRunner(self._parts, self._locks, opened.definitions, logs, grace)
         self._parts.call_step = InnerSteps(runner).call
+        self._parts.call_flow = FlowCalls(flow, self._parts, grace, outer, start).call
+        self._outer = outer
         self._sequence = JobSequence(flow, runner, self._locks, opened.plan)
         self._summary = summary_of(flow, store, run_id, opened.places.work_root)
         self._summary.jobs = self._sequence.summaries
@@ -154,8 +160,10 @@ class Run:
     @contextmanager
     def _alive(self) -> Iterator[None]:
         flow = self._opened.flow
+        stopped_with = nullcontext() if self._outer is None else self._outer.control.around(self._parts.stop)
         with (
             self._parts.stop.handling_signals(),
+            stopped_with,
             run_logging(flow.flow_id, flow.snapshot.settings.log_level, self._events),
         ):
             yield

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aetherflow.core.engine.context import RunParts
+from aetherflow.core.engine.parts import RunParts
 from aetherflow.core.errors import LeaseLostError, LockBusyError, RunBusyError
 from aetherflow.core.locks.scopes import flow_key, job_key
 from aetherflow.core.spec.flow import LocksSpec

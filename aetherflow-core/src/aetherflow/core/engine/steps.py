@@ -8,11 +8,12 @@ from typing import Any
 
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.attempt import call, run_attempt
-from aetherflow.core.engine.context import RunParts, StepContext
+from aetherflow.core.engine.context import StepContext
 from aetherflow.core.engine.definitions import Definitions
 from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError, Work
 from aetherflow.core.engine.failure import message_of
 from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.engine.parts import RunParts
 from aetherflow.core.engine.retry import RetryBudget, pause
 from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.stopping import RunStoppedError
@@ -153,7 +154,7 @@ class StepRunner:
         self._say(work, "step_start", attempt=number)
         log = self._logs / work.key.job / f"{work.prefix}.{number}.log"
         output = OutputLog(log, work.key.job, work.key.step, self.parts.redactor, self.parts.events)
-        ctx = StepContext(self.parts, work.key, number, self._idem_key(work.key), output)
+        ctx = StepContext(self.parts, work.key, number, self._idem_key(work.key), output, work.job.steps)
         summary = StepSummary(work.key.step, work.step.type, Status.RUNNING, 0, number)
         if not work.key.item:
             work.job.summary.steps.append(summary)

@@ -73,6 +73,27 @@ class Control:
         self.error: BaseException | None = None
         """What the attempt ends with, once it was cancelled by itself."""
         self._reason: Reason = "signal"
+        self._flows: list[Stop] = []
+
+    @contextlib.contextmanager
+    def around(self, flow: Stop) -> Iterator[None]:
+        """While the block runs, what ends this attempt stops that run, which a step of it started."""
+        self._flows.append(flow)
+        if self.cancelled:
+            flow.request(self._signal)
+        try:
+            yield
+        finally:
+            self._flows.remove(flow)
+
+    def stop_flows(self) -> None:
+        """Ask the runs that the step started to stop; a second time, to stop at once."""
+        for flow in list(self._flows):
+            flow.request(self._signal)
+
+    @property
+    def _signal(self) -> int:
+        return self.stop.signal or signal.SIGTERM
 
     def cancel(self, error: BaseException, reason: Reason = "lost") -> None:
         """End this attempt, not the run: it fails with `error`. The first call counts."""

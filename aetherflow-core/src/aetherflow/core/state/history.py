@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.errors import StateError
 from aetherflow.core.state.ownership import is_held
 from aetherflow.core.state.reading import read
 from aetherflow.core.state.records import now_ms
@@ -116,6 +117,20 @@ class JournalEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedFlow:
+    """A run that a step of this one started."""
+
+    job_id: str
+    step_id: str
+    item_key: str
+    flow_id: str
+    run_id: str
+    state_path: str
+    status: str | None
+    """As that run is now; None if it is not recorded (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunDetails:
     """A run with all that is recorded about it."""
 
@@ -124,6 +139,7 @@ class RunDetails:
     steps: list[PastStep]
     artifacts: list[PastArtifact]
     journal: list[JournalEntry]
+    flows: list[StartedFlow]
 
     @property
     def interventions(self) -> list[JournalEntry]:
@@ -202,6 +218,8 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
         query = f"SELECT {columns} FROM {table} WHERE flow_id=? AND run_id=? {condition} ORDER BY {order}"  # noqa: S608
         return [record(*row) for row in db.execute(query, key)]
 
+    flows = "SELECT DISTINCT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
+
     def select(db: sqlite3.Connection) -> RunDetails | None:
         query = f"SELECT {_RUN} FROM runs WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
         found = next(_runs(db.execute(query, key), Path(run.state_path)), None)
@@ -214,9 +232,21 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
             [_settled(step, found) for step in rows(db, PastStep, "step_runs", "started_at, job_id, step_id, attempt")],
             rows(db, PastArtifact, "artifacts", "job_id, step_id, path"),
             [replace(entry, detail=json.loads(str(entry.detail))) for entry in entries],
+            [_started(*row) for row in db.execute(flows, key)],
         )
 
     return read(Path(run.state_path), select)
+
+
+def _started(detail: str) -> StartedFlow:
+    found = json.loads(detail)
+    path, flow_id, run_id = found["state"], found["flow"], found["run"]
+    try:
+        runs = list_runs(Path(path), flow_id=flow_id, run_id=run_id)
+    except StateError:
+        runs = []
+    status = runs[0].status if runs else None
+    return StartedFlow(found["job"], found["step"], found.get("item") or "", flow_id, run_id, path, status)
 
 
 def open_questions(run: PastRun) -> list[str]:

@@ -73,6 +73,12 @@ class RunState:
             update(self._unit.db, "runs", values, self._unit.key)
             self._unit.journal("run_end", status=status)
 
+    def flow_started(self, key: StepKey, flow_id: str, run_id: str, state_path: str) -> None:
+        """Note that a step starts a run of another flow, before that run is entered anywhere."""
+        with self._unit.transaction("flow started"):
+            named = {"job": key.job, "step": key.step, "item": key.item or None}
+            self._unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
+
     def mark_removed(self, paths: Iterable[str], by: str) -> None:
         """Note that the cleanup removes artifacts; before it does."""
         with self._unit.transaction("artifacts removed"):

@@ -60,6 +60,12 @@ class StepStates:
         ).fetchone()
         return load_outputs(row[0], row[1], self._unit.blobs.root)
 
+    def times_set_aside(self, key: StepKey) -> int:
+        """How many results of a step were set aside, so that it was to be done again."""
+        query = "SELECT count(*) FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=? AND step_id=? AND item_key=?"
+        query += f" AND status='{Status.DISCARDED}'"
+        return int(self._unit.db.execute(query, (*self._unit.key.values(), *key)).fetchone()[0])
+
     def items(self, key: StepKey) -> list[Any] | None:
         """The list that the latest attempt of a `for_each` froze; None if it has none."""
         row = self._unit.db.execute(

@@ -1,0 +1,61 @@
+"""The step `file_copy`."""
+
+import hashlib
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from aetherflow.core.api import StepError
+from aetherflow.core.builtins.file_lists import Role
+from aetherflow.core.builtins.file_transfer import FileTransfer, Transfer, TransferInputs
+
+CHUNK = 1 << 20
+
+
+class CopyInputs(TransferInputs):
+    """Inputs of `file_copy`."""
+
+    verify: Literal["size", "sha256"] = Field(
+        "size",
+        description="size: as many bytes as the source, which must not change meanwhile; sha256: read the copy again",
+    )
+
+
+class FileCopy(FileTransfer):
+    """Copy files: each whole or not at all, none replaced unless `overwrite`.
+
+    Everything is looked at before the first file is copied: missing files, two files for one place, what is there
+    already. The copies are new files, with their own time and mode 0600.
+
+    Example:
+        - id: keep
+          type: file_copy
+          inputs:
+            src: in/*.csv
+            dest_dir: kept
+            on_empty: ok
+    """
+
+    Inputs = CopyInputs
+    role: ClassVar[Role] = "read"
+    verb: ClassVar[str] = "copy"
+    args: CopyInputs
+
+    def transfer(self, each: Transfer, *, again: bool) -> None:
+        """Copy; what an earlier attempt copied is copied again."""
+        del again
+        digest, size = hashlib.sha256(), 0
+        with Path(each.src).open("rb") as old, self.ctx.write_file(each.path) as new:
+            while data := old.read(CHUNK):
+                self.ctx.check_cancelled()
+                digest.update(data)
+                size += new.write(data)
+            now = Path(each.src).stat().st_size
+            if size != now or (size != each.size):
+                message = f"{each.src} changed while it was copied: {each.size} bytes, then {max(size, now)}"
+                raise StepError(message, fix="wait until it is complete: file_find or file_wait with stable_seconds")
+        if self.args.verify == "sha256":
+            with Path(each.path).open("rb") as copy:
+                if hashlib.file_digest(copy, "sha256").digest() != digest.digest():
+                    raise StepError(f"the copy {each.path} is not what was written", fix="check the disk")

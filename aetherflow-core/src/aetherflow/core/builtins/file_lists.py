@@ -1,0 +1,127 @@
+"""The files that a step is given: paths, patterns, records of `file_find`, or the JSON text of a list of these."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator
+
+from aetherflow.core.api import PathError, RunContext, StepError
+from aetherflow.core.builtins.globbing import find, has_wildcard, split_pattern
+
+SHOWN = 20
+"""Files that a message or a plan names."""
+NAMES_FIX = "give a path, a pattern, or a list of paths or of maps with `path`"
+
+
+class Given(NamedTuple):
+    """One thing that was given: a text, which may be a pattern, or the path of a record, which never is."""
+
+    path: str
+    rel: str | None = None
+
+
+class Listed(NamedTuple):
+    """A file to work on; `rel` is where it stands below its folder: the pattern's, or the search's it was found by."""
+
+    path: Path
+    rel: str
+
+
+def parse_list(value: Any) -> Any:
+    """A text or a list, as a list; a text that is a JSON list is read."""
+    if isinstance(value, str):
+        if value.lstrip().startswith("["):
+            try:
+                found = json.loads(value)
+            except ValueError:
+                found = None  # a pattern may begin with a bracket
+            if isinstance(found, list):
+                return found
+        return [value]
+    return [value] if isinstance(value, Mapping) else value
+
+
+def _given(value: Any) -> Any:
+    value = parse_list(value)
+    if not isinstance(value, list):
+        raise ValueError(NAMES_FIX)
+    return [_one(item) for item in value]
+
+
+def _one(item: Any) -> Given:
+    if isinstance(item, Given):
+        return item
+    rel = None
+    if isinstance(item, Mapping):
+        item, rel = item.get("path"), item.get("rel_path")
+    if not isinstance(item, str) or not item or not isinstance(rel, str | None):
+        raise ValueError(NAMES_FIX)
+    return Given(item, rel)
+
+
+Files = Annotated[list[Given], BeforeValidator(_given, json_schema_input_type=str | list[str | dict[str, Any]])]
+Texts = Annotated[list[str], BeforeValidator(parse_list, json_schema_input_type=list[str] | str)]
+Role = Literal["read", "write"]
+
+
+def locate(ctx: RunContext, job_id: str, path: str, role: Role) -> Path:
+    """Absolute path inside the sandbox; PathError for a link, whatever the sandbox allows."""
+    found = ctx.write_path(path) if role == "write" else ctx.read_path(path)
+    if (ctx.artifacts_dir(job_id) / path).is_symlink():
+        raise PathError(f"a symbolic link is not followed: {path}", fix="name the file itself")
+    return found
+
+
+def list_files(
+    ctx: RunContext, job_id: str, given: Sequence[Given], *, role: Role, exclude: Sequence[str] = ()
+) -> tuple[list[Listed], list[str]]:
+    """The files, sorted within each pattern and each but once, and the plain paths that do not exist.
+
+    A folder is listed as itself. Raises PathError, StepError.
+    """
+    files: dict[Path, Listed] = {}
+    missing = []
+    for item in given:
+        path = locate(ctx, job_id, item.path, role)
+        if item.rel is None and has_wildcard(item.path) and not path.exists():
+            base, pattern = split_pattern(item.path)
+            folder = locate(ctx, job_id, base, role)
+            if not folder.is_dir():
+                raise StepError(f"no such folder: {base}", fix="check it; a pattern is searched below its fixed part")
+            for found in _matches(folder, pattern, exclude):
+                files.setdefault(found.path, found)
+        elif path.exists():
+            files.setdefault(path, Listed(path, item.rel or path.name))
+        else:
+            missing.append(item.path)
+    return list(files.values()), missing
+
+
+def _matches(folder: Path, pattern: str, exclude: Sequence[str]) -> Iterator[Listed]:
+    yield from sorted((Listed(each.path, each.rel) for each in find(folder, [pattern], exclude)), key=lambda x: x.rel)
+
+
+def below(ctx: RunContext, job_id: str, paths: Sequence[str | Path]) -> list[str]:
+    """Paths for people: those below the job's artifacts as a flow would write them."""
+    folder = ctx.artifacts_dir(job_id)
+    return [str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else str(path) for path in paths]
+
+
+def shown(names: Sequence[object]) -> str:
+    """Some names for people."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(str, names[:SHOWN])) + more
+
+
+def no_folders(files: Sequence[Listed], fix: str) -> None:
+    """StepError if one of these is a folder."""
+    if folders := [str(each.path) for each in files if each.path.is_dir()]:
+        raise StepError(f"not a file but a folder: {shown(folders)}", fix=fix)
+
+
+def require_all(missing: Sequence[str]) -> None:
+    """StepError if a plain path does not exist."""
+    if missing:
+        raise StepError(f"no such file: {shown(missing)}", fix="check the path, or the step that should have made it")

@@ -1,0 +1,51 @@
+"""The step `file_move`."""
+
+import hashlib
+from pathlib import Path
+from typing import ClassVar
+
+from aetherflow.core.api import StepError
+from aetherflow.core.builtins.file_lists import Role
+from aetherflow.core.builtins.file_transfer import FileTransfer, Transfer, TransferInputs
+
+
+class FileMove(FileTransfer):
+    """Move files: none replaced unless `overwrite`, each always whole at one place or the other.
+
+    Everything is looked at before the first file is moved: missing files, two files for one place, what is there
+    already. Across file systems a file is copied whole before the old one goes. Interrupted, it goes on where it was.
+
+    Example:
+        - id: archive
+          type: file_move
+          inputs:
+            src: in/*.csv
+            dest_dir: "done/{{run.date.compact}}"
+            on_empty: ok
+    """
+
+    Inputs = TransferInputs
+    role: ClassVar[Role] = "write"
+    verb: ClassVar[str] = "move"
+
+    def transfer(self, each: Transfer, *, again: bool) -> None:
+        """Move; of what an earlier attempt moved only the record is made."""
+        old, new = Path(each.src), Path(each.path)
+        if not old.exists():
+            if not again or not new.exists():
+                raise StepError(f"{old} is gone", fix="find out who moved or deleted it")
+            self.ctx.artifact(new)
+            self.ctx.consume(old)
+            return
+        # there now and not when all was looked at: a copy across file systems whose original was about to go
+        if new.exists() and not self.args.overwrite and not (again and _equal(old, new)):
+            raise StepError(f"exists already: {new}", fix="set overwrite: true, or give another place")
+        self.ctx.move_file(old, new)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    def digest(path: Path) -> bytes:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+    return one.stat().st_size == other.stat().st_size and digest(one) == digest(other)

@@ -1,0 +1,117 @@
+"""The step `file_wait`."""
+
+import time
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aetherflow.core.api import STEP_SKIPPED, Step, StepError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.builtins.file_find import pause, record
+from aetherflow.core.builtins.file_lists import Files, Texts, locate, shown
+from aetherflow.core.builtins.globbing import Found, find, has_wildcard, look, split_pattern
+
+
+class Inputs(StepInputs):
+    """Inputs of `file_wait`."""
+
+    path: Files = Field(
+        description="What to wait for: a path, a pattern, or a list; relative to the job's artifacts. Every path must "
+        "be there, and of every pattern at least `min_count` files"
+    )
+    exclude: Texts = Field([], description="Files and folders that a pattern leaves out")
+    min_count: int = Field(1, ge=1, description="Files that each pattern must find")
+    min_size: int = Field(0, ge=0, description="A file of fewer bytes is not there yet")
+    stable_seconds: float = Field(
+        0, ge=0, description="A file is there once its size and time of change have stayed for so long"
+    )
+    max_wait_seconds: float = Field(3600, gt=0, description="How long to wait at most")
+    poll_seconds: float = Field(1, gt=0, le=3600, description="Time between two looks")
+    on_timeout: Literal["fail", "skip"] = Field("fail", description="When the time is over: fail, or end SKIPPED")
+
+
+class Outputs(StepOutputs):
+    """Outputs of `file_wait`."""
+
+    has_data: bool = Field(description="True if all are there")
+    count: int = Field(description="Number of files that are there")
+    files: list[dict[str, Any]] = Field(description="Each file: path, rel_path, name, size in bytes, mtime")
+    paths: list[str] = Field(description="The absolute paths alone")
+    first: str | None = Field(description="Absolute path of the first one; null if there is none")
+
+
+class FileWait(Step[Inputs]):
+    """Wait until files are there, and complete; FAILED or SKIPPED when the time is over.
+
+    A stop of the run ends the wait at once. A resumed run waits anew.
+
+    Example:
+        - id: export
+          type: file_wait
+          inputs:
+            path: ["in/*.csv", "in/done.flag"]
+            stable_seconds: 5
+            max_wait_seconds: 1800
+    """
+
+    Outputs = Outputs
+
+    def run(self) -> StepResult:
+        """Look, and look again."""
+        args = self.args
+        deadline = time.monotonic() + args.max_wait_seconds
+        since: dict[Found, float] = {}
+        while True:
+            now = time.monotonic()
+            there, lacking = self._look(since, now)
+            since = {each: since.get(each, now) for each in there}
+            files = [each for each in there if now - since[each] >= args.stable_seconds]
+            output = {
+                "has_data": not lacking,
+                "count": len(files),
+                "files": [record(each) for each in files],
+                "paths": [str(each.path) for each in files],
+                "first": str(files[0].path) if files else None,
+            }
+            if not lacking:
+                return StepResult(output=output)
+            if now >= deadline:
+                return self._over(output, lacking)
+            self.ctx.progress(args.max_wait_seconds - (deadline - now), args.max_wait_seconds, "s")
+            pause(self.ctx, min(args.poll_seconds, deadline - now))
+
+    def plan(self) -> list[str]:
+        """What is there now."""
+        _, lacking = self._look({}, 0)
+        names = shown([each.path for each in self.args.path])
+        most = f"wait at most {self.args.max_wait_seconds:g} s for {names}"
+        return [most + ("" if lacking and not self.args.stable_seconds else ", all there now" if not lacking else "")]
+
+    def _over(self, output: dict[str, Any], lacking: list[str]) -> StepResult:
+        reason = f"not there after {self.args.max_wait_seconds:g} s: {shown(lacking)}"
+        if self.args.on_timeout == "skip":
+            return StepResult(STEP_SKIPPED, output, reason)
+        raise StepError(reason, fix="find out why they are late, or raise max_wait_seconds")
+
+    def _look(self, since: dict[Found, float], now: float) -> tuple[list[Found], list[str]]:
+        """The files that are there, stable or not, and what is lacking, each with the reason."""
+        args = self.args
+        there: dict[Found, None] = {}
+        lacking = []
+        for given in args.path:
+            found = [each for each in self._find(given.path) if each.size >= args.min_size]
+            there.update(dict.fromkeys(found))
+            steady = sum(now - since.get(each, now) >= args.stable_seconds for each in found)
+            pattern = has_wildcard(given.path)
+            if steady < (args.min_count if pattern else 1):
+                what = f"{steady} of {args.min_count}" if pattern else ""
+                what = "still changing" if len(found) > steady and not what else what
+                lacking.append(given.path + (f" ({what})" if what else ""))
+        return list(there), lacking
+
+    def _find(self, path: str) -> list[Found]:
+        if not has_wildcard(path):
+            found = look(locate(self.ctx, self.job_id, path, "read"), path.rpartition("/")[2])
+            return [found] if found is not None else []
+        base, pattern = split_pattern(path)
+        folder = locate(self.ctx, self.job_id, base, "read")
+        return sorted(find(folder, [pattern], self.args.exclude)) if folder.is_dir() else []

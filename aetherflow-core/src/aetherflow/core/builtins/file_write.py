@@ -1,0 +1,78 @@
+"""The step `file_write`."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepInputs, StepOutputs
+
+
+class Inputs(StepInputs):
+    """Inputs of `file_write`."""
+
+    path: str = Field(description="The file, relative to the job's artifacts; its folder is made if it is not there")
+    content: Any = Field(description="Text, or a value to be written as JSON; templates are filled in as everywhere")
+    format: Literal["auto", "text", "json"] = Field(
+        "auto", description="auto: text as it is, anything else as JSON; json: text too becomes a JSON string"
+    )
+    overwrite: Flag = Field(True, description="Replace a file that is there; else other content is an error")
+
+    @model_validator(mode="after")
+    def _text_is_text(self) -> "Inputs":
+        if self.format == "text" and not isinstance(self.content, str):
+            raise ValueError("format text needs text as content; quote it, or use format json")
+        return self
+
+
+class Outputs(StepOutputs):
+    """Outputs of `file_write`."""
+
+    path: str = Field(description="Absolute path of the file")
+    size: int = Field(description="Size in bytes")
+    sha256: str = Field(description="Checksum of the content")
+
+
+class FileWrite(Step[Inputs]):
+    """Write a small file: text as it is, or a value as JSON; whole or not at all, UTF-8.
+
+    Example:
+        - id: note
+          type: file_write
+          inputs:
+            path: summary.json
+            content: {flow: "{{flow_id}}", date: "{{run.date.iso}}"}
+    """
+
+    Outputs = Outputs
+
+    def run(self) -> dict[str, Any]:
+        """Write it."""
+        data, path = self._data(), self.ctx.write_path(self.args.path)
+        if path.is_dir():
+            raise StepError(f"a folder stands in the way: {path}", fix="give another path")
+        # the same content is what an earlier attempt wrote
+        if not self.args.overwrite and path.exists() and path.read_bytes() != data:
+            raise StepError(f"exists already: {path}", fix="set overwrite: true, or give another path")
+        with self.ctx.write_file(path) as file:
+            file.write(data)
+        return {"path": str(path), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    def plan(self) -> list[str]:
+        """What would be written."""
+        verb = "replace" if self.ctx.write_path(self.args.path).exists() else "write"
+        return [f"{verb} {self.args.path}, {len(self._data()):,} bytes"]
+
+    def _data(self) -> bytes:
+        content = self.args.content
+        if isinstance(content, str) and self.args.format != "json":
+            text = content
+        else:
+            text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False, default=str) + "\n"
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            raise StepInputError(
+                "content is not valid Unicode (a lone surrogate)", fix="look where it came from"
+            ) from None

@@ -1,0 +1,56 @@
+"""The step `run_flow`."""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from aetherflow.core.api import Step, StepInputs, StepOutputs
+
+
+class Inputs(StepInputs):
+    """Inputs of `run_flow`."""
+
+    flow: str = Field(min_length=1, description="The flow file, relative to the folder of this one")
+    params: dict[str, Any] = Field({}, description="Parameters of that flow")
+    slot: str | None = Field(None, description="Instant that it stands for; default: that of this run, if it has one")
+    data_date: str | None = Field(None, description="Date of its data; default: as that flow says")
+
+
+class Outputs(StepOutputs):
+    """Outputs of `run_flow`."""
+
+    flow_id: str = Field(description="Id of that flow")
+    run_id: str = Field(description="Id of its run, which follows from this run, job, step and item")
+    jobs: dict[str, dict[str, Any]] = Field(description="Its jobs: `jobs.<id>.status`, `jobs.<id>.outputs.<key>`")
+
+
+class RunFlow(Step[Inputs]):
+    """Run another flow to its end, as a run of its own; its job outputs are the outputs.
+
+    It has its own state, log, folders and cleanup. What is resumed here goes on there: the step always means the same
+    run, whose finished steps are not repeated. What stops this run stops that one. Locks held here are shared with it.
+
+    Example:
+        - id: dims
+          type: run_flow
+          inputs:
+            flow: dims.yaml
+            params: {day: "{{run.data_date.iso}}"}
+          outputs: {rows: "{{result.jobs.load.outputs.rows}}"}
+    """
+
+    Outputs = Outputs
+    flow_input: ClassVar[str | None] = "flow"
+
+    def run(self) -> dict[str, Any]:
+        """Run it."""
+        args = self.args
+        found = self.ctx.call_flow(
+            self.ctx.asset_path(args.flow), params=args.params, slot=args.slot, data_date=args.data_date
+        )
+        return {"flow_id": found.flow_id, "run_id": found.run_id, "jobs": {**found.jobs}}
+
+    def plan(self) -> list[str]:
+        """Which flow."""
+        given = ", ".join(f"{name}={value}" for name, value in self.args.params.items())
+        return [f"run the flow {self.args.flow}" + (f" with {given}" if given else "")]

@@ -1,0 +1,145 @@
+"""Flows that steps run: each is checked like the one that is asked about, and none may lead back to itself."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.checks.environment import try_snapshot
+from aetherflow.core.checks.view import jobs, steps
+from aetherflow.core.documents.loader import Document, RawString
+from aetherflow.core.errors import AetherflowError
+from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.params import ParamError, settle_params
+from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.resolve.template import has_template
+from aetherflow.core.spec.flow import FlowSpec
+
+if TYPE_CHECKING:
+    from aetherflow.core.checks.report import Checked
+
+Check = Callable[[Path, Snapshot, tuple[Path, ...]], "Checked"]
+"""Checks a flow; the last argument are the flows around it, outermost first."""
+
+
+def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
+    """The environment of a flow in that folder that one with the environment `around` runs.
+
+    In the same folder it is the same one; else it is built from it, under the same project file, if there is one.
+    """
+    from aetherflow.core.resolve.snapshot import LOCAL_ROOT_DIR, build_snapshot
+
+    if around.env.get(LOCAL_ROOT_DIR) == str(folder):
+        return around
+    project = around.project.document
+    config = Path(project.file) if project is not None else None
+    return build_snapshot(folder, ambient=around.env, config=config, run_hooks=True)
+
+
+class SubFlows:
+    """Checks the flows that one document's steps run."""
+
+    def __init__(
+        self,
+        document: Document,
+        catalog: Catalog,
+        snapshot: Snapshot,
+        problems: Problems,
+        check: Check,
+        around: tuple[Path, ...],
+    ) -> None:
+        self._document = document
+        self._catalog = catalog
+        self._snapshot = snapshot
+        self._problems = problems
+        self._check_flow = check
+        self._around = (*around, Path(document.file).resolve())
+        self._known: dict[Path, FlowSpec | None] = {}
+
+    def check(self) -> None:
+        """Check all of them."""
+        for job in jobs(self._document.data):
+            for step in steps(job):
+                for path, inputs, key in self._calls(step.data, step.path):
+                    self._call(path, inputs, key)
+
+    def _calls(self, step: Mapping[str, Any], path: DocPath) -> Iterator[tuple[DocPath, Mapping[str, Any], str]]:
+        if isinstance(verify := step.get("verify"), dict):
+            yield from self._calls(verify, (*path, "verify"))
+        name, inputs = step.get("type"), step.get("inputs")
+        if not isinstance(name, str) or not isinstance(inputs, dict):
+            return
+        try:
+            cls = self._catalog.step(name)
+        except AetherflowError:
+            return  # reported where the type is checked
+        if cls.flow_input is not None:
+            yield (*path, "inputs"), inputs, cls.flow_input
+        for key in cls.inner_steps:
+            if isinstance(inner := inputs.get(key), dict):
+                yield from self._calls(inner, (*path, "inputs", key))
+
+    def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> None:
+        text = inputs.get(key)
+        if not isinstance(text, str) or (has_template(text) and not isinstance(text, RawString)):
+            return  # its name is known only in the run, which checks it then
+        file = (Path(self._document.file).absolute().parent / text).resolve()
+        at = (*path, key)
+        if file in self._around:
+            chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))
+            self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
+        elif not file.is_file():
+            self._add(f"no such flow file: {text}", at, f"the path is taken from {self._document.file}'s folder")
+        else:
+            if file not in self._known:
+                self._known[file] = self._spec(file)
+            if (spec := self._known[file]) is not None:
+                self._params(spec, inputs.get("params", {}), (*path, "params"), at)
+
+    def _spec(self, file: Path) -> FlowSpec | None:
+        snapshot = self._snapshot
+        if file.parent != Path(self._document.file).absolute().parent.resolve():
+            project = snapshot.project.document
+            config = Path(project.file) if project is not None else None
+            snapshot, broken = try_snapshot(file.parent, config=config, ambient=snapshot.env)
+            self._problems.extend(broken)
+        checked = self._check_flow(self._shown(file), snapshot, self._around)
+        self._problems.extend(checked.problems)
+        return checked.spec
+
+    def _shown(self, file: Path) -> Path:
+        """The path as it would be written beside that of the document."""
+        folder = Path(self._document.file).parent
+        real = folder.resolve()
+        return folder / file.relative_to(real) if file.is_relative_to(real) else file
+
+    def _params(self, spec: FlowSpec, given: Any, path: DocPath, flow_at: DocPath) -> None:
+        if not isinstance(given, dict):
+            return  # a template, or what the model of the inputs refuses
+        declared = spec.flow.params
+        for name, param in declared.items():
+            if name not in given and "default" not in param.model_fields_set:
+                fix = f"give it: params: {{{name}: …}}"
+                self._add(f"flow {spec.flow.id} requires the parameter {name!r}", flow_at, fix)
+        for name, value in given.items():
+            known = {name: declared[name]} if name in declared else declared
+            if name in declared and _holds_template(value):
+                continue
+            try:
+                settle_params(known, {name: value})
+            except ParamError as error:
+                self._add(f"flow {spec.flow.id}: {error}", (*path, name), error.fix)
+
+    def _add(self, message: str, path: DocPath, fix: str) -> None:
+        where = self._document.source.value(path)
+        text = f"{format_path(path)}: {message}"
+        self._problems.add(Problem("AF1215", text, where, format_path(path), "semantic:subflow", fix))
+
+
+def _holds_template(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_template, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_template, value))
+    return isinstance(value, str) and has_template(value) and not isinstance(value, RawString)
