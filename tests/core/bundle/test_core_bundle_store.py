@@ -153,7 +153,7 @@ def test_a_source_that_is_gone(bundle: "Project") -> None:
     assert "last error" in call(bundle, "status").out
     stale = call(bundle, "sync", "--allow-stale-bundle")
     assert stale.out.startswith("STALE: ")
-    assert "could not be used" in stale.err
+    assert "STALE: the source could not be used" in stale.err
     assert document(bundle, "sync", "--allow-stale-bundle")["stale"] is True
     (bundle.folder / "gone").rename(bundle.folder / "release")
     assert document(bundle, "sync")["stale"] is False

@@ -37,7 +37,7 @@ BUSY_POLL_SECONDS = 0.2
 
 
 def run_flow(
-    flow_yaml: str | Path,
+    flow_yaml: str | Path | None = None,
     *,
     run_id: str | None = None,
     params: Mapping[str, Any] | None = None,
@@ -49,6 +49,9 @@ def run_flow(
     decisions: Mapping[str, str] | None = None,
     reason: str | None = None,
     if_busy: IfBusy = "fail",
+    bundle_manifest: str | Path | None = None,
+    allow_stale_bundle: bool = False,
+    expect_fingerprint: str | None = None,
     observers: Sequence[Observer] = (),
     trigger: str = "api",
     env: Mapping[str, str] | None = None,
@@ -62,17 +65,40 @@ def run_flow(
     since, `decisions` (`JOB.STEP` to `done` or `again`) answers for interrupted `once` steps; `reason` is written down
     with any of these. `if_busy` says what to do while another process owns the run, or the lock of the flow.
 
+    With `bundle_manifest` the bundle is synced first, its version verified, held, and run: `flow_yaml` is then a path
+    in the bundle, omitted its entry flow. `allow_stale_bundle` takes the version that is there if the source cannot be
+    used; `expect_fingerprint` is the content fingerprint that the version must have, or its start.
+
     `observers` see every event; `trigger` says who asked; `env` replaces the process's environment, `snapshot` a whole
     environment built before. Signals HUP, INT, QUIT and TERM stop the run when this is called from the main thread.
 
     Raises SpecError (nothing was run), UsageError, ChangedDefinitionError, RunBusyError, StateError, RunFailedError,
-    RunUnknownError and RunInterruptedError; the last three carry the summary that is returned otherwise.
+    RunUnknownError and RunInterruptedError; the last three carry the summary that is returned otherwise. With a bundle
+    also BundleError, BundleStoreError, FingerprintError and ConnectorError.
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
-    flow = _prepare(flow_yaml, env, snapshot)
-    reason = reason.encode(errors="backslashreplace").decode() if reason else reason
-    wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
-    return _run(flow, run_id, Given(params or {}, slot, data_date), wishes, if_busy, observers, trigger)
+    with contextlib.ExitStack() as stack:
+        if bundle_manifest is not None:
+            from aetherflow.core.bundle.using import using_bundle  # most runs have none
+
+            name = str(flow_yaml) if flow_yaml is not None else None
+            used = stack.enter_context(
+                using_bundle(
+                    Path(bundle_manifest),
+                    name,
+                    allow_stale=allow_stale_bundle,
+                    expect_fingerprint=expect_fingerprint,
+                    ambient=env,
+                    run_hooks=True,
+                )
+            )
+            flow_yaml, snapshot = used.flow, used.snapshot
+        if flow_yaml is None:
+            raise UsageError("no flow is named", fix="give the path of a flow file, or the manifest of a bundle")
+        flow = _prepare(flow_yaml, env, snapshot)
+        reason = reason.encode(errors="backslashreplace").decode() if reason else reason
+        wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
+        return _run(flow, run_id, Given(params or {}, slot, data_date), wishes, if_busy, observers, trigger)
 
 
 def _run(

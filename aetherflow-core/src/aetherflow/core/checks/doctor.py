@@ -16,6 +16,7 @@ from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.drivers import install_command, missing_drivers
 from aetherflow.core.problems import Problem, Problems
+from aetherflow.core.resolve.bundle_layer import BundleLayer
 from aetherflow.core.resolve.decode import decode_paths
 from aetherflow.core.resolve.places import state_path, work_root
 from aetherflow.core.resolve.snapshot import Snapshot
@@ -105,10 +106,20 @@ class Diagnosis:
         }
 
 
-def examine(path: Path, *, config: Path | None = None, cron: bool = False, deadline: float | None = None) -> Diagnosis:
-    """Examine a flow; with a `deadline` its resources are reached too, which takes that many seconds at most."""
+def examine(
+    path: Path,
+    *,
+    config: Path | None = None,
+    cron: bool = False,
+    deadline: float | None = None,
+    bundle: BundleLayer | None = None,
+) -> Diagnosis:
+    """Examine a flow; with a `deadline` its resources are reached too, which takes that many seconds at most.
+
+    `bundle` is the version that the flow stands in.
+    """
     folder = path.absolute().parent
-    snapshot, broken = try_snapshot(folder, config=config)
+    snapshot, broken = try_snapshot(folder, config=config, bundle=bundle)
     checked = check_flow(path, snapshot)
     problems = Problems()
     problems.extend(broken)
@@ -166,7 +177,7 @@ def _under_cron(
     path: Path, config: Path | None, snapshot: Snapshot, missing: list[MissingEnv], problems: Problems
 ) -> None:
     ambient = {"PATH": CRON_PATH} | {key: snapshot.env[key] for key in CRON_KEYS if key in snapshot.env}
-    there, broken = try_snapshot(path.absolute().parent, config=config, ambient=ambient)
+    there, broken = try_snapshot(path.absolute().parent, config=config, ambient=ambient, bundle=snapshot.bundle)
     checked = check_flow(path, there)
     known = {(item.path, item.env_key) for item in missing}
     if not broken:

@@ -7,6 +7,7 @@ from pathlib import Path
 from aetherflow.core.errors import AetherflowError, SpecError
 from aetherflow.core.location import Location
 from aetherflow.core.problems import Problem
+from aetherflow.core.resolve.bundle_layer import BundleLayer
 from aetherflow.core.resolve.project import Project
 from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
@@ -17,11 +18,16 @@ DEPENDENT = frozenset({"AF1102", "AF1211", "AF1304", "AF1702"})
 
 
 def try_snapshot(
-    folder: Path, *, config: Path | None = None, run_hooks: bool = False, ambient: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    config: Path | None = None,
+    run_hooks: bool = False,
+    ambient: Mapping[str, str] | None = None,
+    bundle: BundleLayer | None = None,
 ) -> tuple[Snapshot, list[Problem]]:
     """The snapshot for flows in a folder; with problems, a bare one of defaults instead."""
     try:
-        return build_snapshot(folder, ambient=ambient, config=config, run_hooks=run_hooks), []
+        return build_snapshot(folder, ambient=ambient, config=config, run_hooks=run_hooks, bundle=bundle), []
     except AetherflowError as error:
         env = dict(os.environ if ambient is None else ambient)
         sources = dict.fromkeys(Settings.model_fields, "default")

@@ -181,6 +181,29 @@ def _check_profiles(path: Path, environment: Environment) -> Checked:
     return Checked(str(path), document, None, problems, kind="profiles")
 
 
+# Bundle manifests
+
+
+def _is_manifest(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("bundle"), dict) and not data.keys() & {"flow", "jobs"}
+
+
+def _check_manifest(path: Path, environment: Environment) -> Checked:
+    from aetherflow.core.bundle.manifest import check_source, load_manifest
+    from aetherflow.core.plugins.policy import catalog_for
+
+    snapshot, broken = environment.of(path)
+    problems = Problems()
+    problems.extend(broken)
+    try:
+        manifest = load_manifest(path, snapshot.limits)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return Checked(str(path), None, None, problems, kind="manifest")
+    problems.extend(check_source(manifest, catalog_for(snapshot)))
+    return Checked(str(path), manifest.document, None, problems, kind="manifest")
+
+
 # The project file and lists of env files
 
 
@@ -246,6 +269,7 @@ def _named(*names: str) -> Callable[[str], bool]:
 KINDS = {
     kind.name: kind
     for kind in (
+        Kind("manifest", lambda _: False, _is_manifest, _check_manifest),
         Kind("project", lambda file: file == PROJECT_FILE, lambda _: False, _check_project),
         Kind("flow", lambda _: False, _is_flow, _check_flow),
         Kind("profiles", _named("profiles"), _is_profiles, _check_profiles),

@@ -1,6 +1,5 @@
 """`aetherflow bundle`: sync and status; the other commands stand in modules of their own."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
@@ -69,9 +68,10 @@ def sync(
     import json
 
     from aetherflow.core.cli.bundle_context import bundle_here
+    from aetherflow.core.cli.flow_source import remarks, sync_progress
 
     here = bundle_here(bundle_manifest, work_root, config)
-    done = here.sync(allow_stale=allow_stale_bundle, always=always, progress=_progress())
+    done = here.sync(allow_stale=allow_stale_bundle, always=always, progress=sync_progress())
     if as_json:
         document: dict[str, Any] = {
             "schema": BUNDLE_SCHEMA,
@@ -92,7 +92,7 @@ def sync(
     typer.echo(f"{_word(done)}: bundle synced to {done.local_root} fingerprint={done.fingerprint}")
     if print_local_root:
         typer.echo(str(done.local_root))
-    for line in _remarks(done):
+    for line in remarks(done):
         typer.echo(line, err=True)
 
 
@@ -184,19 +184,6 @@ def _word(done: "SyncResult") -> str:
     return "CHANGED" if done.changed else "UNCHANGED"
 
 
-def _remarks(done: "SyncResult") -> list[str]:
-    found = []
-    if done.error is not None:
-        found.append(f"the source could not be used: {done.error}")
-    if (pin := done.pin) is not None:
-        latest = done.store.latest()
-        newer = f"; the source's version {latest.content[:12]} is in the store" if latest else ""
-        why = f" ({pin.reason})" if pin.reason else ""
-        found.append(f"version {pin.content[:12]} is pinned by {pin.by} since {pin.at}{why}{newer}")
-        found.append("  fix: aetherflow bundle activate latest")
-    return found
-
-
 def _folders(store: "BundleStore") -> dict[str, str]:
     return {
         "active_dir": str(store.active_dir),
@@ -210,16 +197,3 @@ def _pin(store: "BundleStore") -> dict[str, Any] | None:
 
     pin = store.pin()
     return None if pin is None else plain(pin)
-
-
-def _progress() -> Any:
-    """Shows the file being fetched on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda *_: None
-
-    def show(path: str, number: int, total: int) -> None:
-        end = "\n" if number == total else ""
-        sys.stderr.write(f"\r\x1b[K{number}/{total} {path[-60:]}{end}")
-        sys.stderr.flush()
-
-    return show

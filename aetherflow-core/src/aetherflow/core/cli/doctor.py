@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 
 class Caller(StrEnum):
@@ -29,6 +30,8 @@ def doctor(
     caller: Annotated[
         Caller | None, typer.Option("--as", help="Also check with the bare environment of this caller.")
     ] = None,
+    bundle_manifest: ManifestOption = None,
+    allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -41,10 +44,15 @@ def doctor(
     import json
 
     from aetherflow.core.checks.doctor import DOCTOR_SCHEMA, examine
-    from aetherflow.core.cli.arguments import flow_paths
+    from aetherflow.core.cli.flow_source import flow_source
 
-    (path,) = flow_paths([flow] if flow else None, flow_yaml)
-    found = examine(path, config=config, cron=caller is not None, deadline=deadline if connect else None)
+    source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
+    limit, cron = deadline if connect else None, caller is not None
+    if source.manifest is None:  # what is wrong with the environment is a finding, too
+        found = examine(source.shown, config=config, cron=cron, deadline=limit)
+    else:
+        with source.open(config=config, run_hooks=False) as (path, snapshot):
+            found = examine(path, config=config, cron=cron, deadline=limit, bundle=snapshot.bundle)
     if as_json:
         typer.echo(json.dumps({"schema": DOCTOR_SCHEMA, **found.as_json()}, ensure_ascii=False, indent=2))
     else:

@@ -4,23 +4,26 @@ import gc
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from aetherflow.core.cli.flow_source import FlowSource
 
 COLLECT_AFTER = 5_000
 """Objects until the collector looks, in place of 700: reading a long flow makes many, and all of them stay."""
 
 
 def execute(
-    path: Path,
+    source: "FlowSource",
     *,
     config: Path | None,
     quiet: bool,
     as_json: bool,
     given: Mapping[str, Any],
 ) -> None:
-    """Run a flow file with the arguments `given` of `run_flow`.
+    """Run a flow with the arguments `given` of `run_flow`.
 
     Raises what `run_flow` raises, after showing what there is to show.
     """
@@ -29,7 +32,6 @@ def execute(
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
     from aetherflow.core.errors import AetherflowError, RunError
-    from aetherflow.core.resolve.snapshot import build_snapshot
     from aetherflow.core.runner import run_flow
 
     gc.freeze()
@@ -38,17 +40,17 @@ def execute(
     failure: RunError | None = None
     lines = False
     try:
-        snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
-        lines = snapshot.settings.log_format == "json"
-        observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
-        try:
-            summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
-        finally:
-            observer.close()
+        with source.open(config=config, run_hooks=True) as (path, snapshot):
+            lines = snapshot.settings.log_format == "json"
+            observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
+            try:
+                summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
+            finally:
+                observer.close()
     except RunError as error:
         failure, summary = error, error.summary
     except AetherflowError as error:
-        document = refusal(error, path)
+        document = refusal(error, source.shown)
         if as_json:
             typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         if lines:  # every line is an object there

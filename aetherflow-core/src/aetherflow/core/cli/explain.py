@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 if TYPE_CHECKING:
     from aetherflow.core.checks.explain import Explained, Value
@@ -19,6 +20,8 @@ def explain(
         Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
     ] = None,
     value: Annotated[str | None, typer.Option("--value", metavar="PATH", help="Show one value and its chain.")] = None,
+    bundle_manifest: ManifestOption = None,
+    allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
     run_hooks: Annotated[
         bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
@@ -34,12 +37,11 @@ def explain(
     import json
 
     from aetherflow.core.checks.explain import EXPLAIN_SCHEMA, explain_flow
-    from aetherflow.core.cli.arguments import flow_paths
-    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.cli.flow_source import flow_source
 
-    (path,) = flow_paths([flow] if flow else None, flow_yaml)
-    snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=run_hooks)
-    explained = explain_flow(path, snapshot)
+    source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
+    with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
+        explained = explain_flow(path, snapshot)
     errors = len(explained.checked.problems.errors)
     if errors:
         typer.echo(f"{path} has {errors} error{'s' * (errors != 1)}; see: aetherflow validate {path}", err=True)

@@ -74,8 +74,15 @@ def details_json(found: "RunDetails", journal: bool) -> dict[str, Any]:
         "artifacts": rows(found.artifacts),
         "interventions": rows(found.interventions),
         "flows": rows(found.flows),
+        "circumstances": _circumstances(found.run),
     }
     return document | ({"journal": rows(found.journal)} if journal else {})
+
+
+def _circumstances(run: "PastRun") -> dict[str, Any]:
+    from aetherflow.core.state.history import circumstances
+
+    return {name: value for name, value in circumstances(run).items() if name != "generation"}
 
 
 def details_text(found: "RunDetails", journal: bool) -> str:
@@ -92,6 +99,11 @@ def details_text(found: "RunDetails", journal: bool) -> str:
         "dates": f"run {run.run_date}, data {run.data_date}" + (f", slot {run.slot}" if run.slot else ""),
         "error": run.error or "",
     }
+    what = _circumstances(run)
+    if (bundle := what.get("bundle")) is not None:
+        facts["bundle"] = f"{bundle['id']} {bundle['content_fingerprint']} from {bundle['manifest']}"
+    if what.get("plugins"):
+        facts["plugins"] = ", ".join(f"{name} ({source})" for name, source in what["plugins"].items())
     lines += [f"{name:<8} {value}" for name, value in facts.items() if value]
     lines += ["", *_step_table(found)]
     if found.flows:

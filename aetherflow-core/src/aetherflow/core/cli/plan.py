@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.flow_source import AllowStaleOption, ExpectOption, ManifestOption
 
 if TYPE_CHECKING:
     from aetherflow.core.engine.verdicts import Plan, StepPlan
@@ -32,6 +33,9 @@ def plan(
     effects: Annotated[
         bool, typer.Option("--effects", help="A dry run: ask each step what it would do. Peers are read.")
     ] = False,
+    bundle_manifest: ManifestOption = None,
+    allow_stale_bundle: AllowStaleOption = False,
+    expect_fingerprint: ExpectOption = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -44,30 +48,32 @@ def plan(
     """
     import json
 
-    from aetherflow.core.cli.arguments import flow_paths
+    from aetherflow.core.cli.flow_source import flow_source
     from aetherflow.core.cli.summary import refusal
     from aetherflow.core.errors import AetherflowError
     from aetherflow.core.resolve.params import parse_assignments
-    from aetherflow.core.resolve.snapshot import build_snapshot
     from aetherflow.core.runner import plan_flow
 
-    (path,) = flow_paths([flow] if flow else None, flow_yaml)
+    source = flow_source(
+        flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle, expect_fingerprint=expect_fingerprint
+    )
     try:
-        found = plan_flow(
-            path,
-            run_id=run_id,
-            params=parse_assignments(param or []),
-            slot=slot,
-            data_date=data_date,
-            flow_job=flow_job,
-            from_step=from_step,
-            accept_changes=accept_changes,
-            effects=effects,
-            snapshot=build_snapshot(path.absolute().parent, config=config, run_hooks=True),
-        )
+        with source.open(config=config, run_hooks=True) as (path, snapshot):
+            found = plan_flow(
+                path,
+                run_id=run_id,
+                params=parse_assignments(param or []),
+                slot=slot,
+                data_date=data_date,
+                flow_job=flow_job,
+                from_step=from_step,
+                accept_changes=accept_changes,
+                effects=effects,
+                snapshot=snapshot,
+            )
     except AetherflowError as error:
         if as_json:
-            typer.echo(json.dumps(refusal(error, path), ensure_ascii=False, indent=2))
+            typer.echo(json.dumps(refusal(error, source.shown), ensure_ascii=False, indent=2))
         raise
     if as_json:
         typer.echo(json.dumps(_as_json(found), ensure_ascii=False, indent=2))

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, complete_run_id
+from aetherflow.core.cli.flow_source import AllowStaleOption
 
 if TYPE_CHECKING:
+    from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.engine.prepare import PreparedFlow
     from aetherflow.core.state.history import PastRun
 
@@ -31,15 +33,16 @@ def resume(
         bool, typer.Option("--accept-changes", help="Keep results of finished steps that were changed since.")
     ] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
+    allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
     """Go on with a run that was interrupted or failed, where it stopped.
 
-    The flow file, the parameters and the dates are those that the run started with. Finished steps are not repeated.
-    A step that must not be repeated unasked and was interrupted waits for your decision: look whether it had its
-    effect, then say done or again.
+    The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
+    steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
+    whether it had its effect, then say done or again.
 
     Example: aetherflow resume nightly-2026-11-24
 
@@ -51,9 +54,10 @@ def resume(
     found = _by_file(Path(what), config) if _is_file(what) else _by_id(what, flow, config)
     if found is None:
         return
-    path, run_id = found
+    source, run_id = found
+    source = source._replace(allow_stale=allow_stale_bundle)
     given = {"run_id": run_id, "decisions": decisions, "accept_changes": accept_changes, "reason": reason}
-    execute(path, config=config, quiet=quiet, as_json=as_json, given=given)
+    execute(source, config=config, quiet=quiet, as_json=as_json, given=given)
 
 
 def _decision(text: str) -> tuple[str, str]:
@@ -69,25 +73,30 @@ def _is_file(what: str) -> bool:
     return what.endswith((".yaml", ".yml")) or "/" in what or Path(what).is_file()
 
 
-def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> tuple[Path, str]:
+def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[FlowSource, str]":
     import shlex
 
+    from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.errors import UsageError
+    from aetherflow.core.state.history import bundle_of
 
     root = state_root_here(config)
     run = find_run(root, run_id, flow_id, "aetherflow resume")
+    if (bundle := bundle_of(run)) is not None:
+        return FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]))), run_id
     path = Path(run.flow_path)
     if not path.is_file():
         message = f"the flow file of run {run_id!r} is gone: {path}"
         raise UsageError(message, fix=shlex.join(["aetherflow", "run", "FLOW", "--run-id", run_id]))
     _require_same(_prepared(path, config), run)
-    return _shown(path), run_id
+    return FlowSource(_shown(path)), run_id
 
 
-def _by_file(path: Path, config: Path | None) -> tuple[Path, str] | None:
+def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None":
     import shlex
 
+    from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.since import iso
     from aetherflow.core.errors import UsageError
     from aetherflow.core.state.history import latest_run, latest_unfinished
@@ -95,7 +104,7 @@ def _by_file(path: Path, config: Path | None) -> tuple[Path, str] | None:
     flow = _prepared(path, config)
     run = latest_unfinished(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
     if run is not None:
-        return path, run.run_id
+        return FlowSource(path), run.run_id
     last = latest_run(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
     if last is None:
         fix = shlex.join(["aetherflow", "run", str(path)])

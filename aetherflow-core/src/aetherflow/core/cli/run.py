@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.flow_source import AllowStaleOption, ExpectOption, ManifestOption
 
 
 def run(
@@ -31,6 +32,9 @@ def run(
     if_busy: Annotated[
         str, typer.Option(metavar="fail|skip|wait", help="While another process owns the run.")
     ] = "fail",
+    bundle_manifest: ManifestOption = None,
+    allow_stale_bundle: AllowStaleOption = False,
+    expect_fingerprint: ExpectOption = None,
     config: ConfigOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
@@ -41,13 +45,21 @@ def run(
     state. A finished step that has changed since is refused, with a diff; see --accept-changes and --from. Progress
     goes to stderr, the result to stdout.
 
+    With --bundle-manifest the bundle is synced first, every file of its version is hashed, and the run keeps that
+    version whatever syncs come after.
+
     Example: aetherflow run flow.yaml --run-id 2026-11-24
+
+    Example: aetherflow run --bundle-manifest bundle.yaml --expect-fingerprint 3f9c1a70
     """
-    from aetherflow.core.cli.arguments import busy_policy, flow_paths
+    from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
+    from aetherflow.core.cli.flow_source import flow_source
     from aetherflow.core.resolve.params import parse_assignments
 
-    (path,) = flow_paths([flow] if flow else None, flow_yaml)
+    source = flow_source(
+        flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle, expect_fingerprint=expect_fingerprint
+    )
     given = {
         "run_id": run_id,
         "params": parse_assignments(param or []),
@@ -59,4 +71,4 @@ def run(
         "reason": reason,
         "if_busy": busy_policy(if_busy),
     }
-    execute(path, config=config, quiet=quiet, as_json=as_json, given=given)
+    execute(source, config=config, quiet=quiet, as_json=as_json, given=given)

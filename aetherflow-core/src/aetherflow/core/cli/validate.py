@@ -2,11 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
+
+if TYPE_CHECKING:
+    from aetherflow.core.checks.report import Checked
 
 
 class DocumentKind(StrEnum):
@@ -15,6 +19,7 @@ class DocumentKind(StrEnum):
     flow = "flow"
     profiles = "profiles"
     project = "project"
+    manifest = "manifest"
     env_files = "env-files"
 
 
@@ -36,6 +41,8 @@ def validate(
         Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
     ] = None,
     kind: Annotated[DocumentKind | None, typer.Option("--kind", help="Kind of the documents; else recognised.")] = None,
+    bundle_manifest: ManifestOption = None,
+    allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
     run_hooks: Annotated[
         bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
@@ -45,8 +52,9 @@ def validate(
 ) -> None:
     """Check documents without running anything: every mistake, at its line, with its fix.
 
-    Documents are flows, profiles, project files (aetherflow.yaml) and lists of env files, told apart by name and
-    content; of a folder all that it holds. Prints OK or INVALID per file; exit code 2 if one is invalid. No driver is
+    Documents are flows, profiles, project files (aetherflow.yaml), bundle manifests and lists of env files, told apart
+    by name and content; of a folder all that it holds. With --bundle-manifest the bundle is synced and its flow checked
+    in the environment that a run would have. Prints OK or INVALID per file; exit code 2 if one is invalid. No driver is
     imported, no server contacted.
 
     Example: aetherflow validate flow.yaml
@@ -55,6 +63,10 @@ def validate(
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.cli.reports import FORMATS
 
+    if bundle_manifest is not None:
+        checked = [_in_bundle(bundle_manifest, paths, flow_yaml, allow_stale_bundle, config, run_hooks)]
+        typer.echo(FORMATS["json" if as_json else form.value](checked, True))
+        raise typer.Exit(0 if checked[0].ok else 2)
     named = flow_paths(paths, flow_yaml)
     environment = Environment(config, run_hooks=run_hooks)
     wanted = kind.value if kind is not None else None
@@ -70,3 +82,28 @@ def validate(
     single = len(checked) == 1 and not folders
     typer.echo(FORMATS["json" if as_json else form.value](checked, single))
     raise typer.Exit(0 if all(item.ok for item in checked) else 2)
+
+
+def _in_bundle(
+    manifest: Path,
+    paths: list[Path] | None,
+    flow_yaml: Path | None,
+    allow_stale: bool,
+    config: Path | None,
+    run_hooks: bool,
+) -> "Checked":
+    from aetherflow.core.checks.report import Checked, check_flow
+    from aetherflow.core.cli.flow_source import flow_source
+    from aetherflow.core.errors import SpecError, UsageError
+    from aetherflow.core.problems import Problems
+
+    if paths and len(paths) > 1:
+        raise UsageError("with --bundle-manifest one flow is checked", fix="name one path in the bundle, or none")
+    source = flow_source(paths[0] if paths else None, flow_yaml, manifest, allow_stale=allow_stale)
+    try:
+        with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
+            return check_flow(path, snapshot)
+    except SpecError as error:  # of the manifest
+        problems = Problems()
+        problems.extend(error.problems)
+        return Checked(str(manifest), None, None, problems, kind="manifest")

@@ -34,8 +34,10 @@ class PreparedFlow:
     catalog: Catalog
     profiles: Profiles
     flow_id: str
+    file: Path
+    """The flow file, absolute."""
     folder: Path
-    """Folder of the flow file."""
+    """Folder of the flow file; in a bundle its version's folder. Files that ship with the flow stand in it."""
     state_path: Path
     fingerprint: str
     """sha256 of the flow's text."""
@@ -78,7 +80,8 @@ def prepare(path: str | Path, snapshot: Snapshot) -> PreparedFlow:
         catalog=catalog,
         profiles=checked.profiles,
         flow_id=flow_id,
-        folder=Path(path).absolute().parent,
+        file=Path(path).absolute(),
+        folder=snapshot.bundle.folder if snapshot.bundle else Path(path).absolute().parent,
         state_path=state_path(given, flow_id, snapshot.settings, env),
         fingerprint=hashlib.sha256(document.text.encode()).hexdigest(),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.engine.around import around, hooks_of_run
+from aetherflow.core.engine.circumstances import circumstances_of
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.inner import InnerSteps
 from aetherflow.core.engine.opening import Opened, run_info
@@ -141,7 +142,9 @@ class Run:
     def _begin_and_run(self, facts: RunFacts) -> None:
         opened = self._opened
         warning = self._register(facts)
-        opened.state.begin(facts, opened.frozen, opened.definitions.texts, opened.plan.intervention)
+        opened.state.begin(
+            facts, opened.frozen, opened.definitions.texts, opened.plan.intervention, circumstances_of(opened.flow)
+        )
         with Heartbeat(self._store.path, opened.flow.flow_id, opened.run_id, opened.state.generation):
             self._announce()
             if warning is not None:

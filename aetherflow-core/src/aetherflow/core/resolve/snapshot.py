@@ -238,7 +238,9 @@ def _take_bundle(bundle: BundleLayer, env: dict[str, str], origins: dict[str, Or
     origins.pop(PROFILES_JSON, None)
     env[PROFILES_FILE], origins[PROFILES_FILE] = str(bundle.folder / bundle.profiles_file), at
     if bundle.plugins_dir is not None:
-        env[PLUGIN_PATHS], origins[PLUGIN_PATHS] = str(bundle.folder / bundle.plugins_dir), at
+        folder = bundle.folder / bundle.plugins_dir
+        # a bundle holds files: a folder without any is not there
+        env[PLUGIN_PATHS], origins[PLUGIN_PATHS] = str(folder) if folder.exists() else "", at
 
 
 def _take_file(

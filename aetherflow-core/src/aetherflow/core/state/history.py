@@ -238,6 +238,22 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
     return read(Path(run.state_path), select)
 
 
+def circumstances(run: PastRun) -> dict[str, Any]:
+    """What a run's latest process wrote down of what ran: fingerprints of flow, profiles, bundle; plugins."""
+    query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
+
+    def select(db: sqlite3.Connection) -> dict[str, Any]:
+        row = db.execute(query, (run.flow_id, run.run_id)).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
+
+    return read(Path(run.state_path), select)
+
+
+def bundle_of(run: PastRun) -> dict[str, Any] | None:
+    """The bundle that a run's latest process worked with; None if it had none."""
+    return circumstances(run).get("bundle")
+
+
 def _started(detail: str) -> StartedFlow:
     found = json.loads(detail)
     path, flow_id, run_id = found["state"], found["flow"], found["run"]

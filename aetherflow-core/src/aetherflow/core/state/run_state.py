@@ -41,11 +41,17 @@ class RunState:
     # The run
 
     def begin(
-        self, facts: RunFacts, frozen: Frozen, definitions: Mapping[str, str], intervention: Intervention
+        self,
+        facts: RunFacts,
+        frozen: Frozen,
+        definitions: Mapping[str, str],
+        intervention: Intervention,
+        circumstances: Mapping[str, Any] | None = None,
     ) -> None:
         """Enter the run, as new or again, with what a person decided before.
 
-        Attempts that a dead process left RUNNING become INTERRUPTED. `definitions` maps hashes to texts.
+        Attempts that a dead process left RUNNING become INTERRUPTED. `definitions` maps hashes to texts;
+        `circumstances` are written into the journal: what ran, by its fingerprints.
         """
         unit = self._unit
         unit.remove_unfinished_blobs()
@@ -60,7 +66,7 @@ class RunState:
                 insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
             else:
                 update(unit.db, "runs", {**entered, "finished_at": None, "error": None, "reason": None}, unit.key)
-            unit.journal("run_start", generation=unit.generation)
+            unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
             unit.db.executemany("INSERT OR IGNORE INTO definitions VALUES (?, ?)", definitions.items())
             self.steps.interrupt_all()
             self._intervene(intervention)

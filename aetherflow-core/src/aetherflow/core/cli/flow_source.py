@@ -1,0 +1,114 @@
+"""Which flow a command works with: a file, or one in a bundle, which is synced, verified and held meanwhile."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from aetherflow.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from aetherflow.core.bundle.sync import SyncResult
+    from aetherflow.core.resolve.snapshot import Snapshot
+
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle-manifest", "-m", metavar="FILE", readable=False, help="Manifest of a bundle; FLOW is a path in it."
+    ),
+]
+AllowStaleOption = Annotated[
+    bool, typer.Option("--allow-stale-bundle", help="If the source cannot be used, take the version that is there.")
+]
+ExpectOption = Annotated[
+    str | None, typer.Option(metavar="FP", help="Content fingerprint that the bundle must have, or its start.")
+]
+
+
+class FlowSource(NamedTuple):
+    """What the command line says about the flow."""
+
+    flow: Path | None
+    """A file; with a manifest a path in the bundle, None for its entry flow."""
+    manifest: Path | None = None
+    allow_stale: bool = False
+    expect_fingerprint: str | None = None
+
+    @property
+    def shown(self) -> Path:
+        """How messages name it before it is found."""
+        return self.flow or self.manifest or Path("flow.yaml")
+
+    @contextlib.contextmanager
+    def open(self, *, config: Path | None, run_hooks: bool) -> "Iterator[tuple[Path, Snapshot]]":
+        """The flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise."""
+        if self.manifest is None:
+            from aetherflow.core.resolve.snapshot import build_snapshot
+
+            path = self.shown
+            yield path, build_snapshot(path.absolute().parent, config=config, run_hooks=run_hooks)
+            return
+        from aetherflow.core.bundle.using import using_bundle
+
+        with using_bundle(
+            self.manifest,
+            str(self.flow) if self.flow else None,
+            allow_stale=self.allow_stale,
+            expect_fingerprint=self.expect_fingerprint,
+            config=config,
+            run_hooks=run_hooks,
+            progress=sync_progress(),
+        ) as used:
+            for line in remarks(used.sync):
+                typer.echo(line, err=True)
+            yield used.flow, used.snapshot
+
+
+def flow_source(
+    flow: Path | None,
+    flow_yaml: Path | None,
+    manifest: Path | None,
+    *,
+    allow_stale: bool = False,
+    expect_fingerprint: str | None = None,
+) -> FlowSource:
+    """What the command line says; UsageError for no flow, two of them, or options of bundles without one."""
+    from aetherflow.core.cli.arguments import flow_paths
+
+    if manifest is None:
+        for given, option in ((allow_stale, "--allow-stale-bundle"), (expect_fingerprint, "--expect-fingerprint")):
+            if given:
+                raise UsageError(f"{option} needs a bundle", fix="name its manifest with --bundle-manifest")
+        return FlowSource(flow_paths([flow] if flow else None, flow_yaml)[0])
+    named = flow_paths([flow] if flow else None, flow_yaml) if flow or flow_yaml else [None]
+    return FlowSource(named[0], manifest, allow_stale, expect_fingerprint)
+
+
+def remarks(done: "SyncResult") -> list[str]:
+    """What there is to say of a sync that did not end with the source's newest version."""
+    found = []
+    if done.error is not None:
+        found.append(f"STALE: the source could not be used: {done.error}")
+    if (pin := done.pin) is not None:
+        latest = done.store.latest()
+        newer = f"; the source's version {latest.content[:12]} is in the store" if latest else ""
+        why = f" ({pin.reason})" if pin.reason else ""
+        found.append(f"PINNED: version {pin.content[:12]} by {pin.by} since {pin.at}{why}{newer}")
+        found.append("  fix: aetherflow bundle activate latest")
+    return found
+
+
+def sync_progress() -> Callable[[str, int, int], Any]:
+    """Shows the file being fetched on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda *_: None
+
+    def show(path: str, number: int, total: int) -> None:
+        end = "\n" if number == total else ""
+        sys.stderr.write(f"\r\x1b[K{number}/{total} {path[-60:]}{end}")
+        sys.stderr.flush()
+
+    return show
