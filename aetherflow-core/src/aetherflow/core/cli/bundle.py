@@ -68,10 +68,14 @@ def sync(
     import json
 
     from aetherflow.core.cli.bundle_context import bundle_here
-    from aetherflow.core.cli.flow_source import remarks, sync_progress
+    from aetherflow.core.cli.flow_source import SyncProgress, remarks
 
     here = bundle_here(bundle_manifest, work_root, config)
-    done = here.sync(allow_stale=allow_stale_bundle, always=always, progress=sync_progress())
+    progress = SyncProgress()
+    try:
+        done = here.sync(allow_stale=allow_stale_bundle, always=always, progress=progress)
+    finally:
+        progress.done()
     if as_json:
         document: dict[str, Any] = {
             "schema": BUNDLE_SCHEMA,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 MANIFEST = """\
-# A bundle: what runs is exactly what was reviewed. See docs/20-bundles-and-manifest.md.
+# A bundle: what runs is exactly what was reviewed. See docs/reference/bundles.md.
 version: 1
 mode: internal_fast  # or enterprise, the strict rules
 

@@ -40,7 +40,7 @@ def execute(
     failure: RunError | None = None
     lines = False
     try:
-        with source.open(config=config, run_hooks=True) as (path, snapshot):
+        with source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot):
             lines = snapshot.settings.log_format == "json"
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
             try:

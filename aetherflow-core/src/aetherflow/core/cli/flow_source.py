@@ -1,10 +1,11 @@
 """Which flow a command works with: a file, or one in a bundle, which is synced, verified and held meanwhile."""
 
 import contextlib
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -28,6 +29,9 @@ ExpectOption = Annotated[
 ]
 
 
+_CLEAR = "\r\x1b[2K"
+
+
 class FlowSource(NamedTuple):
     """What the command line says about the flow."""
 
@@ -43,7 +47,7 @@ class FlowSource(NamedTuple):
         return self.flow or self.manifest or Path("flow.yaml")
 
     @contextlib.contextmanager
-    def open(self, *, config: Path | None, run_hooks: bool) -> "Iterator[tuple[Path, Snapshot]]":
+    def open(self, *, config: Path | None, run_hooks: bool, quiet: bool = False) -> "Iterator[tuple[Path, Snapshot]]":
         """The flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise."""
         if self.manifest is None:
             from aetherflow.core.resolve.snapshot import build_snapshot
@@ -53,15 +57,22 @@ class FlowSource(NamedTuple):
             return
         from aetherflow.core.bundle.using import using_bundle
 
-        with using_bundle(
-            self.manifest,
-            str(self.flow) if self.flow else None,
-            allow_stale=self.allow_stale,
-            expect_fingerprint=self.expect_fingerprint,
-            config=config,
-            run_hooks=run_hooks,
-            progress=sync_progress(),
-        ) as used:
+        progress = SyncProgress(quiet=quiet)
+        with contextlib.ExitStack() as stack:
+            try:
+                used = stack.enter_context(
+                    using_bundle(
+                        self.manifest,
+                        str(self.flow) if self.flow else None,
+                        allow_stale=self.allow_stale,
+                        expect_fingerprint=self.expect_fingerprint,
+                        config=config,
+                        run_hooks=run_hooks,
+                        progress=progress,
+                    )
+                )
+            finally:
+                progress.done()
             for line in remarks(used.sync):
                 typer.echo(line, err=True)
             yield used.flow, used.snapshot
@@ -101,14 +112,24 @@ def remarks(done: "SyncResult") -> list[str]:
     return found
 
 
-def sync_progress() -> Callable[[str, int, int], Any]:
-    """Shows the file being fetched on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda *_: None
+class SyncProgress:
+    """Shows which file is being fetched, on a terminal; nothing elsewhere. The line is gone afterwards."""
 
-    def show(path: str, number: int, total: int) -> None:
-        end = "\n" if number == total else ""
-        sys.stderr.write(f"\r\x1b[K{number}/{total} {path[-60:]}{end}")
-        sys.stderr.flush()
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._live = not quiet and sys.stderr.isatty()
+        self._shown = False
 
-    return show
+    def __call__(self, path: str, number: int, total: int) -> None:
+        """A file is about to be fetched."""
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(_CLEAR + f"{number}/{total} {path}"[:width])
+            sys.stderr.flush()
+            self._shown = True
+
+    def done(self) -> None:
+        """Leave the terminal as it was."""
+        if self._shown:
+            sys.stderr.write(_CLEAR)
+            sys.stderr.flush()
+            self._shown = False

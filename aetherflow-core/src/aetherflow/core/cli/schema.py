@@ -10,7 +10,9 @@ from aetherflow.core.cli.validate import DocumentKind
 
 
 def schema(
-    kind: Annotated[DocumentKind, typer.Argument(metavar="KIND", help="flow, profiles, project or env-files.")],
+    kind: Annotated[
+        DocumentKind, typer.Argument(metavar="KIND", help="flow, profiles, project, manifest or env-files.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", readable=False, help="Write to a file instead.")
     ] = None,
@@ -21,8 +23,9 @@ def schema(
 ) -> None:
     """Write the JSON Schema of a kind of document, for completion, hover and checks in an editor.
 
-    The schema of flows knows the step types and connectors that are installed here and allowed by the project file:
-    write it anew when that changes. Editors with a YAML language server follow this line at the top of a document:
+    The schemas of flows and manifests know the step types, connectors and bundle sources that are installed here and
+    allowed by the project file: write them anew when that changes. Editors with a YAML language server follow this line
+    at the top of a document:
 
         # yaml-language-server: $schema=flow.schema.json
 

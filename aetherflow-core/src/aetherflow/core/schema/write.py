@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.schema.definitions import Definitions
 from aetherflow.core.schema.flow import flow_schema
+from aetherflow.core.schema.manifest import manifest_schema
 from aetherflow.core.schema.model import describe
 from aetherflow.core.schema.texts import shortened
 
@@ -72,6 +73,7 @@ SCHEMAS: dict[str, tuple[str, Callable[[Catalog, Definitions], dict[str, Any]]]]
     "flow": ("AetherFlow flow", flow_schema),
     "profiles": ("AetherFlow profiles", _profiles),
     "project": ("AetherFlow project file", _project),
+    "manifest": ("AetherFlow bundle manifest", manifest_schema),
     "env-files": ("AetherFlow list of env files", _env_files),
 }
 """Title and builder by kind, for every kind of `checks.kinds`."""
