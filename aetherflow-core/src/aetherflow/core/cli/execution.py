@@ -2,11 +2,18 @@
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from aetherflow.core.observe.events import Observer
+    from aetherflow.core.resolve.snapshot import Snapshot
+    from aetherflow.core.summary import RunSummary
+
+    Start = Callable[[Snapshot, list[Observer]], RunSummary]
 
 COLLECT_AFTER = 5_000
 """Objects until the collector looks, in place of 700: reading a long flow makes many, and all of them stay."""
@@ -19,10 +26,13 @@ def execute(
     quiet: bool,
     as_json: bool,
     given: Mapping[str, Any],
+    start: "Start | None" = None,
+    following: str | None = None,
 ) -> None:
-    """Run a flow file with the arguments `given` of `run_flow`.
+    """Run a flow file with the arguments `given` of `run_flow`, or what `start` makes of the folder of `path`.
 
-    Raises what `run_flow` raises, after showing what there is to show.
+    `following` is the command that does it again, for the block of a failure. Raises what `run_flow` raises, after
+    showing what there is to show.
     """
     import json
 
@@ -40,9 +50,13 @@ def execute(
     try:
         snapshot = build_snapshot(path.absolute().parent, config=config, run_hooks=True)
         lines = snapshot.settings.log_format == "json"
+        following = snapshot.redactor().mask(following) if following is not None else None
         observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
         try:
-            summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
+            if start is not None:
+                summary = start(snapshot, [observer])
+            else:
+                summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
         finally:
             observer.close()
     except RunError as error:
@@ -67,7 +81,7 @@ def execute(
         typer.echo(summary_text(summary))
     if failure is not None:
         if not lines:  # there the events say it
-            typer.echo(failure_blocks(summary), err=True)
+            typer.echo(failure_blocks(summary, following), err=True)
         raise failure
 
 

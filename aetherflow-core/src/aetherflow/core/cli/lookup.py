@@ -84,6 +84,8 @@ def resume_command(root: Path, run: "PastRun") -> str:
     from aetherflow.core.state.history import open_questions
     from aetherflow.core.state.registry import find_runs
 
+    if run.trigger == "wrap":
+        return run.command
     if not open_questions(run) and (outer := _outer(root, run)) is not None:
         return resume_command(root, outer)
     words = ["aetherflow", "resume", run.run_id]
