@@ -90,7 +90,7 @@ def test_a_failure_names_the_step_and_its_log_and_a_resume_goes_down(project: "P
     assert f"AF5001 run {child} of flow c ended FAILED in load.two at {project.folder}/child.yaml:" in found.err
     assert "AF5101 exit code 7" in found.err
     log = project.states / f"c.sqlite.d/logs/c/{child}/load/two.1.log"
-    assert f"its output log: {log}" in found.err
+    assert f"its log: {log}" in found.err
     assert log.read_text() == "trouble\n"
     assert f"aetherflow runs show {child}" in found.err
     assert "    load.two: trouble\n" in found.err, "the last lines of output are those of the child"

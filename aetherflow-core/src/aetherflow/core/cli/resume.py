@@ -72,14 +72,14 @@ def _is_file(what: str) -> bool:
 def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> tuple[Path, str]:
     import shlex
 
-    from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.cli.lookup import command_again, find_run, state_root_here
     from aetherflow.core.errors import UsageError
 
     root = state_root_here(config)
     run = find_run(root, run_id, flow_id, "aetherflow resume")
     if run.trigger == "wrap":
         message = f"run {run_id!r} is one of a command line, which has no flow file"
-        raise UsageError(message, fix=f"run it again: {run.command}")
+        raise UsageError(message, fix=f"run it again: {command_again(run)}")
     path = Path(run.flow_path)
     if not path.is_file():
         message = f"the flow file of run {run_id!r} is gone: {path}"

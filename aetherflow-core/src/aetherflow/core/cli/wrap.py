@@ -42,7 +42,7 @@ def wrap(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
-    """Run a command line with history, lock, time limit and log, without a flow.
+    """Run a command line with history, lock and time limit.
 
     The command runs in this folder, without a shell and without standard input. What it prints goes to stderr, as it
     comes, and to its log; with -q only to the log. Whatever it started ends with it: at the time limit, when this is

@@ -106,7 +106,8 @@ class _Relay:
         elif event == "step_end":
             item = f"[{fields['item']}]" if "item" in fields else ""
             detail = fields.get("error") or fields.get("reason")
-            self._tell(f"{name}{item} {fields['status']}" + (f": {detail}" if detail else ""))
+            told = f": {str(detail).partition(chr(10))[0]}" if detail else ""
+            self._tell(f"{name}{item} {fields['status']}{told}")
         elif event == "log" and fields.get("level") != "DEBUG":
             self._tell(f"{fields.get('level')} {fields.get('message')}")
 
@@ -119,19 +120,18 @@ def _failed(error: RunError) -> StepError:
     summary = error.summary
     job = next((job for job in summary.jobs if job.error is not None), None)
     text = f"run {summary.run_id} of flow {summary.flow_id} ended {summary.status}"
-    fixes = []
+    fixes, log = [], summary.log_path
     if job is not None and job.error is not None:
         failure = job.error
         where = f"{job.job_id}.{failure.step}" if failure.step else job.job_id
         text += f" in {where} at {failure.location}: {failure.code} {failure.message}"
-        if failure.log:
-            text += f"\n  its output log: {failure.log}"
+        log = failure.log or log
         fixes = [failure.fix] if failure.fix and not isinstance(error, RunUnknownError) else []
         if isinstance(error, RunUnknownError):
             question = f"aetherflow resume {summary.run_id} --decide {where}=done (or =again)"
             fixes = [f"find out whether it was done, then: {question}; then run this flow again"]
-    text += f"\n  its run log: {summary.log_path}"
-    return StepError(text, fix="; ".join([*fixes, f"all of it: aetherflow runs show {summary.run_id}"]))
+    seen = [f"its log: {log}", f"all of it: aetherflow runs show {summary.run_id}"]
+    return StepError(text, fix="; ".join([*fixes, *seen]))
 
 
 def _jobs(flow: PreparedFlow, run_id: str) -> dict[str, dict[str, Any]]:
