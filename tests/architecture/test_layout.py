@@ -18,7 +18,7 @@ LAYERS = [
     {"documents", "spec"},
     {"resolve", "plugins", "state", "locks", "bundle", "observe"},
     {"engine", "checks", "schema"},
-    {"api", "exception", "runner", "validation", "wrapping"},
+    {"api", "exception", "runner", "validation"},
     {"cli", "__main__"},
 ]
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -20,6 +20,7 @@ from aetherflow.core.engine.run import IfBusy, Run, summary_of
 from aetherflow.core.engine.settle import Given
 from aetherflow.core.engine.subflow import Outer
 from aetherflow.core.engine.verdicts import Plan, Wishes
+from aetherflow.core.engine.wrapped import TRIGGER
 from aetherflow.core.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.observe.events import Observer
 from aetherflow.core.observe.redact import Redactor
@@ -32,7 +33,6 @@ from aetherflow.core.state.schema import empty_state
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.state.transitions import Status
 from aetherflow.core.summary import RunSummary
-from aetherflow.core.wrapping import TRIGGER
 
 BUSY_POLL_SECONDS = 0.2
 

@@ -57,9 +57,9 @@ def wrap(
 
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
+    from aetherflow.core.engine.wrapped import wrapped_flow
     from aetherflow.core.errors import UsageError
     from aetherflow.core.runner import run_command
-    from aetherflow.core.wrapping import wrapped_flow
 
     if flow_id is None:
         raise UsageError("no --id is given", fix="name it, as in: aetherflow wrap --id backup -- COMMAND …")
