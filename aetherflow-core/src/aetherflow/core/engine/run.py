@@ -103,6 +103,8 @@ class Run:
         self._parts.call_step = InnerSteps(runner).call
         self._parts.call_flow = FlowCalls(flow, self._parts, grace, outer, start).call
         self._outer = outer
+        if outer is not None:
+            self._parts.lock_env = outer.lock_env
         self._sequence = JobSequence(flow, runner, self._locks, opened.plan)
         self._summary = summary_of(flow, store, run_id, opened.places.work_root)
         self._summary.jobs = self._sequence.summaries

@@ -4,7 +4,7 @@ What stops the step around it stops that run too, which is then INTERRUPTED; a l
 process or another, goes on with it under the same id. The locks that the outer run holds are shared with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,8 @@ class Outer:
     """The flow files under way around it, outermost first."""
     control: Control
     locks: RunLocks
+    lock_env: Mapping[str, str]
+    """What its children see of the lock that they work under."""
     grace: float
 
     def grace_inside(self, own: float) -> float:
@@ -73,7 +75,12 @@ class FlowCalls:
             raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
         self._parts.state.flow_started(ctx.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
-            f"{self._parts.flow_id}/{self._parts.run_id}", self._files, ctx.control, self._parts.locks, self._grace
+            run=f"{self._parts.flow_id}/{self._parts.run_id}",
+            files=self._files,
+            control=ctx.control,
+            locks=self._parts.locks,
+            lock_env={**self._parts.lock_env, **ctx.leases.environment},
+            grace=self._grace,
         )
         given = Given(wanted.params, wanted.slot, wanted.data_date)
         try:
