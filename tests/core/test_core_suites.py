@@ -23,6 +23,7 @@ from aetherflow.core.builtins.filesystem_source import FilesystemSource
 from aetherflow.core.builtins.items import CheckItems
 from aetherflow.core.builtins.lock import WithLock
 from aetherflow.core.builtins.process import ExternalProcess
+from aetherflow.core.builtins.run_flow import RunFlow
 from aetherflow.core.locks.store import LockStore
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.store import StateStore
@@ -134,6 +135,28 @@ class TestFileWrite(StepSuite):
 class TestAssert(StepSuite):
     step = Assert
     name = "assert"
+
+
+class TestRunFlow(StepSuite):
+    step = RunFlow
+    name = "run_flow"
+
+    def arrange(self, project: FlowProject) -> None:
+        project.write("""\
+            version: 1
+            flow: {id: dims, params: {day: {type: date}}}
+            jobs:
+              - id: load
+                steps: [{id: n, type: check_items, inputs: {items: [1]}, outputs: {rows: "{{result.count}}"}}]
+            """, "dims.yaml")  # fmt: skip
+        project.write("""\
+            version: 1
+            flow: {id: long}
+            jobs: [{id: load, steps: [{id: n, type: sleep, inputs: {seconds: 99}}]}]
+            """, "long.yaml")  # fmt: skip
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"flow": "long.yaml"}
 
 
 class TestSleep(StepSuite):

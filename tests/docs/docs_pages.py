@@ -30,6 +30,8 @@ HOME = "/home/you/flows"
 """What pages show for the folder that their commands run in."""
 ELISION = "..."
 
+_INNER = re.compile(r"flow: (\w+\.yaml)\n +params: \{(\w+):")
+"""The flow that a fragment runs, and its parameter."""
 _FENCE = re.compile(r"```(\w*)\s*$")
 _MARK = re.compile(r"<!-- (file: (?P<file>\S+)|fragment|wrong|warning)(, (?P<also>wrong))? -->$")
 
@@ -267,6 +269,9 @@ def validate_block(block: Block) -> tuple[int, str]:
         sandbox = Sandbox(Path(folder).resolve())
         for each in above:
             sandbox.write(each.file or "", each.text)
+        if block.fragment:
+            for name, params in _INNER.findall(text):
+                sandbox.write(name, f"version: 1\nflow: {{id: inner, params: {{{params}: {{}}}}}}\njobs: []")
         sandbox.write(shown_name(block), text)
         printed = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed):

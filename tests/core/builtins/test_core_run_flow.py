@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,7 +91,7 @@ def test_a_failure_names_the_step_and_its_log_and_a_resume_goes_down(project: "P
     assert f"AF5001 run {child} of flow c ended FAILED in load.two at {project.folder}/child.yaml:" in found.err
     assert "AF5101 exit code 7" in found.err
     log = project.states / f"c.sqlite.d/logs/c/{child}/load/two.1.log"
-    assert f"its output log: {log}" in found.err
+    assert f"its log: {log}" in found.err
     assert log.read_text() == "trouble\n"
     assert f"aetherflow runs show {child}" in found.err
     assert "    load.two: trouble\n" in found.err, "the last lines of output are those of the child"
@@ -161,10 +162,13 @@ def test_a_lock_that_is_held_is_shared(project: "Project") -> None:
                 inputs:
                   lock_key: k
                   step: {type: external.process, inputs: {command: [sh, -c, "echo {{lock.token}} >> $EFFECTS"]}}
+              - id: env
+                type: external.process
+                inputs: {shell: true, command: "echo $AETHERFLOW_LOCK_TOKEN >> $EFFECTS"}
               - {id: none, type: with_lock, inputs: {lock_key: other, step: {type: sleep, inputs: {seconds: 0}}}}
         """, "child.yaml")  # fmt: skip
     run(project)
-    assert project.lines() == ["1"]
+    assert project.lines() == ["1", "1"]
     assert project.cli("locks", "list", "--json").out.count('"key"') == 0
 
 
@@ -256,6 +260,41 @@ def test_a_stop_goes_down(
     run(project)
     assert project.lines() == ["one 3", "two", "after SUCCESS"]
     assert len(children(project)) == 1
+
+
+def test_a_kill_leaves_nothing(
+    project: "Project", wait_for: "Callable[..., None]", lives: "Callable[[int], bool]"
+) -> None:
+    lay(project, second="trap '' TERM; echo $$ > $EFFECTS.pid; test -e $EFFECTS.ok || sleep 60; echo two >> $EFFECTS")
+    process = project.start("run", "flow.yaml", "--run-id", "r")
+    wait_for(lambda: project.lines("effects.pid"))
+    process.kill()
+    process.wait(20)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    process.stderr.close()
+    wait_for(lambda: not lives(int(project.lines("effects.pid")[0])), 20)
+    project.effects.with_name("effects.ok").touch()
+    run(project)
+    assert project.lines() == ["one 3", "two", "after SUCCESS"]
+
+
+def test_a_step_that_will_not_stop_does_not_outlive_the_grace(
+    project: "Project", wait_for: "Callable[..., None]", lives: "Callable[[int], bool]"
+) -> None:
+    project.env["AETHERFLOW_STOP_GRACE_SECONDS"] = "3"
+    lay(project, second="trap '' TERM; echo $$ > $EFFECTS.pid; while :; do sleep 0.1; done")
+    process = project.start("run", "flow.yaml", "--run-id", "r")
+    wait_for(lambda: project.lines("effects.pid"))
+    process.terminate()
+    started = time.monotonic()
+    process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert time.monotonic() - started < 4
+    assert not lives(int(project.lines("effects.pid")[0]))
+    assert children(project)[0][1] == "INTERRUPTED"
+    assert [status for (status,) in project.rows("SELECT status FROM step_runs")] == ["INTERRUPTED"]
 
 
 def test_a_time_limit_goes_down(project: "Project") -> None:

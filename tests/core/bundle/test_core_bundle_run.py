@@ -264,6 +264,20 @@ def test_validate_knows_manifests(bundle: "Project") -> None:
     assert json.loads(found.out)["errors"][0]["loc"] == "bundle.source.type"
 
 
+def test_a_flow_of_the_bundle_runs_another_one(bundle: "Project") -> None:
+    """Both in the environment of the bundle."""
+    (bundle.folder / "release/flows/inner.yaml").write_text(FLOW.replace("id: f", "id: inner"))
+    outer = "version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: %s}}]}]\n"
+    (bundle.folder / "release/flows/main.yaml").write_text(outer % "flows/inner.yaml")
+    bundle.write(MANIFEST.replace("version: 1", "version: 1\nmode: enterprise"), "bundle.yaml")
+    assert bundle.command("validate", "--bundle-manifest", "bundle.yaml").code == 0
+    run(bundle)
+    found = bundle.command("runs", "list", "--flow", "inner", "--json")
+    run_id = json.loads(found.out)["runs"][0]["run_id"]
+    what = json.loads(bundle.command("runs", "show", run_id, "--flow", "inner", "--json").out)["circumstances"]
+    assert what["bundle"]["flow"] == "flows/inner.yaml"
+
+
 def test_from_a_program(bundle: "Project") -> None:
     summary = run_flow(bundle_manifest=bundle.folder / "bundle.yaml", env=bundle.env)
     assert summary.status == "SUCCESS"

@@ -20,6 +20,7 @@ from aetherflow.core.engine.run import IfBusy, Run, summary_of
 from aetherflow.core.engine.settle import Given
 from aetherflow.core.engine.subflow import Outer
 from aetherflow.core.engine.verdicts import Plan, Wishes
+from aetherflow.core.engine.wrapped import TRIGGER
 from aetherflow.core.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.observe.events import Observer
 from aetherflow.core.observe.redact import Redactor
@@ -110,6 +111,7 @@ def _run(
     observers: Sequence[Observer],
     trigger: str,
     outer: Outer | None = None,
+    lock_key: str | None = None,
 ) -> RunSummary:
     store = StateStore(flow.state_path)
     lock = store.run_lock(flow.flow_id, run_id)
@@ -121,13 +123,27 @@ def _run(
         opened = open_run(flow, store, run_id, given, wishes)
         if opened.ended:
             return _nothing_to_do(opened, store)
-        run = Run(opened, store, _run_inside, outer)
+        run = Run(opened, store, _run_inside, outer, lock_key)
         return run.execute(observers, _facts(flow, trigger, opened.redactor, outer), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
         lock.release()
         store.close()
+
+
+def run_command(
+    flow: PreparedFlow,
+    *,
+    run_id: str | None = None,
+    lock_key: str | None = None,
+    if_busy: IfBusy = "fail",
+    observers: Sequence[Observer] = (),
+) -> RunSummary:
+    """Run a command line that `wrapped_flow` made a flow of; raises as `run_flow` does."""
+    run_id = _checked(new_run_id() if run_id is None else run_id)
+    given, wishes = Given({}), Wishes(actor=_actor())
+    return _run(flow, run_id, given, wishes, if_busy, observers, TRIGGER, lock_key=lock_key)
 
 
 def _run_inside(

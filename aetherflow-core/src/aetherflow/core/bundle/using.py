@@ -71,7 +71,8 @@ def using_bundle(
         mask=redactor.mask,
     )
     _expect(done, expect_fingerprint)
-    with store.held(done.content) as folder:
+    with store.held(done.content) as held:
+        folder = held.resolve()  # as paths in it are compared
         require_whole(store, done.content)
         path = folder / name
         if not path.is_file():

@@ -30,11 +30,16 @@ def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
     """
     from aetherflow.core.resolve.snapshot import LOCAL_ROOT_DIR, build_snapshot
 
-    if around.env.get(LOCAL_ROOT_DIR) == str(folder):
+    if around.env.get(LOCAL_ROOT_DIR) == str(folder) or _in_bundle(folder, around):
         return around
     project = around.project.document
     config = Path(project.file) if project is not None else None
     return build_snapshot(folder, ambient=around.env, config=config, run_hooks=True)
+
+
+def _in_bundle(folder: Path, around: Snapshot) -> bool:
+    """Whether the folder is part of the bundle that `around` was made for: all its flows have one environment."""
+    return around.bundle is not None and folder.resolve().is_relative_to(around.bundle.folder.resolve())
 
 
 class SubFlows:
@@ -84,7 +89,9 @@ class SubFlows:
         text = inputs.get(key)
         if not isinstance(text, str) or (has_template(text) and not isinstance(text, RawString)):
             return  # its name is known only in the run, which checks it then
-        file = (Path(self._document.file).absolute().parent / text).resolve()
+        bundle = self._snapshot.bundle
+        folder = bundle.folder if bundle is not None else Path(self._document.file).absolute().parent
+        file = (folder / text).resolve()
         at = (*path, key)
         if file in self._around:
             chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))
@@ -99,7 +106,8 @@ class SubFlows:
 
     def _spec(self, file: Path) -> FlowSpec | None:
         snapshot = self._snapshot
-        if file.parent != Path(self._document.file).absolute().parent.resolve():
+        beside = file.parent == Path(self._document.file).absolute().parent.resolve()
+        if not beside and not _in_bundle(file.parent, snapshot):
             project = snapshot.project.document
             config = Path(project.file) if project is not None else None
             snapshot, broken = try_snapshot(file.parent, config=config, ambient=snapshot.env)

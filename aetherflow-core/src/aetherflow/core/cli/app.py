@@ -26,6 +26,7 @@ class Commands(LazyGroup):
             "run": "run:run",
             "plan": "plan:plan",
             "resume": "resume:resume",
+            "wrap": "wrap:app",
             "status": "status:status",
             "runs": "runs:app",
             "validate": "validate:validate",

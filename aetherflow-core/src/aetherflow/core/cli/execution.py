@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,11 @@ import typer
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
+    from aetherflow.core.observe.events import Observer
+    from aetherflow.core.resolve.snapshot import Snapshot
+    from aetherflow.core.summary import RunSummary
+
+    Start = Callable[[Snapshot, list[Observer]], RunSummary]
 
 COLLECT_AFTER = 5_000
 """Objects until the collector looks, in place of 700: reading a long flow makes many, and all of them stay."""
@@ -22,10 +27,13 @@ def execute(
     quiet: bool,
     as_json: bool,
     given: Mapping[str, Any],
+    start: "Start | None" = None,
+    following: str | None = None,
 ) -> None:
-    """Run a flow with the arguments `given` of `run_flow`.
+    """Run a flow with the arguments `given` of `run_flow`, or what `start` makes of its environment.
 
-    Raises what `run_flow` raises, after showing what there is to show.
+    `following` is the command that does it again, for the block of a failure. Raises what `run_flow` raises, after
+    showing what there is to show.
     """
     import json
 
@@ -42,9 +50,13 @@ def execute(
     try:
         with source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot):
             lines = snapshot.settings.log_format == "json"
+            following = snapshot.redactor().mask(following) if following is not None else None
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
             try:
-                summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
+                if start is not None:
+                    summary = start(snapshot, [observer])
+                else:
+                    summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
             finally:
                 observer.close()
     except RunError as error:
@@ -69,7 +81,7 @@ def execute(
         typer.echo(summary_text(summary))
     if failure is not None:
         if not lines:  # there the events say it
-            typer.echo(failure_blocks(summary), err=True)
+            typer.echo(failure_blocks(summary, following), err=True)
         raise failure
 
 

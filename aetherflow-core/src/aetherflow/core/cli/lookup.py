@@ -84,6 +84,8 @@ def resume_command(root: Path, run: "PastRun") -> str:
     from aetherflow.core.state.history import open_questions
     from aetherflow.core.state.registry import find_runs
 
+    if run.trigger == "wrap":
+        return command_again(run)
     if not open_questions(run) and (outer := _outer(root, run)) is not None:
         return resume_command(root, outer)
     words = ["aetherflow", "resume", run.run_id]
@@ -92,6 +94,14 @@ def resume_command(root: Path, run: "PastRun") -> str:
     for step in open_questions(run):
         words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
     return shlex.join(words)
+
+
+def command_again(run: "PastRun") -> str:
+    """The command line that a run was started with, as a person would type it."""
+    try:
+        return shlex.join(["aetherflow", *shlex.split(run.command)[1:]])
+    except ValueError:  # a masked secret took a quote along
+        return run.command
 
 
 def _outer(root: Path, run: "PastRun") -> "PastRun | None":

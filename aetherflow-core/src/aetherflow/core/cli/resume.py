@@ -77,12 +77,15 @@ def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[Flow
     import shlex
 
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.cli.lookup import command_again, find_run, state_root_here
     from aetherflow.core.errors import UsageError
     from aetherflow.core.state.history import bundle_of
 
     root = state_root_here(config)
     run = find_run(root, run_id, flow_id, "aetherflow resume")
+    if run.trigger == "wrap":
+        message = f"run {run_id!r} is one of a command line, which has no flow file"
+        raise UsageError(message, fix=f"run it again: {command_again(run)}")
     if (bundle := bundle_of(run)) is not None:
         return FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]))), run_id
     path = Path(run.flow_path)

@@ -34,14 +34,18 @@ def summary_text(summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def failure_blocks(summary: RunSummary) -> str:
-    """What failed and where, the last lines of output, what was kept, and the literal next command."""
+def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
+    """What failed and where, the last lines of output, what was kept, and the literal next command.
+
+    `following` is that command, where it is not the one that runs the flow file again.
+    """
     lines: list[str] = []
     for job in summary.jobs:
         if job.error is None:
             continue
         name = f"{job.job_id}.{job.error.step}" if job.error.step else job.job_id
-        lines += [f"{job.status} {name} at {job.error.location}", f"  {job.error.code} {job.error.message}"]
+        where = f" at {job.error.location}" if following is None else ""  # else there is no file to look at
+        lines += [f"{job.status} {name}{where}", f"  {job.error.code} {job.error.message}"]
         if job.error.fix:
             lines.append(f"  fix: {job.error.fix}")
         if job.error.tail:
@@ -57,7 +61,7 @@ def failure_blocks(summary: RunSummary) -> str:
     if len(kept) > KEPT_SHOWN:
         more = shlex.join(["aetherflow", "runs", "show", summary.run_id])
         lines.append(f"kept: {len(kept) - KEPT_SHOWN:,} more files, see {more}")
-    lines += _next(summary)
+    lines += _next(summary) if following is None else [f"next: {following}"]
     return "\n".join(lines)
 
 

@@ -71,7 +71,7 @@ class StepContext(FileContext):
     def spawn(
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        given = {**(self.child_env if env is None else env), **self.leases.environment}
+        given = {**(self.child_env if env is None else env), **self._parts.lock_env, **self.leases.environment}
         folder = cwd or self.artifacts_dir(self.job_id)
         request = SpawnRequest(self.control, lambda: self._parts.processes.start(argv, cwd=folder, env=given))
         return cast("subprocess.Popen[bytes]", request.ask())

@@ -68,6 +68,8 @@ class RunParts:
     locks: RunLocks
     settings: Settings
     step_state: StepState
+    lock_env: Mapping[str, str] = field(default_factory=dict)
+    """What children see of a lock that the run around this one holds."""
     jobs: dict[str, Any] = field(default_factory=dict)
     """What templates and `when` see as `jobs`."""
     call_step: Callable[["StepContext", str, Mapping[str, Any], str, Mapping[str, Any]], StepResult] = _no_inner_steps

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.checks.report import check_flow
+from aetherflow.core.checks.report import Checked, check_flow, check_flow_document
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import ResolverError, SpecError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.policy import catalog_for
-from aetherflow.core.problems import Problem
+from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.paths import is_folder_name
 from aetherflow.core.resolve.places import state_path, work_root
 from aetherflow.core.resolve.profiles import Profiles
@@ -63,11 +63,22 @@ def prepare(path: str | Path, snapshot: Snapshot) -> PreparedFlow:
     """
     catalog = catalog_for(snapshot)
     catalog.raise_if_broken()
-    checked = check_flow(path, snapshot, catalog)
+    return _prepared(check_flow(path, snapshot, catalog), snapshot, catalog)
+
+
+def prepare_document(document: Document, snapshot: Snapshot) -> PreparedFlow:
+    """The same for a flow that stands in no file; its name says in which folder it would stand."""
+    catalog = catalog_for(snapshot)
+    catalog.raise_if_broken()
+    return _prepared(check_flow_document(document, snapshot, Problems(), catalog), snapshot, catalog)
+
+
+def _prepared(checked: Checked, snapshot: Snapshot, catalog: Catalog) -> PreparedFlow:
     document, spec = checked.document, checked.spec
     checked.problems.raise_if_errors()
     if document is None or spec is None:
         raise SpecError(list(checked.problems))
+    path = document.file
     env = snapshot.env
     found = _render(document, {"id": spec.flow.id, "state": {"path": spec.flow.state.path}}, {"env": env})
     flow_id, given = found["id"], found["state"]["path"]

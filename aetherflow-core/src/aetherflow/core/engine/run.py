@@ -44,8 +44,17 @@ IfBusy = Literal["fail", "skip", "wait"]
 class Run:
     """A run that this process owns."""
 
-    def __init__(self, opened: Opened, store: StateStore, start: Start, outer: Outer | None = None) -> None:
-        """`start` runs a flow that a step asks for; `outer` is what this run is given of one that started it."""
+    def __init__(
+        self,
+        opened: Opened,
+        store: StateStore,
+        start: Start,
+        outer: Outer | None = None,
+        lock_key: str | None = None,
+    ) -> None:
+        """`start` runs a flow that a step asks for; `outer` is what this run is given of one that started it;
+        `lock_key` names the lock of the run, if it is not the flow's own.
+        """
         flow, run_id = opened.flow, opened.run_id
         self._opened = opened
         self._store = store
@@ -87,7 +96,7 @@ class Run:
             locks=locks,
             around=around(self._hooks, self._info),
         )
-        self._locks = ScopeLocks(flow.spec.flow.locks, self._parts)
+        self._locks = ScopeLocks(flow.spec.flow.locks, self._parts, lock_key)
         logs = store.side / "logs" / flow.flow_id / run_id
         grace = flow.snapshot.settings.stop_grace_seconds
         grace = grace if outer is None else outer.grace_inside(grace)
@@ -95,6 +104,8 @@ class Run:
         self._parts.call_step = InnerSteps(runner).call
         self._parts.call_flow = FlowCalls(flow, self._parts, grace, outer, start).call
         self._outer = outer
+        if outer is not None:
+            self._parts.lock_env = outer.lock_env
         self._sequence = JobSequence(flow, runner, self._locks, opened.plan)
         self._summary = summary_of(flow, store, run_id, opened.places.work_root)
         self._summary.jobs = self._sequence.summaries

@@ -18,7 +18,9 @@ FOREVER_SECONDS = 10 * 366 * 86400.0
 class ScopeLocks:
     """Takes and gives back the locks of one run; a lost one ends the step under way, and no other begins."""
 
-    def __init__(self, spec: LocksSpec, parts: RunParts) -> None:
+    def __init__(self, spec: LocksSpec, parts: RunParts, key: str | None = None) -> None:
+        """`key` is the name of the lock of the whole run, if it is not the flow's own."""
+        self._key = key or flow_key(parts.flow_id)
         self._spec = spec
         self._parts = parts
         self._lost: Lease | None = None
@@ -31,7 +33,7 @@ class ScopeLocks:
             return
         seconds = FOREVER_SECONDS if wait else self._spec.wait_seconds
         try:
-            lease = self._take(flow_key(self._parts.flow_id), seconds, check)
+            lease = self._take(self._key, seconds, check)
         except LockBusyError as error:
             raise RunBusyError(str(error), fix="wait for it, or use --if-busy wait or skip") from error
         with lease:

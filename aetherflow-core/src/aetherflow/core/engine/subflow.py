@@ -4,7 +4,7 @@ What stops the step around it stops that run too, which is then INTERRUPTED; a l
 process or another, goes on with it under the same id. The locks that the outer run holds are shared with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,8 @@ class Outer:
     """The flow files under way around it, outermost first."""
     control: Control
     locks: RunLocks
+    lock_env: Mapping[str, str]
+    """What its children see of the lock that they work under."""
     grace: float
 
     def grace_inside(self, own: float) -> float:
@@ -73,7 +75,12 @@ class FlowCalls:
             raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
         self._parts.state.flow_started(ctx.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
-            f"{self._parts.flow_id}/{self._parts.run_id}", self._files, ctx.control, self._parts.locks, self._grace
+            run=f"{self._parts.flow_id}/{self._parts.run_id}",
+            files=self._files,
+            control=ctx.control,
+            locks=self._parts.locks,
+            lock_env={**self._parts.lock_env, **ctx.leases.environment},
+            grace=self._grace,
         )
         given = Given(wanted.params, wanted.slot, wanted.data_date)
         try:
@@ -106,7 +113,8 @@ class _Relay:
         elif event == "step_end":
             item = f"[{fields['item']}]" if "item" in fields else ""
             detail = fields.get("error") or fields.get("reason")
-            self._tell(f"{name}{item} {fields['status']}" + (f": {detail}" if detail else ""))
+            told = f": {str(detail).partition(chr(10))[0]}" if detail else ""
+            self._tell(f"{name}{item} {fields['status']}{told}")
         elif event == "log" and fields.get("level") != "DEBUG":
             self._tell(f"{fields.get('level')} {fields.get('message')}")
 
@@ -119,19 +127,18 @@ def _failed(error: RunError) -> StepError:
     summary = error.summary
     job = next((job for job in summary.jobs if job.error is not None), None)
     text = f"run {summary.run_id} of flow {summary.flow_id} ended {summary.status}"
-    fixes = []
+    fixes, log = [], summary.log_path
     if job is not None and job.error is not None:
         failure = job.error
         where = f"{job.job_id}.{failure.step}" if failure.step else job.job_id
         text += f" in {where} at {failure.location}: {failure.code} {failure.message}"
-        if failure.log:
-            text += f"\n  its output log: {failure.log}"
+        log = failure.log or log
         fixes = [failure.fix] if failure.fix and not isinstance(error, RunUnknownError) else []
         if isinstance(error, RunUnknownError):
             question = f"aetherflow resume {summary.run_id} --decide {where}=done (or =again)"
             fixes = [f"find out whether it was done, then: {question}; then run this flow again"]
-    text += f"\n  its run log: {summary.log_path}"
-    return StepError(text, fix="; ".join([*fixes, f"all of it: aetherflow runs show {summary.run_id}"]))
+    seen = [f"its log: {log}", f"all of it: aetherflow runs show {summary.run_id}"]
+    return StepError(text, fix="; ".join([*fixes, *seen]))
 
 
 def _jobs(flow: PreparedFlow, run_id: str) -> dict[str, dict[str, Any]]:

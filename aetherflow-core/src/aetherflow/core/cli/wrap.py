@@ -1,0 +1,99 @@
+"""`aetherflow wrap`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.base import Command
+
+if TYPE_CHECKING:
+    from aetherflow.core.observe.events import Observer
+    from aetherflow.core.resolve.snapshot import Snapshot
+    from aetherflow.core.summary import RunSummary
+
+
+def wrap(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.", show_default=False),
+    ] = None,
+    flow_id: Annotated[
+        str | None, typer.Option("--id", metavar="NAME", help="Under which name it stands in the history. Required.")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run-id", metavar="ID", help="Id of the run; one that ended well is not repeated.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", min=0, help="End it then, and all that it started."),
+    ] = None,
+    lock: Annotated[
+        str | None, typer.Option("--lock", metavar="KEY", help="Hold this lock, which with_lock and others share.")
+    ] = None,
+    wait: Annotated[
+        float | None, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for the lock.")
+    ] = None,
+    if_busy: Annotated[
+        str | None, typer.Option("--if-busy", metavar="fail|skip|wait", help="If the lock is not free (then).")
+    ] = None,
+    config: ConfigOption = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+) -> None:
+    """Run a command line with history, lock and time limit.
+
+    The command runs in this folder, without a shell and without standard input. What it prints goes to stderr, as it
+    comes, and to its log; with -q only to the log. Whatever it started ends with it: at the time limit, when this is
+    stopped by a signal, when this is killed. It shows in status and runs under its name. With --if-busy or --wait and
+    no --lock the lock is its own: it does not run twice at a time.
+
+    Exit code 0 if the command ended with 0, 1 if not: its own exit code is in the report.
+
+    Example, in a crontab: aetherflow wrap --id backup --timeout 3600 --if-busy skip -q -- pg_dump -f /backup/db.sql db
+    """
+    import shlex
+
+    from aetherflow.core.cli.arguments import busy_policy
+    from aetherflow.core.cli.execution import execute
+    from aetherflow.core.cli.flow_source import FlowSource
+    from aetherflow.core.engine.wrapped import wrapped_flow
+    from aetherflow.core.errors import UsageError
+    from aetherflow.core.runner import run_command
+
+    if flow_id is None:
+        raise UsageError("no --id is given", fix="name it, as in: aetherflow wrap --id backup -- COMMAND …")
+    words = command or []
+    policy = busy_policy(if_busy) if if_busy is not None else "fail"
+    locked = lock is not None or wait is not None or if_busy is not None
+    if policy == "wait" and wait is not None:
+        policy = "fail"  # it does not wait for ever
+    name = flow_id
+
+    def start(snapshot: "Snapshot", observers: "list[Observer]") -> "RunSummary":
+        flow = wrapped_flow(
+            name,
+            words,
+            snapshot,
+            Path.cwd(),
+            timeout_seconds=timeout or None,
+            locked=locked,
+            wait_seconds=wait or 0,
+        )
+        return run_command(flow, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
+
+    options = {"--id": flow_id, "--run-id": run_id, "--timeout": timeout, "--lock": lock, "--wait": wait}
+    options["--if-busy"] = if_busy
+    given = [f"{option}={_plain(value)}" for option, value in options.items() if value is not None]
+    again = shlex.join(["aetherflow", "wrap", *given, "--", *words])
+    source = FlowSource(Path.cwd() / f"wrap {flow_id}")
+    execute(source, config=config, quiet=quiet, as_json=as_json, given={}, start=start, following=again)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=(wrap.__doc__ or "").partition("\n")[0])
+app.command("wrap", cls=Command, context_settings={"allow_interspersed_args": False})(wrap)
