@@ -74,7 +74,7 @@ def _dates(flow: PreparedFlow, given: Given, params: Mapping[str, Any], now: dt.
     holidays: list[dt.date] = []
     if fields["calendar"]:
         path = (*at, "calendar")
-        holidays = read_calendar(fields["calendar"], flow.folder, document.source.value(path), format_path(path))
+        holidays = read_calendar(fields["calendar"], flow.file.parent, document.source.value(path), format_path(path))
     try:
         zone = parse_zone(fields["timezone"]) if fields["timezone"] else dt.UTC
         slot = parse_slot(given.slot) if given.slot is not None else None
