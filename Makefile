@@ -14,7 +14,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-peers torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-bundle bench-peers torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -37,13 +37,17 @@ bench: $(READY) ## measure starts, steps, resume, and the history of a million s
 	@$(BIN)/python tests/benchmarks/engine.py
 	@$(BIN)/python tests/benchmarks/history.py
 
+bench-bundle: $(READY) ## measure a sync of 10,000 files that have not changed
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/bundle.py
+
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/peers.py
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
-	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader path redactor resolver when; do \
+	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader manifest path redactor resolver when; do \
 	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
 	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
 

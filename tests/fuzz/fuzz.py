@@ -13,10 +13,14 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["aetherflow"]):
+    from aetherflow.core.bundle.listing import listing_fingerprint, read_listing
+    from aetherflow.core.bundle.manifest import check_source, load_manifest
+    from aetherflow.core.contracts.connector import RemoteFileMeta
     from aetherflow.core.documents.loader import parse_document
     from aetherflow.core.errors import AetherflowError
     from aetherflow.core.location import Location
     from aetherflow.core.observe.redact import RedactedStream, Redactor
+    from aetherflow.core.plugins.catalog import installed_catalog
     from aetherflow.core.resolve.envfiles import read_env_file
     from aetherflow.core.resolve.paths import inside
     from aetherflow.core.resolve.template import parse_template, render
@@ -35,6 +39,18 @@ def loader(text: str) -> None:
 def resolver(text: str) -> None:
     parse_template(text)
     render(text, SCOPE)
+
+
+def manifest(text: str) -> None:
+    """A manifest, and the listing of a source, whose paths the same text gives."""
+    path = FOLDER / "bundle.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(AetherflowError):
+        check_source(load_manifest(path), installed_catalog())
+    files = read_listing(RemoteFileMeta(rel_path=line, size=1) for line in text.split("\n"))
+    root = FOLDER / "store"
+    assert all((root / name).resolve().is_relative_to(root.resolve()) for name in files), text
+    listing_fingerprint(files)
 
 
 def when(text: str) -> None:
@@ -62,8 +78,8 @@ def redactor(text: str) -> None:
 
 
 TARGETS: dict[str, Callable[[str], None]] = {
-    "dotenv": dotenv, "loader": loader, "path": path, "redactor": redactor, "resolver": resolver, "when": when,
-}  # fmt: skip
+    each.__name__: each for each in (dotenv, loader, manifest, path, redactor, resolver, when)
+}
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """F12 of A1: a sync killed at any failpoint leaves the old version or the new one, whole; P12: any sequence does."""
 
+import contextlib
 import json
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +173,65 @@ def _sequence(scene: Scene, chance: random.Random, steps: int) -> None:
     if full():
         assert (done := scene.sync("", "--always")).returncode == 0, done.stderr
         scene.require_whole()
+
+
+READING = """\
+version: 1
+flow: {id: reader}
+jobs:
+  - id: a
+    steps:
+      - id: s
+        type: external.process
+        inputs:
+          command: [sh, -c, "for n in 1 2 3 4 5 6; do cat {{env.AETHERFLOW_ACTIVE_DIR}}/part.*; sleep 0.2; done"]
+          log: {stdout: capture}
+        outputs: {said: "{{result.stdout}}"}
+"""
+
+
+def test_flows_and_syncs_at_the_same_time(bench: Bench) -> None:
+    """20 flows and 20 syncs while the source changes: each flow reads one version from its beginning to its end."""
+    scene = Scene(bench)
+
+    def publish(version: int) -> None:
+        # a source that changes under a sync is refused: it is replaced as a whole
+        fresh = scene.folder / f"release-{version}"
+        fresh.mkdir()
+        for name, text in {"flow.yaml": READING, "profiles.yaml": "{}\n"}.items():
+            (fresh / name).write_text(text)
+        for part in range(5):
+            (fresh / f"part.{part}").write_text(f"{version}\n")
+        (scene.folder / "bundle.next").write_text(MANIFEST.replace("base_path: release", f"base_path: {fresh.name}"))
+        (scene.folder / "bundle.next").replace(scene.folder / "bundle.yaml")
+
+    publish(0)
+    number = sized(4, 20)
+    command = [sys.executable, "-m", "aetherflow.core"]
+    option = ["--bundle-manifest", "bundle.yaml", "--json"]
+    env = {**scene.env, "AETHERFLOW_STATE_ROOT": str(scene.folder / "state")}
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        argv, pipe = [*command, *arguments, *option], subprocess.PIPE
+        return subprocess.Popen(argv, cwd=scene.folder, env=env, stdout=pipe, stderr=pipe, text=True)
+
+    flows, syncs = [], []
+    for each in range(number):
+        flows.append(start("run", "--run-id", f"r{each}"))
+        syncs.append(start("bundle", "sync"))
+        publish(each + 1)
+    with suite("bundle together", 10) as counted:
+        for each, sync in enumerate(syncs):
+            with counted.case(f"sync {each}"):
+                out, err = sync.communicate(timeout=120)
+                assert sync.returncode == 0, out + err
+        for each, flow in enumerate(flows):
+            with counted.case(f"flow {each}"):
+                out, err = flow.communicate(timeout=120)
+                assert flow.returncode == 0, out + err
+        with contextlib.closing(sqlite3.connect(scene.folder / "state" / "reader.sqlite")) as state:
+            for run_id, outputs in state.execute("SELECT run_id, outputs FROM job_runs").fetchall():
+                with counted.case(f"what {run_id} read"):
+                    read = json.loads(outputs)["said"].split()
+                    assert len(read) == 30
+                    assert len(set(read)) == 1, f"torn: {read}"

@@ -53,6 +53,12 @@ class ArchiveSource(BundleSource[Config]):
                 # the archive's own time stands for all: times in it may be anything
                 yield RemoteFileMeta(rel_path=rel_path, name=Path(name).name, size=size, mtime=self._changed())
 
+    def revision(self) -> str | None:
+        """Size, time and place of the archive."""
+        with self._explained():
+            facts = self._path.stat()
+        return f"{self._path.absolute()} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {self._prefix}"
+
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
         """Copy one member."""
         self.refuse_path(rel_path)

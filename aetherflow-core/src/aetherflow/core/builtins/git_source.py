@@ -69,6 +69,21 @@ class GitSource(BundleSource[Config]):
             size, sha256 = self._facts(blob)
             yield RemoteFileMeta(rel_path=path, name=Path(path).name, size=size, sha256=sha256)
 
+    def revision(self) -> str | None:
+        """The id of the commit and the folder; a branch or tag is looked up at the repository, nothing is fetched."""
+        if _COMMIT.fullmatch(self.conf.ref):
+            commit = self.conf.ref
+        else:
+            self.close()
+            self._folder = tempfile.TemporaryDirectory(prefix="aetherflow-git-", ignore_cleanup_errors=True)
+            names = (self.conf.ref, f"refs/tags/{self.conf.ref}^{{}}")  # of an annotated tag its commit
+            said = self._git("ls-remote", "--", self._url(), *names).decode().split("\n")
+            found = [line.split("\t") for line in said if "\t" in line]
+            commit = next((oid for oid, name in reversed(found) if name.endswith("^{}")), found[0][0] if found else "")
+        if not commit or (self.conf.commit is not None and commit != self.conf.commit):
+            return None  # the listing says what is wrong
+        return f"{commit} {self.conf.base_path.strip('/')}"
+
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
         """Copy one file of the commit that was listed."""
         self.refuse_path(rel_path)
@@ -95,11 +110,7 @@ class GitSource(BundleSource[Config]):
     def _get(self) -> str:
         """Fetch the commit into a repository of our own; its id."""
         self._folder = tempfile.TemporaryDirectory(prefix="aetherflow-git-", ignore_cleanup_errors=True)
-        url = self.conf.url
-        if "://" not in url and not re.match(r"[^/]+@[^/]+:|[^/]+:", url):
-            url = str((self.root / url).absolute())
-        if url.startswith("-") or self.conf.ref.startswith("-"):
-            raise ConnectorError(f"bundle source git: {_shown(url)} is no repository", fix="correct bundle.source.url")
+        url = self._url()
         self._git("init", "-q", "--bare", ".")
         if _COMMIT.fullmatch(self.conf.ref):
             found = self._git_commit(url, self.conf.ref)
@@ -110,6 +121,14 @@ class GitSource(BundleSource[Config]):
             message = f"bundle source git: {self.conf.ref} is commit {found}, pinned is {self.conf.commit}"
             raise ConnectorError(message, fix="review it, then write the new commit into bundle.source.commit")
         return found
+
+    def _url(self) -> str:
+        url = self.conf.url
+        if "://" not in url and not re.match(r"[^/]+@[^/]+:|[^/]+:", url):
+            url = str((self.root / url).absolute())
+        if url.startswith("-") or self.conf.ref.startswith("-"):
+            raise ConnectorError(f"bundle source git: {_shown(url)} is no repository", fix="correct bundle.source.url")
+        return url
 
     def _git_commit(self, url: str, commit: str) -> str:
         with contextlib.suppress(ConnectorError):  # not every server gives out a commit by its id

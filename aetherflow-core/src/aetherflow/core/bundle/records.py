@@ -37,6 +37,8 @@ class Latest:
     """Name of its file among the fingerprints."""
     updated_at: str
     updated_by: str = ""
+    revision: str | None = None
+    """What the source said before it was listed, if it has such a text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ FILE_MODE, SCRIPT_MODE = 0o400, 0o500
 LEAST_PREFIX = 6
 """Characters of a fingerprint that name a version."""
 KEPT_EVENTS = 1_000
+MANY_FILES = 64
+"""From here on one sync of the whole system takes less time than one of each file."""
 
 
 class BundleStore:
@@ -143,7 +145,7 @@ class BundleStore:
             durable.make_dir(staged / folder)
         for path, (sha256, _) in version.files.items():
             take(sha256, staged / path)
-        durable.swap_dir(staged, self.versions_dir / version.content)
+        durable.swap_dir(staged, self.versions_dir / version.content, at_once=len(version.files) > MANY_FILES)
         records.write_json(self.versions_dir / f"{version.content}.json", records.version_data(version))
 
     def point_to(self, content: str, action: str, at: str, by: str, reason: str = "") -> None:
@@ -173,13 +175,17 @@ class BundleStore:
         found: Snapshot | None = records.record(Snapshot, records.read_json(path), path)
         return found
 
-    def synced(self, snapshot: Snapshot, at: str, by: str) -> None:
+    def synced(self, snapshot: Snapshot, at: str, by: str, revision: str | None) -> None:
         """Write down a successful sync; an earlier failure is forgotten."""
         name = f"{snapshot.fingerprint}.json"
         records.write_json(self.fingerprints_dir / name, records.plain(snapshot))
-        latest = Latest(snapshot.fingerprint, snapshot.content, name, at, by)
-        records.write_json(self.latest_path, records.plain(latest))
+        latest = Latest(snapshot.fingerprint, snapshot.content, name, at, by, revision)
+        self.remember(latest)
         self.forget_error()
+
+    def remember(self, latest: Latest) -> None:
+        """Write down what the latest sync was."""
+        records.write_json(self.latest_path, records.plain(latest))
 
     def forget_error(self) -> None:
         """Remove what an earlier failed sync left."""
@@ -221,7 +227,8 @@ class BundleStore:
 
     def add_blob(self, fetch: Callable[[BinaryIO], None]) -> tuple[str, int]:
         """Store what `fetch` writes; its sha256 and size."""
-        with durable.AtomicFile(self.cache_dir / "incoming") as file:
+        # a blob that a power cut tore is found out when it is used
+        with durable.AtomicFile(self.cache_dir / "incoming", sync=False) as file:
             fetch(file)  # type: ignore[arg-type]  # it is a binary file for writing
             file.final = self.cache_dir / file.sha256
             return file.sha256, file.size
@@ -247,7 +254,7 @@ class BundleStore:
 
     def clean(self) -> None:
         """Remove what a sync that did not end left."""
-        for folder in (self.staged_dir, self.cache_dir, self.versions_dir, self.fingerprints_dir):
-            if folder.is_dir():
-                for part in [path for path in folder.iterdir() if durable.is_part(path) or folder == self.staged_dir]:
-                    durable.remove_tree(part) if part.is_dir() else durable.remove_file(part)
+        for folder in (self.staged_dir, self.cache_dir, self.versions_dir, self.fingerprints_dir, self.root):
+            found = list(folder.iterdir()) if folder.is_dir() else []
+            for part in [path for path in found if folder == self.staged_dir or durable.is_part(path)]:
+                durable.remove_tree(part) if part.is_dir() else durable.remove_file(part)

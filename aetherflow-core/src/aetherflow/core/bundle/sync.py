@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleChangedError, BundleError, BundleMissingError, BundleStoreError
 from aetherflow.core.bundle.listing import MAX_BYTES, Listed, content_fingerprint, listing_fingerprint, read_listing
-from aetherflow.core.bundle.records import Pin, Snapshot, Version
+from aetherflow.core.bundle.records import Latest, Pin, Snapshot, Version
 from aetherflow.core.bundle.store import BundleStore
 from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
@@ -95,7 +95,6 @@ def sync(
     Raises ConnectorError, BundleError, BundleStoreError; the active version is then what it was.
     """
     with store.locked():
-        store.clean()
         try:
             with connect() as source:
                 return _Sync(source, store, wanted, progress, check).run()
@@ -148,19 +147,23 @@ class _Sync:
         self._bytes = 0
 
     def run(self) -> SyncResult:
+        latest, pin = self._store.latest(), self._store.pin()
+        plain = not self._always and not self._wanted.strict_fingerprint
+        revision = self._source.revision()  # before the listing: what changes later is seen by the next sync
+        settled = None if latest is None or self._always else self._settled(latest, pin)
+        if latest and settled and plain and revision is not None and revision == latest.revision:
+            return self._unchanged(settled, latest.fingerprint, pin)
+        self._store.clean()
         listed = self._list()
-        latest = self._store.latest()
         if self._wanted.strict_fingerprint:
             files = {path: self._hashed(file) for path, file in listed.items()}
         else:
             files = listed
         fingerprint = listing_fingerprint(files)
-        pin = self._store.pin()
-        if latest is not None and latest.fingerprint == fingerprint and not self._always:
-            active = self._store.active()
-            if self._store.has(latest.content) and active is not None and (pin is not None or active == latest.content):
-                self._store.forget_error()
-                return SyncResult(self._store, active, fingerprint, fetched_files=sorted(self._fetched), pin=pin)
+        if latest and settled and latest.fingerprint == fingerprint:
+            if revision != latest.revision:
+                self._store.remember(replace(latest, revision=revision))
+            return self._unchanged(settled, fingerprint, pin)
         self._require(files)
         hashes = self._hashes(files, self._known())
         self._list_again(listed)
@@ -180,9 +183,19 @@ class _Sync:
                 for path in files
             ],
         )  # fmt: skip
-        self._store.synced(snapshot, at, by)
+        self._store.synced(snapshot, at, by, revision)
         active = self._store.active() or content
         return SyncResult(self._store, active, fingerprint, active != before, sorted(self._fetched), pin=pin or None)
+
+    def _settled(self, latest: Latest, pin: Pin | None) -> str | None:
+        """The active version, if it is what the latest sync made, or a pinned one; None: there is work to do."""
+        active = self._store.active()
+        whole = active is not None and self._store.has(latest.content)
+        return active if whole and (pin is not None or active == latest.content) else None
+
+    def _unchanged(self, active: str, fingerprint: str, pin: Pin | None) -> SyncResult:
+        self._store.forget_error()
+        return SyncResult(self._store, active, fingerprint, fetched_files=sorted(self._fetched), pin=pin)
 
     def _list(self) -> dict[str, Listed]:
         self._check()

@@ -85,6 +85,13 @@ class BundleSource(ABC, Generic[ConfigT]):
         read to find them out. Raises ConnectorError.
         """
 
+    def revision(self) -> str | None:
+        """A text that stays the same as long as nothing changes at the source, where that costs less than a listing.
+
+        None: only the listing tells. A commit's id, say. A sync that finds the text of the latest one ends there.
+        """
+        return None
+
     @abstractmethod
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
         """Write the content of one listed file to `target`, in pieces.

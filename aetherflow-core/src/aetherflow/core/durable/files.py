@@ -82,8 +82,10 @@ class AtomicFile(BufferedIOBase):
     `publish()` makes it durable and renames it into place; `discard()` leaves what was there before.
     """
 
-    def __init__(self, final: Path, *, mode: int = FILE_MODE) -> None:
+    def __init__(self, final: Path, *, mode: int = FILE_MODE, sync: bool = True) -> None:
+        """Without `sync` a power cut may tear it: for files that are checked before they are used."""
         make_dir(final.parent)
+        self._sync = sync
         self.final = final
         self.size = 0
         self._hash = hashlib.sha256()
@@ -128,12 +130,14 @@ class AtomicFile(BufferedIOBase):
         """fsync, rename into place, fsync the folder. A failed fsync is never tried again."""
         with naming(self.final):
             self._file.flush()
-            hit(f"fsync {self.final.name}")
-            os.fsync(self._file.fileno())
+            if self._sync:
+                hit(f"fsync {self.final.name}")
+                os.fsync(self._file.fileno())
             self._file.close()
         hit(f"rename {self.final.name}")
         self._part.replace(self.final)
-        sync_dir(self.final.parent)
+        if self._sync:
+            sync_dir(self.final.parent)
 
     def discard(self) -> None:
         """Remove the temporary file."""

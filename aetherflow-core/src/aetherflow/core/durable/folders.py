@@ -40,10 +40,17 @@ def remove_empty_dir(path: Path) -> None:
     sync_dir(path.parent)
 
 
-def swap_dir(staged: Path, final: Path) -> None:
-    """Put `staged` in the place of `final` by renames; if the second rename fails the old folder is put back."""
+def swap_dir(staged: Path, final: Path, *, at_once: bool = False) -> None:
+    """Put `staged` in the place of `final` by renames; if the second rename fails the old folder is put back.
+
+    `at_once` syncs the whole system in place of one file after the other, which thousands of files are worth.
+    """
     make_dir(final.parent)
-    _sync_tree(staged)
+    if at_once:
+        hit(f"sync {staged.name}")
+        os.sync()
+    else:
+        _sync_tree(staged)
     aside: Path | None = None
     if final.exists():
         aside = part_of(final)

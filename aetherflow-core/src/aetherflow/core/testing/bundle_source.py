@@ -145,18 +145,20 @@ class BundleSourceSuite:
         self.publish(place, TREE)
         first = reach()
         assert self.listed(first) == self.listed(first) == self.listed(reach())
+        assert first.revision() == first.revision() == reach().revision()
 
     def test_a_change_is_seen(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
         """Another content, a new file and a missing one, by the same object."""
         self.publish(place, TREE)
         source = reach()
-        before = self.listed(source)
+        before, revision = self.listed(source), source.revision()
         changed = {path: data for path, data in TREE.items() if path != "-dash"}
         changed |= {"flow.yaml": b"flow:\n  id: changed\n", "new/file": b"n"}
         self.publish(place, changed)
         after = self.listed(source)
         assert after.keys() ^ before.keys() == {"-dash", "new/file"}
         assert after["flow.yaml"] != before["flow.yaml"]
+        assert revision is None or source.revision() != revision
 
     def test_an_empty_bundle_lists_nothing(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
         """It is no error of the source; the caller will miss the entry flow."""
