@@ -172,6 +172,38 @@ def test_a_lock_that_is_held_is_shared(project: "Project") -> None:
     assert project.cli("locks", "list", "--json").out.count('"key"') == 0
 
 
+def test_a_lock_is_shared_three_flows_deep_and_others_wait(project: "Project") -> None:
+    other = " ".join(project.argv("wrap", "--id", "o", "--lock", "k")) + " -- true; echo $? >> $EFFECTS"
+    project.write("""\
+        version: 1
+        flow: {id: f}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: with_lock
+                inputs: {lock_key: k, step: {type: run_flow, inputs: {flow: b.yaml}}}
+        """)
+    project.write("""\
+        version: 1
+        flow: {id: b, locks: {scope: flow}}
+        jobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: child.yaml}}]}]
+        """, "b.yaml")  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: c, locks: {scope: job}}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: with_lock
+                inputs: {lock_key: k, step: {type: external.process, inputs: {command: OTHER, shell: true}}}
+        """.replace("OTHER", json.dumps(other)), "child.yaml")  # fmt: skip
+    run(project)
+    assert project.lines() == ["3"], "another run is kept out as long as the outermost one holds the lock"
+    assert [row[1] for row in children(project)] == ["SUCCESS"]
+
+
 def test_validate_checks_it_too(project: "Project") -> None:
     lay(project)
     project.write(CHILD.replace("check_items", "chek_items"), "child.yaml")
@@ -188,6 +220,8 @@ def test_validate_checks_it_too(project: "Project") -> None:
     project.write(PARENT.replace(", params: {n: 3}", ""))
     found = json.loads(project.cli("validate", "flow.yaml", "--json").out)
     assert "flow c requires the parameter 'n'" in found["errors"][0]["msg"]
+    project.write(PARENT.replace("child.yaml", "/etc/passwd"))
+    assert "outside of the folders that may be read" in project.cli("validate", "flow.yaml").out
     project.write(PARENT.replace("child.yaml", "none.yaml"))
     assert "no such flow file: none.yaml" in project.cli("validate", "flow.yaml").out
 

@@ -15,8 +15,9 @@ class Inputs(StepInputs):
     """Inputs of `file_wait`."""
 
     path: Files = Field(
+        min_length=1,
         description="What to wait for: a path, a pattern, or a list; relative to the job's artifacts. Every path must "
-        "be there, and of every pattern at least `min_count` files"
+        "be there, and of every pattern at least `min_count` files",
     )
     exclude: Texts = Field([], description="Files and folders that a pattern leaves out")
     min_count: int = Field(1, ge=1, description="Files that each pattern must find")

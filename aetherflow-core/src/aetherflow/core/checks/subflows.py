@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.checks.environment import try_snapshot
 from aetherflow.core.checks.view import jobs, steps
 from aetherflow.core.documents.loader import Document, RawString
-from aetherflow.core.errors import AetherflowError
+from aetherflow.core.errors import AetherflowError, PathError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.params import ParamError, settle_params
+from aetherflow.core.resolve.sandbox import Sandbox
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import has_template
 from aetherflow.core.spec.flow import FlowSpec
@@ -89,6 +90,9 @@ class SubFlows:
         if file in self._around:
             chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))
             self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
+        elif not self._may_be_read(file):
+            fix = "put it beside this flow, or name its folder in `paths.read` of the project file"
+            self._add(f"the flow stands outside of the folders that may be read: {text}", at, fix)
         elif not file.is_file():
             self._add(f"no such flow file: {text}", at, f"the path is taken from {self._document.file}'s folder")
         else:
@@ -96,6 +100,15 @@ class SubFlows:
                 self._known[file] = self._spec(file)
             if (spec := self._known[file]) is not None:
                 self._params(spec, inputs.get("params", {}), (*path, "params"), at)
+
+    def _may_be_read(self, file: Path) -> bool:
+        folder = Path(self._document.file).absolute().parent
+        sandbox = Sandbox.of(self._snapshot, folder, folder, ())
+        try:
+            sandbox.to_read(file, folder)
+        except PathError:
+            return False
+        return True
 
     def _spec(self, file: Path) -> FlowSpec | None:
         snapshot = self._snapshot
