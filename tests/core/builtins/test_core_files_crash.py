@@ -109,6 +109,26 @@ def test_kill_at_every_point(project: "Project", far: Path) -> None:
         forget(project, far)
 
 
+@pytest.mark.parametrize("fault", ["enospc", "eio"])
+def test_a_disk_that_fails_at_any_point(project: "Project", far: Path, fault: str) -> None:
+    assert attempt("") == 0
+    expected = left(project, far)
+    forget(project, far)
+    log = project.folder / "points"
+    assert attempt(f"log:{log}") == 0
+    names = log.read_text().splitlines()
+    forget(project, far)
+    points = list(range(1, len(names) + 1))
+    for point in points if ALL else sorted(random.Random(f"{SEED}{fault}").sample(points, SAMPLE // 2)):
+        where = f"{fault} at {point}, {names[point - 1]}"
+        assert attempt(f"{point}:{fault}") in (0, 1, 2, 4), where  # 0: what failed was no more than a hint
+        assert attempt("") == 0, f"{where}: {Path('stderr').read_text()}"
+        found = left(project, far)
+        for what, value in expected.items():
+            assert found[what] == value, f"{what}, {where}"
+        forget(project, far)
+
+
 def test_a_failure_between_two_files_is_gone_on_from(project: "Project", far: Path) -> None:
     assert attempt("") == 0
     expected = left(project, far)
