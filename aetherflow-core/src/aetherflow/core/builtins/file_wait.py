@@ -84,8 +84,9 @@ class FileWait(Step[Inputs]):
         """What is there now."""
         _, lacking = self._look({}, 0)
         names = shown([each.path for each in self.args.path])
-        most = f"wait at most {self.args.max_wait_seconds:g} s for {names}"
-        return [most + ("" if lacking and not self.args.stable_seconds else ", all there now" if not lacking else "")]
+        return [
+            f"wait at most {self.args.max_wait_seconds:g} s for {names}" + (", all there now" if not lacking else "")
+        ]
 
     def _over(self, output: dict[str, Any], lacking: list[str]) -> StepResult:
         reason = f"not there after {self.args.max_wait_seconds:g} s: {shown(lacking)}"

@@ -20,8 +20,8 @@ from aetherflow.core.spec.flow import FlowSpec
 if TYPE_CHECKING:
     from aetherflow.core.checks.report import Checked
 
-Check = Callable[[Path, Snapshot, tuple[Path, ...]], "Checked"]
-"""Checks a flow; the last argument are the flows around it, outermost first."""
+Check = Callable[[Path, Snapshot, Catalog | None, tuple[Path, ...]], "Checked"]
+"""Checks a flow, with a catalog if it is made; the last argument are the flows around it, outermost first."""
 
 
 def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
@@ -117,7 +117,8 @@ class SubFlows:
             config = Path(project.file) if project is not None else None
             snapshot, broken = try_snapshot(file.parent, config=config, ambient=snapshot.env)
             self._problems.extend(broken)
-        checked = self._check_flow(self._shown(file), snapshot, self._around)
+        catalog = self._catalog if snapshot is self._snapshot else None
+        checked = self._check_flow(self._shown(file), snapshot, catalog, self._around)
         self._problems.extend(checked.problems)
         return checked.spec
 
