@@ -361,3 +361,54 @@ def test_the_history_shows_both(project: "Project") -> None:
         "c": "aetherflow resume r", "f": "aetherflow resume r",
     }  # fmt: skip
     assert {flow["flow_id"]: flow["parent"] for flow in status["flows"]} == {"c": "f/r", "f": None}
+
+
+@pytest.mark.parametrize("mode", ["internal_fast", "enterprise"])
+def test_a_flow_in_a_folder_below_finds_what_stands_beside_it(project: "Project", mode: str) -> None:
+    (project.folder / "sub").mkdir()
+    (project.folder / "aetherflow.yaml").write_text(f"version: 1\npolicy: {{mode: {mode}}}\n")
+    project.write("""\
+        version: 1
+        flow: {id: f}
+        jobs:
+          - id: a
+            steps:
+              - {id: s, type: run_flow, inputs: {flow: sub/outer.yaml}}
+              - id: t
+                type: assert
+                inputs: {condition: steps.s.jobs.a.outputs.inner == "inner" and steps.s.jobs.a.outputs.mode == "MODE"}
+        """.replace("MODE", mode))  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: o}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: run_flow
+                inputs: {flow: inner.yaml}
+                outputs: {inner: "{{result.flow_id}}", mode: "{{result.jobs.a.outputs.mode}}"}
+        """, "sub/outer.yaml")  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: inner}
+        jobs:
+          - id: a
+            steps:
+              - id: copy
+                type: file_copy
+                inputs: {src: "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/inner.yaml", dest: copy.yaml}
+                outputs: {mode: "{{env.AETHERFLOW_MODE}}"}
+        """, "sub/inner.yaml")  # fmt: skip
+    run(project)
+    assert project.cli("validate", "flow.yaml").out == "OK: flow.yaml\n"
+
+
+def test_the_instant_is_handed_on(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: child.yaml, params: {n: 3}}}]}]")
+    project.write("""\
+        version: 1
+        flow: {id: c, params: {n: {type: integer}}}
+        jobs: [{id: load, steps: [{id: n, type: assert, inputs: {condition: run.date.iso == "2026-01-31"}}]}]
+        """, "child.yaml")  # fmt: skip
+    run(project, "--slot", "2026-01-31T02:00:00Z")
