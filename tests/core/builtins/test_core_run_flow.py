@@ -226,6 +226,24 @@ def test_validate_checks_it_too(project: "Project") -> None:
     assert "no such flow file: none.yaml" in project.cli("validate", "flow.yaml").out
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("{{result.jobs.load.outputs.rws}}", "'rws' is not among outputs of job 'load'"),
+        ("{{result.jobs.lod.outputs.rows}}", "'lod' is not among the jobs of flow 'c'"),
+        ("{{steps.sub.jobs.load.output.rows}}", "'output' is not among what is known of job 'load'"),
+    ],
+)
+def test_validate_knows_its_outputs(project: "Project", wrong: str, told: str) -> None:
+    lay(project)
+    assert project.cli("validate", "flow.yaml").code == 0
+    right = "{{steps.sub.jobs.load.status}}" if "steps" in wrong else "{{result.jobs.load.outputs.rows}}"
+    project.write(PARENT.replace(right, wrong))
+    found = project.cli("validate", "flow.yaml")
+    assert found.code == 2
+    assert told in found.out
+
+
 def test_a_cycle_is_refused_before_and_in_the_run(project: "Project") -> None:
     sub = (
         "version: 1\nflow: {{id: {0}}}\njobs: [{{id: a, steps: [{{id: s, type: run_flow, inputs: {{flow: {1}}}}}]}}]\n"

@@ -58,12 +58,15 @@ class SubFlows:
         self._around = (*around, Path(document.file).resolve())
         self._known: dict[Path, FlowSpec | None] = {}
 
-    def check(self) -> None:
-        """Check all of them."""
+    def check(self) -> dict[DocPath, FlowSpec]:
+        """Check all of them; returns, by the path of the step that runs it, each that is known."""
+        found = {}
         for job in jobs(self._document.data):
             for step in steps(job):
                 for path, inputs, key in self._calls(step.data, step.path):
-                    self._call(path, inputs, key)
+                    if (spec := self._call(path, inputs, key)) is not None:
+                        found[path[:-1]] = spec
+        return found
 
     def _calls(self, step: Mapping[str, Any], path: DocPath) -> Iterator[tuple[DocPath, Mapping[str, Any], str]]:
         if isinstance(verify := step.get("verify"), dict):
@@ -81,10 +84,10 @@ class SubFlows:
             if isinstance(inner := inputs.get(key), dict):
                 yield from self._calls(inner, (*path, "inputs", key))
 
-    def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> None:
+    def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> FlowSpec | None:
         text = inputs.get(key)
         if not isinstance(text, str) or (has_template(text) and not isinstance(text, RawString)):
-            return  # its name is known only in the run, which checks it then
+            return None  # its name is known only in the run, which checks it then
         file = (Path(self._document.file).absolute().parent / text).resolve()
         at = (*path, key)
         if file in self._around:
@@ -100,6 +103,8 @@ class SubFlows:
                 self._known[file] = self._spec(file)
             if (spec := self._known[file]) is not None:
                 self._params(spec, inputs.get("params", {}), (*path, "params"), at)
+                return spec
+        return None
 
     def _may_be_read(self, file: Path) -> bool:
         folder = Path(self._document.file).absolute().parent
