@@ -144,6 +144,32 @@ def test_a_failure_between_two_files_is_gone_on_from(project: "Project", far: Pa
     assert left(project, far)["steps"] == expected["steps"]
 
 
+def test_a_copy_that_failed_is_made_of_what_is_there_now(project: "Project") -> None:
+    project.flow("""\
+        jobs:
+          - id: a
+            steps:
+              - {id: one, type: file_write, inputs: {path: in/one.csv, content: "1"}}
+              - {id: two, type: file_write, inputs: {path: in/two.csv, content: "2"}}
+              - {id: copy, type: file_copy, inputs: {src: "in/*.csv", dest_dir: out}}
+              - {id: stop, type: fail, inputs: {message: stop}}
+        """)
+    log = project.folder / "points"
+    assert attempt(f"log:{log}") == 1
+    names = log.read_text().splitlines()
+    shutil.rmtree(project.states)
+    shutil.rmtree(project.work)
+    last = [number for number, name in enumerate(names, 1) if name == "write two.csv"][-1]
+    assert attempt(f"{last}:enospc") == 1
+    folder = project.artifacts("a", "r")
+    assert (folder / "out/one.csv").read_text() == "1"
+    (folder / "in/one.csv").write_text("longer")
+    (folder / "in/three.csv").write_text("3")
+    assert attempt("") == 1
+    assert "AF5001 stop" in Path("stderr").read_text()
+    assert [path.read_text() for path in sorted((folder / "out").iterdir())] == ["longer", "3", "2"]
+
+
 def test_what_is_done_again_on_purpose_looks_anew(project: "Project") -> None:
     project.flow("""\
         jobs:
