@@ -8,7 +8,8 @@ MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
 SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-reports aetherflow-builtins-rest
 PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
-  observe/test_core_redact.py checks/test_core_typos.py)
+  observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py \
+  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py)
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 

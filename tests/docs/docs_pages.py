@@ -30,8 +30,8 @@ HOME = "/home/you/flows"
 """What pages show for the folder that their commands run in."""
 ELISION = "..."
 
-_INNER = re.compile(r"flow: (\w+\.yaml)\n +params: \{(\w+):")
-"""The flow that a fragment runs, and its parameter."""
+_INNER = re.compile(r"flow: (\w+\.yaml)\n +params: \{(\w+):[^\0]*?result\.jobs\.(\w+)\.outputs\.(\w+)")
+"""The flow that a fragment runs, its parameter, its job and what that job gives."""
 _FENCE = re.compile(r"```(\w*)\s*$")
 _MARK = re.compile(r"<!-- (file: (?P<file>\S+)|fragment|wrong|warning)(, (?P<also>wrong))? -->$")
 
@@ -270,8 +270,10 @@ def validate_block(block: Block) -> tuple[int, str]:
         for each in above:
             sandbox.write(each.file or "", each.text)
         if block.fragment:
-            for name, params in _INNER.findall(text):
-                sandbox.write(name, f"version: 1\nflow: {{id: inner, params: {{{params}: {{}}}}}}\njobs: []")
+            for name, param, job, output in _INNER.findall(text):
+                step = f"{{id: s, type: check_items, inputs: {{items: []}}, outputs: {{{output}: x}}}}"
+                head = f"version: 1\nflow: {{id: inner, params: {{{param}: {{}}}}}}\n"
+                sandbox.write(name, f"{head}jobs: [{{id: {job}, steps: [{step}]}}]")
         sandbox.write(shown_name(block), text)
         printed = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed):

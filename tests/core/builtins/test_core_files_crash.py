@@ -19,9 +19,9 @@ from aetherflow.core.durable import failpoint
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
-ALL = bool(os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS"))
+ALL = bool(os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS")) or os.environ.get("AETHERFLOW_TORTURE_TIER") == "T1"
 SAMPLE = 25
-"""Points that are tried, of some hundred; all of them with AETHERFLOW_TEST_ALL_FAILPOINTS=1."""
+"""Points that are tried, of some hundred; all of them with AETHERFLOW_TEST_ALL_FAILPOINTS=1 or in tier T1."""
 SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED") or "1")
 
 FLOW = """\
@@ -109,6 +109,26 @@ def test_kill_at_every_point(project: "Project", far: Path) -> None:
         forget(project, far)
 
 
+@pytest.mark.parametrize("fault", ["enospc", "eio"])
+def test_a_disk_that_fails_at_any_point(project: "Project", far: Path, fault: str) -> None:
+    assert attempt("") == 0
+    expected = left(project, far)
+    forget(project, far)
+    log = project.folder / "points"
+    assert attempt(f"log:{log}") == 0
+    names = log.read_text().splitlines()
+    forget(project, far)
+    points = list(range(1, len(names) + 1))
+    for point in points if ALL else sorted(random.Random(f"{SEED}{fault}").sample(points, SAMPLE // 2)):
+        where = f"{fault} at {point}, {names[point - 1]}"
+        assert attempt(f"{point}:{fault}") in (0, 1, 2, 4), where  # 0: what failed was no more than a hint
+        assert attempt("") == 0, f"{where}: {Path('stderr').read_text()}"
+        found = left(project, far)
+        for what, value in expected.items():
+            assert found[what] == value, f"{what}, {where}"
+        forget(project, far)
+
+
 def test_a_failure_between_two_files_is_gone_on_from(project: "Project", far: Path) -> None:
     assert attempt("") == 0
     expected = left(project, far)
@@ -122,6 +142,32 @@ def test_a_failure_between_two_files_is_gone_on_from(project: "Project", far: Pa
     assert "No space left" in Path("stderr").read_text()
     assert attempt("") == 0, Path("stderr").read_text()
     assert left(project, far)["steps"] == expected["steps"]
+
+
+def test_a_copy_that_failed_is_made_of_what_is_there_now(project: "Project") -> None:
+    project.flow("""\
+        jobs:
+          - id: a
+            steps:
+              - {id: one, type: file_write, inputs: {path: in/one.csv, content: "1"}}
+              - {id: two, type: file_write, inputs: {path: in/two.csv, content: "2"}}
+              - {id: copy, type: file_copy, inputs: {src: "in/*.csv", dest_dir: out}}
+              - {id: stop, type: fail, inputs: {message: stop}}
+        """)
+    log = project.folder / "points"
+    assert attempt(f"log:{log}") == 1
+    names = log.read_text().splitlines()
+    shutil.rmtree(project.states)
+    shutil.rmtree(project.work)
+    last = [number for number, name in enumerate(names, 1) if name == "write two.csv"][-1]
+    assert attempt(f"{last}:enospc") == 1
+    folder = project.artifacts("a", "r")
+    assert (folder / "out/one.csv").read_text() == "1"
+    (folder / "in/one.csv").write_text("longer")
+    (folder / "in/three.csv").write_text("3")
+    assert attempt("") == 1
+    assert "AF5001 stop" in Path("stderr").read_text()
+    assert [path.read_text() for path in sorted((folder / "out").iterdir())] == ["longer", "3", "2"]
 
 
 def test_what_is_done_again_on_purpose_looks_anew(project: "Project") -> None:

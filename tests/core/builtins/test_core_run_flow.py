@@ -172,6 +172,38 @@ def test_a_lock_that_is_held_is_shared(project: "Project") -> None:
     assert project.cli("locks", "list", "--json").out.count('"key"') == 0
 
 
+def test_a_lock_is_shared_three_flows_deep_and_others_wait(project: "Project") -> None:
+    other = " ".join(project.argv("wrap", "--id", "o", "--lock", "k")) + " -- true; echo $? >> $EFFECTS"
+    project.write("""\
+        version: 1
+        flow: {id: f}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: with_lock
+                inputs: {lock_key: k, step: {type: run_flow, inputs: {flow: b.yaml}}}
+        """)
+    project.write("""\
+        version: 1
+        flow: {id: b, locks: {scope: flow}}
+        jobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: child.yaml}}]}]
+        """, "b.yaml")  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: c, locks: {scope: job}}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: with_lock
+                inputs: {lock_key: k, step: {type: external.process, inputs: {command: OTHER, shell: true}}}
+        """.replace("OTHER", json.dumps(other)), "child.yaml")  # fmt: skip
+    run(project)
+    assert project.lines() == ["3"], "another run is kept out as long as the outermost one holds the lock"
+    assert [row[1] for row in children(project)] == ["SUCCESS"]
+
+
 def test_validate_checks_it_too(project: "Project") -> None:
     lay(project)
     project.write(CHILD.replace("check_items", "chek_items"), "child.yaml")
@@ -188,8 +220,28 @@ def test_validate_checks_it_too(project: "Project") -> None:
     project.write(PARENT.replace(", params: {n: 3}", ""))
     found = json.loads(project.cli("validate", "flow.yaml", "--json").out)
     assert "flow c requires the parameter 'n'" in found["errors"][0]["msg"]
+    project.write(PARENT.replace("child.yaml", "/etc/passwd"))
+    assert "outside of the folders that may be read" in project.cli("validate", "flow.yaml").out
     project.write(PARENT.replace("child.yaml", "none.yaml"))
     assert "no such flow file: none.yaml" in project.cli("validate", "flow.yaml").out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("{{result.jobs.load.outputs.rws}}", "'rws' is not among outputs of job 'load'"),
+        ("{{result.jobs.lod.outputs.rows}}", "'lod' is not among the jobs of flow 'c'"),
+        ("{{steps.sub.jobs.load.output.rows}}", "'output' is not among what is known of job 'load'"),
+    ],
+)
+def test_validate_knows_its_outputs(project: "Project", wrong: str, told: str) -> None:
+    lay(project)
+    assert project.cli("validate", "flow.yaml").code == 0
+    right = "{{steps.sub.jobs.load.status}}" if "steps" in wrong else "{{result.jobs.load.outputs.rows}}"
+    project.write(PARENT.replace(right, wrong))
+    found = project.cli("validate", "flow.yaml")
+    assert found.code == 2
+    assert told in found.out
 
 
 def test_a_cycle_is_refused_before_and_in_the_run(project: "Project") -> None:
@@ -327,3 +379,54 @@ def test_the_history_shows_both(project: "Project") -> None:
         "c": "aetherflow resume r", "f": "aetherflow resume r",
     }  # fmt: skip
     assert {flow["flow_id"]: flow["parent"] for flow in status["flows"]} == {"c": "f/r", "f": None}
+
+
+@pytest.mark.parametrize("mode", ["internal_fast", "enterprise"])
+def test_a_flow_in_a_folder_below_finds_what_stands_beside_it(project: "Project", mode: str) -> None:
+    (project.folder / "sub").mkdir()
+    (project.folder / "aetherflow.yaml").write_text(f"version: 1\npolicy: {{mode: {mode}}}\n")
+    project.write("""\
+        version: 1
+        flow: {id: f}
+        jobs:
+          - id: a
+            steps:
+              - {id: s, type: run_flow, inputs: {flow: sub/outer.yaml}}
+              - id: t
+                type: assert
+                inputs: {condition: steps.s.jobs.a.outputs.inner == "inner" and steps.s.jobs.a.outputs.mode == "MODE"}
+        """.replace("MODE", mode))  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: o}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: run_flow
+                inputs: {flow: inner.yaml}
+                outputs: {inner: "{{result.flow_id}}", mode: "{{result.jobs.a.outputs.mode}}"}
+        """, "sub/outer.yaml")  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: inner}
+        jobs:
+          - id: a
+            steps:
+              - id: copy
+                type: file_copy
+                inputs: {src: "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/inner.yaml", dest: copy.yaml}
+                outputs: {mode: "{{env.AETHERFLOW_MODE}}"}
+        """, "sub/inner.yaml")  # fmt: skip
+    run(project)
+    assert project.cli("validate", "flow.yaml").out == "OK: flow.yaml\n"
+
+
+def test_the_instant_is_handed_on(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: child.yaml, params: {n: 3}}}]}]")
+    project.write("""\
+        version: 1
+        flow: {id: c, params: {n: {type: integer}}}
+        jobs: [{id: load, steps: [{id: n, type: assert, inputs: {condition: run.date.iso == "2026-01-31"}}]}]
+        """, "child.yaml")  # fmt: skip
+    run(project, "--slot", "2026-01-31T02:00:00Z")

@@ -18,9 +18,9 @@ from aetherflow.core.durable import failpoint
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
-ALL = bool(os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS"))
+ALL = bool(os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS")) or os.environ.get("AETHERFLOW_TORTURE_TIER") == "T1"
 SAMPLE = 25
-"""Points that are tried, of some hundred; all of them with AETHERFLOW_TEST_ALL_FAILPOINTS=1."""
+"""Points that are tried, of some hundred; all of them with AETHERFLOW_TEST_ALL_FAILPOINTS=1 or in tier T1."""
 SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED") or "1")
 
 

@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,3 +181,16 @@ def test_secrets_of_the_environment_are_masked(project: "Project") -> None:
     assert found.code == 1
     assert "hunter2" not in found.out + found.err
     assert b"hunter2hunter2" not in b"".join(path.read_bytes() for path in project.states.rglob("*") if path.is_file())
+
+
+@given(
+    words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8), max_size=4)
+)
+@settings(max_examples=10)
+def test_arguments_arrive_as_they_are(project: "Project", words: list[str]) -> None:
+    nasty = ["", "-q", "--", "{{x}}", "${A}", "a'b\"", "\n", "!raw", *words]
+    shown = project.effects.with_name("argv")
+    shown.unlink(missing_ok=True)
+    script = f"import json, sys; open({str(shown)!r}, 'w').write(json.dumps(sys.argv[1:]))"
+    assert project.cli("wrap", "--id", "x", "-q", "--", sys.executable, "-c", script, *nasty).code == 0
+    assert json.loads(shown.read_text()) == nasty

@@ -40,10 +40,11 @@ class FileCopy(FileTransfer):
     Inputs = CopyInputs
     role: ClassVar[Role] = "read"
     verb: ClassVar[str] = "copy"
+    consuming = False
     args: CopyInputs
 
     def transfer(self, each: Transfer, *, again: bool) -> None:
-        """Copy; what an earlier attempt copied is copied again."""
+        """Copy."""
         del again
         digest, size = hashlib.sha256(), 0
         with Path(each.src).open("rb") as old, self.ctx.write_file(each.path) as new:

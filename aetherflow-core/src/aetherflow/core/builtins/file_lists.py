@@ -61,7 +61,8 @@ def _one(item: Any) -> Given:
     return Given(item, rel)
 
 
-Files = Annotated[list[Given], BeforeValidator(_given, json_schema_input_type=str | list[str | dict[str, Any]])]
+Files = Annotated[list[Any], BeforeValidator(_given, json_schema_input_type=str | list[str | dict[str, Any]])]
+"""Each item is a `Given`."""
 Texts = Annotated[list[str], BeforeValidator(parse_list, json_schema_input_type=list[str] | str)]
 Role = Literal["read", "write"]
 

@@ -27,13 +27,16 @@ class FileMove(FileTransfer):
     Inputs = TransferInputs
     role: ClassVar[Role] = "write"
     verb: ClassVar[str] = "move"
+    consuming = True
 
     def transfer(self, each: Transfer, *, again: bool) -> None:
         """Move; of what an earlier attempt moved only the record is made."""
         old, new = Path(each.src), Path(each.path)
         if not old.exists():
             if not again or not new.exists():
-                raise StepError(f"{old} is gone", fix="find out who moved or deleted it")
+                raise StepError(
+                    f"{old} is gone", fix=f"find out who took it; --from {self.job_id}.{self.id} looks anew"
+                )
             self.ctx.artifact(new)
             self.ctx.consume(old)
             return

@@ -1,6 +1,6 @@
 """What `file_copy` and `file_move` share: which file goes where, decided and remembered before the first effect."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -74,13 +74,15 @@ class FileTransfer(Step[TransferInputs]):
     Outputs = TransferOutputs
     role: ClassVar[Role]
     verb: ClassVar[str]
+    consuming: ClassVar[bool]
+    """A second attempt finds less than the first, and so goes on with what that one had found."""
     args: TransferInputs
 
     def run(self) -> StepResult:
         """Decide, remember, then one file after the other."""
-        found = remembered(self)
-        again = found is not None
-        todo = [Transfer(*each) for each in found] if again else self._decide()
+        found = [Transfer(*each) for each in remembered(self) or ()]
+        again = bool(found) and self.consuming
+        todo = found if again else self._decide({each.path for each in found})
         output = {
             "count": len(todo),
             "files": [each._asdict() for each in todo],
@@ -100,7 +102,10 @@ class FileTransfer(Step[TransferInputs]):
     def plan(self) -> list[str]:
         """Which files go where."""
         found = remembered(self)
-        todo = self._decide() if found is None else [Transfer(*each) for each in found if Path(each[0]).exists()]
+        if found and self.consuming:
+            todo = [Transfer(*each) for each in found if Path(each[0]).exists()]
+        else:
+            todo = self._decide({Transfer(*each).path for each in found or ()})
         where = self.args.dest or self.args.dest_dir
         names = below(self.ctx, self.job_id, [each.src for each in todo])
         return [f"{self.verb} {len(todo)} files to {where}: {shown(names)}" if todo else f"no file to {self.verb}"]
@@ -109,7 +114,8 @@ class FileTransfer(Step[TransferInputs]):
         """Bring one file to its place; `again`: an earlier attempt may have done so."""
         raise NotImplementedError
 
-    def _decide(self) -> list[Transfer]:
+    def _decide(self, ours: Collection[str]) -> list[Transfer]:
+        """What is to be done; `ours` are files that an earlier attempt may have made, which are made again."""
         args = self.args
         files, missing = list_files(self.ctx, self.job_id, args.src, role=self.role, exclude=args.exclude)
         require_all(missing)
@@ -117,7 +123,7 @@ class FileTransfer(Step[TransferInputs]):
         if args.dest is not None and len(files) > 1:
             raise StepInputError(f"dest is the path of one file, and src names {len(files)}", fix="give dest_dir")
         todo = [Transfer(str(each.path), str(self._target(each)), each.rel, each.path.stat().st_size) for each in files]
-        self._refuse_collisions(todo)
+        self._refuse_collisions(todo, ours)
         return todo
 
     def _target(self, each: Listed) -> Path:
@@ -130,7 +136,7 @@ class FileTransfer(Step[TransferInputs]):
             raise PathError(f"{each.rel} leads out of {folder}", fix="correct rel_path")
         return target
 
-    def _refuse_collisions(self, todo: Sequence[Transfer]) -> None:
+    def _refuse_collisions(self, todo: Sequence[Transfer], ours: Collection[str]) -> None:
         places: dict[str, str] = {}
         for each in todo:
             if (other := places.setdefault(each.path, each.src)) != each.src:
@@ -142,5 +148,6 @@ class FileTransfer(Step[TransferInputs]):
             raise StepError(f"a folder stands in the way: {shown(folders)}", fix="give another dest or dest_dir")
         if crossing := sorted(places.keys() & {each.src for each in todo}):
             raise StepError(f"both source and destination: {shown(crossing)}", fix="give another dest_dir")
-        if not self.args.overwrite and (there := [path for path in places if Path(path).exists()]):
+        there = [path for path in places if path not in ours and Path(path).exists()]
+        if there and not self.args.overwrite:
             raise StepError(f"exists already: {shown(there)}", fix="set overwrite: true, or give another place")

@@ -15,8 +15,9 @@ class Inputs(StepInputs):
     """Inputs of `file_wait`."""
 
     path: Files = Field(
+        min_length=1,
         description="What to wait for: a path, a pattern, or a list; relative to the job's artifacts. Every path must "
-        "be there, and of every pattern at least `min_count` files"
+        "be there, and of every pattern at least `min_count` files",
     )
     exclude: Texts = Field([], description="Files and folders that a pattern leaves out")
     min_count: int = Field(1, ge=1, description="Files that each pattern must find")
@@ -83,8 +84,9 @@ class FileWait(Step[Inputs]):
         """What is there now."""
         _, lacking = self._look({}, 0)
         names = shown([each.path for each in self.args.path])
-        most = f"wait at most {self.args.max_wait_seconds:g} s for {names}"
-        return [most + ("" if lacking and not self.args.stable_seconds else ", all there now" if not lacking else "")]
+        return [
+            f"wait at most {self.args.max_wait_seconds:g} s for {names}" + (", all there now" if not lacking else "")
+        ]
 
     def _over(self, output: dict[str, Any], lacking: list[str]) -> StepResult:
         reason = f"not there after {self.args.max_wait_seconds:g} s: {shown(lacking)}"

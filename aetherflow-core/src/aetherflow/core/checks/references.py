@@ -12,6 +12,7 @@ from aetherflow.core.location import DocPath
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.resolve.template import parse_template
 from aetherflow.core.resolve.when import parse_when, paths_of
+from aetherflow.core.spec.flow import FlowSpec
 
 JOB_KEYS = {"status", "outputs", "skip_reason", "error"}
 ERROR_KEYS = {"step", "code", "message", "log"}
@@ -20,6 +21,8 @@ RUN_KEYS = {"id", "attempt", "slot", "previous_slot", "date", "data_date"}
 ALWAYS = {"reason", "skipped"}
 """Outputs that the engine may add to those of any step."""
 
+Flows = Mapping[DocPath, FlowSpec]
+"""The flows that steps run, by the path of the step."""
 Report = Callable[[str, DocPath, int, str, str], None]
 """Called with message, document path, offset in the text, fix, contract code."""
 
@@ -30,6 +33,8 @@ class JobFacts:
     def __init__(self) -> None:
         self.steps: dict[str, set[str] | None] = {}
         self.outputs: set[str] = set()
+        self.flows: dict[str, FlowSpec] = {}
+        """Steps that run a flow that is known."""
 
 
 class Where(NamedTuple):
@@ -39,6 +44,8 @@ class Where(NamedTuple):
     result: set[str] | None = None
     in_outputs: bool = False
     in_loop: bool = False
+    flow: FlowSpec | None = None
+    """The flow that this step runs."""
     added: Mapping[DocPath, frozenset[str]] = {}
     """Below these paths a step inside the step may read these roots."""
 
@@ -47,14 +54,15 @@ class Where(NamedTuple):
         return any(root in roots and path[: len(below)] == below for below, roots in self.added.items())
 
 
-def check_references(data: Any, catalog: Catalog, report: Report) -> None:
+def check_references(data: Any, catalog: Catalog, report: Report, flows: Flows) -> None:
     """Report every reference to a job, step, output, parameter or date that a run could not resolve."""
-    _References(data, catalog, report).check()
+    _References(data, catalog, report, flows).check()
 
 
 class _References:
-    def __init__(self, data: Any, catalog: Catalog, report: Report) -> None:
+    def __init__(self, data: Any, catalog: Catalog, report: Report, flows: Flows) -> None:
         self.data = data
+        self.flows = flows
         self.catalog = catalog
         self.report = report
         self.jobs: dict[str, JobFacts] = {}
@@ -87,10 +95,13 @@ class _References:
         self._walk(step.data.get("verify"), (*step.path, "verify"), Where(facts, in_loop=in_loop))
         for path, text in conditions_of(step.data, self.catalog, step.path):
             self._expression(text, path, facts)
+        flow = None if in_loop else self.flows.get(step.path)
         if step.name is not None:
             facts.steps[step.name] = outputs
+            if flow is not None:
+                facts.flows[step.name] = flow
         promoted = step.get("outputs", dict) or {}
-        self._walk(promoted, (*step.path, "outputs"), Where(facts, outputs, in_outputs=True))
+        self._walk(promoted, (*step.path, "outputs"), Where(facts, outputs, in_outputs=True, flow=flow))
         facts.outputs |= promoted.keys()
 
     def _added(self, step: dict[str, Any], path: DocPath) -> Iterator[tuple[DocPath, frozenset[str]]]:
@@ -165,6 +176,7 @@ class _References:
                 self._say("`result` has a value only in `outputs`", path, offset, "move it to the step's outputs")
             elif len(names) > 1:
                 self._key(names[1], where.result, "this step's outputs", path, offset)
+                self._inside(where.flow, names[1:], path, offset)
         elif root == "item" and not where.in_loop:
             self._say("`item` has a value only in a step with `for_each`", path, offset, "add for_each to the step")
         elif root == "lock" and not where.has(root, path):
@@ -180,6 +192,19 @@ class _References:
             self._say(f"no earlier step {names[1]!r} in this job", path, offset, fix, "semantic:unknown_step")
         elif len(names) > 2:
             self._key(names[2], known[names[1]], f"outputs of step {names[1]!r}", path, offset)
+            self._inside(where.job.flows.get(names[1]), names[2:], path, offset)
+
+    def _inside(self, flow: FlowSpec | None, names: tuple[str, ...], path: DocPath, offset: int) -> None:
+        """`jobs.JOB.outputs.KEY` of a flow that a step runs."""
+        if flow is None or names[0] != "jobs" or len(names) == 1:
+            return
+        ids = {job.id: job for job in flow.jobs}
+        self._key(names[1], ids, f"the jobs of flow {flow.flow.id!r}", path, offset)
+        if names[1] in ids and len(names) > 2:
+            self._key(names[2], {"status", "outputs"}, f"what is known of job {names[1]!r}", path, offset)
+            if names[2] == "outputs" and len(names) > 3:
+                promoted = {key for step in ids[names[1]].steps for key in step.outputs}
+                self._key(names[3], promoted, f"outputs of job {names[1]!r}", path, offset)
 
     def _job(self, names: tuple[str, ...], path: DocPath, offset: int) -> None:
         if len(names) == 1:

@@ -120,14 +120,10 @@ def check_flow_document(
     check_flow_settings(document, problems)
     check_plugins(merged, catalog, snapshot, problems)
     check_decode(merged, snapshot, problems)
-    check_templates(merged, catalog, snapshot, problems)
-    SubFlows(document, catalog, snapshot, problems, _check_subflow, around).check()
+    flows = SubFlows(document, catalog, snapshot, problems, check_flow, around).check()
+    check_templates(merged, catalog, snapshot, problems, flows)
     problems.extend(_plugin_notices(catalog, snapshot))  # last: the old group is loaded when a name is missed
     return Checked(document.file, document, spec, problems, profiles, merged, catalog=catalog)
-
-
-def _check_subflow(path: Path, snapshot: Snapshot, around: tuple[Path, ...]) -> Checked:
-    return check_flow(path, snapshot, None, around)
 
 
 def _check_profile_names(document: Document, profiles: Profiles, problems: Problems) -> None:

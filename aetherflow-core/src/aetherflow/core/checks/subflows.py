@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.checks.environment import try_snapshot
 from aetherflow.core.checks.view import jobs, steps
 from aetherflow.core.documents.loader import Document, RawString
-from aetherflow.core.errors import AetherflowError
+from aetherflow.core.errors import AetherflowError, PathError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.params import ParamError, settle_params
+from aetherflow.core.resolve.sandbox import Sandbox
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import has_template
 from aetherflow.core.spec.flow import FlowSpec
@@ -19,8 +20,8 @@ from aetherflow.core.spec.flow import FlowSpec
 if TYPE_CHECKING:
     from aetherflow.core.checks.report import Checked
 
-Check = Callable[[Path, Snapshot, tuple[Path, ...]], "Checked"]
-"""Checks a flow; the last argument are the flows around it, outermost first."""
+Check = Callable[[Path, Snapshot, Catalog | None, tuple[Path, ...]], "Checked"]
+"""Checks a flow, with a catalog if it is made; the last argument are the flows around it, outermost first."""
 
 
 def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
@@ -62,12 +63,15 @@ class SubFlows:
         self._around = (*around, Path(document.file).resolve())
         self._known: dict[Path, FlowSpec | None] = {}
 
-    def check(self) -> None:
-        """Check all of them."""
+    def check(self) -> dict[DocPath, FlowSpec]:
+        """Check all of them; returns, by the path of the step that runs it, each that is known."""
+        found = {}
         for job in jobs(self._document.data):
             for step in steps(job):
                 for path, inputs, key in self._calls(step.data, step.path):
-                    self._call(path, inputs, key)
+                    if (spec := self._call(path, inputs, key)) is not None:
+                        found[path[:-1]] = spec
+        return found
 
     def _calls(self, step: Mapping[str, Any], path: DocPath) -> Iterator[tuple[DocPath, Mapping[str, Any], str]]:
         if isinstance(verify := step.get("verify"), dict):
@@ -85,10 +89,10 @@ class SubFlows:
             if isinstance(inner := inputs.get(key), dict):
                 yield from self._calls(inner, (*path, "inputs", key))
 
-    def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> None:
+    def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> FlowSpec | None:
         text = inputs.get(key)
         if not isinstance(text, str) or (has_template(text) and not isinstance(text, RawString)):
-            return  # its name is known only in the run, which checks it then
+            return None  # its name is known only in the run, which checks it then
         bundle = self._snapshot.bundle
         folder = bundle.folder if bundle is not None else Path(self._document.file).absolute().parent
         file = (folder / text).resolve()
@@ -96,6 +100,9 @@ class SubFlows:
         if file in self._around:
             chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))
             self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
+        elif not self._may_be_read(file):
+            fix = "put it beside this flow, or name its folder in `paths.read` of the project file"
+            self._add(f"the flow stands outside of the folders that may be read: {text}", at, fix)
         elif not file.is_file():
             self._add(f"no such flow file: {text}", at, f"the path is taken from {self._document.file}'s folder")
         else:
@@ -103,6 +110,17 @@ class SubFlows:
                 self._known[file] = self._spec(file)
             if (spec := self._known[file]) is not None:
                 self._params(spec, inputs.get("params", {}), (*path, "params"), at)
+                return spec
+        return None
+
+    def _may_be_read(self, file: Path) -> bool:
+        folder = Path(self._document.file).absolute().parent
+        sandbox = Sandbox.of(self._snapshot, folder, folder, ())
+        try:
+            sandbox.to_read(file, folder)
+        except PathError:
+            return False
+        return True
 
     def _spec(self, file: Path) -> FlowSpec | None:
         snapshot = self._snapshot
@@ -112,7 +130,8 @@ class SubFlows:
             config = Path(project.file) if project is not None else None
             snapshot, broken = try_snapshot(file.parent, config=config, ambient=snapshot.env)
             self._problems.extend(broken)
-        checked = self._check_flow(self._shown(file), snapshot, self._around)
+        catalog = self._catalog if snapshot is self._snapshot else None
+        checked = self._check_flow(self._shown(file), snapshot, catalog, self._around)
         self._problems.extend(checked.problems)
         return checked.spec
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aetherflow.core.checks.conditions import conditions_of
-from aetherflow.core.checks.references import check_references
+from aetherflow.core.checks.references import Flows, check_references
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.documents.loader import Document, RawString
 from aetherflow.core.documents.suggest import did_you_mean, nearest
@@ -17,11 +17,14 @@ from aetherflow.core.resolve.template import Token, parse_template
 from aetherflow.core.resolve.when import parse_when, paths_of
 
 
-def check_templates(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
-    """Check all strings that a run would render, all `when` expressions, and all references that can be known."""
+def check_templates(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems, flows: Flows) -> None:
+    """Check all strings that a run would render, all `when` expressions, and all references that can be known.
+
+    `flows` are those that steps run, by the path of the step.
+    """
     checks = _Templates(document, catalog, snapshot, problems)
     checks.check()
-    check_references(document.data, catalog, checks.unknown_reference)
+    check_references(document.data, catalog, checks.unknown_reference, flows)
 
 
 class _Templates:

@@ -275,6 +275,8 @@ class RunContext(ABC):
     ) -> FlowResult:
         """Run another flow to its end, as a run of its own whose parent is this one; every later attempt resumes it.
 
+        One run for each flow that a step calls: a second call with the same flow is answered with the same run.
+
         `slot` and `data_date` as in `run_flow`; `slot` is that of this run unless given. What stops this attempt stops
         that run. StepError if it does not end well, or if the flow is one of those that are under way around it.
         """

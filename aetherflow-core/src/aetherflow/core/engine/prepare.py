@@ -56,12 +56,14 @@ class Places:
     layout: Mapping[str, str]
 
 
-def prepare(path: str | Path, snapshot: Snapshot) -> PreparedFlow:
+def prepare(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None) -> PreparedFlow:
     """Check a flow file and find the flow's id and state; SpecError carries every problem.
+
+    `catalog` is that of the snapshot, if it is made.
 
     Raises PluginFileError and PluginPathError, too, if a folder plugin cannot be loaded.
     """
-    catalog = catalog_for(snapshot)
+    catalog = catalog_for(snapshot) if catalog is None else catalog
     catalog.raise_if_broken()
     return _prepared(check_flow(path, snapshot, catalog), snapshot, catalog)
 

@@ -70,7 +70,8 @@ class FlowCalls:
         file = wanted.flow.resolve()
         self._refuse_cycle(file)
         try:
-            flow = prepare(wanted.flow, snapshot_for(file.parent, self._flow.snapshot))
+            snapshot = snapshot_for(file.parent, self._flow.snapshot)
+            flow = prepare(wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None)
         except SpecError as error:
             raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
         self._parts.state.flow_started(ctx.key, flow.flow_id, wanted.run_id, str(flow.state_path))
