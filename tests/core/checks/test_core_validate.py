@@ -201,7 +201,14 @@ SAMPLE: dict[str, Any] = {
                         "env": {},
                         "timeout_seconds": 1,
                         "kill_grace_seconds": 1,
-                        "log": {"stdout": "file", "stderr": "file", "file_path": "x", "max_capture_kb": 1},
+                        "log": {
+                            "stdout": "file",
+                            "stderr": "file",
+                            "file_path": "x",
+                            "append": True,
+                            "max_capture_kb": 1,
+                            "max_capture_bytes": 1024,
+                        },
                         "success": {
                             "exit_codes": [0],
                             "require_files": [],

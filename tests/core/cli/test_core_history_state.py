@@ -24,7 +24,9 @@ jobs:
     steps:
       - {id: s, type: external.process, inputs: {shell: true, command: 'head -c 400000 /dev/zero | tr "\\\\0" x',
          log: {stdout: capture}}}
-      - {id: file, type: external.process, inputs: {command: [echo, '1'], log: {stdout: file, file_path: out.txt}}}
+      - id: file
+        type: external.process
+        inputs: {command: [echo, '1'], log: {stdout: file, file_path: out.txt, append: false}}
 """
 
 

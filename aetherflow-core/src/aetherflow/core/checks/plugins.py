@@ -136,6 +136,9 @@ class _Plugins:
             )
         for message in cls.check(inputs):
             self._add("AF1103", f"{format_path(path)}: {message}", path, "semantic:inputs", "see the step's page")
+        for message in cls.remarks(inputs):
+            at, text = self.document.source.value(path), f"{format_path(path)}: {message}"
+            self.problems.add(Problem("AF1215", text, at, format_path(path), "semantic:remark", "", "warning"))
 
     def _bind(self, model: type[BaseModel], data: Any, path: DocPath) -> None:
         _, found = bind(model, data, self.document.source, at=path, ignore=self._is_templated)

@@ -83,13 +83,22 @@ class Step(ABC, Generic[InputsT]):
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:
-        """Names of the outputs for these raw inputs, as far as they are known before the run; None: unknown."""
+        """Names of the outputs for these raw inputs, as far as they are known before the run; None: unknown.
+
+        `*` among them says that there may be others; then `validate` reports only what looks like a slip of the pen.
+        """
         del inputs
         return set(cls.Outputs.model_fields) if cls.Outputs is not None else None
 
     @classmethod
     def check(cls, inputs: Mapping[str, Any]) -> list[str]:
         """Static check of raw inputs beyond the model; returns messages. Runs in `validate`, touches nothing."""
+        del inputs
+        return []
+
+    @classmethod
+    def remarks(cls, inputs: Mapping[str, Any]) -> list[str]:
+        """What is allowed in these raw inputs and hardly meant: warnings of `validate`. Touches nothing."""
         del inputs
         return []
 

@@ -25,9 +25,18 @@ from aetherflow.core.durable.database import (
     transaction,
 )
 from aetherflow.core.durable.failpoint import hit
-from aetherflow.core.durable.files import AtomicFile, file_facts, open_log, remove_file, rename_file, write_bytes
-from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, swap_dir
-from aetherflow.core.durable.processes import spawn, spawn_guard
+from aetherflow.core.durable.files import (
+    AppendedFile,
+    AtomicFile,
+    file_facts,
+    open_log,
+    remove_file,
+    remove_scratch,
+    rename_file,
+    write_bytes,
+)
+from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, restore_dir, swap_dir
+from aetherflow.core.durable.processes import ChildProcess, spawn, spawn_guard
 
 __all__ = [
     "FILE_MODE",
@@ -36,7 +45,9 @@ __all__ = [
     "PART_SUFFIX",
     "SOURCE_FILE_MODE",
     "SOURCE_FOLDER_MODE",
+    "AppendedFile",
     "AtomicFile",
+    "ChildProcess",
     "backup_database",
     "connect",
     "connect_to_read",
@@ -49,9 +60,11 @@ __all__ = [
     "remove_empty_dir",
     "remove_file",
     "remove_parts",
+    "remove_scratch",
     "remove_tree",
     "rename_file",
     "restore_database",
+    "restore_dir",
     "spawn",
     "spawn_guard",
     "swap_dir",

@@ -18,6 +18,7 @@ from aetherflow.core.engine.attempt import SpawnRequest, Worker
 from aetherflow.core.engine.connections import RunConnectors
 from aetherflow.core.engine.leases import AttemptLeases
 from aetherflow.core.engine.output import OutputLog
+from aetherflow.core.engine.processes import STEP_VARIABLE
 from aetherflow.core.engine.step_state import StepState
 from aetherflow.core.engine.stopping import Control, Processes, RunStoppedError, Stop
 from aetherflow.core.engine.workspace import Workspace
@@ -35,6 +36,8 @@ from aetherflow.core.state.values import json_safe
 
 PROGRESS_INTERVAL = 0.2
 """Seconds between two progress events of one attempt."""
+OWNER_LENGTH = 12
+"""What the hidden names of a step's unfinished work hold of its idempotency key."""
 
 
 def _no_inner_steps(*_: Any) -> StepResult:
@@ -147,11 +150,27 @@ class StepContext(RunContext):
             self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
+    @contextmanager
+    def append_file(self, path: str | Path) -> Iterator[BinaryIO]:
+        self.control.check_open()
+        with durable.AppendedFile(self.write_path(str(path))) as file:
+            yield cast(BinaryIO, file)
+
+    def remove_scratch(self, path: Path) -> None:
+        self.control.check_open()
+        if path.parent != self.scratch_dir(self.job_id):
+            raise PathError(f"not in the job's scratch folder: {path}")
+        durable.remove_scratch(path)
+
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
         self.control.check_open()
         target = self.write_path(str(final))
-        durable.swap_dir(self.write_path(str(staged)), target)
+        durable.swap_dir(self.write_path(str(staged)), target, self.idempotency_key[:OWNER_LENGTH])
         return target
+
+    def restore_dir(self, final: str | Path) -> None:
+        self.control.check_open()
+        durable.restore_dir(self.write_path(str(final)), self.idempotency_key[:OWNER_LENGTH])
 
     def empty_dir(self, path: str | Path) -> Path:
         self.control.check_open()
@@ -177,7 +196,8 @@ class StepContext(RunContext):
     def spawn(
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        given = {**(self.child_env if env is None else env), **self.leases.environment}
+        base = self.child_env if env is None else env
+        given = {**base, STEP_VARIABLE: self.idempotency_key, **self.leases.environment}
         folder = cwd or self.artifacts_dir(self.job_id)
         request = SpawnRequest(self.control, lambda: self._parts.processes.start(argv, cwd=folder, env=given))
         return cast("subprocess.Popen[bytes]", request.ask())
