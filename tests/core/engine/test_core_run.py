@@ -322,7 +322,7 @@ def test_the_failure_block_says_all_and_its_command_works(project: "Project") ->
     for quiet in ((), ("-q",)):
         result = project.command("run", "my flow.yaml", "--run-id", "r", *quiet)
         assert result.code == 1
-        block = result.err[result.err.index("FAILED load.count at my flow.yaml:11:9") :].splitlines()
+        block = result.err[result.err.index("FAILED load.count at my flow.yaml:12:9") :].splitlines()
         assert block[1] == "  AF5101 exit code 7: went wrong"
         assert block[2].startswith("  fix: ")
         assert re.fullmatch(r"  last (20 )?lines of output:", block[3])

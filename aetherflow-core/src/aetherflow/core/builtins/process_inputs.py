@@ -140,9 +140,9 @@ class Inputs(StepInputs):
     def _can_be_set(cls, value: dict[str, str | None]) -> dict[str, str | None]:
         for name, text in value.items():
             if not name or "=" in name or "\0" in name:
-                raise ValueError(f"{name!r} cannot be the name of a variable")
+                raise ValueError(f"no variable can have the name {name!r}")
             if text is not None and "\0" in text:
-                raise ValueError(f"{name} holds a null byte, which no program can be given")
+                raise ValueError(f"the variable {name} holds a null byte, which no program can be given")
         return value
 
     @model_validator(mode="wrap")

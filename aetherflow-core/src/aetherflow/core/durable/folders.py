@@ -134,12 +134,23 @@ def _copy_beside(staged: Path, final: Path, owner: str) -> Path:
     copy = _hidden(final, owner, PART_SUFFIX)
     hit(f"copy {final.name}")
     try:
-        shutil.copytree(staged, copy, symlinks=True)
+        shutil.copytree(staged, copy, symlinks=True, ignore=_special)
         _sync_tree(copy)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(copy, ignore_errors=True)
+        if isinstance(error, shutil.Error):  # a list of all that failed
+            source, _, reason = error.args[0][0]
+            raise OSError(f"{source}: {reason}") from error
         raise
     return copy
+
+
+def _special(folder: str, names: list[str]) -> list[str]:
+    """Pipes, sockets and devices, which have no content to copy."""
+    modes = {name: Path(folder, name).lstat().st_mode for name in names}
+    return [
+        name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+    ]
 
 
 def _hidden(final: Path, owner: str, suffix: str) -> Path:
