@@ -52,6 +52,13 @@ def checked(project: "Project", *arguments: str) -> tuple[int, list[str]]:
     return result.code, [finding["what"] for finding in document["findings"]]
 
 
+def test_nothing_is_found_in_a_flow_with_inner_steps(project: "Project") -> None:
+    inner = "{type: external.process, inputs: {command: ['true']}}"
+    project.flow(f"jobs: [{{id: a, steps: [{{id: s, type: with_lock, inputs: {{lock_key: k, step: {inner}}}}}]}}]\n")
+    assert project.cli("run", "flow.yaml", "-q").code == 0
+    assert checked(project, "--read-data") == (0, [])
+
+
 def test_three_ways_to_name_a_state(ran: "Project") -> None:
     for arguments in (["flow.yaml"], ["--flow", "f"], [str(ran.state)]):
         document = json.loads(ran.cli("state", "info", *arguments, "--json").out)
