@@ -351,6 +351,45 @@ def test_patterns_in_every_rule(project: "Project") -> None:
     assert "missing_required_glob:out/**" in run(project, empty, 1).err
 
 
+# What would be done
+
+
+def plan(project: "Project", inputs: dict[str, Any]) -> list[str]:
+    flow(project, inputs)
+    result = project.cli("plan", "flow.yaml", "--effects", "--json", "--run-id", "r")
+    assert result.code == 0, result.err
+    assert not project.work.exists() or not list(project.work.rglob("*.txt"))
+    ((step,),) = (job["steps"] for job in json.loads(result.out)["jobs"])
+    return list(step["effects"]["lines"])
+
+
+def test_a_dry_run_says_what_is_started_and_what_happens_to_files(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter2hunter2")
+    assert plan(project, {"command": ["touch", "a b.txt", "{{env.DB_PASSWORD}}"]}) == ["start touch 'a b.txt' ***"]
+    inputs: dict[str, Any] = {"command": "touch a.txt | cat", "shell": True, "cwd": str(project.folder)}
+    assert plan(project, inputs) == [f"start touch a.txt | cat by /bin/sh in {project.folder}"]
+    folders_ = {"temp_output_dir": "new", "final_output_dir": "site"}
+    inputs = {
+        "command": ["true"], "log": {"stdout": "file", "file_path": "o.log"},
+        "idempotency": {"strategy": "atomic_dir", **folders_},
+    }  # fmt: skip
+    assert plan(project, inputs) == [
+        "start true", "append its output to o.log", "empty new, and if all is well put it in the place of site",
+    ]  # fmt: skip
+    inputs["log"]["append"] = False
+    inputs["idempotency"]["atomic_rename"] = False
+    assert plan(project, inputs)[1:] == [
+        "write its output to o.log", "empty new, and if all is well move its files into site",
+    ]  # fmt: skip
+    marker = project.work / "shared/done"
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    known = {"command": ["true"], "idempotency": {"strategy": "marker", "marker_path": str(marker)}}
+    assert plan(project, known) == [f"start nothing: the marker {marker} is there, and the rules of `success` hold"]
+
+
 # Folders in one step of the kernel
 
 

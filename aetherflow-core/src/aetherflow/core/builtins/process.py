@@ -61,10 +61,11 @@ class ExternalProcess(Step[Inputs]):
             return [f"start nothing: the marker {marker} is there, and the rules of `success` hold"]
         command = args.command[0] if args.shell else shlex.join(args.argv)
         command = command if len(command) <= SHOWN_COMMAND else command[:SHOWN_COMMAND] + " ..."
-        lines = [f"start {self.ctx.redact(command)}{' by /bin/sh' if args.shell else ''} in {self._cwd()}"]
+        where = f" in {self._cwd()}" if args.cwd else ""
+        lines = [f"start {self.ctx.redact(command)}{' by /bin/sh' if args.shell else ''}{where}"]
         if (path := self._file_path()) is not None:
-            verb = "append its output to" if args.log.append else "write its output to"
-            lines.append(f"{verb} {self.ctx.write_path(path)}")
+            self.ctx.write_path(path)
+            lines.append(f"{'append its output to' if args.log.append else 'write its output to'} {path}")
         return lines + rules.plan()
 
     def run(self) -> StepResult:

@@ -102,8 +102,9 @@ class OutputRules:
         """What happens to the folders."""
         if self._temp is None:
             return []
-        how = "put it in the place of" if self._idempotency.atomic_rename else "move its files into"
-        return [f"empty {self._temp}, and if all is well {how} {self._final}"]
+        given = self._idempotency
+        how = "put it in the place of" if given.atomic_rename else "move its files into"
+        return [f"empty {given.temp_output_dir}, and if all is well {how} {given.final_output_dir}"]
 
     def require(self) -> None:
         """Raise InvalidOutputError for the first rule that does not hold."""
