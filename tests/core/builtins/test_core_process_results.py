@@ -298,6 +298,31 @@ def test_what_no_child_can_be_given_is_refused_before_the_run(
     assert words in run(project, inputs, 2).err
 
 
+@pytest.mark.parametrize(
+    ("inputs", "code"),
+    [
+        ({}, "missing_command"),
+        ({"command": {"a": 1}}, "command_type"),
+        ({"command": ["a", [1]]}, "command_type"),
+        ({"command": ["a"], "log": {"stdout": "x"}}, "log_mode"),
+        ({"command": ["a"], "log": {"stderr": "x"}}, "log_mode"),
+        ({"command": ["a"], "log": {"stdout": "file"}}, "log_file"),
+        ({"command": ["a"], "idempotency": {"strategy": "atomic_dir"}}, "atomic_dir"),
+    ],
+)
+def test_codes_of_problems_with_inputs(project: "Project", inputs: dict[str, Any], code: str) -> None:
+    flow(project, inputs)
+    (error,) = json.loads(project.cli("validate", "flow.yaml", "--json").out)["errors"]
+    assert error["code"] == f"semantic:external_process_{code}"
+
+
+def test_a_step_that_must_not_be_repeated_is_a_question_after_its_time_limit(project: "Project") -> None:
+    for effect, status in (("repeatable", "FAILED"), ("once", "INTERRUPTED")):
+        run(project, {"command": ["sleep", "60"], "timeout_seconds": 0.1, "kill_grace_seconds": 1}, 1, effect=effect)
+        assert project.rows("SELECT status FROM step_runs ORDER BY started_at DESC LIMIT 1") == [(status,)]
+    assert project.rows("SELECT status FROM runs ORDER BY started_at DESC LIMIT 1") == [("UNKNOWN",)]
+
+
 def test_null_bytes_from_a_template_are_an_error_of_the_step(project: "Project") -> None:
     steps = [
         {

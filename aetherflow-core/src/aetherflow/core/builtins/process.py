@@ -36,6 +36,15 @@ class ExternalProcess(Step[Inputs]):
     """
 
     Outputs = Outputs
+    problem_codes = {  # noqa: RUF012 a ClassVar by its base
+        "command:missing": "semantic:external_process_missing_command",
+        "command": "semantic:external_process_command_type",
+        "log.stdout": "semantic:external_process_log_mode",
+        "log.stderr": "semantic:external_process_log_mode",
+        "log": "semantic:external_process_log_file",
+        "idempotency.strategy": "semantic:external_process_atomic_dir",
+        "idempotency": "semantic:external_process_atomic_dir",
+    }
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:

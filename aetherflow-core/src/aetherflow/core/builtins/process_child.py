@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from aetherflow.core.api import ProcessError, RunContext
+from aetherflow.core.api import ProcessError, RunContext, StepTimeoutError
 from aetherflow.core.builtins.process_streams import Sink, copy
 
 DRAIN_SECONDS = 5.0
@@ -42,7 +42,7 @@ class StartError(TryError):
     failure = "start"
 
 
-class TimeLimitError(TryError):
+class TimeLimitError(TryError, StepTimeoutError):
     """The program was ended at its time limit."""
 
     failure = "timeout"

@@ -49,6 +49,8 @@ class Step(ABC, Generic[InputsT]):
     inner_steps: ClassVar[Mapping[str, frozenset[str]]] = {}
     """Inputs that hold a step of their own, `{type, id?, inputs?}`, which `ctx.call_step` runs; each with the template
     roots that only that step's inputs may read, as given to `call_step`. `validate` checks it like any other step."""
+    problem_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes of `validate --json` for problems of an input, by its dotted name; `NAME:missing` where it is not given."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
     """`once`: an interrupted attempt is never silently repeated."""
 
