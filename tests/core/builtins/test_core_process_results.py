@@ -1,9 +1,11 @@
 """`external.process`: logs and results, outputs from a file, what a try took, tries, plans, folders in one step."""
 
+import contextlib
 import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -374,6 +376,40 @@ def test_patterns_in_every_rule(project: "Project") -> None:
     )
     empty = {"command": ["mkdir", "out"], "success": {"require_glob": "out/**"}}
     assert "missing_required_glob:out/**" in run(project, empty, 1).err
+
+
+# What an earlier attempt left running
+
+
+def test_a_new_attempt_begins_without_the_programs_of_the_old_one(
+    project: "Project", wait_for: Callable[..., None], lives: Callable[[int], bool], reap: list[int]
+) -> None:
+    command = "setsid sh -c 'echo $$ >> $EFFECTS; exec sleep 60' & echo $$ >> $EFFECTS; exec sleep 60"
+    flow(project, {"command": command, "shell": True})
+    process = project.start("run", "flow.yaml", "--run-id", "r")
+    wait_for(lambda: len(project.lines()) == 2)
+    reap += map(int, project.lines())
+    for pid in [process.pid, *_guards(process.pid)]:  # nobody is left who would end them
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdout, process.stderr):
+        pipe.close()  # type: ignore[union-attr]
+    assert all(map(lives, reap))
+    flow(project, {"command": ["true"]})
+    assert project.command("run", "flow.yaml", "--run-id", "r").code == 0
+    assert not any(map(lives, reap))
+
+
+def _guards(runner: int) -> list[int]:
+    """The guard and its twin."""
+    found = [runner]
+    for _ in range(2):
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                parent = int(path.read_text().rpartition(")")[2].split()[1])
+                if parent in found and b"guard_program" in (path.parent / "cmdline").read_bytes():
+                    found.append(int(path.parent.name))
+    return sorted(set(found) - {runner})
 
 
 # What would be done

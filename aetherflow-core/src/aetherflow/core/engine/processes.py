@@ -3,9 +3,7 @@
 import contextlib
 import os
 import secrets
-import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -72,11 +70,7 @@ class Processes:
 
         Without this a new attempt could share its files with the old one for half a second.
         """
-        search = guard_program.Search(step_key, variable=STEP_VARIABLE)
-        deadline = time.monotonic() + guard_program.KILL_WAIT_SECONDS
-        while (found := search.look()) and time.monotonic() < deadline:
-            guard_program.send([], found, signal.SIGKILL)
-            time.sleep(0.005)
+        guard_program.end({}, Search(step_key, variable=STEP_VARIABLE), grace=0)
 
     def signal_all(self, number: int) -> None:
         """Signal all that lives."""
