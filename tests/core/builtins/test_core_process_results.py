@@ -108,6 +108,23 @@ def test_the_error_ends_with_the_last_line_of_either_stream(project: "Project") 
         assert "exit code 3: bad luck\n" in run(project, both, 1).err
 
 
+def test_a_slow_reader_of_the_output_loses_nothing(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    from aetherflow.core.builtins import process_child
+    from aetherflow.core.engine.output import OutputLog
+
+    real = OutputLog.feed
+
+    def slow(self: OutputLog, stream: Any, data: bytes) -> None:
+        time.sleep(0.3)  # a terminal that is slower than the patience with a silent pipe
+        real(self, stream, data)
+
+    monkeypatch.setattr(OutputLog, "feed", slow)
+    monkeypatch.setattr(process_child, "DRAIN_SECONDS", 0.1)
+    code = "import os; [os.write(1, b'x' * 65536) for _ in range(3)]"
+    found = outputs(project, {"command": [PYTHON, "-c", code], "log": {"stdout": "capture"}})
+    assert len(found["stdout"]) == 3 * 65536
+
+
 # What the child writes to AETHERFLOW_OUTPUT_FILE
 
 
@@ -389,7 +406,8 @@ def test_a_new_attempt_begins_without_the_programs_of_the_old_one(
     process = project.start("run", "flow.yaml", "--run-id", "r")
     wait_for(lambda: len(project.lines()) == 2)
     reap += map(int, project.lines())
-    for pid in [process.pid, *_guards(process.pid)]:  # nobody is left who would end them
+    process.send_signal(signal.SIGSTOP)  # so that it starts no other guard
+    for pid in [*_guards(process.pid), process.pid]:  # nobody is left who would end them
         os.kill(pid, signal.SIGKILL)
     process.wait()
     for pipe in (process.stdout, process.stderr):

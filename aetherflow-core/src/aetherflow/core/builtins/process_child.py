@@ -3,18 +3,17 @@
 import errno
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from aetherflow.core.api import ProcessError, RunContext, StepTimeoutError
-from aetherflow.core.builtins.process_streams import Sink, copy
+from aetherflow.core.builtins.process_streams import Reader, Sink
 
 DRAIN_SECONDS = 5.0
-"""Time for the rest of the output once the process group is gone; a daemon outside it may hold the pipe for ever."""
+"""Time without output once the process group is gone; a daemon outside it may hold the pipe for ever."""
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _FIXES = {
     errno.ENOENT: "check the program's name and PATH, cwd, and the interpreter in the first line of a script",
@@ -90,8 +89,7 @@ def run_child(
         raise StartError(f"{error.filename or argv[0]}: {reason}", fix=fix) from error
     except ValueError as error:  # text that no program can be given, a lone surrogate say
         raise StartError(f"{argv[0]}: {error}", fix="check the arguments and the variables in env") from error
-    failures: list[Exception] = []
-    readers = [_reader(process.stdout, stdout, failures), _reader(process.stderr, stderr, failures)]
+    readers = [Reader(process.stdout, stdout), Reader(process.stderr, stderr)]
     timed_out = False
     try:
         process.wait(timeout_seconds)
@@ -100,20 +98,14 @@ def run_child(
     # the group is ended before the pipes are read to their end: a grandchild may hold them open
     ctx.end_process(process, kill_grace_seconds)
     wall = time.monotonic() - started
-    deadline = time.monotonic() + DRAIN_SECONDS
     for reader in readers:
-        reader.join(max(0.0, deadline - time.monotonic()))
-    if failures:
-        raise failures[0]
+        reader.finish(DRAIN_SECONDS, ctx.check_cancelled)
+    for reader in readers:
+        if reader.failure is not None:
+            raise reader.failure
     ctx.check_cancelled()
     usage = getattr(process, "usage", None)  # whoever else implements `spawn` need not know
     if usage is None:
         return Exit(None if timed_out else process.returncode, wall)
     cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _RSS_UNIT
     return Exit(None if timed_out else process.returncode, wall, cpu, peak)
-
-
-def _reader(pipe: Any, sink: Callable[[bytes], Any], failures: list[Exception]) -> threading.Thread:
-    thread = threading.Thread(target=copy, args=(pipe, sink, failures), daemon=True)
-    thread.start()
-    return thread

@@ -1,10 +1,12 @@
 """What `external.process` does with the bytes that a child prints."""
 
 import threading
+import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 CHUNK = 64 * 1024
+JOIN_SECONDS = 0.1
 TAIL_BYTES = 4096
 """Kept of a stream for the message of a failure."""
 Sink = Callable[[bytes], Any]
@@ -41,18 +43,47 @@ class Capture:
         return lines[-1].strip() if lines else ""
 
 
-def copy(pipe: IO[bytes], sink: Sink, failures: list[Exception]) -> None:
-    """Read a pipe to its end; the first failure of the sink goes to `failures`."""
-    failed = False
-    with pipe:
-        while data := pipe.read1(CHUNK):  # type: ignore[attr-defined]  # a buffered pipe has it
-            if failed:
-                continue  # read on all the same: a child that writes into a full pipe would never end
-            try:
-                sink(data)
-            except Exception as error:  # noqa: BLE001 a full disk, say; the step's own thread raises it
-                failures.append(error)
-                failed = True
+class Reader(threading.Thread):
+    """Reads a pipe to its end and hands everything to a sink."""
+
+    def __init__(self, pipe: Any, sink: Sink) -> None:
+        super().__init__(name="output", daemon=True)
+        self._pipe = pipe
+        self._sink = sink
+        self._idle_since: float | None = None
+        """Since when it waits for the pipe; None while the sink works."""
+        self.failure: Exception | None = None
+        """The first failure of the sink: a full disk, say."""
+        self.start()
+
+    def run(self) -> None:
+        """Read on also after a failure: a child that writes into a full pipe would never end."""
+        with self._pipe:
+            while True:
+                self._idle_since = time.monotonic()
+                data = self._pipe.read1(CHUNK)
+                self._idle_since = None
+                if not data:
+                    return
+                if self.failure is None:
+                    try:
+                        self._sink(data)
+                    except Exception as error:  # noqa: BLE001 raised by the step's own thread
+                        self.failure = error
+
+    def finish(self, patience: float, check: Callable[[], None]) -> None:
+        """Wait for the end of the pipe, `patience` seconds while nothing comes, for ever while the sink works.
+
+        `check` is called now and then and may raise. Whoever outlives the child can hold the pipe open for ever, but
+        what was printed before must not be lost because a terminal is slow.
+        """
+        began = time.monotonic()
+        while self.is_alive():
+            self.join(JOIN_SECONDS)
+            check()
+            idle = self._idle_since
+            if idle is not None and time.monotonic() - max(idle, began) > patience:
+                return
 
 
 def drop(data: bytes) -> None:
