@@ -307,7 +307,7 @@ def test_the_ids_of_an_outer_run_do_not_reach_the_child(project: "Project", monk
         ({"command": "a b\0c", "shell": True}, "null byte"),
         ({"command": ["a"], "args": ["\0"]}, "null byte"),
         ({"command": "python report.py"}, "write a list, such as [python, report.py], or set `shell: true`"),
-        ({"command": ["a"], "inherit_env": "perhaps"}, "inherit_env"),
+        ({"command": ["a"], "inherit_env": "PATH"}, "inherit_env: must be true, false, or a list of names"),
         ({"command": ["a"], "retry": {"retry_on": "sometimes"}}, "must be 'any'"),
     ],
 )

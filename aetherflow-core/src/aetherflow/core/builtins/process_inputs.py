@@ -20,7 +20,12 @@ def _text(value: Any) -> Any:
 
 
 def _flag_or_names(value: Any) -> Any:
-    return value if isinstance(value, list) else parse_bool(value)
+    if isinstance(value, list):
+        return value
+    try:
+        return parse_bool(value)
+    except ValueError as error:
+        raise ValueError("must be true, false, or a list of names") from error
 
 
 Argument = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
@@ -41,7 +46,7 @@ class LogInputs(StepInputs):
     append: Flag = Field(
         True,
         description="true: a log, which grows with every try, also over several runs. false: a result, with the output "
-        "of the last try alone: it takes its place whole if the step succeeds, and is an artifact",
+        "of the last try alone: put in place whole when the program has ended well, and an artifact",
     )
     max_capture_kb: int = Field(1024, gt=0, description="Kept of each captured stream: half its head, half its tail")
     max_capture_bytes: int | None = Field(None, gt=0, description="The same in bytes")

@@ -1,5 +1,6 @@
 """What `external.process` does with the bytes that a child prints."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ CHUNK = 64 * 1024
 JOIN_SECONDS = 0.1
 TAIL_BYTES = 4096
 """Kept of a stream for the message of a failure."""
+_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0e-\x1f\x7f]")
 Sink = Callable[[bytes], Any]
 
 
@@ -38,9 +40,10 @@ class Capture:
         return bytes(self._head + middle + self._tail).decode(errors="replace")
 
     def last_line(self) -> str:
-        """The last line that is not empty; "" if there is none."""
-        lines = bytes((self._head + self._tail)[-TAIL_BYTES:]).decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
+        """The last line that is not empty, without colours and other controls of a terminal; "" if there is none."""
+        text = bytes((self._head + self._tail)[-TAIL_BYTES:]).decode(errors="replace")
+        lines = [line.strip() for line in _CONTROLS.sub("", text).splitlines()]
+        return next((line for line in reversed(lines) if line), "")
 
 
 class Reader(threading.Thread):
