@@ -504,7 +504,8 @@ def test_a_folder_takes_the_place_of_another(way: str, tmp_path: Path) -> None:
     staged, final = tmp_path / "staged", tmp_path / "new/parents/final"
     if "other device" in way:
         staged = Path("/dev/shm") / f"staged-{os.getpid()}"
-        assert staged.parent.stat().st_dev != tmp_path.stat().st_dev, "the test folder is in memory, too"
+        if not staged.parent.is_dir() or staged.parent.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is only one file system: no /dev/shm beside the temporary folder")
     try:
         for word in ("one", "two"):
             fill(staged, word)
