@@ -370,7 +370,7 @@ def job(step: str) -> str:
         ('{command: ["a b"]}', []),
         ('{command: "{{ env.HOME }}"}', []),
         ('{command: "{{env.HOME}}", shell: "{{env.HOME}}", args: [b]}', []),
-        ("{command: [a, b], shell: true}", ["with `shell: true`"]),
+        ("{command: [a, b], shell: true, args: [c]}", []),
         ("{command: a, shell: maybe}", ["must be one of true, false"]),
         ("{command: a, log: {stdout: file}}", ["file_path is required"]),
         ("{command: a, log: {stdout: fil}}", ["must be 'inherit'"]),

@@ -68,7 +68,7 @@ class ExternalProcess(Step[Inputs]):
         rules = OutputRules(self.ctx, args.success, args.idempotency)
         if (marker := rules.present_marker()) is not None:
             return [f"start nothing: the marker {marker} is there, and the rules of `success` hold"]
-        command = args.command[0] if args.shell else shlex.join(args.argv)
+        command = args.argv[2] if args.shell else shlex.join(args.argv)
         command = command if len(command) <= SHOWN_COMMAND else command[:SHOWN_COMMAND] + " ..."
         where = f" in {self._cwd()}" if args.cwd else ""
         lines = [f"start {self.ctx.redact(command)}{' by /bin/sh' if args.shell else ''}{where}"]

@@ -1,5 +1,6 @@
 """Inputs and outputs of `external.process`."""
 
+import shlex
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
@@ -166,8 +167,6 @@ class Inputs(StepInputs):
 
     @model_validator(mode="after")
     def _one_meaning(self) -> "Inputs":
-        if self.shell and (len(self.command) > 1 or self.args):
-            raise ValueError("with `shell: true`, command is one string and args is empty")
         marker = self.idempotency.marker_path or self.success.marker_file
         if self.idempotency.strategy == "marker" and not marker:
             raise ValueError("strategy marker needs idempotency.marker_path or success.marker_file")
@@ -177,8 +176,11 @@ class Inputs(StepInputs):
 
     @property
     def argv(self) -> list[str]:
-        """What is started."""
-        return ["/bin/sh", "-c", self.command[0]] if self.shell else [*self.command, *self.args]
+        """What is started. A shell gets one text as it is; a list and args are quoted, so that they stay words."""
+        if not self.shell:
+            return [*self.command, *self.args]
+        text = self.command[0] if len(self.command) == 1 else shlex.join(self.command)
+        return ["/bin/sh", "-c", f"{text} {shlex.join(self.args)}" if self.args else text]
 
     def inherited(self, env: Mapping[str, str]) -> dict[str, str]:
         """The part of the run's environment that the child gets."""
