@@ -241,7 +241,7 @@ TRICKY = (
 def test_arguments_and_variables_arrive_byte_for_byte(runs: Runs) -> None:
     chance = random.Random(f"{SEED}-E4")
     (runs.folder / "echo.py").write_text(ECHO)
-    with suite("E4 arguments", 7) as counted:
+    with suite("E4 arguments") as counted:
         for _ in range(sized(2, 60)):
             cases = [
                 ([_text(chance) for _ in range(chance.randrange(8))], {f"OWN{n}": _text(chance) for n in range(3)})
