@@ -32,10 +32,11 @@ check: $(READY) ## lint, formatting, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(READY) ## measure starts, steps, resume, and the history of a million steps
+bench: $(READY) ## measure starts, steps, programs, resume, and the history of a million steps
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/startup.py
 	@$(BIN)/python tests/benchmarks/engine.py
+	@$(BIN)/python tests/benchmarks/process.py
 	@$(BIN)/python tests/benchmarks/history.py
 
 bench-bundle: $(READY) ## measure a sync of 10,000 files that have not changed

@@ -6,14 +6,14 @@ import signal
 import pytest
 
 from torture_bench import Bench, warm_up
-from torture_flows import ALL, F1, F2, F3, Reference
+from torture_flows import ALL, F1, F2, F3, PROCESS, Reference
 from torture_invariants import Before, Oracle, check_invariants, finished_artifacts, observe, undisturbed
 from torture_tier import SEED, full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
 KILLED = -signal.SIGKILL
-SWEPT = ALL if full() else (F1, F2, F3)
+SWEPT = (*(ALL if full() else (F1, F2, F3)), *PROCESS)
 
 
 def prepared(bench: Bench, flow: Reference) -> tuple[Oracle, list[str]]:
@@ -38,7 +38,8 @@ def finish(bench: Bench, oracle: Oracle, befores: list[Before], kills: int, sent
 def test_kill_at_every_point(bench: Bench, flow: Reference) -> None:
     oracle, names = prepared(bench, flow)
     sentinels = bench.sentinels()
-    points = sample(list(range(1, len(names) + 1)), sized(25, len(names)), f"A1-{flow.name}")
+    number = 25 if flow not in PROCESS else 8
+    points = sample(list(range(1, len(names) + 1)), sized(number, len(names)), f"A1-{flow.name}")
     with suite(f"A1 {flow.name}", 1, 2, 3, 7, 10) as counted:
         for point in points:
             with counted.case(f"kill at {point}, {names[point - 1]}"):
@@ -47,7 +48,7 @@ def test_kill_at_every_point(bench: Bench, flow: Reference) -> None:
             bench.forget()
 
 
-@pytest.mark.parametrize("flow", ALL if full() else (F1,), ids=lambda flow: flow.name)
+@pytest.mark.parametrize("flow", (*ALL, *PROCESS) if full() else (F1,), ids=lambda flow: flow.name)
 def test_torn_writes(bench: Bench, flow: Reference) -> None:
     oracle, names = prepared(bench, flow)
     sentinels = bench.sentinels()
@@ -62,7 +63,7 @@ def test_torn_writes(bench: Bench, flow: Reference) -> None:
             bench.forget()
 
 
-@pytest.mark.parametrize("flow", ALL if full() else (F1,), ids=lambda flow: flow.name)
+@pytest.mark.parametrize("flow", (*ALL, *PROCESS) if full() else (F1,), ids=lambda flow: flow.name)
 def test_a_second_kill_during_the_resume(bench: Bench, flow: Reference) -> None:
     oracle, names = prepared(bench, flow)
     sentinels = bench.sentinels()

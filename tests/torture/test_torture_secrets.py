@@ -453,7 +453,8 @@ def test_the_search_finds_every_form() -> None:
 def test_nothing_is_open_to_others(site: Site, umask: int) -> None:
     script = "import os, sys; os.umask(int(sys.argv.pop(1))); from aetherflow.core.cli import main; sys.exit(main())"
     site.flow("modes", f"jobs: [{{id: j, steps: [{SPILL % 'log'}, {SPILL.replace('id: s', 'id: t') % 'raise'}]}}]\n")
-    write = "{id: s, type: external.process, inputs: {command: [echo, hi], log: {stdout: file, file_path: out.txt}}}"
+    log = "{stdout: file, file_path: out.txt, append: false}"
+    write = f"{{id: s, type: external.process, inputs: {{command: [echo, hi], log: {log}}}}}"
     site.flow("files", f"jobs: [{{id: j, steps: [{write}]}}]\n", "")
     for flow, code in (("modes", 1), ("files", 0)):
         argv = [sys.executable, "-c", script, str(umask), "run", f"flows/{flow}.yaml", "--run-id", "r"]

@@ -17,6 +17,8 @@ class Reference:
     policy: str = "never"
     failing: tuple[str, ...] = ()
     """Steps that fail each time, and so run once per start of the run."""
+    artifacts: int | None = None
+    """How many there are at the end; None: one of each step that ran and did not fail."""
 
     @property
     def text(self) -> str:
@@ -114,4 +116,105 @@ F4 = Reference(
     policy="on_success",
     failing=("bad",),
 )
+F5 = Reference(
+    "F5",
+    """\
+  - id: a
+    steps:
+      - id: one
+        type: with_lock
+        inputs:
+          lock_key: torture
+          step:
+            id: inner
+            type: external.process
+            inputs:
+              shell: true
+              command: 'test -n "$AETHERFLOW_LOCK_TOKEN" && echo one.inner >> "$EFFECTS" && echo held'
+              log: {stdout: capture}
+        outputs: {text: "{{result.stdout}}"}
+      - id: two
+        type: with_lock
+        inputs:
+          lock_key: torture
+          step:
+            type: external.process
+            id: inner
+            inputs:
+              command: [sh, -c, 'echo two.inner >> "$EFFECTS"; echo "$1"', sh, "{{steps.one.stdout}}"]
+              log: {stdout: file, file_path: two.txt, append: false}
+""",
+    code=0,
+    runs=("one.inner", "two.inner"),
+    artifacts=1,
+)
+F6 = Reference(
+    "F6",
+    """\
+  - id: a
+    steps:
+      - id: capture
+        type: external.process
+        inputs:
+          shell: true
+          command: 'echo capture >> "$EFFECTS"; echo out; echo err >&2; printf ''{"n": 5}'' > "$AETHERFLOW_OUTPUT_FILE"'
+          log: {stdout: capture, stderr: capture}
+        outputs: {n: "{{result.n}}", out: "{{result.stdout}}"}
+      - id: result
+        type: external.process
+        inputs:
+          shell: true
+          command: 'echo result >> "$EFFECTS"; touch ready; printf "n is {{steps.capture.n}}"'
+          log: {stdout: file, file_path: result.txt, append: false}
+          success: {require_files: ready}
+      - id: known
+        type: external.process
+        inputs:
+          shell: true
+          command: 'echo known >> "$EFFECTS"'
+          idempotency: {strategy: marker, marker_path: ready}
+      - id: again
+        type: external.process
+        inputs:
+          shell: true
+          command: 'echo again >> "$EFFECTS"; if [ -e tried ]; then rm tried; else touch tried; exit 75; fi'
+          retry: {max_attempts: 3, retry_on_exit_codes: 75}
+          log: {stdout: file, stderr: file, file_path: again.log}
+      - id: late
+        type: external.process
+        inputs:
+          shell: true
+          command: 'echo late >> "$EFFECTS"; if [ -e tried ]; then rm tried; else touch tried; sleep 60; fi'
+          timeout_seconds: 0.3
+          kill_grace_seconds: 0.2
+          retry: {max_attempts: 5, retry_on: timeout}
+      - id: folder
+        type: external.process
+        inputs:
+          command: 'echo folder >> "$EFFECTS"; cd "$AETHERFLOW_OUTPUT_DIR"; mkdir s; echo folder | tee a > s/b'
+          shell: true
+          success: {require_files: [out/a, out/s/b]}
+          idempotency: {strategy: atomic_dir, temp_output_dir: new, final_output_dir: out}
+      - id: swapped
+        type: external.process
+        inputs:
+          command: 'echo swapped >> "$EFFECTS"; cd "$AETHERFLOW_OUTPUT_DIR"; mkdir s; echo swapped | tee a > s/b'
+          shell: true
+          success: {require_files: [out/a, out/s/b]}
+          idempotency: {strategy: atomic_dir, temp_output_dir: new, final_output_dir: out}
+      - id: moved
+        type: external.process
+        inputs:
+          command: 'echo moved >> "$EFFECTS"; cd "$AETHERFLOW_OUTPUT_DIR"; mkdir s; echo moved | tee a > s/b'
+          shell: true
+          idempotency: {strategy: atomic_dir, temp_output_dir: new, final_output_dir: moved, atomic_rename: false}
+""",
+    code=0,
+    runs=("capture", "result", "again", "again", "late", "late", "folder", "swapped", "moved"),
+    never=("known",),
+    artifacts=3,
+)
 ALL = (F1, F2, F3, F4)
+PROCESS = (F5, F6)
+"""Those whose steps are programs. Where a program was when its runner died is not the runner's to say, so these flows
+are killed at failpoints, not at system calls."""

@@ -28,6 +28,16 @@ TREES = {
     "setsid": ("setsid sh -c 'sleep 300; true' & setsid -f sleep 300; sleep 300; true", 5),
     "holds stdout": ("(sleep 300 & ) ; (setsid sleep 300 2>&1 & ) ; exec sleep 300", 3),
 }
+STUBBORN = {
+    "three that ignore TERM": ("for i in 1 2 3; do sh -c 'trap \"\" TERM; sleep 300; sleep 300' & done; wait", 7),
+    "ignores TERM in a session of its own": ("setsid sh -c 'trap \"\" TERM HUP; sleep 300; sleep 300' & sleep 300", 4),
+    "ignores TERM and holds stdout": (
+        "(trap '' TERM; sleep 300; sleep 300) & exec >&- 2>&-; trap '' TERM; sleep 300; sleep 300",
+        4,
+    ),
+    "twice forked, ignores all": ("(trap '' TERM INT HUP; (setsid -f sh -c 'sleep 300; sleep 300') & ) ; sleep 300", 3),
+}
+"""Grandchildren that ignore SIGTERM; with the number of processes once they are up."""
 BLOWS = ("TERM", "INT", "HUP", "QUIT", "KILL runner", "KILL guard", "KILL both")
 
 
@@ -65,14 +75,16 @@ class Trial:
 
     folder: Path
     tree: str
+    inputs: str = ""
+    """Further inputs of the step."""
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
         """Write the flow and start the run."""
-        text, self.expected = TREES[self.tree]
+        text, self.expected = {**TREES, **STUBBORN}[self.tree]
         (self.folder / "flow.yaml").write_text(
             HEAD + "        inputs: {shell: true, command: !raw '" + text.replace("'", "''") + "', "
-            "log: {stdout: capture}}\n"
+            "log: {stdout: capture}" + self.inputs + "}\n"
         )
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
         self.env = {
@@ -147,10 +159,10 @@ def _default_signals() -> None:
 
 
 @contextlib.contextmanager
-def trial(folder: Path, tree: str) -> Iterator[Trial]:
+def trial(folder: Path, tree: str, inputs: str = "") -> Iterator[Trial]:
     """A trial that ends without a trace."""
     folder.mkdir(parents=True)
-    run = Trial(folder, tree)
+    run = Trial(folder, tree, inputs)
     try:
         yield run
     finally:

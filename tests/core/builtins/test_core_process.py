@@ -31,7 +31,15 @@ def run(project: "Project", inputs: dict[str, Any], code: int = 0) -> "Result":
     return result
 
 
+MEASURED = ("wall_seconds", "cpu_seconds", "peak_memory_bytes")
+
+
 def outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
+    """Outputs of a run of this step, without what it took."""
+    return {name: value for name, value in all_outputs(project, inputs).items() if name not in MEASURED}
+
+
+def all_outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
     """Outputs of a run of this step."""
     run(project, inputs)
     ((text, blob),) = project.rows("SELECT outputs, blob FROM step_runs ORDER BY started_at DESC LIMIT 1")
@@ -84,6 +92,18 @@ def test_a_shell_command_is_taken_verbatim(project: "Project") -> None:
     assert found == {"exit_code": 0, "attempts": 1, "stdout": 'a|b  c|d"e|3\n'}
 
 
+def test_a_list_and_args_stay_words_in_a_shell(project: "Project") -> None:
+    words = ["a b", "$HOME", "it's", "*"]
+    shown = "".join(f"[{word}]" for word in words)
+    for inputs in (
+        {"command": ["printf", "[%s]", *words]},
+        {"command": "printf '[%s]'", "args": words},
+        {"command": "x='[%s]'; printf \"$x\"", "args": words},
+    ):
+        found = outputs(project, {**inputs, "shell": True, "log": {"stdout": "capture"}})
+        assert found["stdout"] == shown
+
+
 def test_a_program_whose_path_has_blanks(project: "Project") -> None:
     program = project.folder / "my tools" / "say it"
     program.parent.mkdir()
@@ -111,7 +131,8 @@ def test_environment(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Non
     assert f"AETHERFLOW_LOCAL_ROOT_DIR={project.folder}" in inherited
     clean = outputs(project, {**base, "env": own, "inherit_env": False})["stdout"]
     names = {line.partition("=")[0] for line in clean.splitlines() if "=" in line}
-    assert names == {*own, "AETHERFLOW_GUARD", "AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID", "AETHERFLOW_IDEMPOTENCY_KEY"}
+    ours = {"GUARD", "FLOW_ID", "RUN_ID", "IDEMPOTENCY_KEY", "OUTPUT_FILE"}
+    assert names == {*own, *(f"AETHERFLOW_{name}" for name in ours)}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +167,6 @@ def test_success_and_failure(project: "Project", inputs: dict[str, Any], code: i
         ({"command": ["a"], "nonsense": 1}, "unknown key 'nonsense'"),
         ({"command": ["a\0b"]}, "null byte"),
         ({"command": ["a"], "log": {"stdout": "somewhere"}}, "must be 'inherit', 'capture', 'file' or 'discard'"),
-        ({"command": ["a"], "shell": True, "args": ["b"]}, "args is empty"),
     ],
 )
 def test_what_is_refused_before_the_run(project: "Project", inputs: dict[str, Any], words: str) -> None:
@@ -218,15 +238,17 @@ def test_output_that_is_no_text(project: "Project") -> None:
     assert found["stdout"] == bytes(range(256)).decode(errors="replace")
 
 
-def test_log_files_are_byte_exact_artifacts(project: "Project") -> None:
+@pytest.mark.parametrize("append", [True, False])
+def test_files_of_output_are_byte_exact(project: "Project", append: bool) -> None:
     code = (
         "import sys; sys.stdout.buffer.write(bytes(range(256)) * 5000); sys.stdout.flush(); sys.stderr.write('e' * 9)"
     )
-    inputs = {"command": [PYTHON, "-c", code], "log": {"stdout": "file", "stderr": "file", "file_path": "logs/o.bin"}}
-    found = outputs(project, inputs)
+    log = {"stdout": "file", "stderr": "file", "file_path": "logs/o.bin", "append": append}
+    found = outputs(project, {"command": [PYTHON, "-c", code], "log": log})
     written = Path(found["log_file"]).read_bytes()
     assert written.replace(b"e" * 9, b"", 1) == bytes(range(256)) * 5000, "the streams have no order between them"
-    assert project.rows("SELECT path, size FROM artifacts") == [(found["log_file"], 256 * 5000 + 9)]
+    artifacts = [] if append else [(found["log_file"], 256 * 5000 + 9)]
+    assert project.rows("SELECT path, size FROM artifacts") == artifacts
     assert not list(project.states.rglob("a.s.*.log"))
 
 
@@ -249,9 +271,10 @@ def test_discarded_output_is_nowhere(project: "Project") -> None:
     assert not list((project.states / "f.sqlite.d/logs/f").rglob("*.log"))
 
 
-def test_a_log_that_cannot_be_written_fails_the_step(project: "Project") -> None:
+@pytest.mark.parametrize("append", [True, False])
+def test_a_file_that_cannot_be_written_fails_the_step(project: "Project", append: bool) -> None:
     # the failure happens in the thread that reads the child: it must neither get lost nor stop the child's output
-    inputs = {"command": ["seq", "200000"], "log": {"stdout": "file", "file_path": "o.txt"}}
+    inputs = {"command": ["seq", "200000"], "log": {"stdout": "file", "file_path": "o.txt", "append": append}}
     flow(project, inputs)
     names = project.folder / "points"
     assert project.command("run", "flow.yaml", "--run-id", "x", env={"AETHERFLOW_FAILPOINT": f"log:{names}"}).code == 0
@@ -264,9 +287,11 @@ def test_a_log_that_cannot_be_written_fails_the_step(project: "Project") -> None
         assert "o.txt" in result.err
         assert "Traceback" not in result.err
         assert project.rows(f"SELECT status FROM step_runs WHERE run_id='{kind}'") == [("FAILED",)]
-        assert not (project.artifacts("a", kind) / "o.txt").exists()
+        file = project.artifacts("a", kind) / "o.txt"
+        before = file.read_text() if append else ""
+        assert file.exists() is append, "a result is whole or not there"
         assert project.command("run", "flow.yaml", "--run-id", kind).code == 0
-        assert (project.artifacts("a", kind) / "o.txt").read_text().count("\n") == 200_000
+        assert file.read_text() == before + "".join(f"{n}\n" for n in range(1, 200_001))
 
 
 # Time limits and what children leave behind
@@ -309,9 +334,9 @@ def test_a_child_that_stays_behind_is_ended_and_holds_nothing_up(
 def test_a_daemon_that_holds_the_pipe_does_not_hang_the_step(
     project: "Project", monkeypatch: pytest.MonkeyPatch, reap: list[int]
 ) -> None:
-    from aetherflow.core.builtins import process
+    from aetherflow.core.builtins import process_child
 
-    monkeypatch.setattr(process, "DRAIN_SECONDS", 0.5, raising=True)
+    monkeypatch.setattr(process_child, "DRAIN_SECONDS", 0.5, raising=True)
     started = time.monotonic()
     command = "setsid sh -c 'echo $$ >> $EFFECTS; exec sleep 20' & sleep 0.2; echo done"
     found = outputs(project, {"command": command, "shell": True, "log": {"stdout": "capture"}})
@@ -542,7 +567,7 @@ def test_the_time_limit_is_one_of_each_try(project: "Project") -> None:
     ],
 )
 def test_waits_between_tries(retry: dict[str, Any], waits: list[float]) -> None:
-    from aetherflow.core.builtins.process import RetryInputs
+    from aetherflow.core.builtins.process_inputs import RetryInputs
 
     found = RetryInputs.model_validate(retry)
     assert [found.wait_before(number) for number in (2, 3, 4)] == waits

@@ -24,7 +24,9 @@ jobs:
     steps:
       - {id: s, type: external.process, inputs: {shell: true, command: 'head -c 400000 /dev/zero | tr "\\\\0" x',
          log: {stdout: capture}}}
-      - {id: file, type: external.process, inputs: {command: [echo, '1'], log: {stdout: file, file_path: out.txt}}}
+      - id: file
+        type: external.process
+        inputs: {command: [echo, '1'], log: {stdout: file, file_path: out.txt, append: false}}
 """
 
 
@@ -48,6 +50,13 @@ def checked(project: "Project", *arguments: str) -> tuple[int, list[str]]:
     document = json.loads(result.out)
     assert document["ok"] is (result.code == 0)
     return result.code, [finding["what"] for finding in document["findings"]]
+
+
+def test_nothing_is_found_in_a_flow_with_inner_steps(project: "Project") -> None:
+    inner = "{type: external.process, inputs: {command: ['true']}}"
+    project.flow(f"jobs: [{{id: a, steps: [{{id: s, type: with_lock, inputs: {{lock_key: k, step: {inner}}}}}]}}]\n")
+    assert project.cli("run", "flow.yaml", "-q").code == 0
+    assert checked(project, "--read-data") == (0, [])
 
 
 def test_three_ways_to_name_a_state(ran: "Project") -> None:

@@ -27,7 +27,9 @@ flow: {id: f, workspace: {cleanup_policy: always}}
 jobs:
   - id: a
     steps:
-      - {id: s, type: external.process, inputs: {command: [echo, x], log: {stdout: file, file_path: out.txt}}}
+      - id: s
+        type: external.process
+        inputs: {command: [echo, x], log: {stdout: file, file_path: out.txt, append: false}}
 """
 
 

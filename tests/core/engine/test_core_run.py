@@ -261,7 +261,7 @@ def test_stdout_has_the_answer_and_stderr_the_events(project: "Project") -> None
               - {id: s, type: external.process, inputs: {command: "echo out; echo err >&2", shell: true}}
               - id: t
                 type: external.process
-                inputs: {command: [echo, x], log: {stdout: file, file_path: log.txt}}
+                inputs: {command: [echo, x], log: {stdout: file, file_path: log.txt, append: false}}
         """
     )
     result = project.command("run", "flow.yaml", "--run-id", "r")
@@ -307,7 +307,10 @@ def test_the_failure_block_says_all_and_its_command_works(project: "Project") ->
             steps:
               - id: make
                 type: external.process
-                inputs: {command: "echo x >> $EFFECTS; echo y", shell: true, log: {stdout: file, file_path: kept.txt}}
+                inputs:
+                  command: "echo x >> $EFFECTS; echo y"
+                  shell: true
+                  log: {stdout: file, file_path: kept.txt, append: false}
               - id: count
                 type: external.process
                 inputs:
@@ -319,7 +322,7 @@ def test_the_failure_block_says_all_and_its_command_works(project: "Project") ->
     for quiet in ((), ("-q",)):
         result = project.command("run", "my flow.yaml", "--run-id", "r", *quiet)
         assert result.code == 1
-        block = result.err[result.err.index("FAILED load.count at my flow.yaml:9:9") :].splitlines()
+        block = result.err[result.err.index("FAILED load.count at my flow.yaml:12:9") :].splitlines()
         assert block[1] == "  AF5101 exit code 7: went wrong"
         assert block[2].startswith("  fix: ")
         assert re.fullmatch(r"  last (20 )?lines of output:", block[3])
@@ -430,7 +433,7 @@ def test_cleanup_policies(project: "Project", policy: str, fails: bool, kept: bo
             steps:
               - id: s
                 type: external.process
-                inputs: {{command: [echo, x], log: {{stdout: file, file_path: out.txt}}}}
+                inputs: {{command: [echo, x], log: {{stdout: file, file_path: out.txt, append: false}}}}
           - {{id: b, steps: [{{id: s, type: {"test_fail" if fails else "check_items"}, inputs: {{items: [1]}}}}]}}
         """
     )
@@ -482,7 +485,7 @@ def test_a_path_out_of_the_roots_fails_the_step(project: "Project") -> None:
     for target in ("../../../../../x.txt", "/tmp/x.txt", str(project.folder / "x.txt")):
         project.flow(
             "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: "
-            f"{{command: [echo, x], log: {{stdout: file, file_path: {target}}}}}}}]}}]\n"
+            f"{{command: [echo, x], log: {{stdout: file, file_path: {target}, append: false}}}}}}]}}]\n"
         )
         result = project.cli("run", "flow.yaml")
         assert result.code == 1
@@ -502,7 +505,7 @@ def test_nothing_is_open_to_others(project: "Project") -> None:
             steps:
               - id: s
                 type: external.process
-                inputs: {command: [echo, x], log: {stdout: file, file_path: a/b/out.txt}}
+                inputs: {command: [echo, x], log: {stdout: file, file_path: a/b/out.txt, append: false}}
               - id: t
                 type: external.process
                 inputs: {command: [python3, -c, "print('x' * 400_000)"], log: {stdout: capture}}

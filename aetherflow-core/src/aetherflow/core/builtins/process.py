@@ -1,136 +1,26 @@
-"""The step `external.process`."""
+"""The step `external.process`.
 
-import subprocess
-import threading
+For the command line and other built-in steps these parts are stable: `process_child.run_child` (one start of a
+program), `process_inputs.Inputs`, `ExternalProcess`.
+"""
+
+import shlex
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
+from aetherflow.core.api import STEP_SKIPPED, Step, StepResult
+from aetherflow.core.builtins.process_child import TimeLimitError, TryError, run_child
+from aetherflow.core.builtins.process_inputs import Inputs, Outputs
+from aetherflow.core.builtins.process_outputs import OutputRules
+from aetherflow.core.builtins.process_result import OutputFile
+from aetherflow.core.builtins.process_streams import TAIL_BYTES, Capture, Sink, both, drop, locked
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, ProcessError, Step, StepInputs, StepOutputs, StepResult
-from aetherflow.core.builtins.process_outputs import IdempotencyInputs, Numbers, OutputRules, SuccessInputs, listed
-from aetherflow.core.builtins.process_streams import Capture, copy, drop, locked
-
-DRAIN_SECONDS = 5.0
-"""Time for the rest of the output once the process group is gone; a daemon outside it may hold the pipe for ever."""
-LogMode = Literal["inherit", "capture", "file", "discard"]
-
-
-def _text(value: Any) -> Any:
-    # numbers are common in argument lists: `args: [--days, 7]`
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Argument = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
-
-
-class LogInputs(StepInputs):
-    """What happens to the child's output."""
-
-    stdout: LogMode = Field("inherit", description="inherit: shown and logged; capture: also an output; file; discard")
-    stderr: LogMode = Field("inherit", description="As stdout")
-    file_path: str | None = Field(None, description="File for mode `file`, relative to the job's artifacts")
-    max_capture_kb: int = Field(1024, gt=0, description="Kept of each captured stream: half its head, half its tail")
-
-    @model_validator(mode="after")
-    def _needs_file(self) -> "LogInputs":
-        if "file" in (self.stdout, self.stderr) and not self.file_path:
-            raise ValueError("file_path is required where stdout or stderr is `file`")
-        return self
-
-
-class RetryInputs(StepInputs):
-    """When the child is started again, within one attempt of the step."""
-
-    max_attempts: int = Field(1, ge=1, description="How often the child is started at most")
-    backoff_seconds: float = Field(
-        0,
-        ge=0,
-        validation_alias=AliasChoices("backoff_seconds", "sleep_seconds"),
-        description="Wait before the second try",
-    )
-    backoff_multiplier: float = Field(1, ge=1, le=100, description="Each further wait is so many times the one before")
-    max_backoff_seconds: float = Field(0, ge=0, description="Longest wait; 0: no limit")
-    retry_on_exit_codes: Numbers = Field([], description="Exit codes after which it is tried again; no others")
-    retry_on_timeout: Flag = Field(False, description="Try again after `timeout_seconds`, too")
-
-    def wait_before(self, number: int) -> float:
-        """Seconds to wait before try `number`, from 2 on."""
-        wait = self.backoff_seconds * self.backoff_multiplier ** min(number - 2, 100)  # within a float's range
-        return min(wait, self.max_backoff_seconds) if self.max_backoff_seconds else wait
-
-
-class Inputs(StepInputs):
-    """Inputs of `external.process`."""
-
-    command: Annotated[
-        list[Argument],
-        BeforeValidator(listed, json_schema_input_type=Annotated[list[Argument], Field(min_length=1)] | Argument),
-    ] = Field(
-        min_length=1,
-        validation_alias=AliasChoices("command", "cmd"),
-        description="Program and arguments as a list; with `shell: true` one string for the shell, taken verbatim",
-    )
-    args: list[Argument] = Field([], description="Further arguments, appended to command")
-    shell: Flag = Field(False, description="Run command by /bin/sh -c")
-    cwd: str | None = Field(
-        None, description="Working directory, relative to the job's artifacts, which is the default"
-    )
-    inherit_env: Flag = Field(True, description="Give the run's environment to the child")
-    env: dict[str, Argument | None] = Field({}, description="Further environment variables; null means empty")
-    timeout_seconds: float | None = Field(None, gt=0, description="Time limit; the whole process group is ended at it")
-    kill_grace_seconds: float = Field(15, ge=0, description="Between SIGTERM and SIGKILL at the time limit")
-    log: LogInputs = Field(default_factory=LogInputs, description="What happens to the child's output")
-    success: SuccessInputs = Field(default_factory=SuccessInputs, description="When the child counts as successful")
-    idempotency: IdempotencyInputs = Field(
-        default_factory=IdempotencyInputs, description="How a repetition is kept from doing harm"
-    )
-    retry: RetryInputs = Field(default_factory=RetryInputs, description="When the child is started again")
-    outputs: dict[str, Any] = Field({}, description="Values that are added to the outputs as they are")
-
-    @field_validator("command", "args")
-    @classmethod
-    def _no_null_bytes(cls, value: list[str]) -> list[str]:
-        if any("\0" in item for item in value):
-            raise ValueError("an argument holds a null byte, which no program can be given")
-        return value
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _one_program(cls, data: Any, handler: ModelWrapValidatorHandler["Inputs"]) -> "Inputs":
-        inputs = handler(data)
-        command = data.get("command", data.get("cmd")) if isinstance(data, Mapping) else None
-        if inputs.shell or inputs.args or not isinstance(command, str):
-            return inputs
-        if " " in command and "{{" not in command:  # a template stands for a name that is not known yet
-            raise ValueError("command is one program name with blanks; write it as a list, or set `shell: true`")
-        return inputs
-
-    @model_validator(mode="after")
-    def _one_meaning(self) -> "Inputs":
-        if self.shell and (len(self.command) > 1 or self.args):
-            raise ValueError("with `shell: true`, command is one string and args is empty")
-        marker = self.idempotency.marker_path or self.success.marker_file
-        if self.idempotency.strategy == "marker" and not marker:
-            raise ValueError("strategy marker needs idempotency.marker_path or success.marker_file")
-        clash = {"exit_code", "attempts", "stdout", "stderr", "log_file"} & self.outputs.keys()
-        if clash:
-            raise ValueError(f"outputs may not replace {', '.join(sorted(clash))}")
-        return self
-
-
-class Outputs(StepOutputs):
-    """Outputs of `external.process`."""
-
-    exit_code: int = Field(description="Exit code of the child")
-    attempts: int = Field(description="How often the child was started")
-    stdout: str | None = Field(None, description="Captured output, if `log.stdout: capture`")
-    stderr: str | None = Field(None, description="Captured errors, if `log.stderr: capture`")
-    log_file: str | None = Field(None, description="Path of the log, if a stream is written to a file")
-    skipped: bool | None = Field(None, description="True if the marker was there: no child was started")
-    marker: str | None = Field(None, description="Path of that marker")
+Stream = Literal["stdout", "stderr"]
+SHOWN_COMMAND = 300
+"""Longest command line in a plan."""
 
 
 class ExternalProcess(Step[Inputs]):
@@ -146,117 +36,149 @@ class ExternalProcess(Step[Inputs]):
     """
 
     Outputs = Outputs
+    problem_codes = {  # noqa: RUF012 a ClassVar by its base
+        "command:missing": "semantic:external_process_missing_command",
+        "command": "semantic:external_process_command_type",
+        "log.stdout": "semantic:external_process_log_mode",
+        "log.stderr": "semantic:external_process_log_mode",
+        "log": "semantic:external_process_log_file",
+        "idempotency.strategy": "semantic:external_process_atomic_dir",
+        "idempotency": "semantic:external_process_atomic_dir",
+    }
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:
-        """The fixed outputs and those given by `outputs`."""
+        """The fixed ones, those given by `outputs`, and any that the child writes to AETHERFLOW_OUTPUT_FILE."""
         given = inputs.get("outputs")
-        return {*Outputs.model_fields, *(given if isinstance(given, dict) else ())}
+        return {*Outputs.model_fields, *(given if isinstance(given, dict) else ()), "*"}
 
-    def run(self) -> StepResult:
-        """Start the child, drain its output, wait, judge; again where `retry` says so."""
+    @classmethod
+    def remarks(cls, inputs: Mapping[str, Any]) -> list[str]:
+        """Several tries and no condition: there is never a second one."""
+        retry = inputs.get("retry")
+        if not isinstance(retry, dict) or retry.get("max_attempts", 1) in (1, "1"):
+            return []
+        if any(retry.get(key) for key in ("retry_on", "retry_on_exit_codes", "retry_on_timeout")):
+            return []
+        return ["retry.max_attempts has no effect: say after what to try again, for example `retry_on: any`"]
+
+    def plan(self) -> list[str]:
+        """What is started where, and what happens to folders and files."""
         args = self.args
         rules = OutputRules(self.ctx, args.success, args.idempotency)
         if (marker := rules.present_marker()) is not None:
-            return StepResult(STEP_SKIPPED, {"skipped": True, "marker": marker}, "marker_present")
-        output: dict[str, Any] = {}
-        with ExitStack() as stack:
-            write: Callable[[bytes], Any] = drop
-            if args.log.file_path and "file" in (args.log.stdout, args.log.stderr):
-                write = locked(stack.enter_context(self.ctx.write_file(args.log.file_path)).write)
-                output["log_file"] = str(self.ctx.write_path(args.log.file_path))
-            code, captures, tries = self._tries(rules, write)
-        self._judge(code, captures["stderr"], tries)
-        rules.require()
-        rules.publish()
-        for stream in ("stdout", "stderr"):
-            if getattr(args.log, stream) == "capture":
-                output[stream] = captures[stream].text()
-        return StepResult(output={"exit_code": code, "attempts": tries, **output, **args.outputs})
+            return [f"start nothing: the marker {marker} is there, and the rules of `success` hold"]
+        command = args.argv[2] if args.shell else shlex.join(args.argv)
+        command = command if len(command) <= SHOWN_COMMAND else command[:SHOWN_COMMAND] + " ..."
+        where = f" in {self._cwd()}" if args.cwd else ""
+        lines = [f"start {self.ctx.redact(command)}{' by /bin/sh' if args.shell else ''}{where}"]
+        if (path := self._file_path()) is not None:
+            self.ctx.write_path(path)
+            lines.append(f"{'append its output to' if args.log.append else 'write its output to'} {path}")
+        return lines + rules.plan()
 
-    def _tries(
-        self, rules: OutputRules, write: Callable[[bytes], Any]
-    ) -> tuple[int | None, Mapping[str, Capture], int]:
-        """Exit code (None: the time limit) and captured output of the last try, and how many there were."""
-        retry = self.args.retry
+    def run(self) -> StepResult:
+        """Start the child, drain its output, wait, judge; again where `retry` says so."""
+        rules = OutputRules(self.ctx, self.args.success, self.args.idempotency)
+        if (marker := rules.present_marker()) is not None:
+            return StepResult(STEP_SKIPPED, {"skipped": True, "marker": marker}, "marker_present")
         number = 1
         while True:
-            captures = {name: Capture(self.args.log.max_capture_kb) for name in ("stdout", "stderr")}
-            code = self._once(rules.fresh_output(), captures, write)
-            again = retry.retry_on_timeout if code is None else code in retry.retry_on_exit_codes
-            if code in self.args.success.exit_codes or not again or number >= retry.max_attempts:
-                return code, captures, number
+            try:
+                return StepResult(output=self._try(number, rules))
+            except TryError as error:
+                if number >= self.args.retry.max_attempts or not self.args.retry.covers(error):
+                    raise
+                self._wait(number + 1, error)
             number += 1
-            wait = retry.wait_before(number)
-            how = "time limit reached" if code is None else f"exit code {code}"
-            self.ctx.log.warning("%s; try %d of %d in %g s", how, number, retry.max_attempts, wait)
-            self._sleep(wait)
 
-    def _sleep(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait(self, number: int, error: TryError) -> None:
+        retry = self.args.retry
+        wait = retry.wait_before(number)
+        self.ctx.log.warning("%s; try %d of %d in %g s", error, number, retry.max_attempts, wait)
+        deadline = time.monotonic() + wait
         while (left := deadline - time.monotonic()) > 0:
             self.ctx.check_cancelled()
             time.sleep(min(left, 0.1))
 
-    def _once(
-        self, more_env: Mapping[str, str], captures: Mapping[str, Capture], write: Callable[[bytes], Any]
-    ) -> int | None:
-        """One try: exit code, or None if the time limit was reached."""
-        args = self.args
-        argv = ["/bin/sh", "-c", args.command[0]] if args.shell else [*args.command, *args.args]
-        cwd = self.ctx.read_path(args.cwd) if args.cwd else self.ctx.artifacts_dir(self.job_id)
-        try:
-            process = self.ctx.spawn(argv, cwd=cwd, env={**self._environment(), **more_env})
-        except OSError as error:
-            reason = error.strerror or str(error)
-            message = f"{error.filename or argv[0]}: {reason}"
-            raise ProcessError(message, fix="check the program's name, PATH, its permissions and cwd") from error
-        return self._drain(process, captures, write)
+    # One try
 
-    def _environment(self) -> dict[str, str]:
-        base = dict(self.ctx.child_env) if self.args.inherit_env else {}
-        base.setdefault("AETHERFLOW_FLOW_ID", self.ctx.flow_id)
-        base.setdefault("AETHERFLOW_RUN_ID", self.ctx.run_id)
-        base["AETHERFLOW_IDEMPOTENCY_KEY"] = self.ctx.idempotency_key
-        base.update({name: value or "" for name, value in self.args.env.items()})
-        return base
+    def _try(self, number: int, rules: OutputRules) -> dict[str, Any]:
+        """Outputs of a try that went well; TryError says what is wrong with another."""
+        args, log = self.args, self.args.log
+        modes: dict[Stream, str] = {"stdout": log.stdout, "stderr": log.stderr}
+        captures = {name: Capture(log.limit if mode == "capture" else TAIL_BYTES) for name, mode in modes.items()}
+        wanted = OutputFile(self.ctx, self.id, {*Outputs.model_fields, "reason", *args.outputs})
+        env = {**self._environment(), **rules.fresh_output(), **wanted.fresh()}
+        with self._file() as to_file:  # a result is dropped by any error, a log is closed
+            sinks = {name: self._sink(name, mode, captures[name], to_file) for name, mode in modes.items()}
+            self.ctx.log.debug("external_process_start program=%s try=%d", args.argv[0], number)
+            end = run_child(
+                self.ctx,
+                args.argv,
+                cwd=self._cwd(),
+                env=env,
+                **sinks,
+                timeout_seconds=args.timeout_seconds,
+                kill_grace_seconds=args.kill_grace_seconds,
+            )
+            self.ctx.log.debug("external_process_exit code=%s try=%d", end.code, number)
+            self._judge(end.code, captures, number)
+        rules.require()
+        written = wanted.read()
+        rules.publish()
+        output: dict[str, Any] = {
+            "exit_code": end.code,
+            "attempts": number,
+            "wall_seconds": round(end.wall_seconds, 3),
+            "cpu_seconds": None if end.cpu_seconds is None else round(end.cpu_seconds, 3),
+            "peak_memory_bytes": end.peak_memory_bytes,
+        }
+        output |= {name: captures[name].text() for name, mode in modes.items() if mode == "capture"}
+        if (path := self._file_path()) is not None:
+            output["log_file"] = str(self.ctx.write_path(path))
+        return {**output, **written, **args.outputs}
 
-    def _drain(
-        self, process: "subprocess.Popen[bytes]", captures: Mapping[str, Capture], to_file: Callable[[bytes], Any]
-    ) -> int | None:
-        threads = []
-        failures: list[Exception] = []
-        for stream in ("stdout", "stderr"):
-            mode, pipe = getattr(self.args.log, stream), getattr(process, stream)
-            keep = to_file if mode == "file" else captures[stream].add
-            relay = self._relay(stream) if mode in ("inherit", "capture") else drop
-            threads.append(threading.Thread(target=copy, args=(pipe, keep, relay, failures), daemon=True))
-            threads[-1].start()
-        timed_out = False
-        try:
-            process.wait(self.args.timeout_seconds)
-        except subprocess.TimeoutExpired:
-            timed_out = True
-        # the group is ended before the pipes are read to their end: a grandchild may hold them open
-        self.ctx.end_process(process, self.args.kill_grace_seconds)
-        deadline = time.monotonic() + DRAIN_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if failures:
-            raise failures[0]
-        self.ctx.check_cancelled()
-        return None if timed_out else process.returncode
-
-    def _relay(self, stream: Any) -> Callable[[bytes], None]:
-        return lambda data: self.ctx.relay(stream, data)
-
-    def _judge(self, code: int | None, stderr: Capture, tries: int) -> None:
-        count = f" (try {tries} of {self.args.retry.max_attempts})" if tries > 1 else ""
+    def _judge(self, code: int | None, captures: Mapping[Stream, Capture], number: int) -> None:
+        count = f" (try {number} of {self.args.retry.max_attempts})" if number > 1 else ""
         if code is None:
             message = f"still running after {self.args.timeout_seconds:g} s{count}; its process group was ended"
-            raise ProcessError(message, fix="raise timeout_seconds, or look at the log for what it waits for")
+            raise TimeLimitError(message, fix="raise timeout_seconds, or look at the log for what it waits for")
         if code not in self.args.success.exit_codes:
             how = (f"ended by signal {-code}" if code < 0 else f"exit code {code}") + count
-            lines = stderr.text().strip().splitlines()
-            detail = f": {self.ctx.redact(lines[-1])}" if lines else ""
-            raise ProcessError(f"{how}{detail}", fix="run the command by hand, or look at its output if it gave any")
+            line = captures["stderr"].last_line() or captures["stdout"].last_line()
+            detail = f": {self.ctx.redact(line)}" if line else ""
+            fix = "run the command by hand, or look at its output if it gave any"
+            if (path := self._file_path()) is not None and self.args.log.append:
+                fix = f"look at its output in {self.ctx.write_path(path)}, or run the command by hand"
+            error = TryError(f"{how}{detail}", fix=fix)
+            error.child_code = code
+            raise error
+
+    # Surroundings
+
+    def _cwd(self) -> Path:
+        return self.ctx.read_path(self.args.cwd) if self.args.cwd else self.ctx.artifacts_dir(self.job_id)
+
+    def _environment(self) -> dict[str, str]:
+        base = self.args.inherited(self.ctx.child_env)
+        base |= {"AETHERFLOW_FLOW_ID": self.ctx.flow_id, "AETHERFLOW_RUN_ID": self.ctx.run_id}
+        return base | {name: value or "" for name, value in self.args.env.items()}
+
+    def _file_path(self) -> str | None:
+        """The file of mode `file`, if a stream has it."""
+        log = self.args.log
+        return log.file_path if "file" in (log.stdout, log.stderr) else None
+
+    @contextmanager
+    def _file(self) -> Iterator[Sink]:
+        if (path := self._file_path()) is None:
+            yield drop
+            return
+        with self.ctx.append_file(path) if self.args.log.append else self.ctx.write_file(path) as file:
+            yield locked(file.write)
+
+    def _sink(self, stream: Stream, mode: str, capture: Capture, to_file: Sink) -> Sink:
+        if mode == "discard":
+            return drop
+        return both(capture.add, to_file if mode == "file" else lambda data: self.ctx.relay(stream, data))

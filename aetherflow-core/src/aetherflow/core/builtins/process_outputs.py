@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import Flag, ProcessError, RunContext, StepInputError, StepInputs
+from aetherflow.core.api import Flag, RunContext, StepInputError, StepInputs
+from aetherflow.core.builtins.process_child import InvalidOutputError
 
 WILDCARDS = frozenset("*?[")
 
@@ -28,7 +29,7 @@ class SuccessInputs(StepInputs):
     require_files: Names = Field(
         [],
         validation_alias=AliasChoices("require_files", "required_files"),
-        description="Files that must exist afterwards, relative to the job's artifacts",
+        description="Files that must exist afterwards, relative to the job's artifacts; a pattern needs one match",
     )
     require_glob: Names = Field(
         [],
@@ -38,7 +39,7 @@ class SuccessInputs(StepInputs):
     forbid_files: Names = Field(
         [],
         validation_alias=AliasChoices("forbid_files", "forbidden_files"),
-        description="Files that must not exist afterwards",
+        description="Files that must not exist afterwards; patterns too",
     )
     marker_file: str | None = Field(None, description="File by which the child says that it is done; must exist")
 
@@ -92,27 +93,36 @@ class OutputRules:
 
     def fresh_output(self) -> dict[str, str]:
         """Before each try: an empty folder for strategy `atomic_dir`, and the variable that names it."""
-        if self._temp is None:
+        if self._temp is None or self._final is None:
             return {}
+        self._ctx.restore_dir(self._final)
         return {"AETHERFLOW_OUTPUT_DIR": str(self._ctx.empty_dir(self._temp))}
 
+    def plan(self) -> list[str]:
+        """What happens to the folders."""
+        if self._temp is None:
+            return []
+        given = self._idempotency
+        how = "put it in the place of" if given.atomic_rename else "move its files into"
+        return [f"empty {given.temp_output_dir}, and if all is well {how} {given.final_output_dir}"]
+
     def require(self) -> None:
-        """Raise ProcessError for the first rule that does not hold."""
+        """Raise InvalidOutputError for the first rule that does not hold."""
         if (reason := self.violation()) is not None:
             fix = "the child ended well without obeying these rules; check its arguments, or `success`"
-            raise ProcessError(f"external.process outputs invalid: {reason}", fix=fix)
+            raise InvalidOutputError(f"external.process outputs invalid: {reason}", fix=fix)
 
     def violation(self) -> str | None:
         """The first rule that does not hold."""
         success = self._success
         for name in [*success.require_files, *([success.marker_file] if success.marker_file else [])]:
-            if not self._place(name).exists():
+            if not self._present(name):
                 return f"missing_required_file:{name}"
         for pattern in success.require_glob:
             if next(self._matches(pattern), None) is None:
                 return f"missing_required_glob:{pattern}"
         for name in success.forbid_files:
-            if self._place(name).exists():
+            if self._present(name):
                 return f"forbidden_file_present:{name}"
         return None
 
@@ -130,6 +140,11 @@ class OutputRules:
                     shutil.copyfileobj(old, new, 1 << 20)
         self._ctx.empty_dir(self._temp)
 
+    def _present(self, name: str) -> bool:
+        if self._place(name).exists():  # first: a name may hold a bracket
+            return True
+        return bool(WILDCARDS & set(name)) and next(self._matches(name), None) is not None
+
     def _place(self, name: str) -> Path:
         # a rule about the final folder is checked before the folder is published
         path = self._ctx.read_path(name)
@@ -144,5 +159,6 @@ class OutputRules:
         if plain == len(parts):
             yield from [base] if base.exists() else []
             return
-        for match in base.glob(str(Path(*parts[plain:]))):
+        wild = [*parts[plain:], *(["*"] if parts[-1] == "**" else [])]  # else the folder itself would match
+        for match in base.glob(str(Path(*wild))):
             yield self._ctx.read_path(str(match))  # refuses what `..` or a link leads to outside the roots

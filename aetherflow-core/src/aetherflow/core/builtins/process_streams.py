@@ -1,28 +1,36 @@
 """What `external.process` does with the bytes that a child prints."""
 
+import re
 import threading
+import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 CHUNK = 64 * 1024
+JOIN_SECONDS = 0.1
+TAIL_BYTES = 4096
+"""Kept of a stream for the message of a failure."""
+_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0e-\x1f\x7f]")
+Sink = Callable[[bytes], Any]
 
 
 class Capture:
-    """Head and tail of a stream, at most `kb` KiB together; what lies between is counted, not kept."""
+    """Head and tail of a stream, at most `limit` bytes together; what lies between is counted, not kept."""
 
-    def __init__(self, kb: int) -> None:
-        self._half = kb * 512
+    def __init__(self, limit: int) -> None:
+        self._rest = limit // 2
+        self._first = limit - self._rest
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
 
     def add(self, data: bytes) -> None:
         """Take the next bytes."""
-        room = self._half - len(self._head)
+        room = self._first - len(self._head)
         self._head += data[:room] if room > 0 else b""
         self._tail += data[max(room, 0) :]
-        if len(self._tail) > self._half:
-            excess = len(self._tail) - self._half
+        if len(self._tail) > self._rest:
+            excess = len(self._tail) - self._rest
             del self._tail[:excess]
             self._dropped += excess
 
@@ -31,22 +39,54 @@ class Capture:
         middle = f"\n[... {self._dropped} bytes left out ...]\n".encode() if self._dropped else b""
         return bytes(self._head + middle + self._tail).decode(errors="replace")
 
+    def last_line(self) -> str:
+        """The last line that is not empty, without colours and other controls of a terminal; "" if there is none."""
+        text = bytes((self._head + self._tail)[-TAIL_BYTES:]).decode(errors="replace")
+        lines = [line.strip() for line in _CONTROLS.sub("", text).splitlines()]
+        return next((line for line in reversed(lines) if line), "")
 
-def copy(
-    pipe: IO[bytes], keep: Callable[[bytes], Any], relay: Callable[[bytes], None], failures: list[Exception]
-) -> None:
-    """Read a pipe to its end; the first failure of `keep` or `relay` goes to `failures`."""
-    failed = False
-    with pipe:
-        while data := pipe.read1(CHUNK):  # type: ignore[attr-defined]  # a buffered pipe has it
-            if failed:
-                continue  # read on all the same: a child that writes into a full pipe would never end
-            try:
-                keep(data)
-                relay(data)
-            except Exception as error:  # noqa: BLE001 a full disk, say; the step's own thread raises it
-                failures.append(error)
-                failed = True
+
+class Reader(threading.Thread):
+    """Reads a pipe to its end and hands everything to a sink."""
+
+    def __init__(self, pipe: Any, sink: Sink) -> None:
+        super().__init__(name="output", daemon=True)
+        self._pipe = pipe
+        self._sink = sink
+        self._idle_since: float | None = None
+        """Since when it waits for the pipe; None while the sink works."""
+        self.failure: Exception | None = None
+        """The first failure of the sink: a full disk, say."""
+        self.start()
+
+    def run(self) -> None:
+        """Read on also after a failure: a child that writes into a full pipe would never end."""
+        with self._pipe:
+            while True:
+                self._idle_since = time.monotonic()
+                data = self._pipe.read1(CHUNK)
+                self._idle_since = None
+                if not data:
+                    return
+                if self.failure is None:
+                    try:
+                        self._sink(data)
+                    except Exception as error:  # noqa: BLE001 raised by the step's own thread
+                        self.failure = error
+
+    def finish(self, patience: float, check: Callable[[], None]) -> None:
+        """Wait for the end of the pipe, `patience` seconds while nothing comes, for ever while the sink works.
+
+        `check` is called now and then and may raise. Whoever outlives the child can hold the pipe open for ever, but
+        what was printed before must not be lost because a terminal is slow.
+        """
+        began = time.monotonic()
+        while self.is_alive():
+            self.join(JOIN_SECONDS)
+            check()
+            idle = self._idle_since
+            if idle is not None and time.monotonic() - max(idle, began) > patience:
+                return
 
 
 def drop(data: bytes) -> None:
@@ -54,7 +94,17 @@ def drop(data: bytes) -> None:
     del data
 
 
-def locked(write: Callable[[bytes], Any]) -> Callable[[bytes], None]:
+def both(one: Sink, other: Sink) -> Sink:
+    """A sink that hands everything to two others."""
+
+    def sink(data: bytes) -> None:
+        one(data)
+        other(data)
+
+    return sink
+
+
+def locked(write: Sink) -> Sink:
     """`write` for several threads, one at a time."""
     lock = threading.Lock()
 

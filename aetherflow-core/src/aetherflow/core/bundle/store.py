@@ -145,7 +145,9 @@ class BundleStore:
             durable.make_dir(staged / folder)
         for path, (sha256, _) in version.files.items():
             take(sha256, staged / path)
-        durable.swap_dir(staged, self.versions_dir / version.content, at_once=len(version.files) > MANY_FILES)
+        durable.swap_dir(
+            staged, self.versions_dir / version.content, "version", at_once=len(version.files) > MANY_FILES
+        )
         records.write_json(self.versions_dir / f"{version.content}.json", records.version_data(version))
 
     def point_to(self, content: str, action: str, at: str, by: str, reason: str = "") -> None:

@@ -1,14 +1,16 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
-from aetherflow.core.documents.binder import bind
+from aetherflow.core.documents.binder import MISSING_KEY, UNKNOWN_KEY, bind
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import PluginError, PluginNotFoundError
@@ -38,6 +40,14 @@ def _resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], .
         for item in (*field.metadata, *get_args(field.annotation))
         if isinstance(item, ResourceRef)
     )
+
+
+def _with_code_of_the_step(problem: Problem, path: str, codes: Mapping[str, str]) -> Problem:
+    """The problem with the code that the step has for this input, if it has one."""
+    name = problem.loc.removeprefix(path).lstrip(".")
+    keys = [f"{name}:missing"] if problem.af == MISSING_KEY else [name, name.partition("[")[0]]
+    code = next((codes[key] for key in keys if key in codes), None)
+    return problem if code is None or problem.af == UNKNOWN_KEY else replace(problem, code=code)
 
 
 class _Plugins:
@@ -128,7 +138,7 @@ class _Plugins:
 
     def _inputs(self, cls: Any, inputs: dict[str, Any], path: DocPath) -> None:
         if cls.Inputs is not None:
-            self._bind(cls.Inputs, inputs, path)
+            self._bind(cls.Inputs, inputs, path, cls.problem_codes)
             self._resource_names(cls.Inputs, inputs, path)
         for missing in sorted(cls.required_inputs - inputs.keys()):
             self._add(
@@ -136,10 +146,15 @@ class _Plugins:
             )
         for message in cls.check(inputs):
             self._add("AF1103", f"{format_path(path)}: {message}", path, "semantic:inputs", "see the step's page")
+        for message in cls.remarks(inputs):
+            at, text = self.document.source.value(path), f"{format_path(path)}: {message}"
+            self.problems.add(Problem("AF1216", text, at, format_path(path), "semantic:remark", "", "warning"))
 
-    def _bind(self, model: type[BaseModel], data: Any, path: DocPath) -> None:
+    def _bind(
+        self, model: type[BaseModel], data: Any, path: DocPath, codes: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         _, found = bind(model, data, self.document.source, at=path, ignore=self._is_templated)
-        self.problems.extend(found)
+        self.problems.extend(_with_code_of_the_step(problem, format_path(path), codes) for problem in found)
 
     def _is_templated(self, path: DocPath) -> bool:
         """True if the value at `path`, or one that it stands in, is only known after rendering."""

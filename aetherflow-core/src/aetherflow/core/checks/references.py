@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.checks.conditions import conditions_of
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.documents.loader import RawString
-from aetherflow.core.documents.suggest import did_you_mean
+from aetherflow.core.documents.suggest import did_you_mean, is_slip
 from aetherflow.core.errors import AetherflowError
 from aetherflow.core.location import DocPath
 from aetherflow.core.plugins.catalog import Catalog
@@ -18,6 +18,8 @@ JOB_KEYS = {"status", "outputs", "skip_reason", "error"}
 ERROR_KEYS = {"step", "code", "message", "log"}
 DATE_KEYS = {"iso", "compact", "year", "month", "day", "month_start", "month_end"}
 RUN_KEYS = {"id", "attempt", "slot", "previous_slot", "date", "data_date"}
+OPEN = "*"
+"""Among the names of a step's outputs: there may be others."""
 ALWAYS = {"reason", "skipped"}
 """Outputs that the engine may add to those of any step."""
 
@@ -244,7 +246,12 @@ class _References:
     def _key(self, name: str, known: Iterable[str] | None, what: str, path: DocPath, offset: int) -> None:
         if known is None or name in known or (what.startswith(("outputs of step", "this step")) and name in ALWAYS):
             return
-        fix = did_you_mean(name, known, what=what)
+        names = set(known)
+        if OPEN in names:
+            names = {one for one in names - {OPEN} if is_slip(name, one)}
+            if not names:
+                return  # one of those that are known only in the run
+        fix = did_you_mean(name, names, what=what)
         self._say(f"{name!r} is not among {what}", path, offset, fix)
 
     def _say(self, message: str, path: DocPath, offset: int, fix: str, code: str = "template:unknown_name") -> None:

@@ -167,8 +167,24 @@ class RunContext(ABC):
         """
 
     @abstractmethod
+    def append_file(self, path: str | Path) -> AbstractContextManager[BinaryIO]:
+        """Write at the end of a file that others may read meanwhile: a log. It is no artifact; fsync at the end."""
+
+    @abstractmethod
+    def remove_scratch(self, path: Path) -> None:
+        """Delete a file below the job's scratch folder, if it is there."""
+
+    @abstractmethod
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
-        """Put the folder `staged` in the place of `final`; the old one stays until the new one stands."""
+        """Put the folder `staged` in the place of `final`, also from another file system.
+
+        At every moment the old or the new folder stands there, whole. Call `restore_dir(final)` before the work
+        begins: where the system cannot swap two names in one step, a dead process may have left the old one aside.
+        """
+
+    @abstractmethod
+    def restore_dir(self, final: str | Path) -> None:
+        """Put back the old folder that a `swap_dir` of a process that died then has set aside; else nothing."""
 
     @abstractmethod
     def empty_dir(self, path: str | Path) -> Path:

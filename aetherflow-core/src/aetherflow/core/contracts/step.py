@@ -54,6 +54,8 @@ class Step(ABC, Generic[InputsT]):
     flow_input: ClassVar[str | None] = None
     """Input that names the flow file which `ctx.call_flow` runs, beside this flow; its parameters are in `params`.
     `validate` checks that flow too."""
+    problem_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes of `validate --json` for problems of an input, by its dotted name; `NAME:missing` where it is not given."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
     """`once`: an interrupted attempt is never silently repeated."""
 
@@ -88,13 +90,22 @@ class Step(ABC, Generic[InputsT]):
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:
-        """Names of the outputs for these raw inputs, as far as they are known before the run; None: unknown."""
+        """Names of the outputs for these raw inputs, as far as they are known before the run; None: unknown.
+
+        `*` among them says that there may be others; then `validate` reports only what looks like a slip of the pen.
+        """
         del inputs
         return set(cls.Outputs.model_fields) if cls.Outputs is not None else None
 
     @classmethod
     def check(cls, inputs: Mapping[str, Any]) -> list[str]:
         """Static check of raw inputs beyond the model; returns messages. Runs in `validate`, touches nothing."""
+        del inputs
+        return []
+
+    @classmethod
+    def remarks(cls, inputs: Mapping[str, Any]) -> list[str]:
+        """What is allowed in these raw inputs and hardly meant: warnings of `validate`. Touches nothing."""
         del inputs
         return []
 

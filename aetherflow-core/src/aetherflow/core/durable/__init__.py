@@ -26,6 +26,7 @@ from aetherflow.core.durable.database import (
 )
 from aetherflow.core.durable.failpoint import hit
 from aetherflow.core.durable.files import (
+    AppendedFile,
     AtomicFile,
     file_facts,
     move_file,
@@ -33,12 +34,20 @@ from aetherflow.core.durable.files import (
     open_lock,
     open_log,
     remove_file,
+    remove_scratch,
     rename_file,
     swap_link,
     write_bytes,
 )
-from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_parts_of, remove_tree, swap_dir
-from aetherflow.core.durable.processes import spawn, spawn_guard
+from aetherflow.core.durable.folders import (
+    remove_empty_dir,
+    remove_parts,
+    remove_parts_of,
+    remove_tree,
+    restore_dir,
+    swap_dir,
+)
+from aetherflow.core.durable.processes import ChildProcess, spawn, spawn_guard
 
 __all__ = [
     "FILE_MODE",
@@ -47,7 +56,9 @@ __all__ = [
     "PART_SUFFIX",
     "SOURCE_FILE_MODE",
     "SOURCE_FOLDER_MODE",
+    "AppendedFile",
     "AtomicFile",
+    "ChildProcess",
     "backup_database",
     "connect",
     "connect_to_read",
@@ -64,9 +75,11 @@ __all__ = [
     "remove_file",
     "remove_parts",
     "remove_parts_of",
+    "remove_scratch",
     "remove_tree",
     "rename_file",
     "restore_database",
+    "restore_dir",
     "spawn",
     "spawn_guard",
     "swap_dir",

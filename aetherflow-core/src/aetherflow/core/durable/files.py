@@ -21,6 +21,13 @@ def remove_file(path: Path) -> None:
     sync_dir(path.parent)
 
 
+def remove_scratch(path: Path) -> None:
+    """Delete a temporary file, if it is there; not synced, as its return after a power cut does no harm."""
+    if path.exists():
+        hit(f"unlink {path.name}")
+        path.unlink()
+
+
 def rename_file(path: Path, target: Path) -> None:
     """Give one file another name in its folder; a file of that name is replaced."""
     hit(f"rename {target.name}")
@@ -74,6 +81,48 @@ def open_log(path: Path) -> IO[bytes]:
     """Open a log for appending; logs are for people and are not synced."""
     make_dir(path.parent)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE), "ab", buffering=0)
+
+
+class AppendedFile:
+    """A file that grows at its end, seen by others as it does: the log of a child. Made durable at its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._new = not path.exists()
+        hit(f"append {path.name}")
+        self._file = open_log(path)
+
+    def write(self, data: bytes) -> int:
+        """Append bytes, all of them."""
+        hit(f"write {self.path.name}", self._file, data)
+        view = memoryview(data).cast("B")
+        done = 0
+        with naming(self.path):
+            while done < len(view):  # the system may take less than all, on a disk that is nearly full
+                done += self._file.write(view[done:])
+        return done
+
+    def close(self) -> None:
+        """fsync, and fsync of the folder if the file is new. A failed fsync is never tried again."""
+        try:
+            with naming(self.path):
+                hit(f"fsync {self.path.name}")
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+        if self._new:
+            sync_dir(self.path.parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()  # the first error is the one to show
 
 
 class AtomicFile(BufferedIOBase):

@@ -14,10 +14,13 @@ from aetherflow.core.errors import PathError
 from aetherflow.core.state.records import Artifact, StepEffects, StepKey
 from aetherflow.core.state.values import json_safe, to_json
 
+OWNER_LENGTH = 12
+"""What the hidden names of a step's unfinished work hold of its idempotency key."""
+
 
 def memory_path(ctx: RunContext, times_set_aside: int) -> Path:
     """Where a step keeps what it remembers: with its job's side files, anew each time its result was set aside."""
-    name = f"{ctx.step_id}.{ctx.idempotency_key[:12]}.{times_set_aside}.json"
+    name = f"{ctx.step_id}.{ctx.idempotency_key[:OWNER_LENGTH]}.{times_set_aside}.json"
     return ctx.manifests_dir(ctx.job_id) / name
 
 
@@ -69,11 +72,27 @@ class FileContext(RunContext):
             self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
+    @contextmanager
+    def append_file(self, path: str | Path) -> Iterator[BinaryIO]:
+        self.control.check_open()
+        with durable.AppendedFile(self.write_path(str(path))) as file:
+            yield cast(BinaryIO, file)
+
+    def remove_scratch(self, path: Path) -> None:
+        self.control.check_open()
+        if path.parent != self.scratch_dir(self.job_id):
+            raise PathError(f"not in the job's scratch folder: {path}")
+        durable.remove_scratch(path)
+
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
         self.control.check_open()
         target = self.write_path(str(final))
-        durable.swap_dir(self.write_path(str(staged)), target)
+        durable.swap_dir(self.write_path(str(staged)), target, self.idempotency_key[:OWNER_LENGTH])
         return target
+
+    def restore_dir(self, final: str | Path) -> None:
+        self.control.check_open()
+        durable.restore_dir(self.write_path(str(final)), self.idempotency_key[:OWNER_LENGTH])
 
     def empty_dir(self, path: str | Path) -> Path:
         self.control.check_open()

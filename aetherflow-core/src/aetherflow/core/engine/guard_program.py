@@ -67,11 +67,11 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def carries(environment: bytes, mark: bytes) -> bool:
+def carries(environment: bytes, mark: bytes, needle: bytes = _NEEDLE) -> bool:
     """Whether an environment as the kernel shows it holds the mark, or one below it."""
     if mark not in environment:
         return False
-    _, found, rest = (b"\0" + environment).partition(_NEEDLE)
+    _, found, rest = (b"\0" + environment).partition(needle)
     marks = rest.partition(b"\0")[0].split(b":") if found else []
     return any(one == mark or one.startswith(mark + b".") for one in marks)
 
@@ -83,8 +83,9 @@ class Search:
     one search can profit from the one before: to be mistaken, the system must give all its numbers away in between.
     """
 
-    def __init__(self, mark: str, others: "set[int] | None" = None) -> None:
+    def __init__(self, mark: str, others: "set[int] | None" = None, variable: str = VARIABLE) -> None:
         self._mark = mark.encode()
+        self._needle = f"\0{variable}=".encode()
         self._others = set() if others is None else others
         self.calm = False
         """True if the last look met only processes that it knew: nothing can have started while it looked."""
@@ -107,7 +108,7 @@ class Search:
                 continue
             except OSError:
                 continue  # it has ended
-            if carries(environment, self._mark):
+            if carries(environment, self._mark, self._needle):
                 found.append(pid)
             elif environment or _is_bare(pid):
                 self._others.add(pid)

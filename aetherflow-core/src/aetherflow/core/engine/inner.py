@@ -43,6 +43,8 @@ class InnerSteps:
             raise undecided(key, record.attempt, self._runner.parts.run_id)
         idem_key = idempotency_key(self._runner.parts.flow_id, self._runner.parts.run_id, key)
         number = state.start(StepStart(key, cls.effect, idem_key, step_type, def_hash))
+        if number > 1:
+            self._runner.parts.processes.end_orphans(idem_key)
         ctx = outer.for_inner(key, number, idem_key)
         try:
             result = self._runner.wrapped(key, step_type, number, lambda: call(cls, step_id, inputs, ctx, key.job))()

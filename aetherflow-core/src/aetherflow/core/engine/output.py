@@ -64,21 +64,22 @@ class OutputLog:
     def feed(self, stream: StreamName, data: bytes) -> None:
         """Take bytes as they come; complete lines are passed on at once."""
         with self._lock:
-            for line in self._streams[stream].feed(data):
-                self._pass_on(stream, line)
+            self._pass_on(stream, self._streams[stream].feed(data))
 
     def close(self) -> None:
         """Pass on unfinished lines and close the log."""
         with self._lock:
             for stream, lines in self._streams.items():
-                for line in lines.finish():
-                    self._pass_on(stream, line)
+                self._pass_on(stream, lines.finish())
             if self._file is not None:
                 self._file.close()
 
-    def _pass_on(self, stream: StreamName, line: str) -> None:
+    def _pass_on(self, stream: StreamName, lines: list[str]) -> None:
+        if not lines:
+            return
         if self._file is None:
             self._file = durable.open_log(self.path)
-        self._file.write(line.encode(errors="replace") + b"\n")
-        self.tail.append(line)
-        self._events.emit("output", job_id=self._job_id, step_id=self._step_id, stream=stream, text=line)
+        self._file.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
+        self.tail.extend(lines[-TAIL_LINES:])
+        for line in lines:
+            self._events.emit("output", job_id=self._job_id, step_id=self._step_id, stream=stream, text=line)

@@ -12,6 +12,8 @@ from aetherflow.core.engine import guard_program
 from aetherflow.core.engine.guard import Guard
 from aetherflow.core.engine.guard_program import VARIABLE, Search
 
+STEP_VARIABLE = "AETHERFLOW_IDEMPOTENCY_KEY"
+"""Every child of a step carries it: equal for all attempts of the step in one run."""
 LEFTOVER_GRACE_SECONDS = 0.5
 """Between SIGTERM and SIGKILL for what a child that ended by itself left behind."""
 
@@ -26,13 +28,13 @@ class Processes:
     def __init__(self) -> None:
         self._mark = secrets.token_hex(16)
         self._guard = Guard(self._mark)
-        self._live: dict[int, tuple[subprocess.Popen[bytes], str, str]] = {}
+        self._live: dict[int, tuple[durable.ChildProcess, str, str]] = {}
         """Process, birth and mark of each child, by its number."""
         self._others: set[int] = set()
         """Processes known not to belong to the run."""
         self._count = 0
 
-    def start(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    def start(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> durable.ChildProcess:
         """Start a child and watch over it; OSError if it, or the guard, cannot be started."""
         self._guard.ready()
         if not self._count:
@@ -62,6 +64,13 @@ class Processes:
         # only now: a stop during the grace must still find it
         self._live.pop(process.pid, None)
         self._guard.remove(process.pid)
+
+    def end_orphans(self, step_key: str) -> None:
+        """Kill what an earlier attempt of a step left running: the guard of a dead runner may still be about it.
+
+        Without this a new attempt could share its files with the old one for half a second.
+        """
+        guard_program.end({}, Search(step_key, variable=STEP_VARIABLE), grace=0)
 
     def signal_all(self, number: int) -> None:
         """Signal all that lives."""

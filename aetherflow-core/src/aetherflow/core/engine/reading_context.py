@@ -93,6 +93,15 @@ class ReadingContext(RunContext):
     def write_file(self, path: str | Path) -> NoReturn:
         _refuse(f"write {path}")
 
+    def append_file(self, path: str | Path) -> NoReturn:
+        _refuse(f"write {path}")
+
+    def remove_scratch(self, path: Path) -> NoReturn:
+        _refuse(f"delete {path}")
+
+    def restore_dir(self, final: str | Path) -> NoReturn:
+        _refuse(f"restore {final}")
+
     def swap_dir(self, staged: Path, final: str | Path) -> NoReturn:
         _refuse(f"replace {final}")
 

@@ -152,6 +152,8 @@ class StepRunner:
         self._artifacts_of = None
         number = self._start(work)
         self._say(work, "step_start", attempt=number)
+        if number > 1:
+            self.parts.processes.end_orphans(self._idem_key(work.key))
         log = self._logs / work.key.job / f"{work.prefix}.{number}.log"
         output = OutputLog(log, work.key.job, work.key.step, self.parts.redactor, self.parts.events)
         ctx = StepContext(self.parts, work.key, number, self._idem_key(work.key), output, work.job.steps)

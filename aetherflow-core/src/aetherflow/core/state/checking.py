@@ -150,8 +150,9 @@ def _consistency(db: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _definitions(db: sqlite3.Connection) -> Iterator[Finding]:
-    query = (
-        "SELECT flow_id, run_id, job_id || '.' || step_id, def_hash FROM step_runs WHERE def_hash<>'' "
+    query = (  # an inner step, OUTER.ID, is part of the definition of its outer one
+        "SELECT flow_id, run_id, job_id || '.' || step_id, def_hash FROM step_runs "
+        "WHERE def_hash<>'' AND step_id NOT LIKE '%.%' "
         "AND def_hash NOT IN (SELECT hash FROM definitions) GROUP BY def_hash"
     )
     for flow_id, run_id, name, _ in db.execute(query):

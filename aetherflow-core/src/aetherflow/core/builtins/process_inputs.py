@@ -1,0 +1,211 @@
+"""Inputs and outputs of `external.process`."""
+
+import shlex
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
+
+from aetherflow.core.api import Flag, StepInputs, StepOutputs, parse_bool
+from aetherflow.core.builtins.process_child import TryError
+from aetherflow.core.builtins.process_outputs import IdempotencyInputs, Numbers, SuccessInputs, listed
+
+LogMode = Literal["inherit", "capture", "file", "discard"]
+RetryOn = Literal["any", "exit_codes", "timeout", "invalid_output"]
+
+
+def _text(value: Any) -> Any:
+    # numbers are common in argument lists: `args: [--days, 7]`
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _flag_or_names(value: Any) -> Any:
+    if isinstance(value, list):
+        return value
+    try:
+        return parse_bool(value)
+    except ValueError as error:
+        raise ValueError("must be true, false, or a list of names") from error
+
+
+Argument = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
+FlagOrNames = Annotated[
+    bool | list[str], BeforeValidator(_flag_or_names, json_schema_input_type=bool | str | list[str])
+]
+Conditions = Annotated[list[RetryOn], BeforeValidator(listed, json_schema_input_type=list[RetryOn] | RetryOn)]
+
+
+class LogInputs(StepInputs):
+    """What happens to the child's output."""
+
+    stdout: LogMode = Field("inherit", description="inherit: shown and logged; capture: also an output; file; discard")
+    stderr: LogMode = Field("inherit", description="As stdout")
+    file_path: str | None = Field(
+        None, description="File for mode `file`, relative to the job's artifacts; both streams may share it"
+    )
+    append: Flag = Field(
+        True,
+        description="true: a log, which grows with every try, also over several runs. false: a result, with the output "
+        "of the last try alone: put in place whole when the program has ended well, and an artifact",
+    )
+    max_capture_kb: int = Field(1024, gt=0, description="Kept of each captured stream: half its head, half its tail")
+    max_capture_bytes: int | None = Field(None, gt=0, description="The same in bytes")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LogInputs":
+        if "file" in (self.stdout, self.stderr) and not self.file_path:
+            raise ValueError("file_path is required where stdout or stderr is `file`")
+        both = self.max_capture_bytes is not None and "max_capture_kb" in self.model_fields_set
+        if both and self.max_capture_bytes != self.max_capture_kb * 1024:
+            raise ValueError("max_capture_kb and max_capture_bytes differ; keep one of them")
+        return self
+
+    @property
+    def limit(self) -> int:
+        """Bytes that are kept of a captured stream."""
+        return self.max_capture_bytes or self.max_capture_kb * 1024
+
+
+class RetryInputs(StepInputs):
+    """When the child is started again, within one attempt of the step."""
+
+    max_attempts: int = Field(1, ge=1, description="How often the child is started at most")
+    retry_on: Conditions = Field(
+        [],
+        description="After what it is started again: `exit_codes` (those of `retry_on_exit_codes`, else every one that "
+        "is no success), `timeout`, `invalid_output` (a rule of `success` does not hold), `any` (these, and a program "
+        "that cannot be started)",
+    )
+    backoff_seconds: float = Field(
+        0,
+        ge=0,
+        validation_alias=AliasChoices("backoff_seconds", "sleep_seconds"),
+        description="Wait before the second try",
+    )
+    backoff_multiplier: float = Field(1, ge=1, le=100, description="Each further wait is so many times the one before")
+    max_backoff_seconds: float = Field(0, ge=0, description="Longest wait; 0: no limit")
+    retry_on_exit_codes: Numbers = Field([], description="Exit codes after which it is tried again; no others")
+    retry_on_timeout: Flag = Field(False, description="Try again after `timeout_seconds`, too")
+
+    def covers(self, error: TryError) -> bool:
+        """Whether there is another try after this failure, if any is left."""
+        if error.failure == "exit_codes" and self.retry_on_exit_codes:
+            return error.child_code in self.retry_on_exit_codes
+        if error.failure == "timeout" and self.retry_on_timeout:
+            return True
+        return "any" in self.retry_on or error.failure in self.retry_on
+
+    def wait_before(self, number: int) -> float:
+        """Seconds to wait before try `number`, from 2 on."""
+        wait = self.backoff_seconds * self.backoff_multiplier ** min(number - 2, 100)  # within a float's range
+        return min(wait, self.max_backoff_seconds) if self.max_backoff_seconds else wait
+
+
+class Inputs(StepInputs):
+    """Inputs of `external.process`."""
+
+    command: Annotated[
+        list[Argument],
+        BeforeValidator(listed, json_schema_input_type=Annotated[list[Argument], Field(min_length=1)] | Argument),
+    ] = Field(
+        min_length=1,
+        validation_alias=AliasChoices("command", "cmd"),
+        description="Program and arguments as a list; with `shell: true` one string for the shell, taken verbatim",
+    )
+    args: list[Argument] = Field([], description="Further arguments, appended to command")
+    shell: Flag = Field(False, description="Run command by /bin/sh -c")
+    cwd: str | None = Field(
+        None, description="Working directory, relative to the job's artifacts, which is the default"
+    )
+    inherit_env: FlagOrNames = Field(
+        True,
+        description="Give the run's environment to the child: true, false (a clean one), or a list of the names that "
+        "it gets, patterns such as `DBT_*` included",
+    )
+    env: dict[str, Argument | None] = Field({}, description="Further environment variables; null means empty")
+    timeout_seconds: float | None = Field(None, gt=0, description="Time limit; the whole process group is ended at it")
+    kill_grace_seconds: float = Field(15, ge=0, description="Between SIGTERM and SIGKILL at the time limit")
+    log: LogInputs = Field(default_factory=LogInputs, description="What happens to the child's output")
+    success: SuccessInputs = Field(default_factory=SuccessInputs, description="When the child counts as successful")
+    idempotency: IdempotencyInputs = Field(
+        default_factory=IdempotencyInputs, description="How a repetition is kept from doing harm"
+    )
+    retry: RetryInputs = Field(default_factory=RetryInputs, description="When the child is started again")
+    outputs: dict[str, Any] = Field({}, description="Values that are added to the outputs as they are")
+
+    @field_validator("command", "args")
+    @classmethod
+    def _no_null_bytes(cls, value: list[str]) -> list[str]:
+        if any("\0" in item for item in value):
+            raise ValueError("an argument holds a null byte, which no program can be given")
+        return value
+
+    @field_validator("env")
+    @classmethod
+    def _can_be_set(cls, value: dict[str, str | None]) -> dict[str, str | None]:
+        for name, text in value.items():
+            if not name or "=" in name or "\0" in name:
+                raise ValueError(f"no variable can have the name {name!r}")
+            if text is not None and "\0" in text:
+                raise ValueError(f"the variable {name} holds a null byte, which no program can be given")
+        return value
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_program(cls, data: Any, handler: ModelWrapValidatorHandler["Inputs"]) -> "Inputs":
+        inputs = handler(data)
+        command = data.get("command", data.get("cmd")) if isinstance(data, Mapping) else None
+        if inputs.shell or inputs.args or not isinstance(command, str):
+            return inputs
+        if " " in command and "{{" not in command:  # a template stands for a name that is not known yet
+            example = "[python, report.py]" if "{" not in command else "a list"
+            raise ValueError(
+                f"command is one program name with blanks; write a list, such as {example}, or set `shell: true`"
+            )
+        return inputs
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> "Inputs":
+        marker = self.idempotency.marker_path or self.success.marker_file
+        if self.idempotency.strategy == "marker" and not marker:
+            raise ValueError("strategy marker needs idempotency.marker_path or success.marker_file")
+        if clash := Outputs.model_fields.keys() & self.outputs.keys():
+            raise ValueError(f"outputs may not replace {', '.join(sorted(clash))}")
+        return self
+
+    @property
+    def argv(self) -> list[str]:
+        """What is started. A shell gets one text as it is; a list and args are quoted, so that they stay words."""
+        if not self.shell:
+            return [*self.command, *self.args]
+        text = self.command[0] if len(self.command) == 1 else shlex.join(self.command)
+        return ["/bin/sh", "-c", f"{text} {shlex.join(self.args)}" if self.args else text]
+
+    def inherited(self, env: Mapping[str, str]) -> dict[str, str]:
+        """The part of the run's environment that the child gets."""
+        if isinstance(self.inherit_env, bool):
+            return dict(env) if self.inherit_env else {}
+        patterns = self.inherit_env
+        return {name: value for name, value in env.items() if any(fnmatchcase(name, one) for one in patterns)}
+
+
+class Outputs(StepOutputs):
+    """Outputs of `external.process`; to them come `outputs` and what the child wrote to AETHERFLOW_OUTPUT_FILE."""
+
+    exit_code: int = Field(description="Exit code of the child")
+    attempts: int = Field(description="How often the child was started")
+    wall_seconds: float = Field(description="How long the last try took")
+    cpu_seconds: float | None = Field(
+        None, description="CPU time of the child and of those of its descendants that it waited for"
+    )
+    peak_memory_bytes: int | None = Field(
+        None,
+        description="Most memory that one of these processes held at a time; never below the runner's own, from which "
+        "it is started",
+    )
+    stdout: str | None = Field(None, description="Captured output, if `log.stdout: capture`")
+    stderr: str | None = Field(None, description="Captured errors, if `log.stderr: capture`")
+    log_file: str | None = Field(None, description="Path of the log, if a stream is written to a file")
+    skipped: bool | None = Field(None, description="True if the marker was there: no child was started")
+    marker: str | None = Field(None, description="Path of that marker")
