@@ -52,6 +52,7 @@ NAMES = [
     "ResolverSyntaxError",
     "ResourceRef",
     "ResourceSpec",
+    "ResumableWriter",
     "RunBusyError",
     "RunContext",
     "RunFailedError",

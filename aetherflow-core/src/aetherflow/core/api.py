@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
-from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext
+from aetherflow.core.contracts.context import HeldLock, Ledger, ResumableWriter, RunContext
 from aetherflow.core.contracts.events import (
     JobInfo,
     LockInfo,
@@ -117,6 +117,7 @@ __all__ = [
     "ResolverSyntaxError",
     "ResourceRef",
     "ResourceSpec",
+    "ResumableWriter",
     "RunBusyError",
     "RunContext",
     "RunFailedError",

@@ -93,6 +93,12 @@ class Step(ABC, Generic[InputsT]):
         del inputs
         return []
 
+    @classmethod
+    def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:
+        """The effect with these raw inputs, for a step where it depends on them; an unknown value counts as `once`."""
+        del inputs
+        return cls.effect
+
     @abstractmethod
     def run(self) -> StepResult | Mapping[str, Any] | None:
         """Do the work; a map or None means SUCCESS. Any exception is a failure of the attempt."""

@@ -28,6 +28,7 @@ from aetherflow.core.durable.failpoint import hit
 from aetherflow.core.durable.files import AtomicFile, file_facts, open_log, remove_file, rename_file, write_bytes
 from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, swap_dir
 from aetherflow.core.durable.processes import spawn, spawn_guard
+from aetherflow.core.durable.resumable import ResumableFile
 
 __all__ = [
     "FILE_MODE",
@@ -37,6 +38,7 @@ __all__ = [
     "SOURCE_FILE_MODE",
     "SOURCE_FOLDER_MODE",
     "AtomicFile",
+    "ResumableFile",
     "backup_database",
     "connect",
     "connect_to_read",

@@ -7,7 +7,13 @@ from typing import Any, Protocol
 
 from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.connecting import close_connector, create_connector, interrupt_connector, models_of
+from aetherflow.core.plugins.connecting import (
+    close_connector,
+    create_connector,
+    interrupt_connector,
+    models_of,
+    secret_values_of,
+)
 from aetherflow.core.spec.project import CacheScope
 
 log = logging.getLogger("aetherflow")
@@ -165,7 +171,7 @@ def _close(name: str, connector: Any) -> None:
 
 
 def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
-    """Values of all settings that a connector's model declares as `SecretStr`."""
+    """Values of all settings that a connector's model declares as `SecretStr`, or its class as secret."""
     for resource in resources.values():
         cls = catalog.connector(resource["kind"], resource["driver"])
         for section, model in models_of(cls):
@@ -173,3 +179,4 @@ def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog
                 value = resource[section].get(name)
                 if isinstance(value, str) and "SecretStr" in str(field.annotation):
                     yield value
+        yield from secret_values_of(cls, resource)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from aetherflow.core import durable
-from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext, StreamName
+from aetherflow.core.contracts.context import HeldLock, Ledger, ResumableWriter, RunContext, StreamName
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.around import Around
 from aetherflow.core.engine.attempt import SpawnRequest, Worker
@@ -147,6 +147,19 @@ class StepContext(RunContext):
             self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
+    @contextmanager
+    def resume_file(self, path: str | Path) -> Iterator[ResumableWriter]:
+        self.control.check_open()
+        final = self.write_path(str(path))
+        file = durable.ResumableFile(final, self.idempotency_key[:12], check=self.control.check_open)
+        try:
+            yield file
+            if not file.ended:
+                file.publish()
+                self._record(final, file.size, file.sha256)
+        finally:
+            file.close()
+
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
         self.control.check_open()
         target = self.write_path(str(final))
@@ -256,6 +269,9 @@ class StepContext(RunContext):
 
     def redact(self, text: str) -> str:
         return self._parts.redactor.mask(text)
+
+    def add_secret(self, text: str) -> None:
+        self._parts.redactor.add([text])
 
     def _record(self, path: Path, size: int, sha256: str) -> None:
         self.effects.artifacts[str(path)] = Artifact(str(path), size, sha256)
