@@ -2,18 +2,14 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import httpx
 
 from aetherflow.core.api import ConnectorError
 
-CHUNK = 1 << 16
 UNPACK_PIECE = 1 << 18
 """Bytes that are unpacked at a time, so that a bomb is noticed while it is small."""
-PACKED_LIMIT = 10 * 2**30
-"""What a packed response may become on disk where nobody set a limit."""
 
 
 class BodyTooLargeError(ConnectorError):
@@ -103,24 +99,3 @@ class ReceivedStream(httpx.SyncByteStream):
     def close(self) -> None:
         """Give the connection back."""
         self._close()
-
-
-class FileBody(httpx.SyncByteStream):
-    """A file as the body of a request; read anew for every attempt."""
-
-    def __init__(self, path: Path, on_bytes: Callable[[int], None] | None = None) -> None:
-        self._path = path
-        self._on_bytes = on_bytes
-        self.size = path.stat().st_size
-
-    def __iter__(self) -> Iterator[bytes]:
-        with self._path.open("rb") as file:
-            yield from self._pieces(file)
-
-    def _pieces(self, file: BinaryIO) -> Iterator[bytes]:
-        done = 0
-        while chunk := file.read(CHUNK):
-            yield chunk
-            done += len(chunk)
-            if self._on_bytes:
-                self._on_bytes(done)

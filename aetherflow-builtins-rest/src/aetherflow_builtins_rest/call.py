@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_rest.retry_settings import IDEMPOTENT
+
+if TYPE_CHECKING:
+    import httpx
 
 
 def _go_on() -> None:
@@ -40,7 +41,7 @@ class Call:
     """Which statuses are no errors; None: as the resource says."""
     prepare: Callable[[], Mapping[str, str]] | None = None
     """Headers of each attempt, asked for when it begins."""
-    consume: Callable[[httpx.Response], None] | None = None
+    consume: "Callable[[httpx.Response], None] | None" = None
     """Reads the body as it comes; else it is read into memory."""
     secret_path: bool = False
     """The path of the URL is a secret itself, as with webhooks."""
@@ -59,13 +60,15 @@ class Call:
         """Whether it may be sent again when nobody knows what became of it."""
         return self.keyed or self.method in IDEMPOTENT
 
-    def shown(self, url: httpx.URL | str | None = None) -> str:
+    def shown(self, url: "httpx.URL | str | None" = None) -> str:
         """`GET https://host/path`: what a message may say of it; the query may hold anything and is left out."""
         return f"{self.method} {shown_url(self.url if url is None else url, hide_path=self.secret_path)}"
 
 
-def shown_url(url: httpx.URL | str, *, hide_path: bool = False) -> str:
+def shown_url(url: "httpx.URL | str", *, hide_path: bool = False) -> str:
     """A URL without user, password, query and fragment."""
+    import httpx  # not where flows are only read
+
     parsed = httpx.URL(url) if isinstance(url, str) else url
     if hide_path:
         return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}/***"

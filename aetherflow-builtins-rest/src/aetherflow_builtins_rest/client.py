@@ -283,7 +283,8 @@ class Wire:
         return f"{self._label}: {call.shown(self.url_of(call))}: {text}"
 
     def _of(self, call: Call) -> str:
-        return f" (attempt {call.attempt} of {self.options.max_attempts})"
+        most = self.options.max_attempts if call.repeatable or self.options.retry.unsafe_methods else call.attempt
+        return f" (attempt {call.attempt} of {most})"
 
     def url_of(self, call: Call) -> httpx.URL:
         """The absolute URL of a call, without its parameters."""

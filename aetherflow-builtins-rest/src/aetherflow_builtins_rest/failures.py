@@ -10,6 +10,10 @@ BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, h
 """Nothing of the request had reached the peer."""
 
 
+class PartError(httpx.RemoteProtocolError):
+    """Not the part of a file that was asked for: to be asked for anew, like after a broken connection."""
+
+
 class StatusError(ConnectorError):
     """The peer answered, and its answer is an error."""
 
@@ -45,6 +49,8 @@ def reason_of(error: Exception) -> tuple[str, str]:
         return f"TLS failed: {tls.reason or tls}", "the peer must offer TLS 1.2 or newer; check the port of base_url"
     text = " ".join(str(error).split()) or type(error).__name__
     match error:
+        case PartError():
+            return text, "options.retry.max_attempts tries again"
         case httpx.ConnectTimeout():
             return "no connection within the time limit", "check host, port and network, or raise options.timeout"
         case httpx.ProxyError():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit
+from aetherflow_builtins_rest.auth_settings import ApiKeyAuth
 from aetherflow_builtins_rest.settings import Config, Options
 
 if TYPE_CHECKING:
@@ -174,6 +175,13 @@ class HttpxConnector(ConnectorBase[Config, Options]):
         yield from self.secret_values(self.config, self.options)
         if self._wire is not None:
             yield from self._wire.secrets()
+
+    def without_key(self, url: "httpx.URL") -> "httpx.URL":
+        """A URL without the key that the resource adds to every query; some peers repeat it in their links."""
+        auth = self.conf.auth
+        if not isinstance(auth, ApiKeyAuth) or auth.place != "query" or auth.name not in url.params:
+            return url
+        return url.copy_remove_param(auth.name)
 
     def probe(self) -> None:
         """HEAD on `base_url`: any answer but 401, 403 and 407 says that the peer is there and knows us."""

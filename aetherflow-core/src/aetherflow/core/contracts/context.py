@@ -120,6 +120,10 @@ class ResumableWriter(Protocol):
         """Forget what earlier attempts wrote."""
         ...
 
+    def reader(self) -> BinaryIO:
+        """All that was written, from its start; to be closed by the caller."""
+        ...
+
     def discard(self) -> None:
         """Remove all that was written; there will be no file."""
         ...

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aetherflow.core.durable.base import FILE_MODE, PART_PREFIX, make_dir, naming, part_of, sync_dir
 from aetherflow.core.durable.failpoint import hit
@@ -101,6 +101,11 @@ class ResumableFile(BufferedIOBase):
         with contextlib.suppress(FileNotFoundError):
             self._side.unlink()
         self._cut(0)
+
+    def reader(self) -> BinaryIO:
+        """All that was written, from its start; to be closed by the caller."""
+        self.flush()
+        return self._kept.open("rb")
 
     def publish(self) -> None:
         """fsync, rename into place, fsync the folder. A failed fsync is never tried again."""
