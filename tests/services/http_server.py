@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -273,6 +273,13 @@ class _Server(uvicorn.Server):
     def install_signal_handlers(self) -> None:  # in a thread there are none to install
         return None
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        open_still: list[Any] = list(self.server_state.connections)
+        await super().shutdown(sockets)
+        for connection in open_still:
+            connection.transport.abort()
+        await asyncio.sleep(0.05)  # TLS connections need a few turns of the loop to close
+
 
 @dataclass(frozen=True)
 class Running:
@@ -340,6 +347,40 @@ def running(certificate: Path | None = None, **settings: Any) -> Iterator[Runnin
         server.should_exit = True
         thread.join(10)
         sock.close()
+
+
+class Listener:
+    """A peer that takes connections and drops each in its own way; it counts what arrived."""
+
+    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
+        self._behave = behave
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.connections = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with contextlib.closing(accepted):
+                self._behave(accepted)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@contextlib.contextmanager
+def peer(behave: Callable[[socket.socket], None]) -> Iterator[Listener]:
+    listener = Listener(behave)
+    try:
+        yield listener
+    finally:
+        listener.close()
 
 
 def main() -> None:

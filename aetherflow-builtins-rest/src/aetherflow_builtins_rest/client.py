@@ -64,7 +64,8 @@ class Wire:
             write=limits.write or phase,
             pool=limits.pool or phase,
         )
-        self.home = origin_of(httpx.URL(config.base_url)) if config.base_url else None
+        self._base = httpx.URL(config.base_url)
+        self.home = origin_of(self._base) if config.base_url else None
         self.client = self._client(Transport(self._pool, config.headers, self.credentials), config.base_url)
         self._foreign = self._client(Transport(self._others, {}, None), "")
         self._pace = Pace(options.requests_per_second, options.burst) if options.requests_per_second else None
@@ -187,7 +188,7 @@ class Wire:
         try:
             return self.client.build_request(
                 call.method,
-                call.url,
+                self.url_of(call),
                 params=call.params or None,
                 headers=headers,
                 json=call.json,
@@ -223,9 +224,10 @@ class Wire:
         else:
             dropped = ("host",) if with_body else ("host", "content-length", "content-type", "transfer-encoding")
             headers = [(name, value) for name, value in request.headers.multi_items() if name not in dropped]
-        return httpx.Request(
-            method, target, headers=headers, stream=request.stream if with_body else None, extensions=extensions
-        )
+        if with_body:  # a request with a stream is taken as it is, without a word about its host
+            headers.append(("host", target.netloc.decode("ascii")))
+        stream = request.stream if with_body else None
+        return httpx.Request(method, target, headers=headers, stream=stream, extensions=extensions)
 
     def _at_home(self, url: httpx.URL, call: Call) -> bool:
         home = self.home or origin_of(self.url_of(call))
@@ -288,12 +290,16 @@ class Wire:
 
     def url_of(self, call: Call) -> httpx.URL:
         """The absolute URL of a call, without its parameters."""
-        base = self.client.base_url
         try:
             url = httpx.URL(call.url)
-        except httpx.InvalidURL:
-            return base
-        return base.copy_with(raw_path=base.raw_path + url.raw_path.lstrip(b"/")) if url.is_relative_url else url
+        except httpx.InvalidURL as error:
+            raise ConnectorError(f"{self._label}: {error}", fix="check path") from error
+        if not url.is_relative_url:
+            return url
+        if not call.url or call.url.startswith("?"):  # the address itself, with no slash added
+            return self._base.copy_with(query=url.query or None)
+        start = self._base.raw_path.rstrip(b"/")
+        return self._base.copy_with(raw_path=start + b"/" + url.raw_path.lstrip(b"/"))
 
     def _post(self, url: str, body: bytes, headers: list[tuple[bytes, bytes]]) -> httpx.Response:
         """Send a form to a token server, by the same connections, without the resource's headers."""

@@ -31,7 +31,8 @@ class UndecidedRequestError(ConnectorError, UndecidedStepError):
 def certificate_error(error: BaseException | None) -> ssl.SSLError | None:
     """The TLS error under an error, if there is one: trying again does not help."""
     while error is not None:
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        if isinstance(error, ssl.SSLError) and error.library == "SSL" and not ended:  # SYS is the socket under it
             return error
         error = error.__cause__ or error.__context__
     return None

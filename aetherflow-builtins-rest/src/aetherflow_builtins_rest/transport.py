@@ -71,6 +71,7 @@ class Transport(httpx.BaseTransport):
         flow = self._credentials.flow(request)
         response = self._send(request, next(flow), headers)
         while True:
+            response.request = request  # digest looks there
             try:
                 again = flow.send(response)
             except StopIteration:
