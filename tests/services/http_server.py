@@ -72,6 +72,8 @@ class Api:
     nonces: set[str] = field(default_factory=set)
     cuts: list[int] = field(default_factory=list)
     """Offsets at which the next responses of /file are cut."""
+    fail_at: int = 0
+    """The request of a list, counted from 1, that is answered 500."""
     token_seconds: int = 3600
 
     def reset(self) -> None:
@@ -81,6 +83,7 @@ class Api:
         self.nonces.clear()
         self.cuts.clear()
         self.token_seconds = 3600
+        self.fail_at = 0
 
     def count(self, path: str = "") -> int:
         """Requests for a path, or all."""
@@ -165,7 +168,10 @@ class Api:
                 await asyncio.sleep(pause)
 
     async def listing(self, request: Request) -> Response:
-        query = request.query_params
+        query: Any = request.query_params
+        self.seen["list"] += 1
+        if self.seen["list"] == self.fail_at:
+            return Response(status_code=500)
         if request.method == "POST":
             query = json.loads(self.hits[-1].body)
         total, size = int(query.get("total", 10)), int(query.get("limit", query.get("per_page", 4)))
