@@ -10,6 +10,8 @@ from typing import Any
 
 import httpcore
 
+READ_BYTES = 1 << 18
+
 
 class Sockets(httpcore.NetworkBackend):
     """Opens connections; `interrupt()` ends all of them from another thread, `deadline()` bounds a block in time."""
@@ -97,8 +99,8 @@ class Stream(httpcore.NetworkStream):
         self._owner = owner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive up to so many bytes."""
-        return self._inner.read(max_bytes, self._owner.bounded(timeout))
+        """Receive what is there, up to READ_BYTES: the 64 KiB that httpcore asks for make large bodies slow."""
+        return self._inner.read(max(max_bytes, READ_BYTES), self._owner.bounded(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of the bytes."""

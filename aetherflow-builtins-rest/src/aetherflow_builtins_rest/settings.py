@@ -20,6 +20,9 @@ class Config(ConnectorConfig):
         description="What every path is relative to: `https://api.example.com/v1`. Headers and credentials of the "
         "resource are sent to its scheme, host and port only.",
     )
+    secret_url: Flag = Field(
+        False, description="The path of `base_url` is a secret itself, as with webhooks: masked everywhere."
+    )
     headers: dict[str, str] = Field({}, description="Sent with every request to the host of `base_url`.")
     auth: Auth | None = Field(None, description="Credentials: `{type: bearer|basic|digest|api_key|oauth2, ...}`.")
     bearer_token: SecretStr | None = Field(

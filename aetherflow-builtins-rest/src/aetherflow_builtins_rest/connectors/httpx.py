@@ -55,6 +55,11 @@ class HttpxConnector(ConnectorBase[Config, Options]):
                 scheme, _, rest = value.partition(" ")
                 if rest and scheme.isalpha():
                     yield rest.strip()
+        url = config.get("base_url")
+        if isinstance(url, str) and str(config.get("secret_url", "")).strip().lower() in ("true", "yes", "1", "on"):
+            path = url if "{{" in url else url.partition("://")[2].partition("/")[2]
+            if path:
+                yield path
         auth = config.get("auth")
         for name in ("token", "password", "api_key", "client_secret"):
             if isinstance(auth, Mapping) and isinstance(value := auth.get(name), str):

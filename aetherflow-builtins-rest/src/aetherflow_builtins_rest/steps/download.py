@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PACKED_LIMIT = 10 * 2**30
 """What a packed response may become on disk where nobody set a limit."""
-CHECKPOINT_BYTES = 4 * 2**20
+CHECKPOINT_BYTES = 16 * 2**20
 """So much is downloaded again at most after the process was killed."""
 _RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
 

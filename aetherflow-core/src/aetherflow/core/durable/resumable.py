@@ -1,7 +1,6 @@
 """Files that are written over several attempts: what an earlier one wrote stays, and is proven before it counts."""
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO
 
 from aetherflow.core.durable.base import FILE_MODE, PART_PREFIX, make_dir, naming, part_of, sync_dir
 from aetherflow.core.durable.failpoint import hit
+from aetherflow.core.durable.hashing import BackgroundHash
 
 _KEPT, _NOTE = ".kept", ".note"
 _CHUNK = 1 << 20
@@ -32,7 +32,7 @@ class ResumableFile(BufferedIOBase):
         stem = final.name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
         self._kept = final.with_name(f"{PART_PREFIX}{stem}.{key}{_KEPT}")
         self._side = final.with_name(f"{PART_PREFIX}{stem}.{key}{_NOTE}")
-        self._hash = hashlib.sha256()
+        self._hash = BackgroundHash()
         self.size = 0
         """Bytes in the file, those of earlier attempts included."""
         self.note: dict[str, Any] = {}
@@ -138,6 +138,7 @@ class ResumableFile(BufferedIOBase):
 
     def close(self) -> None:
         """Keep what was written for the next attempt."""
+        self._hash.close()
         if not self._file.closed:
             self._file.close()
 
@@ -167,5 +168,6 @@ class ResumableFile(BufferedIOBase):
         self._file.truncate()
         self.size = size
         if not size:
-            self._hash = hashlib.sha256()
+            self._hash.close()
+            self._hash = BackgroundHash()
             self.note = {}
