@@ -93,11 +93,21 @@ class Step(ABC, Generic[InputsT]):
         del inputs
         return []
 
+<<<<<<< HEAD
     @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:
         """The effect with these raw inputs, for a step where it depends on them; an unknown value counts as `once`."""
         del inputs
         return cls.effect
+=======
+    def plan(self) -> list[str]:
+        """A dry run: sentences that say what `run()` would do with these inputs, an empty list if nothing is said.
+
+        It may read, at a peer too, and never changes anything: what would is refused by `ctx`. A ConnectorError or
+        PathError is shown in place of the sentences. `aetherflow plan --effects` calls it.
+        """
+        return []
+>>>>>>> main
 
     @abstractmethod
     def run(self) -> StepResult | Mapping[str, Any] | None:
