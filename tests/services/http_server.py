@@ -72,6 +72,8 @@ class Api:
     nonces: set[str] = field(default_factory=set)
     cuts: list[int] = field(default_factory=list)
     """Offsets at which the next responses of /file are cut."""
+    bundles: dict[str, dict[str, tuple[bytes, float]]] = field(default_factory=dict)
+    """Bundles by name: path to content and time."""
     fail_at: int = 0
     """The request of a list, counted from 1, that is answered 500."""
     token_seconds: int = 3600
@@ -97,6 +99,7 @@ class Api:
             "/slow/{seconds:float}": self.slow, "/drip/{size:int}": self.drip, "/bomb/{megabytes:int}": self.bomb,
             "/cut/{size:int}": self.cut, "/redirect/{code:int}": self.redirect, "/token": self.token,
             "/auth/{kind}": self.auth, "/job/{times:int}": self.job, "/packed": self.packed, "/hook": self.hook,
+            "/bundles/{what}": self.bundle,
         }  # fmt: skip
         return Starlette(
             routes=[Route(path, self._counted(handler), methods=every) for path, handler in routes.items()]
@@ -269,6 +272,28 @@ class Api:
             headers = {"Retry-After": query["retry_after"]} if "retry_after" in query else None
             return JSONResponse({"state": "running"}, int(query.get("pending", 200)), headers)
         return JSONResponse({"state": query.get("end", "done"), "result": {"path": "/file/10"}})
+
+    async def bundle(self, request: Request) -> Response:
+        files = self.bundles.get(request.query_params.get("bundle", ""), {})
+        if request.path_params["what"] == "odd":
+            return JSONResponse({"files": [{"name": 1}]})
+        if request.path_params["what"] == "list":
+            listed = [
+                {"path": path, "size": len(data), "mtime": at, "sha256": hashlib.sha256(data).hexdigest()}
+                for path, (data, at) in files.items()
+            ]
+            return JSONResponse({"files": listed})
+        found = files.get(request.query_params["path"])
+        if found is None:
+            return Response(status_code=404)
+        stop = self.cuts.pop(0) if self.cuts else len(found[0])
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield found[0][:stop]
+            if stop < len(found[0]):
+                raise ConnectionAbortedError
+
+        return StreamingResponse(pieces(), headers={"Content-Length": str(len(found[0]))})
 
     async def hook(self, request: Request) -> Response:
         del request

@@ -93,13 +93,12 @@ class Step(ABC, Generic[InputsT]):
         del inputs
         return []
 
-<<<<<<< HEAD
     @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:
         """The effect with these raw inputs, for a step where it depends on them; an unknown value counts as `once`."""
         del inputs
         return cls.effect
-=======
+
     def plan(self) -> list[str]:
         """A dry run: sentences that say what `run()` would do with these inputs, an empty list if nothing is said.
 
@@ -107,7 +106,6 @@ class Step(ABC, Generic[InputsT]):
         PathError is shown in place of the sentences. `aetherflow plan --effects` calls it.
         """
         return []
->>>>>>> main
 
     @abstractmethod
     def run(self) -> StepResult | Mapping[str, Any] | None:

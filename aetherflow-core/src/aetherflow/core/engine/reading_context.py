@@ -83,9 +83,15 @@ class ReadingContext(RunContext):
     def redact(self, text: str) -> str:
         return self._redactor.mask(text)
 
+    def add_secret(self, text: str) -> None:
+        self._redactor.add([text])
+
     # What would change something
 
     def write_file(self, path: str | Path) -> NoReturn:
+        _refuse(f"write {path}")
+
+    def resume_file(self, path: str | Path) -> NoReturn:
         _refuse(f"write {path}")
 
     def swap_dir(self, staged: Path, final: str | Path) -> NoReturn:
