@@ -51,7 +51,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class _Folders:
-    """Where database files stand; nothing is created for a probe."""
+    """Where the files that resources name stand; nothing is created for a probe."""
 
     base: Path
     assets: Path
@@ -81,7 +81,7 @@ class Prober:
         self._merged = merge_resources(document, spec, profiles)
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
-        self._folders = _Folders(base, Path(document.file).absolute().parent)
+        self._folders = _Folders(base, Path(document.source.file).resolve().parent)
         self._catalog = catalog
         self._redactor = redactor
 

@@ -22,7 +22,7 @@ class ConnectorContext(Protocol):
         ...
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key or certificate file; a relative one stands beside the flow file."""
+        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
         ...
 
 

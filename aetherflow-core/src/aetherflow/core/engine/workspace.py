@@ -12,31 +12,30 @@ MARKER = ".aetherflow-run.json"
 
 
 class DatabaseFolder:
-    """Where relative database files of a flow stand; the same for all its runs."""
+    """Where relative paths in the resources of a flow lead; the same for all its runs."""
 
-    def __init__(self, base: Path, assets: Path | None = None) -> None:
-        """`assets` is the folder of the flow; without it relative asset paths stay as they are."""
+    def __init__(self, base: Path, assets: Path) -> None:
         self._base = base
         self._assets = assets
 
     def __str__(self) -> str:
-        return f"{self._base} {self._assets}"  # what must be equal for two runs to share a connector
+        return f"{self._base} {self._assets}"
+
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
+        return str(self._assets / Path(path).expanduser())
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file; the folder is created on access."""
         durable.make_dir(self._base)
         return str(self._base / Path(path).expanduser())
 
-    def asset_path(self, path: str) -> str:
-        """Absolute path of a file that ships with the flow, or of another one that the resource names."""
-        return str((self._assets or Path()) / Path(path).expanduser())
-
 
 class Workspace:
     """Folders of one run."""
 
     def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Path) -> None:
-        """`assets` is the folder of the flow."""
+        """`assets` is the flow's folder."""
         self.root = root
         self.layout = layout
         self._flow_id = flow_id
@@ -71,7 +70,7 @@ class Workspace:
         return self.databases.database_path(path)
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key or certificate file; a relative one stands beside the flow file."""
+        """Absolute path of a file that a resource names and that ships with the flow."""
         return self.databases.asset_path(path)
 
     def remove_parts(self, job_id: str) -> None:

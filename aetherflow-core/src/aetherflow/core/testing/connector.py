@@ -35,7 +35,7 @@ class LocalContext:
         return str(self.folder / path)
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key or certificate file."""
+        """Absolute path of a file that ships with a flow."""
         return str(self.folder / path)
 
 
