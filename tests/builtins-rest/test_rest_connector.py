@@ -263,6 +263,13 @@ def test_paths_and_headers(connect: Connect, server: Running) -> None:
     assert echo(connector, "b")["path"] == "/echo/b"
 
 
+def test_headers_of_the_resource_win_over_ours_and_those_of_a_request_over_both(connect: Connect) -> None:
+    connector = connect(headers={"user-agent": "mine", "Accept": "text/x", "content-type": "application/x-mine"})
+    found = connector.post("/echo", json={}, headers={"Accept": "text/y"}).json()["headers"]
+    assert (found["user-agent"], found["accept"], found["content-type"]) == ("mine", "text/y", "application/x-mine")
+    assert connect().post("/echo", json={}).json()["headers"]["user-agent"] == "aetherflow"
+
+
 @pytest.mark.parametrize("method", ["get", "head", "post", "put", "patch", "delete"])
 def test_helpers(connect: Connect, server: Running, method: str) -> None:
     getattr(connect(), method)("/echo")

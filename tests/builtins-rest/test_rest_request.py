@@ -359,3 +359,37 @@ def test_the_log_has_status_size_and_time(project: FlowProject, api: Api, server
     log = Path(ran.summary.log_path).read_text()
     assert f"GET {server.url}/echo: 200, " in log
     assert "in-the-query" not in log
+
+
+# Dry run
+
+
+def test_a_plan_says_what_would_be_sent_and_sends_nothing(project: FlowProject, api: Api, server: Running) -> None:
+    steps: list[dict[str, Any]] = [
+        {"type": "http_request", "inputs": {"method": "POST", "path": "/orders", "json": {}}},
+        {"type": "http_request", "inputs": {"path": "/x?token=in-the-query", "output": "x.bin"}},
+        {"type": "http_download", "inputs": {"path": "/file/1", "output": "f"}},
+        {"type": "http_upload", "inputs": {"path": "/up", "file": "none.csv"}},
+        {"type": "http_paginate", "inputs": {"path": "/l", "pages": {"type": "page"}, "output": "l.jsonl"}},
+        {"type": "http_poll", "inputs": {"path": "/j", "until": "done", "deadline_seconds": 5}},
+        {"type": "webhook_notify", "inputs": {"path": "/very/secret", "text": "hello"}},
+    ]
+    listed = [{"id": f"s{number}", **step} for number, step in enumerate(steps)]
+    for step in listed:
+        step["inputs"] = {"resource": "api", **step["inputs"]}
+    project.flow(*listed, resources=api())
+    done = project.command("plan", "flow.yaml", "--effects")
+    assert done.code == 0, done.err
+    for says in (
+        f"send POST {server.url}/orders with JSON",
+        f"send GET {server.url}/x?... and write the response to x.bin",
+        f"download {server.url}/file/1 to f",
+        f"send none.csv (not there yet) by PUT to {server.url}/up",
+        f"read GET {server.url}/l page by page (page) into l.jsonl",
+        f"ask GET {server.url}/j until done, for 5 s",
+        "send to the generic webhook at localhost: hello",
+    ):
+        assert says in done.out, done.out
+    assert "secret" not in done.out
+    assert "in-the-query" not in done.out
+    assert server.api.count() == 0

@@ -1,7 +1,7 @@
 """The one loop that sends requests: paced, redirected, repeated where that does no harm."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -64,19 +64,30 @@ class Wire:
             write=limits.write or phase,
             pool=limits.pool or phase,
         )
+        self._content_type = next((v for k, v in config.headers.items() if k.lower() == "content-type"), None)
         self._base = httpx.URL(config.base_url)
         self.home = origin_of(self._base) if config.base_url else None
-        self.client = self._client(Transport(self._pool, config.headers, self.credentials), config.base_url)
-        self._foreign = self._client(Transport(self._others, {}, None), "")
+        self.client = self._client(
+            Transport(self._pool, config.headers, self.credentials), config.base_url, config.headers
+        )
+        self._foreign = self._client(Transport(self._others, {}, None), "", {})
         self._pace = Pace(options.requests_per_second, options.burst) if options.requests_per_second else None
 
-    def _client(self, transport: Transport, base_url: str) -> httpx.Client:
+    def _client(self, transport: Transport, base_url: str, own: Mapping[str, str]) -> httpx.Client:
         # Only what we unpack ourselves, within bounds. Nothing is taken from the environment or from .netrc.
         headers = {"User-Agent": "aetherflow", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
-        return httpx.Client(
-            transport=transport, base_url=base_url, headers=headers, timeout=self.timeout, trust_env=False,
-            event_hooks={"request": [self._mark]},
-        )  # fmt: skip
+        hooks = {"request": [self._mark]}
+        client = httpx.Client(
+            transport=transport,
+            base_url=base_url,
+            headers=headers,
+            timeout=self.timeout,
+            trust_env=False,
+            event_hooks=hooks,
+        )
+        for name in own:  # the resource's own win over ours
+            client.headers.pop(name, None)
+        return client
 
     def _mark(self, request: httpx.Request) -> None:
         """Say whether a request goes to our own host."""
@@ -182,6 +193,8 @@ class Wire:
         headers = dict(call.headers or {})
         if call.prepare is not None:
             headers |= call.prepare()
+        if self._content_type and not any(each.lower() == "content-type" for each in headers):
+            headers["Content-Type"] = self._content_type  # wins over the one that goes with the kind of body
         name = self.options.idempotency_header
         if call.idempotency_key and name and call.method in ("POST", "PATCH"):
             headers.setdefault(name, call.idempotency_key)
