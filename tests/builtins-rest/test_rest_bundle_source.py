@@ -23,11 +23,11 @@ class TestRestSource(BundleSourceSuite):
     authority: Authority
 
     @pytest.fixture(autouse=True)
-    def _server(self, server: Running, authority: Authority) -> Iterator[None]:
+    def _server(self, http_api: Running, http_authority: Authority) -> Iterator[None]:
         cls = type(self)
-        cls.server, cls.authority = server, authority
+        cls.server, cls.authority = http_api, http_authority
         yield
-        server.api.bundles.clear()
+        http_api.api.bundles.clear()
 
     def publish(self, place: Path, tree: Mapping[str, bytes]) -> None:
         self.server.api.bundles[self.bundle] = {path: (data, time.time()) for path, data in tree.items()}

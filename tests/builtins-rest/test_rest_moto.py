@@ -22,26 +22,26 @@ def moto(root: Path) -> Iterator[str]:
     with workdir("moto") as folder:
         env = folder / "env"
         subprocess.run([uv, "venv", "-q", "--python", sys.executable, env], check=True)
-        pins = ["-c", root / "constraints.txt"]
+        pins: list[str | Path] = ["-c", root / "constraints.txt"]
         subprocess.run([uv, "pip", "install", "-q", "--python", env / "bin/python", *pins, "moto[server]"], check=True)
         port = free_port()
-        command = [env / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port)]
-        server = Server(command, folder / "log", lambda: port_open(port))
+        command: list[str | Path] = [env / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port)]
+        http_api = Server(command, folder / "log", lambda: port_open(port))
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
-            server.stop()
+            http_api.stop()
 
 
-def test_s3_and_dynamodb(project: FlowProject, moto: str) -> None:
+def test_s3_and_dynamodb(flow_project: FlowProject, moto: str) -> None:
     import pyarrow.parquet as pq
 
-    shutil.copy(HERE / "moto.yaml", project.folder / "flow.yaml")
-    project.env["MOTO"] = moto
-    assert project.command("validate", "flow.yaml").code == 0
-    done = project.command("run", "flow.yaml", "--run-id", "r")
+    shutil.copy(HERE / "moto.yaml", flow_project.folder / "flow.yaml")
+    flow_project.env["MOTO"] = moto
+    assert flow_project.command("validate", "flow.yaml").code == 0
+    done = flow_project.command("run", "flow.yaml", "--run-id", "r")
     assert done.code == 0, done.err
-    table = pq.read_table(project.work / "moto/table/r/artifacts/people.parquet")
+    table = pq.read_table(flow_project.work / "moto/table/r/artifacts/people.parquet")
     assert sorted(table.column("id").to_pylist()) == ["ada", "grace", "joan", "mary", "radia"]
-    again = project.work / "moto/objects/r/artifacts"
+    again = flow_project.work / "moto/objects/r/artifacts"
     assert (again / "again.jsonl").read_bytes() == (again / "made.jsonl").read_bytes()

@@ -40,10 +40,10 @@ def step(style: str = "cursor", total: int = 10, **more: Any) -> dict[str, Any]:
 
 
 def paginate(
-    project: FlowProject, resources: dict[str, Any], style: str = "cursor", total: int = 10, **more: Any
+    flow_project: FlowProject, resources: dict[str, Any], style: str = "cursor", total: int = 10, **more: Any
 ) -> Ran:
-    project.flow(step(style, total, **more), resources=resources)
-    return project.run()
+    flow_project.flow(step(style, total, **more), resources=resources)
+    return flow_project.run()
 
 
 def lines(ran: Ran) -> list[dict[str, Any]]:
@@ -56,15 +56,15 @@ def items(total: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("total", [0, 1, 4, 8, 10])
 @pytest.mark.parametrize("style", STYLES)
-def test_styles(project: FlowProject, api: Api, server: Running, style: str, total: int) -> None:
-    ran = paginate(project, api(), style, total)
+def test_styles(flow_project: FlowProject, rest_api: Api, http_api: Running, style: str, total: int) -> None:
+    ran = paginate(flow_project, rest_api(), style, total)
     assert lines(ran) == items(total), ran.error
     outputs = ran["s"].outputs
     assert (outputs["count"], outputs["rows"]) == (total, total)
-    assert outputs["pages"] == server.api.count()
+    assert outputs["pages"] == http_api.api.count()
     # where the number of pages is not said, a full page has another one after it
     blind = style in ("page", "offset") and (style == "page" or total % 4 == 0)
-    assert server.api.count() == max(1, -(-total // 4)) + (blind and total > 0)
+    assert http_api.api.count() == max(1, -(-total // 4)) + (blind and total > 0)
 
 
 @pytest.mark.parametrize(
@@ -77,110 +77,112 @@ def test_styles(project: FlowProject, api: Api, server: Running, style: str, tot
     ],
 )
 def test_what_tells_the_last_page(
-    project: FlowProject, api: Api, server: Running, pages: dict[str, Any], requests: int
+    flow_project: FlowProject, rest_api: Api, http_api: Running, pages: dict[str, Any], requests: int
 ) -> None:
     style = {"page": "page", "offset": "offset"}.get(pages["type"], "cursor")
-    ran = paginate(project, api(), style, 10, pages=pages)
+    ran = paginate(flow_project, rest_api(), style, 10, pages=pages)
     assert lines(ran) == items(10), ran.error
-    assert server.api.count() == requests
+    assert http_api.api.count() == requests
 
 
-def test_by_post(project: FlowProject, api: Api, server: Running) -> None:
-    resources = api(options={"retry": {"max_attempts": 2, "backoff_seconds": 0.01}})
-    ran = paginate(project, resources, method="post", json={"total": 9}, params={})
+def test_by_post(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
+    resources = rest_api(options={"retry": {"max_attempts": 2, "backoff_seconds": 0.01}})
+    ran = paginate(flow_project, resources, method="post", json={"total": 9}, params={})
     assert lines(ran) == items(9), ran.error
-    assert {hit.method for hit in server.api.hits} == {"POST"}
+    assert {hit.method for hit in http_api.api.hits} == {"POST"}
 
 
-def test_it_goes_on_at_the_page_where_it_stopped(project: FlowProject, api: Api, server: Running) -> None:
+def test_it_goes_on_at_the_page_where_it_stopped(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
     """The third page fails once in the first attempt; the second attempt asks for it and those after it."""
-    project.flow({**step(total=20, path="/list/cursor"), "retry": {"max_attempts": 2}}, resources=api())
-    server.api.fail_at = 3
-    ran = project.run()
+    flow_project.flow({**step(total=20, path="/list/cursor"), "retry": {"max_attempts": 2}}, resources=rest_api())
+    http_api.api.fail_at = 3
+    ran = flow_project.run()
     assert lines(ran) == items(20), ran.error
-    cursors = [hit.query.get("cursor", "0") for hit in server.api.hits]
+    cursors = [hit.query.get("cursor", "0") for hit in http_api.api.hits]
     assert cursors == ["0", "4", "8", "8", "12", "16"]
     assert (ran["s"].outputs["pages"], ran["s"].outputs["resumed_at_page"]) == (5, 3)
 
 
-def test_other_questions_begin_anew(project: FlowProject, api: Api, server: Running) -> None:
-    server.api.fail_at = 3
-    project.flow(step(total=20), resources=api())
-    assert project.command("run", "flow.yaml", "--run-id", "r").code == 1
-    project.flow(step(total=12), resources=api())
-    done = project.command("run", "flow.yaml", "--run-id", "r", "--json")
+def test_other_questions_begin_anew(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
+    http_api.api.fail_at = 3
+    flow_project.flow(step(total=20), resources=rest_api())
+    assert flow_project.command("run", "flow.yaml", "--run-id", "r").code == 1
+    flow_project.flow(step(total=12), resources=rest_api())
+    done = flow_project.command("run", "flow.yaml", "--run-id", "r", "--json")
     assert done.code == 0, done.err
-    assert [hit.query.get("cursor", "0") for hit in server.api.hits] == ["0", "4", "8", "0", "4", "8"]
+    assert [hit.query.get("cursor", "0") for hit in http_api.api.hits] == ["0", "4", "8", "0", "4", "8"]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_killed_between_pages(project: FlowProject, api: Api, server: Running, form: str) -> None:
+def test_killed_between_pages(flow_project: FlowProject, rest_api: Api, http_api: Running, form: str) -> None:
     name = f"items.{form}"
-    project.flow(step(total=400, format=form, output=name), resources=api(options={"requests_per_second": 40}))
+    flow_project.flow(
+        step(total=400, format=form, output=name), resources=rest_api(options={"requests_per_second": 40})
+    )
     command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml", "--run-id", "r"]
     for pages in (5, 12):
-        child = subprocess.Popen(command, cwd=project.folder, env=project.env, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(command, cwd=flow_project.folder, env=flow_project.env, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
-        while server.api.count() < pages and time.monotonic() < deadline:
+        while http_api.api.count() < pages and time.monotonic() < deadline:
             time.sleep(0.005)
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
-        assert not list(project.work.rglob(name))
-    asked = server.api.count()
-    project.flow(step(total=400, format=form, output=name), resources=api())
-    done = project.command("run", "flow.yaml", "--run-id", "r", "--accept-changes")
+        assert not list(flow_project.work.rglob(name))
+    asked = http_api.api.count()
+    flow_project.flow(step(total=400, format=form, output=name), resources=rest_api())
+    done = flow_project.command("run", "flow.yaml", "--run-id", "r", "--accept-changes")
     assert done.code == 0, done.err
-    cursors = [int(hit.query.get("cursor", "0")) for hit in server.api.hits]
+    cursors = [int(hit.query.get("cursor", "0")) for hit in http_api.api.hits]
     assert cursors == sorted(cursors)
     assert sorted(set(cursors)) == list(range(0, 400, 4))
-    assert server.api.count() <= 100 + 2, "at most the page under way is asked for again"
+    assert http_api.api.count() <= 100 + 2, "at most the page under way is asked for again"
     assert asked < 30
-    (found,) = project.work.rglob(name)
+    (found,) = flow_project.work.rglob(name)
     if form == "jsonl":
         assert [json.loads(line) for line in found.read_text().splitlines()] == items(400)
     else:
         import pyarrow.parquet as pq
 
         assert pq.read_table(found).to_pylist() == items(400)
-    assert not list(project.work.rglob("*.kept"))
-    assert not list(project.work.rglob("*.note"))
+    assert not list(flow_project.work.rglob("*.kept"))
+    assert not list(flow_project.work.rglob("*.note"))
 
 
 @pytest.mark.slow
-def test_a_million_items_in_flat_memory(project: FlowProject, api: Api, server: Running) -> None:
+def test_a_million_items_in_flat_memory(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
     """Ten times the items take no more memory."""
     peaks = []
     for total in (sized(20_000, 100_000), sized(200_000, 1_000_000)):
-        project.flow(step(total=total, params={"total": total, "limit": 1000}), resources=api())
+        flow_project.flow(step(total=total, params={"total": total, "limit": 1000}), resources=rest_api())
         code = (
             "import resource, sys\nfrom aetherflow.core.cli import main\ncode = main(['run', '-q', 'flow.yaml'])\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\nsys.exit(code)"
         )
         done = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=project.folder,
-            env=project.env,
+            cwd=flow_project.folder,
+            env=flow_project.env,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout.split()[-1]) / 1024)
-    assert server.api.count() == sized(220, 1_100)
+    assert http_api.api.count() == sized(220, 1_100)
     assert peaks[1] < peaks[0] + 20, f"{peaks} MiB"
 
 
 # Parquet
 
 
-def test_parquet_types(project: FlowProject, api: Api, server: Running) -> None:
+def test_parquet_types(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
     import pyarrow.parquet as pq
 
-    ran = paginate(project, api(), format="parquet", output="x.parquet", total=10)
+    ran = paginate(flow_project, rest_api(), format="parquet", output="x.parquet", total=10)
     table = pq.read_table(ran["s"].outputs["output"])
     assert [str(field.type) for field in table.schema] == ["int64", "string"]
     assert table.to_pylist() == items(10)
-    assert paginate(project, api(), format="parquet", output="x.parquet", total=0)["s"].outputs["count"] == 0
+    assert paginate(flow_project, rest_api(), format="parquet", output="x.parquet", total=0)["s"].outputs["count"] == 0
 
 
 @pytest.mark.parametrize(
@@ -235,8 +237,10 @@ def test_lines_keep_what_json_can_say() -> None:
         ({"pages": {"type": "page", "total_pages": "items"}}, "is no number"),
     ],
 )
-def test_answers_that_do_not_fit(project: FlowProject, api: Api, more: dict[str, Any], says: str | None) -> None:
-    ran = paginate(project, api(), **more)
+def test_answers_that_do_not_fit(
+    flow_project: FlowProject, rest_api: Api, more: dict[str, Any], says: str | None
+) -> None:
+    ran = paginate(flow_project, rest_api(), **more)
     if says is None:
         assert ran["s"].outputs["count"] == 0
         return
@@ -245,27 +249,29 @@ def test_answers_that_do_not_fit(project: FlowProject, api: Api, more: dict[str,
     assert ran.error.fix
 
 
-def test_too_few_items(project: FlowProject, api: Api, server: Running) -> None:
-    failed = paginate(project, api(), min_items=11)
+def test_too_few_items(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
+    failed = paginate(flow_project, rest_api(), min_items=11)
     assert failed.error
     assert "count(10) < min_items(11)" in failed.error.message
-    skipped = paginate(project, api(), min_items=11, on_empty="skip")
+    skipped = paginate(flow_project, rest_api(), min_items=11, on_empty="skip")
     assert (skipped["s"].status, skipped["s"].outputs["count"], skipped["s"].outputs["output"]) == ("SKIPPED", 10, None)
-    assert not list(project.work.rglob("items.jsonl"))
-    assert not list(project.work.rglob("*.kept"))
-    limited = paginate(project, api(), max_pages=2)
+    assert not list(flow_project.work.rglob("items.jsonl"))
+    assert not list(flow_project.work.rglob("*.kept"))
+    limited = paginate(flow_project, rest_api(), max_pages=2)
     assert limited["s"].outputs["count"] == 8
 
 
-def test_a_next_page_on_another_host(project: FlowProject, api: Api, server: Running, other: Running) -> None:
-    to = f"{other.url}/list/cursor?cursor=4&total=8"
+def test_a_next_page_on_another_host(
+    flow_project: FlowProject, rest_api: Api, http_api: Running, http_other: Running
+) -> None:
+    to = f"{http_other.url}/list/cursor?cursor=4&total=8"
     pages = {"type": "next_url", "next": f"(next == `4` && '{to}') || `null`"}
     auth = {"type": "bearer", "token": "the-token-of-mine"}
-    refused = paginate(project, api(auth=auth), pages=pages)
+    refused = paginate(flow_project, rest_api(auth=auth), pages=pages)
     assert refused.error
     assert "another host" in refused.error.message
-    assert other.api.count() == 0
-    allowed = paginate(project, api(auth=auth, options={"redirects": "any"}), pages=pages)
+    assert http_other.api.count() == 0
+    allowed = paginate(flow_project, rest_api(auth=auth, options={"redirects": "any"}), pages=pages)
     assert allowed.status == "SUCCESS", allowed.error
-    assert "authorization" not in other.api.hits[0].headers
-    assert server.api.hits[-1].headers["authorization"] == "Bearer the-token-of-mine"
+    assert "authorization" not in http_other.api.hits[0].headers
+    assert http_api.api.hits[-1].headers["authorization"] == "Bearer the-token-of-mine"

@@ -24,10 +24,10 @@ class TestHttpxConnector(ConnectorSuite):
     ca = mine = b""
 
     @pytest.fixture(autouse=True)
-    def _server(self, server: Running, authority: Authority) -> None:
+    def _server(self, http_api: Running, http_authority: Authority) -> None:
         cls = type(self)
-        cls.url, cls.ca = server.url, authority.file.read_bytes()
-        cls.mine = authority.certificate("client.example.org").read_bytes()
+        cls.url, cls.ca = http_api.url, http_authority.file.read_bytes()
+        cls.mine = http_authority.certificate("client.example.org").read_bytes()
 
     def config(self, place: Path) -> dict[str, Any]:
         (place / "ca.pem").write_bytes(self.ca)
@@ -44,21 +44,21 @@ class HttpSuite(StepSuite):
     path: str
 
     @pytest.fixture(autouse=True)
-    def _server(self, server: Running, authority: Authority) -> None:
-        config = {"base_url": server.url, "ca_file": str(authority.file)}
+    def _server(self, http_api: Running, http_authority: Authority) -> None:
+        config = {"base_url": http_api.url, "ca_file": str(http_authority.file)}
         resource = {"kind": "rest", "driver": "httpx", "config": config}
-        channel = {**resource, "config": {**config, "base_url": f"{server.url}/hook"}}
+        channel = {**resource, "config": {**config, "base_url": f"{http_api.url}/hook"}}
         type(self).resources = {"api": resource, "channel": channel}
 
-    def example(self, project: FlowProject) -> dict[str, Any]:
-        found = super().example(project)
+    def example(self, flow_project: FlowProject) -> dict[str, Any]:
+        found = super().example(flow_project)
         return {**found, "inputs": {**found["inputs"], **self.instead()}}
 
     def instead(self) -> dict[str, Any]:
         return {"path": self.path}
 
-    def endless(self, project: FlowProject) -> dict[str, Any] | None:
-        inputs = self.example(project)["inputs"]
+    def endless(self, flow_project: FlowProject) -> dict[str, Any] | None:
+        inputs = self.example(flow_project)["inputs"]
         return {**inputs, "path": "/slow/100.0"} if "path" in inputs else None
 
 
@@ -88,8 +88,8 @@ class TestHttpUpload(HttpSuite):
         },
     )
 
-    def endless(self, project: FlowProject) -> dict[str, Any] | None:
-        return {**super().endless(project), "method": "PUT"}  # type: ignore[dict-item]
+    def endless(self, flow_project: FlowProject) -> dict[str, Any] | None:
+        return {**super().endless(flow_project), "method": "PUT"}  # type: ignore[dict-item]
 
 
 class TestHttpPaginate(HttpSuite):
@@ -103,8 +103,8 @@ class TestHttpPoll(HttpSuite):
     name = "http_poll"
     path = "/job/0"
 
-    def endless(self, project: FlowProject) -> dict[str, Any] | None:
-        return {**self.example(project)["inputs"], "path": "/job/100000", "interval_seconds": 0.1}
+    def endless(self, flow_project: FlowProject) -> dict[str, Any] | None:
+        return {**self.example(flow_project)["inputs"], "path": "/job/100000", "interval_seconds": 0.1}
 
 
 class TestWebhookNotify(HttpSuite):

@@ -11,7 +11,7 @@ from aetherflow.core.api import Step, StepError, register_step
 from aetherflow.core.runner import run_flow
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from tests.core.conftest import Project
 
 SEEN: list[tuple[int, dict[str, Any]]] = []
 

@@ -64,14 +64,9 @@ def plain() -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def secured(authority: Authority) -> Iterator[Running]:
+def secured(http_authority: Authority) -> Iterator[Running]:
     """The API with TLS."""
-    with running(authority.certificate("localhost", "127.0.0.1")) as found:
+    with running(http_authority.certificate("localhost", "127.0.0.1")) as found:
         yield found
 
 
@@ -154,7 +149,7 @@ USEFUL = {("get", "down"), ("put", "up"), ("post", "up"), ("keyed post", "up")}
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_network_cuts(plain: Running, secured: Running, authority: Authority, tls: bool) -> None:
+def test_network_cuts(plain: Running, secured: Running, http_authority: Authority, tls: bool) -> None:
     served = secured if tls else plain
     hows: tuple[How, ...] = ("rst", "fin", "stall")
     cases = [
@@ -171,7 +166,7 @@ def test_network_cuts(plain: Running, secured: Running, authority: Authority, tl
                 served.api.reset()
                 with Proxy(served.port, **{direction: at}, how=how, faults=faults) as proxy:
                     base = f"{'https' if tls else 'http'}://127.0.0.1:{proxy.port}"
-                    error, seconds = attempt(base, authority, operation)
+                    error, seconds = attempt(base, http_authority, operation)
                     cut, connections = proxy.cuts, proxy.connections
                 assert seconds < ATTEMPTS * (2 * LIMIT_SECONDS + 0.5) + 2, f"{seconds:.1f} s"
                 assert connections <= ATTEMPTS, f"{connections} connections for {ATTEMPTS} attempts"
@@ -190,13 +185,13 @@ def test_network_cuts(plain: Running, secured: Running, authority: Authority, tl
                     assert effects == 1 or operation == "get"
 
 
-def attempt(base: str, authority: Authority, operation: str) -> tuple[ConnectorError | None, float]:
+def attempt(base: str, http_authority: Authority, operation: str) -> tuple[ConnectorError | None, float]:
     """One request; the error, if there was one, and how long it took."""
     from aetherflow_builtins_rest.call import Call
 
     config = {
         "base_url": base,
-        "ca_file": str(authority.file),
+        "ca_file": str(http_authority.file),
         "auth": {"type": "bearer", "token": "s3cret-of-the-test"},
     }
     options = {"timeout": LIMIT_SECONDS, "retry": {"max_attempts": ATTEMPTS, "backoff_seconds": 0.01}}

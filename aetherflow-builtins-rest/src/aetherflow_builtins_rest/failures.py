@@ -66,8 +66,10 @@ def reason_of(error: Exception) -> tuple[str, str]:
             return "the peer took nothing more within the time limit", "raise options.timeouts.write"
         case httpx.UnsupportedProtocol():
             return f"not an http or https URL: {text}", "check base_url and path"
-        case httpx.LocalProtocolError():
-            return f"the request cannot be sent: {text}", "check its headers"
+        case httpx.LocalProtocolError():  # whose text would quote the header, and so a token
+            return "the request cannot be sent: a header is not allowed to be so", (
+                "check headers and tokens: a line break at the end, say, as a file has it"
+            )
         case _:
             return f"the connection broke: {text}", "options.retry.max_attempts tries again"
 

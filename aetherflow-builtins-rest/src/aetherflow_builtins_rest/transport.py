@@ -37,6 +37,8 @@ def httpcore_pool(sockets: Sockets, context: ssl.SSLContext, pool: Pool, proxy: 
             network_backend=sockets,
         )
     parsed = httpx.Proxy(proxy)
+    if parsed.url.scheme not in ("http", "https"):
+        raise ValueError("proxy must begin with http:// or https://")
     return httpcore.HTTPProxy(
         proxy_url=httpcore.URL(
             scheme=parsed.url.raw_scheme, host=parsed.url.raw_host, port=parsed.url.port, target=parsed.url.raw_path

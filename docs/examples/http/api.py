@@ -14,6 +14,12 @@ REPORT = b"".join(f"{order['sku']},{order['quantity']}\n".encode() for order in 
 asked: dict[str, int] = {}
 
 
+def say(text: str) -> None:
+    """Write a line to the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 class Api(BaseHTTPRequestHandler):
     """Answers."""
 
@@ -43,7 +49,7 @@ class Api(BaseHTTPRequestHandler):
         if self.path == "/reports":
             self.answer({"id": 1, "state": "running"}, 202)
         elif self.path == "/channel":
-            print(f"message: {message['text']}", flush=True)
+            say(f"message: {message['text']}")
             self.answer({})
         else:
             self.answer({"error": "not here"}, 404)
@@ -65,5 +71,5 @@ class Api(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 8080), Api)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    say(f"http://127.0.0.1:{server.server_port}")
     server.serve_forever()
