@@ -130,7 +130,8 @@ class _Explainer:
             for section in SECTIONS:
                 values = part.get(section, dict) or {}
                 self._learn_section(part.name or "", section, values, part.data)
-            for value in self._secret_values(part.data):
+            settings = {section: part.get(section, dict) or {} for section in SECTIONS}
+            for value in secret_values_of(self._connector(part.data), settings):
                 self.shower.learn(value, secret=True)
         for path, value in leaves(self.document.data):
             if path[0] != "resources":
@@ -154,19 +155,14 @@ class _Explainer:
                 value, secret=self._is_secret(path), least=MIN_DECLARED if self._is_declared(path) else MIN_LENGTH
             )
 
-    def _secret_values(self, data: dict[str, Any]) -> list[str]:
+    def _connector(self, data: dict[str, Any]) -> Any:
         try:
-            cls = self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
-        except PluginError:
-            return []
-        return list(secret_values_of(cls, {section: data.get(section) or {} for section in SECTIONS}))
-
-    def _model(self, data: dict[str, Any], section: str) -> type[BaseModel] | None:
-        try:
-            cls = self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
+            return self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
         except PluginError:
             return None
-        return dict(models_of(cls)).get(section)
+
+    def _model(self, data: dict[str, Any], section: str) -> type[BaseModel] | None:
+        return dict(models_of(self._connector(data))).get(section)
 
     def _is_secret(self, path: DocPath) -> bool:
         if self._is_declared(path):
