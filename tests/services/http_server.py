@@ -222,7 +222,8 @@ class Api:
 
     async def redirect(self, request: Request) -> Response:
         to = request.query_params["to"]
-        return Response(status_code=request.path_params["code"], headers={"Location": to})
+        cookie = {"Set-Cookie": "session=cookie-of-the-test; Path=/"} if "cookie" in request.query_params else {}
+        return Response(status_code=request.path_params["code"], headers={"Location": to, **cookie})
 
     async def token(self, request: Request) -> Response:
         hit = self.hits[-1]

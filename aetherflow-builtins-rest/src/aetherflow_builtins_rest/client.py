@@ -1,24 +1,15 @@
 """The one loop that sends requests: paced, redirected, repeated where that does no harm."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
 
-from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_rest.auth import TokenError, credentials_of
 from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
 from aetherflow_builtins_rest.call import Call, shown_url
-from aetherflow_builtins_rest.failures import (
-    BEFORE_SENDING,
-    StatusError,
-    UndecidedRequestError,
-    certificate_error,
-    reason_of,
-    status_fix,
-    status_text,
-)
+from aetherflow_builtins_rest.failures import reason_of, status_text
+from aetherflow_builtins_rest.judge import Judge, permanent
 from aetherflow_builtins_rest.network import Sockets
 from aetherflow_builtins_rest.pace import Pace, retry_after, wait
 from aetherflow_builtins_rest.settings import Config, Options
@@ -33,19 +24,15 @@ from aetherflow_builtins_rest.transport import (
     origin_of,
 )
 
-SHOWN_BODY = 300
+_OF_A_BODY = ("content-length", "content-type", "transfer-encoding")
 _TO_OTHERS = ("accept", "accept-encoding", "user-agent", "range", "if-range")
 """Headers that a redirect to another host keeps."""
-_UNSENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-_UNDECIDED = frozenset({502, 504})
-"""A gateway says so when it does not know itself what became of a request."""
 
 
 class Wire:
     """One resource's way to its peer."""
 
     def __init__(self, label: str, config: Config, options: Options, path: Callable[[str], str]) -> None:
-        self._label = label
         self.options = options
         self.sockets = Sockets()
         proxy = config.proxy.get_secret_value() if config.proxy else None
@@ -66,6 +53,7 @@ class Wire:
         )
         self._content_type = next((v for k, v in config.headers.items() if k.lower() == "content-type"), None)
         self._base = httpx.URL(config.base_url)
+        self._judge = Judge(label, options, self._base, self.sockets)
         self.home = origin_of(self._base) if config.base_url else None
         self.client = self._client(
             Transport(self._pool, config.headers, self.credentials), config.base_url, config.headers
@@ -110,7 +98,7 @@ class Wire:
         The response has been read, by `call.consume` if there is one, which begins anew in every attempt.
         """
         most, retry = self.options.max_attempts, self.options.retry
-        safe = call.repeatable or retry.unsafe_methods
+        safe = self._judge.safe(call)
         interrupts = self.sockets.interrupts
         while True:
             call.attempt += 1
@@ -123,17 +111,17 @@ class Wire:
                     response = self._follow(call)
                     pause = None if last or not safe else self._pause(call, response)
                     if pause is None:
-                        return self._taken(call, response, safe)
+                        return self._taken(call, response)
                 response.close()
                 reason = f"status {status_text(response)}"
             except (BodyTooLargeError, BadBodyError) as error:
-                raise self._unfit(call, error, safe) from error
+                raise self._judge.unfit(call, error) from error
             except (httpx.TransportError, TokenError) as error:
                 call.check()  # what was interrupted ends as that, not as a broken connection
-                harmless = self._never_sent(call, error)
+                harmless = self._judge.never_sent(call, error)
                 last = last or self.sockets.interrupts != interrupts
-                if last or not (harmless or safe) or _permanent(error):
-                    raise self._end(call, error, harmless or safe) from error
+                if last or not (harmless or safe) or permanent(error):
+                    raise self._judge.end(call, error, harmless or safe) from error
                 pause, reason = retry.wait_before(call.attempt + 1), reason_of(error)[0]
             self._again(call, pause, reason)
 
@@ -149,19 +137,15 @@ class Wire:
             return retry.wait_before(call.attempt + 1)
         return asked if asked <= retry.max_retry_after_seconds else None
 
-    def _taken(self, call: Call, response: httpx.Response, safe: bool) -> httpx.Response:
+    def _taken(self, call: Call, response: httpx.Response) -> httpx.Response:
         """The response, judged and read."""
         try:
-            self._judge(call, response, safe)
+            self._judge.check(call, response)
             if call.consume is not None:
                 call.consume(response)
         finally:
             response.close()
         return response
-
-    def _never_sent(self, call: Call, error: Exception) -> bool:
-        """Whether the peer can have seen nothing of the request."""
-        return call.hops == 0 and isinstance(error, (*BEFORE_SENDING, TokenError, *_UNSENDABLE))
 
     def _again(self, call: Call, seconds: float, reason: str) -> None:
         if call.log is not None:
@@ -174,14 +158,18 @@ class Wire:
     def _follow(self, call: Call) -> httpx.Response:
         """Send, and follow redirects as far as the resource allows."""
         request, stream = self._build(call), call.consume is not None
+        client = self.client
         while True:
-            client = self.client if self._at_home(request.url, call) else self._foreign
+            if not self._at_home(request.url, call):
+                client = self._foreign  # for good: who sent us away may not send us back with credentials
             response = client.send(request, stream=stream, follow_redirects=False)
             if self.options.redirects == "never" or not response.has_redirect_location:
                 return response
             response.close()
             if call.hops >= self.options.max_redirects:
-                raise self.error(call, f"more than {self.options.max_redirects} redirects", "check the address")
+                raise self._judge.refused(
+                    call, response, f"more than {self.options.max_redirects} redirects", "check path"
+                )
             request = self._redirected(call, request, response)
             call.hops += 1
 
@@ -212,107 +200,54 @@ class Wire:
                 extensions=extensions,
             )
         except (httpx.InvalidURL, UnicodeEncodeError, ValueError, TypeError) as error:
-            raise self.error(call, f"the request cannot be built: {error}", "check path, params and headers") from error
+            raise self._judge.error(
+                call, f"the request cannot be built: {error}", "check path, params and headers"
+            ) from error
 
     def _redirected(self, call: Call, request: httpx.Request, response: httpx.Response) -> httpx.Request:
         try:
             target = request.url.join(response.headers["location"])
         except httpx.InvalidURL as error:
-            raise self.error(call, "redirected to an address that is none", "ask those who run the peer") from error
+            raise self._judge.refused(
+                call, response, "redirected to an address that is none", "ask those who run the peer"
+            ) from error
         shown = shown_url(target, hide_path=call.secret_path)
         if request.url.scheme == "https" and target.scheme != "https":
-            raise self.error(call, f"redirected from https to {shown}, in clear text", "this is never followed")
+            raise self._judge.refused(
+                call, response, f"redirected from https to {shown}, in clear text", "this is never followed"
+            )
         abroad = origin_of(target) != origin_of(request.url)
         if abroad and self.options.redirects == "same_host":
-            raise self.error(call, f"redirected to another host, {shown}", "options.redirects: any allows that")
+            raise self._judge.refused(
+                call, response, f"redirected to another host, {shown}", "options.redirects: any allows that"
+            )
         method, keep = request.method, response.status_code in (307, 308)
         if not keep and (response.status_code == 303 or method == "POST"):
             method = method if method in ("GET", "HEAD") else "GET"
         with_body = keep and method not in ("GET", "HEAD")
         if with_body and abroad:
-            raise self.error(call, f"redirected with its body to another host, {shown}", "this is never followed")
+            raise self._judge.refused(
+                call, response, f"redirected with its body to another host, {shown}", "this is never followed"
+            )
         extensions = {key: value for key, value in request.extensions.items() if key != TRUSTED}
         if abroad:
             headers = [(name, value) for name, value in request.headers.items() if name in _TO_OTHERS]
         else:
-            dropped = ("host",) if with_body else ("host", "content-length", "content-type", "transfer-encoding")
+            dropped = ("host", "cookie") if with_body else ("host", "cookie", *_OF_A_BODY)
             headers = [(name, value) for name, value in request.headers.multi_items() if name not in dropped]
         if with_body:  # a request with a stream is taken as it is, without a word about its host
             headers.append(("host", target.netloc.decode("ascii")))
         stream = request.stream if with_body else None
-        return httpx.Request(method, target, headers=headers, stream=stream, extensions=extensions)
+        cookies = None if abroad else self.client.cookies
+        return httpx.Request(method, target, headers=headers, cookies=cookies, stream=stream, extensions=extensions)
 
     def _at_home(self, url: httpx.URL, call: Call) -> bool:
         home = self.home or origin_of(self.url_of(call))
         return origin_of(url) == home
 
-    # What became of it
-
-    def _judge(self, call: Call, response: httpx.Response, repeatable: bool) -> None:
-        status = response.status_code
-        if call.expect is not None:
-            fine = call.expect(status)
-        else:
-            fine = not self.options.raise_for_status or (status < 400 and not response.has_redirect_location)
-        if fine:
-            return
-        body = ""
-        if self.options.show_error_body:
-            with contextlib.suppress(httpx.HTTPError, ConnectorError):
-                response.read()
-        if self.options.show_error_body and response.is_stream_consumed:
-            body = f": {' '.join(response.text[:SHOWN_BODY].split())}"
-        text = f"answered {status_text(response)}{self._of(call)}{body}"
-        if status in _UNDECIDED and not repeatable:
-            raise UndecidedRequestError(self._text(call, f"{text}; whether it had its effect is not known"), fix=_ASK)
-        asked = response.headers.get("retry-after")
-        if asked and status in self.options.retry.retry_on:
-            text += f"; it asks to wait {asked[:40]}{'' if not asked.isdecimal() else ' s'}"
-        raise StatusError(self._text(call, text), fix=status_fix(response), status=status)
-
-    def _failed(self, call: Call, error: Exception) -> ConnectorError:
-        reason, fix = reason_of(error)
-        if self.sockets.expired:
-            reason, fix = f"not done within {self.options.timeouts.total:g} s", "raise options.timeouts.total"
-        return ConnectorError(self._text(call, f"{reason}{_moved(call)}{self._of(call)}"), fix=fix)
-
-    def _unfit(self, call: Call, error: BodyTooLargeError | BadBodyError, sure: bool) -> ConnectorError:
-        if sure:
-            return type(error)(self._text(call, error.message), fix=error.fix)
-        return UndecidedRequestError(self._text(call, f"{error.message}; the request was carried out"), fix=error.fix)
-
-    def _end(self, call: Call, error: Exception, sure: bool) -> ConnectorError:
-        if isinstance(error, TokenError):
-            return TokenError(f"{self._label}: {error.message}{self._of(call)}", fix=error.fix)
-        if sure:
-            return self._failed(call, error)
-        reason = reason_of(error)[0]
-        text = f"{reason}{_moved(call)}{self._of(call)}; whether the request had its effect is not known"
-        return UndecidedRequestError(self._text(call, text), fix=_ASK)
-
-    def error(self, call: Call, text: str, fix: str) -> ConnectorError:
-        """An error of ours in the same form."""
-        return ConnectorError(self._text(call, text), fix=fix)
-
-    def _text(self, call: Call, text: str) -> str:
-        return f"{self._label}: {call.shown(self.url_of(call))}: {text}"
-
-    def _of(self, call: Call) -> str:
-        most = self.options.max_attempts if call.repeatable or self.options.retry.unsafe_methods else call.attempt
-        return f" (attempt {call.attempt} of {most})"
-
     def url_of(self, call: Call) -> httpx.URL:
         """The absolute URL of a call, without its parameters."""
-        try:
-            url = httpx.URL(call.url)
-        except httpx.InvalidURL as error:
-            raise ConnectorError(f"{self._label}: {error}", fix="check path") from error
-        if not url.is_relative_url:
-            return url
-        if not call.url or call.url.startswith("?"):  # the address itself, with no slash added
-            return self._base.copy_with(query=url.query or None)
-        start = self._base.raw_path.rstrip(b"/")
-        return self._base.copy_with(raw_path=start + b"/" + url.raw_path.lstrip(b"/"))
+        return self._judge.url_of(call)
 
     def _post(self, url: str, body: bytes, headers: list[tuple[bytes, bytes]]) -> httpx.Response:
         """Send a form to a token server, by the same connections, without the resource's headers."""
@@ -326,17 +261,3 @@ class Wire:
         finally:
             response.close()
         return response
-
-
-_ASK = "look at the peer, then resume with --decide; `keyed: true` allows repeats where the peer honours the key"
-
-
-def _moved(call: Call) -> str:
-    return f" after {call.moved:,} bytes" if call.moved else ""
-
-
-def _permanent(error: Exception) -> bool:
-    """An error that comes again."""
-    if isinstance(error, TokenError):
-        return not error.transient
-    return isinstance(error, _UNSENDABLE) or certificate_error(error) is not None
