@@ -122,7 +122,8 @@ class Wire:
                 last = last or self.sockets.interrupts != interrupts
                 if last or not (harmless or safe) or permanent(error):
                     raise self._judge.end(call, error, harmless or safe) from error
-                pause, reason = retry.wait_before(call.attempt + 1), reason_of(error)[0]
+                pause = retry.wait_before(call.attempt + 1)
+                reason = error.message if isinstance(error, TokenError) else reason_of(error)[0]
             self._again(call, pause, reason)
 
     def _pause(self, call: Call, response: httpx.Response) -> float | None:
