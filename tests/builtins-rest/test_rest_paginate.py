@@ -113,6 +113,7 @@ def test_other_questions_begin_anew(flow_project: FlowProject, rest_api: Api, ht
     assert [hit.query.get("cursor", "0") for hit in http_api.api.hits] == ["0", "4", "8", "0", "4", "8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_killed_between_pages(flow_project: FlowProject, rest_api: Api, http_api: Running, form: str) -> None:
     name = f"items.{form}"

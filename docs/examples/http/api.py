@@ -48,7 +48,7 @@ class Api(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(length) or b"null")
         if self.path == "/reports":
             self.answer({"id": 1, "state": "running"}, 202)
-        elif self.path == "/channel":
+        elif self.path == "/hooks/1f0c9a7e5b3d":
             say(f"message: {message['text']}")
             self.answer({})
         else:

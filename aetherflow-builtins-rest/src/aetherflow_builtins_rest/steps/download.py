@@ -1,5 +1,7 @@
 """The step `http_download`."""
 
+import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +92,8 @@ class Transfer:
         self._ctx = step.ctx
         self._peer = peer
         self._file = file
-        self._place = {"path": self._args.path, "params": self._args.query()}
+        asked = json.dumps([self._args.path, self._args.query()], sort_keys=True)
+        self._place = hashlib.sha256(asked.encode()).hexdigest()  # parameters may hold a secret
         if not self._args.resume or file.note.get("place") != self._place:
             file.restart()
         self._resumed_from = file.size
@@ -117,13 +120,16 @@ class Transfer:
         if size and same:
             headers |= {"Range": f"bytes={size}-", "If-Range": same}
         elif size:
-            self._file.restart()
+            self._begin_anew()
         return headers
+
+    def _begin_anew(self) -> None:
+        self._file.restart()
+        self._resumed_from = 0
 
     def _consume(self, response: "httpx.Response") -> None:
         if response.status_code == 416 and not self._is_whole(response):
-            self._file.restart()
-            self._resumed_from = 0
+            self._begin_anew()
             raise _part_error("the peer refuses to go on where the download was cut; the next attempt begins anew")
         if response.status_code == 416:
             return
@@ -142,8 +148,7 @@ class Transfer:
                 self._ctx.check_cancelled()
                 self._ctx.progress(self._file.size, total, "bytes")
         finally:
-            if not self._ctx.cancelled or self._file.size:
-                self._file.checkpoint(self._file.note)
+            self._file.checkpoint(self._file.note)
         if total is not None and self._file.size != total:
             raise _part_error(f"{self._file.size:,} bytes came instead of {total:,}")
 
@@ -155,12 +160,11 @@ class Transfer:
         if part is not None and int(part[1]) == self._file.size and note:
             total = None if part[3] == "*" else int(part[3])
         elif response.status_code == 206:
-            self._file.restart()
+            self._begin_anew()
             raise _part_error("the peer sends another part than the one asked for; the next attempt begins anew")
         else:
             if self._file.size:
-                self._file.restart()
-                self._resumed_from = 0
+                self._begin_anew()
             total = int(length) if length.isdecimal() and not response.extensions["packed"] else None
             etag, modified = headers.get("etag"), headers.get("last-modified")
             strong = etag if etag and not etag.startswith("W/") else None

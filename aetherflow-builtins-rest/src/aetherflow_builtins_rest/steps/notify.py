@@ -8,6 +8,8 @@ from aetherflow.core.api import Step, StepInputs, StepOutputs
 from aetherflow_builtins_rest.call import Call
 from aetherflow_builtins_rest.steps.common import Peer, RestResource, Scalar
 
+LEAST = 16
+"""A path of so many characters is taken for a secret; a short one is a word, and would be masked all over."""
 Format = Literal["slack", "teams", "generic"]
 
 
@@ -45,8 +47,8 @@ class Outputs(StepOutputs):
 class WebhookNotify(Step[Inputs]):
     """Sends a message to a channel, once.
 
-    The address of a webhook is a secret: it is masked everywhere. A message whose fate is not known is never sent again
-    unasked: the run ends UNKNOWN with the question.
+    The address of a webhook is a secret: its path is masked, see `secret_url` of the connector. A message whose fate is
+    not known is never sent again unasked: the run ends UNKNOWN with the question.
 
         - id: tell
           type: webhook_notify
@@ -71,9 +73,8 @@ class WebhookNotify(Step[Inputs]):
         """Send it."""
         args, peer = self.args, Peer(self.ctx, self.args.resource)
         url = peer.connector.wire().url_of(Call("POST", args.path))
-        for secret in (url.raw_path.decode(), url.path.strip("/")):
-            if len(secret) > 5:
-                self.ctx.add_secret(secret)
+        if len(path := url.raw_path.decode().strip("/")) >= LEAST:
+            self.ctx.add_secret(path)
         call = Call(
             "POST",
             args.path,

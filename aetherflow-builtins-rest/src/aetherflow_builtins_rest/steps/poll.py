@@ -47,6 +47,8 @@ class Inputs(PathInputs):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.method == "HEAD" and (self.until or self.fail_when or self.extract):
+            raise ValueError("until, fail_when and extract read the response, and one to HEAD is empty; use GET")
         if self.until is None and not self.pending_status:
             raise ValueError("say by until, or by pending_status, when it is ready")
         if clash := sorted(set(self.extract) & set(_FIXED)):
