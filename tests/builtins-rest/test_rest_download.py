@@ -72,12 +72,13 @@ def test_cut_in_one_attempt_after_another(flow_project: FlowProject, rest_api: A
 
 @pytest.mark.slow
 def test_killed_at_random_moments(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
-    size = 40_000_000
+    kills = sized(2, 4)
+    size = (kills + 1) * 20_000_000
     inputs = {"resource": "api", "path": f"/file/{size}", "output": "file.bin", "params": {"pause": 0.002}}
     flow_project.flow({"id": "s", "type": "http_download", "inputs": inputs}, resources=rest_api())
     command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml", "--run-id", "r"]
     chance, kept = random.Random(SEED), 0
-    for _ in range(sized(2, 4)):
+    for _ in range(kills):
         child = subprocess.Popen(command, cwd=flow_project.folder, env=flow_project.env, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         aim = kept + CHECKPOINT_BYTES + chance.randrange(2_000_000)
