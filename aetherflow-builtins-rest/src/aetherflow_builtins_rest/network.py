@@ -97,10 +97,13 @@ class Stream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream, owner: Sockets) -> None:
         self._inner = inner
         self._owner = owner
+        self._at_once = 0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive what is there, up to READ_BYTES: the 64 KiB that httpcore asks for make large bodies slow."""
-        return self._inner.read(max(max_bytes, READ_BYTES), self._owner.bounded(timeout))
+        """Receive what is there; of a large body more at a time than the 64 KiB that httpcore asks for."""
+        data = self._inner.read(max(max_bytes, self._at_once), self._owner.bounded(timeout))
+        self._at_once = READ_BYTES if len(data) >= max_bytes else 0
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of the bytes."""
