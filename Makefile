@@ -15,7 +15,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-bundle bench-peers torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-bundle bench-http bench-peers torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -46,6 +46,10 @@ bench-bundle: $(READY) ## measure a sync of 10,000 files that have not changed
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/peers.py
+
+bench-http: $(READY) ## measure HTTP against bare httpx and curl
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/http_bench.py
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris

@@ -44,6 +44,7 @@ SUITES = {
     "E2": "grandchildren that ignore SIGTERM, at a time limit of 1 s and after kill -9 of the runner",
     "E3": "kill -9 at every failpoint while a program's folder is published: by swap, by renames, from another device",
     "E4": "random arguments and variables of programs, byte for byte",
+    "N": "HTTP and HTTPS connections cut after n bytes, either way: reset, closed, stalled; then repeated",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P15": "captured output of 0 B to 10 MB is what the program wrote, both streams",
     "P5": "typed values through state and resume (values, not runs)",

@@ -1,1 +1,1 @@
-"""Reserved for HTTP: a connector and its steps. Holds no plugin yet."""
+"""AetherFlow's HTTP connector and steps."""

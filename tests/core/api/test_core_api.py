@@ -56,6 +56,7 @@ NAMES = [
     "ResolverSyntaxError",
     "ResourceRef",
     "ResourceSpec",
+    "ResumableWriter",
     "RunBusyError",
     "RunContext",
     "RunFailedError",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
-from aetherflow.core.contracts.context import FlowResult, HeldLock, Ledger, RunContext
+from aetherflow.core.contracts.context import FlowResult, HeldLock, Ledger, ResumableWriter, RunContext
 from aetherflow.core.contracts.events import (
     JobInfo,
     LockInfo,
@@ -122,6 +122,7 @@ __all__ = [
     "ResolverSyntaxError",
     "ResourceRef",
     "ResourceSpec",
+    "ResumableWriter",
     "RunBusyError",
     "RunContext",
     "RunFailedError",

@@ -14,7 +14,7 @@ from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
 from aetherflow.core.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.observe.redact import MIN_LENGTH, is_secret_name
-from aetherflow.core.plugins.connecting import models_of
+from aetherflow.core.plugins.connecting import models_of, secret_values_of
 from aetherflow.core.resolve.decode import SECTIONS, decode_paths
 from aetherflow.core.resolve.origin import Link, links_of
 from aetherflow.core.resolve.places import state_path, work_root
@@ -130,6 +130,9 @@ class _Explainer:
             for section in SECTIONS:
                 values = part.get(section, dict) or {}
                 self._learn_section(part.name or "", section, values, part.data)
+            settings = {section: part.get(section, dict) or {} for section in SECTIONS}
+            for value in secret_values_of(self._connector(part.data), settings):
+                self.shower.learn(value, secret=True)
         for path, value in leaves(self.document.data):
             if path[0] != "resources":
                 self.shower.learn(value, secret=self._is_secret(path))
@@ -152,12 +155,14 @@ class _Explainer:
                 value, secret=self._is_secret(path), least=MIN_DECLARED if self._is_declared(path) else MIN_LENGTH
             )
 
-    def _model(self, data: dict[str, Any], section: str) -> type[BaseModel] | None:
+    def _connector(self, data: dict[str, Any]) -> Any:
         try:
-            cls = self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
+            return self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
         except PluginError:
             return None
-        return dict(models_of(cls)).get(section)
+
+    def _model(self, data: dict[str, Any], section: str) -> type[BaseModel] | None:
+        return dict(models_of(self._connector(data))).get(section)
 
     def _is_secret(self, path: DocPath) -> bool:
         if self._is_declared(path):

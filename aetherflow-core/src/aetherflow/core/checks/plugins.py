@@ -126,7 +126,7 @@ class _Plugins:
     def _verify(self, step: Part) -> None:
         effect = step.get("effect", str)
         try:
-            effect = effect or self.catalog.step(step.get("type", str) or "").effect
+            effect = effect or self.catalog.step(step.get("type", str) or "").effect_of(step.get("inputs", dict) or {})
         except PluginError:
             return  # what the step does by itself is not known
         if effect != "once":

@@ -14,7 +14,13 @@ from aetherflow.core.errors import AetherflowError, SpecError
 from aetherflow.core.location import format_path
 from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.connecting import close_connector, create_connector, interrupt_connector, models_of
+from aetherflow.core.plugins.connecting import (
+    close_connector,
+    create_connector,
+    interrupt_connector,
+    models_of,
+    secret_values_of,
+)
 from aetherflow.core.plugins.names import CONNECTORS
 from aetherflow.core.problems import Problem, Severity
 from aetherflow.core.resolve.dates import date_map
@@ -45,12 +51,16 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class _Folders:
-    """Where database files stand; nothing is created for a probe."""
+    """Where the files that resources name stand; nothing is created for a probe."""
 
     base: Path
+    assets: Path
 
     def database_path(self, path: str) -> str:
         return str(self.base / Path(path).expanduser())
+
+    def asset_path(self, path: str) -> str:
+        return str(self.assets / Path(path).expanduser())
 
 
 class Prober:
@@ -71,7 +81,7 @@ class Prober:
         self._merged = merge_resources(document, spec, profiles)
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
-        self._folders = _Folders(base)
+        self._folders = _Folders(base, Path(document.source.file).resolve().parent)
         self._catalog = catalog
         self._redactor = redactor
 
@@ -125,6 +135,7 @@ class Prober:
             for key, info in model.model_fields.items():
                 if isinstance(value := found[section].get(key), str) and "SecretStr" in str(info.annotation):
                     self._redactor.add([value])
+        self._redactor.add(secret_values_of(cls, found))
         self._redactor.add(secrets_in(found))
         self._redactor.add(url_secrets(found))
         init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._folders)

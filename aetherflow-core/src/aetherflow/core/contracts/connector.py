@@ -21,6 +21,10 @@ class ConnectorContext(Protocol):
         """Absolute path of a database file; a relative one stands under `<workspace.root>/<flow id>`."""
         ...
 
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectorInit:
@@ -93,6 +97,12 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
                 f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)
             )
             raise ConnectorError(f"resource {self.name} ({self.kind}:{self.driver}): {details}") from error
+
+    @classmethod
+    def secret_values(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
+        """Settings that are secrets though neither their key nor their type says so, such as a header; as written."""
+        del config, options
+        return iter(())
 
     def close(self) -> None:
         """Release what the connector holds; closing twice is fine."""

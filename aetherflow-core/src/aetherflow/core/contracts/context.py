@@ -101,6 +101,45 @@ class RunStateView(Protocol):
         ...
 
 
+class ResumableWriter(Protocol):
+    """A file that is written over several attempts."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file, those of earlier attempts included."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal sha256 of all that is in the file."""
+        ...
+
+    @property
+    def note(self) -> Mapping[str, Any]:
+        """What the last checkpoint said, also that of an earlier attempt; empty at the start."""
+        ...
+
+    def write(self, data: bytes) -> int:
+        """Append bytes."""
+        ...
+
+    def checkpoint(self, note: Mapping[str, Any]) -> None:
+        """Say that all up to here is good; `note`, of JSON values, is what the next attempt needs to go on."""
+        ...
+
+    def restart(self) -> None:
+        """Forget what earlier attempts wrote."""
+        ...
+
+    def reader(self) -> BinaryIO:
+        """All that was written, from its start; to be closed by the caller."""
+        ...
+
+    def discard(self) -> None:
+        """Remove all that was written; there will be no file."""
+        ...
+
+
 class RunContext(ABC):
     """The run as one step attempt sees it."""
 
@@ -173,6 +212,14 @@ class RunContext(ABC):
     @abstractmethod
     def remove_scratch(self, path: Path) -> None:
         """Delete a file below the job's scratch folder, if it is there."""
+
+    @abstractmethod
+    def resume_file(self, path: str | Path) -> AbstractContextManager[ResumableWriter]:
+        """Write a file over several attempts of this step: as `write_file`, but an exception keeps what was written.
+
+        The next attempt finds it again, up to the last `checkpoint`. The finished file appears under its name, as an
+        artifact, only when the block ends without an exception.
+        """
 
     @abstractmethod
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
@@ -324,3 +371,7 @@ class RunContext(ABC):
     @abstractmethod
     def redact(self, text: str) -> str:
         """The text with every known secret replaced by `***`."""
+
+    @abstractmethod
+    def add_secret(self, text: str) -> None:
+        """Mask this text from now on: a token that a peer has just given out, say. Empty text is ignored."""

@@ -109,6 +109,12 @@ class Step(ABC, Generic[InputsT]):
         del inputs
         return []
 
+    @classmethod
+    def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:
+        """The effect with these raw inputs, for a step where it depends on them; an unknown value counts as `once`."""
+        del inputs
+        return cls.effect
+
     def plan(self) -> list[str]:
         """A dry run: sentences that say what `run()` would do with these inputs, an empty list if nothing is said.
 

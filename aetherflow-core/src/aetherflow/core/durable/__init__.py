@@ -48,6 +48,7 @@ from aetherflow.core.durable.folders import (
     swap_dir,
 )
 from aetherflow.core.durable.processes import ChildProcess, spawn, spawn_guard
+from aetherflow.core.durable.resumable import ResumableFile
 
 __all__ = [
     "FILE_MODE",
@@ -59,6 +60,7 @@ __all__ = [
     "AppendedFile",
     "AtomicFile",
     "ChildProcess",
+    "ResumableFile",
     "backup_database",
     "connect",
     "connect_to_read",

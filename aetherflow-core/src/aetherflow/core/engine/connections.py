@@ -3,11 +3,19 @@
 import logging
 import threading
 from collections.abc import Iterator, KeysView, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
+
+from pydantic import BaseModel
 
 from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.connecting import close_connector, create_connector, interrupt_connector, models_of
+from aetherflow.core.plugins.connecting import (
+    close_connector,
+    create_connector,
+    interrupt_connector,
+    models_of,
+    secret_values_of,
+)
 from aetherflow.core.spec.project import CacheScope
 
 log = logging.getLogger("aetherflow")
@@ -170,11 +178,20 @@ def _close(name: str, connector: Any) -> None:
 
 
 def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
-    """Values of all settings that a connector's model declares as `SecretStr`."""
+    """Values of all settings that a connector's models declare as `SecretStr`, or its class as secret."""
     for resource in resources.values():
         cls = catalog.connector(resource["kind"], resource["driver"])
         for section, model in models_of(cls):
-            for name, field in model.model_fields.items():
-                value = resource[section].get(name)
-                if isinstance(value, str) and "SecretStr" in str(field.annotation):
-                    yield value
+            yield from _secrets_of(resource[section], model)
+        yield from secret_values_of(cls, resource)
+
+
+def _secrets_of(settings: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        value = settings.get(name)
+        if isinstance(value, str) and "SecretStr" in str(field.annotation):
+            yield value
+        elif isinstance(value, Mapping):
+            for inner in (field.annotation, *get_args(field.annotation)):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    yield from _secrets_of(value, inner)

@@ -176,6 +176,9 @@ class StepContext(FileContext):
     def redact(self, text: str) -> str:
         return self._parts.redactor.mask(text)
 
+    def add_secret(self, text: str) -> None:
+        self._parts.redactor.add([text])
+
 
 class _StagedLedger:
     def __init__(self, name: str, state: RunState, effects: StepEffects, control: Control) -> None:

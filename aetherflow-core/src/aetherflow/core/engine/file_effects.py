@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from aetherflow.core import durable
-from aetherflow.core.contracts.context import RunContext
+from aetherflow.core.contracts.context import ResumableWriter, RunContext
 from aetherflow.core.engine.parts import RunParts
 from aetherflow.core.engine.stopping import Control
 from aetherflow.core.errors import PathError
@@ -71,6 +71,19 @@ class FileContext(RunContext):
             yield cast(BinaryIO, file)
             self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
+
+    @contextmanager
+    def resume_file(self, path: str | Path) -> Iterator[ResumableWriter]:
+        self.control.check_open()
+        final = self.write_path(str(path))
+        file = durable.ResumableFile(final, self.idempotency_key[:OWNER_LENGTH], check=self.control.check_open)
+        try:
+            yield file
+            if not file.ended:
+                file.publish()
+                self._record(final, file.size, file.sha256)
+        finally:
+            file.close()
 
     @contextmanager
     def append_file(self, path: str | Path) -> Iterator[BinaryIO]:

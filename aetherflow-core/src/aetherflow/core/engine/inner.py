@@ -42,7 +42,7 @@ class InnerSteps:
         if record is not None and _asks(record):
             raise undecided(key, record.attempt, self._runner.parts.run_id)
         idem_key = idempotency_key(self._runner.parts.flow_id, self._runner.parts.run_id, key)
-        number = state.start(StepStart(key, cls.effect, idem_key, step_type, def_hash))
+        number = state.start(StepStart(key, cls.effect_of(inputs), idem_key, step_type, def_hash))
         if number > 1:
             self._runner.parts.processes.end_orphans(idem_key)
         ctx = outer.for_inner(key, number, idem_key)

@@ -88,6 +88,9 @@ class ReadingContext(RunContext):
     def redact(self, text: str) -> str:
         return self._redactor.mask(text)
 
+    def add_secret(self, text: str) -> None:
+        self._redactor.add([text])
+
     # What would change something
 
     def write_file(self, path: str | Path) -> NoReturn:
@@ -101,6 +104,9 @@ class ReadingContext(RunContext):
 
     def restore_dir(self, final: str | Path) -> NoReturn:
         _refuse(f"restore {final}")
+
+    def resume_file(self, path: str | Path) -> NoReturn:
+        _refuse(f"write {path}")
 
     def swap_dir(self, staged: Path, final: str | Path) -> NoReturn:
         _refuse(f"replace {final}")

@@ -74,7 +74,7 @@ class StepRunner:
             raise StepFailedError(error, step, path, None) from error
         key = StepKey(job.spec.id, step.id, item_key)
         def_hash = self.definitions.hashes[StepKey(job.spec.id, step.id)]
-        effect = step.effect or cls.effect
+        effect = step.effect or cls.effect_of(step.inputs)
         scope = {"item": item} if item_key else {}
         return Work(job, step, path, key, cls, step.inputs, (*path, "inputs"), effect, def_hash, scope)
 

@@ -1,7 +1,7 @@
 """Building connectors of every make: of ours, of the documented legacy constructor, of classes without our base."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -48,6 +48,13 @@ def models_of(cls: Any) -> Iterator[tuple[str, type[BaseModel]]]:
     for section, model in (("config", getattr(cls, "Config", None)), ("options", getattr(cls, "Options", None))):
         if isinstance(model, type) and issubclass(model, BaseModel):
             yield section, model
+
+
+def secret_values_of(cls: Any, resource: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of a resource that its connector's class declares as secret."""
+    declared = getattr(cls, "secret_values", None)
+    if callable(declared):
+        yield from declared(resource["config"], resource["options"])
 
 
 def close_connector(connector: Any) -> None:

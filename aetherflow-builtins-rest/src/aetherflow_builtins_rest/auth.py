@@ -1,0 +1,198 @@
+"""Credentials, added to requests below the client: nothing that logs, shows or forwards a request ever holds them."""
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeAlias
+from urllib.parse import quote, quote_plus, urlencode
+
+import httpx
+
+from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_rest.auth_settings import ApiKeyAuth, Auth, BasicAuth, BearerAuth, DigestAuth, OAuth2Auth
+
+
+class Added:
+    """A header, a piece of the query, or nothing."""
+
+    __slots__ = ("header", "query")
+
+    def __init__(self, header: tuple[bytes, bytes] | None = None, query: str = "") -> None:
+        self.header = header
+        self.query = query
+
+
+Post: TypeAlias = Callable[[str, bytes, list[tuple[bytes, bytes]]], httpx.Response]
+"""Sends a form, with these headers, to a URL."""
+Flow: TypeAlias = Generator[Added, httpx.Response, None]
+"""Yields what to add to the request; is sent the response; ends, or yields what to add to a second try."""
+
+
+class Credentials:
+    """What one kind of credentials does with a request."""
+
+    def flow(self, request: httpx.Request) -> Flow:
+        """Add nothing."""
+        del request
+        yield Added()
+
+    def secrets(self) -> Iterator[str]:
+        """All that must not be shown, as far as it is known now."""
+        return iter(())
+
+
+class Static(Credentials):
+    """The same with every request."""
+
+    def __init__(self, added: Added, *secrets: str) -> None:
+        self._added = added
+        self._secrets = secrets
+
+    def flow(self, request: httpx.Request) -> Flow:
+        """Add it."""
+        del request
+        yield self._added
+
+    def secrets(self) -> Iterator[str]:
+        """The secret itself."""
+        return iter(self._secrets)
+
+
+class Digest(Credentials):
+    """An answer to the peer's challenge; a first request without one is answered 401 and sent again."""
+
+    def __init__(self, auth: DigestAuth) -> None:
+        self._password = auth.password.get_secret_value()
+        self._auth = httpx.DigestAuth(auth.username, self._password)
+
+    def flow(self, request: httpx.Request) -> Flow:
+        """Add the answer, once there was a challenge."""
+        scratch = httpx.Request(request.method, request.url)
+        inner = self._auth.auth_flow(scratch)
+        next(inner)
+        while True:
+            value = scratch.headers.get("authorization")
+            response = yield Added((b"Authorization", value.encode("latin-1")) if value else None)
+            try:
+                scratch = inner.send(response)
+            except StopIteration:
+                return
+
+    def secrets(self) -> Iterator[str]:
+        """The password."""
+        yield self._password
+
+
+class TokenError(ConnectorError):
+    """No token could be had, so the request itself was not sent."""
+
+    def __init__(self, message: str, *, fix: str = "", transient: bool = False) -> None:
+        super().__init__(message, fix=fix)
+        self.transient = transient
+
+
+class OAuth2(Credentials):
+    """A token from a token server, used by all requests until it runs out or is refused."""
+
+    def __init__(self, auth: OAuth2Auth, post: Post) -> None:
+        """`post` sends a form to the token server."""
+        self._auth = auth
+        self._post = post
+        self._lock = threading.Lock()
+        self._token = ""
+        self._until = 0.0
+        self._given: list[str] = []
+
+    def flow(self, request: httpx.Request) -> Flow:
+        """Add the token; one that was kept and is refused is renewed once."""
+        del request
+        token, fresh = self._current()
+        response = yield Added((b"Authorization", f"Bearer {token}".encode()))
+        if response.status_code == 401 and not fresh:
+            with self._lock:
+                if self._token == token:
+                    self._until = 0.0
+            yield Added((b"Authorization", f"Bearer {self._current()[0]}".encode()))
+
+    def secrets(self) -> Iterator[str]:
+        """The client's secret and every token that was given out."""
+        yield self._auth.client_secret.get_secret_value()
+        yield from list(self._given)
+
+    def _current(self) -> tuple[str, bool]:
+        """The token, and whether it was made just now."""
+        with self._lock:
+            if time.monotonic() < self._until:
+                return self._token, False
+            self._token, seconds = self._new()
+            self._given.append(self._token)
+            self._until = time.monotonic() + max(seconds - self._auth.leeway_seconds, 0)
+            return self._token, True
+
+    def _new(self) -> tuple[str, float]:
+        auth, secret = self._auth, self._auth.client_secret.get_secret_value()
+        form = {"grant_type": "client_credentials", "scope": auth.scope, "audience": auth.audience}
+        headers = [(b"Content-Type", b"application/x-www-form-urlencoded"), (b"Accept", b"application/json")]
+        if auth.client_auth == "body":
+            form |= {"client_id": auth.client_id, "client_secret": secret}
+        else:  # id and secret are form-encoded first (RFC 6749, 2.3.1)
+            pair = f"{quote_plus(auth.client_id)}:{quote_plus(secret)}".encode()
+            headers.append((b"Authorization", b"Basic " + base64.b64encode(pair)))
+        body = urlencode({name: value for name, value in form.items() if value is not None}).encode()
+        try:
+            response = self._post(auth.token_url, body, headers)
+        except httpx.TransportError as error:
+            raise TokenError(
+                f"no token from {_place(auth.token_url)}: {error}", fix="check auth.token_url", transient=True
+            ) from error
+        return self._read(response)
+
+    def _read(self, response: httpx.Response) -> tuple[str, float]:
+        where = _place(self._auth.token_url)
+        status = response.status_code
+        try:
+            found: Any = response.json()
+        except ValueError:
+            found = None
+        found = found if isinstance(found, dict) else {}
+        if status != 200 or not isinstance(found.get("access_token"), str):
+            reason = found.get("error") if isinstance(found.get("error"), str) else "no token in the answer"
+            raise TokenError(
+                f"no token from {where}: status {status}, {str(reason)[:80]}",
+                fix="check client_id, client_secret and scope",
+                transient=status == 429 or status >= 500,
+            )
+        try:
+            seconds = float(found.get("expires_in") or 300)
+        except (TypeError, ValueError):
+            seconds = 300.0
+        return found["access_token"], seconds
+
+
+def _place(url: str) -> str:
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}{parsed.path}"
+
+
+def credentials_of(auth: Auth | None, post: Post) -> Credentials | None:
+    """What carries out these settings; `post` sends a form to a token server."""
+    match auth:
+        case BearerAuth():
+            token = auth.token.get_secret_value()
+            return Static(Added((b"Authorization", f"Bearer {token}".encode())), token)
+        case BasicAuth():
+            password = auth.password.get_secret_value()
+            pair = base64.b64encode(f"{auth.username}:{password}".encode())
+            return Static(Added((b"Authorization", b"Basic " + pair)), password, pair.decode())
+        case ApiKeyAuth():
+            key = auth.api_key.get_secret_value()
+            if auth.place == "query":
+                return Static(Added(query=f"{quote(auth.name)}={quote(key, safe='')}"), key)
+            return Static(Added((auth.name.encode(), key.encode())), key)
+        case DigestAuth():
+            return Digest(auth)
+        case OAuth2Auth():
+            return OAuth2(auth, post)
+        case _:
+            return None

@@ -1,0 +1,210 @@
+"""HTTP APIs by httpx: one host, its credentials, one retry loop."""
+
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit
+from aetherflow_builtins_rest.auth_settings import ApiKeyAuth
+from aetherflow_builtins_rest.settings import Config, Options
+
+if TYPE_CHECKING:
+    import httpx
+
+    from aetherflow_builtins_rest.call import Call
+    from aetherflow_builtins_rest.client import Wire
+
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+
+
+class HttpxConnector(ConnectorBase[Config, Options]):
+    """An HTTP API.
+
+    Headers and credentials of the resource go to the scheme, host and port of `base_url` and nowhere else, whatever a
+    redirect or a next link says.
+
+        resources:
+          api:
+            kind: rest
+            driver: httpx
+            config:
+              base_url: https://api.example.com/v1
+              auth: {type: bearer, token: "{{env.API_TOKEN}}"}
+            options:
+              retry: {max_attempts: 4}
+    """
+
+    requires = ("httpx", "httpcore")
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self._lock = threading.RLock()
+        self._wire: Wire | None = None
+        self._async: httpx.AsyncClient | None = None
+        self._refuse_plaintext()
+
+    @classmethod
+    def secret_values(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
+        """Secrets whose keys do not say so: headers that authenticate, the proxy's URL."""
+        del options
+        headers = config.get("headers")
+        for name, value in headers.items() if isinstance(headers, Mapping) else ():
+            if isinstance(value, str) and str(name).lower() in _SECRET_HEADERS:
+                yield value
+                scheme, _, rest = value.partition(" ")
+                if rest and scheme.isalpha():
+                    yield rest.strip()
+        url = config.get("base_url")
+        if isinstance(url, str) and str(config.get("secret_url", "")).strip().lower() in ("true", "yes", "1", "on"):
+            path = url if "{{" in url else url.partition("://")[2].partition("/")[2]
+            if path:
+                yield path
+        auth = config.get("auth")
+        for name in ("token", "password", "api_key", "client_secret"):
+            if isinstance(auth, Mapping) and isinstance(value := auth.get(name), str):
+                yield value
+
+    @property
+    def label(self) -> str:
+        """How messages name this resource."""
+        return f"resource {self.name} ({self.kind}:{self.driver})"
+
+    def _refuse_plaintext(self) -> None:
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(self.conf.base_url)
+        shown = bool(self.conf.credentials) or any(name.lower() in _SECRET_HEADERS for name in self.conf.headers)
+        host = parts.hostname or ""
+        local = host in ("localhost", "::1") or host.startswith("127.")
+        if shown and parts.scheme == "http" and not local and not self.opts.allow_plaintext_auth:
+            raise ConnectorError(
+                f"{self.label}: credentials would go over http:// in clear text",
+                fix="use https://; options.allow_plaintext_auth: true accepts the risk",
+            )
+
+    # Clients
+
+    def wire(self) -> "Wire":
+        """What sends requests; made at the first."""
+        with self._lock:
+            if self._wire is None:
+                from aetherflow_builtins_rest.client import Wire
+
+                try:
+                    self._wire = Wire(self.label, self.conf, self.opts, self._path)
+                except (OSError, ssl.SSLError, ValueError) as error:
+                    raise self._unusable(error) from error
+            return self._wire
+
+    def client(self) -> "httpx.Client":
+        """The client itself. It adds the resource's credentials too, but neither retries nor looks at the status."""
+        return self.wire().client
+
+    def async_client(self) -> "httpx.AsyncClient":
+        """A client for asyncio with the same TLS, proxy, headers, credentials, timeouts; retries are the caller's."""
+        with self._lock:
+            if self._async is None:
+                from aetherflow_builtins_rest.async_client import make_async_client
+
+                try:
+                    self._async = make_async_client(self.wire(), self.conf, self.opts)
+                except (OSError, ssl.SSLError, ValueError) as error:
+                    raise self._unusable(error) from error
+            return self._async
+
+    def _path(self, path: str) -> str:
+        return self.ctx.asset_path(path) if self.ctx else path
+
+    def _unusable(self, error: Exception) -> ConnectorError:
+        name = getattr(error, "filename", None)
+        what = f"{name}: {error.strerror}" if isinstance(error, OSError) and name else f"{error}"
+        return ConnectorError(
+            f"{self.label}: its settings cannot be used: {what}",
+            fix="check ca_file, client_cert, client_key, client_key_password and proxy",
+        )
+
+    # Requests
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        files: Any = None,
+        content: Any = None,
+        timeout: float | None = None,
+    ) -> "httpx.Response":
+        """Send a request, by the resource's rules of retry and status; the response has been read."""
+        from aetherflow_builtins_rest.call import Call
+
+        call = Call(method.upper(), url, params, headers, json, data, files, content, timeout)
+        return self.wire().send(call)
+
+    def send(self, call: "Call") -> "httpx.Response":
+        """Send what a step asks for; the response has been read."""
+        return self.wire().send(call)
+
+    def get(self, url: str, **kwargs: Any) -> "httpx.Response":
+        """GET; arguments as `request`."""
+        return self.request("GET", url, **kwargs)
+
+    def head(self, url: str, **kwargs: Any) -> "httpx.Response":
+        """HEAD; arguments as `request`."""
+        return self.request("HEAD", url, **kwargs)
+
+    def post(self, url: str, **kwargs: Any) -> "httpx.Response":
+        """POST; arguments as `request`."""
+        return self.request("POST", url, **kwargs)
+
+    def put(self, url: str, **kwargs: Any) -> "httpx.Response":
+        """PUT; arguments as `request`."""
+        return self.request("PUT", url, **kwargs)
+
+    def patch(self, url: str, **kwargs: Any) -> "httpx.Response":
+        """PATCH; arguments as `request`."""
+        return self.request("PATCH", url, **kwargs)
+
+    def delete(self, url: str, **kwargs: Any) -> "httpx.Response":
+        """DELETE; arguments as `request`."""
+        return self.request("DELETE", url, **kwargs)
+
+    # Life
+
+    def secrets(self) -> Iterator[str]:
+        """All that must not be shown, tokens that were given out meanwhile included."""
+        yield from self.secret_values(self.config, self.options)
+        if self._wire is not None:
+            yield from self._wire.secrets()
+
+    def without_key(self, url: "httpx.URL") -> "httpx.URL":
+        """A URL without the key that the resource adds to every query; some peers repeat it in their links."""
+        auth = self.conf.auth
+        if not isinstance(auth, ApiKeyAuth) or auth.place != "query" or auth.name not in url.params:
+            return url
+        return url.copy_remove_param(auth.name)
+
+    def probe(self) -> None:
+        """HEAD on `base_url`: any answer but 401, 403 and 407 says that the peer is there and knows us."""
+        from aetherflow_builtins_rest.call import Call
+
+        if not self.conf.base_url:
+            return
+        answers = lambda status: status not in (401, 403, 407)  # noqa: E731 as short as it can be said
+        self.wire().send(Call("HEAD", "", expect=answers))
+
+    def interrupt(self) -> None:
+        """End what runs on the connections; called from another thread, so it must not wait for the lock."""
+        if self._wire is not None:
+            self._wire.sockets.interrupt()
+
+    def close(self) -> None:
+        """Close all connections; twice is fine."""
+        with self._lock:
+            wire, self._wire, self._async = self._wire, None, None
+        if wire is not None:
+            wire.close()

@@ -1,0 +1,132 @@
+"""What an answer, or none, means for a request: an error for people, and whether it may have had its effect."""
+
+import contextlib
+
+import httpx
+
+from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_rest.auth import TokenError
+from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
+from aetherflow_builtins_rest.call import Call
+from aetherflow_builtins_rest.failures import (
+    BEFORE_SENDING,
+    StatusError,
+    UndecidedRequestError,
+    certificate_error,
+    reason_of,
+    status_fix,
+    status_text,
+)
+from aetherflow_builtins_rest.network import Sockets
+from aetherflow_builtins_rest.settings import Options
+
+SHOWN_BODY = 300
+_ASK = "look at the peer, then resume with --decide; `keyed: true` allows repeats where the peer honours the key"
+_UNSENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_UNDECIDED = frozenset({502, 504})
+"""A gateway says so when it does not know itself what became of a request."""
+
+
+class Judge:
+    """Judges the answers to one resource's requests, in the name of the resource."""
+
+    def __init__(self, label: str, options: Options, base: httpx.URL, sockets: Sockets) -> None:
+        self._label = label
+        self._options = options
+        self._base = base
+        self._sockets = sockets
+
+    def safe(self, call: Call) -> bool:
+        """Whether it does no harm to send a request again."""
+        return call.repeatable or self._options.retry.unsafe_methods
+
+    def never_sent(self, call: Call, error: Exception) -> bool:
+        """Whether the peer can have seen nothing of the request."""
+        return call.hops == 0 and isinstance(error, (*BEFORE_SENDING, TokenError, *_UNSENDABLE))
+
+    def refused(self, call: Call, response: httpx.Response, text: str, fix: str) -> ConnectorError:
+        """A redirect that is not followed. After 301, 302 and 303 a POST has been carried out."""
+        if response.status_code not in (307, 308) and not self.safe(call):
+            return UndecidedRequestError(self._text(call, f"{text}; the request may have been carried out"), fix=fix)
+        return self.error(call, text, fix)
+
+    def check(self, call: Call, response: httpx.Response) -> None:
+        """Raise StatusError for an answer that is an error, UndecidedRequestError if its effect is not known."""
+        status = response.status_code
+        if call.expect is not None:
+            fine = call.expect(status)
+        else:
+            fine = not self._options.raise_for_status or (status < 400 and not response.has_redirect_location)
+        if fine:
+            return
+        body = ""
+        if self._options.show_error_body:
+            with contextlib.suppress(httpx.HTTPError, ConnectorError):
+                response.read()
+        if self._options.show_error_body and response.is_stream_consumed:
+            body = f": {' '.join(response.text[:SHOWN_BODY].split())}"
+        text = f"answered {status_text(response)}{self._of(call)}{body}"
+        moved_on = call.hops > 0 or (response.has_redirect_location and status not in (307, 308))
+        if (status in _UNDECIDED or moved_on) and not self.safe(call):
+            raise UndecidedRequestError(self._text(call, f"{text}; whether it had its effect is not known"), fix=_ASK)
+        asked = response.headers.get("retry-after")
+        if asked and status in self._options.retry.retry_on:
+            text += f"; it asks to wait {asked[:40]}{'' if not asked.isdecimal() else ' s'}"
+        raise StatusError(self._text(call, text), fix=status_fix(response), status=status)
+
+    def _failed(self, call: Call, error: Exception) -> ConnectorError:
+        reason, fix = reason_of(error)
+        if self._sockets.expired:
+            reason, fix = f"not done within {self._options.timeouts.total:g} s", "raise options.timeouts.total"
+        return ConnectorError(self._text(call, f"{reason}{_moved(call)}{self._of(call)}"), fix=fix)
+
+    def unfit(self, call: Call, error: BodyTooLargeError | BadBodyError) -> ConnectorError:
+        """A body that cannot be taken, as an error of this request."""
+        if self.safe(call):
+            return type(error)(self._text(call, error.message), fix=error.fix)
+        return UndecidedRequestError(self._text(call, f"{error.message}; the request was carried out"), fix=error.fix)
+
+    def end(self, call: Call, error: Exception, sure: bool) -> ConnectorError:
+        """The last attempt failed; `sure`: the request had no effect, or may be sent again."""
+        if isinstance(error, TokenError):
+            return TokenError(f"{self._label}: {error.message}{self._of(call)}", fix=error.fix)
+        if sure:
+            return self._failed(call, error)
+        reason = reason_of(error)[0]
+        text = f"{reason}{_moved(call)}{self._of(call)}; whether the request had its effect is not known"
+        return UndecidedRequestError(self._text(call, text), fix=_ASK)
+
+    def error(self, call: Call, text: str, fix: str) -> ConnectorError:
+        """An error of ours in the same form."""
+        return ConnectorError(self._text(call, text), fix=fix)
+
+    def _text(self, call: Call, text: str) -> str:
+        return f"{self._label}: {call.shown(self.url_of(call))}: {text}"
+
+    def _of(self, call: Call) -> str:
+        most = self._options.max_attempts if self.safe(call) else call.attempt
+        return f" (attempt {call.attempt} of {most})"
+
+    def url_of(self, call: Call) -> httpx.URL:
+        """The absolute URL of a call, without its parameters."""
+        try:
+            url = httpx.URL(call.url)
+        except httpx.InvalidURL as error:
+            raise ConnectorError(f"{self._label}: {error}", fix="check path") from error
+        if not url.is_relative_url:
+            return url
+        if not call.url or call.url.startswith("?"):  # the address itself, with no slash added
+            return self._base.copy_with(query=url.query or None)
+        start = self._base.raw_path.rstrip(b"/")
+        return self._base.copy_with(raw_path=start + b"/" + url.raw_path.lstrip(b"/"))
+
+
+def _moved(call: Call) -> str:
+    return f" after {call.moved:,} bytes" if call.moved else ""
+
+
+def permanent(error: Exception) -> bool:
+    """An error that comes again."""
+    if isinstance(error, TokenError):
+        return not error.transient
+    return isinstance(error, _UNSENDABLE) or certificate_error(error) is not None

@@ -1,0 +1,154 @@
+"""How APIs hand out lists page by page: where the next page is, as a JSON value that outlives the process."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from aetherflow.core.api import StepError, StepInputs
+from aetherflow_builtins_rest.jmes import Expression, pick
+
+if TYPE_CHECKING:
+    import httpx
+
+Place: TypeAlias = dict[str, Any]
+"""Where a page is: `{url}` for an address, `{value}` for a parameter, `{}` for the first page."""
+
+
+class _Style(StepInputs):
+    def first(self) -> Place:
+        """Where the first page is."""
+        return {}
+
+    def params(self, place: Place) -> dict[str, Any]:
+        """Parameters that lead to a page."""
+        del place
+        return {}
+
+    def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
+        """Where the page after this one is, which had `count` items; None after the last."""
+        raise NotImplementedError
+
+
+class LinkHeader(_Style):
+    """The next page is in the header Link (RFC 8288), as with GitHub."""
+
+    type: Literal["link_header"] = Field(description="`link_header`")
+
+    def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
+        """The link of relation `next`."""
+        del place, data, count
+        link = response.links.get("next", {}).get("url")
+        return {"url": link} if link else None
+
+
+class NextUrl(_Style):
+    """The address of the next page is in the response."""
+
+    type: Literal["next_url"] = Field(description="`next_url`")
+    next: Expression = Field(description="JMESPath of the address: `links.next`.")
+
+    def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
+        """What the expression gives."""
+        del place, response, count
+        link = pick(self.next, data, "pages.next")
+        return {"url": _text(link, "pages.next")} if link else None
+
+
+class Cursor(_Style):
+    """The response holds a mark that is sent with the next request."""
+
+    type: Literal["cursor"] = Field(description="`cursor`")
+    next: Expression = Field(description="JMESPath of the mark: `meta.next_cursor`; null or empty after the last page.")
+    param: str = Field("cursor", min_length=1, description="Parameter that carries it.")
+
+    def params(self, place: Place) -> dict[str, Any]:
+        """The mark."""
+        return {self.param: place["value"]} if "value" in place else {}
+
+    def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
+        """What the expression gives."""
+        del place, response, count
+        mark = pick(self.next, data, "pages.next")
+        return None if mark is None or mark in ("", False) else {"value": mark}
+
+
+class PageNumber(_Style):
+    """Pages are counted."""
+
+    type: Literal["page"] = Field(description="`page`")
+    param: str = Field("page", min_length=1, description="Parameter with the number of the page.")
+    start: int = Field(1, ge=0, description="Number of the first page.")
+    size_param: str | None = Field(None, description="Parameter with the number of items per page.")
+    size: int | None = Field(None, ge=1, description="Items per page; a page with fewer is the last.")
+    total_pages: Expression | None = Field(None, description="JMESPath of the number of pages, if the API says it.")
+
+    def first(self) -> Place:
+        """The start."""
+        return {"value": self.start}
+
+    def params(self, place: Place) -> dict[str, Any]:
+        """Number and size."""
+        size = {self.size_param: self.size} if self.size_param and self.size else {}
+        return {self.param: place["value"], **size}
+
+    def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
+        """One more, until an empty page, a short one, or the number that the API says."""
+        del response
+        if self.total_pages is not None:
+            total = _number(pick(self.total_pages, data, "pages.total_pages"), "pages.total_pages")
+            last = place["value"] - self.start + 1 >= total
+        else:
+            last = count == 0 or (self.size is not None and count < self.size)
+        return None if last else {"value": place["value"] + 1}
+
+
+class Offset(_Style):
+    """Items are counted, and each request says where to begin."""
+
+    type: Literal["offset"] = Field(description="`offset`")
+    param: str = Field("offset", min_length=1, description="Parameter with the number of items to pass over.")
+    limit_param: str = Field("limit", min_length=1, description="Parameter with the number of items per page.")
+    limit: int = Field(100, ge=1, description="Items per page.")
+    total: Expression | None = Field(None, description="JMESPath of the number of all items, if the API says it.")
+
+    def first(self) -> Place:
+        """The start."""
+        return {"value": 0}
+
+    def params(self, place: Place) -> dict[str, Any]:
+        """Offset and limit."""
+        return {self.param: place["value"], self.limit_param: self.limit}
+
+    def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
+        """Behind the items of this page, until a short page or the number that the API says."""
+        del response
+        following = place["value"] + count
+        if self.total is not None:
+            last = count == 0 or following >= _number(pick(self.total, data, "pages.total"), "pages.total")
+        else:
+            last = count < self.limit
+        return None if last else {"value": following}
+
+
+Pages: TypeAlias = Annotated[LinkHeader | NextUrl | Cursor | PageNumber | Offset, Field(discriminator="type")]
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise StepError(f"{what} is {type(value).__name__} in the response, not an address", fix="check the expression")
+    return value
+
+
+def _number(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise StepError(f"{what} is no number in the response", fix="check the expression")
+    try:
+        return int(value)
+    except ValueError as error:
+        raise StepError(f"{what} is no number in the response", fix="check the expression") from error
+
+
+def merged(params: Mapping[str, Any], style: _Style, place: Place) -> dict[str, Any]:
+    """Parameters of one page's request: an address has all that it needs itself."""
+    return {} if "url" in place else {**params, **style.params(place)}

@@ -1,0 +1,37 @@
+"""When a request is sent again."""
+
+from pydantic import Field, field_validator
+
+from aetherflow.core.api import Flag, StepInputs
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Methods that may be repeated (RFC 9110, 9.2.2)."""
+
+
+class Retry(StepInputs):
+    """One loop for all that can go wrong on the way to an answer."""
+
+    max_attempts: int = Field(1, ge=1, description="How often a request is sent at most, the first time included.")
+    backoff_seconds: float = Field(0.5, ge=0, description="Wait before the second attempt.")
+    backoff_multiplier: float = Field(2, ge=1, le=100, description="Each further wait is so many times the one before.")
+    max_backoff_seconds: float = Field(30, ge=0, description="Longest such wait.")
+    retry_on: list[int] = Field([429, 502, 503, 504], description="Statuses after which a request is sent again.")
+    unsafe_methods: Flag = Field(
+        False,
+        description="Also for POST and PATCH, which the peer may then carry out twice. Better: `keyed` of the step.",
+    )
+    max_retry_after_seconds: float = Field(
+        120, ge=0, description="Longest Retry-After of the peer that is waited for; a longer one ends the attempts."
+    )
+
+    @field_validator("retry_on")
+    @classmethod
+    def _statuses(cls, value: list[int]) -> list[int]:
+        if wrong := [status for status in value if not 400 <= status <= 599]:
+            raise ValueError(f"{wrong[0]} is no error status (400 to 599)")
+        return value
+
+    def wait_before(self, attempt: int) -> float:
+        """Seconds to wait before an attempt, from 2 on, where the peer names no time."""
+        wait = self.backoff_seconds * self.backoff_multiplier ** min(attempt - 2, 100)
+        return min(wait, self.max_backoff_seconds)

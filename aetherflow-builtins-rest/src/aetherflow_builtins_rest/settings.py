@@ -1,0 +1,159 @@
+"""The settings of a `rest:httpx` resource: where and who (`Config`), and how it behaves (`Options`)."""
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, StepInputs
+from aetherflow_builtins_rest.auth_settings import Auth, BearerAuth
+from aetherflow_builtins_rest.retry_settings import Retry
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+HeaderValue = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
+"""Text, or a number as YAML reads `X-Version: 1`."""
+Redirects = Literal["never", "same_host", "any"]
+
+
+class Config(ConnectorConfig):
+    """Where the API is, and who asks."""
+
+    base_url: str = Field(
+        "",
+        description="What every path is relative to: `https://api.example.com/v1`. Headers and credentials of the "
+        "resource are sent to its scheme, host and port only.",
+    )
+    secret_url: Flag = Field(
+        False, description="The path of `base_url` is a secret itself, as with webhooks: masked everywhere."
+    )
+    headers: dict[str, HeaderValue] = Field({}, description="Sent with every request to the host of `base_url`.")
+    auth: Auth | None = Field(None, description="Credentials: `{type: bearer|basic|digest|api_key|oauth2, ...}`.")
+    bearer_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("bearer_token", "token"),
+        description="Short for `auth: {type: bearer, token: ...}`; a header `Authorization` in `headers` wins.",
+    )
+    proxy: SecretStr | None = Field(
+        None,
+        description="URL of a proxy: `http://user:password@proxy:3128`. Proxies and passwords are never taken from the "
+        "environment or from .netrc. Empty: none.",
+    )
+    ca_file: str | None = Field(
+        None, description="Certificates to trust in place of the system's; relative to the flow file."
+    )
+    client_cert: str | None = Field(
+        None, description="Certificate to show to the host of `base_url` (mTLS), PEM; relative to the flow file."
+    )
+    client_key: str | None = Field(None, description="Its private key, if `client_cert` does not hold it.")
+    client_key_password: SecretStr | None = Field(None, description="Password of an encrypted private key.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _usable_url(cls, value: str) -> str:
+        if not value or "{{" in value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must begin with https:// or http:// and name a host")
+        if parts.username or parts.password:
+            raise ValueError("must not hold a user or password; use `auth: {type: basic, ...}`")
+        if parts.query or parts.fragment:
+            raise ValueError("must end before `?` and `#`; parameters belong into the step's `params`")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if self.auth is not None and self.bearer_token is not None:
+            raise ValueError("auth and bearer_token are both given")
+        if self.client_cert is None and (self.client_key is not None or self.client_key_password is not None):
+            raise ValueError("client_key and client_key_password need client_cert")
+        if self.credentials is not None and not self.base_url:
+            raise ValueError("credentials need base_url: they are sent to its host only")
+        return self
+
+    @property
+    def credentials(self) -> "Auth | None":
+        """`auth`, or what its short form says."""
+        if self.bearer_token is None:
+            return self.auth
+        if any(name.lower() == "authorization" for name in self.headers):
+            return None
+        return BearerAuth(type="bearer", token=self.bearer_token)
+
+
+class Timeouts(StepInputs):
+    """Time limits in seconds; each phase defaults to `timeout`."""
+
+    connect: float | None = Field(None, gt=0, description="Until the connection stands, TLS included.")
+    read: float | None = Field(None, gt=0, description="Between two pieces of the response.")
+    write: float | None = Field(None, gt=0, description="Between two pieces of the request.")
+    pool: float | None = Field(None, gt=0, description="Until a connection of the pool is free.")
+    total: float | None = Field(
+        None, gt=0, description="One attempt from its first byte to its last. Default: none, for downloads take hours."
+    )
+
+
+class Pool(StepInputs):
+    """The connections that are kept."""
+
+    max_connections: int = Field(10, ge=1, description="At the same time.")
+    max_keepalive_connections: int = Field(10, ge=0, description="Kept open while idle.")
+    keepalive_seconds: float = Field(15, ge=0, description="How long an idle one is kept.")
+
+
+class Options(ConnectorOptions):
+    """How requests are made."""
+
+    timeout: float = Field(
+        30,
+        gt=0,
+        validation_alias=AliasChoices("timeout", "timeout_seconds"),
+        description="Seconds for each phase of a request: connect, read, write, wait for a connection.",
+    )
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Other limits for single phases, and `total`.")
+    verify_ssl: Annotated[Flag, InsecureWhen(False)] = Field(True, description="Check the peer's certificate.")
+    allow_plaintext_auth: Annotated[Flag, InsecureWhen(True)] = Field(
+        False, description="Send credentials over http:// to another machine, readable for all in between."
+    )
+    redirects: Redirects = Field(
+        "never",
+        description="`never`: a redirect is an error. `same_host`: followed within scheme, host and port. `any`: also "
+        "to other hosts, which get no headers and no credentials of the resource, and no body.",
+    )
+    max_redirects: int = Field(10, ge=1, le=50, description="How many in a row.")
+    raise_for_status: Flag = Field(True, description="Statuses from 400 on are errors; else they are answers.")
+    retry: Retry = Field(default_factory=Retry, description="When a request is sent again; default: never.")
+    retries: int | None = Field(
+        None, ge=0, description="The older spelling: number of further tries, `retry.max_attempts` minus one."
+    )
+    requests_per_second: float | None = Field(
+        None, gt=0, description="At most so many requests per second, each retry and each page counted."
+    )
+    burst: int = Field(1, ge=1, description="So many of them may go out at once after a pause.")
+    max_body_bytes: int = Field(
+        16 * 2**20, ge=0, description="Largest response that is taken into memory, unpacked. Larger ones go to a file."
+    )
+    idempotency_header: str | None = Field(
+        "Idempotency-Key",
+        description="Header of POST and PATCH with a key that is the same in every attempt; null: none.",
+    )
+    show_error_body: Flag = Field(
+        False, description="Quote the start of the body of an error response; it may hold personal data."
+    )
+    pool: Pool = Field(default_factory=Pool, description="The connections that are kept.")
+
+    @model_validator(mode="after")
+    def _one_number(self) -> Self:
+        wanted = self.retry.model_fields_set
+        if self.retries is not None and "max_attempts" in wanted and self.retry.max_attempts != self.retries + 1:
+            raise ValueError("retries (further tries) and retry.max_attempts (all tries) are both given and differ")
+        return self
+
+    @property
+    def max_attempts(self) -> int:
+        """How often a request is sent at most."""
+        return self.retry.max_attempts if self.retries is None else self.retries + 1

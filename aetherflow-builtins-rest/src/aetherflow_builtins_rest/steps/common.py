@@ -1,0 +1,203 @@
+"""What all HTTP steps share: the resource, the request, what the response must be."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+
+from aetherflow.core.api import ResourceRef, RunContext, StepError, StepInputs, UndecidedStepError
+from aetherflow_builtins_rest.call import Call, shown_url
+from aetherflow_builtins_rest.connectors.httpx import HttpxConnector
+from aetherflow_builtins_rest.jmes import Expression, pick
+from aetherflow_builtins_rest.settings import HeaderValue
+
+if TYPE_CHECKING:
+    import httpx
+
+RestResource = Annotated[str, ResourceRef("rest")]
+"""Name of a resource of kind `rest`."""
+Effect: TypeAlias = Literal["repeatable", "once"]
+OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
+Scalar: TypeAlias = str | int | float | bool | None
+_STATUS = re.compile(r"^[1-5](\d\d|xx)$")
+_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_SECRET = re.compile(r"(^|_)(password|secret|token|api_key|access_key)$", re.IGNORECASE)
+NOT_SHOWN = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate", "authentication-info"})
+"""Headers of a response that are no outputs."""
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) and "{{" not in value else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) else value
+
+
+def _status(value: int | str) -> str:
+    text = str(value).lower()
+    if not _STATUS.match(text) and "{{" not in text:
+        raise ValueError("must be a status such as 201, or a group such as 2xx")
+    return text
+
+
+Statuses = Annotated[
+    list[Annotated[int | str, AfterValidator(_status)]],
+    BeforeValidator(_listed, json_schema_input_type=list[int | str] | int | str),
+]
+"""Statuses and groups of them: `201`, `[200, 404]`, `2xx`."""
+AnyMethod = Annotated[Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"], BeforeValidator(_upper)]
+
+
+def _names(value: dict[str, Any]) -> dict[str, Any]:
+    if wrong := [name for name in value if not _NAME.match(name)]:
+        raise ValueError(f"{wrong[0]!r} cannot be the name of an output")
+    return value
+
+
+Extract = Annotated[dict[str, Expression], AfterValidator(_names)]
+
+
+class PathInputs(StepInputs):
+    """Where the request goes."""
+
+    resource: RestResource = Field(description="Name of a resource of kind `rest`.")
+    path: str = Field(
+        "",
+        validation_alias=AliasChoices("path", "url"),
+        description="Path under the resource's `base_url`; an absolute URL of another host gets no credentials.",
+    )
+    params: dict[str, Scalar | list[Scalar]] = Field({}, description="Parameters of the query; null leaves one out.")
+    headers: dict[str, HeaderValue] = Field({}, description="Further headers of this request.")
+
+    def query(self) -> dict[str, Any]:
+        """The parameters without those that are null."""
+        return {name: value for name, value in self.params.items() if value is not None}
+
+
+def is_expected(statuses: list[int | str]) -> Callable[[int], bool] | None:
+    """Whether a status is one of these; None if there are none, so that the resource decides."""
+    if not statuses:
+        return None
+    return lambda status: any(str(item) in (str(status), f"{status // 100}xx") for item in statuses)
+
+
+class Peer:
+    """The resource of a step, and what the step tells the run about its requests."""
+
+    def __init__(self, ctx: RunContext, resource: str) -> None:
+        self.ctx = ctx
+        self.connector = cast(HttpxConnector, ctx.connectors.rest(resource))
+        self._known: set[str] = set()
+        self.learn()
+
+    def call(self, method: str, inputs: PathInputs, **more: Any) -> Call:
+        """A request of this step."""
+        return Call(
+            method,
+            inputs.path,
+            params=inputs.query(),
+            headers=inputs.headers,
+            idempotency_key=self.ctx.idempotency_key,
+            check=self.ctx.check_cancelled,
+            log=self.ctx.log,
+            **more,
+        )
+
+    def send(self, call: Call, *, quiet: bool = False) -> "httpx.Response":
+        """Send it; the log gets status, size and duration, nothing of the content."""
+        started = time.monotonic()
+        try:
+            response = self.connector.send(call)
+        finally:
+            self.learn()
+        shown = call.shown(self.connector.wire().url_of(call))
+        size, seconds = call.moved, time.monotonic() - started
+        log = self.ctx.log.debug if quiet else self.ctx.log.info
+        log("%s: %s, %s bytes, %.2f s", shown, response.status_code, f"{size:,}", seconds)
+        return response
+
+    def learn(self) -> None:
+        """Let the run mask what the connector knows to be secret, tokens of this minute included."""
+        for secret in self.connector.secrets():
+            if secret not in self._known:
+                self._known.add(secret)
+                self.ctx.add_secret(secret)
+
+    def address(self, inputs: PathInputs) -> str:
+        """The whole URL, as a plan shows it."""
+        return shown_url(self.connector.wire().url_of(Call("GET", inputs.path)))
+
+
+def json_of(response: "httpx.Response", what: str) -> Any:
+    """The response as JSON; StepError if it is none."""
+    try:
+        return json.loads(response.content)
+    except ValueError as error:
+        kind = response.headers.get("content-type", "no Content-Type")[:80]
+        text = f"{what}: the response is not JSON ({kind}, {len(response.content):,} bytes)"
+        raise StepError(text, fix="check the path; some APIs need a header Accept: application/json") from error
+
+
+def body_of(response: "httpx.Response") -> Any:
+    """The response as an output: JSON as its value, text as text, anything else as null."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not response.content:
+        return None
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            return json.loads(response.content)
+        except ValueError:
+            return response.text
+    if kind.startswith("text/") or kind in ("application/xml", "application/x-ndjson") or kind.endswith("+xml"):
+        return response.text
+    return None
+
+
+def shown_headers(response: "httpx.Response") -> dict[str, str]:
+    """The headers of a response as an output, names in lower case; none that hold credentials."""
+    return {name: value for name, value in response.headers.items() if name not in NOT_SHOWN}
+
+
+def extracted(extract: Mapping[str, str], secret: list[str], data: Any, ctx: RunContext) -> dict[str, Any]:
+    """The values that the inputs ask for; those that are secrets are masked from now on."""
+    found = {}
+    for name, expression in extract.items():
+        value = found[name] = pick(expression, data, f"extract.{name}")
+        if isinstance(value, str) and (name in secret or _SECRET.search(name)):
+            ctx.add_secret(value)
+    return found
+
+
+def verdict(count: int, least: int, on_empty: OnEmpty | None) -> OnEmpty:
+    """What the number of items means for the step."""
+    if count >= max(least, 1):
+        return "ok"
+    return on_empty or ("fail" if least else "ok")
+
+
+def shortage(count: int, least: int) -> str:
+    """Too few items, in the words of `check_items`."""
+    return f"count({count}) < min_items({max(least, 1)})"
+
+
+def refuse_shortage(count: int, least: int, on_empty: OnEmpty | None) -> None:
+    """StepError if too few items are a failure."""
+    if verdict(count, least, on_empty) == "fail":
+        raise StepError(f"too few items: {shortage(count, least)}", fix="on_empty: skip or ok accepts that")
+
+
+def after_effect(error: StepError) -> StepError:
+    """An error that came after a request that must not be repeated was carried out."""
+    text = f"{error.message}; the request was carried out"
+    return UndecidedStepError(text, fix=f"{error.fix}; then resume with --decide".removeprefix("; "))
+
+
+def effect_of(method: Any, keyed: Any) -> Effect:
+    """The effect of a request by its raw inputs: POST and PATCH are `once` unless keyed, templates count as such."""
+    if str(keyed).strip().lower() in ("true", "yes", "1", "on"):
+        return "repeatable"
+    return "repeatable" if str(method).upper() in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE") else "once"

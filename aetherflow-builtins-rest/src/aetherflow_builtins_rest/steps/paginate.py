@@ -1,0 +1,220 @@
+"""The step `http_paginate`."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+
+from aetherflow.core.api import STEP_SKIPPED, ResumableWriter, Step, StepError, StepOutputs, StepResult
+from aetherflow_builtins_rest.items import json_lines, require_pyarrow, write_parquet
+from aetherflow_builtins_rest.jmes import Expression, pick
+from aetherflow_builtins_rest.pages import Pages, Place, merged
+from aetherflow_builtins_rest.steps.common import (
+    OnEmpty,
+    PathInputs,
+    Peer,
+    json_of,
+    refuse_shortage,
+    shortage,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+    from aetherflow_builtins_rest.call import Call
+
+Method = Annotated[
+    Literal["GET", "POST"], BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+]
+
+
+class Inputs(PathInputs):
+    """A list of the peer, and the file that it becomes."""
+
+    pages: Pages = Field(description="How the next page is found: `{type: link_header|next_url|cursor|page|offset}`.")
+    items: Expression = Field("@", description="JMESPath of the list of items in a response.")
+    output: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
+    format: Literal["jsonl", "parquet"] = Field("jsonl", description="JSON lines, or Parquet, which needs pyarrow.")
+    compression: Literal["zstd", "snappy", "gzip", "none"] = Field("zstd", description="Of Parquet.")
+    method: Method = Field("GET", description="POST for APIs whose searches are one; it must only read.")
+    json_body: dict[str, Any] | None = Field(
+        None,
+        validation_alias=AliasChoices("json", "json_body"),
+        description="Body of a POST; parameters that lead to a page go into it, not into the query.",
+    )
+    max_pages: int | None = Field(None, ge=1, description="Stop after so many pages; default: never.")
+    min_items: int = Field(0, ge=0, description="The fewest items that are enough.")
+    on_empty: OnEmpty | None = Field(
+        None,
+        description="With too few items: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
+        "Default: `ok`, or `fail` if `min_items` is given.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.json_body is not None and self.method != "POST":
+            raise ValueError("json is the body of a POST; set method: POST")
+        return self
+
+
+class Outputs(StepOutputs):
+    """The file."""
+
+    output: str | None = Field(description="Its absolute path; null if there were too few items.")
+    artifact_path: str | None = Field(description="The same.")
+    format: str = Field(description="Its format.")
+    count: int = Field(description="Number of items.")
+    rows: int = Field(description="The same.")
+    pages: int = Field(description="Number of pages, those of earlier attempts included.")
+    sha256: str | None = Field(description="sha256 of the file, hexadecimal.")
+    resumed_at_page: int = Field(description="The page at which this attempt began; 1: the first.")
+
+
+class HttpPaginate(Step[Inputs]):
+    """Reads a list page by page into a file, one page in memory at a time.
+
+    After a crash or a failure the next attempt goes on at the page where the last one stopped.
+
+        - id: customers
+          type: http_paginate
+          inputs:
+            resource: api
+            path: /customers
+            params: {per_page: 100}
+            pages: {type: link_header}
+            output: customers.jsonl
+    """
+
+    Outputs = Outputs
+
+    def plan(self) -> list[str]:
+        """What would be read."""
+        args = self.args
+        address = Peer(self.ctx, args.resource).address(args)
+        return [f"read {args.method} {address} page by page ({args.pages.type}) into {args.output}"]
+
+    def run(self) -> StepResult:
+        """Read it."""
+        args = self.args
+        if args.format == "parquet":
+            require_pyarrow()  # before a thousand requests, not after them
+        target = self.ctx.write_path(args.output)
+        with self._lines() as file:
+            reading = Reading(self, Peer(self.ctx, args.resource), file)
+            reading.run()
+            output = {**dict.fromkeys(("output", "artifact_path", "sha256")), "format": args.format, **reading.numbers}
+            count = reading.count
+            if verdict(count, args.min_items, args.on_empty) != "ok":
+                file.discard()
+                refuse_shortage(count, args.min_items, args.on_empty)
+                return StepResult(STEP_SKIPPED, output, shortage(count, args.min_items))
+            sha256 = file.sha256
+            if args.format == "parquet":
+                with self.ctx.write_file(target) as parquet:
+                    write_parquet(file.reader, parquet, args.compression, self._on_rows)
+                sha256 = getattr(parquet, "sha256", "")
+                file.discard()
+        return StepResult(output={**output, "output": str(target), "artifact_path": str(target), "sha256": sha256})
+
+    @contextmanager
+    def _lines(self) -> Iterator[ResumableWriter]:
+        """Where the lines go: the file itself, or one in the scratch folder that Parquet is made of."""
+        scratch = self.ctx.scratch_dir(self.job_id) / f"{self.id}.jsonl"
+        with self.ctx.resume_file(self.args.output if self.args.format == "jsonl" else scratch) as file:
+            yield file
+
+    def _on_rows(self, rows: int) -> None:
+        self.ctx.progress(rows, None, "rows")
+        self.ctx.check_cancelled()
+
+
+class Reading:
+    """The pages of one list, from where an earlier attempt stopped."""
+
+    def __init__(self, step: HttpPaginate, peer: Peer, file: ResumableWriter) -> None:
+        self._args = step.args
+        self._ctx = step.ctx
+        self._peer = peer
+        self._file = file
+        asked = step.args.model_dump(mode="json", include={"path", "params", "pages", "items", "method", "json_body"})
+        self._asked = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        if file.note.get("asked") != self._asked:
+            file.restart()
+        note = file.note
+        self._place: Place | None = note["place"] if note else step.args.pages.first()
+        self._pages: int = note.get("pages", 0)
+        self.count: int = note.get("count", 0)
+        """Items so far."""
+        self._began = self._pages + 1
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """What the outputs say of it."""
+        return {"count": self.count, "rows": self.count, "pages": self._pages, "resumed_at_page": self._began}
+
+    def run(self) -> None:
+        """Read to the last page."""
+        args = self._args
+        while self._place is not None and (args.max_pages is None or self._pages < args.max_pages):
+            response = self._peer.send(self._call(self._place), quiet=True)
+            data = json_of(response, f"page {self._pages + 1:,}")
+            items = pick(args.items, data, "items")
+            if items is None:
+                items = []
+            if not isinstance(items, list):
+                raise StepError(
+                    f"items: {args.items!r} is no list on page {self._pages + 1:,}", fix="name the list by `items`"
+                )
+            following = args.pages.following(self._place, response, data, len(items))
+            if following == self._place:
+                raise StepError(
+                    f"page {self._pages + 1:,} names itself as the next page", fix="check pages; the API repeats itself"
+                )
+            self._file.write(json_lines(items))
+            self._pages += 1
+            self.count += len(items)
+            self._place = self._absolute(following, response)
+            note = {"asked": self._asked, "place": self._place, "pages": self._pages, "count": self.count}
+            self._file.checkpoint(note)
+            self._ctx.progress(self.count, None, "items")
+            self._ctx.check_cancelled()
+
+    def _call(self, place: Place) -> "Call":
+        args = self._args
+        # a POST here must only read, so it may be sent again like a GET
+        call = self._peer.call(args.method, args, keyed=True, limit_name="options.max_body_bytes", limit_fix=_FIX)
+        if "url" in place:
+            call.url = place["url"]
+        if args.method == "POST":
+            call.json = {**(args.json_body or {}), **args.pages.params(place)}
+            call.params = None if "url" in place else args.query()
+        else:
+            call.params = merged(args.query(), args.pages, place)
+        return call
+
+    def _absolute(self, place: Place | None, response: "httpx.Response") -> Place | None:
+        """The place with a whole address; one on another host is refused, unless redirects may lead there too."""
+        if place is None or "url" not in place:
+            return place
+        import httpx
+
+        from aetherflow_builtins_rest.call import shown_url
+        from aetherflow_builtins_rest.transport import origin_of
+
+        try:
+            target = response.request.url.join(place["url"])
+        except httpx.InvalidURL as error:
+            raise StepError(f"page {self._pages:,}: the address of the next page is none", fix="check pages") from error
+        if origin_of(target) != origin_of(response.request.url) and self._peer.connector.opts.redirects != "any":
+            raise StepError(
+                f"page {self._pages:,}: the next page is on another host, {shown_url(target)}",
+                fix="options.redirects: any of the resource allows that; no credentials are sent there",
+            )
+        return {"url": str(self._peer.connector.without_key(target))}
+
+
+_FIX = "ask for smaller pages, or raise the limit"

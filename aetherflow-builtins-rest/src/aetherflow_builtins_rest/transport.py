@@ -1,0 +1,149 @@
+"""From the client's requests to the wire: credentials by origin, bodies unpacked and bounded."""
+
+import ssl
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import httpcore
+import httpx
+
+from aetherflow_builtins_rest.auth import Added, Credentials
+from aetherflow_builtins_rest.bodies import ReceivedStream, limited, unpacked
+from aetherflow_builtins_rest.call import Call
+from aetherflow_builtins_rest.network import Sockets
+from aetherflow_builtins_rest.settings import Pool
+
+Origin: TypeAlias = tuple[str, str, int | None]
+_PORTS = {"http": 80, "https": 443}
+CALL, LIMIT, LIMIT_FIX, TRUSTED = "aetherflow_call", "aetherflow_limit", "aetherflow_limit_fix", "aetherflow_trusted"
+"""Extensions of a request: what it belongs to, bytes of the response that may be taken, what to do otherwise, and
+whether it goes to our host."""
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """Scheme, host and port: what a redirect must not leave with credentials."""
+    return url.scheme, url.host, url.port or _PORTS.get(url.scheme)
+
+
+def httpcore_pool(sockets: Sockets, context: ssl.SSLContext, pool: Pool, proxy: str | None) -> httpcore.ConnectionPool:
+    """The connections, by way of a proxy if there is one."""
+    keepalive = pool.max_keepalive_connections
+    if not proxy:
+        return httpcore.ConnectionPool(
+            ssl_context=context,
+            max_connections=pool.max_connections,
+            max_keepalive_connections=keepalive,
+            keepalive_expiry=pool.keepalive_seconds,
+            network_backend=sockets,
+        )
+    parsed = httpx.Proxy(proxy)
+    if parsed.url.scheme not in ("http", "https"):
+        raise ValueError("proxy must begin with http:// or https://")
+    return httpcore.HTTPProxy(
+        proxy_url=httpcore.URL(
+            scheme=parsed.url.raw_scheme, host=parsed.url.raw_host, port=parsed.url.port, target=parsed.url.raw_path
+        ),
+        proxy_auth=parsed.raw_auth,
+        ssl_context=context,
+        max_connections=pool.max_connections,
+        max_keepalive_connections=keepalive,
+        keepalive_expiry=pool.keepalive_seconds,
+        network_backend=sockets,
+    )
+
+
+class Transport(httpx.BaseTransport):
+    """Sends what the client hands over; of our own host with the resource's headers and credentials."""
+
+    def __init__(self, pool: httpcore.ConnectionPool, headers: dict[str, str], credentials: Credentials | None) -> None:
+        self._pool = pool
+        self._headers = [
+            (name.encode(), value.encode("utf-8"), name.lower().encode()) for name, value in headers.items()
+        ]
+        self._credentials = credentials
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request. Its response is still to be read."""
+        if not request.extensions.get(TRUSTED) or (self._credentials is None and not self._headers):
+            return self._send(request, Added(), [])
+        given = {name.lower() for name, _ in request.headers.raw}
+        headers = [(name, value) for name, value, lower in self._headers if lower not in given]
+        if self._credentials is None or b"authorization" in given:  # the step brings its own
+            return self._send(request, Added(), headers)
+        flow = self._credentials.flow(request)
+        response = self._send(request, next(flow), headers)
+        while True:
+            response.request = request  # digest looks there
+            try:
+                again = flow.send(response)
+            except StopIteration:
+                return response
+            except BaseException:
+                response.close()
+                raise
+            for _ in response.stream:  # type: ignore[union-attr]  # a synchronous stream; read, the connection stays
+                pass
+            response.close()
+            response = self._send(request, again, headers)
+
+    def _send(self, request: httpx.Request, added: Added, headers: list[tuple[bytes, bytes]]) -> httpx.Response:
+        url, target = request.url, request.url.raw_path
+        if added.query:
+            target += (b"&" if b"?" in target else b"?") + added.query.encode("ascii")
+        own = [added.header] if added.header else []
+        sent = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target),
+            headers=[*request.headers.raw, *headers, *own],
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        try:
+            found = self._pool.handle_request(sent)
+        except httpcore.UnsupportedProtocol as error:
+            raise httpx.UnsupportedProtocol(str(error)) from error
+        except _FAILURES as error:
+            raise in_httpx(error) from error
+        return _received(found, request)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+
+def _received(found: httpcore.Response, request: httpx.Request) -> httpx.Response:
+    encoding, headers = b"", found.headers
+    for name, value in headers:
+        if name.lower() == b"content-encoding":
+            encoding = b", ".join([encoding, value]) if encoding else value
+    chunks = _mapped(found, request.extensions.get(CALL))
+    if encoding and request.method != "HEAD" and found.status not in (204, 304):
+        # unpacked here, where it is bounded; the client must not do it again
+        headers = [pair for pair in headers if pair[0].lower() not in (b"content-encoding", b"content-length")]
+        chunks = unpacked(chunks, encoding.decode("latin-1"))
+    limit = request.extensions.get(LIMIT)
+    if limit is not None:
+        chunks = limited(chunks, limit, *request.extensions[LIMIT_FIX])
+    extensions = {**found.extensions, "packed": bool(encoding)}
+    return httpx.Response(
+        found.status, headers=headers, stream=ReceivedStream(chunks, found.close), extensions=extensions
+    )
+
+
+def _mapped(found: httpcore.Response, call: Call | None) -> Iterator[bytes]:
+    try:
+        for chunk in found.stream:  # type: ignore[union-attr]  # a synchronous response has a synchronous stream
+            if call is not None:
+                call.moved += len(chunk)
+            yield chunk
+    except _FAILURES as error:
+        raise in_httpx(error) from error
+
+
+_FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
+
+
+def in_httpx(error: Exception) -> httpx.TransportError:
+    """An error of httpcore as the error of httpx with the same name."""
+    kind = getattr(httpx, type(error).__name__, httpx.TransportError)
+    return kind(str(error) or type(error).__name__)

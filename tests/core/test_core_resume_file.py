@@ -1,0 +1,117 @@
+"""A file that is written over several attempts, and what it takes for a piece of it to count."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core import durable
+from aetherflow.core.api import Step, StepError, register_step
+from aetherflow.core.runner import run_flow
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+SEEN: list[tuple[int, dict[str, Any]]] = []
+
+
+@register_step("resumes")
+class Resumes(Step[Any]):
+    def run(self) -> dict[str, Any]:
+        with self.ctx.resume_file("out.txt") as file:
+            SEEN.append((file.size, dict(file.note)))
+            if self.ctx.attempt < 3:
+                file.write(b"page %d\n" % self.ctx.attempt)
+                file.checkpoint({"next": self.ctx.attempt + 1})
+                file.write(b"half of a pa")
+                raise StepError("cut")
+            file.write(b"the end\n")
+        return {"sha256": file.sha256}
+
+
+def opened(folder: Path) -> durable.ResumableFile:
+    return durable.ResumableFile(folder / "file", "key")
+
+
+def test_attempts_go_on_at_the_last_checkpoint(project: "Project") -> None:
+    SEEN.clear()
+    flow = project.write(
+        "version: 1\nflow: {id: f, workspace: {cleanup_policy: never}}\n"
+        "jobs: [{id: a, steps: [{id: s, type: resumes, retry: {max_attempts: 3}}]}]\n"
+    )
+    run_flow(flow, env=project.env, run_id="r")
+    assert SEEN == [(0, {}), (7, {"next": 2}), (14, {"next": 3})]
+    assert (project.artifacts("a", "r") / "out.txt").read_bytes() == b"page 1\npage 2\nthe end\n"
+    assert [path.name for path in project.artifacts("a", "r").iterdir()] == ["out.txt"]
+    assert project.rows("SELECT size FROM artifacts") == [(22,)]
+
+
+def test_what_is_not_as_it_was_written_does_not_count(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    file.write(b"0123456789")
+    file.checkpoint({"at": 1})
+    file.close()
+    (kept,) = tmp_path.glob("*.kept")
+    for damaged in (b"0123456x89", b"01234"):
+        kept.write_bytes(damaged)
+        again = opened(tmp_path)
+        assert (again.size, again.note) == (0, {})
+        again.close()
+        kept.write_bytes(b"0123456789 and more")
+        whole = opened(tmp_path)
+        assert (whole.size, whole.note) == (10, {"at": 1})
+        whole.close()
+    (side,) = tmp_path.glob("*.note")
+    for wrong in ("", "{", "[]", json.dumps({"size": "x"})):
+        side.write_text(wrong)
+        assert opened(tmp_path).size == 0
+
+
+def test_restart_and_discard_leave_nothing(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    file.write(b"0123456789")
+    file.checkpoint({"at": 1})
+    file.restart()
+    assert (file.size, file.note, list(tmp_path.glob("*.note"))) == (0, {}, [])
+    file.write(b"abc")
+    file.publish()
+    assert (tmp_path / "file").read_bytes() == b"abc"
+    gone = opened(tmp_path)
+    gone.write(b"x")
+    gone.discard()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    (kept,) = tmp_path.glob("*.kept")
+    kept.unlink()
+    kept.symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic link"):
+        opened(tmp_path)
+
+
+@register_step("once_by_method")
+class OnceByMethod(Step[Any]):
+    @classmethod
+    def effect_of(cls, inputs: Any) -> Any:
+        return "repeatable" if inputs.get("method") == "GET" else "once"
+
+    def run(self) -> None:
+        self.ctx.add_secret("a-token-of-today")
+        self.ctx.log.info("it is a-token-of-today")
+
+
+def test_the_effect_may_depend_on_the_inputs(project: "Project") -> None:
+    steps = "{id: s, type: once_by_method, inputs: {method: GET}}, {id: t, type: once_by_method}"
+    run_flow(project.flow(f"jobs: [{{id: a, steps: [{steps}]}}]\n"), env=project.env, run_id="r")
+    assert project.rows("SELECT step_id, effect FROM step_runs ORDER BY 1") == [("s", "repeatable"), ("t", "once")]
+
+
+def test_a_secret_of_a_step_is_masked_from_then_on(project: "Project") -> None:
+    flow = project.flow("jobs: [{id: a, steps: [{id: s, type: once_by_method}]}]\n")
+    summary = run_flow(flow, env=project.env, run_id="r")
+    log = Path(summary.log_path).read_text()
+    assert "it is ***" in log
+    assert "a-token-of-today" not in log
