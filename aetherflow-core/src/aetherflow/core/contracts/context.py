@@ -156,6 +156,13 @@ class RunContext(ABC):
         """
 
     @abstractmethod
+    def publish_file(self, staged: Path, final: str | Path) -> Path:
+        """Put the finished file `staged` in the place of `final`: fsync, rename, fsync of the folder.
+
+        The file is recorded as an artifact with its size and sha256. Between file systems it is copied, as a whole.
+        """
+
+    @abstractmethod
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
         """Put the folder `staged` in the place of `final`; the old one stays until the new one stands."""
 

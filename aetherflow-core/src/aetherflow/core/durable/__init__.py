@@ -25,7 +25,15 @@ from aetherflow.core.durable.database import (
     transaction,
 )
 from aetherflow.core.durable.failpoint import hit
-from aetherflow.core.durable.files import AtomicFile, file_facts, open_log, remove_file, rename_file, write_bytes
+from aetherflow.core.durable.files import (
+    AtomicFile,
+    file_facts,
+    open_log,
+    publish_file,
+    remove_file,
+    rename_file,
+    write_bytes,
+)
 from aetherflow.core.durable.folders import remove_empty_dir, remove_parts, remove_tree, swap_dir
 from aetherflow.core.durable.processes import spawn, spawn_guard
 
@@ -46,6 +54,7 @@ __all__ = [
     "make_dir",
     "memory_database",
     "open_log",
+    "publish_file",
     "remove_empty_dir",
     "remove_file",
     "remove_parts",

@@ -1,14 +1,17 @@
 """Files: written as a whole or not at all, deleted, hashed; and logs, which are for people and not synced."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
+import stat
 from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from aetherflow.core.durable.base import FILE_MODE, make_dir, naming, part_of, sync_dir
+from aetherflow.core.durable.base import FILE_MODE, make_dir, naming, part_of, sync_dir, sync_file
 from aetherflow.core.durable.failpoint import hit
 
 
@@ -24,6 +27,22 @@ def rename_file(path: Path, target: Path) -> None:
     hit(f"rename {target.name}")
     path.replace(target)
     sync_dir(target.parent)
+
+
+def publish_file(staged: Path, final: Path) -> tuple[int, str]:
+    """Put a finished file in the place of another one, from another file system by a copy; its size and sha256."""
+    sync_file(staged)
+    size, sha256 = file_facts(staged)
+    make_dir(final.parent)
+    try:
+        rename_file(staged, final)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with staged.open("rb") as source, AtomicFile(final, mode=stat.S_IMODE(staged.stat().st_mode)) as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+        remove_file(staged)
+    return size, sha256
 
 
 def open_log(path: Path) -> IO[bytes]:

@@ -147,6 +147,12 @@ class StepContext(RunContext):
             self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
+    def publish_file(self, staged: Path, final: str | Path) -> Path:
+        self.control.check_open()
+        source, target = self.write_path(str(staged)), self.write_path(str(final))
+        self._record(target, *durable.publish_file(source, target))
+        return target
+
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
         self.control.check_open()
         target = self.write_path(str(final))
