@@ -89,6 +89,6 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres]' \
-	  -e './aetherflow-builtins-transfer[mail,sftp,smb,zip]' $(PLAIN:%=-e ./%); \
+	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@
