@@ -123,7 +123,7 @@ def run_tool(
         secrets = [value for value in env.values() if len(value) > 3]
         raise ArchiveError(
             f"{name} ended with exit code {process.returncode}{errors.told(secrets)}",
-            fix=f"see what {name} says about that exit code",
+            fix=f"run {name} by hand to see more; a wrong password ends like this, too",
         )
 
 

@@ -83,7 +83,7 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
             driver: external
             config:
               zip_cmd: [7z, a, -t7z, -p, -mhe=on, "{archive}", "@{list}"]
-              unzip_cmd: [7z, x, -p, "-o{dest}", "{archive}"]
+              unzip_cmd: [7z, x, "-o{dest}", "{archive}"]
               password_by: stdin
     """
 
