@@ -25,11 +25,12 @@ class Body:
 class _Placeholders(Template):
     """`$name` and `${name}`; `$$` is a dollar sign, and so is one before anything but a letter (`$5`)."""
 
-    pattern = r"""
+    flags = re.ASCII
+    pattern: Any = r"""
     \$(?:
       (?P<escaped>\$) |
-      (?P<named>[A-Za-z_][A-Za-z0-9_]*) |
-      \{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\} |
+      (?P<named>[A-Za-z_]\w*) |
+      \{(?P<braced>[A-Za-z_]\w*)\} |
       (?P<invalid>(?!))
     )
     """
