@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import unicodedata
 from pathlib import Path
 
 from pydantic import Field
@@ -43,7 +44,8 @@ class FileMailConnector(MailBase[Config, MailOptions]):
         message["X-Envelope-From"] = wire_form(parse_addresses(mail.sender)[0])
         message["X-Envelope-To"] = ", ".join(recipients)
         identity = str(message["Message-ID"]).strip("<>").partition("@")[0]
-        subject = _NOT_IN_NAMES.sub("-", mail.subject).strip("-.")[:60] or "mail"
+        letters = unicodedata.normalize("NFKD", mail.subject).encode("ascii", "ignore").decode()
+        subject = _NOT_IN_NAMES.sub("-", letters).strip("-.")[:60] or "mail"
         content = message.as_bytes()
         self._write(self.folder / f"{subject}-{identity[:12]}.eml", content)
         return Delivery(str(message["Message-ID"]), recipients, {}, len(content))

@@ -11,6 +11,8 @@ from typing import Any
 from aetherflow.core.api import RunContext, StepInputError
 from aetherflow_builtins_transfer.mail.tables import Table
 
+_VERBATIM = "\x1f"
+"""Begins a line whose blanks count."""
 _PAGE = '<div style="font-family:Arial,Helvetica,sans-serif;font-size:14px;">\n{}\n</div>'
 
 
@@ -57,10 +59,12 @@ class Templates:
         self._tables = tables
         self._used: set[str] = set()
 
-    def html(self, path: str) -> str:
-        """An HTML file, its values escaped."""
+    def html(self, path: str) -> Body:
+        """An HTML file, its values escaped, and its words as text."""
         found = {name: escape(value) for name, value in self._values.items()}
-        return self._fill(path, found | {name: table.as_html() for name, table in self._tables.items()})
+        html = self._fill(path, found | {name: table.as_html() for name, table in self._tables.items()})
+        plain = {name: f"<pre>{escape(table.as_text())}</pre>" for name, table in self._tables.items()}
+        return Body(text_of_html(self._fill(path, found | plain) if plain else html), html)
 
     def text(self, path: str) -> str:
         """A text file."""
@@ -94,7 +98,10 @@ def text_of_html(html: str) -> str:
     reader = _Words()
     reader.feed(html)
     reader.close()
-    lines = [" ".join(line.split()) for line in "".join(reader.pieces).split("\n")]
+    lines = [
+        line[1:] if line.startswith(_VERBATIM) else " ".join(line.split())
+        for line in "".join(reader.pieces).split("\n")
+    ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
@@ -106,10 +113,12 @@ class _Words(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
         self._silent = 0
+        self._verbatim = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         del attrs
         self._silent += tag in self._SILENT
+        self._verbatim += tag == "pre"
         if tag in self._LINES:
             self.pieces.append("\n")
         elif tag in ("td", "th"):
@@ -117,9 +126,12 @@ class _Words(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self._silent -= tag in self._SILENT
+        self._verbatim -= tag == "pre"
         if tag in self._LINES:
             self.pieces.append("\n")
 
     def handle_data(self, data: str) -> None:
-        if not self._silent:
+        if self._verbatim:
+            self.pieces += ["\n", *(f"{_VERBATIM}{line}\n" for line in data.split("\n"))]
+        elif not self._silent:
             self.pieces.append(data.replace("\n", " "))

@@ -101,7 +101,8 @@ def build(mail: Mail) -> EmailMessage:
     for part in mail.parts:
         if not part.cid:
             main, _, sub = _type_of(part).partition("/")
-            message.add_attachment(part.content, maintype=main, subtype=sub, filename=PurePath(part.name).name)
+            extra = {"params": {"charset": "utf-8"}} if main == "text" and part.content_type is None else {}
+            message.add_attachment(part.content, main, sub, filename=PurePath(part.name).name, **extra)
     return message
 
 

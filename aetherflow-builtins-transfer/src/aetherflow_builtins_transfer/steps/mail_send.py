@@ -199,10 +199,10 @@ class MailSend(Step[Inputs]):
                 return Body(args.text or text_of_html(args.body), args.body)
             return from_flow(args.body, tables)
         templates = Templates(self.ctx, args.values, tables)
-        html = templates.html(args.html_file) if args.html_file else None
+        page = templates.html(args.html_file) if args.html_file else None
         text = templates.text(args.text_file) if args.text_file else args.text
         templates.check()
-        return Body(text or text_of_html(html or ""), html)
+        return Body(text or (page.text if page else ""), page.html if page else None)
 
     def _part(self, path: str, name: str | None, content_type: str | None, cid: str | None = None) -> Part:
         file = self.ctx.read_path(path)
