@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "services", "smtpd", "torture_fixtures", "aetherflow.core.testing.fixtures"]
+pytest_plugins = ["pytester", "services", "mail_server", "torture_fixtures", "aetherflow.core.testing.fixtures"]
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ from aetherflow_builtins_transfer.connectors.mail_smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.delivery import MailError
 from aetherflow_builtins_transfer.mail.message import Mail
-from smtpd import PASSWORD, USER, MailServer, Start
+from mail_server import PASSWORD, USER, MailServer, Start
 
 Connect = Callable[..., SmtpConnector]
 
@@ -80,7 +80,7 @@ def test_the_encryption_follows_from_the_port(config: dict[str, Any], expected: 
     assert SmtpConnector(init).conf.encryption == expected
 
 
-TLS_TABLE = {
+TLS_TABLE: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
     "self-signed": ({}, "certificate is not accepted", {"verify": False}),
     "wrong name": ({}, "certificate is not accepted", {"verify": False}),
     "expired": ({}, "certificate is not accepted", {"verify": False}),
@@ -126,7 +126,11 @@ def test_no_password_goes_over_a_connection_in_clear(start_mail_server: Start, c
 def test_explain_names_what_is_insecure(tmp_path: Path) -> None:
     project = FlowProject(tmp_path)
     config = {"host": "h", "tls": "none", "verify": False, "allow_plaintext_auth": True}
-    step = {"id": "s", "type": "mail_send", "inputs": {"resource": "post", "to": "a@x.test", "subject": "s", "body": "b"}}
+    step = {
+        "id": "s",
+        "type": "mail_send",
+        "inputs": {"resource": "post", "to": "a@x.test", "subject": "s", "body": "b"},
+    }
     project.flow(step, resources={"post": {"kind": "mail", "driver": "smtp", "config": config}})
     said = project.command("explain", "flow.yaml").out
     found = {line.partition("config.")[2] for line in said.splitlines() if line.startswith("INSECURE")}
@@ -136,7 +140,7 @@ def test_explain_names_what_is_insecure(tmp_path: Path) -> None:
 def test_a_wrong_password_is_not_tried_again(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("starttls")
     retry = {"retry": {"max_attempts": 3, "backoff_seconds": 0}}
-    with pytest.raises(MailError, match="login was refused: 535") as caught:
+    with pytest.raises(MailError, match=r"login was refused: 535") as caught:
         connect(server, tls="starttls", password="falsch", options=retry).send(mail())
     assert server.box.logins == [False]
     assert "falsch" not in str(caught.value)
@@ -174,7 +178,7 @@ def test_all_or_none_gives_it_to_nobody(start_mail_server: Start, connect: Conne
 
 def test_a_mail_that_all_refuse_is_an_error(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
-    with pytest.raises(MailError, match="550 5.1.1 no such user"):
+    with pytest.raises(MailError, match=r"550 5\.1\.1 no such user"):
         connect(server, tls="implicit").send(mail("nobody@x.test"))
 
 
@@ -202,7 +206,7 @@ def test_a_permanent_refusal_is_not(start_mail_server: Start, connect: Connect) 
     server.box.answer = "554 5.7.1 looks like spam"
     tries: list[int] = []
     server.box.on_data = lambda: tries.append(1)
-    with pytest.raises(MailError, match="554 5.7.1 looks like spam"):
+    with pytest.raises(MailError, match=r"554 5\.7\.1 looks like spam"):
         connect(server, tls="implicit", options={"retry": {"max_attempts": 3, "backoff_seconds": 0}}).send(mail())
     assert len(tries) == 1
 
@@ -211,7 +215,7 @@ def test_a_server_that_is_down_is_tried_as_often_as_asked(start_mail_server: Sta
     server = start_mail_server("none")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: nobody can connect
-        with pytest.raises(MailError, match="try 2 of 2: Connection refused"):
+        with pytest.raises(MailError, match=r"try 2 of 2: Connection refused"):
             connect(
                 server, port=unused.getsockname()[1], tls="none", login=False,
                 options={"retry": {"max_attempts": 2, "backoff_seconds": 0}},
@@ -267,7 +271,7 @@ def test_the_methods_of_the_contract(start_mail_server: Start, connect: Connect)
 
 def test_a_ca_file_that_cannot_be_read(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
-    with pytest.raises(ConnectorError, match="ca_file none.pem cannot be read"):
+    with pytest.raises(ConnectorError, match=r"ca_file none\.pem cannot be read"):
         connect(server, tls="implicit", ca_file="none.pem").send(mail())
 
 

@@ -131,7 +131,7 @@ class ZipReader:
         plain = not info.flag_bits & _ENCRYPTED
         if plain and info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
             raise RefusedMemberError(f"member {name} is stored in {info.compress_size:,} bytes but declares others")
-        if info.is_dir() and info.file_size:
+        if info.filename.endswith("/") and info.file_size:
             raise RefusedMemberError(f"member {name} is a folder with content")
 
 
@@ -158,7 +158,7 @@ def _entry(info: Any) -> Entry:
     mode = info.external_attr >> 16 if unix else 0
     return Entry(
         name=info.filename,
-        kind=kind_of_mode(mode, is_dir=info.is_dir()),
+        kind=kind_of_mode(mode, is_dir=info.filename.endswith("/")),
         size=info.file_size,
         packed=info.compress_size,
         executable=bool(mode & 0o100),

@@ -126,6 +126,7 @@ class SmtpConnector(MailBase[Config, Options]):
         self._lock = threading.RLock()
         self._smtp: smtplib.SMTP | None = None
         self._used_at = 0.0
+        self._interrupts = 0
 
     @property
     def sender(self) -> str | None:
@@ -158,6 +159,7 @@ class SmtpConnector(MailBase[Config, Options]):
 
     def interrupt(self) -> None:
         """Break the connection that another thread may be waiting on."""
+        self._interrupts += 1
         if (smtp := self._smtp) is not None:
             cut(smtp)
 
@@ -168,7 +170,7 @@ class SmtpConnector(MailBase[Config, Options]):
         recipients = [wire_form(address) for address in mail.recipients]
         if odd := [address for address in (sender, *recipients) if not address.isascii()]:
             raise MailError(f"{self.label}: {odd[0]} has letters before the @ that not every server takes")
-        attempts = self.opts.retry.max_attempts
+        attempts, interrupts = self.opts.retry.max_attempts, self._interrupts
         for attempt in range(1, attempts + 1):
             what = f"sending to {', '.join(recipients)}" + (f", try {attempt} of {attempts}" if attempts > 1 else "")
             try:
@@ -192,7 +194,7 @@ class SmtpConnector(MailBase[Config, Options]):
             except (OSError, smtplib.SMTPException) as error:
                 self._drop()
                 failure, again = self._failed(what, error), _is_temporary(error)
-            if not again or attempt == attempts:
+            if not again or attempt == attempts or self._interrupts != interrupts:
                 raise failure
             time.sleep(min(self.opts.retry.backoff_seconds * 2 ** (attempt - 1), _MAX_WAIT_SECONDS))
         raise AssertionError("unreachable")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from html.parser import HTMLParser
 from string import Template
-from typing import Any
+from typing import Any, ClassVar
 
 from aetherflow.core.api import RunContext, StepInputError
 from aetherflow_builtins_transfer.mail.tables import Table
@@ -28,7 +28,7 @@ class _Placeholders(Template):
     """`$name` and `${name}`; `$$` is a dollar sign, and so is one before anything but a letter (`$5`)."""
 
     flags = re.ASCII
-    pattern: Any = r"""
+    pattern: ClassVar[Any] = r"""
     \$(?:
       (?P<escaped>\$) |
       (?P<named>[A-Za-z_]\w*) |

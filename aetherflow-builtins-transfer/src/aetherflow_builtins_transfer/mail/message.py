@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 from pathlib import PurePath
+from typing import Any
 
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.bodies import Body
@@ -101,7 +102,9 @@ def build(mail: Mail) -> EmailMessage:
     for part in mail.parts:
         if not part.cid:
             main, _, sub = _type_of(part).partition("/")
-            extra = {"params": {"charset": "utf-8"}} if main == "text" and part.content_type is None else {}
+            extra: dict[str, Any] = (
+                {"params": {"charset": "utf-8"}} if main == "text" and part.content_type is None else {}
+            )
             message.add_attachment(part.content, main, sub, filename=PurePath(part.name).name, **extra)
     return message
 

@@ -40,7 +40,7 @@ class Mailbox:
     mails: list[Received] = field(default_factory=list)
     answer: str = "250 queued"
     """To the whole mail."""
-    on_data: Callable[[], None] = lambda: None  # noqa: E731
+    on_data: Callable[[], None] = lambda: None
     logins: list[bool] = field(default_factory=list)
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
