@@ -81,14 +81,14 @@ class ZipReader:
 
     def _open(self, info: Any) -> BinaryIO:
         if info.flag_bits & _ENCRYPTED and not self._password:
-            raise RefusedMemberError(f"member {shown(info.filename)} is encrypted", "give its password")
+            raise RefusedMemberError(f"member {shown(_name(info))} is encrypted", "give its password")
         try:
             with damage():
                 found: BinaryIO = self._zip.open(info, pwd=self._password if info.flag_bits & _ENCRYPTED else None)
                 return found
         except RuntimeError as error:
             raise RefusedMemberError(
-                f"the password does not open member {shown(info.filename)}", "check the password"
+                f"the password does not open member {shown(_name(info))}", "check the password"
             ) from error
 
     def _check_layout(self) -> None:
@@ -96,7 +96,7 @@ class ZipReader:
         shift = self._zip.start_dir - _start_in_table(self._file, self.packed)
         end = 0
         for info in sorted(self._infos, key=lambda info: info.header_offset):
-            name = shown(info.filename)
+            name = shown(_name(info))
             if "\0" in info.orig_filename:
                 raise RefusedMemberError(f"member {name} has a control character in its name")
             if info.header_offset < max(end, shift):
@@ -114,7 +114,7 @@ class ZipReader:
             self._check_member(info, flags, method, local_name)
 
     def _check_member(self, info: Any, flags: int, method: int, local_name: bytes) -> None:
-        name = shown(info.filename)
+        name = shown(_name(info))
         encoding = "utf-8" if info.flag_bits & _UTF8 else "cp437"
         if local_name != info.orig_filename.encode(encoding, "replace"):
             raise RefusedMemberError(f"member {name} has another name in its own header")
@@ -153,12 +153,22 @@ def is_zip(file: BinaryIO) -> bool:
     return file.read(4) in (_LOCAL, _END)
 
 
+def _name(info: Any) -> str:
+    """The name of a member. Unix programs write UTF-8 and forget to say so; what is none is the code page of DOS."""
+    if info.flag_bits & _UTF8:
+        return str(info.filename)
+    try:
+        return str(info.filename).encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return str(info.filename)
+
+
 def _entry(info: Any) -> Entry:
-    unix = info.create_system == _UNIX
+    unix, name = info.create_system == _UNIX, _name(info)
     mode = info.external_attr >> 16 if unix else 0
     return Entry(
-        name=info.filename,
-        kind=kind_of_mode(mode, is_dir=info.filename.endswith("/")),
+        name=name,
+        kind=kind_of_mode(mode, is_dir=name.endswith("/")),
         size=info.file_size,
         packed=info.compress_size,
         executable=bool(mode & 0o100),

@@ -20,6 +20,7 @@ from aetherflow_builtins_transfer.connectors.archive_base import (
     workspace,
 )
 
+_UTF8 = {"LC_ALL": "C.UTF-8"}  # else both spell other letters their own way
 _LEVELS = {"speed": "-1", "size": "-6"}
 
 
@@ -63,7 +64,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
             names.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
             level = "-0" if how.compression == "stored" else _LEVELS[how.optimize]
             argv = [*STDIN_SHELL, str(names), program, "-q", "-X", "-nw", level, "-@", str(output)]
-            env = {"ZIPOPT": _option(how.password), "ZIP": ""}
+            env = {"ZIPOPT": _option(how.password), "ZIP": "", **_UTF8}
             self._run(runner, argv, tree, env, "zip")
             stream(output, sink, runner)
 
@@ -76,7 +77,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
             link = folder / "archive.zip"  # unzip takes brackets and stars in an archive's name for a pattern
             link.symlink_to(archive.absolute())
             argv = [need_program(self, self.conf.unzip_cmd), "-q", "-o", str(link), "-d", str(into)]
-            env = {"UNZIP": _option(rules.password), "UNZIPOPT": ""}
+            env = {"UNZIP": _option(rules.password), "UNZIPOPT": "", **_UTF8}
             self._run(work.tools, argv, into, env, "unzip")
         with refusing(archive):
             found = inspect(into, archive.stat().st_size, rules)

@@ -79,7 +79,7 @@ class ArchiveList(Step[Inputs]):
 
     def plan(self) -> list[str]:
         """It only reads."""
-        return [f"list the members of {self.ctx.read_path(self.args.archive)}"]
+        return [f"list the members of {self.args.archive}"]
 
     def _tick(self, done: int) -> None:
         self.ctx.progress(done, None, "bytes")

@@ -123,7 +123,8 @@ class Unzip(Step[Inputs]):
             dest = self._dest_of(path)
             there = sum((dest / each.name).exists() for each in found)
             size = sum(each.size for each in found)
-            text = f"unpack {len(found)} files ({size:,} bytes) of {path.name} to {dest}"
+            shown = Path(self.args.dest_dir) / dest.relative_to(self.ctx.write_path(self.args.dest_dir))
+            text = f"unpack {len(found)} files ({size:,} bytes) of {path.name} to {shown}"
             if there:
                 text += f", {'replacing' if self.args.overwrite else 'leaving'} {there} that exist"
             said.append(text)

@@ -144,7 +144,9 @@ class Zip(Step[Inputs]):
             return ["skip: there is no file to pack"]
         replaced = ", replacing the archive that is there" if target.exists() else ""
         names = _some([source.name for source in found.sources])
-        return [f"pack {len(found.sources)} members ({found.total:,} bytes) into {target}{replaced}: {names}"]
+        return [
+            f"pack {len(found.sources)} members ({found.total:,} bytes) into {self.args.dest_path}{replaced}: {names}"
+        ]
 
     def _found(self, target: Path) -> Collection:
         args = self.args
