@@ -6,6 +6,8 @@ import stat
 import subprocess
 import tarfile
 import zipfile
+import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, get_connector
 from aetherflow.core.testing import FlowProject
+from aetherflow_builtins_transfer.archives import engines
 from aetherflow_builtins_transfer.archives.engines import BLOCK_BYTES, choose_engine, deflaters
 from services import need
 
@@ -132,7 +135,7 @@ def test_seven_zip_reads_our_encryption_and_we_read_its(tmp_path: Path, tree: Pa
     subprocess.run([seven, "t", "-psecret", output], check=True, capture_output=True)
     assert subprocess.run([seven, "t", "-pwrong", output], check=False, capture_output=True).returncode == 2
     theirs = tmp_path / "theirs.zip"
-    command = [seven, "a", "-tzip", "-mem=AES256", "-psecret", theirs, "."]
+    command: list[Any] = [seven, "a", "-tzip", "-mem=AES256", "-psecret", theirs, "."]
     subprocess.run(command, cwd=tree, check=True, capture_output=True)
     connector("pyzipper").extract_zip(archive=theirs, dest_dir=tmp_path / "dest", password="secret")
     assert files_of(tmp_path / "dest") == files_of(tree)
@@ -162,7 +165,7 @@ def test_no_password_shows_in_a_process_list_or_an_error(tmp_path: Path, tree: P
     )
     program.chmod(0o700)
     secret = "hunter2-and-more"
-    configs = {
+    configs: dict[str, dict[str, Any]] = {
         "os": {"zip_cmd": str(program), "unzip_cmd": str(program)},
         "external": {"zip_cmd": [str(program), "{archive}", "{files}"], "password_by": "stdin"},
     }
@@ -185,7 +188,9 @@ def test_a_failure_leaves_the_old_archive(tmp_path: Path, tree: Path, driver: st
     need("zip", "unzip")
     output = tmp_path / "out.zip"
     output.write_text("old")
-    config = {"os": {"zip_cmd": "false"}, "external": {"zip_cmd": ["false", "{archive}"]}}.get(driver, {})
+    config: dict[str, Any] = {"os": {"zip_cmd": "false"}, "external": {"zip_cmd": ["false", "{archive}"]}}.get(
+        driver, {}
+    )
     files: list[Path] = [tree / "a.csv", tree / "missing.csv"]
     with pytest.raises((ConnectorError, OSError)):
         connector(driver, config).create_zip(output=output, files=files, base_dir=tree)
@@ -253,12 +258,7 @@ def test_a_file_outside_of_the_base_is_refused(tmp_path: Path, tree: Path) -> No
 @pytest.mark.parametrize("optimize", ["speed", "size"])
 @pytest.mark.parametrize("missing", [(), ("isal", "zlib_ng")])
 def test_blocks_make_one_stream(optimize: Any, missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    import zlib
-
-    from aetherflow_builtins_transfer.archives import engines
-
-    real = engines.find_spec
-    monkeypatch.setattr(engines, "find_spec", lambda name: None if name in missing else real(name))
+    monkeypatch.setattr(engines, "find_spec", lambda name: None if name in missing else find_spec(name))
     assert choose_engine(optimize).name == ("zlib" if missing else {"speed": "isal", "size": "zlib-ng"}[optimize])
     for size in (0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES, 5_000_000):
         data = (os.urandom(1000) + b"some text " * 1000) * (size // 11_000 + 1)

@@ -122,7 +122,7 @@ class TestZip(StepSuite):
 class WithArchive(StepSuite):
     """A step that reads an archive which lies in the job's artifacts."""
 
-    before: ClassVar = ()
+    before: ClassVar[Any] = ()
 
     def arrange(self, project: FlowProject) -> None:
         source = project.folder / "delivery.zip"
