@@ -43,7 +43,7 @@ bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
-	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader path redactor resolver when; do \
+	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader path redactor resolver when zip; do \
 	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
 	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
 

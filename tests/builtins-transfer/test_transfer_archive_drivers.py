@@ -188,9 +188,12 @@ def test_a_failure_leaves_the_old_archive(tmp_path: Path, tree: Path, driver: st
     need("zip", "unzip")
     output = tmp_path / "out.zip"
     output.write_text("old")
-    config: dict[str, Any] = {"os": {"zip_cmd": "false"}, "external": {"zip_cmd": ["false", "{archive}"]}}.get(
-        driver, {}
-    )
+    configs: dict[str, dict[str, Any]] = {
+        "os": {"zip_cmd": "false"},
+        "external": {"zip_cmd": ["false", "{archive}"]},
+        "zipfile": {},
+    }
+    config = configs[driver]
     files: list[Path] = [tree / "a.csv", tree / "missing.csv"]
     with pytest.raises((ConnectorError, OSError)):
         connector(driver, config).create_zip(output=output, files=files, base_dir=tree)
