@@ -41,6 +41,8 @@ class Mailbox:
     answer: str = "250 queued"
     """To the whole mail."""
     on_data: Callable[[], None] = lambda: None
+    hang_up: bool = False
+    """Take the mail and end the connection without an answer."""
     logins: list[bool] = field(default_factory=list)
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
@@ -63,6 +65,9 @@ class Mailbox:
                     list(envelope.rcpt_tos), message, envelope.content,
                 )
             )  # fmt: skip
+        if self.hang_up:
+            self.hang_up = False
+            server.transport.abort()
         return self.answer
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:

@@ -168,8 +168,6 @@ class SmtpConnector(MailBase[Config, Options]):
         message = self.built(mail)
         sender = wire_form(parse_addresses(mail.sender)[0])
         recipients = [wire_form(address) for address in mail.recipients]
-        if odd := [address for address in (sender, *recipients) if not address.isascii()]:
-            raise MailError(f"{self.label}: {odd[0]} has letters before the @ that not every server takes")
         attempts, interrupts = self.opts.retry.max_attempts, self._interrupts
         for attempt in range(1, attempts + 1):
             what = f"sending to {', '.join(recipients)}" + (f", try {attempt} of {attempts}" if attempts > 1 else "")

@@ -37,6 +37,8 @@ def _parse(text: str) -> Iterable[Address]:
         domain = address.domain
         if not address.username or not domain or " " in domain or domain.startswith(".") or ".." in domain:
             raise ValueError(f"{str(address) or text!r} is no mail address: it should look like name@example.com")
+        if not address.username.isascii():
+            raise ValueError(f"{address}: few servers take other letters than ASCII before the @")
     if defects or not addresses:
         raise ValueError(f"{text!r} is no mail address, or no list of them")
     return list(addresses)
