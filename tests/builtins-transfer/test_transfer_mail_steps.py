@@ -89,7 +89,7 @@ def test_templates_with_values_and_tables(project: FlowProject) -> None:
     message = sent(project, html_file="mail.html", text_file="mail.txt", **inputs)
     html, text = part(message, "html"), part(message, "plain")
     assert "<p>Hi Ada &amp; Co, that costs $5 or $x.</p>" in html
-    assert "UA &lt;1&gt;</td>" in html
+    assert ">UA &lt;1&gt;</td>" in html
     assert 'text-align:right;">12.5</td>' in html
     assert text == "Hi Ada & Co!\n\nDelays\n\ncarrier  delay\n-------  -----\nUA <1>    12.5\nAA\n"
     words = part(sent(project, html_file="mail.html", **inputs), "plain")
@@ -100,9 +100,9 @@ def test_tables_below_a_text(project: FlowProject) -> None:
     file = project.write("name,n\nx,1\ny,22\nz,3\n", "work/data.csv")
     tables = {"numbers": {"file": str(file), "max_rows": 2}}
     message = sent(project, body="Two of them:\n\nsee", tables=tables)
-    assert part(message, "plain").endswith("name   n\n----  --\nx      1\ny     22\n... and 1 more rows\n")
+    assert part(message, "plain").endswith("name   n\n----  --\nx      1\ny     22\n... and 1 more row\n")
     assert "<p>Two of them:</p>" in part(message, "html")
-    assert "and 1 more rows" in part(message, "html")
+    assert "and 1 more row" in part(message, "html")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from aetherflow.core.api import RunContext, StepInputError, StepInputs
 
 _CELL = "border:1px solid #c8ccd0;padding:4px 10px;"
-_HEAD = _CELL + "background:#eef1f4;font-weight:bold;text-align:left;"
+_HEAD = _CELL + "background:#eef1f4;font-weight:bold;"
 _TABLE = "border-collapse:collapse;font-family:Arial,Helvetica,sans-serif;font-size:13px;margin:8px 0;"
+_ALIGN = {True: "text-align:right;", False: "text-align:left;"}
 _MAX_TEXT_CELL = 60
 
 
@@ -49,9 +50,12 @@ class Table:
     def as_html(self) -> str:
         """One `<table>`."""
         caption = f"<p><b>{escape(self.caption)}</b></p>\n" if self.caption else ""
-        head = "".join(f'<th style="{_HEAD}">{escape(name)}</th>' for name in self.columns)
+        styles = [_HEAD + _ALIGN[numeric] for numeric in self.numeric]
+        head = "".join(
+            f'<th style="{style}">{escape(name)}</th>' for style, name in zip(styles, self.columns, strict=True)
+        )
         body = "\n".join(f"<tr>{''.join(self._cells(row))}</tr>" for row in self.rows)
-        more = f"\n<p>… and {self.left_out:,} more rows</p>" if self.left_out else ""
+        more = f"\n<p>… {self._more()}</p>" if self.left_out else ""
         return f'{caption}<table style="{_TABLE}">\n<tr>{head}</tr>\n{body}\n</table>{more}'
 
     def as_text(self) -> str:
@@ -63,11 +67,14 @@ class Table:
         if self.caption:
             lines[:0] = [self.caption, ""]
         if self.left_out:
-            lines.append(f"... and {self.left_out:,} more rows")
+            lines.append(f"... {self._more()}")
         return "\n".join(lines)
 
+    def _more(self) -> str:
+        return f"and {self.left_out:,} more row{'s' if self.left_out > 1 else ''}"
+
     def _cells(self, row: Sequence[str]) -> list[str]:
-        styles = [_CELL + ("text-align:right;" if numeric else "") for numeric in self.numeric]
+        styles = [_CELL + _ALIGN[numeric] for numeric in self.numeric]
         return [f'<td style="{style}">{escape(value)}</td>' for style, value in zip(styles, row, strict=True)]
 
     def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:

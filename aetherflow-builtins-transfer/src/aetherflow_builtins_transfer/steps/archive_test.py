@@ -37,7 +37,8 @@ class Outputs(StepOutputs):
     tested: list[dict[str, Any]] = Field(
         description="One map per archive: `archive`, `ok`, `reason` (null if it passed), `count`, `bytes`."
     )
-    failed: list[str] = Field(description="Absolute paths of those that did not pass.")
+    passed: list[str] = Field(description="Absolute paths of those that passed.")
+    failed: list[str] = Field(description="Absolute paths of those that did not.")
 
 
 class ArchiveTest(Step[Inputs]):
@@ -58,7 +59,8 @@ class ArchiveTest(Step[Inputs]):
             raise StepError("there is no archive to test", fix="on_empty: skip accepts that")
         tested = [self._test(path) for path in found]
         failed = [each["archive"] for each in tested if not each["ok"]]
-        output = {"ok": not failed, "tested": tested, "failed": failed}
+        passed = [each["archive"] for each in tested if each["ok"]]
+        output = {"ok": not failed, "tested": tested, "passed": passed, "failed": failed}
         if not found and self.args.on_empty == "skip":
             return StepResult(STEP_SKIPPED, output, "no_archives")
         return StepResult(output=output)
