@@ -151,6 +151,18 @@ def test_a_wrong_password_writes_nothing(tmp_path: Path, tree: Path, driver: str
         assert files_of(tmp_path / "dest") == {}
 
 
+@pytest.mark.parametrize("driver", ["zipfile", "pyzipper", "os"])
+def test_some_members_only(tmp_path: Path, tree: Path, driver: str) -> None:
+    need("zip", "unzip")
+    make(connector("zipfile"), tree, tmp_path / "out.zip")
+    found = connector(driver)
+    found.extract_zip(archive=tmp_path / "out.zip", dest_dir=tmp_path / "dest", members=["*.csv", "x/y/-T"])
+    assert sorted(files_of(tmp_path / "dest")) == ["a.csv", "x/y/-T"]
+    with pytest.raises(ConnectorError, match="no member is called none"):
+        found.extract_zip(archive=tmp_path / "out.zip", dest_dir=tmp_path / "other", members=["none"])
+    assert files_of(tmp_path / "other") == {}
+
+
 # What must not happen
 
 

@@ -45,14 +45,14 @@ def test_it_is_refused_and_nothing_appears(tmp_path: Path, name: str, content: b
     into.mkdir(parents=True)
     (outside / "sentinel").write_text("untouched")
     before = snapshot(outside)
-    started = time.monotonic()
+    started = time.process_time()
     for drop in (None, into):
         with pytest.raises(ArchiveError, match=reason) as caught:
             unpack(archive, RULES, drop)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
         assert caught.value.message.isprintable()
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     written = [path for path in into.rglob("*") if path.is_file() or path.is_symlink()]
     assert not [path for path in written if path.is_symlink()]
     assert sum(path.stat().st_size for path in written) <= LIMITS["max_total_bytes"]

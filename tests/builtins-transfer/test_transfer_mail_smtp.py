@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.mail_smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
-from aetherflow_builtins_transfer.mail.delivery import MailError
+from aetherflow_builtins_transfer.mail.delivery import MailError, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import Mail
 from mail_server import PASSWORD, USER, MailServer, Start
 
@@ -224,7 +225,7 @@ def test_a_server_that_is_down_is_tried_as_often_as_asked(start_mail_server: Sta
 
 def test_a_connection_that_died_while_idle_is_made_anew(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
-    connector = connect(server, tls="implicit", options={"idle_seconds": 0})
+    connector = connect(server, tls="implicit")
     connector.send(mail())
     with closed_by_the_server(connector):
         connector.send(mail())
@@ -235,6 +236,24 @@ def test_a_connection_that_died_while_idle_is_made_anew(start_mail_server: Start
 def closed_by_the_server(connector: SmtpConnector) -> Iterator[None]:
     connector.client().sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
     yield
+
+
+def test_an_interrupt_ends_the_wait(start_mail_server: Start, connect: Connect) -> None:
+    server = start_mail_server("none")
+    retry = {"retry": {"max_attempts": 3, "backoff_seconds": 0}, "timeout": 30}
+    connector = connect(server, tls="none", login=False, options=retry)
+
+    def interrupt() -> None:
+        connector.interrupt()
+        time.sleep(0.2)  # the server is still busy when the client gives up
+
+    server.box.on_data = interrupt
+    started = time.monotonic()
+    with pytest.raises(MailUnknownError, match="it may have taken the mail"):
+        connector.send(mail())
+    assert time.monotonic() - started < 10
+    server.box.on_data = lambda: None
+    connector.send(mail())
 
 
 # Sizes and addresses

@@ -25,7 +25,7 @@ from torture_tier import full, sample, sized, suite
 pytestmark = pytest.mark.slow
 
 KILLED = -signal.SIGKILL
-TIMEOUT = 1.0
+TIMEOUT = 5.0
 TEXT = "".join(f"line {number}\n" for number in range(200))
 MAIL = Mail("r@x.test", ["a@x.test", "nobody@x.test"], "Cut", Body(TEXT), key="cut")
 

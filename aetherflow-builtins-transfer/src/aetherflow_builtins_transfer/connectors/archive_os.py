@@ -11,7 +11,7 @@ from aetherflow_builtins_transfer.archives.entries import Source
 from aetherflow_builtins_transfer.archives.pack import Packing
 from aetherflow_builtins_transfer.archives.tools import STDIN_SHELL, Tools, Work, run_tool
 from aetherflow_builtins_transfer.archives.tree import inspect
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, refusing, survey
+from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, Wanted, refusing, survey
 from aetherflow_builtins_transfer.connectors.archive_base import (
     ArchiveBase,
     ToolOptions,
@@ -71,8 +71,6 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
     def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
         """Let unzip unpack an archive that passed all checks into an empty folder, and check what it left."""
         expected = {each.name for each in survey(archive, rules) if not each.is_dir}
-        if rules.members is not None:
-            raise self.refuse("it unpacks whole archives only", "leave `members` out, or use the driver pyzipper")
         with workspace() as folder:
             link = folder / "archive.zip"  # unzip takes brackets and stars in an archive's name for a pattern
             link.symlink_to(archive.absolute())
@@ -83,7 +81,8 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
             found = inspect(into, archive.stat().st_size, rules)
         if expected != {each.name for each in found if not each.is_dir}:
             raise self.refuse(f"unzip did not unpack what {archive.name} lists", "use the driver pyzipper")
-        return found
+        with refusing(archive):
+            return _only_wanted(found, into, rules)
 
     def probe(self) -> None:
         """Look for both programs."""
@@ -104,6 +103,17 @@ def _link(tree: Path, sources: Sequence[Source]) -> None:
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(source.path)
+
+
+def _only_wanted(found: list[Unpacked], into: Path, rules: Rules) -> list[Unpacked]:
+    """The members that were asked for; unzip takes names for patterns, so it was given none."""
+    wanted = Wanted(rules.members)
+    kept = [each for each in found if wanted.has(each.name)]
+    wanted.check()
+    for each in set(found) - set(kept):
+        if not each.is_dir:
+            (into / each.name).unlink()
+    return kept
 
 
 def _option(password: str | None) -> str:

@@ -100,7 +100,6 @@ class Options(MailOptions):
         description="After a failed connection or a temporary refusal (4xx). Never once the server may have taken the "
         "mail, never after a permanent refusal.",
     )
-    idle_seconds: float = Field(20.0, ge=0, description="A connection unused for longer is tried before its next mail.")
 
 
 class SmtpConnector(MailBase[Config, Options]):
@@ -125,7 +124,6 @@ class SmtpConnector(MailBase[Config, Options]):
         super().__init__(init)
         self._lock = threading.RLock()
         self._smtp: smtplib.SMTP | None = None
-        self._used_at = 0.0
         self._interrupts = 0
 
     @property
@@ -174,9 +172,7 @@ class SmtpConnector(MailBase[Config, Options]):
             try:
                 with self._lock:
                     smtp = self._client(what)
-                    delivery = hand_over(smtp, message, sender, recipients, POLICY, all_or_none=all_or_none)
-                    self._used_at = time.monotonic()
-                    return delivery
+                    return hand_over(smtp, message, sender, recipients, POLICY, all_or_none=all_or_none)
             except MaybeAcceptedError as error:
                 self._drop()
                 raise MailUnknownError(
@@ -199,8 +195,7 @@ class SmtpConnector(MailBase[Config, Options]):
 
     def _client(self, what: str) -> smtplib.SMTP:
         if self._smtp is not None:
-            idle = time.monotonic() - self._used_at
-            if idle <= self.opts.idle_seconds or is_alive(self._smtp):
+            if is_alive(self._smtp):  # the server may have hung up meanwhile
                 return self._smtp
             self._drop()
         conf = self.conf
@@ -219,7 +214,6 @@ class SmtpConnector(MailBase[Config, Options]):
             raise MailError(f"{self._where(what)}: {error}", fix=error.fix) from error
         except (OSError, smtplib.SMTPException) as error:
             raise self._failed(what, error) from error
-        self._used_at = time.monotonic()
         return self._smtp
 
     def _tls_context(self) -> ssl.SSLContext:

@@ -124,7 +124,7 @@ def hand_over(
             temporary &= code in TEMPORARY
     accepted = tuple(recipient for recipient in recipients if recipient not in refused)
     if refused and (all_or_none or not accepted):
-        smtp.rset()
+        _reset(smtp)
         named = "; ".join(f"{address} ({said})" for address, said in refused.items())
         raise RefusedError(
             f"recipients refused: {named}; nobody got the mail",
@@ -133,7 +133,7 @@ def hand_over(
         )
     code, words = smtp.docmd("DATA")
     if code != _DATA_GO:
-        smtp.rset()
+        _reset(smtp)
         raise _refusal("DATA", code, words)
     _send_data(smtp, data)
     return Delivery(str(message["Message-ID"]), accepted, refused, len(data))
@@ -173,9 +173,16 @@ def _check_size(smtp: smtplib.SMTP, size: int) -> None:
 def _expect(smtp: smtplib.SMTP, what: str, answer: tuple[int, bytes]) -> None:
     code, words = answer
     if code not in _OK:
-        if code != _CLOSING:
-            smtp.rset()
+        _reset(smtp)
         raise _refusal(what, code, words)
+
+
+def _reset(smtp: smtplib.SMTP) -> None:
+    """Ready for another mail; a server that hung up after it refused has refused all the same."""
+    try:
+        smtp.rset()
+    except (OSError, smtplib.SMTPException):
+        smtp.close()
 
 
 def _refusal(what: str, code: int, words: bytes) -> RefusedError:
