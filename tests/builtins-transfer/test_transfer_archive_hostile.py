@@ -13,6 +13,7 @@ import pytest
 import torture_archives
 from aetherflow.core.api import ConnectorInit
 from aetherflow.core.testing import FlowProject
+from aetherflow_builtins_transfer.archives import zip_read
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.unpack import Rules, survey, unpack
@@ -137,6 +138,14 @@ def test_limits_hold_to_the_last_one(
         else:
             with pytest.raises(ArchiveError, match="more than"):
                 look(archive, Rules(Limits(**limits)))
+
+
+def test_the_table_of_contents_is_not_read_if_it_is_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(torture_archives.zip_of(("a" * 200, b"x")))
+    monkeypatch.setattr(zip_read, "MAX_TABLE_BYTES", 245)
+    with pytest.raises(ArchiveError, match="its table of contents has 246 bytes; 245 is the most"):
+        survey(archive, RULES)
 
 
 def test_the_ratio_holds_to_the_last_byte(tmp_path: Path) -> None:

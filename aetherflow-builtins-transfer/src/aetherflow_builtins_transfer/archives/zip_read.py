@@ -23,6 +23,8 @@ _MAX_COMMENT = 65535
 _UNIX = 3
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _AES_METHOD = 99
+MAX_TABLE_BYTES = 1 << 26
+"""Libraries read it as a whole."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """Others are rare, and their libraries take as much memory as the archive asks for."""
 _DAMAGE = (
@@ -147,12 +149,6 @@ def damage() -> Iterator[None]:
         raise RefusedMemberError(f"it is damaged: {reason}", "fetch it again, or ask its sender") from error
 
 
-def is_zip(file: BinaryIO) -> bool:
-    """Whether a file begins as a zip archive does."""
-    file.seek(0)
-    return file.read(4) in (_LOCAL, _END)
-
-
 def _name(info: Any) -> str:
     """The name of a member. Unix programs write UTF-8 and forget to say so; what is none is the code page of DOS."""
     if info.flag_bits & _UTF8:
@@ -179,6 +175,8 @@ def _entry(info: Any) -> Entry:
 def _survey(file: BinaryIO, size: int, max_members: int) -> bool:
     """Walk the table of contents before a library loads all of it; True if a member is encrypted with AES."""
     start, length = _table(file, size)
+    if length > MAX_TABLE_BYTES:
+        raise RefusedMemberError(f"its table of contents has {length:,} bytes; {MAX_TABLE_BYTES:,} is the most")
     file.seek(start)
     aes, members, left = False, 0, length
     while left >= _CENTRAL_BYTES:
