@@ -202,6 +202,19 @@ def test_a_temporary_refusal_is_tried_again(start_mail_server: Start, connect: C
     assert (len(tries), len(server.box.mails)) == (3, 1)
 
 
+def test_retries_count_the_tries_after_the_first(start_mail_server: Start, connect: Connect) -> None:
+    server = start_mail_server("none")
+    tries: list[int] = []
+    server.box.answer = "451 4.3.0 try later"
+    server.box.on_data = lambda: tries.append(1)
+    options = {"retries": 2, "retry": {"max_attempts": 3, "backoff_seconds": 0}}
+    with pytest.raises(MailError, match="try 3 of 3"):
+        connect(server, tls="none", login=False, options=options).send(mail())
+    assert len(tries) == 3
+    with pytest.raises(ConnectorError, match="both given and differ"):
+        connect(server, options={"retries": 2, "retry": {"max_attempts": 2}})
+
+
 def test_a_permanent_refusal_is_not(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
     server.box.answer = "554 5.7.1 looks like spam"

@@ -100,6 +100,19 @@ class Options(MailOptions):
         description="After a failed connection or a temporary refusal (4xx). Never once the server may have taken the "
         "mail, never after a permanent refusal.",
     )
+    retries: int | None = Field(None, ge=0, description="The older spelling of `retry`: tries after the first one.")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        given = "retry" in self.model_fields_set and self.retries is not None
+        if given and self.retry.max_attempts != self.attempts:
+            raise ValueError("retry and retries are both given and differ: retries are those after the first try")
+        return self
+
+    @property
+    def attempts(self) -> int:
+        """Tries in all."""
+        return self.retry.max_attempts if self.retries is None else self.retries + 1
 
 
 class SmtpConnector(MailBase[Config, Options]):
@@ -166,7 +179,7 @@ class SmtpConnector(MailBase[Config, Options]):
         message = self.built(mail)
         sender = wire_form(parse_addresses(mail.sender)[0])
         recipients = [wire_form(address) for address in mail.recipients]
-        attempts, interrupts = self.opts.retry.max_attempts, self._interrupts
+        attempts, interrupts = self.opts.attempts, self._interrupts
         for attempt in range(1, attempts + 1):
             what = f"sending to {', '.join(recipients)}" + (f", try {attempt} of {attempts}" if attempts > 1 else "")
             try:
