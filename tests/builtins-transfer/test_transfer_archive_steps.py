@@ -297,6 +297,19 @@ def test_an_encrypted_archive_needs_no_resource(project: FlowProject) -> None:
     assert "is encrypted" in str(ran.error)
 
 
+def test_a_password_leaves_no_trace(project: FlowProject) -> None:
+    """Also one that comes by a variable whose name says nothing."""
+    project.env["PACKING"] = "c4nary-of-a-password"
+    base = project.work / "in"
+    inputs = {"items": str(base / "top.txt"), "src_dir": str(base), "dest_path": "o.zip", "password": "{{env.PACKING}}"}
+    resources = {"r": {"kind": "archive", "driver": "external", "config": {"zip_cmd": ["false", "{archive}"]}}}
+    assert project.run_step("zip", inputs).error is None
+    assert project.run_step("zip", inputs | {"resource": "r"}, resources=resources).error is not None
+    for path in project.folder.rglob("*"):
+        if path.is_file():
+            assert b"c4nary" not in path.read_bytes(), path
+
+
 def test_archive_default_is_taken(project: FlowProject) -> None:
     resources = {"archive_default": {"kind": "archive", "driver": "pyzipper"}}
     inputs = {"items": str(project.work / "in/top.txt"), "src_dir": str(project.work / "in"), "dest_path": "o.zip"}
