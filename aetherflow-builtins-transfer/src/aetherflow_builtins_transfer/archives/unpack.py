@@ -96,7 +96,8 @@ class refusing:  # noqa: N801 used like a function
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, RefusedMemberError):
-            raise ArchiveError(f"archive {self._path.name}: {error.reason}", fix=error.fix) from error
+            fix = error.fix or "ask its sender for another one; nothing of it was put in place"
+            raise ArchiveError(f"archive {self._path.name}: {error.reason}", fix=fix) from error
 
 
 def _check_declared(reader: Reader, rules: Rules) -> None:
