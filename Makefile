@@ -15,7 +15,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-bundle bench-http bench-peers torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-archives bench-bundle bench-http bench-peers torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -51,9 +51,13 @@ bench-http: $(READY) ## measure HTTP against bare httpx and curl
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/http_bench.py
 
+bench-archives: $(READY) ## measure how fast 1 GB is packed, against zip -6
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/archives.py
+
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
-	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader manifest path redactor resolver when; do \
+	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader manifest path redactor resolver when zip; do \
 	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
 	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
 
@@ -99,6 +103,6 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres]' \
-	  -e './aetherflow-builtins-transfer[mail,sftp,smb,zip]' $(PLAIN:%=-e ./%); \
+	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@

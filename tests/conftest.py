@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "services", "http_fixtures", "torture_fixtures", "aetherflow.core.testing.fixtures"]
+pytest_plugins = [
+    "pytester",
+    "services",
+    "http_fixtures",
+    "mail_server",
+    "torture_fixtures",
+    "aetherflow.core.testing.fixtures",
+]
 
 ROOT = Path(__file__).parents[1]
 

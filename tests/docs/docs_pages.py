@@ -246,6 +246,7 @@ def whole_flow(fragment: str) -> str:
     resources = "resources:\n  warehouse: {kind: db, driver: duckdb}\n  shop: {kind: db, driver: sqlite3}\n"
     for name in ("api", "channel"):
         resources += f"  {name}: {{kind: rest, driver: httpx, config: {{base_url: 'https://{name}.example.com'}}}}\n"
+    resources += "  post: {kind: mail, driver: file}\n"
     earlier = "- id: extract\n  steps: []\n"
     if re.match(r"- id: \w+\n(  #.*\n)*  (type|description)", fragment):
         steps = "- {id: list, type: db_fetch_small, inputs: {resource: shop, sql: SELECT 1}}\n" + fragment

@@ -5,6 +5,7 @@ belongs, once mended, into the tests.
 """
 
 import contextlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["aetherflow"]):
+with atheris.instrument_imports(include=["aetherflow", "aetherflow_builtins_transfer", "zipfile", "tarfile"]):
     from aetherflow.core.bundle.listing import listing_fingerprint, read_listing
     from aetherflow.core.bundle.manifest import check_source, load_manifest
     from aetherflow.core.contracts.connector import RemoteFileMeta
@@ -26,8 +27,14 @@ with atheris.instrument_imports(include=["aetherflow"]):
     from aetherflow.core.resolve.template import parse_template, render
     from aetherflow.core.resolve.when import evaluate_when
     from aetherflow.core.spec.environment import EnvFileSpec
+    from aetherflow_builtins_transfer.archives import tar_read, zip_read
+    from aetherflow_builtins_transfer.archives.limits import Limits
+    from aetherflow_builtins_transfer.archives.unpack import Rules, unpack
 
-FOLDER = Path(tempfile.mkdtemp(prefix="aetherflow-fuzz-"))
+sys.path.append(str(Path(__file__).parents[1] / "torture"))
+MAX_BYTES = 4096
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+FOLDER = Path(tempfile.mkdtemp(prefix="aetherflow-fuzz-", dir=MEMORY))
 SCOPE = {"env": {"A": "x", "EMPTY": ""}, "steps": {"s": {"n": 5, "files": [1, 2], "null": None}}}
 JOBS = {"jobs": {"a": {"status": "FAILED", "outputs": {"n": "5", "k": 3, "t": True}}}}
 
@@ -77,21 +84,53 @@ def redactor(text: str) -> None:
     assert pieces == mask.mask(rest), (secret, rest)
 
 
+def unpacking(data: bytes) -> None:
+    home = Path(tempfile.mkdtemp(dir=FOLDER))
+    archive, into = home / "archive", home / "into"
+    archive.write_bytes(data)
+    into.mkdir()
+    try:
+        unpack(archive, Rules(Limits(max_members=50, max_total_bytes=1 << 20, max_ratio=100)), into)
+    finally:
+        assert sorted(path.name for path in home.iterdir()) == ["archive", "into"]
+        assert not [path for path in into.rglob("*") if path.is_symlink()]
+        shutil.rmtree(home)
+
+
 TARGETS: dict[str, Callable[[str], None]] = {
     each.__name__: each for each in (dotenv, loader, manifest, path, redactor, resolver, when)
 }
+OF_BYTES: dict[str, Callable[[bytes], None]] = {"zip": unpacking}
+READERS = zip_read, tar_read
+"""Imported above, so that they are instrumented."""
+
+
+def seeds(name: str) -> list[str]:
+    """A folder of inputs to start from: nobody guesses the structure of an archive."""
+    if name != "zip":
+        return []
+    from torture_archives import all_cases
+
+    folder = FOLDER / "seeds"
+    folder.mkdir()
+    for file, content, _ in all_cases():
+        if len(content) <= MAX_BYTES:
+            (folder / file).write_bytes(content)
+    return [str(folder)]
 
 
 def main() -> None:
     name, seconds = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "60"
-    target = TARGETS[name]
 
     def one_input(data: bytes) -> None:
-        text = atheris.FuzzedDataProvider(data).ConsumeUnicode(len(data))
         with contextlib.suppress(AetherflowError):
-            target(text)
+            if name in OF_BYTES:
+                OF_BYTES[name](data)
+            else:
+                TARGETS[name](atheris.FuzzedDataProvider(data).ConsumeUnicode(len(data)))
 
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024"], one_input)
+    limits = [f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}", "-rss_limit_mb=1024"]
+    atheris.Setup([sys.argv[0], *limits, *seeds(name)], one_input)
     atheris.Fuzz()
 
 

@@ -47,6 +47,8 @@ CORE_EXTRAS = {
     "sftp": ("aetherflow-builtins-transfer[sftp]", "paramiko"),
     "smb": ("aetherflow-builtins-transfer[smb]", "smbprotocol"),
     "zip": ("aetherflow-builtins-transfer[zip]", "pyzipper"),
+    "fast": ("aetherflow-builtins-transfer[fast]", "isal"),
+    "zstd": ("aetherflow-builtins-transfer[zstd]", "zstandard"),
     "reports": ("aetherflow-builtins-reports", "openpyxl"),
     "excel": ("aetherflow-builtins-reports", "openpyxl"),
     "rest": ("aetherflow-builtins-rest", "httpx"),

@@ -20,6 +20,10 @@ need strace command -v strace        # tests/torture: faults at system calls
 need e2fsprogs command -v mkfs.ext4  # tests/torture: power cuts on a file system of their own
 need sqlite3 command -v sqlite3 # docs/examples/programs
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
+need 7zip command -v 7z       # reads our archives, and makes some
+need unzip command -v unzip
+need zip command -v zip
+need zstd command -v zstd
 need python3-venv python3 -c 'import ensurepip, venv' # Debian's python3 alone cannot make a virtual environment
 
 [ ${#missing[@]} -gt 0 ] || exit 0

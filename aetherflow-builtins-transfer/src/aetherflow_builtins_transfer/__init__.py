@@ -1,1 +1,1 @@
-"""Reserved for file transfer: SFTP, SMB, mail, archives. Holds no plugin yet."""
+"""File transfer: connectors and steps for mail and archives."""

@@ -398,8 +398,7 @@ def test_inputs_are_checked_before_the_run(project: "Project", inputs: str, mess
 # Plugins
 
 KNOWN = {
-    "db_load": "db", "sftp_list_files": "sftp", "smb_upload_files": "smb", "mail_send": "mail", "unzip": "zip",
-    "excel_fill_small": "reports",
+    "db_load": "db", "sftp_list_files": "sftp", "smb_upload_files": "smb", "excel_fill_small": "reports",
 }  # fmt: skip
 
 
@@ -602,7 +601,7 @@ def test_resource_references(project: "Project") -> None:
         flow: {id: f}
         resources:
           main: {kind: db, driver: sqlite3, config: {path: x.db}}
-          other: {kind: mail, driver: smtp}
+          other: {kind: mail, driver: post}
         jobs:
         - id: a
           steps:
@@ -629,7 +628,7 @@ def test_dependencies_and_duplicate_ids(project: "Project") -> None:
         jobs:
         - {id: a, depends_on: [a], steps: []}
         - {id: b, depends_on: [c, aa], steps: []}
-        - {id: c, depends_on: [a, b], steps: [{id: s, type: zip}, {id: s, type: zip}]}
+        - {id: c, depends_on: [a, b], steps: [{id: s, type: own}, {id: s, type: own}]}
         - {id: a, steps: []}
     """
     project.write(text)

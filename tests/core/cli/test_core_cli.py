@@ -115,7 +115,7 @@ def test_plugins_list(project: "Project") -> None:
     assert (result.code, result.err) == (0, "")
     header, *rows = result.out.splitlines()
     assert header.split() == ["kind", "name", "distribution", "version", "target", "status"]
-    names = [tuple(row.split()[:2]) for row in rows]
+    names = [tuple(re.split(r" {2,}", row)[:2]) for row in rows]
     assert names == sorted(names)
     assert ("connector", "db:sqlite3") in names
     assert ("step", "external.process") in names

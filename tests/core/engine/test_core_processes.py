@@ -436,6 +436,7 @@ def test_the_time_limit_of_a_step(
             "write_file": lambda: ctx.write_file("x").__enter__(),
             "ledger": lambda: ctx.ledger("l").put("k", 1),
             "swap_dir": lambda: ctx.swap_dir("x", "y"),
+            "publish_file": lambda: ctx.publish_file("x", "y"),
             "artifact": lambda: ctx.artifact("x"),
         }
         found = []
@@ -467,7 +468,7 @@ def test_the_time_limit_of_a_step(
             if "late" in SEEN:
                 break
             time.sleep(0.01)
-        assert SEEN["late"] == ["spawn", "write_file", "ledger", "swap_dir", "artifact"]
+        assert SEEN["late"] == ["spawn", "write_file", "ledger", "swap_dir", "publish_file", "artifact"]
     assert not (project.artifacts("a", "r") / "x").exists()
 
 

@@ -1,5 +1,6 @@
 """What a step may ask of its run, proved by steps that ask for it."""
 
+import errno
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core.api import Step, StepResult, register_step
+from aetherflow.core.durable import files
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ class UseEffects(Step[Any]):
             staged.mkdir()
             (staged / "data").write_text(content)
             ctx.swap_dir(staged, "folder")
+        ready = ctx.scratch_dir(self.job_id) / "ready"
+        ready.write_bytes(b"ready")
+        SEEN["published"] = ctx.publish_file(ready, "new/published.txt"), ready.exists()
         inner = ctx.call_step("check_items", {"items": [1, 2]})
         SEEN["key"] = ctx.idempotency_key
         ctx.progress(1, 2, "files")
@@ -56,6 +61,19 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
     SEEN.clear()
 
 
+def test_a_file_is_published_across_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def another_file_system(path: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", str(path))
+
+    monkeypatch.setattr(files, "rename_file", another_file_system)
+    staged, final = tmp_path / "staged", tmp_path / "new/final"
+    staged.write_bytes(b"content")
+    staged.chmod(0o700)
+    assert files.publish_file(staged, final) == (7, hashlib.sha256(b"content").hexdigest())
+    assert (final.read_bytes(), final.stat().st_mode & 0o777) == (b"content", 0o700)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["final"]
+
+
 def test_effects_of_a_step_are_carried_out_and_recorded(project: "Project") -> None:
     project.flow(
         """\
@@ -74,6 +92,10 @@ def test_effects_of_a_step_are_carried_out_and_recorded(project: "Project") -> N
         "SELECT path, size, sha256, gone_by FROM artifacts"
     )}  # fmt: skip
     assert rows["moved.txt"] == (5, hashlib.sha256(b"moved").hexdigest(), "main.take")
+    assert rows["published.txt"] == (5, hashlib.sha256(b"ready").hexdigest(), "cleanup on_success")
+    path, left = SEEN["published"]
+    assert path.parts[-3:] == ("artifacts", "new", "published.txt")
+    assert not left
     assert rows["plain.txt"] == (5, hashlib.sha256(b"plain").hexdigest(), "cleanup on_success")
     ((outputs,),) = project.rows("SELECT outputs FROM step_runs WHERE step_id='make'")
     assert outputs == '{"inner":2}'

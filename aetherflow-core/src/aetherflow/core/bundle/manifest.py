@@ -185,7 +185,7 @@ def open_source(
 
 
 class _Folder:
-    """What connectors of a manifest may ask: files stand beside it."""
+    """What connectors of a manifest may ask: databases, keys and certificates stand beside it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -193,3 +193,7 @@ class _Folder:
     def database_path(self, path: str) -> str:
         """Absolute path of a database file."""
         return str(self._folder / Path(path).expanduser())
+
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a key, certificate or CA file."""
+        return self.database_path(path)

@@ -206,6 +206,13 @@ class RunContext(ABC):
         """
 
     @abstractmethod
+    def publish_file(self, staged: Path, final: str | Path) -> Path:
+        """Put the finished file `staged` in the place of `final`: fsync, rename, fsync of the folder.
+
+        The file is recorded as an artifact with its size and sha256. Between file systems it is copied, as a whole.
+        """
+
+    @abstractmethod
     def append_file(self, path: str | Path) -> AbstractContextManager[BinaryIO]:
         """Write at the end of a file that others may read meanwhile: a log. It is no artifact; fsync at the end."""
 

@@ -5,12 +5,13 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from aetherflow.core.durable.base import FILE_MODE, make_dir, naming, part_of, sync_dir
+from aetherflow.core.durable.base import FILE_MODE, make_dir, naming, part_of, sync_dir, sync_file
 from aetherflow.core.durable.failpoint import hit
 
 
@@ -67,7 +68,7 @@ def move_file(path: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        with path.open("rb") as old, AtomicFile(target) as new:
+        with path.open("rb") as old, AtomicFile(target, mode=stat.S_IMODE(path.stat().st_mode)) as new:
             shutil.copyfileobj(old, new, 1 << 20)
         remove_file(path)
         return
@@ -75,6 +76,14 @@ def move_file(path: Path, target: Path) -> None:
     sync_dir(target.parent)
     if path.parent != target.parent:
         sync_dir(path.parent)
+
+
+def publish_file(staged: Path, final: Path) -> tuple[int, str]:
+    """Put a finished file in the place of another one; its size and sha256."""
+    sync_file(staged)
+    facts = file_facts(staged)
+    move_file(staged, final)
+    return facts
 
 
 def open_log(path: Path) -> IO[bytes]:

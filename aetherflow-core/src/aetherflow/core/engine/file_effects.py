@@ -72,6 +72,13 @@ class FileContext(RunContext):
             self.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
+    def publish_file(self, staged: Path, final: str | Path) -> Path:
+        self.control.check_open()
+        source, target = self.write_path(str(staged)), self.write_path(str(final))
+        self._clear_parts(target)
+        self._record(target, *durable.publish_file(source, target))
+        return target
+
     @contextmanager
     def resume_file(self, path: str | Path) -> Iterator[ResumableWriter]:
         self.control.check_open()

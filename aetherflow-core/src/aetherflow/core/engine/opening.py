@@ -1,20 +1,20 @@
 """Everything that is settled before a run goes on: parameters, dates, resources, definitions, the plan."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.engine.around import check_plan
 from aetherflow.core.engine.connections import secret_settings
-from aetherflow.core.engine.definitions import Definitions, define
+from aetherflow.core.engine.definitions import Definitions, References, define
 from aetherflow.core.engine.plan import check_jobs, make_plan
 from aetherflow.core.engine.prepare import Places, PreparedFlow, render_places
 from aetherflow.core.engine.settle import Given, run_root, settle
 from aetherflow.core.engine.verdicts import Plan, Wishes
 from aetherflow.core.errors import UsageError
-from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
+from aetherflow.core.observe.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
 from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources
 from aetherflow.core.state.records import Frozen, RunRecord
 from aetherflow.core.state.run_state import RunState
@@ -78,7 +78,9 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     redactor = flow.snapshot.redactor()
     redactor.add(secrets_in(frozen.params))
     merged = merge_resources(flow.document, flow.spec, flow.profiles)
-    redactor.add(text for text in _literal_secrets(flow, merged) if "{{" not in text)
+    written = list(_written_secrets(flow, merged))
+    redactor.add(text for text in written if "{{" not in text)
+    redactor.add(_referenced(written, constants))
     state = RunState(store, flow.flow_id, run_id)
     definitions = define(flow, merged, frozen.params, redactor)
     if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
@@ -95,10 +97,22 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     )
 
 
-def _literal_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
-    """Secrets that are written down as they are, in the flow or in its profiles: a definition must not show them."""
+def _written_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
+    """What stands where secrets belong, in the flow or in its profiles: a definition must not show it."""
     resources = {name: spec.model_dump() for name, spec in merged.merged.items()}
     for written in (flow.document.data, resources):
         yield from secrets_in(written)
         yield from url_secrets(written)
     yield from secret_settings(resources, flow.catalog)
+
+
+def _referenced(texts: Iterable[str], constants: Mapping[str, Any]) -> Iterator[str]:
+    """The values behind templates that stand where secrets belong: of DB in `password: "{{env.DB}}"`."""
+    references = References()
+    for text in texts:
+        references.add(text)
+    for path in references.paths:
+        if len(path) == 2 and path[0] in ("env", "params"):
+            value = constants[path[0]].get(path[1])
+            if isinstance(value, str) and len(value) >= MIN_LENGTH:
+                yield value

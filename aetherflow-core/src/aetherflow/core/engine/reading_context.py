@@ -108,6 +108,9 @@ class ReadingContext(RunContext):
     def resume_file(self, path: str | Path) -> NoReturn:
         _refuse(f"write {path}")
 
+    def publish_file(self, staged: Path, final: str | Path) -> NoReturn:
+        _refuse(f"put {staged.name} in the place of {final}")
+
     def swap_dir(self, staged: Path, final: str | Path) -> NoReturn:
         _refuse(f"replace {final}")
 

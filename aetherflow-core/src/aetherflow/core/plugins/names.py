@@ -14,7 +14,7 @@ _STEP_EXTRAS = {
     "sftp": ("sftp_delete_files", "sftp_download_files", "sftp_list_files", "sftp_move_files", "sftp_upload_files"),
     "smb": ("smb_delete_files", "smb_download_files", "smb_list_files", "smb_move_files", "smb_upload_files"),
     "mail": ("mail_send",),
-    "zip": ("unzip", "zip"),
+    "zip": ("archive_list", "archive_test", "unzip", "zip"),
     "reports": ("excel_fill_from_file", "excel_fill_small", "excel_validate_template"),
     "rest": ("http_download", "http_paginate", "http_poll", "http_request", "http_upload", "webhook_notify"),
 }

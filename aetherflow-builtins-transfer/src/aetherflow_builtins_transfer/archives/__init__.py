@@ -1,0 +1,1 @@
+"""What the archive connectors and steps share: formats, checks, compression."""

@@ -1,0 +1,55 @@
+"""The formats of archives: by the suffix when one is made, by the content when one is read."""
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from aetherflow_builtins_transfer.archives.entries import Reader
+from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
+from aetherflow_builtins_transfer.archives.limits import Limits
+
+Format: TypeAlias = Literal["zip", "tar", "tar.gz", "tar.zst"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".tar": "tar",
+    ".tar.gz": "tar.gz",
+    ".tgz": "tar.gz",
+    ".tar.zst": "tar.zst",
+    ".tzst": "tar.zst",
+}
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_TAR_MARK, _TAR_MARK_AT, _TAR_BLOCK = b"ustar", 257, 512
+
+
+def format_by_name(name: str) -> Format:
+    """The format that a file name asks for; zip where it says nothing."""
+    lower = name.lower()
+    return next((found for suffix, found in _SUFFIXES.items() if lower.endswith(suffix)), "zip")
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file, by its first bytes; RefusedMemberError if it is none of ours."""
+    with path.open("rb") as file:
+        head = file.read(_TAR_BLOCK)
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "zip"
+    if head.startswith(_GZIP):
+        return "tar.gz"
+    if head.startswith(_ZSTD):
+        return "tar.zst"
+    if head[_TAR_MARK_AT : _TAR_MARK_AT + len(_TAR_MARK)] == _TAR_MARK or (len(head) == _TAR_BLOCK and not any(head)):
+        return "tar"
+    if not head:
+        raise RefusedMemberError("it is empty", "fetch it again, or ask its sender")
+    raise RefusedMemberError("it is no archive that can be read", "zip, tar, tar.gz and tar.zst can be")
+
+
+def open_archive(path: Path, limits: Limits, password: str | None = None) -> Reader:
+    """An archive for reading, whatever its format; close it."""
+    found = format_of(path)
+    if found == "zip":
+        from aetherflow_builtins_transfer.archives.zip_read import ZipReader
+
+        return ZipReader(path, limits, password)
+    from aetherflow_builtins_transfer.archives.tar_read import TarReader
+
+    return TarReader(path, found)

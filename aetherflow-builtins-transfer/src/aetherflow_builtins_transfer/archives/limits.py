@@ -1,0 +1,65 @@
+"""How much an archive may unpack to."""
+
+from pydantic import Field
+
+from aetherflow.core.api import StepInputs
+from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
+from aetherflow_builtins_transfer.archives.names import shown
+
+RATIO_GRACE_BYTES = 1 << 20
+"""Up to here the ratio does not count: a few blanks compress to almost nothing."""
+
+
+class Limits(StepInputs):
+    """Limits of one archive; each has a default that keeps a disk safe."""
+
+    max_members: int = Field(10_000, ge=1, description="The most members, folders included, that an archive may have.")
+    max_total_bytes: int = Field(2 * 1024**3, ge=0, description="The most bytes that an archive may unpack to.")
+    max_ratio: float = Field(
+        200.0, gt=0, description="The most bytes that one byte of the archive may unpack to; counts from 1 MiB on."
+    )
+
+
+class Budget:
+    """Counts what an archive unpacks to; raises RefusedMemberError as soon as a limit is passed."""
+
+    def __init__(self, limits: Limits, packed: int) -> None:
+        """`packed` is the size of the archive in bytes."""
+        self._limits = limits
+        self._packed = packed
+        self.members = 0
+        self.total = 0
+
+    def member(self) -> None:
+        """One more member."""
+        self.members += 1
+        if self.members > self._limits.max_members:
+            raise RefusedMemberError(
+                f"it has more than {self._limits.max_members:,} members", "raise max_members if it may have them"
+            )
+
+    def declared(self, name: str, size: int, packed: int | None) -> None:
+        """What a member says of itself, before any of it is read."""
+        self._check(name, self.total + size, self._packed)
+        if packed is not None:
+            self._ratio(name, size, packed)
+
+    def spend(self, name: str, amount: int) -> None:
+        """Bytes that were unpacked."""
+        self.total += amount
+        self._check(name, self.total, self._packed)
+
+    def _check(self, name: str, total: int, packed: int) -> None:
+        if total > self._limits.max_total_bytes:
+            raise RefusedMemberError(
+                f"it unpacks to more than {self._limits.max_total_bytes:,} bytes (at member {shown(name)})",
+                "raise max_total_bytes if it may be that large",
+            )
+        self._ratio(name, total, packed)
+
+    def _ratio(self, name: str, total: int, packed: int) -> None:
+        if total > RATIO_GRACE_BYTES and total > self._limits.max_ratio * max(packed, 1):
+            raise RefusedMemberError(
+                f"it unpacks to more than {self._limits.max_ratio:g} times its size (at member {shown(name)})",
+                "raise max_ratio if its content is that regular",
+            )

@@ -1,0 +1,48 @@
+"""What a foreign program unpacked: looked at before anybody uses it."""
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from aetherflow_builtins_transfer.archives.entries import kind_of_mode
+from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
+from aetherflow_builtins_transfer.archives.limits import Budget
+from aetherflow_builtins_transfer.archives.names import Collisions, shown, target_of
+from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked
+
+_FIX = "only files and folders are unpacked"
+
+
+def inspect(folder: Path, packed: int, rules: Rules) -> list[Unpacked]:
+    """All that stands below a folder, under the rules for members; RefusedMemberError for links, devices and excess."""
+    budget, collisions = Budget(rules.limits, packed), Collisions(allow_case=rules.allow_case_collisions)
+    found = []
+    for place, folders, files in os.walk(folder):
+        for name in sorted([*folders, *files]):
+            path = Path(place, name)
+            facts = path.lstat()
+            is_dir = stat.S_ISDIR(facts.st_mode)
+            member = path.relative_to(folder).as_posix()
+            kind = kind_of_mode(facts.st_mode, is_dir=is_dir)
+            if kind not in ("file", "folder"):
+                raise RefusedMemberError(f"member {shown(member)} is a {kind}", _FIX)
+            if not is_dir and facts.st_nlink > 1:
+                raise RefusedMemberError(f"member {shown(member)} is a hard link", _FIX)
+            budget.member()
+            budget.spend(member, 0 if is_dir else facts.st_size)
+            target = target_of(member) or PurePosixPath(member)
+            collisions.add(target, is_dir=is_dir)
+            found.append(Unpacked(target, 0 if is_dir else facts.st_size, is_dir))
+    return found
+
+
+def size_below(folder: Path) -> int:
+    """Bytes below a folder right now; files that come and go do not matter."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 called often
+            except FileNotFoundError:
+                continue
+    return total

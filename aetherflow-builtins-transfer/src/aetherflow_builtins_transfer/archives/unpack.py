@@ -1,0 +1,194 @@
+"""Unpacking: every member is checked, read and counted; files go to a folder that holds nothing else."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from aetherflow_builtins_transfer.archives.entries import Entry, Opener, Reader
+from aetherflow_builtins_transfer.archives.failures import ArchiveError, RefusedMemberError
+from aetherflow_builtins_transfer.archives.formats import open_archive
+from aetherflow_builtins_transfer.archives.limits import Budget, Limits
+from aetherflow_builtins_transfer.archives.names import Collisions, shown, target_of
+
+CHUNK_BYTES = 1 << 18
+_PRIVATE, _PRIVATE_PROGRAM, _PRIVATE_FOLDER = 0o600, 0o700, 0o700
+
+Tick = Callable[[int], None]
+"""Called with the bytes done so far: progress, and the place where a stopped run leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """One member that passed all checks."""
+
+    name: PurePosixPath
+    """Where it goes, relative to the destination."""
+    size: int
+    is_dir: bool = False
+    encrypted: bool = False
+    packed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an archive may be."""
+
+    limits: Limits
+    password: str | None = None
+    members: Sequence[str] | None = None
+    """Names or patterns of the members that are wanted; None for all."""
+    allow_case_collisions: bool = False
+
+
+def no_tick(_: int) -> None:
+    """Nobody waits."""
+
+
+def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) -> list[Unpacked]:
+    """Unpack an archive into an empty folder, or with `into=None` read all of it and write nothing.
+
+    Raises ArchiveError, with the name of the archive and the first reason, if any member breaks a rule or is damaged,
+    whether it is wanted or not; what was written until then is the caller's to delete.
+    """
+    with refusing(path), open_archive(path, rules.limits, rules.password) as reader:
+        _check_declared(reader, rules)
+        wanted = Wanted(rules.members)
+        budget, collisions = Budget(rules.limits, reader.packed), Collisions(allow_case=rules.allow_case_collisions)
+        done = []
+        for entry, opened in reader.members():
+            found = _check(entry, budget, collisions)
+            if found is None:
+                continue
+            if not wanted.has(found.name):
+                if reader.declared() is None:  # its bytes pass by all the same
+                    _pour(entry, opened, None, budget, tick)
+                continue
+            if into is not None:
+                _write(into / found.name, entry, opened, budget, tick)
+            elif entry.kind == "file":
+                _pour(entry, opened, None, budget, tick)
+            done.append(found)
+        wanted.check()
+        return done
+
+
+def survey(path: Path, rules: Rules, tick: Tick = no_tick) -> list[Unpacked]:
+    """The members of an archive, checked by what they declare; only a tar archive is read for it."""
+    with refusing(path), open_archive(path, rules.limits, rules.password) as reader:
+        if (entries := reader.declared()) is None:
+            return unpack(path, rules, None, tick)
+        budget, collisions = Budget(rules.limits, reader.packed), Collisions(allow_case=rules.allow_case_collisions)
+        found = [_declared(entry, budget, collisions) for entry in entries]
+        return [each for each in found if each is not None]
+
+
+class refusing:  # noqa: N801 used like a function
+    """Turns what a member is refused for into an ArchiveError that names the archive."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, RefusedMemberError):
+            fix = error.fix or "ask its sender for another one; nothing of it was put in place"
+            raise ArchiveError(f"archive {self._path.name}: {error.reason}", fix=fix) from error
+
+
+def _check_declared(reader: Reader, rules: Rules) -> None:
+    """With a table of contents everything that it says is checked before the first byte is written."""
+    if (entries := reader.declared()) is None:
+        return
+    budget, collisions = Budget(rules.limits, reader.packed), Collisions(allow_case=rules.allow_case_collisions)
+    for entry in entries:
+        _declared(entry, budget, collisions)
+
+
+def _declared(entry: Entry, budget: Budget, collisions: Collisions) -> Unpacked | None:
+    found = _check(entry, budget, collisions)
+    budget.spend(entry.name, entry.size)
+    return found
+
+
+def _check(entry: Entry, budget: Budget, collisions: Collisions) -> Unpacked | None:
+    """Where a member goes; RefusedMemberError if it may not. None for the destination itself."""
+    budget.member()
+    target = target_of(entry.name)
+    if entry.kind not in ("file", "folder"):
+        raise RefusedMemberError(f"member {shown(entry.name)} is a {entry.kind}", "only files and folders are unpacked")
+    budget.declared(entry.name, entry.size, entry.packed)
+    is_dir = entry.kind == "folder"
+    if target is None:
+        if not is_dir:
+            raise RefusedMemberError(f"member {shown(entry.name)} is a file without a name")
+        return None
+    collisions.add(target, is_dir=is_dir)
+    return Unpacked(target, entry.size, is_dir, entry.encrypted, entry.packed)
+
+
+def _write(target: Path, entry: Entry, opened: Opener, budget: Budget, tick: Tick) -> None:
+    if entry.kind == "folder":
+        target.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+    mode = _PRIVATE_PROGRAM if entry.executable else _PRIVATE
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(target, flags, mode), "wb") as file:
+        _pour(entry, opened, file, budget, tick)
+
+
+def _pour(entry: Entry, opened: Opener, file: BinaryIO | None, budget: Budget, tick: Tick) -> None:
+    """Read a member to its end, write it if there is a file, and count what it really has."""
+    size = 0
+    with opened() as content:
+        for chunk in _chunks(content, entry):
+            size += len(chunk)
+            budget.spend(entry.name, len(chunk))
+            if file is not None:
+                file.write(chunk)
+            tick(budget.total)
+    if size != entry.size:
+        raise RefusedMemberError(f"member {shown(entry.name)} has {size:,} bytes but declares {entry.size:,}")
+
+
+def _chunks(content: BinaryIO, entry: Entry) -> Iterator[bytes]:
+    from aetherflow_builtins_transfer.archives.zip_read import damage
+
+    try:
+        with damage():
+            while chunk := content.read(CHUNK_BYTES):
+                yield chunk
+    except RefusedMemberError as error:
+        if not entry.encrypted:
+            raise
+        raise RefusedMemberError(
+            f"member {shown(entry.name)} cannot be decrypted", "check the password; if it is right, the archive is not"
+        ) from error
+
+
+class Wanted:
+    """The members that are asked for."""
+
+    def __init__(self, patterns: Sequence[str] | None) -> None:
+        self._patterns = patterns
+        self._missed = set(patterns or ())
+
+    def has(self, name: PurePosixPath) -> bool:
+        if self._patterns is None:
+            return True
+        path = name.as_posix()
+        found = [each for each in self._patterns if path == each.strip("/") or fnmatchcase(path, each)]
+        found += [each for each in self._patterns if path.startswith(f"{each.strip('/')}/")]
+        self._missed -= set(found)
+        return bool(found)
+
+    def check(self) -> None:
+        """Every name that was asked for must have been there."""
+        if self._missed:
+            names = ", ".join(sorted(self._missed))
+            raise RefusedMemberError(f"no member is called {names}", "archive_list shows the names")

@@ -1,0 +1,1 @@
+"""Messages: addresses, bodies, attachments, and the SMTP conversation."""

@@ -1,0 +1,56 @@
+"""Logging in to an SMTP server, in UTF-8: smtplib's own login knows ASCII passwords only."""
+
+import base64
+import hmac
+import smtplib
+from collections.abc import Callable
+
+Answer = tuple[int, bytes]
+_CONTINUE, _ACCEPTED = 334, (235, 503)  # 503: logged in already
+
+
+def log_in(smtp: smtplib.SMTP, username: str, password: str, *, encrypted: bool) -> None:
+    """Log in by the first method that both sides know.
+
+    Without encryption CRAM-MD5 comes first, which does not show the password. SMTPAuthenticationError with the
+    server's words if it refuses, SMTPNotSupportedError if there is no method.
+    """
+    offered = smtp.esmtp_features.get("auth", "").upper().split()
+    methods: dict[str, Callable[[smtplib.SMTP, bytes, bytes], Answer]] = {
+        "PLAIN": _plain,
+        "LOGIN": _login,
+        "CRAM-MD5": _cram_md5,
+    }
+    order = list(methods) if encrypted else ["CRAM-MD5", "PLAIN", "LOGIN"]
+    usable = [name for name in order if name in offered]
+    if not usable:
+        raise smtplib.SMTPNotSupportedError("the server offers no way to log in that is known here")
+    code, words = methods[usable[0]](smtp, username.encode(), password.encode())
+    if code not in _ACCEPTED:
+        raise smtplib.SMTPAuthenticationError(code, words)
+
+
+def _plain(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Answer:
+    secret = _base64(b"\0" + username + b"\0" + password)
+    return smtp.docmd("AUTH", f"PLAIN {secret}")
+
+
+def _login(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Answer:
+    code, words = smtp.docmd("AUTH", "LOGIN")
+    if code == _CONTINUE:
+        code, words = smtp.docmd(_base64(username))
+    if code == _CONTINUE:
+        code, words = smtp.docmd(_base64(password))
+    return code, words
+
+
+def _cram_md5(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Answer:
+    code, words = smtp.docmd("AUTH", "CRAM-MD5")
+    if code != _CONTINUE:
+        return code, words
+    digest = hmac.new(password, base64.b64decode(words), "md5").hexdigest()
+    return smtp.docmd(_base64(username + b" " + digest.encode()))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,211 @@
+"""One SMTP conversation: connecting, encryption, login, and handing over one mail."""
+
+import smtplib
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import Policy
+from typing import Literal, TypeAlias
+
+from aetherflow_builtins_transfer.mail.delivery import Delivery
+from aetherflow_builtins_transfer.mail.smtp_auth import log_in
+
+Tls: TypeAlias = Literal["none", "starttls", "implicit"]
+
+TEMPORARY = range(400, 500)
+_OK = (250, 251)
+_TLS_READY, _DATA_GO = 220, 354
+_CLOSING = 421
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server is and how it is spoken to."""
+
+    host: str
+    port: int
+    tls: Tls
+    timeout: float
+    username: str | None = None
+    password: str | None = None
+    allow_plaintext_auth: bool = False
+
+
+class RefusedError(Exception):
+    """The server said no, so nobody got the mail; `temporary` if it may say yes later."""
+
+    def __init__(self, said: str, *, temporary: bool, fix: str = "") -> None:
+        super().__init__(said)
+        self.temporary = temporary
+        self.fix = fix
+
+
+class MaybeAcceptedError(Exception):
+    """The connection broke between the end of the mail and the server's answer."""
+
+
+def connect(server: Server, context: ssl.SSLContext) -> smtplib.SMTP:
+    """A connection, encrypted and logged in as asked.
+
+    Raises OSError (ssl.SSLError among them), SMTPException, RefusedError.
+    """
+    if server.tls == "implicit":
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=context)
+    else:
+        smtp = smtplib.SMTP(server.host, server.port, timeout=server.timeout)
+    try:
+        _greet(smtp)
+        if server.tls == "starttls":
+            _start_tls(smtp, context)
+        if server.username is not None and server.password is not None:
+            encrypted = server.tls != "none"
+            if not encrypted and not server.allow_plaintext_auth:
+                raise RefusedError(
+                    "it would send the password unencrypted",
+                    temporary=False,
+                    fix="set tls: starttls or implicit, or config.allow_plaintext_auth: true for a server on this host",
+                )
+            log_in(smtp, server.username, server.password, encrypted=encrypted)
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
+
+
+def _greet(smtp: smtplib.SMTP) -> None:
+    code, words = smtp.ehlo()
+    if code not in _OK:
+        code, words = smtp.helo()
+    if code not in _OK:
+        raise _refusal("the greeting", code, words)
+
+
+def _start_tls(smtp: smtplib.SMTP, context: ssl.SSLContext) -> None:
+    if not smtp.has_extn("starttls"):
+        raise RefusedError(
+            "the server does not offer STARTTLS: it cannot encrypt, or somebody between removed the offer",
+            temporary=False,
+            fix="ask for the server's encrypted port (tls: implicit, often 465); tls: none sends everything readable",
+        )
+    code, words = smtp.starttls(context=context)
+    if code != _TLS_READY:
+        raise _refusal("STARTTLS", code, words)
+    _greet(smtp)
+
+
+def hand_over(
+    smtp: smtplib.SMTP,
+    message: EmailMessage,
+    sender: str,
+    recipients: Sequence[str],
+    policy: Policy,
+    *,
+    all_or_none: bool,
+) -> Delivery:
+    """Give one mail to the server.
+
+    RefusedError, SMTPServerDisconnected and OSError mean that nobody got it; MaybeAcceptedError that it is not known.
+    With `all_or_none` one refused recipient is enough to give it to nobody.
+    """
+    data = _dotted(message.as_bytes(policy=policy))
+    _check_size(smtp, len(data))
+    options = [f"SIZE={len(data)}"] if smtp.has_extn("size") else []
+    _expect(smtp, "the sender", smtp.mail(sender, options))
+    refused: dict[str, str] = {}
+    temporary = True
+    for recipient in recipients:
+        code, words = smtp.rcpt(recipient)
+        if code == _CLOSING:
+            raise _refusal("a recipient", code, words)
+        if code not in _OK:
+            refused[recipient] = _said(code, words)
+            temporary &= code in TEMPORARY
+    accepted = tuple(recipient for recipient in recipients if recipient not in refused)
+    if refused and (all_or_none or not accepted):
+        _reset(smtp)
+        named = "; ".join(f"{address} ({said})" for address, said in refused.items())
+        raise RefusedError(
+            f"recipients refused: {named}; nobody got the mail",
+            temporary=temporary,
+            fix="correct the addresses" + ("" if not accepted else ", or let on_refused: report send it to the others"),
+        )
+    code, words = smtp.docmd("DATA")
+    if code != _DATA_GO:
+        _reset(smtp)
+        raise _refusal("DATA", code, words)
+    _send_data(smtp, data)
+    return Delivery(str(message["Message-ID"]), accepted, refused, len(data))
+
+
+def _send_data(smtp: smtplib.SMTP, data: bytes) -> None:
+    """The mail itself. Until the last byte of its end is under way no server can have taken it."""
+    smtp.send(data[:-1])
+    try:
+        smtp.send(data[-1:])
+        code, words = smtp.getreply()
+    except (OSError, smtplib.SMTPException) as error:
+        smtp.close()
+        raise MaybeAcceptedError(str(error)) from error
+    if code not in _OK:
+        raise _refusal("the mail", code, words)
+
+
+def _dotted(content: bytes) -> bytes:
+    """The content as DATA wants it: CRLF, leading dots doubled, the end mark."""
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines) + b"\r\n.\r\n"
+
+
+def _check_size(smtp: smtplib.SMTP, size: int) -> None:
+    limit = smtp.esmtp_features.get("size", "")
+    if limit.isdigit() and 0 < int(limit) < size:
+        raise RefusedError(
+            f"the mail has {size:,} bytes, and the server takes {int(limit):,}",
+            temporary=False,
+            fix="attach less: zip the files, or send a link to them",
+        )
+
+
+def _expect(smtp: smtplib.SMTP, what: str, answer: tuple[int, bytes]) -> None:
+    code, words = answer
+    if code not in _OK:
+        _reset(smtp)
+        raise _refusal(what, code, words)
+
+
+def _reset(smtp: smtplib.SMTP) -> None:
+    """Ready for another mail; a server that hung up after it refused has refused all the same."""
+    try:
+        smtp.rset()
+    except (OSError, smtplib.SMTPException):
+        smtp.close()
+
+
+def _refusal(what: str, code: int, words: bytes) -> RefusedError:
+    fix = "try again later" if code in TEMPORARY else "see what the server says"
+    return RefusedError(f"the server refused {what}: {_said(code, words)}", temporary=code in TEMPORARY, fix=fix)
+
+
+def _said(code: int, words: bytes) -> str:
+    return f"{code} {' '.join(words.decode('utf-8', 'replace').split())}".strip()
+
+
+def is_alive(smtp: smtplib.SMTP) -> bool:
+    """Whether the server still answers on this connection."""
+    try:
+        return smtp.noop()[0] == 250
+    except (OSError, smtplib.SMTPException):
+        return False
+
+
+def cut(smtp: smtplib.SMTP) -> None:
+    """Break a connection that another thread waits on."""
+    if smtp.sock is not None:
+        try:
+            smtp.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass

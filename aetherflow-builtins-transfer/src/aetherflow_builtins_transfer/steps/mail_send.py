@@ -1,0 +1,216 @@
+"""The step `mail_send`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from aetherflow.core.api import (
+    Flag,
+    ResourceRef,
+    Step,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+)
+from aetherflow_builtins_transfer.connectors.mail_base import MailBase
+from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
+from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html
+from aetherflow_builtins_transfer.mail.message import Mail, Part, check_headers
+from aetherflow_builtins_transfer.mail.tables import TableInputs, read_table
+from aetherflow_builtins_transfer.steps.archive_inputs import as_list
+
+_MAX_PART_BYTES = 100 * 1024**2
+"""Read into memory; the connector's own limit is smaller, and says so with the size of the mail."""
+
+
+class Attachment(StepInputs):
+    """A file that goes along."""
+
+    path: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
+    name: str | None = Field(None, min_length=1, description="What the receiver sees; default: the file's own name.")
+    content_type: str | None = Field(
+        None, pattern=r"^[a-z]+/[A-Za-z0-9.+-]+$", description="MIME type; default: what the content shows."
+    )
+
+
+def _attachments(value: Any) -> Any:
+    found = as_list(value)
+    if not isinstance(found, list):
+        return found
+    return [{"path": item} if isinstance(item, str) else item for item in found]
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    check_headers(value)
+    return value
+
+
+Attachments = Annotated[
+    list[Attachment],
+    BeforeValidator(_attachments, json_schema_input_type=list[str | Attachment] | str),
+]
+
+
+class Inputs(StepInputs):
+    """Inputs of `mail_send`."""
+
+    resource: Annotated[str, ResourceRef("mail")] = Field(description="Name of a resource of kind `mail`.")
+    to: AddressList = Field(description="Recipients: one text with commas, or a list.")
+    cc: AddressList = Field([], description="Recipients that all others see.")
+    bcc: AddressList = Field([], description="Recipients that nobody sees.")
+    from_addr: OneAddress | None = Field(None, description="Sender; default: that of the resource.")
+    reply_to: AddressList = Field([], description="Where answers go.")
+    subject: str = Field(min_length=1, max_length=900, pattern=r"^[^\r\n]+$", description="The subject, one line.")
+    body: str | None = Field(None, description="The text; with `html: true` it is HTML.")
+    html: Flag = Field(False, description="`body` is HTML.")
+    text: str | None = Field(None, description="The text beside an HTML body; default: its words.")
+    html_file: str | None = Field(
+        None, min_length=1, description="A template of the HTML, relative to the flow file: `$name` is filled in."
+    )
+    text_file: str | None = Field(None, min_length=1, description="A template of the text, relative to the flow file.")
+    values: dict[str, str | int | float | bool | None] = Field(
+        {}, description="What `$name` in the templates stands for; each has to be used."
+    )
+    tables: dict[str, TableInputs] = Field(
+        {}, description="Tables: `$name` in the templates, or below `body` where there is no template."
+    )
+    attachments: Attachments = Field([], description="Files that go along: paths, or maps with `path` and `name`.")
+    inline_images: dict[str, str] = Field(
+        {}, description='Images that the HTML shows as `<img src="cid:NAME">`: name to path.'
+    )
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(
+        {}, description="Further headers: `X-Origin: …`."
+    )
+    on_refused: Literal["report", "fail"] = Field(
+        "report",
+        description="If the server refuses some recipients: `report` sends to the others and names them in `refused`; "
+        "`fail` sends to nobody and fails.",
+    )
+
+    @model_validator(mode="after")
+    def _one_body(self) -> Self:
+        templates = self.html_file or self.text_file
+        if (self.body is None) == (templates is None):
+            raise ValueError("give body, or html_file and text_file (one or both)")
+        if self.values and not templates:
+            raise ValueError("values are for templates: give html_file or text_file")
+        if self.text is not None and not (self.html or self.html_file):
+            raise ValueError("text goes beside an HTML body: set html: true")
+        if self.text is not None and self.text_file is not None:
+            raise ValueError("give text or text_file")
+        if self.html and self.tables:
+            raise ValueError("tables go into an html_file, or below a body that is not HTML")
+        if not (self.to or self.cc or self.bcc):
+            raise ValueError("the mail has no recipient: give to, cc or bcc")
+        return self
+
+
+class Outputs(StepOutputs):
+    """Outputs of `mail_send`."""
+
+    sent: bool = Field(description="True: the server has taken the mail for those in `accepted`.")
+    to: list[str] = Field(description="Recipients as they were asked for.")
+    subject: str = Field(description="The subject.")
+    html: bool = Field(description="Whether the mail has an HTML part.")
+    accepted: list[str] = Field(description="Addresses that the server took it for.")
+    refused: dict[str, str] = Field(description="Addresses that it refused, with its words.")
+    message_id: str = Field(description="Message-ID; a repeated try of this step has the same.")
+    size: int = Field(description="Bytes that went over the wire.")
+    attachments: list[str] = Field(description="Names of the attachments.")
+
+
+class MailSend(Step[Inputs]):
+    """Sends a mail.
+
+    A mail cannot be taken back, so an interrupted attempt is never repeated without asking (`effect: once`). If it is
+    repeated, it has the same Message-ID, by which most mail systems show it once.
+
+    Example:
+        - id: report
+          type: mail_send
+          inputs:
+            resource: post
+            to: ["Ada <ada@example.com>", team@example.com]
+            subject: Nightly load
+            body: "All tables are loaded."
+    """
+
+    Outputs = Outputs
+    effect = "once"
+
+    def run(self) -> dict[str, Any]:
+        """Send it."""
+        connector: MailBase[Any, Any] = self.ctx.connectors.mail(self.args.resource)
+        mail = self._mail(connector)
+        self.ctx.check_cancelled()
+        delivery = connector.send(mail, all_or_none=self.args.on_refused == "fail")
+        if delivery.refused:
+            named = ", ".join(f"{address} ({said})" for address, said in delivery.refused.items())
+            self.ctx.log.warning("mail %s was refused for %s", delivery.message_id, named)
+        return {
+            "sent": True,
+            "to": list(self.args.to),
+            "subject": mail.subject,
+            "html": mail.body.html is not None,
+            "accepted": list(delivery.accepted),
+            "refused": dict(delivery.refused),
+            "message_id": delivery.message_id,
+            "size": delivery.size,
+            "attachments": [part.name for part in mail.parts if not part.cid],
+        }
+
+    def plan(self) -> list[str]:
+        """Whom it would go to, and with what."""
+        connector: MailBase[Any, Any] = self.ctx.connectors.mail(self.args.resource)
+        mail = self._mail(connector)
+        size = len(connector.built(mail).as_bytes())
+        said = f"send mail {mail.subject!r} ({size:,} bytes) from {mail.sender} to {', '.join(mail.to) or 'nobody'}"
+        for name, addresses in (("cc", mail.cc), ("bcc", mail.bcc)):
+            if addresses:
+                said += f", {name} {', '.join(addresses)}"
+        files = [part.name for part in mail.parts]
+        if files:
+            said += f", with {', '.join(files)}"
+        return [f"{said}, by resource {self.args.resource}"]
+
+    def _mail(self, connector: MailBase[Any, Any]) -> Mail:
+        args = self.args
+        attachments = [self._part(each.path, each.name, each.content_type) for each in args.attachments]
+        images = [self._part(path, None, None, cid) for cid, path in args.inline_images.items()]
+        return Mail(
+            sender=connector.sender_of(args.from_addr),
+            to=args.to,
+            cc=args.cc,
+            bcc=args.bcc,
+            reply_to=args.reply_to,
+            subject=args.subject,
+            body=self._body(),
+            headers=args.headers,
+            parts=[*attachments, *images],
+            key=f"{self.ctx.flow_id} {self.ctx.idempotency_key}",
+        )
+
+    def _body(self) -> Body:
+        args = self.args
+        tables = {name: read_table(name, inputs, self.ctx) for name, inputs in args.tables.items()}
+        if args.body is not None:
+            if args.html:
+                return Body(args.text or text_of_html(args.body), args.body)
+            return from_flow(args.body, tables)
+        templates = Templates(self.ctx, args.values, tables)
+        page = templates.html(args.html_file) if args.html_file else None
+        text = templates.text(args.text_file) if args.text_file else args.text
+        templates.check()
+        return Body(text or (page.text if page else ""), page.html if page else None)
+
+    def _part(self, path: str, name: str | None, content_type: str | None, cid: str | None = None) -> Part:
+        file = self.ctx.read_path(path)
+        try:
+            size = file.stat().st_size
+            if size > _MAX_PART_BYTES:
+                raise StepInputError(f"{path} has {size:,} bytes, too many for a mail", fix="send a link to it")
+            content = file.read_bytes()
+        except OSError as error:
+            raise StepInputError(f"{path} cannot be read: {error.strerror}", fix=f"looked at {file}") from error
+        return Part(name or Path(path).name, content, content_type, cid)
