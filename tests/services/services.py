@@ -5,7 +5,8 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,12 +85,30 @@ class Smbd:
 
 @pytest.fixture(scope="session")
 def smbd() -> Iterator[Smbd]:
+    with running_smbd(
+        ("server min protocol = SMB3_00", "server signing = mandatory", "server smb encrypt = required")
+    ) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def smbd_old() -> Iterator[Smbd]:
+    """SMB 2, signed, not encrypted: what pysmb can speak."""
+    with running_smbd(
+        ("server min protocol = SMB2_02", "server signing = mandatory", "server smb encrypt = off")
+    ) as found:
+        yield found
+
+
+@contextmanager
+def running_smbd(settings: Sequence[str]) -> Iterator[Smbd]:
+    """A Samba server with these settings; it has a second, hidden share with a blank in its name."""
     program, pdbedit, _ = need("smbd", "pdbedit", "setpriv")
     with workdir("smbd") as home:
         port, password = free_port(), "S3cret!"
-        for name in ("share", "private", "lock", "state", "cache", "ncalrpc", "pid"):
+        for name in ("share", "second", "private", "lock", "state", "cache", "ncalrpc", "pid"):
             (home / name).mkdir()
-        config = home / "smb.conf"
+        config, lines = home / "smb.conf", "\n".join(settings)
         config.write_text(f"""[global]
 server role = standalone server
 workgroup = TESTGRP
@@ -107,13 +126,15 @@ passdb backend = tdbsam:{home}/private/passdb.tdb
 disable netbios = yes
 disable spoolss = yes
 load printers = no
-server min protocol = SMB3_00
-server signing = mandatory
-server smb encrypt = required
+{lines}
 map to guest = never
 log level = 1
 [data]
 path = {home}/share
+read only = no
+force user = {me()}
+[second share$]
+path = {home}/second
 read only = no
 force user = {me()}
 """)

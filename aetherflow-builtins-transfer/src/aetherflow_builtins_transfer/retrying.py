@@ -24,6 +24,7 @@ class Retry(BaseModel):
 
     def wait_before(self, attempt: int) -> float:
         """Seconds to wait before try `attempt` (2, 3, …): up to a quarter less than the rule says, so that many
-        clients do not come back in the same moment."""
+        clients do not come back in the same moment.
+        """
         wait = min(self.backoff_seconds * self.backoff_multiplier ** (attempt - 2), self.max_backoff_seconds)
         return wait * random.uniform(0.75, 1.0)  # noqa: S311 no secret hangs on it

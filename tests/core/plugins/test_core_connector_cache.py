@@ -139,13 +139,13 @@ def test_process_connectors_are_closed_when_the_process_ends(project: "Project")
 
 def test_interrupt_reaches_every_scope(tmp_path: Path) -> None:
     class Context(DatabaseFolder):
-        databases = DatabaseFolder(tmp_path)
+        databases = DatabaseFolder(tmp_path, tmp_path)
 
     resources = {
         name: {"kind": "test", "driver": "counted", "config": {}, "options": {"cache": name}}
         for name in ("run", "process", "none")
     }
-    connectors = RunConnectors(resources, Context(tmp_path), catalog.installed_catalog())
+    connectors = RunConnectors(resources, Context(tmp_path, tmp_path), catalog.installed_catalog())
     assert list(connectors.keys()) == ["run", "process", "none"]
     for name in resources:
         _ = connectors[name]

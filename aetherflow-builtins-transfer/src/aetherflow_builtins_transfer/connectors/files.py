@@ -11,7 +11,14 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import AetherflowError, ConnectorBase, ConnectorConfig, ConnectorInit, ConnectorOptions, RemoteFileMeta
+from aetherflow.core.api import (
+    AetherflowError,
+    ConnectorBase,
+    ConnectorConfig,
+    ConnectorInit,
+    ConnectorOptions,
+    RemoteFileMeta,
+)
 from aetherflow_builtins_transfer.connectors.session import Entry, FileSession, SessionPool
 from aetherflow_builtins_transfer.connectors.transfer import Download, Moved, Upload
 from aetherflow_builtins_transfer.failures import InterruptedTransferError, Kind, LostError, RemoteError, shown
@@ -42,13 +49,19 @@ class FileOptions(ConnectorOptions):
     retry: Annotated[Retry, Field(description="Tries after a connection failed or broke; default: one in all.")] = (
         Retry()
     )
-    retries: int | None = Field(None, ge=0, le=99, description="The same as `retry.max_attempts`, counted without the first.")
+    retries: int | None = Field(
+        None, ge=0, le=99, description="The same as `retry.max_attempts`, counted without the first."
+    )
 
     @model_validator(mode="after")
     def _one_spelling(self) -> "FileOptions":
         if None not in (self.timeout, self.timeout_seconds) and self.timeout != self.timeout_seconds:
             raise ValueError("timeout and timeout_seconds are both given and differ")
-        if self.retries is not None and "retry" in self.model_fields_set and self.retry.max_attempts != self.retries + 1:
+        if (
+            self.retries is not None
+            and "retry" in self.model_fields_set
+            and self.retry.max_attempts != self.retries + 1
+        ):
             raise ValueError("retry.max_attempts and retries are both given and differ (retries is one less)")
         return self
 
@@ -187,13 +200,16 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
         path = self.at(remote_path)
 
         def read(session: FileSession) -> bytes:
-            found = bytearray()
-            with session.reading(path) as source:
-                for chunk in source.chunks(0):
-                    found += chunk
-                    self.pace(len(chunk))
-            return bytes(found)
+            found: list[bytes] = []
 
+            def take(data: bytes) -> None:
+                found.append(data)
+                self.pace(len(data), stops)
+
+            session.fetch(path, 0, None, take)
+            return b"".join(found)
+
+        stops = self._stops
         return self.run("reading", remote_path, read, again=True)
 
     def write_bytes(self, remote_path: str, data: bytes) -> None:
@@ -235,8 +251,15 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
 
         With a `key` the unfinished file stays after a cut, and the next call with the same key goes on from there.
         """
-        return Download(self, remote_path, Path(local_path), key or secrets.token_hex(6), keep=key is not None,
-                        preserve_mtime=preserve_mtime, on_bytes=on_bytes).run()
+        return Download(
+            self,
+            remote_path,
+            Path(local_path),
+            key or secrets.token_hex(6),
+            keep=key is not None,
+            preserve_mtime=preserve_mtime,
+            on_bytes=on_bytes,
+        ).run()
 
     # Changing
 

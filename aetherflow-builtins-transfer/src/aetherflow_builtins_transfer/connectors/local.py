@@ -2,16 +2,14 @@
 
 import os
 import stat as modes
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field
 
 from aetherflow.core.api import ConnectorConfig
-from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Sink, Source
+from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions, OptionsT
+from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, parse
 from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
 
@@ -56,18 +54,19 @@ class LocalSession(FileSession):
         place = self._in(path, follow=follow)
         return _entry(place.name, place.stat(follow_symlinks=follow))
 
-    @contextmanager
-    def reading(self, path: str) -> Iterator[Source]:
+    def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
         with self._in(path).open("rb") as file:
-            yield _Reader(file.fileno())
-
-    @contextmanager
-    def writing(self, path: str, offset: int) -> Iterator[Sink]:
-        flags = os.O_WRONLY | os.O_CREAT | (0 if offset else os.O_TRUNC)
-        with os.fdopen(os.open(self._in(path), flags, 0o600), "wb", 1 << 18) as file:
             file.seek(offset)
-            yield file.write  # type: ignore[misc]  # the number of bytes is of no use here
-            file.flush()
+            while data := file.read(self.chunk if limit is None else min(limit, self.chunk)):
+                write(data)
+                limit = None if limit is None else limit - len(data)
+
+    def store(self, path: str, offset: int, read: Read) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | (0 if offset else os.O_TRUNC)
+        with os.fdopen(os.open(self._in(path), flags, 0o600), "wb", 0) as file:
+            file.seek(offset)
+            while data := read(self.chunk):
+                file.write(data)
             os.fsync(file.fileno())
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
@@ -100,20 +99,6 @@ class LocalSession(FileSession):
         """Nothing is held open."""
 
 
-class _Reader(Source):
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def chunks(self, offset: int, limit: int | None = None) -> Iterator[bytes]:
-        while limit is None or limit > 0:
-            data = os.pread(self._descriptor, LocalSession.chunk if limit is None else min(limit, LocalSession.chunk), offset)
-            if not data:
-                return
-            yield data
-            offset += len(data)
-            limit = None if limit is None else limit - len(data)
-
-
 def _entry(name: str, found: os.stat_result) -> Entry:
     kind: EntryKind = "other"
     if modes.S_ISDIR(found.st_mode):
@@ -128,7 +113,7 @@ def _entry(name: str, found: os.stat_result) -> Entry:
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-class LocalFiles(FileConnector[ConfigT, Options]):
+class LocalFiles(FileConnector[ConfigT, OptionsT]):
     """What both local drivers share."""
 
     @property
@@ -150,8 +135,14 @@ class LocalFiles(FileConnector[ConfigT, Options]):
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise self.error("denied", f"the folder {root} cannot be made: {one_line(error)}", "check config.root") from error
+            raise self.error(
+                "denied", f"the folder {root} cannot be made: {one_line(error)}", "check config.root"
+            ) from error
         return LocalSession(root)
+
+    def probe(self) -> None:
+        """Look at the folder."""
+        self.run("reaching", self.peer, lambda session: session.stat("/"))
 
     def explain(self, error: BaseException) -> tuple[Kind, str]:
         """What the operating system says."""
@@ -162,7 +153,7 @@ class LocalFiles(FileConnector[ConfigT, Options]):
         return "other", f"{type(error).__name__}: {one_line(error)}"
 
 
-class SftpLocal(LocalFiles[Config]):
+class SftpLocal(LocalFiles[Config, Options]):
     """A folder of this machine in the place of an SFTP server: the same contract, no network. For development.
 
         resources:
@@ -179,7 +170,7 @@ class SftpLocal(LocalFiles[Config]):
         return "/" + "/".join(parts)
 
 
-class SmbLocal(LocalFiles[SmbConfig]):
+class SmbLocal(LocalFiles[SmbConfig, Options]):
     """A folder of this machine in the place of an SMB server: shares are the folders in it. For development.
 
         resources:

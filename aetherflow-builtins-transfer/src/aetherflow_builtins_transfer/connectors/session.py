@@ -3,7 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,23 +20,17 @@ class Entry:
     mtime: float | None = None
 
 
-class Source(ABC):
-    """A file at the peer, opened for reading."""
-
-    @abstractmethod
-    def chunks(self, offset: int, limit: int | None = None) -> Iterator[bytes]:
-        """The content from `offset` on, to the end, or at most `limit` bytes of it."""
-
-
-Sink = Callable[[bytes], None]
-"""Takes the next bytes of a file that is being written."""
+Write = Callable[[bytes], object]
+"""Takes the next bytes that came from the peer."""
+Read = Callable[[int], bytes]
+"""Gives the next bytes for the peer, at most so many; none at the end."""
 
 
 class FileSession(ABC):
     """Files at the peer. Paths are in the driver's own form; methods raise whatever the library raises."""
 
     chunk: int = 1 << 20
-    """Size in which a sink likes its bytes."""
+    """Bytes that are moved in one piece."""
 
     @abstractmethod
     def entries(self, folder: str) -> list[Entry]:
@@ -47,12 +41,12 @@ class FileSession(ABC):
         """One file or folder; a link is followed, or told as such. An error if nothing is there."""
 
     @abstractmethod
-    def reading(self, path: str) -> AbstractContextManager[Source]:
-        """Open a file for reading."""
+    def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
+        """Hand on a file's content from `offset` on, all of it or `limit` bytes; of one file, opened once."""
 
     @abstractmethod
-    def writing(self, path: str, offset: int) -> AbstractContextManager[Sink]:
-        """Open a file for writing from `offset` on; 0 makes it, or empties it. At the end every byte is acknowledged."""
+    def store(self, path: str, offset: int, read: Read) -> None:
+        """Write a file from `offset` on; 0 makes it, or empties it. On return the peer has acknowledged every byte."""
 
     @abstractmethod
     def rename(self, old: str, new: str, *, replace: bool) -> None:

@@ -121,5 +121,3 @@ class SftpConnector(FileConnector[Config, Options]):
             kind = kind_of_os_error(error)
             return ("lost", text) if text == "Socket is closed" else (kind, text)
         return "other", f"{type(error).__name__}: {text}"
-
-

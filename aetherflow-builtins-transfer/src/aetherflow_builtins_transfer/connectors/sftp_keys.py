@@ -108,8 +108,8 @@ class HostKeys:
         if self._policy == "strict":
             raise self._refused(
                 f"the host key of {self._name} is not known: {shown}",
-                f"ask who runs the server whether this is its key; then put it into config.host_key, or into {self._file} "
-                f"(ssh-keyscan{'' if not self._name.startswith('[') else ' -p PORT'} HOST)",
+                "ask who runs the server whether this is its key; then put it into config.host_key, "
+                f"or its line (ssh-keyscan shows it) into {self._file}",
             )
         log.warning("the host key of %s was not known and is accepted: %s", self._name, shown)
         if self._policy == "accept-new":

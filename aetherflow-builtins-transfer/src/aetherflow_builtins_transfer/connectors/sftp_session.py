@@ -3,11 +3,9 @@
 import contextlib
 import stat as modes
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Sink, Source
+from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.failures import LostError
 
 if TYPE_CHECKING:
@@ -77,16 +75,15 @@ class SftpSession(FileSession):
         found = self.client.stat(path) if follow else self.client.lstat(path)
         return _entry(path.rstrip("/").rpartition("/")[2] or path, found)
 
-    @contextmanager
-    def reading(self, path: str) -> Iterator[Source]:
+    def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
         with self.client.open(path, "rb") as file:
-            yield _Reader(self, file)
+            _Reader(self, file).fetch(offset, limit, write)
 
-    @contextmanager
-    def writing(self, path: str, offset: int) -> Iterator[Sink]:
+    def store(self, path: str, offset: int, read: Read) -> None:
         with self.client.open(path, "r+b" if offset else "wb") as file:
             writer = _Writer(self, file, offset)
-            yield writer.write
+            while data := read(self.chunk):
+                writer.write(data)
             writer.finish()
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
@@ -148,8 +145,8 @@ class SftpSession(FileSession):
         self.client.close()
 
 
-class _Reader(Source):
-    """Keeps read requests under way; they are answered in any order and told in theirs."""
+class _Reader:
+    """Keeps read requests under way; they are answered in any order and handed on in theirs."""
 
     def __init__(self, session: SftpSession, file: Any) -> None:
         self._session, self._file = session, file
@@ -159,8 +156,9 @@ class _Reader(Source):
         """Called by the library for every answer to a request that was sent in the name of this object."""
         self._answers[number] = (kind, message)
 
-    def chunks(self, offset: int, limit: int | None = None) -> Iterator[bytes]:
-        client, size = self._session.client, self._session.chunk
+    def fetch(self, offset: int, limit: int | None, write: Write) -> None:
+        """Hand on the content from `offset` on."""
+        size = self._session.chunk
         end = None if limit is None else offset + limit
         asked: deque[tuple[int, int, int]] = deque()
         depth, last = 2, False
@@ -176,14 +174,14 @@ class _Reader(Source):
             if data is None:
                 last = True  # the end of the file; what is asked beyond it is answered likewise
                 continue
-            yield data
+            write(data)
             depth = min(depth * 2, self._session.depth)  # small files do not pay for requests beyond their end
             while len(data) < length:  # fewer bytes than asked: the end, or a server that gives less at once
                 at, length = at + len(data), length - len(data)
                 part = self._answer(self._ask(at, length))
                 if part is None:
                     break
-                yield (data := part)
+                write(data := part)
 
     def _ask(self, offset: int, length: int) -> int:
         from paramiko.sftp import int64
@@ -226,13 +224,10 @@ class _Writer:
     def write(self, data: bytes) -> None:
         from paramiko.sftp import int64
 
-        size = self._session.chunk
-        for start in range(0, len(data), size):
-            piece = data[start : start + size]
-            self._open += 1
-            self._session.client._async_request(self, WRITE, self._file.handle, int64(self._offset), piece)
-            self._offset += len(piece)
-            self._wait_until(self._session.depth)
+        self._open += 1
+        self._session.client._async_request(self, WRITE, self._file.handle, int64(self._offset), data)
+        self._offset += len(data)
+        self._wait_until(self._session.depth)
 
     def finish(self) -> None:
         """Wait for every answer."""

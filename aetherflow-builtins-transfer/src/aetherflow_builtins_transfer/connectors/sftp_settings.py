@@ -23,14 +23,17 @@ class SshHost(ConnectorConfig):
     pkey_path: str | None = Field(
         None, min_length=1, description="File of the private key, relative to the flow's folder: Ed25519, ECDSA or RSA."
     )
-    private_key: SecretStr | None = Field(None, description="The private key itself, as text, from a secret.")
+    private_key: SecretStr | None = Field(
+        None, description="The private key itself, as text, from a secret; wins over `pkey_path`."
+    )
     passphrase: SecretStr | None = Field(None, description="Passphrase of the private key.")
     certificate: str | None = Field(
         None, min_length=1, description="Certificate for the key: the file `…-cert.pub`, or its one line."
     )
     host_key: list[str] = Field(
         [],
-        description="The server's host key, one or several: `SHA256:…` as ssh-keygen -l shows it, or `ssh-ed25519 AAAA…`. "
+        description="The server's host key, one or several: `SHA256:…` as ssh-keygen -l shows it, or "
+        "`ssh-ed25519 AAAA…`. "
         "What is given here counts alone, known_hosts is not read.",
     )
 
@@ -53,8 +56,6 @@ class SshHost(ConnectorConfig):
             raise ValueError("user is missing")
         if None not in (self.user, self.username) and self.user != self.username:
             raise ValueError("user and username are both given and differ")
-        if self.pkey_path is not None and self.private_key is not None:
-            raise ValueError("pkey_path and private_key are both given; one is enough")
         return self
 
     @property
@@ -82,8 +83,8 @@ class Options(FileOptions):
 
     host_key_policy: Annotated[Policy, InsecureWhen("insecure")] = Field(
         "strict",
-        description="`strict`: only a known key. `accept-new`: an unknown server's key is written to known_hosts, a changed "
-        "one refused. `insecure`: any key of an unknown server, nothing written: whoever sits between gets the password.",
+        description="`strict`: only a known key. `accept-new`: an unknown server's key is written to known_hosts, a "
+        "changed one refused. `insecure`: an unknown server's key is not checked: who sits between gets the password.",
     )
     banner_timeout_seconds: float = Field(15, gt=0, description="Seconds to wait for the server's greeting.")
     auth_timeout_seconds: float = Field(30, gt=0, description="Seconds to wait for the answer to a login.")

@@ -47,10 +47,8 @@ def parse(path: str, default_share: str | None, server: str | None, label: str) 
             raise refuse(f"the path names the host {shown(host)}, the resource {server}", "use a resource of that host")
     elif (found := _PREFIX.match(text)) is not None:
         name, rest = found.groups()
-        if len(name) == 1 and name.isascii() and name.isalpha():
-            share = default_share  # a drive letter, as people paste it; it says nothing about the server
-        else:
-            share = name
+        is_drive = len(name) == 1 and name.isascii() and name.isalpha()  # as people paste it: it says nothing here
+        share = default_share if is_drive else name
     else:
         share, rest = default_share, text
     if share is None:

@@ -23,7 +23,8 @@ TAIL = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class Moved:
     """A file that arrived: its size in bytes, its sha256, the time of its last change at the source, and how many
-    bytes an earlier attempt had already moved."""
+    bytes an earlier attempt had already moved.
+    """
 
     size: int
     sha256: str
@@ -86,7 +87,7 @@ class Upload:
         self, session: FileSession, source: BinaryIO, size: int, mtime: float | None, part: str, target: str
     ) -> Moved:
         peer = self.connector
-        resumed = self._offset(session, source, size, part, target)
+        resumed = self._offset(session, source, size, part)
         digest = hashlib.sha256()
         _hash_prefix(source, resumed, digest)
         self.moved = resumed
@@ -113,37 +114,29 @@ class Upload:
         session.rename(part, target, replace=self.overwrite)
         return Moved(size, digest.hexdigest(), mtime, resumed)
 
-    def _send(
-        self, session: FileSession, source: BinaryIO, digest: Any, part: str, target: str, offset: int
-    ) -> None:
+    def _send(self, session: FileSession, source: BinaryIO, digest: Any, part: str, target: str, offset: int) -> None:
+        def read(size: int) -> bytes:
+            self._touched = True
+            if data := source.read(size):
+                digest.update(data)
+                self.moved += len(data)
+                self._step(len(data))
+            return data
+
         try:
-            writing = session.writing(part, offset)
-            sink = writing.__enter__()
+            session.store(part, offset, read)
         except Exception as error:
-            if self.connector.explain(error)[0] != "missing":
+            if self._touched or self.connector.explain(error)[0] != "missing":
                 raise
             self.connector.make_folders(session, self.connector.parent(target))
-            writing = session.writing(part, offset)
-            sink = writing.__enter__()
-        self._touched = True
-        try:
-            while chunk := source.read(session.chunk):
-                sink(chunk)
-                digest.update(chunk)
-                self.moved += len(chunk)
-                self._step(len(chunk))
-        except BaseException as error:
-            if not writing.__exit__(type(error), error, error.__traceback__):
-                raise
-        else:
-            writing.__exit__(None, None, None)
+            session.store(part, offset, read)
 
     def _step(self, size: int) -> None:
         self.connector.pace(size, self._stops)
         if self.on_bytes is not None:
             self.on_bytes(size)
 
-    def _offset(self, session: FileSession, source: BinaryIO, size: int, part: str, target: str) -> int:
+    def _offset(self, session: FileSession, source: BinaryIO, size: int, part: str) -> int:
         """Where to go on: the length of what an earlier attempt left, if it is the beginning of this file."""
         if self.key is None and not self._touched:
             return 0
@@ -153,8 +146,7 @@ class Upload:
         begin = max(0, found.size - TAIL)
         source.seek(begin)
         expected = source.read(found.size - begin)
-        there = b"".join(_limited(session, part, begin, len(expected)))
-        return found.size if there == expected else 0
+        return found.size if _piece(session, part, begin, len(expected)) == expected else 0
 
     def _arrived(self, session: FileSession, size: int, part: str, target: str) -> bool:
         """After a rename whose answer was lost: was it done?"""
@@ -224,19 +216,20 @@ class Download:
             )
         self.size = before.size
         digest = hashlib.sha256()
-        with session.reading(path) as source:
-            resumed = self._offset(session, path, file, before)
-            file.truncate(resumed)
-            _hash_prefix(file, resumed, digest)
-            self.moved = resumed
-            file.seek(resumed)
-            for chunk in source.chunks(resumed):
-                file.write(chunk)
-                digest.update(chunk)
-                self.moved += len(chunk)
-                peer.pace(len(chunk), self._stops)
-                if self.on_bytes is not None:
-                    self.on_bytes(len(chunk))
+        resumed = self._offset(session, path, file, before)
+        file.truncate(resumed)
+        _hash_prefix(file, resumed, digest)
+        self.moved = resumed
+
+        def write(data: bytes) -> None:
+            file.write(data)
+            digest.update(data)
+            self.moved += len(data)
+            peer.pace(len(data), self._stops)
+            if self.on_bytes is not None:
+                self.on_bytes(len(data))
+
+        session.fetch(path, resumed, None, write)
         after = session.stat(path)
         if (after.size, after.mtime) != (before.size, before.mtime):
             raise peer.error(
@@ -257,7 +250,7 @@ class Download:
         begin = max(0, have - TAIL)
         file.seek(begin)
         ours = file.read(have - begin)
-        return have if b"".join(_limited(session, path, begin, len(ours))) == ours else 0
+        return have if _piece(session, path, begin, len(ours)) == ours else 0
 
 
 def _facts(file: BinaryIO) -> tuple[int, float | None]:
@@ -277,18 +270,21 @@ def _hash_prefix(file: BinaryIO, length: int, digest: Any) -> None:
         length -= len(chunk)
 
 
-def _limited(session: FileSession, path: str, offset: int, length: int) -> list[bytes]:
+def _piece(session: FileSession, path: str, offset: int, length: int) -> bytes:
     """A piece of a file at the peer."""
-    with session.reading(path) as source:
-        return list(source.chunks(offset, length))
+    found: list[bytes] = []
+    session.fetch(path, offset, length, found.append)
+    return b"".join(found)
 
 
 def _remote_sha256(session: FileSession, path: str, step: Callable[[int], None]) -> str:
     digest = hashlib.sha256()
-    with session.reading(path) as source:
-        for chunk in source.chunks(0):
-            digest.update(chunk)
-            step(len(chunk))
+
+    def take(data: bytes) -> None:
+        digest.update(data)
+        step(len(data))
+
+    session.fetch(path, 0, None, take)
     return digest.hexdigest()
 
 

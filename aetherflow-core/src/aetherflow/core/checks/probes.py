@@ -45,12 +45,16 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class _Folders:
-    """Where database files stand; nothing is created for a probe."""
+    """Where the files that resources name stand; nothing is created for a probe."""
 
     base: Path
+    assets: Path
 
     def database_path(self, path: str) -> str:
         return str(self.base / Path(path).expanduser())
+
+    def asset_path(self, path: str) -> str:
+        return str(self.assets / Path(path).expanduser())
 
 
 class Prober:
@@ -71,7 +75,7 @@ class Prober:
         self._merged = merge_resources(document, spec, profiles)
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
-        self._folders = _Folders(base)
+        self._folders = _Folders(base, Path(document.source.file).resolve().parent)
         self._catalog = catalog
         self._redactor = redactor
 

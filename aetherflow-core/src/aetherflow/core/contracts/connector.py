@@ -21,6 +21,10 @@ class ConnectorContext(Protocol):
         """Absolute path of a database file; a relative one stands under `<workspace.root>/<flow id>`."""
         ...
 
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectorInit:

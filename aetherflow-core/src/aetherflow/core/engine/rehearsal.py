@@ -42,7 +42,9 @@ class _Rehearsal:
     def __init__(self, opened: Opened) -> None:
         flow, settings = opened.flow, opened.flow.snapshot.settings
         self._opened = opened
-        self._workspace = _Folders(opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id)
+        self._workspace = _Folders(
+            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.folder
+        )
         self._connectors = RunConnectors(
             opened.resources(),
             self._workspace,

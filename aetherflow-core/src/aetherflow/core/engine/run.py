@@ -49,7 +49,7 @@ class Run:
         self._events = Events(opened.redactor)
         self._hooks = hooks_of_run(flow.snapshot.hooks, flow.snapshot.settings)
         self._info = run_info(flow, run_id, opened.generation)
-        self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id)
+        self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id, flow.folder)
         job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
         resources = opened.resources()
         settings = flow.snapshot.settings

@@ -12,13 +12,18 @@ MARKER = ".aetherflow-run.json"
 
 
 class DatabaseFolder:
-    """Where relative database files of a flow stand; the same for all its runs."""
+    """Where relative paths in the resources of a flow lead; the same for all its runs."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, assets: Path) -> None:
         self._base = base
+        self._assets = assets
 
     def __str__(self) -> str:
-        return str(self._base)
+        return f"{self._base} {self._assets}"
+
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
+        return str(self._assets / Path(path).expanduser())
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file; the folder is created on access."""
@@ -29,12 +34,13 @@ class DatabaseFolder:
 class Workspace:
     """Folders of one run."""
 
-    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str) -> None:
+    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Path) -> None:
+        """`assets` is the flow's folder."""
         self.root = root
         self.layout = layout
         self._flow_id = flow_id
         self._run_id = run_id
-        self.databases = DatabaseFolder(root / flow_id)
+        self.databases = DatabaseFolder(root / flow_id, assets)
 
     def open(self) -> None:
         """Create the root; WorkspaceError if that cannot be."""
@@ -62,6 +68,10 @@ class Workspace:
     def database_path(self, path: str) -> str:
         """Absolute path of a database file of the flow, shared by its runs: `<work root>/<flow id>/<path>`."""
         return self.databases.database_path(path)
+
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a file that a resource names and that ships with the flow."""
+        return self.databases.asset_path(path)
 
     def remove_parts(self, job_id: str) -> None:
         """Delete what unfinished writes of a dead process left in the job's folder."""

@@ -34,6 +34,10 @@ class LocalContext:
         """Absolute path of a database file."""
         return str(self.folder / path)
 
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a file that ships with a flow."""
+        return str(self.folder / path)
+
 
 class ConnectorSuite:
     """The contract of a connector. Say at least `connector`, `name` and `config`; see docs/how-to/test-a-plugin.md.
