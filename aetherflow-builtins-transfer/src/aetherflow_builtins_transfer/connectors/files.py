@@ -1,10 +1,11 @@
 """What every connector to a peer with files does in the same way; a driver adds paths, errors and a session."""
 
+import hashlib
 import logging
 import secrets
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -212,6 +213,22 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
         stops = self._stops
         return self.run("reading", remote_path, read, again=True)
 
+    def sha256(self, remote_path: str) -> str:
+        """sha256 of a file in hex; it is read for that."""
+        path, stops = self.at(remote_path), self._stops
+
+        def read(session: FileSession) -> str:
+            digest = hashlib.sha256()
+
+            def take(data: bytes) -> None:
+                digest.update(data)
+                self.pace(len(data), stops)
+
+            session.fetch(path, 0, None, take)
+            return digest.hexdigest()
+
+        return self.run("reading", remote_path, read, again=True)
+
     def write_bytes(self, remote_path: str, data: bytes) -> None:
         """Write a file as a whole; folders above it are made."""
         Upload.of_bytes(self, data, remote_path).run()
@@ -245,11 +262,13 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
         *,
         key: str | None = None,
         preserve_mtime: bool = False,
+        check: Callable[[Path, Moved], None] | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Moved:
         """Copy a file of the peer to a local one, whose folder exists: temporary name, size checked, synced, renamed.
 
         With a `key` the unfinished file stays after a cut, and the next call with the same key goes on from there.
+        `check` may raise: it is given the whole file before it gets its name.
         """
         return Download(
             self,
@@ -258,6 +277,7 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
             key or secrets.token_hex(6),
             keep=key is not None,
             preserve_mtime=preserve_mtime,
+            check=check,
             on_bytes=on_bytes,
         ).run()
 
@@ -333,6 +353,23 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
         """Set when a file was last changed, in unix seconds."""
         path = self.at(remote_path)
         self.run("setting the time of", remote_path, lambda session: session.set_mtime(path, mtime))
+
+    # Unfinished files; folders here are in the driver's form
+
+    def leftovers(self, folder: str) -> Sequence[str]:
+        """Names of unfinished files of ours in a folder, which need not exist."""
+        try:
+            found = self.run("listing", folder, lambda session: session.entries(folder), again=True)
+        except RemoteError as error:
+            if error.kind == "missing":
+                return []
+            raise
+        return [each.name for each in found if is_part(each.name)]
+
+    def remove_leftover(self, folder: str, name: str) -> None:
+        """Delete one of them."""
+        path = f"{folder.rstrip(self.SEPARATOR)}{self.SEPARATOR}{name}"
+        self.run("deleting", path, lambda session: session.remove(path))
 
     # Helpers
 

@@ -174,6 +174,7 @@ class Download:
     key: str
     keep: bool = False
     preserve_mtime: bool = False
+    check: Callable[[Path, Moved], None] | None = None
     on_bytes: Callable[[int], None] | None = None
     moved: int = 0
     size: int | None = None
@@ -196,6 +197,8 @@ class Download:
                 )
                 file.flush()
                 os.fsync(file.fileno())
+            if self.check is not None:
+                self.check(part, moved)
             if self.preserve_mtime and moved.mtime is not None:
                 os.utime(part, (moved.mtime, moved.mtime))
             part.replace(self.final)
