@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 from aetherflow.core.testing import FlowProject, StepSuite
 from aetherflow_builtins_transfer.steps import sftp, smb
 
 
 class FileSteps(StepSuite):
-    resources: ClassVar[Mapping[str, Any]] = {
-        "partner": {"kind": "sftp", "driver": "local", "config": {"root": "peer"}}
-    }
+    resources: Mapping[str, Any] = MappingProxyType(
+        {"partner": {"kind": "sftp", "driver": "local", "config": {"root": "peer"}}}
+    )
     root = "peer"
 
     def arrange(self, project: FlowProject) -> None:
@@ -58,9 +59,9 @@ class TestSftpMove(FileSteps):
 
 
 class SmbSteps(FileSteps):
-    resources: ClassVar[Mapping[str, Any]] = {
-        "partner": {"kind": "smb", "driver": "local", "config": {"root": "peer", "share": "data"}}
-    }
+    resources: Mapping[str, Any] = MappingProxyType(
+        {"partner": {"kind": "smb", "driver": "local", "config": {"root": "peer", "share": "data"}}}
+    )
     root = "peer/data"
 
 

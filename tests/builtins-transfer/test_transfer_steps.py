@@ -236,9 +236,7 @@ def test_lists_may_be_text_and_wrong_text_is_a_clear_error(local_peer: Peer) -> 
         local_peer.step("upload", items=["a"], local_files=["b"], remote_dir="x"),
         resources={"peer": local_peer.resource},
     )
-    assert [error["msg"] for error in local_peer.project.validate()] == [
-        "items and local_files are both given and differ"
-    ]
+    assert "items and local_files are both given and differ" in str(local_peer.project.validate())
 
 
 @pytest.mark.parametrize("outside", ["/etc/passwd", "../../../../../../etc/passwd"])

@@ -39,7 +39,7 @@ class Proxy:
         self.cut = {"up": up, "down": down}
         self.how, self.faults, self.rate = how, faults, rate
         self.up = self.down = self.connections = self.cuts = 0
-        self._closed = threading.Event()
+        self.closing = threading.Event()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -52,7 +52,7 @@ class Proxy:
 
     def close(self) -> None:
         """Close all connections and stop listening."""
-        self._closed.set()
+        self.closing.set()
         for each in [self._listener, *self._open]:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
@@ -67,7 +67,7 @@ class Proxy:
         self.close()
 
     def _accept(self) -> None:
-        while not self._closed.is_set():
+        while not self.closing.is_set():
             try:
                 client, _ = self._listener.accept()
             except OSError:
@@ -99,7 +99,7 @@ class _Link:
         try:
             while data := source.recv(CHUNK if self._proxy.rate is None else 4096):
                 if self._stalled.is_set():
-                    continue  # swallowed: the sender may send what it likes, nobody answers
+                    break  # nothing more is read: the sender's buffers fill up
                 limit = self._proxy.cut[direction] if self._faulty else None
                 due = limit is not None and passed + len(data) >= limit
                 if limit is not None and due:
@@ -114,7 +114,9 @@ class _Link:
         except OSError:
             pass
         finally:
-            if not self._stalled.is_set():
+            if self._stalled.is_set():
+                self._proxy.closing.wait()
+            else:
                 with contextlib.suppress(OSError):
                     sink.shutdown(socket.SHUT_WR)
 

@@ -1,6 +1,7 @@
 """Failures of a peer that holds files, in kinds that steps can tell apart."""
 
 import errno
+import logging
 from typing import Literal
 
 from aetherflow.core.api import ConnectorError
@@ -63,3 +64,14 @@ def shown(path: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in path
     )
+
+
+def silence(*libraries: str) -> None:
+    """Keep a library's own log, tracebacks included, off stderr unless somebody has set up logging for it.
+
+    What is wrong is told by the error that reaches the user, once.
+    """
+    for name in libraries:
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_transfer.connectors.sftp_keys import HostKeys, own_key
 from aetherflow_builtins_transfer.connectors.sftp_settings import Config, Options, SshHost
-from aetherflow_builtins_transfer.failures import LostError, RemoteError
+from aetherflow_builtins_transfer.failures import LostError, RemoteError, silence
 
 if TYPE_CHECKING:
     import paramiko
@@ -28,6 +28,7 @@ class SshLogin:
 
     def connect(self) -> "paramiko.Transport":
         """A connection that is logged in. Its attribute `below` is the one that it goes through, or None."""
+        silence("paramiko")
         jump = self._conf.jump
         if jump is None:
             return self._open(self._conf, self._socket(self._conf), None)

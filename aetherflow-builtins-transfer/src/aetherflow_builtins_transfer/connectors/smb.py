@@ -1,7 +1,8 @@
 """The connector `smb:smbclient`: files on an SMB 2 or 3 server, by smbprotocol."""
 
 import stat as modes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from aetherflow.core.api import Flag
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb_base import Auth, SmbConfig, SmbConnector, SmbOptions, patiently
-from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line
+from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
 CHUNK = 4 << 20
 """Bytes of one read or write; the library cuts them to what the server takes, 8 MB with Samba and Windows."""
@@ -44,6 +45,7 @@ class SmbSession(FileSession):
         import smbclient
         from smbprotocol.connection import Connection
 
+        silence("smbprotocol", "smbclient")
         self._api = smbclient
         self._connection = Connection(
             smbclient.ClientConfig().client_guid, conf.server, conf.port, require_signing=opts.signing
@@ -81,18 +83,31 @@ class SmbSession(FileSession):
         return Entry(path.rpartition("\\")[2], kind, found.st_size, found.st_mtime)
 
     def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
-        with self._api.open_file(path, "rb", buffering=0, share_access=SHARED, **self._keys) as file:
+        with self._open(path, "rb", share_access=SHARED) as file:
             file.seek(offset)
             while data := file.read(self.chunk if limit is None else min(limit, self.chunk)):
                 write(data)
                 limit = None if limit is None else limit - len(data)
 
     def store(self, path: str, offset: int, read: Read) -> None:
-        with self._api.open_file(path, "r+b" if offset else "wb", buffering=0, **self._keys) as file:
+        with self._open(path, "r+b" if offset else "wb") as file:
             file.seek(offset)
             while data := memoryview(read(self.chunk)):
                 while data:
                     data = data[file.write(data) :]
+
+    @contextmanager
+    def _open(self, path: str, mode: str, **keys: Any) -> Iterator[Any]:
+        """An open file; if its use fails, that is what is told, and not that closing it failed too."""
+        file = self._api.open_file(path, mode, buffering=0, **keys, **self._keys)
+        try:
+            yield file
+        except BaseException:
+            with suppress(Exception):
+                file.close()
+            file.fd._connected = False  # else a handle of a broken connection is reported as left open
+            raise
+        file.close()
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         if replace:

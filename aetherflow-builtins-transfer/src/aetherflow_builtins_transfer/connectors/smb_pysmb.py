@@ -11,7 +11,7 @@ from pydantic import Field
 
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb_base import SmbConfig, SmbConnector, SmbOptions, patiently
-from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line
+from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
 RENAME_INFO = 0x0A
 FILE_WRITE_DATA, SHARE_ALL = 0x02, 0x07
@@ -38,6 +38,8 @@ class PysmbSession(FileSession):
     def __init__(self, conf: Config, opts: Options) -> None:
         from smb.smb2_structs import SMB2CreateRequest, SMB2SetInfoRequest
         from smb.SMBConnection import SMBConnection
+
+        silence("SMB")
 
         class Connection(SMBConnection):  # type: ignore[misc]  # the library has no types
             """Corrects requests of the library: it never asks to replace, counts letters where bytes count, and shares
