@@ -194,6 +194,16 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
                 return None
             raise
 
+    def look(self, remote_path: str, *, follow: bool = True) -> Entry | None:
+        """What stands at a path, a link followed or told as a link; None if nothing does."""
+        path = self.at(remote_path)
+        try:
+            return self.run("looking at", remote_path, lambda session: session.stat(path, follow=follow), again=True)
+        except RemoteError as error:
+            if error.kind == "missing":
+                return None
+            raise
+
     # Content
 
     def read_bytes(self, remote_path: str) -> bytes:

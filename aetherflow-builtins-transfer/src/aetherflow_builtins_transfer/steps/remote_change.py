@@ -72,14 +72,14 @@ class _Change(Step[ChangeT]):
 
     def _there(self, file: RemoteFile) -> bool:
         """True if the file is there as it was listed; RemoteError if another one is."""
-        found = self.peer.find(file.path)
+        found = self.peer.look(file.path, follow=False)
         if found is None:
             if not self.args.missing_ok:
                 raise self.peer.error("missing", f"{file.path} is not there")
             return False
-        if found.is_dir:
+        if found.kind == "folder":
             raise self.peer.error("other", f"{file.path} is a folder", "give files; folders are left alone")
-        if self.args.if_unchanged and changed(file, found.size, found.mtime):
+        if found.kind == "file" and self.args.if_unchanged and changed(file, found.size, found.mtime):
             raise self.peer.error(
                 "other", f"{file.path} is not the file that was listed: its size or time differ; it was left alone",
                 "list again; if_unchanged: false takes whatever is there",
@@ -155,7 +155,7 @@ class MoveFiles(_Change[MoveT]):
         def move(item: tuple[RemoteFile, str], progress: Progress) -> bool:
             file, target = item
             progress.tick(0)
-            found = peer.find(file.path)
+            found = peer.look(file.path, follow=False)
             if found is None and self.ctx.attempt > 1 and self._was_moved(file, target):
                 return True
             if not self._there(file):

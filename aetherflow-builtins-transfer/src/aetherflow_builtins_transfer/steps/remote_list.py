@@ -10,7 +10,7 @@ from pydantic import Field
 from aetherflow.core.api import Flag, Step, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.connectors.session import Entry
-from aetherflow_builtins_transfer.failures import RemoteError, shown
+from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.ledger import Deliveries
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts
 
@@ -131,14 +131,8 @@ class ListFiles(Step[ListT]):
     @staticmethod
     def _behind(peer: FileConnector[Any, Any], path: str) -> Entry | None:
         """The file that a link leads to; None if it leads nowhere or to something else."""
-        where = peer.at(path)
-        try:
-            found: Entry = peer.run("looking at", path, lambda session: session.stat(where), again=True)
-        except RemoteError as error:
-            if error.kind == "missing":
-                return None
-            raise
-        return found if found.kind == "file" else None
+        found = peer.look(path)
+        return found if found is not None and found.kind == "file" else None
 
     def _by_name(self, name: str) -> bool:
         return fnmatchcase(name, self.args.pattern) and not any(fnmatchcase(name, each) for each in self.args.exclude)
