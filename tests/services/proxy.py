@@ -40,7 +40,7 @@ class Proxy:
         self.how, self.faults, self.rate = how, faults, rate
         self.up = self.down = self.connections = self.cuts = 0
         self.closing = threading.Event()
-        self._open: list[socket.socket] = []
+        self.open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -53,7 +53,7 @@ class Proxy:
     def close(self) -> None:
         """Close all connections and stop listening."""
         self.closing.set()
-        for each in [self._listener, *self._open]:
+        for each in [self._listener, *self.open]:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
             each.close()
@@ -79,7 +79,7 @@ class Proxy:
                 continue
             self.connections += 1
             _Link(self, client, server, faulty=self.faults is None or self.connections <= self.faults)
-            self._open += [client, server]
+            self.open += [client, server]
 
 
 class _Link:

@@ -22,6 +22,7 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_transfer.connectors.session import Entry, FileSession, SessionPool
 from aetherflow_builtins_transfer.connectors.transfer import Download, Moved, Upload
+from aetherflow_builtins_transfer.connectors.watchdog import Watchdog
 from aetherflow_builtins_transfer.failures import InterruptedTransferError, Kind, LostError, RemoteError, shown
 from aetherflow_builtins_transfer.paths import check_name, is_part
 from aetherflow_builtins_transfer.retrying import Retry
@@ -91,6 +92,7 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         self.pool = SessionPool(self.open_session, self.opts.pool_size)
+        self.watchdog = Watchdog(self.opts.idle_timeout_seconds)
         self.throttle = Throttle(self.opts.max_bytes_per_second)
         self._stops = 0
 
@@ -132,8 +134,12 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
 
     def interrupt(self) -> None:
         """Break off what other threads do: their sessions are ended. What is asked for later opens new ones."""
-        self._stops += 1
+        self.count_stop()
         self.pool.close()
+
+    def count_stop(self) -> None:
+        """End every transfer under way at its next chunk."""
+        self._stops += 1
 
     def probe(self) -> None:
         """Connect, authenticate, and ask for one thing."""
@@ -401,9 +407,11 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
     def pace(self, size: int, stops: int | None = None) -> None:
         """Account for bytes that were moved, and wait as the limit asks."""
         began = self._stops if stops is None else stops
+        self.watchdog.beat()
         for part in sleep_slices(self.throttle.take(size)):
             self.check(began)
             time.sleep(part)
+            self.watchdog.beat()
         self.check(began)
 
     def error(self, kind: Kind, message: str, fix: str = "") -> RemoteError:
@@ -419,7 +427,7 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
     @contextmanager
     def session(self) -> Iterator[FileSession]:
         """A session of the pool."""
-        with self.pool.borrow(self.keeps) as session:
+        with self.pool.borrow(self.keeps) as session, self.watchdog.watch(session):
             yield session
 
     def run(

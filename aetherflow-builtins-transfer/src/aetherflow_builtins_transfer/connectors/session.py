@@ -31,6 +31,8 @@ class FileSession(ABC):
 
     chunk: int = 1 << 20
     """Bytes that are moved in one piece."""
+    beat: Callable[[], None] = staticmethod(lambda: None)
+    """Called when an answer came; a watchdog puts its own function here."""
 
     @abstractmethod
     def entries(self, folder: str) -> list[Entry]:
@@ -78,7 +80,11 @@ class FileSession(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End the session, also while another thread waits in it."""
+        """End the session."""
+
+    def abort(self) -> None:
+        """End it while another thread waits in it, without a word to the peer, which may be gone."""
+        self.close()
 
 
 class SessionPool:
@@ -127,10 +133,10 @@ class SessionPool:
                 session.close()
 
     def close(self) -> None:
-        """Close all sessions, those at work too; the next one is opened anew."""
+        """Close all sessions, those at work by force; the next one is opened anew."""
         with self._lock:
-            sessions = self._idle + self._busy
+            idle, busy = self._idle, self._busy
             self._idle, self._busy = [], []
-        for session in sessions:
+        for end in [*(each.abort for each in busy), *(each.close for each in idle)]:
             with suppress(Exception):  # the peer may be gone
-                session.close()
+                end()

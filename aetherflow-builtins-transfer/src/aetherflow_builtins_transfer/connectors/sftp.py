@@ -88,13 +88,14 @@ class SftpConnector(FileConnector[Config, Options]):
 
     def close(self) -> None:
         """Close the connection; twice is fine."""
-        super().close()
         self._hang_up()
+        super().close()
 
     def interrupt(self) -> None:
         """Close the connection under the transfers that use it."""
-        super().interrupt()
+        self.count_stop()
         self._hang_up()
+        self.pool.close()
 
     def _hang_up(self) -> None:
         transport: Any = self._transport

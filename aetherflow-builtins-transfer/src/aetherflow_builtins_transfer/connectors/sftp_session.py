@@ -144,6 +144,10 @@ class SftpSession(FileSession):
     def close(self) -> None:
         self.client.close()
 
+    def abort(self) -> None:
+        # the whole connection: closing a channel sends a message, which a dead peer does not take
+        self._transport.close()
+
 
 class _Reader:
     """Keeps read requests under way; they are answered in any order and handed on in theirs."""
@@ -193,6 +197,7 @@ class _Reader:
         """The bytes that answer a request, None beyond the end."""
         while number not in self._answers:
             self._session.client._read_response()
+            self._session.beat()
         kind, message = self._answers.pop(number)
         if kind == DATA:
             data: bytes = message.get_string()
@@ -236,6 +241,7 @@ class _Writer:
     def _wait_until(self, most: int) -> None:
         while self._open > most and self._error is None:
             self._session.client._read_response()
+            self._session.beat()
         if self._error is not None:
             raise self._error
 

@@ -12,8 +12,8 @@ from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, Fi
 from aetherflow_builtins_transfer.connectors.smb_base import Auth, SmbConfig, SmbConnector, SmbOptions, patiently
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
-CHUNK = 4 << 20
-"""Bytes of one read or write; the library cuts them to what the server takes, 8 MB with Samba and Windows."""
+CHUNK = 1 << 20
+"""Bytes of one read or write, each of which is answered within the idle limit or has failed; larger is no faster."""
 REPARSE_POINT, DIRECTORY = 0x400, 0x10
 SHARED = "rwd"
 """Others may read, write, rename and delete a file while we read it: our reading must not stand in their way."""

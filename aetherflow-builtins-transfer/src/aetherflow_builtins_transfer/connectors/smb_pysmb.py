@@ -1,6 +1,7 @@
 """The connector `smb:pysmb`: files on servers that know nothing newer than SMB 1 or 2.1."""
 
 import io
+import select
 import socket
 import struct
 import time
@@ -127,8 +128,11 @@ class PysmbSession(FileSession):
     def alive(self) -> bool:
         now, idle_since = time.monotonic(), self._used
         self._used = now
+        sock = self._smb.sock
+        if sock is None or select.select([sock], [], [], 0)[0]:
+            return False  # nobody was asked, so what is there to be read is the end
         if now - idle_since < ECHO_AFTER_SECONDS:
-            return self._smb.sock is not None
+            return True
         try:
             self._smb.echo(b"x", timeout=5)
         except Exception:  # noqa: BLE001 whatever it is, the connection is of no use
@@ -136,6 +140,7 @@ class PysmbSession(FileSession):
         return True
 
     def close(self) -> None:
+        """End the connection; a thread that waits for an answer is woken."""
         sock = self._smb.sock
         if sock is not None:
             with suppress(OSError):

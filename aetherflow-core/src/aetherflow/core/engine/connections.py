@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections.abc import Iterator, KeysView, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
+
+from pydantic import BaseModel
 
 from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
 from aetherflow.core.plugins.catalog import Catalog
@@ -170,11 +172,19 @@ def _close(name: str, connector: Any) -> None:
 
 
 def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
-    """Values of all settings that a connector's model declares as `SecretStr`."""
+    """Values of all settings that a connector's model declares as `SecretStr`, those of nested models too."""
     for resource in resources.values():
         cls = catalog.connector(resource["kind"], resource["driver"])
         for section, model in models_of(cls):
-            for name, field in model.model_fields.items():
-                value = resource[section].get(name)
-                if isinstance(value, str) and "SecretStr" in str(field.annotation):
-                    yield value
+            yield from _secrets_of(resource[section], model)
+
+
+def _secrets_of(settings: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        value = settings.get(name)
+        if isinstance(value, str) and "SecretStr" in str(field.annotation):
+            yield value
+        elif isinstance(value, Mapping):
+            for inner in (field.annotation, *get_args(field.annotation)):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    yield from _secrets_of(value, inner)
