@@ -214,36 +214,36 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
 
     def read_bytes(self, remote_path: str) -> bytes:
         """The content of a file."""
-        path = self.at(remote_path)
 
         def read(session: FileSession) -> bytes:
             found: list[bytes] = []
-
-            def take(data: bytes) -> None:
-                found.append(data)
-                self.pace(len(data), stops)
-
-            session.fetch(path, 0, None, take)
+            self._fetch(session, remote_path, found.append)
             return b"".join(found)
 
-        stops = self._stops
         return self.run("reading", remote_path, read, again=True)
 
     def sha256(self, remote_path: str) -> str:
         """sha256 of a file in hex; it is read for that."""
-        path, stops = self.at(remote_path), self._stops
 
         def read(session: FileSession) -> str:
             digest = hashlib.sha256()
-
-            def take(data: bytes) -> None:
-                digest.update(data)
-                self.pace(len(data), stops)
-
-            session.fetch(path, 0, None, take)
+            self._fetch(session, remote_path, digest.update)
             return digest.hexdigest()
 
         return self.run("reading", remote_path, read, again=True)
+
+    def read_to(self, remote_path: str, write: Callable[[bytes], object]) -> None:
+        """Hand on the content of a file piece by piece; what was handed on when it breaks off is no whole file."""
+        self.run("reading", remote_path, lambda session: self._fetch(session, remote_path, write))
+
+    def _fetch(self, session: FileSession, remote_path: str, write: Callable[[bytes], object]) -> None:
+        stops = self._stops
+
+        def take(data: bytes) -> None:
+            write(data)
+            self.pace(len(data), stops)
+
+        session.fetch(self.at(remote_path), 0, None, take)
 
     def write_bytes(self, remote_path: str, data: bytes) -> None:
         """Write a file as a whole; folders above it are made."""
