@@ -130,7 +130,7 @@ class Delivery:
             moved = self.peer.upload(
                 item.local,
                 item.target,
-                key=self._key(item, size, found.st_mtime_ns),
+                key=self._key(item.target, found),
                 verify=self.plan.verify_sha256,
                 preserve_mtime=self.plan.preserve_mtime,
                 mode=self.plan.mode,
@@ -141,7 +141,8 @@ class Delivery:
         for control in self.plan.control_files:
             name = item.target.replace("\\", "/").rpartition("/")[2]
             text = control_text(control, item.local, name, there, self.plan.header_rows)
-            self.peer.write_bytes(f"{item.target}.{control}", text)
+            side = f"{item.target}.{control}"
+            self.peer.write_bytes(side, text, key=self._key(side, found))
         return {"size": size, "mtime": mtime, "sha256": there, "status": "uploaded"}
 
     def _already_there(self, item: Item, size: int) -> str | None:
@@ -162,33 +163,34 @@ class Delivery:
             raise self.peer.error("exists", f"{item.target} exists, and is another file", "overwrite: true replaces it")
         return None
 
-    def _key(self, item: Item, size: int, mtime_ns: int) -> str:
-        return f"{self._owner(item)}-{part_key(size, mtime_ns)}"
+    def _owner(self, target: str) -> str:
+        """What the unfinished files of this step for one name have in common, whichever run left them."""
+        return part_key(self.ctx.flow_id, self.ctx.job_id, self.ctx.step_id, self.resource, target)
 
-    def _owner(self, item: Item) -> str:
-        return part_key(self.ctx.flow_id, self.ctx.job_id, self.ctx.step_id, self.resource, item.target)
+    def _key(self, target: str, found: os.stat_result) -> str:
+        return f"{self._owner(target)}-{part_key(found.st_size, found.st_mtime_ns)}"
 
     def _remove_leftovers(self, items: Sequence[Item]) -> None:
         """Delete unfinished files of this step's earlier runs, save those that can be taken up again."""
-        folders: dict[str, dict[str, Item]] = {}
+        folders: dict[str, dict[str, str | None]] = {}
         for item in items:
-            place = self.peer.at(item.target)
-            folder = self.peer.parent(place)
-            begin = part_name(self.peer.name_of(place), self._owner(item)).removesuffix(".part")
-            folders.setdefault(folder, {})[begin] = item
-        for folder, owners in folders.items():
+            for target in (item.target, *(f"{item.target}.{each}" for each in self.plan.control_files)):
+                place = self.peer.at(target)
+                begin = part_name(self.peer.name_of(place), self._owner(target)).removesuffix(".part")
+                folders.setdefault(self.peer.parent(place), {})[begin] = self._usable(item.local, target)
+        for folder, usable in folders.items():
             for name in self.peer.leftovers(folder):
-                owner = owners.get(name.removesuffix(".part").rpartition("-")[0])
-                if owner is not None and name != self._current_part(owner):
+                begin = name.removesuffix(".part").rpartition("-")[0]
+                if begin in usable and name != usable[begin]:
                     self.peer.remove_leftover(folder, name)
 
-    def _current_part(self, item: Item) -> str | None:
+    def _usable(self, local: Path, target: str) -> str | None:
+        """Name of the unfinished file that this delivery would go on with."""
         try:
-            found = item.local.stat()
+            key = self._key(target, local.stat())
         except OSError:
             return None
-        name = self.peer.name_of(self.peer.at(item.target))
-        return part_name(name, self._key(item, found.st_size, found.st_mtime_ns))
+        return part_name(self.peer.name_of(self.peer.at(target)), key)
 
     def _afterwards(self, item: Item) -> None:
         """Delete or move the local file; an earlier attempt may have done it."""

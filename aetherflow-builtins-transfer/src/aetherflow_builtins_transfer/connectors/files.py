@@ -245,9 +245,9 @@ class FileConnector(ConnectorBase[ConfigT, OptionsT]):
 
         session.fetch(self.at(remote_path), 0, None, take)
 
-    def write_bytes(self, remote_path: str, data: bytes) -> None:
-        """Write a file as a whole; folders above it are made."""
-        Upload.of_bytes(self, data, remote_path).run()
+    def write_bytes(self, remote_path: str, data: bytes, *, key: str | None = None) -> None:
+        """Write a file as a whole; folders above it are made. `key` names the unfinished file, as in `upload`."""
+        Upload.of_bytes(self, data, remote_path, key).run()
 
     def upload(
         self,

@@ -10,10 +10,9 @@ from pydantic import Field
 from aetherflow.core.api import Flag
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb_base import Auth, SmbConfig, SmbConnector, SmbOptions, patiently
+from aetherflow_builtins_transfer.connectors.smb_content import Pipe
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
-CHUNK = 1 << 20
-"""Bytes of one read or write, each of which is answered within the idle limit or has failed; larger is no faster."""
 REPARSE_POINT, DIRECTORY = 0x400, 0x10
 SHARED = "rwd"
 """Others may read, write, rename and delete a file while we read it: our reading must not stand in their way."""
@@ -38,8 +37,6 @@ class SmbSession(FileSession):
     The library finds connections by server and port, and the first login of a server serves all; so each session here
     has its own cache, and account and port go with every call.
     """
-
-    chunk = CHUNK
 
     def __init__(self, conf: Config, opts: Options) -> None:
         import smbclient
@@ -84,17 +81,11 @@ class SmbSession(FileSession):
 
     def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
         with self._open(path, "rb", share_access=SHARED) as file:
-            file.seek(offset)
-            while data := file.read(self.chunk if limit is None else min(limit, self.chunk)):
-                write(data)
-                limit = None if limit is None else limit - len(data)
+            Pipe(file, self.beat).fetch(offset, limit, write)
 
     def store(self, path: str, offset: int, read: Read) -> None:
         with self._open(path, "r+b" if offset else "wb") as file:
-            file.seek(offset)
-            while data := memoryview(read(self.chunk)):
-                while data:
-                    data = data[file.write(data) :]
+            Pipe(file, self.beat).store(offset, read)
 
     @contextmanager
     def _open(self, path: str, mode: str, **keys: Any) -> Iterator[Any]:

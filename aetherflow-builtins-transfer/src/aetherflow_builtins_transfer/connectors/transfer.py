@@ -51,9 +51,11 @@ class Upload:
     _touched: bool = field(default=False, init=False)
 
     @classmethod
-    def of_bytes(cls, connector: "FileConnector[Any, Any]", data: bytes, remote_path: str) -> "Upload":
+    def of_bytes(
+        cls, connector: "FileConnector[Any, Any]", data: bytes, remote_path: str, key: str | None = None
+    ) -> "Upload":
         """Of content in memory."""
-        return cls(connector, remote_path, lambda: io.BytesIO(data))
+        return cls(connector, remote_path, lambda: io.BytesIO(data), key)
 
     @classmethod
     def of_file(

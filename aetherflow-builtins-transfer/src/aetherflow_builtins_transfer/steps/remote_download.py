@@ -126,7 +126,7 @@ class DownloadFiles(Step[DownloadT]):
             self.ctx, wanted, lambda item, progress: self._bring(item, journal, progress), args.parallelism, total
         )
         for item, facts in outcome.done:
-            self.ctx.artifact(item.local)
+            self.ctx.artifact(item.local, sha256=facts["sha256"])
             taken.put(item.file.path, Seen(facts["size"], facts["mtime"], facts["sha256"]))
         raise_failures(outcome, lambda item: item.file.path, "downloaded")
         told = {item.file.path: facts for item, facts in outcome.done}

@@ -161,14 +161,15 @@ class StepContext(RunContext):
         durable.make_dir(found)
         return found
 
-    def artifact(self, path: str | Path) -> Path:
+    def artifact(self, path: str | Path, *, sha256: str | None = None) -> Path:
         self.control.check_open()
         found = self.write_path(str(path))
         if not found.is_file():
             raise PathError(f"not a file, so not an artifact: {found}")
         durable.sync_file(found)
         durable.sync_dir(found.parent)
-        self._record(found, *durable.file_facts(found))
+        facts = durable.file_facts(found) if sha256 is None else (found.stat().st_size, sha256)
+        self._record(found, *facts)
         return found
 
     def consume(self, path: str | Path) -> None:
