@@ -60,7 +60,7 @@ class TestSftpMove(FileSteps):
 
 class SmbSteps(FileSteps):
     resources: Mapping[str, Any] = MappingProxyType(
-        {"partner": {"kind": "smb", "driver": "local", "config": {"root": "peer", "share": "data"}}}
+        {"finance": {"kind": "smb", "driver": "local", "config": {"root": "peer", "share": "data"}}}
     )
     root = "peer/data"
 

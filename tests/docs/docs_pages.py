@@ -241,7 +241,11 @@ def run_page(page: Path, folder: Path) -> list[Ran]:
 def whole_flow(fragment: str) -> str:
     """A flow around a piece of one: a list of steps, a list of jobs, or top-level sections."""
     head = "version: 1\nflow: {id: page}\n"
-    resources = "resources:\n  warehouse: {kind: db, driver: duckdb}\n  shop: {kind: db, driver: sqlite3}\n"
+    resources = (
+        "resources:\n  warehouse: {kind: db, driver: duckdb}\n  shop: {kind: db, driver: sqlite3}\n"
+        "  partner: {kind: sftp, driver: local, config: {root: partner}}\n"
+        "  finance: {kind: smb, driver: local, config: {root: finance, share: data}}\n"
+    )
     earlier = "- id: extract\n  steps: []\n"
     if re.match(r"- id: \w+\n(  #.*\n)*  (type|description)", fragment):
         steps = "- {id: list, type: db_fetch_small, inputs: {resource: shop, sql: SELECT 1}}\n" + fragment

@@ -1,1 +1,1 @@
-"""Reserved for file transfer: SFTP, SMB, mail, archives. Holds no plugin yet."""
+"""File transfer: SFTP and SMB, mail, archives."""

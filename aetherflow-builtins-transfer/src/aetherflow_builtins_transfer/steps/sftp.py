@@ -26,7 +26,7 @@ class SftpListFiles(ListFiles[SftpListInputs]):
     Files only: folders, devices and, unless `follow_links`, links are left out; so are unfinished files of ours.
 
     Example:
-        - id: list
+        - id: find
           type: sftp_list_files
           inputs:
             resource: partner

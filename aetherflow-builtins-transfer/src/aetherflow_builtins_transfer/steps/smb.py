@@ -26,10 +26,10 @@ class SmbListFiles(ListFiles[SmbListInputs]):
     Files only: folders and, unless `follow_links`, links are left out; so are unfinished files of ours.
 
     Example:
-        - id: list
+        - id: find
           type: smb_list_files
           inputs:
-            resource: partner
+            resource: finance
             remote_dir: outbox
             pattern: "*.csv"
             stable_seconds: 1
@@ -55,7 +55,7 @@ class SmbDownloadFiles(DownloadFiles[SmbDownloadInputs]):
         - id: fetch
           type: smb_download_files
           inputs:
-            resource: partner
+            resource: finance
             files: [outbox/orders.csv]
             dest_dir: in
             new_only: true
@@ -80,7 +80,7 @@ class SmbUploadFiles(UploadFiles[SmbUploadInputs]):
         - id: deliver
           type: smb_upload_files
           inputs:
-            resource: partner
+            resource: finance
             items: [report.csv]
             remote_dir: inbox
             control_files: [sha256]
@@ -102,7 +102,7 @@ class SmbDeleteFiles(DeleteFiles[SmbDeleteInputs]):
         - id: clean
           type: smb_delete_files
           inputs:
-            resource: partner
+            resource: finance
             files: [outbox/orders.csv]
     """
 
@@ -122,7 +122,7 @@ class SmbMoveFiles(MoveFiles[SmbMoveInputs]):
         - id: archive
           type: smb_move_files
           inputs:
-            resource: partner
+            resource: finance
             files: [outbox/orders.csv]
             dest_dir: archive
             overwrite: true
