@@ -37,7 +37,7 @@ class _Server(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         self.seen.append(f"key {username}")
-        return paramiko.common.AUTH_FAILED
+        return paramiko.common.AUTH_PARTIALLY_SUCCESSFUL if username == "both" else paramiko.common.AUTH_FAILED
 
     def get_allowed_auths(self, username: str) -> str:
         return "password,publickey"
@@ -239,6 +239,22 @@ def test_a_jump_host_is_gone_through_and_checked(sshd: Sshd, tmp_path: Path) -> 
     assert (sshd.root / "through").read_bytes() == b"x"
     wrong = jump | {"host_key": "SHA256:" + "A" * 43}
     assert "host key" in str(refusal(config | {"jump": wrong}))
+
+
+def test_a_server_that_asks_for_key_and_password_gets_both(impostor: Impostor, sshd: Sshd) -> None:
+    pin = f"{impostor.key.get_name()} {impostor.key.get_base64()}"
+    config = {
+        "host": "127.0.0.1",
+        "port": impostor.port,
+        "pkey_path": str(sshd.key),
+        "password": SECRET,
+        "host_key": pin,
+    }
+    refusal(config | {"user": "one"})
+    assert impostor.seen == ["key one"], "a password is for servers that ask for it beside the key"
+    impostor.seen.clear()
+    refusal(config | {"user": "both"})
+    assert impostor.seen[-1] == f"password both {SECRET}"
 
 
 def test_refused_logins_say_what_was_tried(sshd: Sshd, tmp_path: Path) -> None:

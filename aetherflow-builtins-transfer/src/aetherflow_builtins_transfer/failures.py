@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import socket
 from typing import Literal
 
 from aetherflow.core.api import ConnectorError
@@ -48,7 +49,7 @@ class LostError(RemoteError):
 
 def kind_of_os_error(error: OSError) -> Kind:
     """The kind of an operating system's error, or of one that a library dresses as such."""
-    if isinstance(error, TimeoutError | ConnectionError | EOFError):
+    if isinstance(error, TimeoutError | ConnectionError | EOFError | socket.gaierror):
         return "lost"
     return _ERRNO.get(error.errno or 0, "other")
 

@@ -54,7 +54,10 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
 
     def advise(self, kind: Kind, text: str) -> str:
         """What to do about an error."""
-        del text
+        if kind == "lost" and any(
+            words in text for words in ("refused", "resolution", "not known", "No route", "unreachable")
+        ):
+            return f"check the address, and whether {self.peer} can be reached from here"
         return {
             "missing": "check the path; it is the peer's",
             "exists": "choose another name, or allow to overwrite",
@@ -164,7 +167,9 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
             return InterruptedTransferError(f"{self.label}: {shown(doing)}: the run is being stopped", kind="lost")
         if isinstance(error, AetherflowError) and not isinstance(error, LostError):
             if isinstance(error, RemoteError):
-                return error
+                if str(error).startswith(self.label):
+                    return error
+                return self.error(error.kind, str(error), error.fix)
             raise error
         kind, text = self.explain(error)
         tries = self.opts.policy.max_attempts

@@ -1,6 +1,7 @@
 """The connector `sftp:paramiko`: files on an SSH server."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,17 @@ from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, 
 
 if TYPE_CHECKING:
     import paramiko
+
+
+class _Opening:
+    """A connection on which a channel is being opened: the library waits for some of its answers without a limit."""
+
+    def __init__(self, transport: "paramiko.Transport") -> None:
+        self._transport = transport
+        self.beat: Callable[[], None] = lambda: None
+
+    def abort(self) -> None:
+        self._transport.close()
 
 
 class SftpConnector(FileConnector[Config, Options]):
@@ -63,7 +75,8 @@ class SftpConnector(FileConnector[Config, Options]):
         transport = self._connected()
         size = self.opts.request_bytes
         openssh = "OpenSSH" in str(transport.remote_version)
-        session = SftpSession(transport, self.opts.idle_timeout_seconds, large_requests=openssh)
+        with self.watchdog.watch(_Opening(transport)):
+            session = SftpSession(transport, self.opts.idle_timeout_seconds, large_requests=openssh)
         if size is not None:
             session.chunk, session.depth = size, max(1, session.depth * session.chunk // size)
         return session

@@ -2,12 +2,21 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-
-from aetherflow_builtins_transfer.connectors.session import FileSession
+from typing import Protocol
 
 _LOOK_SECONDS = 0.25
+
+
+class Watched(Protocol):
+    """What can be watched: a session, or a connection on which one is being opened."""
+
+    beat: Callable[[], None]
+
+    def abort(self) -> None:
+        """End it by force."""
+        ...
 
 
 class Watchdog:
@@ -21,7 +30,7 @@ class Watchdog:
         self._limit = limit
         self._lock = threading.Lock()
         self._beats: dict[int, float] = {}
-        self._sessions: dict[int, FileSession] = {}
+        self._sessions: dict[int, Watched] = {}
         self._thread: threading.Thread | None = None
 
     def beat(self) -> None:
@@ -31,7 +40,7 @@ class Watchdog:
             self._beats[me] = time.monotonic()
 
     @contextmanager
-    def watch(self, session: FileSession) -> Iterator[None]:
+    def watch(self, session: Watched) -> Iterator[None]:
         """Watch a session while this thread uses it."""
         me = threading.get_ident()
         with self._lock:
