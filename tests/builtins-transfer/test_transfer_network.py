@@ -154,6 +154,14 @@ def test_a_server_that_restarts_between_two_requests_does_no_harm(wire: Peer) ->
     assert wire.tree() == {"a": b"1", "b": b"2"}
 
 
+def test_the_librarys_own_client_can_be_had(sshd: Sshd) -> None:
+    connector = SftpConnector(ConnectorInit("one", "sftp", "paramiko", sftp_resource(sshd)["config"], {}))
+    with connector, connector.session() as client:
+        connector.mkdir_recursive(f"{sshd.root}/own/folder", sftp=client)
+        client.symlink("folder", f"{sshd.root}/own/link")
+    assert (sshd.root / "own" / "link").is_symlink()
+
+
 def test_two_resources_on_one_server_keep_their_own_logins(smbd: Smbd) -> None:
     config = smb_resource(smbd)["config"]
     good = SmbClientConnector(ConnectorInit("one", "smb", "smbclient", config, {}))

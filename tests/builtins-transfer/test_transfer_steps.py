@@ -36,6 +36,8 @@ def test_a_file_goes_there_and_back(each_peer: Peer) -> None:
     assert sent["uploaded"] == [str(local)]
     assert sent["files"][0]["sha256"] == hashlib.sha256(data).hexdigest()
     assert ran["delete"].outputs["count"] == 1
+    open_to_others = [path for path in each_peer.project.work.rglob("*") if path.stat().st_mode & 0o077]
+    assert [path for path in open_to_others if "given" not in path.parts] == [], "others may read what runs leave"
     assert each_peer.tree() == {}
 
 

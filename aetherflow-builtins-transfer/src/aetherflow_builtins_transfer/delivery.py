@@ -20,7 +20,7 @@ from aetherflow_builtins_transfer.control import control_text, sha256_of
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
-from aetherflow_builtins_transfer.paths import part_key, part_name
+from aetherflow_builtins_transfer.paths import part_key, part_name, private_folder
 from aetherflow_builtins_transfer.records import After, ControlFile
 
 
@@ -197,7 +197,7 @@ class Delivery:
         if self.plan.after == "delete":
             item.local.unlink(missing_ok=True)
         elif self.plan.after == "move" and self.plan.move_to is not None and item.local.exists():
-            self.plan.move_to.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self.plan.move_to)
             target = self.plan.move_to / item.local.name
             if target.exists():
                 raise StepInputError(f"{target} exists; {item.local} was delivered and left in its place")

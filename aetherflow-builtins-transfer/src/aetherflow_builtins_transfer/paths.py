@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from aetherflow.core.api import ConnectorError, StepInputError
 from aetherflow_builtins_transfer.failures import shown
@@ -49,6 +49,13 @@ def safe_relative(rel_path: str) -> PurePosixPath:
     if any(len(part.encode(errors="surrogateescape")) > NAME_BYTES for part in parts):
         raise StepInputError(f"a name in rel_path is longer than {NAME_BYTES} bytes: {shown(rel_path)[:80]!r}...")
     return path
+
+
+def private_folder(path: Path) -> None:
+    """Make a local folder and those above it, which only this account may enter."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 _REMOTE_NAME = re.compile(r"[^/\\\0]+\Z")

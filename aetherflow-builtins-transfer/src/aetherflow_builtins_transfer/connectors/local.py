@@ -12,6 +12,7 @@ from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOpt
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, parse
 from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
+from aetherflow_builtins_transfer.paths import private_folder
 
 
 class Config(ConnectorConfig):
@@ -133,7 +134,7 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
         """A session below the folder, which is made."""
         root = self.root
         try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(root)
         except OSError as error:
             raise self.error(
                 "denied", f"the folder {root} cannot be made: {one_line(error)}", "check config.root"

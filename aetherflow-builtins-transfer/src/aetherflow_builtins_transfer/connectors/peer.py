@@ -123,7 +123,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         return isinstance(error, Exception) and self.explain(error)[0] in SOUND
 
     @contextmanager
-    def session(self) -> Iterator[FileSession]:
+    def a_session(self) -> Iterator[FileSession]:
         """A session of the pool."""
         with self.pool.borrow(self.keeps) as session, self.watchdog.watch(session):
             yield session
@@ -147,7 +147,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
             attempt += 1
             began = False
             try:
-                with self.session() as session:
+                with self.a_session() as session:
                     began = True
                     return work(session)
             except Exception as error:

@@ -1,8 +1,8 @@
 """The connector `sftp:paramiko`: files on an SSH server."""
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,18 @@ class SftpConnector(FileConnector[Config, Options]):
         if size is not None:
             session.chunk, session.depth = size, max(1, session.depth * session.chunk // size)
         return session
+
+    @contextmanager
+    def session(self) -> "Iterator[paramiko.SFTPClient]":
+        """The library's own client on a channel of the pool, for what the other methods lack; its errors are its own."""
+        with self.a_session() as session:
+            client: paramiko.SFTPClient = session.client  # type: ignore[attr-defined]  # open_session makes no others
+            yield client
+
+    def mkdir_recursive(self, remote_dir: str, *, sftp: Any = None) -> None:
+        """Make a folder and those above it; existing ones are fine. `sftp` is taken for callers of old, and not needed."""
+        del sftp
+        super().mkdir_recursive(remote_dir)
 
     def _connected(self) -> "paramiko.Transport":
         with self._connecting:

@@ -160,7 +160,7 @@ class Upload:
     def _drop(self, part: str) -> None:
         """Take away what was begun; the error that led here is the one to tell."""
         try:
-            with self.connector.session() as session:
+            with self.connector.a_session() as session:
                 session.remove(part)
         except Exception:  # noqa: BLE001 a later delivery of the same file meets it again
             return
@@ -189,7 +189,7 @@ class Download:
         path = peer.at(self.remote_path)
         part = self.final.with_name(part_name(self.final.name, self.key))
         try:
-            with part.open("ab+") as file:
+            with _opened(part) as file:
                 moved = peer.run(
                     "downloading",
                     self.remote_path,
@@ -256,6 +256,12 @@ class Download:
         file.seek(begin)
         ours = file.read(have - begin)
         return have if _piece(session, path, begin, len(ours)) == ours else 0
+
+
+def _opened(part: Path) -> BinaryIO:
+    """The unfinished local file, for nobody else's eyes; a link of its name is refused."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(part, flags, 0o600), "ab+")
 
 
 def _facts(file: BinaryIO) -> tuple[int, float | None]:

@@ -13,7 +13,7 @@ from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
-from aetherflow_builtins_transfer.paths import part_key, safe_relative
+from aetherflow_builtins_transfer.paths import part_key, private_folder, safe_relative
 from aetherflow_builtins_transfer.records import (
     After,
     ControlFile,
@@ -117,7 +117,7 @@ class DownloadFiles(Step[DownloadT]):
         known = {item.file.path for item in items if self._is_known(item.file, taken, journal)}
         wanted = [item for item in items if item.file.path not in known]
         for place in sorted({item.local.parent for item in wanted}):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(place)
         if args.after == "move" and args.move_to is not None:
             self.peer.mkdir_recursive(args.move_to)
         sizes = [item.file.size for item in wanted]
