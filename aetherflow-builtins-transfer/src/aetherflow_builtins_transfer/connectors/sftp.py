@@ -83,13 +83,16 @@ class SftpConnector(FileConnector[Config, Options]):
 
     @contextmanager
     def session(self) -> "Iterator[paramiko.SFTPClient]":
-        """The library's own client on a channel of the pool, for what the other methods lack; its errors are its own."""
-        with self.a_session() as session:
+        """The library's own client on a channel of the pool, for what the other methods lack.
+
+        Its errors are its own, and no watchdog ends it.
+        """
+        with self.pool.borrow(self.keeps) as session:
             client: paramiko.SFTPClient = session.client  # type: ignore[attr-defined]  # open_session makes no others
             yield client
 
     def mkdir_recursive(self, remote_dir: str, *, sftp: Any = None) -> None:
-        """Make a folder and those above it; existing ones are fine. `sftp` is taken for callers of old, and not needed."""
+        """Make a folder and those above it; existing ones are fine. `sftp` is for callers of old, and not needed."""
         del sftp
         super().mkdir_recursive(remote_dir)
 

@@ -44,6 +44,7 @@ class Watchdog:
         """Watch a session while this thread uses it."""
         me = threading.get_ident()
         with self._lock:
+            outer = self._sessions.get(me)  # one piece of work may need another one
             self._beats[me], self._sessions[me] = time.monotonic(), session
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="transfer-watchdog", daemon=True)
@@ -53,7 +54,10 @@ class Watchdog:
             yield
         finally:
             with self._lock:
-                del self._beats[me], self._sessions[me]
+                if outer is None:
+                    del self._beats[me], self._sessions[me]
+                else:
+                    self._beats[me], self._sessions[me] = time.monotonic(), outer
 
     def _look(self) -> None:
         idle_rounds = 0
