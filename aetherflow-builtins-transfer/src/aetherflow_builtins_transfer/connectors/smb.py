@@ -49,17 +49,21 @@ class SmbSession(FileSession):
         )
         # Half: the library asks once whether the server is still there before it gives up. It has no public setting.
         self._connection._receive_timeout = max(1, int(opts.idle_timeout_seconds / 2))
+        self._keys: dict[str, Any] = {
+            "username": f"{conf.domain}\\{conf.account}" if conf.domain and conf.account else conf.account or None,
+            "password": conf.password.get_secret_value(),
+            "port": conf.port,
+            "auth_protocol": opts.auth,
+            "require_signing": opts.signing,
+            "connection_cache": {f"{conf.server.lower()}:{conf.port}": self._connection},
+        }
+        self._server, self._encrypt, self._timeout = conf.server, opts.encrypt or None, opts.connect_timeout
+
+    def connect(self) -> None:
+        """Connect and log in. Watch it: for the answers to a login the library waits without a limit."""
         try:
-            self._connection.connect(timeout=int(max(1, opts.connect_timeout)))
-            self._keys: dict[str, Any] = {
-                "username": f"{conf.domain}\\{conf.account}" if conf.domain and conf.account else conf.account or None,
-                "password": conf.password.get_secret_value(),
-                "port": conf.port,
-                "auth_protocol": opts.auth,
-                "require_signing": opts.signing,
-                "connection_cache": {f"{conf.server.lower()}:{conf.port}": self._connection},
-            }
-            smbclient.register_session(conf.server, encrypt=opts.encrypt or None, **self._keys)
+            self._connection.connect(timeout=int(max(1, self._timeout)))
+            self._api.register_session(self._server, encrypt=self._encrypt, **self._keys)
         except BaseException:
             self.close()
             raise
@@ -148,7 +152,10 @@ class SmbClientConnector(SmbConnector[Config, Options]):
 
     def open_session(self) -> FileSession:
         """A connection of its own."""
-        return SmbSession(self.conf, self.opts)
+        session = SmbSession(self.conf, self.opts)
+        with self.watchdog.watch(session):
+            session.connect()
+        return session
 
     def explain(self, error: BaseException) -> tuple[Kind, str]:
         """What smbprotocol raises, in our kinds."""
