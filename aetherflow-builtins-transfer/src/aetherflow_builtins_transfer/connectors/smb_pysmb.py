@@ -71,8 +71,13 @@ class PysmbSession(FileSession):
             sign_options=sign,
             is_direct_tcp=conf.port != 139,
         )
+        self._conf, self._timeout = conf, opts.connect_timeout
+
+    def connect(self) -> None:
+        """Connect and log in."""
+        conf = self._conf
         try:
-            if not self._smb.connect(conf.server, conf.port, timeout=opts.connect_timeout):
+            if not self._smb.connect(conf.server, conf.port, timeout=self._timeout):
                 raise RemoteError(
                     f"{conf.server}:{conf.port} refuses the login of {conf.account or 'nobody'}: the login is refused",
                     kind="denied",
@@ -165,7 +170,10 @@ class PysmbConnector(SmbConnector[Config, Options]):
 
     def open_session(self) -> FileSession:
         """A connection of its own."""
-        return PysmbSession(self.conf, self.opts)
+        session = PysmbSession(self.conf, self.opts)
+        with self.watchdog.watch(session):
+            session.connect()
+        return session
 
     def explain(self, error: BaseException) -> tuple[Kind, str]:
         """What pysmb raises, in our kinds."""
