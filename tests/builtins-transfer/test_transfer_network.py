@@ -154,6 +154,19 @@ def test_a_server_that_restarts_between_two_requests_does_no_harm(wire: Peer) ->
     assert wire.tree() == {"a": b"1", "b": b"2"}
 
 
+def test_key_files_are_relative_to_the_flow(sshd: Sshd, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    peer = build_peer("sftp.paramiko", request, tmp_path)
+    keys = peer.project.folder / "keys"
+    keys.mkdir()
+    (keys / "id").write_bytes(sshd.key.read_bytes())
+    (keys / "known").write_bytes(sshd.known_hosts.read_bytes())
+    config = {name: value for name, value in peer.resource["config"].items() if name != "host_key"}
+    peer.resource["config"] = config | {"pkey_path": "keys/id", "known_hosts": "keys/known"}
+    assert peer.files() == []
+    doctor = peer.project.command("doctor", "--connect", "flow.yaml")
+    assert "connected: peer" in doctor.out, doctor.out + doctor.err
+
+
 def test_the_librarys_own_client_can_be_had(sshd: Sshd) -> None:
     connector = SftpConnector(ConnectorInit("one", "sftp", "paramiko", sftp_resource(sshd)["config"], {}))
     with connector, connector.session() as client:
