@@ -182,6 +182,16 @@ def test_two_files_of_one_name_are_an_error(local_peer: Peer) -> None:
     assert local_peer.tree() == {"a": b"1", "b": b"2"}
 
 
+def test_names_that_differ_by_case_are_one_name_for_smb(each_peer: Peer) -> None:
+    one, two = each_peer.local("x/a", "1"), each_peer.local("y/A", "2")
+    ran = each_peer.run(each_peer.step("upload", items=[str(one), str(two)], remote_dir=each_peer.base))
+    if each_peer.driver in ("smbclient", "pysmb"):
+        assert ran.error is not None
+        assert "would both become" in ran.error.message
+    else:
+        assert each_peer.tree() == {"a": b"1", "A": b"2"}
+
+
 def test_move_keeps_what_has_the_name(each_peer: Peer) -> None:
     each_peer.put("in/a", "new")
     each_peer.put("done/a", "old")

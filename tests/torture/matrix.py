@@ -40,6 +40,7 @@ SUITES = {
     "D2": "full disks of 64 sizes (tmpfs), then room",
     "D3": "limits of memory, open files and file size",
     "D4": "cleanup after random flows, with folders of others in the way",
+    "N": "connections cut after n bytes, reset or stalled, while files move by SFTP and SMB",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P5": "typed values through state and resume (values, not runs)",
     "S1": "canaries: secrets that enter by every way, and no trace of them (tests, each of many flows)",

@@ -177,6 +177,10 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         where = f"connection to {self.peer}: " if kind == "lost" else ""
         return self.error(kind, f"{doing} failed{detail}{counted}: {where}{text}")
 
+    def identity(self, path: str) -> str:
+        """Equal for two paths, as users write them, that mean one file."""
+        return self.at(path)
+
     def make_folders(self, session: FileSession, path: str) -> None:
         """Make a folder and those above it, from the lowest that exists."""
         if self.is_top(path):

@@ -112,12 +112,12 @@ class SessionPool:
                 raise
             finally:
                 with self._lock:
-                    mine = session in self._busy  # else the pool was closed meanwhile, and the session with it
+                    mine = session in self._busy  # else the pool was closed meanwhile, and the session aborted
                     if mine:
                         self._busy.remove(session)
                     if mine and keep:
                         self._idle.append(session)
-                if mine and not keep:
+                if not (mine and keep):
                     with suppress(Exception):  # it is broken: how it ends is of no interest
                         session.close()
 

@@ -112,6 +112,10 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
         """The UNC path of what a user wrote; smb_paths tells the forms."""
         return parse(path, self.conf.share, self.conf.server, self.label).unc(self.conf.server)
 
+    def identity(self, path: str) -> str:
+        """SMB servers take upper and lower case for the same."""
+        return self.at(path).casefold()
+
     def is_top(self, path: str) -> bool:
         """True for a share: that is never made."""
         return path.count("\\") <= 3

@@ -145,13 +145,16 @@ class PysmbSession(FileSession):
         return True
 
     def close(self) -> None:
-        """End the connection; a thread that waits for an answer is woken."""
+        self.abort()
+        with suppress(Exception):
+            self._smb.close()
+
+    def abort(self) -> None:
+        # no more than this: the library's close() takes the socket away from under a thread that reads from it
         sock = self._smb.sock
         if sock is not None:
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
-        with suppress(Exception):
-            self._smb.close()
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 class PysmbConnector(SmbConnector[Config, Options]):

@@ -186,7 +186,7 @@ def unique(targets: list[tuple[RemoteFile, str]], peer: FileConnector[Any, Any])
     """The same; RemoteError if two files would have one name."""
     seen: dict[str, RemoteFile] = {}
     for file, target in targets:
-        place = peer.at(target)
+        place = peer.identity(target)
         if place in seen:
             raise peer.error(
                 "exists",

@@ -245,7 +245,7 @@ class _Local:
     """Tells whether two local names are the same."""
 
     @staticmethod
-    def at(path: str) -> str:
+    def identity(path: str) -> str:
         return path
 
     @staticmethod

@@ -151,7 +151,7 @@ class UploadFiles(Step[UploadT]):
             found.append(Item(each.id or local.name, local, self.peer.join(args.remote_dir, name)))
         taken: dict[str, Path] = {}
         for item in found:
-            place = self.peer.at(item.target)
+            place = self.peer.identity(item.target)
             if place in taken:
                 raise StepInputError(
                     f"{taken[place]} and {item.local} would both become {item.target}",
