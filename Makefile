@@ -15,11 +15,11 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-archives bench-bundle bench-http bench-peers torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-archives bench-bundle bench-http bench-peers bench-transfer torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | while read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 demo: $(READY) ## run the example flow on real data
 	@AETHERFLOW_WORK_ROOT="$(CURDIR)/.demo/work" AETHERFLOW_STATE_ROOT="$(CURDIR)/.demo/state" $(BIN)/aetherflow run docs/examples/flights/flow.yaml
@@ -42,6 +42,10 @@ bench: $(READY) ## measure starts, steps, programs, resume, and the history of a
 bench-bundle: $(READY) ## measure a sync of 10,000 files that have not changed
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/bundle.py
+
+bench-transfer: $(READY) ## measure SFTP and SMB against the systems' own clients (SIZE_MB=..., FILES=...)
+	@$(COMPILE)
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/transfer.py
 
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)

@@ -247,6 +247,8 @@ def whole_flow(fragment: str) -> str:
     for name in ("api", "channel"):
         resources += f"  {name}: {{kind: rest, driver: httpx, config: {{base_url: 'https://{name}.example.com'}}}}\n"
     resources += "  post: {kind: mail, driver: file}\n"
+    resources += "  partner: {kind: sftp, driver: local, config: {root: partner}}\n"
+    resources += "  finance: {kind: smb, driver: local, config: {root: finance, share: data}}\n"
     earlier = "- id: extract\n  steps: []\n"
     if re.match(r"- id: \w+\n(  #.*\n)*  (type|description)", fragment):
         steps = "- {id: list, type: db_fetch_small, inputs: {resource: shop, sql: SELECT 1}}\n" + fragment

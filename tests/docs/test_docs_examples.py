@@ -15,6 +15,7 @@ COPIES = [
     ("docs/10-flow-yaml-guide.md", "monthly/holidays.yaml", "monthly/holidays.yaml"),
     ("docs/93-flow-in-15-minutes.md", "flow.yaml", "tour/flow.yaml"),
     ("docs/how-to/file-chores.md", "flow.yaml", "chores/flow.yaml"),
+    ("docs/how-to/deliver-a-file.md", "flow.yaml", "deliver/flow.yaml"),
     ("docs/how-to/locks.md", "flow.yaml", "locks/flow.yaml"),
     ("docs/how-to/mail-a-report.md", "flow.yaml", "mail-report/flow.yaml"),
     ("docs/how-to/mail-a-report.md", "report.html", "mail-report/report.html"),
@@ -73,3 +74,13 @@ def test_the_example_of_repetition_writes_a_report_per_city(tmp_path: Path) -> N
     aetherflow(["run", str(EXAMPLES / "repeat/flow.yaml"), "--run-id", "one"], dict(os.environ), tmp_path)
     reports = sorted((tmp_path / "work/repeat/reports/one/artifacts").glob("*.txt"))
     assert [report.read_text() for report in reports] == ["report of Bergen\n", "report of Bodo\n", "report of Oslo\n"]
+
+
+def test_the_example_of_a_delivery_delivers_once(tmp_path: Path) -> None:
+    inbox = tmp_path / "work/deliver/partner/inbox"
+    for run in ("one", "two"):
+        aetherflow(["run", str(EXAMPLES / "deliver/flow.yaml"), "--run-id", run], dict(os.environ), tmp_path)
+        found = sorted(path.name for path in inbox.iterdir())
+        assert found == (["report.csv", "report.csv.rows", "report.csv.sha256"] if run == "one" else [])
+        for path in inbox.iterdir():
+            path.unlink()

@@ -225,7 +225,11 @@ def test_dotted_entry_points_are_names_not_tables(wheels: dict[str, Wheel]) -> N
 def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:
     for name, wheel in wheels.items():
         for group, entries in wheel.entry_points().items():
-            assert group == "console_scripts" or group in {"aetherflow.steps", "aetherflow.connectors"}
+            assert group == "console_scripts" or group in {
+                "aetherflow.bundle_sources",
+                "aetherflow.connectors",
+                "aetherflow.steps",
+            }
             for entry, target in entries.items():
                 assert re.fullmatch(r"[a-z0-9_.]+:[A-Za-z0-9]+", target), f"{name}: {entry} = {target}"
 

@@ -2,10 +2,12 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +59,7 @@ def sshd() -> Iterator[Sshd]:
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nPidFile none\n"
             f"AuthorizedKeysFile {home}/authorized\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
-            "LogLevel VERBOSE\n"
+            f"LogLevel VERBOSE\nMaxStartups 1000\n{_without_penalties(program)}"
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it, even without privilege separation
@@ -69,6 +71,14 @@ def sshd() -> Iterator[Sshd]:
             yield Sshd(port, me(), home / "id", home / "known_hosts", home / "data")
         finally:
             server.stop()
+
+
+def _without_penalties(sshd: str) -> str:
+    """From 9.8 on sshd turns away for a while who breaks off connections, as tests of cut connections do."""
+    told = subprocess.run([sshd, "-V"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r"OpenSSH_(\d+)\.(\d+)", told)
+    new = found is not None and (int(found[1]), int(found[2])) >= (9, 8)
+    return "PerSourcePenalties no\n" if new else ""
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,30 @@ class Smbd:
 
 @pytest.fixture(scope="session")
 def smbd() -> Iterator[Smbd]:
+    with running_smbd(
+        ("server min protocol = SMB3_00", "server signing = mandatory", "server smb encrypt = required")
+    ) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def smbd_old() -> Iterator[Smbd]:
+    """SMB 2, signed, not encrypted: what pysmb can speak."""
+    with running_smbd(
+        ("server min protocol = SMB2_02", "server signing = mandatory", "server smb encrypt = off")
+    ) as found:
+        yield found
+
+
+@contextmanager
+def running_smbd(settings: Sequence[str]) -> Iterator[Smbd]:
+    """A Samba server with these settings; it has a second, hidden share with a blank in its name."""
     program, pdbedit, _ = need("smbd", "pdbedit", "setpriv")
     with workdir("smbd") as home:
         port, password = free_port(), "S3cret!"
-        for name in ("share", "private", "lock", "state", "cache", "ncalrpc", "pid"):
+        for name in ("share", "second", "private", "lock", "state", "cache", "ncalrpc", "pid"):
             (home / name).mkdir()
-        config = home / "smb.conf"
+        config, lines = home / "smb.conf", "\n".join(settings)
         config.write_text(f"""[global]
 server role = standalone server
 workgroup = TESTGRP
@@ -107,13 +135,15 @@ passdb backend = tdbsam:{home}/private/passdb.tdb
 disable netbios = yes
 disable spoolss = yes
 load printers = no
-server min protocol = SMB3_00
-server signing = mandatory
-server smb encrypt = required
+{lines}
 map to guest = never
 log level = 1
 [data]
 path = {home}/share
+read only = no
+force user = {me()}
+[second share$]
+path = {home}/second
 read only = no
 force user = {me()}
 """)

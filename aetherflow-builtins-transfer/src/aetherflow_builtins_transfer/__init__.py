@@ -1,1 +1,1 @@
-"""File transfer: connectors and steps for mail and archives."""
+"""File transfer: SFTP and SMB, mail, archives."""

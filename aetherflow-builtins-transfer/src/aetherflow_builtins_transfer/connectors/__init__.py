@@ -1,1 +1,1 @@
-"""The connectors of this distribution, one module each."""
+"""The connectors."""

@@ -1,1 +1,1 @@
-"""The steps of this distribution, one module each."""
+"""The steps."""

@@ -267,8 +267,11 @@ class RunContext(ABC):
         """What an earlier attempt remembered last; None if nothing, or if that result was set aside (`--from`)."""
 
     @abstractmethod
-    def artifact(self, path: str | Path) -> Path:
-        """Record a finished file that the step wrote by other means as an artifact: made durable, sized, hashed."""
+    def artifact(self, path: str | Path, *, sha256: str | None = None) -> Path:
+        """Record a finished file that the step wrote by other means as an artifact: made durable, sized, hashed.
+
+        `sha256`, in hex, is that of a file which the step has hashed while it wrote it: it is not read again.
+        """
 
     @abstractmethod
     def consume(self, path: str | Path) -> None:

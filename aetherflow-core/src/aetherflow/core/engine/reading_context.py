@@ -117,7 +117,7 @@ class ReadingContext(RunContext):
     def empty_dir(self, path: str | Path) -> NoReturn:
         _refuse(f"empty {path}")
 
-    def artifact(self, path: str | Path) -> NoReturn:
+    def artifact(self, path: str | Path, *, sha256: str | None = None) -> NoReturn:
         _refuse(f"record {path}")
 
     def consume(self, path: str | Path) -> NoReturn:

@@ -1,0 +1,72 @@
+"""The bundle sources `sftp` and `smb`: a bundle in a folder at a peer."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from pydantic import Field
+
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+from aetherflow_builtins_transfer.connectors.files import FileConnector
+
+
+class Config(BundleSourceConfig):
+    """Where the folder is."""
+
+    base_path: str = Field(min_length=1, description="Folder at the peer that holds the bundle.")
+
+
+class RemoteFolder(BundleSource[Config]):
+    """What both kinds share. Links are refused: what they lead to is not part of the folder."""
+
+    @property
+    def peer(self) -> FileConnector[Any, Any]:
+        """The connector that the files come through."""
+        found: FileConnector[Any, Any] = self.connector
+        return found
+
+    def list(self) -> Iterator[RemoteFileMeta]:
+        """Every file below the folder, with size and time."""
+        yield from self._below(self.conf.base_path, "")
+
+    def _below(self, folder: str, prefix: str) -> Iterator[RemoteFileMeta]:
+        for entry in self.peer.entries(folder):
+            path, rel_path = self.peer.join(folder, entry.name), prefix + entry.name
+            if entry.kind == "folder":
+                yield from self._below(path, f"{rel_path}/")
+            elif entry.kind == "file":
+                yield RemoteFileMeta(rel_path=rel_path, path=path, name=entry.name, size=entry.size, mtime=entry.mtime)
+            else:
+                what = "a link" if entry.kind == "link" else "neither a file nor a folder"
+                message = f"bundle source {self.type}: {path} is {what}, which a bundle cannot hold"
+                raise ConnectorError(message, fix="put a copy in its place, or take it out of the folder")
+
+    def fetch(self, rel_path: str, target: BinaryIO) -> None:
+        """Copy one file."""
+        self.refuse_path(rel_path)
+        self.peer.read_to(self.peer.join(self.conf.base_path, rel_path), target.write)
+
+
+class SftpSource(RemoteFolder):
+    """Takes a bundle from a folder on an SFTP server.
+
+    Example:
+        source:
+          type: sftp
+          resource: releases
+          base_path: /srv/bundles/daily
+    """
+
+    resource_kind = "sftp"
+
+
+class SmbSource(RemoteFolder):
+    r"""Takes a bundle from a folder on an SMB share.
+
+    Example:
+        source:
+          type: smb
+          resource: releases
+          base_path: BUNDLES:/daily
+    """
+
+    resource_kind = "smb"

@@ -1,0 +1,191 @@
+"""The drivers `sftp:local` and `smb:local`: a folder of this machine in the place of a server, for development."""
+
+import os
+import stat as modes
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field
+
+from aetherflow.core.api import ConnectorConfig
+from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions, OptionsT
+from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, parse
+from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
+from aetherflow_builtins_transfer.paths import private_folder
+
+
+class Config(ConnectorConfig):
+    """Where the folder is."""
+
+    root: str = Field(
+        min_length=1,
+        description="The folder that stands for the server, relative to `<workspace.root>/<flow id>`; made if missing.",
+    )
+
+
+class SmbConfig(Config):
+    """Where the folder is, and which share is meant by paths without one."""
+
+    share: str | None = Field(None, min_length=1, description="Default share: a folder below `root`.")
+
+
+class Options(FileOptions):
+    """How it behaves: as a connector to a server would."""
+
+
+class LocalSession(FileSession):
+    """Files below one folder; a link that leads out of it is not followed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def _in(self, path: str, *, follow: bool = True) -> Path:
+        place = self._root.joinpath(*[part for part in path.split("/") if part not in ("", ".")])
+        checked = place if follow else place.parent
+        if not checked.resolve().is_relative_to(self._root):
+            raise PermissionError(1, "a link leads out of the folder that stands for the server", path)
+        return place
+
+    def entries(self, folder: str) -> list[Entry]:
+        with os.scandir(self._in(folder)) as found:
+            return [_entry(each.name, each.stat(follow_symlinks=False)) for each in found]
+
+    def stat(self, path: str, *, follow: bool = True) -> Entry:
+        place = self._in(path, follow=follow)
+        return _entry(place.name, place.stat(follow_symlinks=follow))
+
+    def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
+        with self._in(path).open("rb") as file:
+            file.seek(offset)
+            while data := file.read(self.chunk if limit is None else min(limit, self.chunk)):
+                write(data)
+                limit = None if limit is None else limit - len(data)
+
+    def store(self, path: str, offset: int, read: Read) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | (0 if offset else os.O_TRUNC)
+        with os.fdopen(os.open(self._in(path), flags, 0o600), "wb", 0) as file:
+            file.seek(offset)
+            while data := read(self.chunk):
+                file.write(data)
+            os.fsync(file.fileno())
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        source, target = self._in(old, follow=False), self._in(new, follow=False)
+        if replace:
+            source.replace(target)
+        else:
+            os.link(source, target, follow_symlinks=False)  # the only call that refuses an existing name
+            source.unlink()
+
+    def remove(self, path: str) -> None:
+        self._in(path, follow=False).unlink()
+
+    def mkdir(self, path: str) -> None:
+        self._in(path).mkdir(mode=0o700)
+
+    def rmdir(self, path: str) -> None:
+        self._in(path, follow=False).rmdir()
+
+    def set_mtime(self, path: str, mtime: float) -> None:
+        os.utime(self._in(path), (mtime, mtime))
+
+    def chmod(self, path: str, mode: int) -> None:
+        self._in(path).chmod(mode)
+
+    def alive(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _entry(name: str, found: os.stat_result) -> Entry:
+    kind: EntryKind = "other"
+    if modes.S_ISDIR(found.st_mode):
+        kind = "folder"
+    elif modes.S_ISLNK(found.st_mode):
+        kind = "link"
+    elif modes.S_ISREG(found.st_mode):
+        kind = "file"
+    return Entry(name, kind, found.st_size, found.st_mtime)
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+class LocalFiles(FileConnector[ConfigT, OptionsT]):
+    """What both local drivers share."""
+
+    @property
+    def root(self) -> Path:
+        """The folder, absolute."""
+        given = Path(self.conf.root).expanduser()
+        if not given.is_absolute() and self.ctx is not None:
+            given = Path(self.ctx.database_path(str(given)))
+        return given.resolve()
+
+    @property
+    def peer(self) -> str:
+        """The folder."""
+        return str(self.root)
+
+    def open_session(self) -> FileSession:
+        """A session below the folder, which is made."""
+        root = self.root
+        try:
+            private_folder(root)
+        except OSError as error:
+            raise self.error(
+                "denied", f"the folder {root} cannot be made: {one_line(error)}", "check config.root"
+            ) from error
+        return LocalSession(root)
+
+    def probe(self) -> None:
+        """Look at the folder."""
+        self.run("reaching", self.peer, lambda session: session.stat("/"))
+
+    def explain(self, error: BaseException) -> tuple[Kind, str]:
+        """What the operating system says."""
+        if isinstance(error, RemoteError):
+            return error.kind, str(error)
+        if isinstance(error, OSError):
+            return kind_of_os_error(error), one_line(error)
+        return "other", f"{type(error).__name__}: {one_line(error)}"
+
+
+class SftpLocal(LocalFiles[Config, Options]):
+    """A folder of this machine in the place of an SFTP server: the same contract, no network. For development.
+
+        resources:
+          partner: {kind: sftp, driver: local, config: {root: partner}}
+
+    Absolute and relative paths both start in `config.root`.
+    """
+
+    def at(self, path: str) -> str:
+        """The path below the folder; `..` is refused."""
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if ".." in parts or "\0" in path:
+            raise self.error("other", f"not a usable path: {path!r}", "give it without '..'")
+        return "/" + "/".join(parts)
+
+
+class SmbLocal(LocalFiles[SmbConfig, Options]):
+    """A folder of this machine in the place of an SMB server: shares are the folders in it. For development.
+
+        resources:
+          partner: {kind: smb, driver: local, config: {root: partner, share: data}}
+
+    Paths have every form that `smb:smbclient` takes; the name of the host does not matter.
+    """
+
+    def at(self, path: str) -> str:
+        r"""The path below the folder; the share comes first."""
+        if not path and self.conf.share is None:
+            return "/"
+        return self._place(parse(path, self.conf.share, None, self.label))
+
+    @staticmethod
+    def _place(found: SharePath) -> str:
+        return "/" + "/".join([found.share, *found.parts])

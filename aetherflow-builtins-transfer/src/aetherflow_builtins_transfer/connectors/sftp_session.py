@@ -1,0 +1,258 @@
+"""SFTP sessions: the requests of one channel, many of them under way at once where a file's content is moved."""
+
+import contextlib
+import stat as modes
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.failures import LostError
+
+if TYPE_CHECKING:
+    import paramiko
+
+# Numbers of the protocol, draft-ietf-secsh-filexfer-02; the library does not export them.
+OPENDIR, READDIR, CLOSE, READ, WRITE = 11, 12, 4, 5, 6
+STATUS, DATA, NAME = 101, 103, 104
+STATUS_EOF = 1
+
+WINDOW = 8 << 20
+"""Bytes that the peer may send before we have taken them; the library's 2 MB are used up before the answer is there."""
+PACKET = 1 << 18
+"""Largest piece in which the peer may send; each one costs time in Python."""
+REQUEST_OPENSSH = 224 * 1024
+"""Bytes of one read or write request: OpenSSH takes messages of up to 256 KiB."""
+REQUEST_PLAIN = 32 * 1024
+"""What every server has to take."""
+IN_FLIGHT = 8 << 20
+"""Bytes of read or write requests under way at once; they are also what memory is used for."""
+
+
+class SftpSession(FileSession):
+    """One SFTP channel.
+
+    paramiko's own files are not used for content: what they write ahead is acknowledged only in part, so that a full
+    disk goes unnoticed, and their read-ahead runs in a thread whose errors appear on stderr. The requests are sent by
+    the calls on which they are built.
+    """
+
+    def __init__(self, transport: "paramiko.Transport", idle_timeout: float, *, large_requests: bool) -> None:
+        from paramiko import SFTPClient
+
+        client = SFTPClient.from_transport(transport, window_size=WINDOW, max_packet_size=PACKET)
+        if client is None:
+            raise LostError("the server opened no channel")
+        self.client: Any = client
+        self.chunk = REQUEST_OPENSSH if large_requests else REQUEST_PLAIN
+        self.depth = IN_FLIGHT // self.chunk
+        self._transport = transport
+        client.get_channel().settimeout(idle_timeout)  # type: ignore[union-attr]  # a client over a transport has one
+
+    def entries(self, folder: str) -> list[Entry]:
+        from paramiko import SFTPAttributes
+
+        found = []
+        _, message = self.client._request(OPENDIR, folder.encode())
+        handle = message.get_binary()
+        try:
+            while True:
+                try:
+                    _, message = self.client._request(READDIR, handle)
+                except EOFError:
+                    break
+                for _ in range(message.get_int()):
+                    name = message.get_string().decode("utf-8", "surrogateescape")
+                    message.get_string()  # a line for people
+                    attributes: Any = SFTPAttributes._from_msg(message)  # type: ignore[attr-defined]  # see the class
+                    if name not in (".", ".."):
+                        found.append(_entry(name, attributes))
+        finally:
+            with contextlib.suppress(OSError):
+                self.client._request(CLOSE, handle)
+        return found
+
+    def stat(self, path: str, *, follow: bool = True) -> Entry:
+        found = self.client.stat(path) if follow else self.client.lstat(path)
+        return _entry(path.rstrip("/").rpartition("/")[2] or path, found)
+
+    def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
+        with self.client.open(path, "rb") as file:
+            _Reader(self, file).fetch(offset, limit, write)
+
+    def store(self, path: str, offset: int, read: Read) -> None:
+        with self.client.open(path, "r+b" if offset else "wb") as file:
+            writer = _Writer(self, file, offset)
+            while data := read(self.chunk):
+                writer.write(data)
+            writer.finish()
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        if not replace:
+            self.client.rename(old, new)  # refuses an existing name
+            return
+        try:
+            self.client.posix_rename(old, new)
+        except OSError as error:
+            if error.errno is not None or "unsupported" not in str(error).lower():
+                raise
+            self._rename_aside(old, new)
+
+    def _rename_aside(self, old: str, new: str) -> None:
+        """For servers that cannot replace: the old file makes room, and comes back if the new one does not come."""
+        aside = f"{old}.old"
+        moved = True
+        try:
+            self.client.rename(new, aside)
+        except FileNotFoundError:
+            moved = False
+        try:
+            self.client.rename(old, new)
+        except OSError:
+            if moved:
+                self.client.rename(aside, new)
+            raise
+        if moved:
+            self.client.remove(aside)
+
+    def remove(self, path: str) -> None:
+        self.client.remove(path)
+
+    def mkdir(self, path: str) -> None:
+        try:
+            self.client.mkdir(path)
+        except OSError as error:
+            if error.errno is None:  # "Failure" is all that the protocol says; mostly it exists
+                try:
+                    self.client.lstat(path)
+                except FileNotFoundError:
+                    raise error from None
+                raise FileExistsError(17, "it exists", path) from error
+            raise
+
+    def rmdir(self, path: str) -> None:
+        self.client.rmdir(path)
+
+    def set_mtime(self, path: str, mtime: float) -> None:
+        self.client.utime(path, (int(mtime), int(mtime)))
+
+    def chmod(self, path: str, mode: int) -> None:
+        self.client.chmod(path, mode)
+
+    def alive(self) -> bool:
+        return self._transport.is_active() and not self.client.get_channel().closed
+
+    def close(self) -> None:
+        self.client.close()
+
+    def abort(self) -> None:
+        # the whole connection: closing a channel sends a message, which a dead peer does not take
+        self._transport.close()
+
+
+class _Reader:
+    """Keeps read requests under way; they are answered in any order and handed on in theirs."""
+
+    def __init__(self, session: SftpSession, file: Any) -> None:
+        self._session, self._file = session, file
+        self._answers: dict[int, tuple[int, Any]] = {}
+
+    def _async_response(self, kind: int, message: Any, number: int) -> None:
+        """Called by the library for every answer to a request that was sent in the name of this object."""
+        self._answers[number] = (kind, message)
+
+    def fetch(self, offset: int, limit: int | None, write: Write) -> None:
+        """Hand on the content from `offset` on."""
+        size = self._session.chunk
+        end = None if limit is None else offset + limit
+        asked: deque[tuple[int, int, int]] = deque()
+        depth, last = 2, False
+        while True:
+            while not last and len(asked) < depth and (end is None or offset < end):
+                length = size if end is None else min(size, end - offset)
+                asked.append((self._ask(offset, length), offset, length))
+                offset += length
+            if not asked:
+                return
+            number, at, length = asked.popleft()
+            data = self._answer(number)
+            if data is None:
+                last = True  # the end of the file; what is asked beyond it is answered likewise
+                continue
+            write(data)
+            depth = min(depth * 2, self._session.depth)  # small files do not pay for requests beyond their end
+            while len(data) < length:  # fewer bytes than asked: the end, or a server that gives less at once
+                at, length = at + len(data), length - len(data)
+                part = self._answer(self._ask(at, length))
+                if part is None:
+                    break
+                write(data := part)
+
+    def _ask(self, offset: int, length: int) -> int:
+        from paramiko.sftp import int64
+
+        number: int = self._session.client._async_request(self, READ, self._file.handle, int64(offset), length)
+        return number
+
+    def _answer(self, number: int) -> bytes | None:
+        """The bytes that answer a request, None beyond the end."""
+        while number not in self._answers:
+            self._session.client._read_response()
+            self._session.beat()
+        kind, message = self._answers.pop(number)
+        if kind == DATA:
+            data: bytes = message.get_string()
+            return data
+        try:
+            self._session.client._convert_status(message)
+        except EOFError:
+            return None
+        raise LostError(f"the server answered a read with message {kind}")
+
+
+class _Writer:
+    """Keeps write requests under way, and looks at the answer to each."""
+
+    def __init__(self, session: SftpSession, file: Any, offset: int) -> None:
+        self._session, self._file, self._offset = session, file, offset
+        self._open = 0
+        self._error: Exception | None = None
+
+    def _async_response(self, kind: int, message: Any, number: int) -> None:
+        self._open -= 1
+        try:
+            if kind != STATUS:
+                raise LostError(f"the server answered write {number} with message {kind}")
+            self._session.client._convert_status(message)
+        except (OSError, EOFError, LostError) as error:
+            self._error = self._error or error
+
+    def write(self, data: bytes) -> None:
+        from paramiko.sftp import int64
+
+        self._open += 1
+        self._session.client._async_request(self, WRITE, self._file.handle, int64(self._offset), data)
+        self._offset += len(data)
+        self._wait_until(self._session.depth)
+
+    def finish(self) -> None:
+        """Wait for every answer."""
+        self._wait_until(0)
+
+    def _wait_until(self, most: int) -> None:
+        while self._open > most and self._error is None:
+            self._session.client._read_response()
+            self._session.beat()
+        if self._error is not None:
+            raise self._error
+
+
+def _entry(name: str, attributes: Any) -> Entry:
+    mode = attributes.st_mode or 0
+    kind: EntryKind = "other"
+    if modes.S_ISDIR(mode):
+        kind = "folder"
+    elif modes.S_ISLNK(mode):
+        kind = "link"
+    elif modes.S_ISREG(mode) or not modes.S_IFMT(mode):  # a server that tells no type has files
+        kind = "file"
+    return Entry(name, kind, attributes.st_size, attributes.st_mtime)

@@ -1,0 +1,151 @@
+"""Settings, paths and errors that the SMB drivers share."""
+
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import Field, SecretStr, model_validator
+
+from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
+from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions
+from aetherflow_builtins_transfer.connectors.smb_paths import parse
+from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
+
+NTSTATUS: dict[int, Kind] = {
+    0xC000000F: "missing",  # NO_SUCH_FILE
+    0xC0000034: "missing",  # OBJECT_NAME_NOT_FOUND
+    0xC000003A: "missing",  # OBJECT_PATH_NOT_FOUND
+    0xC0000039: "missing",  # OBJECT_PATH_INVALID
+    0xC0000103: "missing",  # NOT_A_DIRECTORY
+    0xC00000CC: "missing",  # BAD_NETWORK_NAME
+    0xC0000035: "exists",  # OBJECT_NAME_COLLISION
+    0xC0000022: "denied",  # ACCESS_DENIED
+    0xC0000043: "denied",  # SHARING_VIOLATION
+    0xC0000121: "denied",  # CANNOT_DELETE
+    0xC000006D: "denied",  # LOGON_FAILURE
+    0xC0000203: "lost",  # USER_SESSION_DELETED
+    0xC00000C9: "lost",  # NETWORK_NAME_DELETED
+    0xC000020C: "lost",  # CONNECTION_DISCONNECTED
+    0xC000020D: "lost",  # CONNECTION_RESET
+    0xC00000B5: "lost",  # IO_TIMEOUT
+}
+"""Answers of a server by their number, [MS-ERREF] 2.3."""
+_STATUS = re.compile(r"0x([0-9A-Fa-f]{8})")
+WORDS: dict[int, str] = {
+    0xC0000043: "the file is open elsewhere",
+    0xC0000022: "access is denied",
+    0xC0000035: "it exists",
+    0xC0000101: "the folder is not empty",
+    0xC00000CC: "there is no such share",
+    0xC000006D: "the login is refused",
+}
+
+
+class SmbConfig(ConnectorConfig):
+    """The server, and who asks."""
+
+    server: str = Field(min_length=1, description="Name or address of the server.")
+    share: str | None = Field(None, min_length=1, description="Default share: where paths without one are.")
+    username: str | None = Field(None, min_length=1, description="The account.")
+    user: str | None = Field(None, min_length=1, description="The same.")
+    password: SecretStr = Field(SecretStr(""), description="Its password.")
+    domain: str = Field("", description="Domain of the account; empty: the server's own.")
+    port: int = Field(445, ge=1, le=65535, description="The server's port.")
+
+    @model_validator(mode="after")
+    def _one_account(self) -> Self:
+        if None not in (self.user, self.username) and self.user != self.username:
+            raise ValueError("user and username are both given and differ")
+        return self
+
+    @property
+    def account(self) -> str:
+        """The account, whichever key gave it; empty for nobody."""
+        return self.username or self.user or ""
+
+
+class SmbOptions(FileOptions):
+    """How it behaves."""
+
+    signing: Annotated[Flag, InsecureWhen(False)] = Field(
+        True, description="Every message is signed, so that nobody between can change one; false: as the server wants."
+    )
+
+
+OPEN_ELSEWHERE = frozenset({0xC0000022, 0xC0000043})
+"""How a server refuses to replace a file that somebody has open."""
+PATIENCE_SECONDS = 10.0
+"""How long to wait until nobody has it open any more."""
+
+
+def patiently(action: Callable[[], None], status_of: Callable[[Exception], int]) -> None:
+    """Do what SMB refuses while somebody has the file open: it is tried for a while. Only for what has no half."""
+    deadline, wait = time.monotonic() + PATIENCE_SECONDS, 0.002
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            if status_of(error) not in OPEN_ELSEWHERE or time.monotonic() > deadline:
+                raise
+        time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 so as not to keep in step with who reads
+        wait = min(wait * 1.1, 0.02)
+
+
+Auth = Literal["negotiate", "ntlm", "kerberos"]
+ConfigT = TypeVar("ConfigT", bound=SmbConfig)
+SmbOptionsT = TypeVar("SmbOptionsT", bound=SmbOptions)
+
+
+class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
+    """What both drivers do in the same way. Paths in the drivers' form are UNC."""
+
+    SEPARATOR = "\\"
+
+    @property
+    def peer(self) -> str:
+        """`server:port`."""
+        return f"{self.conf.server}:{self.conf.port}"
+
+    def at(self, path: str) -> str:
+        """The UNC path of what a user wrote; smb_paths tells the forms."""
+        return parse(path, self.conf.share, self.conf.server, self.label).unc(self.conf.server)
+
+    def identity(self, path: str) -> str:
+        """SMB servers take upper and lower case for the same."""
+        return self.at(path).casefold()
+
+    def is_top(self, path: str) -> bool:
+        """True for a share: that is never made."""
+        return path.count("\\") <= 3
+
+    def parent(self, path: str) -> str:
+        """The folder above."""
+        return path.rpartition("\\")[0]
+
+    def advise(self, kind: Kind, text: str) -> str:
+        """What to do about an error."""
+        if "encryption" in text or "signing" in text:
+            return "let the server allow it, or change options.encrypt and options.signing"
+        if "login is refused" in text:
+            return "check config.username, config.password and config.domain"
+        return super().advise(kind, text)
+
+    def from_status(self, status: int, text: str) -> tuple[Kind, str]:
+        """Kind and message of an answer with this number."""
+        return NTSTATUS.get(status, "other"), WORDS.get(status, text)
+
+    def explain(self, error: BaseException) -> tuple[Kind, str]:
+        """What the libraries have in common."""
+        text = one_line(error)
+        if isinstance(error, RemoteError):
+            return error.kind, str(error)
+        status = getattr(error, "ntstatus", None) or getattr(error, "status", None)
+        if isinstance(status, int):
+            return self.from_status(status, text)
+        if isinstance(error, OSError | EOFError):
+            return kind_of_os_error(error) if isinstance(error, OSError) else "lost", text
+        if (found := _STATUS.search(text)) is not None:
+            return self.from_status(int(found.group(1), 16), text)
+        return "other", f"{type(error).__name__}: {text}"

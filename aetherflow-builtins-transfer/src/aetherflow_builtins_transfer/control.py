@@ -1,0 +1,52 @@
+"""Side files that tell what a file has to be: its sha256, its number of rows."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.records import ControlFile
+
+MOST_BYTES = 64 * 1024
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a local file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rows_of(path: Path, header_rows: int) -> int:
+    """Lines of a file without its header; a last line without its end counts."""
+    lines, last = 0, b"\n"
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+    return max(0, lines + (last != b"\n") - header_rows)
+
+
+def control_text(control: ControlFile, local: Path, name: str, sha256: str, header_rows: int) -> bytes:
+    """Content of the side file: as sha256sum writes it, or a number."""
+    if control == "sha256":
+        return f"{sha256}  {name}\n".encode()
+    return f"{rows_of(local, header_rows)}\n".encode()
+
+
+def check_control(
+    control: ControlFile, peer: FileConnector[Any, Any], path: str, local: Path, sha256: str, header_rows: int
+) -> None:
+    """Read the side file of a remote file and compare; RemoteError if it is missing, unreadable or says otherwise."""
+    side = f"{path}.{control}"
+    found = peer.stat(side)
+    if found.is_dir or (found.size or 0) > MOST_BYTES:
+        raise peer.error("other", f"{side} is no control file", "leave `control_files` out, or ask the sender for it")
+    words = peer.read_bytes(side).decode("utf-8", "replace").split()
+    expected = words[0].lower() if words else ""
+    actual = sha256 if control == "sha256" else str(rows_of(local, header_rows))
+    if expected != actual:
+        raise peer.error(
+            "other",
+            f"{path} does not match {side}: {control} {actual} instead of {expected or 'nothing'}",
+            "ask the sender; the file was not kept",
+        )

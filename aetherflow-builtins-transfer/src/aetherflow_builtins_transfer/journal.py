@@ -1,0 +1,60 @@
+"""What a step has done so far in this run, on disk: an attempt after a crash goes on from there."""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.api import RunContext
+
+
+class Journal:
+    """One JSON line per finished file, beside the job's manifests; a line that a crash cut off is as good as none.
+
+    It is written before the step's SUCCESS, unlike the ledger, and belongs to one step of one run.
+    """
+
+    def __init__(self, ctx: RunContext) -> None:
+        self._path = journal_path(ctx)
+        self._lock = threading.Lock()
+        self._found: dict[str, dict[str, Any]] = {}
+        self._cut = False
+        self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        self._cut = bool(data) and not data.endswith(b"\n")
+        for line in data.split(b"\n"):
+            try:
+                entry = json.loads(line)
+                self._found[entry["key"]] = entry
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """What was noted for a file, None if nothing was."""
+        return self._found.get(key)
+
+    def put(self, key: str, facts: dict[str, Any], *, sync: bool = False) -> None:
+        """Note that a file is done; with `sync` the note outlives a power cut."""
+        entry = {"key": key, **facts}
+        line = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode() + b"\n"
+        with self._lock:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(descriptor, b"\n" + line if self._cut else line)
+                self._cut = False
+                if sync:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._found[key] = entry
+
+
+def journal_path(ctx: RunContext) -> Path:
+    """Where the journal of this step is; a step that is repeated for each of a list has one per item."""
+    return ctx.manifests_dir(ctx.job_id) / f"{ctx.step_id}.{ctx.idempotency_key[:8]}.journal"

@@ -1,0 +1,111 @@
+"""The same work on many files, some at a time, each with a result of its own."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pydantic import Field
+
+from aetherflow.core.api import Flag, RunContext, StepCancelledError, StepError, StepInputs
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+POLL_SECONDS = 0.1
+
+
+class Parallelism(StepInputs):
+    """How many files are on their way at the same time."""
+
+    enabled: Flag = Field(True, description="False: one after the other.")
+    workers: int = Field(
+        8, ge=1, le=64, description="Files at the same time; options.pool_size of the resource caps it."
+    )
+    fail_fast: Flag = Field(
+        True, description="After a failure no further file is begun; false: all are tried, then the step fails."
+    )
+
+
+class Progress:
+    """Counts what the workers have moved; any of them notices here that the step is to end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.moved = 0
+        self.ended = False
+
+    def tick(self, size: int) -> None:
+        """Called for every chunk."""
+        with self._lock:
+            self.moved += size
+        if self.ended:
+            raise StepCancelledError("the step is being ended")
+
+
+@dataclass
+class Outcome(Generic[ItemT, ResultT]):
+    """What became of the files, in their order; `failed` holds the rest."""
+
+    done: list[tuple[ItemT, ResultT]] = field(default_factory=list)
+    failed: list[tuple[ItemT, Exception]] = field(default_factory=list)
+    left: list[ItemT] = field(default_factory=list)
+    """Not begun, since another one had failed."""
+
+
+def run_all(
+    ctx: RunContext,
+    items: Sequence[ItemT],
+    work: Callable[[ItemT, Progress], ResultT],
+    parallelism: Parallelism,
+    total_bytes: int | None = None,
+) -> Outcome[ItemT, ResultT]:
+    """Do `work` for each item; failures are collected, only the end of the step is raised."""
+    workers = min(parallelism.workers if parallelism.enabled else 1, max(1, len(items)))
+    progress = Progress()
+    futures: list[Future[ResultT]] = []
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="transfer")
+    try:
+        futures = [pool.submit(work, item, progress) for item in items]
+        open_futures = set(futures)
+        while open_futures:
+            finished, open_futures = wait(open_futures, POLL_SECONDS, FIRST_COMPLETED)
+            ctx.check_cancelled()
+            if total_bytes:
+                ctx.progress(progress.moved, total_bytes, "bytes")
+            else:
+                ctx.progress(len(futures) - len(open_futures), len(futures), "files")
+            if parallelism.fail_fast and any(each.exception() for each in finished if not each.cancelled()):
+                for each in open_futures:
+                    each.cancel()
+    except BaseException:
+        progress.ended = True
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    outcome: Outcome[ItemT, ResultT] = Outcome()
+    for item, each in zip(items, futures, strict=True):
+        if each.cancelled():
+            outcome.left.append(item)
+        elif (error := each.exception()) is None:
+            outcome.done.append((item, each.result()))
+        elif isinstance(error, Exception):
+            outcome.failed.append((item, error))
+        else:
+            raise error
+    return outcome
+
+
+def raise_failures(outcome: Outcome[ItemT, ResultT], name_of: Callable[[ItemT], str], what: str) -> None:
+    """Raise one StepError that names every file that failed, if any did."""
+    if not outcome.failed:
+        return
+    if len(outcome.failed) == 1 and not outcome.done and not outcome.left:
+        raise outcome.failed[0][1]
+    total = len(outcome.done) + len(outcome.failed) + len(outcome.left)
+    lines = [f"{len(outcome.failed)} of {total} files were not {what}; {len(outcome.done)} were"]
+    lines += [f"{name_of(item)}: {error}" for item, error in outcome.failed]
+    if outcome.left:
+        lines.append(f"not begun after that: {len(outcome.left)} (parallelism.fail_fast)")
+    fix = next((error.fix for _, error in outcome.failed if isinstance(error, StepError) and error.fix), "")
+    raise StepError("\n  ".join(lines), fix=fix) from outcome.failed[0][1]

@@ -1,0 +1,68 @@
+"""Names and paths that come from elsewhere: what is taken, and what is refused."""
+
+import hashlib
+import re
+import secrets
+from pathlib import Path, PurePosixPath
+
+from aetherflow.core.api import ConnectorError, StepInputError
+from aetherflow_builtins_transfer.failures import shown
+
+PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
+"""Unfinished files, here and at the peer, begin and end so, as those of the kernel do; listings leave them out."""
+NAME_BYTES = 255
+
+
+def is_part(name: str) -> bool:
+    """True for the name of an unfinished file."""
+    return name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX)
+
+
+def part_name(name: str, key: str | None = None) -> str:
+    """Temporary name for a file that is to be called `name`; the same for the same key, else a new one."""
+    stem = name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
+    return f"{PART_PREFIX}{stem}.{key or secrets.token_hex(6)}{PART_SUFFIX}"
+
+
+def part_key(*facts: object) -> str:
+    """A key that is the same for the same facts."""
+    return hashlib.sha256("\0".join(map(str, facts)).encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+def check_name(name: str, separator: str, label: str) -> None:
+    """Refuse a name in a listing that can be none: it would lead out of the folder that was listed."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name or separator in name:
+        raise ConnectorError(
+            f"{label}: the peer lists a name that leads elsewhere: {shown(name)!r}",
+            fix="nothing was taken; ask who runs the peer, it is broken or hostile",
+        )
+
+
+def safe_relative(rel_path: str) -> PurePosixPath:
+    """A relative path from a listing, as one that stays below the folder it is joined to; StepInputError otherwise."""
+    path = PurePosixPath(rel_path)
+    parts = rel_path.split("/")
+    if path.is_absolute() or "\0" in rel_path or any(part in ("", ".", "..") for part in parts):
+        raise StepInputError(
+            f"rel_path leads out of the destination: {shown(rel_path)!r}", fix="give a path below it, without '..'"
+        )
+    if any(len(part.encode(errors="surrogateescape")) > NAME_BYTES for part in parts):
+        raise StepInputError(f"a name in rel_path is longer than {NAME_BYTES} bytes: {shown(rel_path)[:80]!r}...")
+    return path
+
+
+def private_folder(path: Path) -> None:
+    """Make a local folder and those above it, which only this account may enter."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+_REMOTE_NAME = re.compile(r"[^/\\\0]+\Z")
+
+
+def safe_remote_name(name: str) -> str:
+    """The name that a file is to have at the peer: one name, not a path; StepInputError otherwise."""
+    if not _REMOTE_NAME.match(name) or name in (".", ".."):
+        raise StepInputError(f"not a file name: {shown(name)!r}", fix="remote_name is one name; remote_dir the folder")
+    return name

@@ -1,0 +1,208 @@
+"""Deleting and moving files at a peer, for SFTP and SMB alike."""
+
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from aetherflow.core.api import Flag, Step, StepInputs, StepOutputs, StepResult
+from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.failures import RemoteError
+from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
+from aetherflow_builtins_transfer.paths import safe_relative
+from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, RemoteFiles, empty_result, refuse_folders
+
+MTIME_SLACK = 1.0
+"""Seconds by which two protocols tell the time of one change differently."""
+
+
+class ChangeInputs(StepInputs):
+    """What deleting and moving have in common."""
+
+    files: RemoteFiles = Field(description="The files: records of a list step, or paths.")
+    missing_ok: Flag = Field(True, description="A file that is not there is fine; false: it is a failure.")
+    if_unchanged: Flag = Field(
+        True, description="Leave alone, and fail, what is not as it was listed: its size or time differ."
+    )
+    parallelism: Parallelism = Field(Parallelism(), description="How many at the same time.")
+    on_empty: OnEmpty = Field("ok", description="No files given: `ok`, `skip` the step, or `fail` it.")
+
+
+class DeleteInputs(ChangeInputs):
+    """Which files to delete."""
+
+
+class MoveInputs(ChangeInputs):
+    """Which files to move, and where to."""
+
+    dest_dir: str = Field(min_length=1, description="The folder at the peer; it is made.")
+    overwrite: Flag = Field(False, description="Replace a file that has the name already; false: that is a failure.")
+    keep_tree: Flag = Field(False, description="Keep rel_path below dest_dir; false: only the name.")
+
+
+class DeleteOutputs(StepOutputs):
+    """What was deleted."""
+
+    is_deleted: bool = Field(description="True: none of the files is there any more.")
+    deleted: list[str] = Field(description="Paths that this step deleted.")
+    missing: list[str] = Field(description="Paths where nothing was.")
+    count: int = Field(description="Number of files that were deleted.")
+
+
+class MoveOutputs(StepOutputs):
+    """What was moved."""
+
+    moved: list[dict[str, str]] = Field(description="`{path, new_path}` of each file that was moved.")
+    missing: list[str] = Field(description="Paths where nothing was.")
+    count: int = Field(description="Number of files that were moved.")
+
+
+ChangeT = TypeVar("ChangeT", bound=ChangeInputs)
+DeleteT = TypeVar("DeleteT", bound=DeleteInputs)
+MoveT = TypeVar("MoveT", bound=MoveInputs)
+
+
+class _Change(Step[ChangeT]):
+    KIND = ""
+
+    @property
+    def peer(self) -> FileConnector[Any, Any]:
+        """The connector of the resource."""
+        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
+        return found
+
+    def _there(self, file: RemoteFile) -> bool:
+        """True if the file is there as it was listed; RemoteError if another one is."""
+        found = self.peer.look(file.path, follow=False)
+        if found is None:
+            if not self.args.missing_ok:
+                raise self.peer.error("missing", f"{file.path} is not there")
+            return False
+        if found.kind == "folder":
+            raise self.peer.error("other", f"{file.path} is a folder", "give files; folders are left alone")
+        if found.kind == "file" and self.args.if_unchanged and changed(file, found.size, found.mtime):
+            raise self.peer.error(
+                "other", f"{file.path} is not the file that was listed: its size or time differ; it was left alone",
+                "list again; if_unchanged: false takes whatever is there",
+            )  # fmt: skip
+        return True
+
+
+class DeleteFiles(_Change[DeleteT]):
+    """Deletes files at a peer."""
+
+    Outputs = DeleteOutputs
+
+    def plan(self) -> list[str]:
+        """What would be deleted."""
+        names = [each.path for each in self.args.files]
+        if not names:
+            return []
+        return [f"delete {counted(names)} from resource {self.inputs['resource']}: {some(names)}"]
+
+    def run(self) -> StepResult:
+        """Delete them."""
+        refuse_folders(self.args.files)
+        if not self.args.files:
+            return empty_result(
+                self.args.on_empty, {"is_deleted": True, "deleted": [], "missing": [], "count": 0}, "files"
+            )
+
+        def delete(file: RemoteFile, progress: Progress) -> bool:
+            progress.tick(0)
+            if not self._there(file):
+                return False
+            try:
+                self.peer.delete(file.path)
+            except RemoteError as error:
+                if error.kind != "missing" or not self.args.missing_ok:
+                    raise
+                return False
+            return True
+
+        outcome = run_all(self.ctx, self.args.files, delete, self.args.parallelism)
+        raise_failures(outcome, lambda file: file.path, "deleted")
+        deleted = [file.path for file, was_there in outcome.done if was_there]
+        missing = [file.path for file, was_there in outcome.done if not was_there]
+        return StepResult(output={"is_deleted": True, "deleted": deleted, "missing": missing, "count": len(deleted)})
+
+
+class MoveFiles(_Change[MoveT]):
+    """Moves files at a peer."""
+
+    Outputs = MoveOutputs
+
+    def target(self, file: RemoteFile) -> str:
+        """Where a file goes."""
+        rel_path = safe_relative(file.relative)
+        return self.peer.join(self.args.dest_dir, str(rel_path) if self.args.keep_tree else rel_path.name)
+
+    def plan(self) -> list[str]:
+        """What would be moved."""
+        return [
+            f"move {each.path} to {self.target(each)} at resource {self.inputs['resource']}" for each in self.args.files
+        ]
+
+    def run(self) -> StepResult:
+        """Move them."""
+        args, peer = self.args, self.peer
+        refuse_folders(args.files)
+        if not args.files:
+            return empty_result(args.on_empty, {"moved": [], "missing": [], "count": 0}, "files")
+        targets = unique([(file, self.target(file)) for file in args.files], peer)
+        for folder in sorted({target.rpartition("/")[0] for _, target in targets}):
+            peer.mkdir_recursive(folder)
+
+        def move(item: tuple[RemoteFile, str], progress: Progress) -> bool:
+            file, target = item
+            progress.tick(0)
+            found = peer.look(file.path, follow=False)
+            if found is None and self.ctx.attempt > 1 and self._was_moved(file, target):
+                return True
+            if not self._there(file):
+                return False
+            peer.rename(file.path, target, overwrite=args.overwrite)
+            return True
+
+        outcome = run_all(self.ctx, targets, move, args.parallelism)
+        raise_failures(outcome, lambda item: item[0].path, "moved")
+        moved = [{"path": file.path, "new_path": target} for (file, target), was_there in outcome.done if was_there]
+        missing = [file.path for (file, _), was_there in outcome.done if not was_there]
+        return StepResult(output={"moved": moved, "missing": missing, "count": len(moved)})
+
+    def _was_moved(self, file: RemoteFile, target: str) -> bool:
+        """An earlier attempt that was cut off may have moved it already."""
+        found = self.peer.find(target)
+        return found is not None and not found.is_dir and not changed(file, found.size, found.mtime)
+
+
+def changed(file: RemoteFile, size: int | None, mtime: float | None) -> bool:
+    """True if what is there now is known not to be the file that was listed."""
+    if file.size is not None and size is not None and file.size != size:
+        return True
+    return file.mtime is not None and mtime is not None and abs(file.mtime - mtime) > MTIME_SLACK
+
+
+def unique(targets: list[tuple[RemoteFile, str]], peer: FileConnector[Any, Any]) -> list[tuple[RemoteFile, str]]:
+    """The same; RemoteError if two files would have one name."""
+    seen: dict[str, RemoteFile] = {}
+    for file, target in targets:
+        place = peer.identity(target)
+        if place in seen:
+            raise peer.error(
+                "exists",
+                f"{seen[place].path} and {file.path} would both become {target}",
+                "keep_tree: true keeps their folders apart",
+            )
+        seen[place] = file
+    return targets
+
+
+def counted(names: list[str]) -> str:
+    """`1 file`, `3 files`."""
+    return "1 file" if len(names) == 1 else f"{len(names)} files"
+
+
+def some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f", and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more

@@ -1,0 +1,153 @@
+"""Listing files at a peer, for SFTP and SMB alike."""
+
+import time
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from aetherflow.core.api import Flag, Step, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.session import Entry
+from aetherflow_builtins_transfer.failures import shown
+from aetherflow_builtins_transfer.ledger import Deliveries
+from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts
+
+MAX_DEPTH = 64
+"""Folders within folders; deeper is taken for a loop of the server's own making."""
+
+
+class ListInputs(StepInputs):
+    """Which files."""
+
+    remote_dir: str = Field(description="The folder at the peer.")
+    pattern: str = Field("*", description="Which files, by name: `*.csv`. Upper and lower case differ.")
+    exclude: Texts = Field([], description="Patterns of names to leave out: `[*.tmp, *.sha256]`.")
+    recursive: Flag = Field(False, description="What is in the folders below, too.")
+    follow_links: Flag = Field(False, description="Take links to files; without it links are left out.")
+    min_age_seconds: float = Field(
+        0, ge=0, description="Leave out what was changed more recently, by the peer's time and this machine's clock."
+    )
+    min_size: int = Field(0, ge=0, description="Leave out files with fewer bytes.")
+    stable_seconds: float = Field(
+        0, ge=0, le=3600, description="List twice, so many seconds apart, and take what has not changed meanwhile."
+    )
+    new_only: Flag = Field(
+        False, description="Only what no earlier run of this flow has downloaded, or what has changed since then."
+    )
+    min_count: int = Field(1, ge=0, description="With fewer files than this, `on_empty` decides.")
+    on_empty: OnEmpty = Field("skip", description="Too few files: `skip` the step, `fail` it, or `ok`.")
+
+
+class ListOutputs(StepOutputs):
+    """The files that were found."""
+
+    has_data: bool = Field(description="True if there are at least min_count files.")
+    count: int = Field(description="Number of files.")
+    files: list[RemoteFile] = Field(description="The files, sorted by rel_path.")
+
+
+ListT = TypeVar("ListT", bound=ListInputs)
+Found = dict[str, tuple[str, Entry]]
+"""By rel_path: the path at the peer and what is there."""
+
+
+class ListFiles(Step[ListT]):
+    """Finds files at a peer."""
+
+    Outputs = ListOutputs
+    KIND = ""
+
+    def run(self) -> StepResult:
+        """Find them."""
+        args = self.args
+        peer: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
+        found = self._find(peer)
+        if args.stable_seconds:
+            self._wait(args.stable_seconds)
+            again = self._find(peer)
+            found = {rel: each for rel, each in again.items() if rel in found and _same(found[rel][1], each[1])}
+        files = [
+            {
+                "path": path,
+                "rel_path": rel_path,
+                "name": entry.name,
+                "is_dir": False,
+                "size": entry.size,
+                "mtime": entry.mtime,
+                "sha256": None,
+            }
+            for rel_path, (path, entry) in sorted(found.items())
+        ]
+        if args.new_only:
+            taken = Deliveries(self.ctx, "down", self.inputs["resource"])
+            files = [
+                each
+                for each in files
+                if (seen := taken.get(str(each["path"]))) is None or not seen.same_as(each["size"], each["mtime"])  # type: ignore[arg-type]  # see above
+            ]
+        enough = len(files) >= args.min_count
+        output = {"has_data": enough and bool(files), "count": len(files), "files": files if enough else []}
+        if enough or args.on_empty == "ok":
+            return StepResult(output=output | {"files": files})
+        reason = f"count({len(files)}) < min_count({args.min_count})"
+        if args.on_empty == "fail":
+            raise StepInputError(
+                f"too few files in {args.remote_dir}: {reason}", fix="lower min_count, or wait for them"
+            )
+        return StepResult("SKIPPED", output, reason)
+
+    def _find(self, peer: FileConnector[Any, Any]) -> Found:
+        newest = time.time() - self.args.min_age_seconds
+        return {
+            rel_path: (path, entry)
+            for rel_path, path, entry in self._walk(peer, self.args.remote_dir, "", 0)
+            if self._wanted(entry, newest)
+        }
+
+    def _walk(
+        self, peer: FileConnector[Any, Any], folder: str, prefix: str, depth: int
+    ) -> Iterator[tuple[str, str, Entry]]:
+        self.ctx.check_cancelled()
+        if depth > MAX_DEPTH:
+            raise StepInputError(f"folders are nested deeper than {MAX_DEPTH}: {shown(folder)}", fix="list less deep")
+        for entry in peer.entries(folder):
+            path, rel_path = peer.join(folder, entry.name), prefix + entry.name
+            try:
+                entry.name.encode()
+            except UnicodeEncodeError:
+                self.ctx.log.warning("left out, its name is not UTF-8: %s", shown(path))
+                continue
+            if entry.kind == "folder" and self.args.recursive:
+                yield from self._walk(peer, path, f"{rel_path}/", depth + 1)
+            elif entry.kind == "file":
+                yield rel_path, path, entry
+            elif entry.kind == "link" and self.args.follow_links and self._by_name(entry.name):
+                target = self._behind(peer, path)
+                if target is not None:
+                    yield rel_path, path, Entry(entry.name, "file", target.size, target.mtime)
+
+    @staticmethod
+    def _behind(peer: FileConnector[Any, Any], path: str) -> Entry | None:
+        """The file that a link leads to; None if it leads nowhere or to something else."""
+        found = peer.look(path)
+        return found if found is not None and found.kind == "file" else None
+
+    def _by_name(self, name: str) -> bool:
+        return fnmatchcase(name, self.args.pattern) and not any(fnmatchcase(name, each) for each in self.args.exclude)
+
+    def _wanted(self, entry: Entry, newest: float) -> bool:
+        if not self._by_name(entry.name) or (entry.size or 0) < self.args.min_size:
+            return False
+        return not self.args.min_age_seconds or entry.mtime is None or entry.mtime <= newest
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.ctx.check_cancelled()
+            time.sleep(min(left, 0.1))
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return (one.size, one.mtime) == (other.size, other.mtime)

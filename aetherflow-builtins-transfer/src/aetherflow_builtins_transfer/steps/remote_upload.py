@@ -1,0 +1,164 @@
+"""Uploading files to a peer, for SFTP and SMB alike."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from aetherflow.core.api import Flag, Step, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.delivery import Delivery, Item, Plan
+from aetherflow_builtins_transfer.parallel import Parallelism
+from aetherflow_builtins_transfer.paths import safe_relative, safe_remote_name
+from aetherflow_builtins_transfer.records import After, ControlFile, LocalFiles, OnEmpty, empty_result
+from aetherflow_builtins_transfer.steps.remote_change import counted, some
+
+
+class UploadInputs(StepInputs):
+    """Which files, where to, and what becomes of them here."""
+
+    items: LocalFiles | None = Field(None, description="The files: paths, or `{file, id?, remote_name?}`.")
+    local_files: LocalFiles | None = Field(None, description="The same.")
+    remote_dir: str = Field(min_length=1, description="The folder at the peer; it is made.")
+    preserve_tree: Flag = Field(
+        False, description="Keep the folders that the files are in, below the job's artifacts; false: only the names."
+    )
+    overwrite: Flag = Field(True, description="Replace a file that has the name already; false: that is a failure.")
+    skip_delivered: Flag = Field(
+        True,
+        description="Leave out what an earlier run has delivered to that name, content unchanged; false: send again.",
+    )
+    verify: str = Field(
+        "size", description="`size`, or `sha256`: read the file back and compare before it gets its name."
+    )
+    control_files: list[ControlFile] = Field(
+        [], description="Side files to send after each file: `sha256` (FILE.sha256), `rows` (FILE.rows)."
+    )
+    header_rows: int = Field(1, ge=0, description="Lines of a file that its FILE.rows does not count.")
+    preserve_mtime: Flag = Field(True, description="Give the remote file the local one's time of the last change.")
+    mode: str | None = Field(
+        None, pattern=r"^0?[0-7]{3}$", description='Permission bits at the peer, as text: `"640"` (SFTP only).'
+    )
+    after: After = Field(
+        "keep", description="What becomes of a local file that was delivered: `keep`, `move`, `delete`."
+    )
+    move_to: str | None = Field(
+        None, min_length=1, description="With `after: move`: local folder, relative to the job's artifacts."
+    )
+    parallelism: Parallelism = Field(Parallelism(), description="How many at the same time.")
+    on_empty: OnEmpty = Field("ok", description="No files given: `ok`, `skip` the step, or `fail` it.")
+
+    @field_validator("verify")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ("size", "sha256"):
+            raise ValueError("must be size or sha256")
+        return value
+
+    @model_validator(mode="after")
+    def _one_list(self) -> "UploadInputs":
+        if self.items is None and self.local_files is None:
+            raise ValueError("items is missing")
+        if None not in (self.items, self.local_files) and self.items != self.local_files:
+            raise ValueError("items and local_files are both given and differ")
+        if (self.after == "move") != (self.move_to is not None):
+            raise ValueError("after: move and move_to go together")
+        return self
+
+
+class UploadOutputs(StepOutputs):
+    """What was delivered."""
+
+    count: int = Field(description="Number of files, those that were left out included.")
+    uploaded: list[str] = Field(description="Absolute local paths of the files, in their order.")
+    remote_dir: str = Field(description="The folder at the peer.")
+    manifest: str = Field(description="File with a list of `{id, file, remote_path}`, or `{id, skipped: true}`.")
+    files: list[dict[str, Any]] = Field(
+        description="Of each file: id, file, remote_path, size, sha256, and status: `uploaded` or `unchanged`."
+    )
+
+
+UploadT = TypeVar("UploadT", bound=UploadInputs)
+
+
+class UploadFiles(Step[UploadT]):
+    """Uploads files to a peer."""
+
+    Outputs = UploadOutputs
+    KIND = ""
+
+    @property
+    def peer(self) -> FileConnector[Any, Any]:
+        """The connector of the resource."""
+        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
+        return found
+
+    def plan(self) -> list[str]:
+        """What would be sent, and what would happen here."""
+        items = self._items()
+        if not items:
+            return []
+        names = [each.local.name for each in items]
+        told = [
+            f"upload {counted(names)} to {self.args.remote_dir} at resource {self.inputs['resource']}: {some(names)}"
+        ]
+        if self.args.after != "keep":
+            told.append(f"then {self.args.after} the local files")
+        return told
+
+    def run(self) -> StepResult:
+        """Send them."""
+        args, items = self.args, self._items()
+        delivery = Delivery(
+            self.ctx,
+            self.peer,
+            self.inputs["resource"],
+            Plan(
+                overwrite=args.overwrite,
+                skip_delivered=args.skip_delivered,
+                verify_sha256=args.verify == "sha256",
+                preserve_mtime=args.preserve_mtime,
+                mode=None if args.mode is None else int(args.mode, 8),
+                control_files=tuple(args.control_files),
+                header_rows=args.header_rows,
+                after=args.after,
+                move_to=None if args.move_to is None else self.ctx.write_path(args.move_to),
+                parallelism=args.parallelism,
+            ),
+        )
+        results = delivery.run(items)
+        output = {
+            "count": len(items),
+            "uploaded": [str(each.local) for each in items],
+            "remote_dir": args.remote_dir,
+            "manifest": str(delivery.write_manifest(items, results)),
+            "files": results,
+        }
+        return StepResult(output=output) if items else empty_result(args.on_empty, output, "items")
+
+    def _items(self) -> list[Item]:
+        """The files with their targets; two with one target are an error."""
+        args, found = self.args, []
+        artifacts = self.ctx.artifacts_dir(self.job_id)
+        for each in args.items if args.items is not None else args.local_files or []:
+            local = self._path(each.file)
+            name = safe_remote_name(each.remote_name or local.name)
+            if args.preserve_tree:
+                if not local.is_relative_to(artifacts):
+                    raise StepInputError(f"preserve_tree: {local} is not below the job's artifacts, {artifacts}")
+                folder = local.relative_to(artifacts).parent
+                name = str(safe_relative(str(folder / name)))
+            found.append(Item(each.id or local.name, local, self.peer.join(args.remote_dir, name)))
+        taken: dict[str, Path] = {}
+        for item in found:
+            place = self.peer.identity(item.target)
+            if place in taken:
+                raise StepInputError(
+                    f"{taken[place]} and {item.local} would both become {item.target}",
+                    fix="preserve_tree: true keeps their folders apart, remote_name gives another name",
+                )
+            taken[place] = item.local
+        return found
+
+    def _path(self, given: str) -> Path:
+        return self.ctx.read_path(given) if self.args.after == "keep" else self.ctx.write_path(given)

@@ -1,0 +1,131 @@
+"""The steps for SMB."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from aetherflow.core.api import ResourceRef
+from aetherflow_builtins_transfer.steps.remote_change import DeleteFiles, DeleteInputs, MoveFiles, MoveInputs
+from aetherflow_builtins_transfer.steps.remote_download import DownloadFiles, DownloadInputs
+from aetherflow_builtins_transfer.steps.remote_list import ListFiles, ListInputs
+from aetherflow_builtins_transfer.steps.remote_upload import UploadFiles, UploadInputs
+
+Resource = Annotated[str, ResourceRef("smb")]
+NAME = "Name of a resource of kind `smb`."
+
+
+class SmbListInputs(ListInputs):
+    """Inputs of `smb_list_files`."""
+
+    resource: Resource = Field(description=NAME)
+
+
+class SmbListFiles(ListFiles[SmbListInputs]):
+    """Finds files on an SMB server; SKIPPED if there are too few.
+
+    Files only: folders and, unless `follow_links`, links are left out; so are unfinished files of ours.
+
+    Example:
+        - id: find
+          type: smb_list_files
+          inputs:
+            resource: finance
+            remote_dir: outbox
+            pattern: "*.csv"
+            stable_seconds: 1
+          on_no_data: skip_job
+    """
+
+    KIND = "smb"
+
+
+class SmbDownloadInputs(DownloadInputs):
+    """Inputs of `smb_download_files`."""
+
+    resource: Resource = Field(description=NAME)
+
+
+class SmbDownloadFiles(DownloadFiles[SmbDownloadInputs]):
+    """Brings files from an SMB server, each whole or not at all.
+
+    With `new_only` a file is taken once, whichever run takes it. With `after`, what is safe here is deleted or moved
+    at the server.
+
+    Example:
+        - id: fetch
+          type: smb_download_files
+          inputs:
+            resource: finance
+            files: [outbox/orders.csv]
+            dest_dir: in
+            new_only: true
+    """
+
+    KIND = "smb"
+
+
+class SmbUploadInputs(UploadInputs):
+    """Inputs of `smb_upload_files`."""
+
+    resource: Resource = Field(description=NAME)
+
+
+class SmbUploadFiles(UploadFiles[SmbUploadInputs]):
+    """Delivers files to an SMB server, each whole and once.
+
+    A file is sent under a temporary name, its size compared, then renamed. What an earlier run has delivered with the
+    same content is left out; a file that was cut off is taken up where it was cut.
+
+    Example:
+        - id: deliver
+          type: smb_upload_files
+          inputs:
+            resource: finance
+            items: [report.csv]
+            remote_dir: inbox
+            control_files: [sha256]
+    """
+
+    KIND = "smb"
+
+
+class SmbDeleteInputs(DeleteInputs):
+    """Inputs of `smb_delete_files`."""
+
+    resource: Resource = Field(description=NAME)
+
+
+class SmbDeleteFiles(DeleteFiles[SmbDeleteInputs]):
+    """Deletes files on an SMB server; folders are refused, a link is deleted itself.
+
+    Example:
+        - id: clean
+          type: smb_delete_files
+          inputs:
+            resource: finance
+            files: [outbox/orders.csv]
+    """
+
+    KIND = "smb"
+
+
+class SmbMoveInputs(MoveInputs):
+    """Inputs of `smb_move_files`."""
+
+    resource: Resource = Field(description=NAME)
+
+
+class SmbMoveFiles(MoveFiles[SmbMoveInputs]):
+    """Moves files on an SMB server to another folder of it.
+
+    Example:
+        - id: archive
+          type: smb_move_files
+          inputs:
+            resource: finance
+            files: [outbox/orders.csv]
+            dest_dir: archive
+            overwrite: true
+    """
+
+    KIND = "smb"

@@ -1,0 +1,213 @@
+"""Transfers by this product's steps against the system's own clients, on loopback, in the same run.
+
+`make bench-transfer`. SIZE_MB (1000) and FILES (2000) make it smaller; the figures are ratios of throughput, ours
+through theirs, the median of REPEATS (3) pairs. Files are in memory (/dev/shm), so that no disk is measured.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import services
+from aetherflow.core.api import ConnectorInit
+from aetherflow.core.runner import run_flow
+from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
+from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
+from transfer_peers import sftp_resource, smb_resource
+
+SIZE_MB = int(os.environ.get("SIZE_MB", "1000"))
+FILES = int(os.environ.get("FILES", "2000"))
+REPEATS = int(os.environ.get("REPEATS", "3"))
+SMALL = 20_000
+TARGETS = {"sftp up": 0.45, "sftp down": 0.35, "sftp many": 0.55, "smb up": 0.25, "smb down": 0.5}
+
+
+@contextlib.contextmanager
+def started(fixture: Any) -> Iterator[Any]:
+    """A server of tests/services outside of pytest."""
+    steps = fixture.__wrapped__() if hasattr(fixture, "__wrapped__") else fixture._get_wrapped_function()()
+    yield next(steps)
+    next(steps, None)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of wall time."""
+    started_at = time.perf_counter()
+    work()
+    return time.perf_counter() - started_at
+
+
+def compare(name: str, ours: Callable[[], object], theirs: Callable[[], object], peer: str) -> None:
+    """Measure pairs, one after the other, and print the median ratio with what it must be."""
+    pairs = [(timed(ours), timed(theirs)) for _ in range(REPEATS)]
+    ratio = statistics.median(theirs_s / ours_s for ours_s, theirs_s in pairs)
+    ours_s, theirs_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+    verdict = "ok" if ratio >= TARGETS[name] else "BELOW"
+    print(
+        f"{name:10} {ratio:5.2f} x {peer} (at least {TARGETS[name]:.2f}: {verdict})   "
+        f"ours {ours_s:.2f} s, theirs {theirs_s:.2f} s",
+        flush=True,
+    )
+
+
+class Bench:
+    """Files, a flow, and the two ways to move them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.big = folder / "work" / "big"
+        self.small = folder / "work" / "small"
+        self.small.mkdir(parents=True)
+        with self.big.open("wb") as file:
+            for _ in range(SIZE_MB):
+                file.write(os.urandom(1_000_000))
+        for number in range(FILES):
+            (self.small / f"f{number:05}").write_bytes(os.urandom(SMALL))
+        self.number = 0
+
+    def flow(self, peer: dict[str, Any], step: dict[str, Any]) -> Callable[[], object]:
+        """A flow of one step, run in this process: the delivery with its ledger, journal and artifacts."""
+
+        def run() -> object:
+            self.number += 1
+            document = {
+                "version": 1,
+                "flow": {
+                    "id": f"bench{self.number}",
+                    "workspace": {"root": str(self.folder / "work"), "cleanup_policy": "always"},
+                    "state": {"path": str(self.folder / f"state{self.number}.sqlite")},
+                },
+                "resources": {"peer": peer},
+                "jobs": [{"id": "j", "steps": [{"id": "s", **step}]}],
+            }
+            path = self.folder / "flow.yaml"
+            path.write_text(json.dumps(document))
+            return run_flow(path, env={"AETHERFLOW_STATE_ROOT": str(self.folder / "state"), **os.environ})
+
+        return run
+
+
+def sftp(bench: Bench, server: services.Sshd) -> None:
+    """SFTP against OpenSSH's sftp."""
+    root, peer = server.root, sftp_resource(server, pool_size=8)
+
+    def batch(*lines: str) -> Callable[[], object]:
+        options = ["-q", "-b", "-", "-P", str(server.port), "-i", str(server.key)]
+        options += ["-o", f"UserKnownHostsFile={server.known_hosts}", f"{server.user}@127.0.0.1"]
+        return lambda: subprocess.run(
+            ["sftp", *options], input="\n".join(lines) + "\n", text=True, check=True, stdout=subprocess.DEVNULL
+        )
+
+    up: dict[str, Any] = {
+        "type": "sftp_upload_files",
+        "inputs": {"resource": "peer", "items": [str(bench.big)], "remote_dir": f"{root}/a"},
+    }
+    up["inputs"]["skip_delivered"] = False
+
+    def fresh(work: Callable[[], object], *folders: Path) -> Callable[[], object]:
+        def run() -> object:
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+            return work()
+
+        return run
+
+    (root / "b").mkdir()
+    compare("sftp up", fresh(bench.flow(peer, up), root / "a"), batch(f"put {bench.big} {root}/b/big"), "OpenSSH sftp")
+    down = {
+        "type": "sftp_download_files",
+        "inputs": {"resource": "peer", "files": [f"{root}/b/big"], "dest_dir": "in"},
+    }
+    compare("sftp down", bench.flow(peer, down), batch(f"get {root}/b/big {bench.folder}/got"), "OpenSSH sftp")
+    (bench.folder / "got").unlink()
+    names = sorted(path.name for path in bench.small.iterdir())
+    many = {
+        "type": "sftp_upload_files",
+        "inputs": {
+            "resource": "peer",
+            "items": [str(bench.small / name) for name in names],
+            "remote_dir": f"{root}/c",
+            "skip_delivered": False,
+        },
+    }
+    lines = [
+        f"put {bench.small}/{name} {root}/d/{name}.part\nrename {root}/d/{name}.part {root}/d/{name}" for name in names
+    ]
+    theirs = fresh(batch(*lines), root / "d")
+    compare("sftp many", fresh(bench.flow(peer, many), root / "c"), theirs, "sftp -b with the same renames")
+    connector = SftpConnector(ConnectorInit("peer", "sftp", "paramiko", peer["config"], {}))
+    with connector:
+        memory("sftp", lambda: connector.upload(bench.big, f"{root}/b/big"))
+        memory("sftp", lambda: connector.download(f"{root}/b/big", bench.folder / "got"))
+
+
+def smb(bench: Bench, server: services.Smbd) -> None:
+    """SMB against Samba's smbclient, both encrypted."""
+    peer = smb_resource(server)
+
+    def client(command: str) -> Callable[[], object]:
+        argv = ["smbclient", "//127.0.0.1/data", "-p", str(server.port), "-U", f"{server.user}%{server.password}"]
+        argv += ["--client-protection=encrypt", "-c", command]
+        return lambda: subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    up: dict[str, Any] = {
+        "type": "smb_upload_files",
+        "inputs": {"resource": "peer", "items": [str(bench.big)], "remote_dir": "a"},
+    }
+    up["inputs"]["skip_delivered"] = False
+
+    def ours_up() -> object:
+        shutil.rmtree(server.root / "a", ignore_errors=True)
+        return bench.flow(peer, up)()
+
+    compare("smb up", ours_up, client(f"put {bench.big} theirs"), "smbclient")
+    down = {"type": "smb_download_files", "inputs": {"resource": "peer", "files": ["theirs"], "dest_dir": "in"}}
+    compare("smb down", bench.flow(peer, down), client(f"get theirs {bench.folder}/got"), "smbclient")
+    connector = SmbClientConnector(ConnectorInit("peer", "smb", "smbclient", peer["config"], {}))
+    with connector:
+        memory("smb", lambda: connector.upload(bench.big, "theirs"))
+        memory("smb", lambda: connector.download("theirs", bench.folder / "got"))
+
+
+def memory(name: str, work: Callable[[], object]) -> None:
+    """Print by how much a transfer of the large file raised the peak of this process."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(
+        f"{name:10} peak of memory {before / 1024:.0f} MB before, {grown:+.0f} MB by a file of {SIZE_MB} MB", flush=True
+    )
+
+
+def main() -> None:
+    """Run all."""
+    if shutil.which("sftp") is None or shutil.which("smbclient") is None:
+        sys.exit("needs the commands sftp and smbclient: apt-get install openssh-client smbclient")
+    memory_folder = Path("/dev/shm")
+    os.environ["TMPDIR"] = str(memory_folder)
+    tempfile.tempdir = None
+    folder = Path(tempfile.mkdtemp(prefix="bench-transfer-", dir=memory_folder))
+    print(f"{SIZE_MB} MB in one file, {FILES} files of {SMALL // 1000} kB, median of {REPEATS}", flush=True)
+    try:
+        bench = Bench(folder)
+        with started(services.sshd) as server:
+            sftp(bench, server)
+        with started(services.smbd) as server:
+            smb(bench, server)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

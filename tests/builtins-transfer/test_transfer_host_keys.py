@@ -1,0 +1,268 @@
+"""The SSH half of the table of TLS and host keys: what is refused by default, and that it is refused in time."""
+
+import base64
+import hashlib
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.testing import FlowProject
+from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
+from services import Sshd
+from transfer_peers import sftp_resource
+
+SECRET = "s3cr3t-p4ssw0rd"
+
+
+class _Server(paramiko.ServerInterface):
+    def __init__(self, seen: list[str]) -> None:
+        self.seen = seen
+
+    def check_auth_none(self, username: str) -> int:
+        self.seen.append(f"none {username}")
+        return paramiko.common.AUTH_FAILED
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        self.seen.append(f"password {username} {password}")
+        return paramiko.common.AUTH_FAILED
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        self.seen.append(f"key {username}")
+        return paramiko.common.AUTH_PARTIALLY_SUCCESSFUL if username == "both" else paramiko.common.AUTH_FAILED
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "password,publickey"
+
+
+@dataclass
+class Impostor:
+    """A server with a key of its own, which writes down every login that reaches it."""
+
+    port: int
+    key: paramiko.PKey
+    seen: list[str]
+
+
+@pytest.fixture
+def impostor() -> Iterator[Impostor]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    key, seen = paramiko.RSAKey.generate(2048), list[str]()
+    transports: list[paramiko.Transport] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            transport = paramiko.Transport(client)
+            transports.append(transport)
+            transport.add_server_key(key)
+            try:
+                transport.start_server(server=_Server(seen))
+            except (paramiko.SSHException, EOFError):
+                continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield Impostor(listener.getsockname()[1], key, seen)
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    for each in transports:
+        each.close()
+
+
+def connector(config: dict[str, Any], **options: Any) -> SftpConnector:
+    return SftpConnector(ConnectorInit("partner", "sftp", "paramiko", config, options))
+
+
+def refusal(config: dict[str, Any], **options: Any) -> ConnectorError:
+    with connector(config, **options) as found, pytest.raises(ConnectorError) as caught:
+        found.probe()
+    return caught.value
+
+
+def known_line(port: int, key: paramiko.PKey) -> str:
+    return f"[127.0.0.1]:{port} {key.get_name()} {key.get_base64()}\n"
+
+
+@pytest.mark.parametrize("policy", ["strict", "accept-new", "insecure"])
+@pytest.mark.parametrize("known_by", ["known_hosts", "pinned"])
+def test_a_changed_key_is_refused_before_any_credential(
+    impostor: Impostor, sshd: Sshd, tmp_path: Path, policy: str, known_by: str
+) -> None:
+    other = paramiko.RSAKey.generate(2048)
+    known = tmp_path / "known_hosts"
+    known.write_text(known_line(impostor.port, other))
+    config = {"host": "127.0.0.1", "port": impostor.port, "user": "acme", "password": SECRET}
+    config |= {"pkey_path": str(sshd.key), "known_hosts": str(known)}
+    if known_by == "pinned":
+        config["host_key"] = "SHA256:" + "A" * 43
+    error = refusal(config, host_key_policy=policy)
+    assert impostor.seen == [], "a credential, or even the account's name, reached the server"
+    assert "host key" in str(error)
+    assert "Nothing was sent" in str(error)
+    assert SECRET not in f"{error} {error.fix}"
+    assert known.read_text() == known_line(impostor.port, other)
+
+
+def test_an_unknown_key_is_refused_by_default(impostor: Impostor, tmp_path: Path) -> None:
+    config = {"host": "127.0.0.1", "port": impostor.port, "user": "acme", "password": SECRET}
+    config["known_hosts"] = str(tmp_path / "none")
+    error = refusal(config)
+    assert impostor.seen == []
+    digest = base64.b64encode(hashlib.sha256(impostor.key.asbytes()).digest()).decode().rstrip("=")
+    assert f"SHA256:{digest}" in str(error), "the fingerprint is told, to be compared"
+    assert "config.host_key" in error.fix
+
+
+def test_accept_new_remembers_the_first_key_and_no_other(impostor: Impostor, sshd: Sshd, tmp_path: Path) -> None:
+    known = tmp_path / "folder" / "known_hosts"
+    config = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "pkey_path": str(sshd.key)}
+    config["known_hosts"] = str(known)
+    for _ in range(2):
+        with connector(config, host_key_policy="accept-new") as found:
+            found.probe()
+    assert known.read_text().split()[:2] == [f"[127.0.0.1]:{sshd.port}", "ssh-ed25519"]
+    assert len(known.read_text().splitlines()) == 1
+    with connector(config) as found:
+        found.probe()  # known from now on, for strict too
+    known.write_text(known.read_text().replace(str(sshd.port), str(impostor.port)))
+    refusal(config | {"port": impostor.port}, host_key_policy="accept-new")
+    assert impostor.seen == []
+
+
+def test_insecure_takes_an_unknown_key_and_writes_nothing(sshd: Sshd, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    config = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "pkey_path": str(sshd.key)}
+    with connector(config | {"known_hosts": str(known)}, host_key_policy="insecure") as found:
+        found.probe()
+    assert not known.exists()
+
+
+def test_a_revoked_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
+    known, line = tmp_path / "known_hosts", sshd.known_hosts.read_text()
+    known.write_text(f"{line}@revoked {line}")
+    config = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "pkey_path": str(sshd.key)}
+    assert "revoked" in str(refusal(config | {"known_hosts": str(known)}))
+
+
+@pytest.mark.parametrize(
+    "form", ["hashed", "wildcard", "list", "pinned line", "pinned fingerprint", "old lines beside"]
+)
+def test_a_known_key_is_known_in_every_form(sshd: Sshd, tmp_path: Path, form: str) -> None:
+    known = tmp_path / "known_hosts"
+    name, kind, key = sshd.known_hosts.read_text().split()[:3]
+    config: dict[str, Any] = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "pkey_path": str(sshd.key)}
+    lines = {
+        "hashed": f"{paramiko.HostKeys.hash_host(name)} {kind} {key}\n",
+        "wildcard": f"[127.0.0.*]:{sshd.port},!other {kind} {key}\n",
+        "list": f"example.com,{name} {kind} {key} comment\n",
+        "old lines beside": f"# comment\n\n{name} ssh-dss AAAAB3NzaC1kc3MAAACBAA==\nbroken line\n{name} {kind} {key}\n",
+    }
+    known.write_text(lines.get(form, ""))
+    config["known_hosts"] = str(known)
+    if form == "pinned line":
+        config["host_key"] = [f"{kind} {key}"]
+    if form == "pinned fingerprint":
+        config["host_key"] = "SHA256:" + base64.b64encode(hashlib.sha256(base64.b64decode(key)).digest()).decode()
+    with connector(config) as found:
+        found.probe()
+
+
+def test_explain_shows_the_override_as_insecure(sshd: Sshd, tmp_path: Path) -> None:
+    project = FlowProject(tmp_path)
+    resource = sftp_resource(sshd, host_key_policy="insecure")
+    project.flow({"id": "s", "type": "check_items", "inputs": {"items": [1]}}, resources={"partner": resource})
+    told = project.command("explain", "flow.yaml")
+    assert told.code == 0, told.err
+    line = next(line for line in told.out.splitlines() if "host_key_policy" in line)
+    assert "INSECURE" in line
+
+
+# Logins
+
+
+def make_key(folder: Path, kind: str, passphrase: str = "") -> Path:
+    keygen = shutil.which("ssh-keygen") or "ssh-keygen"
+    path = folder / f"id_{kind}_{bool(passphrase)}"
+    subprocess.run([keygen, "-q", "-t", kind, "-N", passphrase, "-f", str(path)], check=True)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@pytest.mark.parametrize("form", ["file", "inline", "passphrase"])
+def test_keys_of_all_types_log_in(sshd: Sshd, tmp_path: Path, kind: str, form: str) -> None:
+    key = make_key(tmp_path, kind, "open sesame" if form == "passphrase" else "")
+    authorized = sshd.key.parent / "authorized"
+    with authorized.open("a") as file:
+        file.write(key.with_suffix(".pub").read_text())
+    config: dict[str, Any] = {"host": "127.0.0.1", "port": sshd.port, "username": sshd.user}
+    config["known_hosts"] = str(sshd.known_hosts)
+    config |= {"private_key": key.read_text()} if form == "inline" else {"pkey_path": str(key)}
+    if form == "passphrase":
+        assert "passphrase" in refusal(config).fix
+        assert "passphrase is wrong" in str(refusal(config | {"passphrase": "nonsense"}))
+        config["passphrase"] = "open sesame"
+    with connector(config) as found:
+        found.probe()
+
+
+def test_a_certificate_logs_in(sshd: Sshd, tmp_path: Path) -> None:
+    authority, key = make_key(tmp_path, "ed25519", "ca"), make_key(tmp_path, "ecdsa")
+    keygen = shutil.which("ssh-keygen") or "ssh-keygen"
+    sign = ["-q", "-P", "ca", "-s", str(authority), "-I", "test", "-n", sshd.user, str(key.with_suffix(".pub"))]
+    subprocess.run([keygen, *sign], check=True)
+    with (sshd.key.parent / "authorized").open("a") as file:
+        file.write(f"cert-authority {authority.with_suffix('.pub').read_text()}")
+    config = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "known_hosts": str(sshd.known_hosts)}
+    config |= {"pkey_path": str(key)}
+    refusal(config)
+    with connector(config | {"certificate": str(key) + "-cert.pub"}) as found:
+        found.probe()
+
+
+def test_a_jump_host_is_gone_through_and_checked(sshd: Sshd, tmp_path: Path) -> None:
+    config = sftp_resource(sshd)["config"]
+    jump = dict(config)
+    with connector(config | {"jump": jump}) as found:
+        found.write_bytes(f"{sshd.root}/through", b"x")
+    assert (sshd.root / "through").read_bytes() == b"x"
+    wrong = jump | {"host_key": "SHA256:" + "A" * 43}
+    assert "host key" in str(refusal(config | {"jump": wrong}))
+
+
+def test_a_server_that_asks_for_key_and_password_gets_both(impostor: Impostor, sshd: Sshd) -> None:
+    pin = f"{impostor.key.get_name()} {impostor.key.get_base64()}"
+    config = {
+        "host": "127.0.0.1",
+        "port": impostor.port,
+        "pkey_path": str(sshd.key),
+        "password": SECRET,
+        "host_key": pin,
+    }
+    refusal(config | {"user": "one"})
+    assert impostor.seen == ["key one"], "a password is for servers that ask for it beside the key"
+    impostor.seen.clear()
+    refusal(config | {"user": "both"})
+    assert impostor.seen[-1] == f"password both {SECRET}"
+
+
+def test_refused_logins_say_what_was_tried(sshd: Sshd, tmp_path: Path) -> None:
+    base = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "known_hosts": str(sshd.known_hosts)}
+    error = refusal(base | {"password": SECRET})
+    assert "the password (the server takes publickey)" in str(error)
+    stranger = make_key(tmp_path, "ed25519")
+    assert "tried: the key ssh-ed25519" in str(refusal(base | {"pkey_path": str(stranger), "password": SECRET}))
+    assert "neither password nor key" in str(refusal(base))
+    missing = refusal(base | {"pkey_path": str(tmp_path / "none")})
+    assert "cannot be read" in str(missing)

@@ -1,0 +1,192 @@
+"""Names from a peer that lies, and links that lead elsewhere: nothing outside is written or deleted."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_transfer.connectors.session import Entry
+from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
+from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
+from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, parse
+from aetherflow_builtins_transfer.failures import RemoteError
+from aetherflow_builtins_transfer.paths import safe_relative
+from services import Sshd
+from transfer_peers import Peer, sftp_resource
+
+ESCAPES = ("../x", "a/../../x", "/etc/x", "a//x", "./x", "..", ".", "", "a/", "x\0y")
+
+
+@pytest.mark.parametrize("rel_path", [each for each in ESCAPES if each])
+def test_records_cannot_lead_out_of_the_destination(local_peer: Peer, rel_path: str) -> None:
+    local_peer.put("a", "evil")
+    record = {"path": f"{local_peer.base}/a", "rel_path": rel_path}
+    outside = {path for path in local_peer.project.folder.rglob("*") if "flow/main" not in str(path)}
+    ran = local_peer.run(local_peer.step("download", files=[record], dest_dir="in"))
+    assert ran.error is not None
+    assert "leads out" in ran.error.message
+    assert not list(local_peer.project.folder.rglob("x"))
+    assert outside <= set(local_peer.project.folder.rglob("*"))
+
+
+@pytest.mark.parametrize("name", ["../../up", "/abs", "a/b", "..", ".", "", "x\0y"])
+def test_a_listing_with_impossible_names_is_refused(sshd: Sshd, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    resource = sftp_resource(sshd)
+    monkeypatch.setattr(SftpSession, "entries", lambda self, folder: [Entry(name, "file", 1, 1.0)])
+    with SftpConnector(ConnectorInit("peer", "sftp", "paramiko", resource["config"], {})) as connector:
+        with pytest.raises(ConnectorError, match="leads elsewhere") as caught:
+            connector.list("x")
+        assert "\0" not in str(caught.value)
+        (sshd.root / "tree").mkdir(exist_ok=True)
+        with pytest.raises(ConnectorError, match="leads elsewhere"):
+            connector.delete_recursive(str(sshd.root / "tree"))
+
+
+NAMES = ("new\nline", "tab\there", "-rf", "$(touch x)", "`x`", "con", "a\\b", "..hidden", " blank ", "q'\"")
+
+
+def test_strange_names_stay_what_they_are(sshd: Sshd, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    from transfer_peers import build_peer
+
+    peer = build_peer("sftp.paramiko", request, tmp_path)
+    for name in NAMES:
+        peer.put(name, name)
+    broken = os.fsencode(peer.disk) + b"/not-utf8-\xff"
+    Path(os.fsdecode(broken)).write_bytes(b"x")
+    ran = peer.run(
+        peer.step("list", remote_dir=peer.base),
+        peer.step("download", files="{{steps.list.files}}", dest_dir="in"),
+        peer.step("delete", files="{{steps.list.files}}"),
+    )
+    assert ran.error is None, ran.error
+    assert ran["list"].outputs["count"] == len(NAMES), "the name that is no UTF-8 is left out"
+    folder = peer.project.artifacts(ran) / "in"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {name: name for name in NAMES}
+    assert [os.fsencode(path.name) for path in peer.disk.iterdir()] == [b"not-utf8-\xff"]
+
+
+@pytest.mark.parametrize("driver", ["sftp.paramiko", "sftp.local"])
+def test_links_are_not_followed_out(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    from transfer_peers import build_peer
+
+    peer = build_peer(driver, request, tmp_path)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "keep").write_text("keep")
+    peer.put("tree/a")
+    (peer.disk / "tree" / "folder").symlink_to(outside)
+    (peer.disk / "tree" / "file").symlink_to(outside / "keep")
+    assert [each["rel_path"] for each in peer.files(recursive=True)] == ["tree/a"]
+    peer.outputs("delete", files=[f"{peer.base}/tree/file"], if_unchanged=False)
+    assert (outside / "keep").read_text() == "keep"
+    if driver == "sftp.local":
+        ran = peer.run(peer.step("download", files=[f"{peer.base}/tree/folder/keep"], dest_dir="in"))
+        assert ran.error is not None
+        assert "leads out" in ran.error.message
+
+
+def test_a_local_link_does_not_lead_a_download_out(local_peer: Peer, tmp_path: Path) -> None:
+    local_peer.put("a", "evil")
+    trap = local_peer.project.work / "trap"
+    trap.parent.mkdir(parents=True, exist_ok=True)
+    trap.symlink_to(tmp_path)
+    ran = local_peer.run(local_peer.step("download", files=[f"{local_peer.base}/a"], dest_dir=str(trap)))
+    assert ran.error is not None
+    assert not (tmp_path / "a").exists()
+
+
+# SMB paths
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("dir/f", SharePath("data", ("dir", "f"))),
+        ("/dir/f", SharePath("data", ("dir", "f"))),
+        ("\\dir\\f", SharePath("data", ("dir", "f"))),
+        ("", SharePath("data")),
+        ("/", SharePath("data")),
+        ("SHARE:/dir/f", SharePath("SHARE", ("dir", "f"))),
+        ("SHARE:\\dir\\f", SharePath("SHARE", ("dir", "f"))),
+        ("SHARE:", SharePath("SHARE")),
+        ("two words$:/f", SharePath("two words$", ("f",))),
+        ("C:\\dir\\f", SharePath("data", ("dir", "f"))),
+        ("C:/dir/f", SharePath("data", ("dir", "f"))),
+        ("\\\\host\\SHARE\\dir\\f", SharePath("SHARE", ("dir", "f"))),
+        ("//HOST/SHARE/dir/f", SharePath("SHARE", ("dir", "f"))),
+        ("\\\\host\\SHARE", SharePath("SHARE")),
+        ("\\\\host\\hidden$\\f", SharePath("hidden$", ("f",))),
+    ],
+)
+def test_smb_paths_of_every_form(path: str, expected: SharePath) -> None:
+    assert parse(path, "data", "host", "resource x") == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "\\\\other\\SHARE\\f",
+        "\\\\host",
+        "//",
+        "../f",
+        "a/../../f",
+        "SHARE:/../x",
+        "a:b/c:d",
+        "x\ny",
+        "a*",
+        "S|:/f",
+        "..:/f",
+    ],
+)
+def test_smb_paths_that_cannot_be_are_refused(path: str) -> None:
+    with pytest.raises(RemoteError, match="resource x"):
+        parse(path, "data", "host", "resource x")
+
+
+def test_smb_paths_need_a_share() -> None:
+    with pytest.raises(RemoteError, match="no share is named"):
+        parse("dir/f", None, "host", "resource x")
+    assert parse("//host/S/f", None, "host", "resource x").share == "S"
+
+
+SHARES = st.text("abcXYZ019_.- $", min_size=2, max_size=12).filter(lambda each: each.strip(". "))
+PARTS = st.lists(st.text(min_size=1, max_size=12), max_size=4)
+
+
+@given(SHARES, PARTS, st.sampled_from("/\\"), st.sampled_from(["unc", "prefix"]))
+def test_smb_paths_come_out_as_they_were_written(share: str, parts: list[str], slash: str, form: str) -> None:
+    path = slash.join(["", "", "host", share, *parts]) if form == "unc" else f"{share}:{slash}" + slash.join(parts)
+    try:
+        found = parse(path, "other", "host", "x")
+    except RemoteError:
+        return
+    assert found.share == share
+    wanted = [piece for part in parts for piece in part.replace("/", "\\").split("\\") if piece not in ("", ".")]
+    assert list(found.parts) == wanted
+    assert parse(found.unc("host"), None, "host", "x") == found, "the form that drivers get means the same"
+
+
+@given(st.text(max_size=40), st.sampled_from([None, "data"]))
+def test_no_smb_path_leads_out(path: str, share: str | None) -> None:
+    try:
+        found = parse(path, share, "host", "x")
+    except RemoteError:
+        return
+    assert ".." not in found.parts
+    assert not any(sign in part for part in (found.share, *found.parts) for sign in "\\/\0\n")
+
+
+@given(st.text(max_size=40))
+def test_no_relative_path_leads_out(rel_path: str) -> None:
+    base = Path("/base/folder")
+    try:
+        found: Any = safe_relative(rel_path)
+    except ValueError:
+        return
+    assert os.path.normpath(base / found) == str(base / found)
+    assert (base / found).is_relative_to(base)
+    assert found != Path()

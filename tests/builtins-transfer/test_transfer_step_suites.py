@@ -1,0 +1,90 @@
+"""What every step has to keep, for the ten steps that move files; the peer is a folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from aetherflow.core.testing import FlowProject, StepSuite
+from aetherflow_builtins_transfer.steps import sftp, smb
+
+
+class FileSteps(StepSuite):
+    resources: Mapping[str, Any] = MappingProxyType(
+        {"partner": {"kind": "sftp", "driver": "local", "config": {"root": "peer"}}}
+    )
+    root = "peer"
+
+    def arrange(self, project: FlowProject) -> None:
+        self.peer_file(project)
+        local = project.work / "report.csv"
+        local.write_text("h\n1\n")
+
+    def peer_file(self, project: FlowProject) -> Path:
+        path = project.work / "flow" / self.root / "outbox" / "orders.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a,b\n")
+        return path
+
+    def example(self, project: FlowProject) -> dict[str, Any]:
+        step = super().example(project)
+        if "items" in step["inputs"]:
+            step["inputs"]["items"] = [str(project.work / "report.csv")]
+        return step
+
+
+class TestSftpList(FileSteps):
+    step = sftp.SftpListFiles
+    name = "sftp_list_files"
+
+
+class TestSftpDownload(FileSteps):
+    step = sftp.SftpDownloadFiles
+    name = "sftp_download_files"
+
+
+class TestSftpUpload(FileSteps):
+    step = sftp.SftpUploadFiles
+    name = "sftp_upload_files"
+
+
+class TestSftpDelete(FileSteps):
+    step = sftp.SftpDeleteFiles
+    name = "sftp_delete_files"
+
+
+class TestSftpMove(FileSteps):
+    step = sftp.SftpMoveFiles
+    name = "sftp_move_files"
+
+
+class SmbSteps(FileSteps):
+    resources: Mapping[str, Any] = MappingProxyType(
+        {"finance": {"kind": "smb", "driver": "local", "config": {"root": "peer", "share": "data"}}}
+    )
+    root = "peer/data"
+
+
+class TestSmbList(SmbSteps):
+    step = smb.SmbListFiles
+    name = "smb_list_files"
+
+
+class TestSmbDownload(SmbSteps):
+    step = smb.SmbDownloadFiles
+    name = "smb_download_files"
+
+
+class TestSmbUpload(SmbSteps):
+    step = smb.SmbUploadFiles
+    name = "smb_upload_files"
+
+
+class TestSmbDelete(SmbSteps):
+    step = smb.SmbDeleteFiles
+    name = "smb_delete_files"
+
+
+class TestSmbMove(SmbSteps):
+    step = smb.SmbMoveFiles
+    name = "smb_move_files"

@@ -1,0 +1,116 @@
+"""Flows with one resource `peer`, on every driver in turn, and a view of the peer's folder on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.testing import FlowProject
+from aetherflow.core.testing.project import Ran
+from services import Smbd, Sshd
+
+DRIVERS = ("sftp.local", "sftp.paramiko", "smb.local", "smb.smbclient", "smb.pysmb")
+
+
+def sftp_resource(server: Sshd, port: int | None = None, **options: Any) -> dict[str, Any]:
+    """A resource for the SSH server, through another port if one is given."""
+    config = {"host": "127.0.0.1", "port": port or server.port, "user": server.user, "pkey_path": str(server.key)}
+    key = server.known_hosts.read_text().split(maxsplit=1)[1].strip()
+    return {"kind": "sftp", "driver": "paramiko", "config": config | {"host_key": key}, "options": options}
+
+
+def smb_resource(server: Smbd, driver: str = "smbclient", port: int | None = None, **options: Any) -> dict[str, Any]:
+    """A resource for the SMB server, likewise."""
+    config = {"server": "127.0.0.1", "port": port or server.port, "share": "data"}
+    login = {"username": server.user, "password": server.password}
+    return {"kind": "smb", "driver": driver, "config": config | login, "options": options}
+
+
+@dataclass
+class Peer:
+    """A resource, where its files are on disk, and what its steps are called."""
+
+    kind: str
+    driver: str
+    resource: dict[str, Any]
+    disk: Path
+    base: str
+    """The folder as flows write it."""
+    project: FlowProject = field(repr=False)
+
+    def put(self, name: str, data: bytes | str = b"x") -> Path:
+        """Put a file into the folder, not through the connector."""
+        path = self.disk / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    def local(self, name: str, data: bytes | str = b"x") -> Path:
+        """Put a file where a flow may read and write it."""
+        path = self.project.work / "given" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    def tree(self) -> dict[str, bytes]:
+        """Every file below the folder, by its path, leftovers included."""
+        return {
+            path.relative_to(self.disk).as_posix(): path.read_bytes()
+            for path in sorted(self.disk.rglob("*"))
+            if path.is_file()
+        }
+
+    def step(self, what: str, step_id: str | None = None, **inputs: Any) -> dict[str, Any]:
+        """A step `KIND_WHAT_files` of the resource."""
+        return {"id": step_id or what, "type": f"{self.kind}_{what}_files", "inputs": {"resource": "peer"} | inputs}
+
+    def run(self, *steps: Mapping[str, Any]) -> Ran:
+        """Run these steps; a failure is reported, not raised."""
+        self.project.flow(*steps, resources={"peer": self.resource})
+        return self.project.run()
+
+    def outputs(self, what: str, **inputs: Any) -> dict[str, Any]:
+        """Outputs of one step that must succeed."""
+        ran = self.run(self.step(what, **inputs))
+        assert ran.error is None, ran.error
+        return ran[what].outputs
+
+    def files(self, **inputs: Any) -> list[dict[str, Any]]:
+        """What a list step finds."""
+        found: list[dict[str, Any]] = self.outputs("list", remote_dir=self.base, min_count=0, **inputs)["files"]
+        return found
+
+
+def build_peer(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
+    """A peer on one driver, with an empty folder of its own."""
+    kind, _, driver = name.partition(".")
+    unique = tmp_path.name.replace("[", "_").replace("]", "_")
+    project = FlowProject(tmp_path / "project")
+    if driver == "local":
+        root = tmp_path / "server"
+        share: dict[str, Any] = {"share": "data"} if kind == "smb" else {}
+        base, disk = (unique, root / "data" / unique) if kind == "smb" else (unique, root / unique)
+        resource = {"kind": kind, "driver": driver, "config": {"root": str(root), **share}}
+    elif driver == "paramiko":
+        server: Sshd = request.getfixturevalue("sshd")
+        disk = server.root / unique
+        base, resource = str(disk), sftp_resource(server)
+    else:
+        smb: Smbd = request.getfixturevalue("smbd" if driver == "smbclient" else "smbd_old")
+        base, disk, resource = unique, smb.root / unique, smb_resource(smb, driver)
+    disk.mkdir(parents=True)
+    return Peer(kind, driver, resource, disk, base, project)
+
+
+@pytest.fixture(params=DRIVERS)
+def each_peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
+    """Each driver in turn."""
+    return build_peer(request.param, request, tmp_path)
+
+
+@pytest.fixture
+def local_peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
+    """The folder in the place of an SFTP server."""
+    return build_peer("sftp.local", request, tmp_path)
