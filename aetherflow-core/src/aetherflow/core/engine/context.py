@@ -106,6 +106,9 @@ class StepContext(RunContext):
         self.step_id = key.step
         self.attempt = attempt
         self.idempotency_key = idempotency_key
+        slot = parts.constants["run"]["slot"]
+        place = f"{key.job}/{key.step}" + (f"[{key.item}]" if key.item else "")
+        self.work_id = f"{parts.flow_id}/{place}" + (f"@{slot}" if slot else f"#{parts.run_id}")
         self.work_root = parts.workspace.root
         self.layout = parts.workspace.layout
         self.env = parts.env
