@@ -88,7 +88,7 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	echo "installing the workspace into .venv ..."; \
 	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
-	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres]' \
+	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres,sqlalchemy]' \
 	  -e './aetherflow-builtins-transfer[mail,sftp,smb,zip]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@

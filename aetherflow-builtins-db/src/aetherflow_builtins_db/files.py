@@ -19,6 +19,14 @@ def database_file(connector: ConnectorBase[Any, Any], path: str) -> Path:
     return Path(connector.ctx.database_path(path) if connector.ctx else path).expanduser().absolute()
 
 
+def local_file(connector: ConnectorBase[Any, Any], path: str) -> str:
+    """Absolute path of a key or certificate; a relative one stands beside the flow file."""
+    file = Path(path).expanduser()
+    if not file.is_absolute() and connector.ctx is not None:
+        file = Path(getattr(connector.ctx, "asset_path", Path)(path))
+    return str(file.absolute())
+
+
 def make_parents(file: Path) -> None:
     """Create the missing folders above a file, private to this user."""
     missing = []

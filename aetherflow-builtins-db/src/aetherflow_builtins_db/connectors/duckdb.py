@@ -1,8 +1,8 @@
 """DuckDB: a database in one file, or in memory."""
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StringConstraints
@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
-from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.contract import Params, Row, ScriptResult
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
 
@@ -64,6 +64,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
     """
 
     requires = ("duckdb",)
+    dialect = "duckdb"
 
     HINTS = (
         (
@@ -195,11 +196,17 @@ class DuckDBConnector(SqlBase[Config, Options]):
     # The contract
 
     def script(
-        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
     ) -> ScriptResult:
         """Run one or more statements, several (or any with `before_commit`) in one transaction."""
         import duckdb
 
+        del allow_implicit_commit  # DDL is part of a transaction
         session = self.open_session()
         try:
             statements, values = self._parse(session, sql, params)
@@ -224,6 +231,28 @@ class DuckDBConnector(SqlBase[Config, Options]):
             return result
         finally:
             self.close_session(session)  # which undoes a transaction that was not committed
+
+    @contextmanager
+    def transaction(self) -> Iterator["DuckDBTransaction"]:
+        """Several operations in one session that come true together."""
+        session = self.open_session()
+        try:
+            session.begin()
+            yield DuckDBTransaction(self, session)
+            with self.mapped("commit"):
+                session.commit()
+        finally:
+            self.close_session(session)  # which undoes a transaction that was not committed
+
+    @contextmanager
+    def mapped(self, operation: str) -> Iterator[None]:
+        """DuckDB's errors inside become ours."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            raise self.failed(operation, error) from error
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
         """Open a query in a read-only transaction of its own."""
@@ -276,6 +305,13 @@ class DuckDBConnector(SqlBase[Config, Options]):
             raise
         return session, statements[0], values
 
+    def parse_one(self, session: "DuckDBPyConnection", sql: str, params: Params) -> "tuple[Statement, dict[str, Any]]":
+        """The one statement of the SQL, and its values."""
+        statements, values = self._parse(session, sql, params)
+        if len(statements) != 1:
+            raise self.refuse(f"one statement is wanted here, not {len(statements)}")
+        return statements[0], values
+
     def _parse(
         self, session: "DuckDBPyConnection", sql: str, params: Params
     ) -> "tuple[list[Statement], dict[str, Any]]":
@@ -287,6 +323,41 @@ class DuckDBConnector(SqlBase[Config, Options]):
             return session.extract_statements(translated), values
         except duckdb.Error as error:
             raise self.failed("reading the SQL", error) from error
+
+
+class DuckDBTransaction:
+    """See `contract.Transaction`."""
+
+    def __init__(self, connector: DuckDBConnector, session: "DuckDBPyConnection") -> None:
+        self._connector = connector
+        self.raw = session
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        """Run one statement."""
+        statement, values = self._connector.parse_one(self.raw, sql, params)
+        with self._connector.mapped("statement"):
+            return _run(self.raw, statement, values)
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values; for many rows there are faster ways on `raw`."""
+        translated, _names = translate(sql, lambda name: f"${name}")
+        changed = 0
+        with self._connector.mapped("statement"):
+            (statement,) = self.raw.extract_statements(translated)
+            for row in rows:
+                changed += _run(self.raw, statement, dict(row)) or 0
+        return changed
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query."""
+        statement, values = self._connector.parse_one(self.raw, sql, params)
+        with self._connector.mapped("query"):
+            self.raw.execute(statement, values)
+            return [name for name, *_ in self.raw.description or ()], self.raw.fetchall()
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """DuckDB's error in our words."""
+        return self._connector.failed(operation, error)
 
 
 def _run(session: "DuckDBPyConnection", statement: "Statement", values: dict[str, Any]) -> int | None:

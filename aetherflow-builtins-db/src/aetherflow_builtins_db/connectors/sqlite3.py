@@ -2,17 +2,18 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Self
 from urllib.parse import unquote
 
 from pydantic import Field, StringConstraints, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag
+from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.sqlite3_rows import Sqlite3Rows, declared_columns
 from aetherflow_builtins_db.connectors.sqlite3_sql import bindable, split
-from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.contract import Params, Row, ScriptResult
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
@@ -104,6 +105,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     """
 
     requires = ("sqlite3",)
+    dialect = "sqlite"
 
     HINTS = (
         (
@@ -212,10 +214,20 @@ class Sqlite3Connector(SqlBase[Config, Options]):
 
     # The contract
 
+    def statements(self, sql: str) -> list[str]:
+        """The statements of a script; SQLite itself says where one ends."""
+        return split(sql)
+
     def script(
-        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
     ) -> ScriptResult:
         """Run one or more statements, several (or any with `before_commit`) in one transaction."""
+        del allow_implicit_commit  # DDL is part of a transaction
         translated, names = translate(sql, lambda name: f":{name}")
         values = bindable(bind(names, params))
         statements = split(translated)
@@ -223,25 +235,36 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         together = len(statements) > 1 or before_commit is not None
         if together:
             self._refuse_no_ops(statements)
+        with self._working(together=together) as connection:
+            result = ScriptResult(
+                tuple(
+                    self.run(connection, statement, values, step_name(number, len(statements)))
+                    for number, statement in enumerate(statements, 1)
+                )
+            )
+            if before_commit:
+                before_commit(result)
+        return result
+
+    @contextmanager
+    def transaction(self) -> Iterator["Sqlite3Transaction"]:
+        """Several operations that come true together; other threads wait."""
+        with self._working(together=True) as connection:
+            yield Sqlite3Transaction(self, connection)
+
+    @contextmanager
+    def _working(self, *, together: bool) -> Iterator[sqlite3.Connection]:
         with self.lock:
             connection = self.connect()
             try:
                 if together:
-                    self._run(connection, "BEGIN IMMEDIATE", {}, "begin")
-                result = ScriptResult(
-                    tuple(
-                        self._run(connection, statement, values, step_name(number, len(statements)))
-                        for number, statement in enumerate(statements, 1)
-                    )
-                )
-                if before_commit:
-                    before_commit(result)
+                    self.run(connection, "BEGIN IMMEDIATE", {}, "begin")
+                yield connection
                 if together:
-                    self._run(connection, "COMMIT", {}, "commit")
+                    self.run(connection, "COMMIT", {}, "commit")
             finally:
                 if connection.in_transaction:  # something failed, and SQLite has not undone it by itself
                     connection.rollback()
-        return result
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
         """Open a query on a cursor of its own."""
@@ -268,7 +291,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             finally:
                 connection.execute("PRAGMA query_only = 0")
 
-    def _run(
+    def run(
         self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str
     ) -> int | None:
         """Run a statement to its end; the number of rows that it changed, None if it changes none."""
@@ -291,3 +314,39 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                     "PRAGMA foreign_keys does nothing inside a transaction, and a script is one",
                     "set it under options.pragmas of the resource",
                 )
+
+
+class Sqlite3Transaction:
+    """See `contract.Transaction`."""
+
+    def __init__(self, connector: Sqlite3Connector, connection: sqlite3.Connection) -> None:
+        self._connector = connector
+        self.raw = connection
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        """Run one statement."""
+        translated, names = translate(sql, lambda name: f":{name}")
+        return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values."""
+        translated, _names = translate(sql, lambda name: f":{name}")
+        before = self.raw.total_changes
+        try:
+            self.raw.executemany(translated, map(bindable, rows))
+        except (sqlite3.Error, OverflowError) as error:
+            raise self.failed("statement", error) from error
+        return self.raw.total_changes - before
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query."""
+        translated, names = translate(sql, lambda name: f":{name}")
+        try:
+            cursor = self.raw.execute(translated, bindable(bind(names, params)))
+            return [each[0] for each in cursor.description or ()], cursor.fetchall()
+        except (sqlite3.Error, OverflowError) as error:
+            raise self.failed("query", error) from error
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """SQLite's error in our words."""
+        return self._connector.failed(operation, error)

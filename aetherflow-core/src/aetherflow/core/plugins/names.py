@@ -18,11 +18,12 @@ _STEP_EXTRAS = {
     "rest": ("http_download", "http_paginate", "http_poll", "http_request", "http_upload", "webhook_notify"),
 }
 _CONNECTOR_EXTRAS = {
-    "db": ("db.sqlalchemy", "db.sqlite3"),
+    "db": ("db.sqlite3",),
     "duckdb": ("db.duckdb",),
     "postgres": ("db.postgres",),
     "mysql": ("db.mysql",),
     "oracle": ("db.oracledb",),
+    "sqlalchemy": ("db.sqlalchemy",),
     "exasol": ("db.exasol",),
     "sftp": ("sftp.local", "sftp.paramiko"),
     "smb": ("smb.local", "smb.pysmb", "smb.smbclient"),
@@ -31,7 +32,7 @@ _CONNECTOR_EXTRAS = {
     "rest": ("rest.httpx",),
 }
 _DISTRIBUTIONS = {
-    "aetherflow-builtins-db": ("db", "duckdb", "exasol", "mysql", "oracle", "postgres"),
+    "aetherflow-builtins-db": ("db", "duckdb", "exasol", "mysql", "oracle", "postgres", "sqlalchemy"),
     "aetherflow-builtins-transfer": ("mail", "sftp", "smb", "zip"),
     "aetherflow-builtins-reports": ("reports",),
     "aetherflow-builtins-rest": ("rest",),

@@ -201,7 +201,9 @@ class SqlSuite(ConnectorSuite):
         db.close()
         assert len(self.rows(connect())) == 4
 
-    @pytest.mark.parametrize("wrong", ["SELECT * FROM nope", "INSERT INTO t VALUES (1)", "CREATE TABLE t (a INTEGER)"])
+    @pytest.mark.parametrize(
+        "wrong", ["SELECT * FROM nope", "INSERT INTO t (b) VALUES (1)", "CREATE TABLE t (a INTEGER)"]
+    )
     def test_a_failing_script_leaves_everything_as_it_was(self, db: Any, wrong: str) -> None:
         """One transaction; the message says which statement failed."""
         with pytest.raises(ConnectorError, match="statement 3 of 4 failed"):
