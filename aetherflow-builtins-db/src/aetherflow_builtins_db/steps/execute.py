@@ -1,25 +1,13 @@
 """The step `db_execute`."""
 
-from typing import Any, Self
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from aetherflow.core.api import Step, StepError, StepInputs, StepOutputs
+from aetherflow.core.api import Step, StepError, StepOutputs
 from aetherflow_builtins_db.contract import ScriptResult
+from aetherflow_builtins_db.steps.expect import RowRange, is_met
 from aetherflow_builtins_db.steps.query import SqlInputs, connector_of, sql_of
-
-
-class RowRange(StepInputs):
-    """How many rows a script may change."""
-
-    min: int | None = Field(None, ge=0, description="At least so many.")
-    max: int | None = Field(None, ge=0, description="At most so many.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("min is above max")
-        return self
 
 
 class Inputs(SqlInputs):
@@ -67,11 +55,5 @@ class DbExecute(Step[Inputs]):
 
     def _check(self, result: ScriptResult) -> None:
         expected, changed = self.args.expect_rows, result.affected_rows or 0
-        if isinstance(expected, RowRange):
-            low, high = expected.min or 0, expected.max
-            wanted = f"{low} or more" if high is None else f"{low} to {high}"
-        else:
-            low, high = expected or 0, expected
-            wanted = str(expected)
-        if changed < low or (high is not None and changed > high):
-            raise StepError(f"{changed} rows would change, but expect_rows is {wanted}; nothing was changed")
+        if not is_met(expected, changed):
+            raise StepError(f"{changed} rows would change, but expect_rows is {expected}; nothing was changed")
