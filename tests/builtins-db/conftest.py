@@ -46,7 +46,7 @@ class Project:
     resources: dict[str, Any]
     place: Place | None = None
 
-    def run(self, **steps: dict[str, Any]) -> Ran:
+    def run(self, *, slot: str | None = None, **steps: dict[str, Any]) -> Ran:
         """Run steps, `name={"type": …, other inputs}`; a failure is reported, not raised."""
         listed = []
         for name, inputs in steps.items():
@@ -65,7 +65,7 @@ class Project:
         path = self.root / "flow.yaml"
         path.write_text(json.dumps(flow, ensure_ascii=False), encoding="utf-8")  # such JSON is YAML
         try:
-            summary = run_flow(path)
+            summary = run_flow(path, slot=slot)
         except RunFailedError as error:
             summary = error.summary
         ran = Ran(summary)
