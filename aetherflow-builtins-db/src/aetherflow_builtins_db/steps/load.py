@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import STEP_SKIPPED, DbResource, Step, StepError, StepInputError, StepOutputs, StepResult
 from aetherflow_builtins_db.contract import SqlConnector
+from aetherflow_builtins_db.files import is_missing
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mode
 from aetherflow_builtins_db.loading.rejects import Rejects
@@ -151,18 +152,21 @@ class DbLoad(Step[Inputs]):
 
     def plan(self) -> list[str]:
         """What `run` would do."""
+        args = self.args
+        source = self._source()
+        what = f"{source.path} ({source.size:,} bytes)"
+        connector = self.ctx.connectors.db(args.resource)
+        if is_missing(connector):
+            return [f"load {what} into {args.table} of resource {args.resource}, whose database does not exist yet"]
         load = self._load(Rejects(0))
-        table = f"{load.table.sql} of resource {self.args.resource}"
-        source = self.ctx.read_path(self.args.path)
-        what = f"{source} ({source.stat().st_size:,} bytes)"
-        match self.args.mode:
+        table = f"{load.table.sql} of resource {args.resource}"
+        match args.mode:
             case "merge":
-                return [f"merge {what} into {table}, by {', '.join(self.args.keys)}"]
+                return [f"merge {what} into {table}, by {', '.join(args.keys)}"]
             case "append":
                 return [f"append {what} to {table}"]
             case _:
-                rows = load.count()
-                return [f"delete all {rows:,} rows of {table}", f"load {what} into it"]
+                return [f"delete all {load.count():,} rows of {table}", f"load {what} into it"]
 
     def _load(self, rejects: Rejects) -> Load:
         args, ctx = self.args, self.ctx
