@@ -64,10 +64,10 @@ class Trial:
     def check(self) -> None:
         """The table is as before or as after; the same command brings it to its end, and no row twice."""
         found = self.database.facts()
-        if os.environ.get("DBG"): print("DBG", "before" if found == self.before else "after", self.bench.error_text()[-300:].replace(chr(10), " | "))
         assert found in {self.before, self.after}, f"half done: {found}, not {self.before} or {self.after}"
         code = self.bench.attempt()
-        assert code == 0, f"the second run ended with {code}: {self.bench.error_text()}"
+        waiting = self.database.waiting() if code else ""
+        assert code == 0, f"the second run ended with {code}: {self.bench.error_text()} {waiting}"
         finished: Facts = self.database.facts()
         assert finished == self.after, f"after the second run {finished}, not {self.after} (found {found})"
         assert self.database.leftovers() == 0, "a table of the load was left"

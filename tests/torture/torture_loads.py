@@ -97,6 +97,15 @@ class Database:
         sql = _LEFT.get(self.place.driver)
         return int(self.do(sql)[0][0]) if sql else 0
 
+    def waiting(self) -> str:
+        """What the server is doing, for the report of a violation."""
+        sql = {
+            "postgres": "SELECT pid, state, wait_event, query, pg_blocking_pids(pid)::text FROM pg_stat_activity "
+            "WHERE datname = current_database()",
+            "mysql": "SELECT id, command, time, state, info FROM information_schema.processlist",
+        }.get(self.place.driver)
+        return str(self.do(sql)) if sql else ""
+
     def do(self, *statements: str) -> Sequence[Any]:
         """Run statements on a connection of its own; the rows of the last one."""
         with closing(self._connect()) as connection:

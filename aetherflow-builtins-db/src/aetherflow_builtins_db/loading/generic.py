@@ -47,8 +47,9 @@ class GenericServer(Server):
                 with suppress(ConnectorError):
                     self.connector.script(f"DROP TABLE {self._stage.sql}")
 
-    def stage(self, table: Table, columns: Sequence[TableColumn]) -> Table:
+    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
         """A temporary table; on Oracle and Exasol an ordinary one, named after the load."""
+        del keys
         temporary = self.connector.dialect not in _NO_TEMPORARY_TABLES
         name = STAGE if temporary else f"{STAGE}_{self.load_name}"
         sql = name if table.schema is None or temporary else f"{self.as_written((table.schema,))}.{name}"
@@ -75,3 +76,15 @@ class GenericServer(Server):
         if dialect in _JOINS:
             return f"UPDATE {table.sql} t JOIN {stage.sql} s ON {same} SET {sets}"
         return f"MERGE INTO {table.sql} t USING {stage.sql} s ON ({same}) WHEN MATCHED THEN UPDATE SET {sets}"
+
+    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+        """DELETE as the dialect has it."""
+        dialect = self.connector.dialect
+        if dialect in _JOINS:
+            return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
+        if dialect == "sqlite":
+            join = f"{stage.sql} s JOIN {table.sql} t ON {same}"
+            return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
+        if dialect == "postgresql":
+            return super().delete_matched_sql(table, stage, same)
+        return f"DELETE FROM {stage.sql} s WHERE EXISTS (SELECT 1 FROM {table.sql} t WHERE {same})"

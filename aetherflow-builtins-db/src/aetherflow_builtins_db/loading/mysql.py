@@ -1,5 +1,6 @@
 """MySQL and MariaDB: INSERTs of many rows; a new table takes the place of the old one by RENAME, which is atomic."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -13,6 +14,10 @@ _ABOUT_ROWS = frozenset(
     {1048, 1062, 1216, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1452, 1526, 1586, 1690, 3140, 3819, 4025}
 )
 """Server errors that a row causes: null, duplicate, out of range, wrong value, too long, no parent, CHECK, JSON."""
+
+
+_INDEXED_CHARACTERS = 150
+"""Of a long text key: an index holds 3,072 bytes in all, a character up to four."""
 
 
 class MySqlServer(Server):
@@ -83,11 +88,23 @@ class MySqlServer(Server):
 
     # Merge
 
-    def stage(self, table: Table, columns: Sequence[TableColumn]) -> Table:
-        """A temporary table, which commits nothing."""
+    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+        """A temporary table, which commits nothing, with an index: MariaDB joins without one row by row."""
         sql = self.quote(STAGE)
-        self.tx.execute(f"CREATE TEMPORARY TABLE {sql} AS SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0")
+        indexed = ", ".join(map(self._indexed, keys))
+        self.tx.execute(
+            f"CREATE TEMPORARY TABLE {sql} (KEY ({indexed})) AS "
+            f"SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0"
+        )
         return Table(sql, None, STAGE, tuple(columns))
+
+    def _indexed(self, column: TableColumn) -> str:
+        long = re.search(r"text|blob|(?:char|binary)\((?:\d{4,}|[2-9]\d\d)\)", column.declared)
+        return self.quote(column.name) + (f"({_INDEXED_CHARACTERS})" if long else "")
+
+    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+        """DELETE of a join."""
+        return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
 
     def drop_stage(self, stage: Table) -> None:
         """DROP TABLE without TEMPORARY would commit."""

@@ -119,8 +119,9 @@ class PostgresServer(Server):
         self.tx.execute(f"TRUNCATE TABLE {table.sql}")
         return None
 
-    def stage(self, table: Table, columns: Sequence[TableColumn]) -> Table:
+    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
         """A temporary table that refuses nulls where the table does."""
+        del keys
         names = self.list_of(columns)
         self.tx.execute(f"CREATE TEMPORARY TABLE {STAGE} ON COMMIT DROP AS SELECT {names} FROM {table.sql} WHERE false")
         for column in columns:

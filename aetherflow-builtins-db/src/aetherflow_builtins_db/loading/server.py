@@ -136,8 +136,9 @@ class Server:
         """Put the new table in the place of the old one."""
         raise NotImplementedError
 
-    def stage(self, table: Table, columns: Sequence[TableColumn]) -> Table:
-        """An empty temporary table with these columns of `table`."""
+    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+        """An empty temporary table with these columns of `table`; `keys` are for an index where one is wanted."""
+        del keys
         sql = self.quote(STAGE)
         self.tx.execute(f"CREATE TEMPORARY TABLE {sql} AS SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0")
         return Table(sql, None, STAGE, tuple(columns))
@@ -155,24 +156,22 @@ class Server:
         """Update the rows whose keys are there, insert the others; how many were updated and inserted."""
         self.lock_for_merge(table)
         same = " AND ".join(f"t.{self.quote(key.name)} = s.{self.quote(key.name)}" for key in keys)
-        others = [column for column in columns if column not in keys]
-        ((matched,),) = self.tx.read(
-            f"SELECT count(*) FROM {stage.sql} s WHERE EXISTS (SELECT 1 FROM {table.sql} t WHERE {same})"
-        )[1]
-        if others and matched:
+        if others := [column for column in columns if column not in keys]:
             self.tx.execute(self.update_sql(table, stage, others, same))
-        ((staged,),) = self.tx.read(f"SELECT count(*) FROM {stage.sql}")[1]
+        # What is left in the stage after this is new. Joins, not EXISTS: neither table need have an index on the keys.
+        updated = self.tx.execute(self.delete_matched_sql(table, stage, same)) or 0
         names = self.list_of(columns)
-        self.tx.execute(
-            f"INSERT INTO {table.sql} ({names}) SELECT {self.list_of(columns, 's.')} FROM {stage.sql} s "
-            f"WHERE NOT EXISTS (SELECT 1 FROM {table.sql} t WHERE {same})"
-        )
-        return int(matched), int(staged) - int(matched)
+        inserted = self.tx.execute(f"INSERT INTO {table.sql} ({names}) SELECT {names} FROM {stage.sql}") or 0
+        return updated, inserted
 
     def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
         """UPDATE of `table` from `stage`; `same` compares their keys as t and s."""
         sets = ", ".join(f"{self.quote(column.name)} = s.{self.quote(column.name)}" for column in columns)
         return f"UPDATE {table.sql} AS t SET {sets} FROM {stage.sql} s WHERE {same}"
+
+    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+        """DELETE of the rows of `stage` whose keys are in `table`."""
+        return f"DELETE FROM {stage.sql} AS s USING {table.sql} AS t WHERE {same}"
 
     def check_keys(self, stage: Table, keys: Sequence[TableColumn], shown: Sequence[str]) -> None:
         """StepError if a key is null or occurs twice: then nobody could say which row is meant."""
