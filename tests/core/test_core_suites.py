@@ -1,16 +1,24 @@
-"""The contract suites over what the core brings: its steps, the state in SQLite, the lock store."""
+"""The contract suites over what the core brings: its steps, the state in SQLite, the lock store, the bundle source."""
 
+import io
+import os
+import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from aetherflow.core.api import BundleSourceInit, ConnectorError
+from aetherflow.core.builtins.filesystem_source import FilesystemSource
 from aetherflow.core.builtins.items import CheckItems
 from aetherflow.core.builtins.lock import WithLock
 from aetherflow.core.builtins.process import ExternalProcess
 from aetherflow.core.locks.store import LockStore
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.store import StateStore
-from aetherflow.core.testing import FlowProject, LockSuite, StateBackendSuite, StepSuite
+from aetherflow.core.testing import BundleSourceSuite, FlowProject, LockSuite, StateBackendSuite, StepSuite
 
 
 class TestSqliteState(StateBackendSuite):
@@ -77,3 +85,38 @@ def test_a_project_of_the_kit_runs_in_process_and_as_a_command(flow_project: Flo
     assert (flow_project.artifacts(ran) / "f.txt").read_text() == "hi\n"
     assert Path("flow.yaml").exists(), "the project is the working directory"
     assert stat.S_ISDIR(flow_project.work.stat().st_mode)
+
+
+class TestFilesystemSource(BundleSourceSuite):
+    source = FilesystemSource
+    name = "filesystem"
+
+    def publish(self, place: Path, tree: Mapping[str, bytes]) -> None:
+        shutil.rmtree(place / "release", ignore_errors=True)
+        (place / "release").mkdir()
+        for path, data in tree.items():
+            target = place / "release" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+    def config(self, place: Path) -> dict[str, Any]:
+        return {"base_path": "release"}
+
+    def unreachable(self, place: Path) -> FilesystemSource:
+        return FilesystemSource(BundleSourceInit("filesystem", "suite", {"base_path": "none"}, place))
+
+    @pytest.mark.parametrize("kind", ["link", "folder link", "pipe"])
+    def test_what_is_no_file_is_refused(self, place: Path, kind: str) -> None:
+        """A link would bring in what is not there to be reviewed; a pipe would hold the command up."""
+        self.publish(place, {"flow.yaml": b"x"})
+        path = place / "release" / "odd"
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(place / "release" / "flow.yaml" if kind == "link" else place)
+        source = FilesystemSource(BundleSourceInit("filesystem", "suite", self.config(place), place))
+        with pytest.raises(ConnectorError, match="odd is"):
+            list(source.list())
+        if kind == "link":
+            with pytest.raises(ConnectorError, match="odd"):
+                source.fetch("odd", io.BytesIO())

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from aetherflow.core.cli import main
+from aetherflow.core.plugins.names import KINDS
 from aetherflow.core.resolve.settings import PREFIX, Settings
 from aetherflow.core.spec.flow import FlowMetaSpec, FlowSpec, JobSpec, ResourceSpec, RetrySpec, StepSpec, VerifySpec
 from docs_api import API_PAGE, api_page
@@ -110,7 +111,8 @@ def test_the_catalogue_has_the_names_that_plugins_list_prints(capsys: pytest.Cap
     main(["plugins", "list", "--json"])
     plugins = json.loads(capsys.readouterr().out)["plugins"]
     ours = {(each["kind"], each["name"]) for each in plugins if each["distribution"].startswith("aetherflow-")}
-    headings = re.findall(r"^## (step|connector) `(.+)`$", CATALOG.read_text(encoding="utf-8"), re.MULTILINE)
+    kinds = "|".join(KINDS.values())
+    headings = re.findall(rf"^## ({kinds}) `(.+)`$", CATALOG.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(headings) == ours
     assert len(headings) == len(ours)
 

@@ -1,210 +1,155 @@
-"""`effect: once`: an interrupted step that may have had its effect is asked about, never silently repeated."""
+"""`aetherflow plan --effects`: what steps say that they would do."""
 
 import json
-import os
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pytest
-
-from aetherflow.core import durable
-from aetherflow.core.api import Step, StepResult, UsageError, register_step
-from aetherflow.core.cli import main
-from aetherflow.core.durable import failpoint
-from aetherflow.core.errors import RunUnknownError
-from aetherflow.core.runner import run_flow
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
+TELLING = '''
+from pathlib import Path
 
-@register_step("once_send")
-class Send(Step[Any]):
-    """Has its effect, then dies with its process while the file `die` stands."""
+from pydantic import Field
 
-    def run(self) -> StepResult:
-        """Do it."""
-        effects = Path(self.ctx.env["EFFECTS"])
-        with effects.open("a") as file:
-            file.write(f"{self.id} {self.inputs.get('v', '')}\n")
-        if effects.with_name("die").exists() and self.inputs.get("v") == self.inputs.get("die_at"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return StepResult(output={"sent": True})
+from aetherflow.core.api import Step, StepInputs, register_step
 
 
-@register_step("once_ask")
-class Ask(Step[Any]):
-    """Answers as the file `answer` says: done, again, or by failing."""
-
-    def run(self) -> StepResult:
-        """Do it."""
-        answer = Path(self.ctx.env["EFFECTS"]).with_name("answer").read_text()
-        if answer == "fail":
-            raise ValueError("cannot tell")
-        return StepResult("SUCCESS" if answer == "done" else "SKIPPED", {"sent": "verified"})
+class Inputs(StepInputs):
+    path: str = Field(description="What to delete.")
+    wrong: str = Field("", description="How to misbehave.")
 
 
-FLOW = """\
-jobs:
-  - id: a
-    steps:
-      - {{id: before, type: check_items, inputs: {{items: [1]}}}}
-      - {{id: send, type: once_send, effect: once{more}, outputs: {{sent: "{{{{{output}}}}}"}}}}
-  - {{id: b, depends_on: [a], steps: [{{id: after, type: once_send, inputs: {{v: after, die_at: never}}}}]}}
-  - {{id: aside, steps: [{{id: other, type: once_send, inputs: {{v: other, die_at: never}}}}]}}
-"""
+@register_step("wipe")
+class Wipe(Step[Inputs]):
+    """Deletes a file."""
+
+    def plan(self):
+        if self.args.wrong == "writes":
+            with self.ctx.write_file("oops") as file:
+                file.write(b"x")
+        if self.args.wrong == "spawns":
+            self.ctx.spawn(["touch", "oops"])
+        if self.args.wrong == "raises":
+            raise RuntimeError("no idea of " + self.ctx.env["API_TOKEN"])
+        if self.args.wrong == "ledger":
+            self.ctx.ledger("seen").put("a", 1)
+        seen = sorted(self.ctx.ledger("seen").scan())
+        return [f"delete {self.ctx.write_path(self.args.path)}, seen {seen}, attempt {self.ctx.attempt}"]
+
+    def run(self):
+        self.ctx.ledger("seen").put(self.args.path, 1)
 
 
-def interrupted(project: "Project", more: str = "", output: str = "result.sent") -> None:
-    """Leave a run whose `once` step died over its effect."""
-    project.flow(FLOW.format(more=more, output=output))
-    die = project.effects.with_name("die")
-    die.touch()
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        try:
-            main(["run", "flow.yaml", "--run-id", "r", "-q"])
-        finally:
-            os._exit(99)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    die.unlink()
+@register_step("lists")
+class Lists(Step):
+    """Gives a list."""
+
+    def run(self):
+        return {"files": ["a", "b"]}
 
 
-def jobs(project: "Project") -> dict[str, str]:
-    return dict(project.rows("SELECT job_id, status FROM job_runs"))
+@register_step("fails")
+class Fails(Step):
+    """Fails."""
+
+    def run(self):
+        raise RuntimeError("on purpose")
+'''
 
 
-def test_the_run_asks_and_goes_on_elsewhere(project: "Project") -> None:
-    interrupted(project)
-    done = project.cli("run", "flow.yaml", "--run-id", "r")
-    assert done.code == 1
-    assert jobs(project) == {"a": "UNKNOWN", "b": "BLOCKED", "aside": "SUCCESS"}
-    assert project.rows("SELECT status FROM runs") == [("UNKNOWN",)]
-    assert "UNKNOWN a.send at flow.yaml:7:9" in done.err
-    assert "AF5007 a.send was interrupted in attempt 1 and must not be repeated unasked" in done.err
-    assert "next, if it was done: aetherflow resume r --decide a.send=done" in done.err
-    assert "next, if it was not:  aetherflow resume r --decide a.send=again" in done.err
-    assert "      send    UNKNOWN" in done.out
-    assert project.lines() == ["send ", "other other"]
-    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1, "asked again, not repeated"
-    assert project.lines() == ["send ", "other other"]
+def flow(project: "Project", steps: str) -> Path:
+    (project.folder / "telling.py").write_text(TELLING)
+    project.env["AETHERFLOW_PLUGIN_PATHS"] = str(project.folder / "telling.py")
+    return project.flow(f"jobs:\n  - id: main\n    steps:\n{steps}")
 
 
-def test_decided_done(project: "Project") -> None:
-    interrupted(project)
-    project.cli("run", "flow.yaml", "--run-id", "r")
-    summary = run_flow("flow.yaml", run_id="r", decisions={"a.send": "done"}, reason="seen in the mailbox")
-    assert summary.status == "SUCCESS"
-    assert project.lines() == ["send ", "other other", "after after"]
-    (detail,) = project.rows("SELECT detail FROM journal WHERE event='decided'")
-    found = json.loads(detail[0])
-    assert (found["answer"], found["reason"], found["step"]) == ("done", "seen in the mailbox", "send")
+def effects(project: "Project", path: Path, *more: str) -> dict[str, list[str] | str]:
+    """Step to its sentences, or to why there are none."""
+    done = project.command("plan", str(path), "--effects", "--json", *more)
+    assert done.code == 0, done.err
+    steps = [step for job in json.loads(done.out)["jobs"] for step in job["steps"]]
+    return {
+        step["step_id"]: step["effects"]["lines"] or step["effects"]["why_none"] for step in steps if step["effects"]
+    }
 
 
-def test_decided_again_without_a_run_in_between(project: "Project") -> None:
-    interrupted(project)
-    run_flow("flow.yaml", run_id="r", decisions={"a.send": "again"})
-    assert project.lines() == ["send ", "send ", "after after", "other other"]
-    assert project.rows("SELECT attempt, status FROM step_runs WHERE step_id='send' ORDER BY 1") == [
-        (1, "DISCARDED"), (2, "SUCCESS"),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("decisions", "words"),
-    [({"a.before": "done"}, "does not ask"), ({"a.send": "maybe"}, "the answer is not known")],
-)
-def test_answers_that_do_not_fit(project: "Project", decisions: dict[str, str], words: str) -> None:
-    interrupted(project)
-    with pytest.raises(UsageError, match=words):
-        run_flow("flow.yaml", run_id="r", decisions=decisions)
-
-
-@pytest.mark.parametrize(
-    ("answer", "code", "lines"),
-    [
-        ("done", 0, ["send ", "after after", "other other"]),
-        ("again", 0, ["send ", "send ", "after after", "other other"]),
-        ("fail", 1, ["send ", "other other"]),
-    ],
-)
-def test_verify_answers(project: "Project", answer: str, code: int, lines: list[str]) -> None:
-    interrupted(project, ", verify: {type: once_ask}")
-    project.effects.with_name("answer").write_text(answer)
-    done = project.cli("run", "flow.yaml", "--run-id", "r")
-    assert (done.code, project.lines()) == (code, lines), done.err
-    if answer == "fail":
-        assert jobs(project)["a"] == "UNKNOWN"
-        assert "cannot tell" in done.err
-        project.effects.with_name("answer").write_text("done")
-        assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
-    if answer == "done":
-        outputs = json.loads(project.rows("SELECT outputs FROM job_runs WHERE job_id='a'")[0][0])
-        assert outputs == {"sent": "verified"}
-
-
-def test_an_item_asks_for_itself(project: "Project") -> None:
-    interrupted(project, ', for_each: [1, 2, 3], inputs: {v: "{{item}}", die_at: 2}', output="result.items")
-    assert project.lines() == ["send 1", "send 2"]
-    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1
-    assert project.lines() == ["send 1", "send 2", "other other"]
-    assert jobs(project)["a"] == "UNKNOWN"
-    run_flow("flow.yaml", run_id="r", decisions={"a.send": "again"})
-    assert project.lines() == ["send 1", "send 2", "other other", "send 2", "send 3", "after after"]
-
-
-def test_a_failed_once_step_is_tried_again_on_resume(project: "Project") -> None:
-    project.flow(
-        """\
-        jobs:
-          - id: a
-            steps:
-              - id: s
-                type: external.process
-                effect: once
-                inputs: {command: [test, -e, "{{env.EFFECTS}}"]}
+def test_each_step_is_asked_whose_inputs_are_known(project: "Project") -> None:
+    path = flow(
+        project,
         """
+      - {id: list, type: lists}
+      - {id: one, type: wipe, inputs: {path: "{{params.name}}.csv"}}
+      - {id: later, type: wipe, inputs: {path: "{{steps.list.files}}"}}
+      - {id: each, type: wipe, for_each: [x, y], inputs: {path: "{{item}}"}}
+      - {id: all, type: wipe, for_each: "{{steps.list.files}}", inputs: {path: "{{item}}"}}
+""",
     )
-    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1
-    project.effects.touch()
-    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+    path.write_text(path.read_text().replace("{id: f}", "{id: f, params: {name: {type: string}}}", 1))
+    found = effects(project, path, "--param", "name=orders")
+    assert found["list"] == "the step says nothing of its effects"
+    assert found["one"][0].endswith("/artifacts/orders.csv, seen [], attempt 1")
+    assert len(found["each"]) == 2
+    assert str(found["later"]).startswith("not known before: ")
+    assert "steps.list" in str(found["later"])
+    assert str(found["all"]).startswith("not known before: ")
 
 
-def test_kill_9_at_every_point_of_a_once_step(project: "Project") -> None:
-    """Wherever it is killed: the effect is there at most once, and if nobody was asked, exactly once."""
-    project.flow("jobs: [{id: a, steps: [{id: send, type: once_send, effect: once}, {id: t, type: once_send}]}]")
-    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+def test_nothing_is_written_and_no_folder_appears(project: "Project") -> None:
+    path = flow(project, '      - {id: one, type: wipe, inputs: {path: "a.csv"}}\n')
+    before = sorted(project.folder.rglob("*"))
+    effects(project, path)
+    assert sorted(each for each in project.folder.rglob("*") if "__pycache__" not in str(each)) == before
 
-    def attempt(setting: str) -> int:
-        child = os.fork()
-        if child == 0:  # pragma: no cover
-            code = 99
-            try:
-                failpoint.setting = setting
-                code = main(["run", "flow.yaml", "--run-id", "r", "-q"])
-            finally:
-                os._exit(code)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    asked = 0
-    for point in range(1, 400):
-        durable.remove_tree(project.states)
-        project.effects.unlink()
-        project.effects.touch()
-        if attempt(str(point)) == 0:
-            break
-        code = attempt("")
-        sent = project.lines().count("send ")
-        if code == 1:
-            asked += 1
-            with pytest.raises(RunUnknownError):
-                run_flow("flow.yaml", run_id="r")
-            assert sent <= 1, point
-            run_flow("flow.yaml", run_id="r", decisions={"a.send": "done" if sent else "again"})
-            sent = project.lines().count("send ")
-        assert sent == 1, point
-        assert project.rows("SELECT status FROM runs") == [("SUCCESS",)]
-    else:
-        raise AssertionError("never came to the end")
-    assert asked >= 2
+def test_a_plan_that_misbehaves_is_told_and_changes_nothing(project: "Project") -> None:
+    project.env["API_TOKEN"] = "s3cr3t-t0ken"
+    steps = "".join(
+        f"      - {{id: {how}, type: wipe, inputs: {{path: a, wrong: {how}}}}}\n"
+        for how in ("writes", "spawns", "ledger", "raises")
+    )
+    path = flow(project, f"{steps}      - {{id: outside, type: wipe, inputs: {{path: /etc/passwd}}}}\n")
+    found = effects(project, path)
+    for how, words in (("writes", "tried to write oops"), ("spawns", "tried to start touch"), ("ledger", "the ledger")):
+        assert words in str(found[how])
+        assert str(found[how]).startswith("cannot be told: plan() ")
+    assert found["raises"] == "cannot be told: RuntimeError: no idea of ***"
+    assert "/etc/passwd" in str(found["outside"])
+    assert not list(project.folder.rglob("oops"))
+
+
+def test_a_resumed_run_is_asked_only_for_what_is_left(project: "Project") -> None:
+    """Results that are there count: inputs are known, the ledger is read, the attempt is the next one."""
+    path = flow(
+        project,
+        """
+      - {id: list, type: lists}
+      - {id: first, type: wipe, inputs: {path: done.csv}}
+      - {id: broken, type: fails}
+      - {id: all, type: wipe, for_each: "{{steps.list.files}}", inputs: {path: "{{item}}"}}
+""",
+    )
+    assert project.command("run", str(path), "--run-id", "r1").code == 1
+    found = effects(project, path, "--run-id", "r1")
+    assert found.keys() == {"broken", "all"}
+    assert [line.rpartition("/")[2] for line in found["all"]] == [
+        "a, seen ['done.csv'], attempt 1",
+        "b, seen ['done.csv'], attempt 1",
+    ]
+    said = project.command("plan", str(path), "--effects", "--run-id", "r1").out
+    assert "\nmain.all:\n  delete " in said
+    assert "\nmain.broken:\n  (the step says nothing of its effects)\n" in said
+
+
+def test_what_a_lock_guards_is_told_too(project: "Project") -> None:
+    path = flow(
+        project,
+        """
+      - {id: plain, type: with_lock, inputs: {lock_key: k, step: {type: wipe, inputs: {path: a.csv}}}}
+      - {id: fenced, type: with_lock, inputs: {lock_key: k, step: {type: wipe, inputs: {path: "{{lock.token}}"}}}}
+""",
+    )
+    found = effects(project, path)
+    assert found["plain"][0] == "hold the lock k while wipe runs"
+    assert found["plain"][1].startswith("wipe: delete ")
+    assert found["fenced"][1] == "wipe: not known before: {{lock.token}}"

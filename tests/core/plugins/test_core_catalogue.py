@@ -169,6 +169,33 @@ def test_check_finds_it_all(broken: "Project") -> None:
     assert set(report["findings"][0]) == {"code", "plugin", "source", "message", "fix"}
 
 
+def test_a_broken_hook_is_a_finding_also_beside_a_project_file(project: "Project") -> None:
+    """Other commands stop at it; the one that is to find it reads the rest as well. A blocked one is left alone."""
+    project.module("acme_hooks", "def aetherflow_run_start(run):\n    pass\n")
+    project.module("acme_good", GOOD)
+    project.plugin(
+        "acme-hooks", "[aetherflow.hooks]\nnotes = acme_hooks\n[aetherflow.steps]\nsilent = acme_good:Silent\n"
+    )
+    (project.folder / "aetherflow.yaml").write_text("plugins: {prefer: {}}\n")
+    codes = [each["code"] for each in json.loads(run(project, "check", "--json", code=1))["findings"]]
+    assert sorted(codes) == ["AF2110", "AF2124"], codes
+    (project.folder / "aetherflow.yaml").write_text("plugins: {block: ['acme-hooks:notes']}\n")
+    assert [each["code"] for each in json.loads(run(project, "check", "--json", code=1))["findings"]] == ["AF2124"]
+
+
+def test_check_names_a_hook_that_enterprise_mode_refuses(project: "Project") -> None:
+    project.module("acme_hooks", "def aetherflow_run_start(run):\n    pass\n")
+    project.plugin("acme-hooks", "[aetherflow.hooks]\nnotes = acme_hooks\n")
+    done = project.command("plugins", "check", env={"AETHERFLOW_MODE": "enterprise"})
+    assert done.code == 1, done.err
+    assert "hook 'notes' of acme-hooks is not allowed in enterprise mode" in done.out
+
+
+def test_show_a_bundle_source(project: "Project") -> None:
+    assert "base_path" in run(project, "show", "filesystem")
+    assert json.loads(run(project, "show", "filesystem", "--json"))["source"][0]["name"] == "base_path"
+
+
 def test_check_is_silent_where_all_is_well(project: "Project") -> None:
     assert run(project, "check").splitlines()[-1].endswith("plugins checked: nothing is wrong")
     assert json.loads(run(project, "check", "--json"))["ok"]

@@ -13,7 +13,7 @@ from aetherflow.core.errors import PluginFileError, PluginNotFoundError, PluginP
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from tests.core.conftest import Project, Result
 
 DOCUMENTED = '''\
 """Steps and a connector, written after the documented API."""
@@ -466,3 +466,43 @@ def test_an_installed_module_that_registers_when_it_is_imported(
         (plugins / f"{name}.py").write_text(f"# {name}\nimport acme_registers\n")
         runner.run_flow(path, env={**project.env, "AETHERFLOW_PLUGIN_PATHS": str(plugins / f"{name}.py")})
         assert said(project) == "imported"
+
+
+EDITED = """\
+from aetherflow.core.api import Step, register_step
+from . import helper
+
+@register_step('{0}')
+class S(Step):
+    def run(self):
+        {1}
+"""
+
+
+def test_an_edited_plugin_is_another_one_to_a_resumed_run(project: "Project", plugins: Path) -> None:
+    """A finished step is not reused if its code, or a helper's, has changed since; other plugins of the folder may."""
+    project.env["AETHERFLOW_PLUGIN_PATHS"] = str(plugins)
+    step = EDITED
+    (plugins / "helper.py").write_text("VALUE = 1\n")
+    (plugins / "one.py").write_text(step.format("one", "return {'n': helper.VALUE}"))
+    (plugins / "two.py").write_text(step.format("two", "raise RuntimeError('on purpose')"))
+    project.flow("jobs:\n  - id: main\n    steps:\n      - {id: a, type: one}\n      - {id: b, type: two}\n")
+
+    def resume(*more: str) -> "Result":
+        return project.command("run", "flow.yaml", "--run-id", "r1", *more)
+
+    assert resume().code == 1
+    (plugins / "two.py").write_text(step.format("two", "raise RuntimeError('another')"))
+    assert "another" in resume().err, "the step that failed was edited, which is what a repair is"
+    (plugins / "helper.py").write_text("VALUE = 2\n")
+    refused = resume()
+    assert refused.code == 2
+    assert "main.a" in refused.err
+    assert "(folder)" in refused.err
+    (plugins / "helper.py").write_text("VALUE = 1\n")
+    (plugins / "one.py").write_text(step.format("one", "return {'n': 3}"))
+    assert resume().code == 2
+    (plugins / "two.py").write_text(step.format("two", "return {}"))
+    assert resume("--accept-changes").code == 0
+    listed = project.command("plugins", "list", "--json").out
+    assert {len(each["version"]) for each in json.loads(listed)["plugins"] if each["name"] in ("one", "two")} == {12}

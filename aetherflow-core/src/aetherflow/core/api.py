@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
 from aetherflow.core.contracts.context import HeldLock, Ledger, RunContext
 from aetherflow.core.contracts.events import (
@@ -82,6 +83,9 @@ __all__ = [
     "STEP_SKIPPED",
     "STEP_SUCCESS",
     "AetherflowError",
+    "BundleSource",
+    "BundleSourceConfig",
+    "BundleSourceInit",
     "ChangedDefinitionError",
     "CleanupPolicy",
     "ConnectorBase",

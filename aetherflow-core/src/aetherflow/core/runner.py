@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.engine.opening import Opened, open_run
-from aetherflow.core.engine.plan import Plan, Wishes
 from aetherflow.core.engine.prepare import PreparedFlow, prepare
 from aetherflow.core.engine.run import IfBusy, Run, summary_of
 from aetherflow.core.engine.settle import Given
+from aetherflow.core.engine.verdicts import Plan, Wishes
 from aetherflow.core.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.observe.events import Observer
 from aetherflow.core.observe.redact import Redactor
@@ -100,12 +100,14 @@ def plan_flow(
     from_step: str | None = None,
     accept_changes: bool = False,
     decisions: Mapping[str, str] | None = None,
+    effects: bool = False,
     env: Mapping[str, str] | None = None,
     snapshot: Snapshot | None = None,
 ) -> Plan:
     """What `run_flow` with the same arguments would do, step by step; nothing is written and nothing is run.
 
-    Raises what `run_flow` raises before anything runs.
+    With `effects` each step that is to run and whose inputs are known is asked what it would do, which may read files
+    and reach peers. Raises what `run_flow` raises before anything runs.
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
@@ -113,7 +115,12 @@ def plan_flow(
 
     def planned(connection: sqlite3.Connection) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
-        return open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes).plan
+        opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
+        if effects:
+            from aetherflow.core.engine.rehearsal import rehearse  # few plans are asked for that
+
+            rehearse(opened)
+        return opened.plan
 
     if flow.state_path.exists():
         return read(flow.state_path, planned)

@@ -49,6 +49,10 @@ class WithLock(Step[Inputs]):
 
     inner_steps = {"step": frozenset({"lock"})}  # noqa: RUF012 a ClassVar by its base
 
+    def plan(self) -> list[str]:
+        """The lock; what the inner step would do is asked of that step."""
+        return [f"hold the lock {self.args.lock_key} while {self.args.step.type} runs"]
+
     def run(self) -> StepResult:
         """Take the lock, run the inner step, give the lock back."""
         args = self.args

@@ -4,13 +4,16 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aetherflow.core.errors import PluginConflictError, PluginError
+from aetherflow.core.errors import PluginConflictError, PluginError, PluginNotAllowedError
+from aetherflow.core.plugins.allowed import allowed_distributions
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.describe import declared_models, fields_of
 from aetherflow.core.plugins.drivers import install_command, missing_drivers
-from aetherflow.core.plugins.hooks import load_hooks
+from aetherflow.core.plugins.hooks import load_hooks, select_hooks
 from aetherflow.core.plugins.metadata import PluginEntry, installed_hooks
-from aetherflow.core.plugins.names import STEPS
+from aetherflow.core.plugins.names import CONNECTORS
+from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.spec.project import PluginsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,11 @@ class Finding:
         return f"{text}\n  fix: {self.fix}" if self.fix else text
 
 
-def check_catalogue(catalog: Catalog) -> tuple[int, list[Finding]]:
-    """Import and check every plugin that may be used; their number, and what was found."""
+def check_catalogue(catalog: Catalog, snapshot: Snapshot | None = None) -> tuple[int, list[Finding]]:
+    """Import and check every plugin that may be used; their number, and what was found.
+
+    `snapshot` says which hooks are blocked, and which distributions may be used in enterprise mode.
+    """
     findings: list[Finding] = []
     entries = [each for each in (*catalog.entries, *catalog.folder_entries) if catalog.status(each) != "refused"]
     for legacy in list(catalog.legacy):
@@ -45,7 +51,13 @@ def check_catalogue(catalog: Catalog) -> tuple[int, list[Finding]]:
             conflicts.add(key)
             findings += _conflict(catalog, entry)
         findings += _check(catalog, entry)
-    hooks = installed_hooks()
+    plugins = snapshot.project.spec.plugins if snapshot else PluginsSpec()
+    allow = allowed_distributions(snapshot.settings, plugins) if snapshot else None
+    try:
+        hooks = select_hooks(plugins.block, allow)
+    except PluginNotAllowedError as error:  # every command stops with it
+        findings.append(Finding(error.code, "", "", error.message, error.fix))
+        hooks = [hook for hook in installed_hooks() if hook.distribution in (allow or ())]
     for hook in hooks:
         findings += _check_hook(hook)
     return len(entries) + len(hooks), findings
@@ -92,6 +104,6 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
             if not info.description.strip():
                 text = f"{label}: {section}.{info.name} has no description"
                 yield finding("AF2124", text, "give it a Field(description=…)")
-    if entry.group != STEPS and (absent := missing_drivers(cls)):
+    if entry.group == CONNECTORS and (absent := missing_drivers(cls)):
         text = f"{label}: its driver is not installed ({', '.join(absent)})"
         yield finding("AF2105", text, install_command(entry.name, absent))

@@ -8,7 +8,7 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.engine.plan import Plan
+    from aetherflow.core.engine.verdicts import Plan, StepPlan
 
 
 def plan(
@@ -29,14 +29,18 @@ def plan(
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
     ] = False,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="A dry run: ask each step what it would do. Peers are read.")
+    ] = False,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what `run` with the same arguments would do: for every step reuse, run, run again or ask, and why.
 
-    Nothing is run and nothing is written. Changes of the flow since the steps ran are shown as diffs.
+    Nothing is run and nothing is written. Changes of the flow since the steps ran are shown as diffs. With --effects
+    each step says what it would delete, move, send or load, if its inputs do not depend on a step that is still to run.
 
-    Example: aetherflow plan flow.yaml --run-id 2026-11-24 --from load
+    Example: aetherflow plan flow.yaml --run-id 2026-11-24 --from load --effects
     """
     import json
 
@@ -58,6 +62,7 @@ def plan(
             flow_job=flow_job,
             from_step=from_step,
             accept_changes=accept_changes,
+            effects=effects,
             snapshot=build_snapshot(path.absolute().parent, config=config, run_hooks=True),
         )
     except AetherflowError as error:
@@ -80,6 +85,9 @@ def _as_text(plan: "Plan") -> str:
         rows.append([job.job_id, "", str(job.verdict), job.reason])
         rows += [["", step.key.step, str(step.verdict), step.reason] for step in job.steps]
     lines = [table(["job", "step", "verdict", "why"], rows)]
+    for step in (step for job in plan.jobs for step in job.steps):
+        if (found := step.effects) is not None:
+            lines += ["", f"{step.key}:", *(f"  {line}" for line in found.lines or [f"({found.why})"])]
     for change in plan.changes:
         what = "finished, its result is kept" if change.finished else "still to run, the new text counts"
         lines += ["", f"changed: {str(change.key).rstrip('.')} ({what})", change.diff]
@@ -96,7 +104,12 @@ def _as_json(plan: "Plan") -> dict[str, Any]:
                 "verdict": str(job.verdict),
                 "reason": job.reason,
                 "steps": [
-                    {"step_id": step.key.step, "verdict": str(step.verdict), "reason": step.reason}
+                    {
+                        "step_id": step.key.step,
+                        "verdict": str(step.verdict),
+                        "reason": step.reason,
+                        "effects": _effects_as_json(step),
+                    }
                     for step in job.steps
                 ],
             }
@@ -112,3 +125,9 @@ def _as_json(plan: "Plan") -> dict[str, Any]:
             for change in plan.changes
         ],
     }
+
+
+def _effects_as_json(step: "StepPlan") -> dict[str, Any] | None:
+    if (found := step.effects) is None:
+        return None
+    return {"lines": list(found.lines), "why_none": found.why or None}

@@ -12,6 +12,7 @@ from aetherflow.core.cli.plugins_new import new
 if TYPE_CHECKING:
     from aetherflow.core.plugins.catalog import Catalog
     from aetherflow.core.plugins.describe import Description
+    from aetherflow.core.resolve.snapshot import Snapshot
 
 app = typer.Typer(
     cls=Group,
@@ -32,7 +33,7 @@ HooksOption = Annotated[
 
 @app.command("list", cls=Command)
 def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
-    """List steps, connectors and hooks: of installed distributions, which are not imported, and of plugin paths.
+    """List all plugins: of installed distributions, which are not imported, and of plugin paths.
 
     Status is `ok`; `conflict` where two distributions provide one name (using it is an error); `not preferred` or
     `shadowed` where another one wins it; `refused` by the policy; `legacy` for an entry of the old group.
@@ -71,27 +72,29 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
 
 @app.command("show", cls=Command)
 def show_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Step type, or KIND:DRIVER.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Step type, KIND:DRIVER, or bundle source.", show_default=False)
+    ],
     config: ConfigOption = None,
     run_hooks: HooksOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one step type or connector: what it does, where it comes from, inputs, outputs or settings, an example.
+    """Show one plugin: what it does, where it comes from, inputs, outputs or settings, an example.
+
+    A name that several kinds of plugin have means the step type first, then the connector, then the bundle source.
 
     Example: aetherflow plugins show check_items
     """
     import json
 
     from aetherflow.core.plugins.describe import describe
-    from aetherflow.core.plugins.names import CONNECTORS, STEPS
+    from aetherflow.core.plugins.names import BUNDLE_SOURCES, CONNECTORS, STEPS
 
     catalog = _catalog(config, run_hooks)
     dotted = name.replace(":", ".", 1)
-    is_step = ":" not in name and (name in catalog.names(STEPS) or dotted not in catalog.names(CONNECTORS))
-    group, key = (STEPS, name) if is_step else (CONNECTORS, dotted)
-    entry = catalog.find(group, key)
-    cls = catalog.step(key) if is_step else catalog.connector(*dotted.split(".", 1))
-    found = describe(entry, cls)
+    places = [(CONNECTORS, dotted)] if ":" in name else [(STEPS, name), (CONNECTORS, dotted), (BUNDLE_SOURCES, name)]
+    group, key = next((place for place in places if place[1] in catalog.names(place[0])), places[0])
+    found = describe(catalog.find(group, key), catalog.get(group, key))
     if not as_json:
         typer.echo("\n".join(_lines(found)))
         return
@@ -109,6 +112,7 @@ def show_plugin(
         ]
         for section, fields in found.sections.items()
     }
+    entry = found.entry
     document = {
         "schema": SHOW_SCHEMA,
         "kind": entry.kind,
@@ -138,8 +142,8 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
 
     from aetherflow.core.checks.catalogue import check_catalogue
 
-    catalog = _catalog(config, run_hooks)
-    count, findings = check_catalogue(catalog)
+    catalog, snapshot = _found(config, run_hooks)
+    count, findings = check_catalogue(catalog, snapshot)
     if as_json:
         shown = [
             {
@@ -163,6 +167,10 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
 
 
 def _catalog(config: Path | None, run_hooks: bool) -> "Catalog":
+    return _found(config, run_hooks)[0]
+
+
+def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | None]":
     import os
 
     from aetherflow.core.plugins.catalog import installed_catalog
@@ -171,13 +179,15 @@ def _catalog(config: Path | None, run_hooks: bool) -> "Catalog":
     here = Path.cwd()
     named = any(os.environ.get(f"AETHERFLOW_{name}") for name in CONFIGURING)
     if config is None and not named and find_project(here) is None:
-        return installed_catalog()
+        return installed_catalog(), None
     from aetherflow.core.plugins.metadata import installed_plugins
     from aetherflow.core.plugins.policy import catalog_for
     from aetherflow.core.resolve.snapshot import build_snapshot
 
     installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
-    return catalog_for(build_snapshot(here, config=config, run_hooks=run_hooks))
+    # hooks are left alone: they cannot change which plugins there are, and a broken one is what `check` is to find
+    snapshot = build_snapshot(here, config=config, run_hooks=run_hooks, use_plugins=False)
+    return catalog_for(snapshot), snapshot
 
 
 def _tell_skipped(catalog: "Catalog") -> None:

@@ -93,6 +93,14 @@ class Step(ABC, Generic[InputsT]):
         del inputs
         return []
 
+    def plan(self) -> list[str]:
+        """A dry run: sentences that say what `run()` would do with these inputs, an empty list if nothing is said.
+
+        It may read, at a peer too, and never changes anything: what would is refused by `ctx`. A ConnectorError or
+        PathError is shown in place of the sentences. `aetherflow plan --effects` calls it.
+        """
+        return []
+
     @abstractmethod
     def run(self) -> StepResult | Mapping[str, Any] | None:
         """Do the work; a map or None means SUCCESS. Any exception is a failure of the attempt."""

@@ -14,8 +14,8 @@ from aetherflow.core.resolve.settings import Settings
 from aetherflow.core.state.records import StepKey
 
 if TYPE_CHECKING:
-    from aetherflow.core.engine.plan import Plan
     from aetherflow.core.engine.prepare import PreparedFlow
+    from aetherflow.core.engine.verdicts import Plan
 
 CALL_STEP = "aetherflow_call_step"
 CHECK_PLAN = "aetherflow_check_plan"

@@ -54,6 +54,11 @@ class RunConnectors:
         self._shared: dict[str, Any] = {}
         self._lock = threading.Lock()
 
+    @property
+    def resources(self) -> Mapping[str, Mapping[str, Any]]:
+        """The resources as rendered."""
+        return self._resources
+
     def __getitem__(self, name: str) -> Any:
         return self._get(name, None)
 

@@ -41,7 +41,7 @@ class InnerSteps:
             state.set_aside(key)
         if record is not None and _asks(record):
             raise undecided(key, record.attempt, self._runner.parts.run_id)
-        idem_key = idempotency_key(self._runner.parts, key)
+        idem_key = idempotency_key(self._runner.parts.flow_id, self._runner.parts.run_id, key)
         number = state.start(StepStart(key, cls.effect, idem_key, step_type, def_hash))
         ctx = outer.for_inner(key, number, idem_key)
         try:

@@ -9,9 +9,10 @@ from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.engine.around import check_plan
 from aetherflow.core.engine.connections import secret_settings
 from aetherflow.core.engine.definitions import Definitions, define
-from aetherflow.core.engine.plan import Plan, Wishes, check_jobs, make_plan
+from aetherflow.core.engine.plan import check_jobs, make_plan
 from aetherflow.core.engine.prepare import Places, PreparedFlow, render_places
 from aetherflow.core.engine.settle import Given, run_root, settle
+from aetherflow.core.engine.verdicts import Plan, Wishes
 from aetherflow.core.errors import UsageError
 from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources

@@ -9,12 +9,12 @@ from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknow
 from aetherflow.core.engine.failure import describe_failure
 from aetherflow.core.engine.gates import blocked_by, when_holds
 from aetherflow.core.engine.output import OutputLog
-from aetherflow.core.engine.plan import Plan, Verdict
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.engine.question import Questions
 from aetherflow.core.engine.scope_locks import ScopeLocks
 from aetherflow.core.engine.steps import Done, StepRunner, ms_since
 from aetherflow.core.engine.stopping import RunStoppedError
+from aetherflow.core.engine.verdicts import Plan, Verdict
 from aetherflow.core.errors import AetherflowError, LockBusyError, ResolverError, WhenError
 from aetherflow.core.location import DocPath
 from aetherflow.core.spec.flow import JobSpec, StepSpec

@@ -153,7 +153,7 @@ class StepRunner:
         self._say(work, "step_start", attempt=number)
         log = self._logs / work.key.job / f"{work.prefix}.{number}.log"
         output = OutputLog(log, work.key.job, work.key.step, self.parts.redactor, self.parts.events)
-        ctx = StepContext(self.parts, work.key, number, idempotency_key(self.parts, work.key), output)
+        ctx = StepContext(self.parts, work.key, number, self._idem_key(work.key), output)
         summary = StepSummary(work.key.step, work.step.type, Status.RUNNING, 0, number)
         if not work.key.item:
             work.job.summary.steps.append(summary)
@@ -196,7 +196,10 @@ class StepRunner:
         return self.state.start(self._step_start(work))
 
     def _step_start(self, work: Work) -> StepStart:
-        return StepStart(work.key, work.effect, idempotency_key(self.parts, work.key), work.step.type, work.def_hash)
+        return StepStart(work.key, work.effect, self._idem_key(work.key), work.step.type, work.def_hash)
+
+    def _idem_key(self, key: StepKey) -> str:
+        return idempotency_key(self.parts.flow_id, self.parts.run_id, key)
 
     def _execute(self, work: Work, ctx: StepContext, output: OutputLog, following: Work | None) -> Done:
         try:
@@ -331,9 +334,9 @@ class StepRunner:
         )
 
 
-def idempotency_key(parts: RunParts, key: StepKey) -> str:
+def idempotency_key(flow_id: str, run_id: str, key: StepKey) -> str:
     """Equal for every attempt of a step, or of an item, in one run."""
-    names = (parts.flow_id, parts.run_id, key.job, key.step, *((key.item,) if key.item else ()))
+    names = (flow_id, run_id, key.job, key.step, *((key.item,) if key.item else ()))
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
 

@@ -17,7 +17,7 @@ from aetherflow.core.errors import (
     PluginOverrideError,
 )
 from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins, legacy_plugins
-from aetherflow.core.plugins.names import CONNECTORS, KINDS, STEPS, distribution_for, extra_for, shown
+from aetherflow.core.plugins.names import BUNDLE_SOURCES, CONNECTORS, KINDS, STEPS, distribution_for, extra_for, shown
 from aetherflow.core.plugins.registering import registering
 
 if TYPE_CHECKING:
@@ -154,11 +154,15 @@ class Catalog:
 
     def step(self, name: str) -> Any:
         """The class of a step type; raises what `find` raises, and PluginLoadError."""
-        return self._object(STEPS, name)
+        return self.get(STEPS, name)
 
     def connector(self, kind: str, driver: str) -> Any:
         """The class of a connector; raises what `find` raises, and PluginLoadError."""
-        return self._object(CONNECTORS, f"{kind}.{driver}")
+        return self.get(CONNECTORS, f"{kind}.{driver}")
+
+    def bundle_source(self, name: str) -> Any:
+        """The class of a bundle source; raises what `find` raises, and PluginLoadError."""
+        return self.get(BUNDLE_SOURCES, name)
 
     def load(self, entry: PluginEntry) -> Any:
         """The class of one entry, whatever its rivals; PluginLoadError."""
@@ -170,7 +174,8 @@ class Catalog:
                 return check_registered(entry, own.found)
         return load_plugin(entry)
 
-    def _object(self, group: str, name: str) -> Any:
+    def get(self, group: str, name: str) -> Any:
+        """The class of that name; raises what `find` raises, and PluginLoadError."""
         if (registered := _registered[group].get(name)) is not None:
             return registered
         if (group, name) not in self._loaded:
@@ -247,7 +252,7 @@ def installed_catalog() -> Catalog:
     return Catalog(installed_plugins(), legacy=legacy_plugins())
 
 
-_registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}}
+_registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}, BUNDLE_SOURCES: {}}
 
 _active: ContextVar[Catalog | None] = ContextVar("catalog", default=None)
 

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.plugins.connecting import models_of
 from aetherflow.core.plugins.metadata import PluginEntry
-from aetherflow.core.plugins.names import STEPS
+from aetherflow.core.plugins.names import BUNDLE_SOURCES, STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class Description:
     text: str
     example: str
     facts: dict[str, Any]
-    """`effect` of a step; `requires` of a connector, the modules of its driver."""
+    """`effect` of a step; `requires` of a connector, the modules of its driver; `resource` of a bundle source."""
     sections: dict[str, list[FieldInfo]]
-    """`inputs` and `outputs` of a step, `config` and `options` of a connector; only what is declared."""
+    """`inputs` and `outputs` of a step, `config` and `options` of a connector, `source` of a bundle
+    source; only what is declared."""
 
 
 def describe(entry: PluginEntry, cls: Any) -> Description:
@@ -56,6 +57,8 @@ def describe(entry: PluginEntry, cls: Any) -> Description:
     text, example = doc_of(cls)
     if entry.group == STEPS:
         facts: dict[str, Any] = {"effect": cls.effect}
+    elif entry.group == BUNDLE_SOURCES:
+        facts = {"resource": cls.resource_kind or "none"}
     else:
         facts = {"requires": list(getattr(cls, "requires", ()))}
     sections = {name: list(fields_of(model)) for name, model in declared_models(entry, cls)}
@@ -67,10 +70,13 @@ def describe(entry: PluginEntry, cls: Any) -> Description:
 
 def declared_models(entry: PluginEntry, cls: Any) -> Iterator[tuple[str, type[BaseModel]]]:
     """The models that a class declares, with the names of their sections."""
-    if entry.group != STEPS:
-        yield from models_of(cls)
-        return
-    for section, model in (("inputs", cls.Inputs), ("outputs", cls.Outputs)):
+    if entry.group == STEPS:
+        models = [("inputs", cls.Inputs), ("outputs", cls.Outputs)]
+    elif entry.group == BUNDLE_SOURCES:
+        models = [("source", cls.Config)]
+    else:
+        models = list(models_of(cls))
+    for section, model in models:
         if model is not None:
             yield section, model
 

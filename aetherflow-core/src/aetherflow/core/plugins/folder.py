@@ -5,6 +5,7 @@ it: what has not changed is imported once per process, what has changed is impor
 """
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -70,9 +71,13 @@ def _load(given: str) -> FolderPlugins:
 
 def _digest(path: Path) -> str:
     """One hash of all sources at a path: those of helpers, which are no plugins, count too."""
+    return _hash_of([path] if path.is_file() else _sources(path), path)
+
+
+def _hash_of(files: Iterable[Path], base: Path) -> str:
     found = hashlib.sha256()
-    for file in [path] if path.is_file() else _sources(path):
-        found.update(f"{file.relative_to(path)}\0".encode(errors="surrogateescape"))
+    for file in files:
+        found.update(f"{os.path.relpath(file, base)}\0".encode(errors="surrogateescape"))
         found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()
 
@@ -116,7 +121,20 @@ class _Loader:
             else:
                 self._open_root(self._path)
                 self._folder(self._path, self._root)
-        return FolderPlugins(tuple(self._collector.items), tuple(self._errors))
+        return FolderPlugins(tuple(self._with_versions()), tuple(self._errors))
+
+    def _with_versions(self) -> Iterator[Registration]:
+        """Each registration with a version: a hash of its file and of those that register nothing, which it may use.
+
+        So an edited plugin is another one to a run that is resumed, and the others of its folder are not.
+        """
+        items = self._collector.items
+        plugins = {item.file for item in items}
+        sources = [self._path] if self._path.is_file() else list(_sources(self._path))
+        helpers = [file for file in sources if str(file) not in plugins]
+        versions = {file: _hash_of([Path(file), *helpers], self._path)[:12] for file in plugins}
+        for item in items:
+            yield item._replace(entry=item.entry._replace(version=versions[item.file]))
 
     def _open_root(self, folder: Path) -> None:
         # files that are no package can still say `from . import helper`

@@ -4,12 +4,15 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from aetherflow.core.contracts.bundle_source import BundleSource
 from aetherflow.core.contracts.connector import ConnectorBase
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.errors import PluginFileError, PluginLoadError
 from aetherflow.core.plugins.metadata import PluginEntry
-from aetherflow.core.plugins.names import STEPS
+from aetherflow.core.plugins.names import BUNDLE_SOURCES, CONNECTORS, STEPS
 from aetherflow.core.plugins.registering import Collector, Registration, collecting
+
+_BASES: dict[str, type] = {STEPS: Step, CONNECTORS: ConnectorBase, BUNDLE_SOURCES: BundleSource}
 
 
 @cache
@@ -27,7 +30,7 @@ def load_plugin(entry: PluginEntry) -> Any:
     except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported
         message = f"{label} cannot be loaded from {entry.target}: {type(error).__name__}: {error}"
         raise PluginLoadError(message, fix=f"reinstall or update {entry.distribution}") from error
-    base: type = Step if entry.group == STEPS else ConnectorBase
+    base = _BASES[entry.group]
     if not (isinstance(found, type) and issubclass(found, base)):
         message = f"{label}: {entry.target} is not a subclass of {base.__name__}"
         raise PluginLoadError(message, fix=f"report it to the authors of {entry.distribution}")

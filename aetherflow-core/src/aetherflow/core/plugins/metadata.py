@@ -26,7 +26,7 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step`, `connector` or `hook`; `legacy` for an entry of the old group."""
+        """`step`, `connector`, `bundle source` or `hook`; `legacy` for an entry of the old group."""
         return KINDS.get(self.group, "hook" if self.group == HOOKS else "legacy")
 
     @property
@@ -42,7 +42,7 @@ class PluginEntry(NamedTuple):
 
 @cache
 def installed_plugins() -> tuple[PluginEntry, ...]:
-    """All steps and connectors of the installed distributions, sorted, so that order never depends on disk."""
+    """All that is looked up by name in the installed distributions, sorted, so that order never depends on disk."""
     return tuple(entry for entry in _entries() if entry.group in KINDS)
 
 

@@ -2,10 +2,11 @@
 
 STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
+BUNDLE_SOURCES = "aetherflow.bundle_sources"
 HOOKS = "aetherflow.hooks"
 LEGACY = "aetherflow.plugins"
 """The old group: an object that registers steps and connectors when it is called."""
-KINDS = {STEPS: "step", CONNECTORS: "connector"}
+KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
 """Entry-point group to the word that users read."""
 
 _STEP_EXTRAS = {
@@ -31,6 +32,12 @@ _CONNECTOR_EXTRAS = {
     "zip": ("archive.external", "archive.os", "archive.pyminizip", "archive.pyzipper", "archive.zipfile"),
     "rest": ("rest.httpx",),
 }
+_SOURCE_EXTRAS: dict[str, tuple[str, ...]] = {name: (name,) for name in ("db", "rest", "sftp", "smb")}
+_EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
+    STEPS: _STEP_EXTRAS,
+    CONNECTORS: _CONNECTOR_EXTRAS,
+    BUNDLE_SOURCES: _SOURCE_EXTRAS,
+}
 _DISTRIBUTIONS = {
     "aetherflow-builtins-db": ("db", "duckdb", "exasol", "mysql", "oracle", "postgres", "sqlalchemy"),
     "aetherflow-builtins-transfer": ("mail", "sftp", "smb", "zip"),
@@ -41,8 +48,7 @@ _DISTRIBUTIONS = {
 
 def extra_for(group: str, name: str) -> str | None:
     """The extra of aetherflow-core that brings `name`, if it is one of ours."""
-    table = _STEP_EXTRAS if group == STEPS else _CONNECTOR_EXTRAS
-    return next((extra for extra, names in table.items() if name in names), None)
+    return next((extra for extra, names in _EXTRAS[group].items() if name in names), None)
 
 
 def distribution_for(extra: str) -> str:

@@ -106,11 +106,13 @@ def build_snapshot(
     config: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     run_hooks: bool = False,
+    use_plugins: bool = True,
 ) -> Snapshot:
     """Build the snapshot for a flow in `flow_folder`.
 
     `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
-    hook, settings module, hook plugin or folder plugin that stands inside the flow's folder is not run.
+    hook, settings module, hook plugin or folder plugin that stands inside the flow's folder is not run. Without
+    `use_plugins` no hook plugin is loaded.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
@@ -134,7 +136,10 @@ def build_snapshot(
         raise
     if skipped:
         not_evaluated = (f"settings module {module}", *not_evaluated)
-    hooks, skipped_hooks = hooks_for(settings, project.spec.plugins, None if run_hooks else flow_folder)
+    hooks: Hooks | None = None
+    skipped_hooks: tuple[str, ...] = ()
+    if use_plugins:
+        hooks, skipped_hooks = hooks_for(settings, project.spec.plugins, None if run_hooks else flow_folder)
     not_evaluated += skipped_hooks
     if hooks is not None:
         _expand_by_plugins(hooks, env, origins)

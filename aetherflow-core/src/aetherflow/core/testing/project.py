@@ -15,7 +15,7 @@ from typing import Any
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.resolve.snapshot import build_snapshot
-from aetherflow.core.runner import run_flow
+from aetherflow.core.runner import plan_flow, run_flow
 from aetherflow.core.state.run_state import RunState
 from aetherflow.core.state.store import StateStore
 from aetherflow.core.summary import FailureSummary, RunSummary
@@ -143,6 +143,12 @@ class FlowProject:
         step = {"id": "step", "type": step_type, "inputs": dict(inputs or {}), **keys}
         self.flow(*before, step, resources=resources)
         return self.run()
+
+    def effects(self, name: str = "flow.yaml", **options: Any) -> dict[str, list[str]]:
+        """What `aetherflow plan --effects` would print for each step that is to run; `options` are of `plan_flow`."""
+        plan = plan_flow(self.folder / name, **{"env": self.env, "effects": True, **options})
+        steps = [step for job in plan.jobs for step in job.steps if step.effects is not None]
+        return {step.key.step: list(step.effects.lines) or [step.effects.why] for step in steps if step.effects}
 
     def validate(self, name: str = "flow.yaml") -> list[dict[str, Any]]:
         """Errors of `aetherflow validate`, each a map with code, loc, msg, file, line, col and fix."""

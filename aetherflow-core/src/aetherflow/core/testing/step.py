@@ -13,7 +13,7 @@ import pytest
 from aetherflow.core.api import Step, StepInputError, get_step
 from aetherflow.core.testing import describe
 from aetherflow.core.testing.project import FlowProject, Ran, RanStep
-from aetherflow.core.testing.watch import effects
+from aetherflow.core.testing.watch import effects, snapshot
 
 QUICK_SECONDS = 10.0
 """A step that names no long inputs has to be through by then."""
@@ -165,6 +165,18 @@ class StepSuite:
         assert step.status == self.status, step.reason
         if self.effect == "repeatable":
             assert self.run(project)[1].status == self.status
+
+    def test_a_plan_only_reads(self, project: FlowProject) -> None:
+        """`plan()` says sentences, the same ones twice, and changes no file; before the run and after it."""
+        step = self.example(project)
+        self.write(project, step)
+        for _ in range(2):
+            before = snapshot(project.folder)
+            said = project.effects()
+            assert said == project.effects()
+            assert snapshot(project.folder) == before, "plan() wrote something"
+            assert not any(text.startswith("cannot be told: plan() ") for text in said[step["id"]]), said[step["id"]]
+            project.run()
 
     def test_outputs_are_what_was_promised(self, project: FlowProject) -> None:
         """The outputs are JSON, of the names that were known before the run, and fit the model."""

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _EFFECTS = (
@@ -41,3 +42,13 @@ def effects() -> Iterator[list[str]]:
         yield seen
     finally:
         del _watching[me]
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file below a folder with size and time of change; compiled modules and databases' side files left out."""
+    return {
+        str(path): (facts.st_size, facts.st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(("-shm", "-wal"))
+        for facts in [path.stat()]
+    }

@@ -1,0 +1,74 @@
+"""The bundle source `filesystem`: a folder of this machine, or one that is mounted on it."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import Field
+
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+
+
+class Config(BundleSourceConfig):
+    """Where the folder is."""
+
+    base_path: str = Field(
+        min_length=1, description="Folder that holds the bundle; a relative one is beside the manifest."
+    )
+
+
+class FilesystemSource(BundleSource[Config]):
+    """Takes a bundle from a folder. Links are refused: what they lead to is not part of the folder.
+
+    Example:
+        source:
+          type: filesystem
+          base_path: ../release
+    """
+
+    @property
+    def base(self) -> Path:
+        """The folder."""
+        return self.root / self.conf.base_path
+
+    def list(self) -> Iterator[RemoteFileMeta]:
+        """Every regular file below the folder, with size and time."""
+        yield from self._below(self.base, "")
+
+    def _below(self, folder: Path, prefix: str) -> Iterator[RemoteFileMeta]:
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+            for entry in entries:
+                rel_path = prefix + entry.name
+                facts = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(facts.st_mode):
+                    yield from self._below(Path(entry.path), f"{rel_path}/")
+                elif stat.S_ISREG(facts.st_mode):
+                    yield RemoteFileMeta(
+                        rel_path=rel_path, path=entry.path, name=entry.name, size=facts.st_size, mtime=facts.st_mtime
+                    )
+                else:
+                    what = "a link" if stat.S_ISLNK(facts.st_mode) else "neither a file nor a folder"
+                    message = f"bundle source filesystem: {entry.path} is {what}, which a bundle cannot hold"
+                    raise ConnectorError(message, fix="put a copy in its place, or take it out of the folder")
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def fetch(self, rel_path: str, target: BinaryIO) -> None:
+        """Copy one file."""
+        self.refuse_path(rel_path)
+        try:
+            fd = os.open(self.base / rel_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(fd, "rb") as source:
+                shutil.copyfileobj(source, target, 1 << 20)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> ConnectorError:
+        where = error.filename or self.base
+        message = f"bundle source filesystem: {where}: {error.strerror or error}"
+        return ConnectorError(message, fix=f"look at bundle.source.base_path; it means {self.base.absolute()}")
