@@ -9,9 +9,11 @@ from pydantic import Field, StringConstraints
 
 from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.duckdb_files import DuckDBFile, open_csv, open_parquet
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
 from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
 from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
 
@@ -258,7 +260,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         """Open a query in a read-only transaction of its own."""
         import duckdb
 
-        session, statement, values = self._open_query(sql, params)
+        session, statement, values = self.open_query(sql, params)
         try:
             session.execute(statement, values)
             columns = [column_of(name, str(kind)) for name, kind, *_ in session.description or ()]
@@ -274,7 +276,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
         import duckdb
 
-        session, statement, values = self._open_query(sql, params)
+        session, statement, values = self.open_query(sql, params)
         opened = None
         try:
             relation = session.sql(statement, params=values)
@@ -289,7 +291,16 @@ class DuckDBConnector(SqlBase[Config, Options]):
                 self.close_session(session)
         return opened
 
-    def _open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> DuckDBFile | None:
+        """Open a query as CSV, written by DuckDB; None if our own writer would write other bytes."""
+        return open_csv(self, sql, params, dialect) if dialect.is_common else None
+
+    def stream_parquet(self, sql: str, params: Params = None, *, compression: str) -> DuckDBFile | None:
+        """Open a query as a Parquet file, written by DuckDB; None if a column would have another type."""
+        return open_parquet(self, sql, params, compression)
+
+    def open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
+        """A session in a read-only transaction, the one statement of the SQL, and its values."""
         session = self.open_session()
         try:
             statements, values = self._parse(session, sql, params)
