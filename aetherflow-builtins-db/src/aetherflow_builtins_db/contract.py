@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.dialect import Dialect
 
 Params: TypeAlias = Mapping[str, Any] | None
 """Values of the `:name` markers of a query."""
@@ -184,6 +185,47 @@ class SqlConnector(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class FileBlocks(Protocol):
+    """The open result of one query as the bytes of a file, made by the database itself."""
+
+    @property
+    def columns(self) -> Sequence[Column]: ...
+    @property
+    def rows(self) -> int | None:
+        """Rows in the bytes so far; None if that is known at the end only, after which it is a number."""
+        ...
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes; call it once."""
+        ...
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@runtime_checkable
+class CsvSource(Protocol):
+    """A connector whose database writes CSV."""
+
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> FileBlocks | None:
+        """Open a query as CSV without header, byte for byte what `DelimitedWriter` makes of `stream`; None if it would
+        not be, or cannot be promised.
+        """
+        ...
+
+
+@runtime_checkable
+class ParquetSource(Protocol):
+    """A connector whose database writes Parquet."""
+
+    def stream_parquet(self, sql: str, params: Params = None, *, compression: str) -> FileBlocks | None:
+        """Open a query as a Parquet file with the types that `ParquetWriter` gives it; None if they would differ."""
+        ...
 
 
 @runtime_checkable

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow_builtins_db.columns import UNKNOWN, Column
 from aetherflow_builtins_db.connectors.base import OpenRows, setting_literal
+from aetherflow_builtins_db.connectors.postgres_copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
 from aetherflow_builtins_db.connectors.postgres_types import column_of, register_loaders
 from aetherflow_builtins_db.connectors.server import ServerBase, ServerTransaction
 from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
 from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.failures import one_line
 from aetherflow_builtins_db.params import percent_style
 from aetherflow_builtins_db.statements import is_query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
 
@@ -202,11 +204,65 @@ class PostgresConnector(ServerBase[Config, Options]):
             raise
         return PostgresRows(self, connection, cursor, columns, fetch_size)
 
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> PostgresCopy | None:
+        """Open a query as CSV, written by the server; None if our own writer would write other bytes."""
+        if not dialect.is_common:
+            return None
+        signs = (dialect.delimiter, dialect.quotechar, dialect.null_value)
+        delimiter, quote, null = map(setting_literal, signs)
+        options = f"FORMAT csv, DELIMITER {_escaped(delimiter)}, QUOTE {quote}, NULL {null}"
+        return self._copy(sql, params, options, csv_query)
+
+    def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> PostgresArrow | None:
+        """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
+        del batch_rows  # pyarrow reads blocks of bytes
+
+        def query(
+            connection: "psycopg.Connection[Any]", text: str, described: "Sequence[psycopg.Column]"
+        ) -> str | None:
+            columns = [column_of(each) for each in described]
+            return text if arrow_safe(connection, columns, [each.type_code for each in described]) else None
+
+        copy = self._copy(sql, params, "FORMAT csv", query)
+        return None if copy is None else PostgresArrow(copy)
+
+    def _copy(
+        self,
+        sql: str,
+        params: Params,
+        options: str,
+        query: "Callable[[psycopg.Connection[Any], str, Sequence[psycopg.Column]], str | None]",
+    ) -> PostgresCopy | None:
+        self.check_query(sql)
+        (statement,) = self.statements(sql)
+        if not is_query(statement):
+            return None
+        text, names = self.markers(statement)
+        values = self.bound(names, params)
+        connection, opened = self.acquire(), None
+        try:
+            with self.mapped("query"):
+                self.begin(connection, read_only=True)
+                with connection.cursor("aetherflow") as cursor:  # which tells the columns and computes nothing
+                    cursor.execute(text, values or None)
+                    described = list(cursor.description or ())
+            if (wanted := query(connection, text, described)) is not None:
+                columns = [column_of(each) for each in described]
+                opened = PostgresCopy(self, connection, columns, f"COPY (\n{wanted}\n) TO STDOUT ({options})", values)
+        finally:
+            if opened is None:
+                self.give_back(connection)
+        return opened
+
     def end(self, connection: "psycopg.Connection[Any]", cursor: "psycopg.Cursor[Any]") -> None:
         """Let go of a query and its transaction."""
         with suppress(Exception):  # of a lost connection
             cursor.close()
         self.give_back(connection)
+
+
+def _escaped(literal: str) -> str:
+    return "E'\\t'" if literal == "'\t'" else literal
 
 
 class PostgresTransaction(ServerTransaction):

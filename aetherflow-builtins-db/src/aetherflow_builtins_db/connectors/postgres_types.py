@@ -56,14 +56,14 @@ def register_loaders(connection: "psycopg.Connection[Any]") -> None:
             try:
                 return super().load(data)
             except psycopg.DataError:
-                return bytes(data).decode().replace(" ", "T", 1)
+                return bytes(data).decode()
 
     class _Instant(dates.TimestamptzLoader):
         def load(self, data: Any) -> Any:
             try:
                 return super().load(data).astimezone(datetime.UTC)
             except (psycopg.DataError, OverflowError):
-                return bytes(data).decode().replace(" ", "T", 1)
+                return bytes(data).decode()
 
     class _Time(dates.TimeLoader):
         def load(self, data: Any) -> Any:

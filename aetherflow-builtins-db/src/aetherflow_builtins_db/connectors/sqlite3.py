@@ -2,18 +2,19 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Self
 from urllib.parse import unquote
 
 from pydantic import Field, StringConstraints, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
+from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.sqlite3_rows import Sqlite3Rows, declared_columns
 from aetherflow_builtins_db.connectors.sqlite3_sql import bindable, split
-from aetherflow_builtins_db.contract import Params, Row, ScriptResult
+from aetherflow_builtins_db.connectors.sqlite3_transaction import Sqlite3Transaction
+from aetherflow_builtins_db.contract import Params, ScriptResult
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
@@ -314,39 +315,3 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                     "PRAGMA foreign_keys does nothing inside a transaction, and a script is one",
                     "set it under options.pragmas of the resource",
                 )
-
-
-class Sqlite3Transaction:
-    """See `contract.Transaction`."""
-
-    def __init__(self, connector: Sqlite3Connector, connection: sqlite3.Connection) -> None:
-        self._connector = connector
-        self.raw = connection
-
-    def execute(self, sql: str, params: Params = None) -> int | None:
-        """Run one statement."""
-        translated, names = translate(sql, lambda name: f":{name}")
-        return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
-
-    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values."""
-        translated, _names = translate(sql, lambda name: f":{name}")
-        before = self.raw.total_changes
-        try:
-            self.raw.executemany(translated, map(bindable, rows))
-        except (sqlite3.Error, OverflowError) as error:
-            raise self.failed("statement", error) from error
-        return self.raw.total_changes - before
-
-    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """Names of the columns and all rows of a query."""
-        translated, names = translate(sql, lambda name: f":{name}")
-        try:
-            cursor = self.raw.execute(translated, bindable(bind(names, params)))
-            return [each[0] for each in cursor.description or ()], cursor.fetchall()
-        except (sqlite3.Error, OverflowError) as error:
-            raise self.failed("query", error) from error
-
-    def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """SQLite's error in our words."""
-        return self._connector.failed(operation, error)
