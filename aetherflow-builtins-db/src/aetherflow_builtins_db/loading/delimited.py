@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from aetherflow.core.api import StepError
-from aetherflow_builtins_db.formats.delimited import Dialect
+from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from aetherflow_builtins_db.connectors.base import setting_literal
 from aetherflow_builtins_db.connectors.duckdb_rows import column_of
 from aetherflow_builtins_db.contract import Row
-from aetherflow_builtins_db.formats.delimited import DelimitedWriter, Dialect
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.loading.batch import Batch
 from aetherflow_builtins_db.loading.server import RowsRefusedError, Server

@@ -13,7 +13,8 @@ from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import UNKNOWN, ColumnType
 from aetherflow_builtins_db.connectors.base import setting_literal
 from aetherflow_builtins_db.contract import Row
-from aetherflow_builtins_db.formats.delimited import DelimitedWriter, Dialect
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.formats.values import text_value
 from aetherflow_builtins_db.loading.batch import Batch

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, TypeAlias, cast
 
 from aetherflow.core.api import StepError, StepInputError
-from aetherflow_builtins_db.formats.delimited import Dialect
+from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.loading.batch import Reader
 from aetherflow_builtins_db.loading.delimited import DelimitedReader
