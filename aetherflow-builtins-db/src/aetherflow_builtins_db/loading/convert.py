@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from aetherflow_builtins_db.loading.table import TableColumn
 
 Convert = Callable[[Any], Any]
 
+_INSTANT, _LOCAL = ColumnType("datetime", zoned=True), ColumnType("datetime")
 _NUMBERS = frozenset({"int", "float", "decimal"})
 _DIRECT = frozenset({"unknown", "string"})
 
@@ -26,7 +28,18 @@ def converter(wanted: ColumnType) -> Convert:
         return _as_bytes
     if wanted.kind in _NUMBERS:
         return lambda value: coerce(_number(value), wanted)
+    if wanted.kind == "datetime" and wanted.zoned:
+        return _as_instant
     return lambda value: coerce(value, wanted)
+
+
+def _as_instant(value: Any) -> datetime.datetime:
+    """A time without zone is taken for UTC, the zone of the sessions."""
+    try:
+        instant: datetime.datetime = coerce(value, _INSTANT)
+    except ValueError:
+        instant = coerce(value, _LOCAL).replace(tzinfo=datetime.UTC)
+    return instant
 
 
 def _as_text(value: Any) -> Any:

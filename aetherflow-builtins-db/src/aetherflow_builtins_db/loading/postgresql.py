@@ -15,6 +15,7 @@ from aetherflow_builtins_db.connectors.base import setting_literal
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
+from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.formats.values import text_value
 from aetherflow_builtins_db.loading.batch import Batch
@@ -26,6 +27,7 @@ from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
 _ENCODINGS = {"utf-8": "UTF8", "ascii": "UTF8", "iso8859-1": "LATIN1", "iso8859-15": "LATIN9", "cp1252": "WIN1252"}
 _LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 _BYTES = ColumnType("bytes")
+_ARROW_ROWS = 50_000
 _DIALECT = Dialect(include_header=False)
 
 
@@ -66,6 +68,8 @@ class PostgresServer(Server):
         self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
         """The bytes of the file through COPY, if PostgreSQL reads them as we do."""
+        if source.format == "parquet":
+            return self._load_parquet(source, into, fields, columns, extra)
         dialect = source.dialect
         encoding = _ENCODINGS.get(codecs.lookup(dialect.encoding).name.removesuffix("-sig"))
         if (
@@ -87,6 +91,28 @@ class PostgresServer(Server):
         )
         with source.binary() as file:
             return self._copy(into, in_order, options, _blocks(file))
+
+    def _load_parquet(
+        self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+    ) -> int | None:
+        """Record batches as CSV made by Arrow, which is many times as fast as Python's rows."""
+        pa = require_pyarrow()
+        import pyarrow.csv
+
+        file = pa.parquet.ParquetFile(source.path)
+        names = [(fields.names or ())[index] for index in fields.picks]
+        plain = all(_arrow_writes(pa, file.schema_arrow.field(name).type) for name in names)
+        if extra or not plain or len(names) == 1 or any(_needs_form(column) for column in columns):
+            return None
+        options = pyarrow.csv.WriteOptions(include_header=False)
+
+        def blocks() -> Iterator[bytes]:
+            for batch in file.iter_batches(batch_size=_ARROW_ROWS, columns=names):
+                buffer = io.BytesIO()
+                pyarrow.csv.write_csv(batch.select(names), buffer, options)
+                yield buffer.getvalue()
+
+        return self._copy(into, columns, "FORMAT csv, NULL '', ENCODING 'UTF8'", blocks())
 
     def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
         """Add rows by COPY."""
@@ -167,6 +193,20 @@ class _Refusals:
             where = f"column {column.group(1)}: " if column else ""
             reason = f"{where}{cause.diag.message_primary}{detail}"
             raise RowsRefusedError(reason, int(found.group(1)) if found else None) from cause
+
+
+def _arrow_writes(pa: Any, kind: Any) -> bool:
+    """Whether Arrow writes values of the type as PostgreSQL reads them."""
+    types = pa.types
+    return bool(
+        types.is_boolean(kind)
+        or types.is_integer(kind)
+        or types.is_decimal(kind)
+        or types.is_date(kind)
+        or types.is_timestamp(kind)
+        or types.is_string(kind)
+        or types.is_large_string(kind)
+    )
 
 
 def _blocks(file: Any) -> Iterator[bytes]:
