@@ -102,7 +102,7 @@ class TestDbLoad(StepSuite):
             "inputs": {
                 "resource": "warehouse",
                 "sql": "SELECT order_id, 2 * amount AS amount FROM sales",
-                "output": "s.csv",
+                "output": "sales.csv",
             },
         },
     )
@@ -120,6 +120,7 @@ class TestDbLoad(StepSuite):
         step = {"id": "load", "type": "db_load", "inputs": inputs}
         project.flow(step, resources=self.resources)
         (said,) = project.effects()["load"]
+        assert said.startswith("truncate ")
         assert said.endswith("given.csv (20 bytes) into sales of resource warehouse, whose database does not exist yet")
         assert not list(project.folder.rglob("*.db"))
         self.run(project)

@@ -102,17 +102,19 @@ class Outputs(StepOutputs):
 class DbCheck(Step[Inputs]):
     """Checks data in a database: number of rows, age, nulls, doubles, values, and queries whose rows are failures.
 
-    - id: quality
-      type: db_check
-      inputs:
-        resource: warehouse
-        table: sales
-        checks:
-          - {row_count: {min: 1}}
-          - {not_null: [order_id, amount]}
-          - {unique: order_id}
-          - {accepted_values: {column: currency, values: [EUR, USD]}, on_fail: warn}
-          - {name: no_refund_without_sale, sql: SELECT order_id FROM sales WHERE amount < 0}
+    All checks run, whatever they find; then the step fails, warns or is skipped, as each check says.
+
+        - id: quality
+          type: db_check
+          inputs:
+            resource: warehouse
+            table: sales
+            checks:
+              - {row_count: {min: 1}}
+              - {not_null: [order_id, amount]}
+              - {unique: order_id}
+              - {accepted_values: {column: currency, values: [EUR, USD]}, on_fail: warn}
+              - {name: no_refund_without_sale, sql: SELECT order_id FROM sales WHERE amount < 0}
     """
 
     Outputs = Outputs

@@ -126,7 +126,7 @@ class DbLoad(Step[Inputs]):
           inputs:
             resource: warehouse
             table: sales
-            path: "{{steps.fetch.artifact_path}}"
+            path: sales.csv
             mode: merge
             keys: [order_id]
             max_rejects: 10
@@ -153,11 +153,13 @@ class DbLoad(Step[Inputs]):
     def plan(self) -> list[str]:
         """What `run` would do."""
         args = self.args
-        source = self._source()
-        what = f"{source.path} ({source.size:,} bytes)"
-        connector = self.ctx.connectors.db(args.resource)
-        if is_missing(connector):
-            return [f"load {what} into {args.table} of resource {args.resource}, whose database does not exist yet"]
+        path = self.ctx.read_path(args.path)
+        there = f"{path.stat().st_size:,} bytes" if path.is_file() else "not there yet"
+        what, table = f"{args.path} ({there})", f"{args.table} of resource {args.resource}"
+        if not path.is_file():
+            return [f"{args.mode} {what} into {table}"]
+        if is_missing(self.ctx.connectors.db(args.resource)):
+            return [f"{args.mode} {what} into {table}, whose database does not exist yet"]
         load = self._load(Rejects(0))
         table = f"{load.table.sql} of resource {args.resource}"
         match args.mode:
