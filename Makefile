@@ -14,7 +14,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-peers torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-db bench-peers torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -36,6 +36,10 @@ bench: $(READY) ## measure starts, steps, resume, and the history of a million s
 	@$(BIN)/python tests/benchmarks/startup.py
 	@$(BIN)/python tests/benchmarks/engine.py
 	@$(BIN)/python tests/benchmarks/history.py
+
+bench-db: $(READY) ## measure extraction against the databases' own tools
+	@$(COMPILE)
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_extract.py
 
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)

@@ -9,9 +9,11 @@ import pymysql
 import pytest
 
 from aetherflow.core.testing import SqlSuite
+from aetherflow_builtins_db.connectors.exasol import ExasolConnector
 from aetherflow_builtins_db.connectors.mysql import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
+from exasol_standin import ExasolStandIn
 from services import Database
 from svc import free_port
 
@@ -86,6 +88,28 @@ class TestMySQL(ServerSuite):
     @pytest.fixture(autouse=True)
     def _server(self, own_mariadb: Database) -> None:
         self.place_of_server = settings(own_mariadb)
+
+
+class TestExasol(ServerSuite):
+    """Against the protocol's stand-in: the SQL and the types are DuckDB's."""
+
+    connector = ExasolConnector
+    name = "db.exasol"
+    endless = "SELECT count(*) FROM range(100000000000) a, range(100000) b"
+    names_are_upper = True
+    has_returning = False
+    # There is no binary type.
+    VALUES: ClassVar = {name: value for name, value in SqlSuite.VALUES.items() if name != "b"}
+
+    @pytest.fixture(autouse=True)
+    def _server(self, exasol: ExasolStandIn) -> Iterator[None]:
+        self.place_of_server = {
+            "host": exasol.host, "port": exasol.port, "user": exasol.user, "password": exasol.password,
+            "schema": exasol.schema, "ssl": "disable",
+        }  # fmt: skip
+        yield
+        for table in ("t", "u"):
+            exasol.db.execute(f"DROP TABLE IF EXISTS {exasol.schema}.{table}")
 
 
 class UrlSuite(ServerSuite):

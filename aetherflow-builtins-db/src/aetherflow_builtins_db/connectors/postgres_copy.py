@@ -1,11 +1,13 @@
 """COPY … TO STDOUT: rows as text, made by the server, which is the fastest way out of PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import StepError
 from aetherflow_builtins_db.columns import UNKNOWN, Column
 from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.postgres_pq import copy_out
 from aetherflow_builtins_db.failures import one_line
 
 if TYPE_CHECKING:
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 
     from aetherflow_builtins_db.connectors.postgres import PostgresConnector
 
-_BLOCK_ROWS = 4096
-"""COPY gives one row at a time; so many are handed on at once."""
 _ARROW_BLOCK_BYTES = 4 * 2**20
 _OBJECTS = frozenset({22, 30, 2249, 2287})
 """int2vector, oidvector, records: psycopg makes Python objects of them, as it does of arrays."""
@@ -84,28 +84,35 @@ class PostgresCopy(OpenRows):
         self._connector, self._copy_sql, self._values = connector, copy_sql, values
         self._connection: psycopg.Connection[Any] | None = connection
         self.rows = 0
+        self._ended = False
 
     def blocks(self) -> Iterator[bytes]:
         """The rows as bytes, several at a time."""
         if (connection := self._connection) is None:
             return
-        gathered: list[Any] = []
-        with self._connector.mapped("copying rows"), connection.cursor() as cursor:
-            with cursor.copy(self._copy_sql, self._values or None) as copy:
-                for row in copy:
-                    gathered.append(row)
-                    if len(gathered) == _BLOCK_ROWS:
-                        self.rows += _BLOCK_ROWS
-                        yield b"".join(gathered)
-                        gathered.clear()
-            self.rows += len(gathered)
-            yield b"".join(gathered)
+        import psycopg
+
+        # COPY takes no parameters of the protocol's: psycopg writes them as literals.
+        text = (
+            psycopg.ClientCursor(connection).mogrify(self._copy_sql, self._values) if self._values else self._copy_sql
+        )
+        with self._connector.mapped("copying rows"):
+            for count, block in copy_out(connection, text):
+                self.rows += count
+                yield block
+        self._ended = True
 
     def close(self) -> None:
-        """End the query and its transaction."""
+        """End the query and its transaction; if rows are left, the connection too."""
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is None:
+            return
+        if self._ended:
             self._connector.give_back(connection)
+            return
+        with suppress(Exception):  # it is closed anyway
+            self._connector.cancel(connection)
+        self._connector.discard(connection)
 
 
 class PostgresArrow(OpenRows):

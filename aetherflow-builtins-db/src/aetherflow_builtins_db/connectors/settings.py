@@ -62,8 +62,10 @@ class ServerConfig(ConnectorConfig):
     def _one_spelling(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
             for name, other in (("database", "dbname"), ("user", "username")):
-                if name in data and other in data and data[name] != data[other]:
-                    raise ValueError(f"{name} and {other} are both given and differ")
+                if name in data and other in data:
+                    if data[name] != data[other]:
+                        raise ValueError(f"{name} and {other} are both given and differ")
+                    data = {key: value for key, value in data.items() if key != other}
         return data
 
     @model_validator(mode="after")
