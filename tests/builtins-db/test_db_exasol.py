@@ -83,7 +83,8 @@ def test_types_and_large_results(exasol: ExasolStandIn) -> None:
     assert len(found) == 3 * INLINE_ROWS
     assert found[5] == (
         5, Decimal("5.000"), "n5", datetime.date(2026, 3, 29),
-        datetime.datetime.fromisoformat("2026-03-29T02:30:00.25"), False, 1.25, datetime.datetime(2026, 3, 29, 0, 30, tzinfo=datetime.UTC),
+        datetime.datetime.fromisoformat("2026-03-29T02:30:00.25"), False, 1.25,
+        datetime.datetime(2026, 3, 29, 0, 30, tzinfo=datetime.UTC),
     )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """What can be said of the Oracle connector without a server; with one, see AETHERFLOW_TEST_ORACLE_URL below."""
 
+import contextlib
+import json
 import os
 import socket
 import struct
@@ -57,6 +59,8 @@ def listener() -> Iterator[Listener]:
 
     yield start
     for each in sockets:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)  # else a thread that waits in accept() goes on, on the number of the socket
         each.close()
 
 
@@ -86,55 +90,58 @@ def test_settings_become_arguments_of_the_driver(config: dict[str, Any], expecte
     oracledb.ConnectParams(**{k: v for k, v in arguments.items() if k != "dsn"})
 
 
+CHILD = """
+import json, sys
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.oracledb import OracleConnector
+config, options = json.loads(sys.argv[1])
+try:
+    OracleConnector(ConnectorInit("erp", "db", "oracledb", config, options)).probe()
+except ConnectorError as error:
+    print(json.dumps([str(error), error.fix]))
+"""
+
+
+def failing_probe(options: dict[str, Any], **config: Any) -> tuple[str, str]:
+    """Message and advice, from a process of its own: a failed connect leaves sockets of the driver behind."""
+    given = {"user": "etl", "password": "pw-0f-etl", "host": "127.0.0.1", **config}
+    command = [sys.executable, "-c", CHILD, json.dumps([given, {"connect_attempts": 1, **options}])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout, done.stderr
+    message, fix = json.loads(done.stdout)
+    assert "\n" not in message
+    assert "pw-0f-etl" not in message
+    return message, fix
+
+
 @pytest.mark.parametrize(
     ("code", "advice"),
     [(12514, "check config.service_name or sid"), (12505, "check config.service_name or sid"), (12520, "")],
 )
 def test_a_refusal_is_one_line_with_advice(listener: Listener, code: int, advice: str) -> None:
     port = listener(refusal(code), False)
-    with pytest.raises(ConnectorError) as caught, connector({"connect_attempts": 1}, host="127.0.0.1", port=port,
-                                                            service_name="svc") as db:  # fmt: skip
-        db.probe()
-    text = str(caught.value)
-    assert text.startswith(f"resource erp (db:oracledb): connecting to etl@127.0.0.1:{port} failed: ")
-    assert "\n" not in text
-    assert "pw-0f-etl" not in text
-    assert advice in caught.value.fix
+    message, fix = failing_probe({}, port=port, service_name="svc")
+    assert message.startswith(f"resource erp (db:oracledb): connecting to etl@127.0.0.1:{port} failed: ")
+    assert advice in fix
 
 
 def test_nobody_listens() -> None:
-    db = connector({"connect_attempts": 2}, host="127.0.0.1", port=free_port(), service_name="svc")
-    with pytest.raises(ConnectorError, match="refused") as caught, db:
-        db.read("SELECT 1 FROM dual")
-    assert "listener" in caught.value.fix
-
-
-SILENT = """
-import sys
-from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.oracledb import OracleConnector
-config = {"user": "etl", "password": "pw-0f-etl", "host": "127.0.0.1", "port": int(sys.argv[1]), "service_name": "svc"}
-try:
-    OracleConnector(ConnectorInit("erp", "db", "oracledb", config, {"connect_timeout": 0.3})).probe()
-except ConnectorError as error:
-    print(error)
-"""
+    message, fix = failing_probe({"connect_attempts": 2}, port=free_port(), service_name="svc")
+    assert "refused" in message
+    assert "listener" in fix
 
 
 def test_a_listener_that_stays_silent_holds_nobody(listener: Listener) -> None:
-    # In a process of its own: the driver's connect is left behind, and its socket with it.
-    command = [sys.executable, "-c", SILENT, str(listener(b"", True))]
     begun = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert "did not answer" in done.stdout, done.stderr
+    message, _fix = failing_probe({"connect_timeout": 0.3}, port=listener(b"", True), service_name="svc")
+    assert "did not answer" in message
     assert time.monotonic() - begun < 20
 
 
 def test_thick_mode_needs_its_libraries(tmp_path: Path) -> None:
-    db = connector({"lib_dir": str(tmp_path)}, dsn="127.0.0.1/none")
-    with pytest.raises(ConnectorError, match=r"DPI-1047|DPY-2019") as caught, db:
-        db.probe()
-    assert "lib_dir" in caught.value.fix
+    message, fix = failing_probe({"lib_dir": str(tmp_path)}, service_name="svc")
+    assert "DPI-1047" in message
+    assert "lib_dir" in fix
 
 
 def test_a_script_keeps_its_blocks_whole() -> None:

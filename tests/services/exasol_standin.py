@@ -227,6 +227,8 @@ class ExasolStandIn:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which ends accept(); closing alone does not
         self._listener.close()
         self.cut()
         self.db.close()
