@@ -72,9 +72,11 @@ class GenericServer(Server):
         dialect = self.connector.dialect
         if dialect not in _MERGES | _JOINS:
             return super().update_sql(table, stage, columns, same)
-        sets = ", ".join(f"t.{self.quote(column.name)} = s.{self.quote(column.name)}" for column in columns)
+        names = [self.quote(column.name) for column in columns]
         if dialect in _JOINS:
+            sets = ", ".join(f"t.{name} = s.{name}" for name in names)
             return f"UPDATE {table.sql} t JOIN {stage.sql} s ON {same} SET {sets}"
+        sets = ", ".join(f"{name} = s.{name}" for name in names)
         return f"MERGE INTO {table.sql} t USING {stage.sql} s ON ({same}) WHEN MATCHED THEN UPDATE SET {sets}"
 
     def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
