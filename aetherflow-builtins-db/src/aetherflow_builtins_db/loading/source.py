@@ -1,5 +1,6 @@
 """The file to load: its format, its compression, how far it is read."""
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -97,7 +98,9 @@ class SourceFile:
             yield ParquetReader(str(self.path))
             return
         with self.binary() as file:
-            text = io.TextIOWrapper(file, encoding=self.dialect.encoding, newline="")
+            # With or without a byte order mark.
+            encoding = "utf-8-sig" if codecs.lookup(self.dialect.encoding).name == "utf-8" else self.dialect.encoding
+            text = io.TextIOWrapper(file, encoding=encoding, newline="")
             try:
                 if self.format == "jsonl":
                     yield JsonLinesReader(text, keys)
