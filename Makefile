@@ -15,7 +15,8 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-archives bench-bundle bench-http bench-peers bench-transfer torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-http bench-peers bench-transfer torture fuzz \
+  build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -46,6 +47,11 @@ bench-bundle: $(READY) ## measure a sync of 10,000 files that have not changed
 bench-transfer: $(READY) ## measure SFTP and SMB against the systems' own clients (SIZE_MB=..., FILES=...)
 	@$(COMPILE)
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/transfer.py
+
+bench-db: $(READY) ## measure extraction and loading against the databases' own tools
+	@$(COMPILE)
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_extract.py
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_load.py
 
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)
@@ -106,7 +112,7 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	echo "installing the workspace into .venv ..."; \
 	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
-	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres]' \
+	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres,sqlalchemy]' \
 	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aetherflow.core.api import StepError
-from aetherflow_builtins_db.formats.delimited import DelimitedWriter, Dialect
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.sink import HashingSink
 
@@ -114,7 +115,7 @@ def test_values_have_one_text_form() -> None:
         (None, 1e-7, 2**70, [1, {"a": None}], ""),
     ]
     assert written(rows) == (
-        "true,1.5,100,2024-01-02,2024-01-02T03:04:05.000006+02:00\n"
+        "true,1.5,100,2024-01-02,2024-01-02 01:04:05.000006+00\n"
         "false,nan,0.10,01:02:00,AP8=\n"
         ',1e-07,1180591620717411303424,"[1, {""a"": null}]",""\n'
     )

@@ -32,7 +32,7 @@ def test_csv_and_all_outputs(filled: Any) -> None:
     assert path.parts[-3:] == ("artifacts", "out", "t.csv")
     assert out == {
         "output": str(path), "artifact_path": str(path), "format": "csv", "rows": 5, "row_count": 5,
-        "columns": ["a", "s", "f"],
+        "bytes": path.stat().st_size, "columns": ["a", "s", "f"],
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }  # fmt: skip
 
@@ -91,6 +91,7 @@ def test_too_few_rows_leave_no_file_and_the_old_one_stays(filled: Any, output: s
     assert ran.reason["skip"] == "row_count(1) < min_rows(2)"
     assert ran.outputs["skip"] | {"reason": None} == {
         "output": None, "artifact_path": None, "format": output[2:], "rows": 1, "row_count": 1,
+        "bytes": None,
         "columns": ["a"], "sha256": None,
         "reason": None,
     }  # fmt: skip

@@ -5,14 +5,18 @@ import pwd
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from exasol_standin import ExasolStandIn
 from svc import Server, account, free_port, port_open, workdir
 
 # Debian keeps servers out of a user's PATH, and PostgreSQL's programs out of everybody's; the highest version wins.
@@ -178,6 +182,12 @@ class Database:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Database]:
+    with running_postgres() as database:
+        yield database
+
+
+@contextmanager
+def running_postgres() -> Iterator[Database]:
     program, initdb, pg_isready, _ = need("postgres", "initdb", "pg_isready", "setpriv")
     with workdir("postgres") as home:
         database = Database(free_port(), "app", "s3cret", "postgres")
@@ -224,6 +234,12 @@ def postgres() -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Database]:
+    with running_mariadb() as database:
+        yield database
+
+
+@contextmanager
+def running_mariadb() -> Iterator[Database]:
     program, install_db, _ = need("mariadbd", "mariadb-install-db", "setpriv")
     import pymysql
 
@@ -265,3 +281,36 @@ def mariadb() -> Iterator[Database]:
             yield database
         finally:
             server.stop()
+
+
+@dataclass(frozen=True)
+class Tls:
+    """A throw-away certificate authority, and what a server of it at 127.0.0.1 and localhost needs."""
+
+    ca: Path
+    server: ssl.SSLContext
+
+
+@pytest.fixture(scope="session")
+def tls() -> Iterator[Tls]:
+    import trustme
+
+    with workdir("tls") as home:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("localhost", "127.0.0.1")
+        authority.cert_pem.write_to_path(str(home / "ca.pem"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        yield Tls(home / "ca.pem", context)
+
+
+@pytest.fixture(scope="session")
+def exasol(tls: Tls) -> Iterator["ExasolStandIn"]:
+    """Speaks Exasol's protocol, not its SQL."""
+    from exasol_standin import ExasolStandIn
+
+    node = ExasolStandIn(tls.server)
+    try:
+        yield node
+    finally:
+        node.stop()

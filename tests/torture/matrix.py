@@ -45,6 +45,8 @@ SUITES = {
     "E2": "grandchildren that ignore SIGTERM, at a time limit of 1 s and after kill -9 of the runner",
     "E3": "kill -9 at every failpoint while a program's folder is published: by swap, by renames, from another device",
     "E4": "random arguments and variables of programs, byte for byte",
+    "L1": "kill -9 of loads and scripts on four databases, at failpoints and at random times",
+    "L2": "loads and scripts cut off from PostgreSQL and MariaDB, in the middle and at the commit",
     "N": "connections cut after n bytes, either way: reset, closed, stalled; then repeated",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P11": "hostile archives: nothing outside of the destination, limits hold",

@@ -1,11 +1,14 @@
 """What every SQL connector of this package offers, and all that its steps use."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
+from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.dialect import Dialect
 
 Params: TypeAlias = Mapping[str, Any] | None
 """Values of the `:name` markers of a query."""
@@ -63,6 +66,45 @@ class ArrowRows(Protocol):
     ) -> None: ...
 
 
+class Transaction(Protocol):
+    """Several operations on one connection that come true together, or not at all.
+
+    It ends with its `with` block: committed, or undone if the block raises. Nothing of it is seen outside before. Where
+    the database commits by itself at DDL (`transactional_ddl` of the connector says so), DDL in it commits what came
+    before.
+    """
+
+    @property
+    def raw(self) -> Any:
+        """The driver's own connection, with the transaction open: for COPY, LOAD DATA and the like."""
+        ...
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        """Run one statement; the number of rows that it changed, None if it changes none."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values; the number of rows changed by all of them."""
+        ...
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query, which sees what the transaction did."""
+        ...
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """The driver's error in our words, for work on `raw`; raise it `from error`."""
+        ...
+
+
+@runtime_checkable
+class CopyTransaction(Protocol):
+    """A transaction on a server that takes rows as a stream of bytes: PostgreSQL's COPY … FROM STDIN."""
+
+    def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
+        """Run a COPY statement with these bytes; the number of rows that came in."""
+        ...
+
+
 class SqlConnector(Protocol):
     """A database. Values reach it as parameters `:name` only; see `params` for the rules.
 
@@ -72,10 +114,48 @@ class SqlConnector(Protocol):
     call on every driver, so nothing may rely on it.
     """
 
+    dialect: str
+    """Whose SQL it speaks: sqlite, duckdb, postgresql, mysql, mariadb, oracle, exasol, or SQLAlchemy's name."""
+    transactional_ddl: bool
+    """Whether CREATE, ALTER and DROP are part of a transaction; else the database commits before and after them."""
+
     def script(
-        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
     ) -> ScriptResult:
-        """Run one or more statements. If `before_commit` raises, nothing is committed."""
+        """Run one or more statements. If `before_commit` raises, nothing is committed.
+
+        Where DDL is not transactional, a statement that would commit changes made before it is refused, unless
+        `allow_implicit_commit`. DDL at the start of a script is no such statement.
+        """
+        ...
+
+    def statements(self, sql: str) -> list[str]:
+        """The statements of a script, as they are written."""
+        ...
+
+    def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
+        """Refuse an empty script, and one that would end the transaction that all of it runs in."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """A transaction on a connection of its own."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values, in one transaction; the number of rows changed."""
+        ...
+
+    def quote(self, *name: str) -> str:
+        """A name as it is written in SQL: `quote("sales", "Order")`."""
+        ...
+
+    def ping(self) -> bool:
+        """Whether the database answers; a lost connection is opened anew."""
         ...
 
     def execute(self, sql: str, params: Params = None) -> int:
@@ -105,6 +185,47 @@ class SqlConnector(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class FileBlocks(Protocol):
+    """The open result of one query as the bytes of a file, made by the database itself."""
+
+    @property
+    def columns(self) -> Sequence[Column]: ...
+    @property
+    def rows(self) -> int | None:
+        """Rows in the bytes so far; None if that is known at the end only, after which it is a number."""
+        ...
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes; call it once."""
+        ...
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@runtime_checkable
+class CsvSource(Protocol):
+    """A connector whose database writes CSV."""
+
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> FileBlocks | None:
+        """Open a query as CSV without header, byte for byte what `DelimitedWriter` makes of `stream`; None if it would
+        not be, or cannot be promised.
+        """
+        ...
+
+
+@runtime_checkable
+class ParquetSource(Protocol):
+    """A connector whose database writes Parquet."""
+
+    def stream_parquet(self, sql: str, params: Params = None, *, compression: str) -> FileBlocks | None:
+        """Open a query as a Parquet file with the types that `ParquetWriter` gives it; None if they would differ."""
+        ...
 
 
 @runtime_checkable

@@ -19,6 +19,14 @@ def database_file(connector: ConnectorBase[Any, Any], path: str) -> Path:
     return Path(connector.ctx.database_path(path) if connector.ctx else path).expanduser().absolute()
 
 
+def local_file(connector: ConnectorBase[Any, Any], path: str) -> str:
+    """Absolute path of a key or certificate; a relative one stands beside the flow file."""
+    file = Path(path).expanduser()
+    if not file.is_absolute() and connector.ctx is not None:
+        file = Path(getattr(connector.ctx, "asset_path", Path)(path))
+    return str(file.absolute())
+
+
 def make_parents(file: Path) -> None:
     """Create the missing folders above a file, private to this user."""
     missing = []
@@ -49,3 +57,9 @@ def cannot_create(file: Path) -> str | None:
     if not folder.is_dir():
         return f"{folder} is not a folder"
     return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written by this user"
+
+
+def is_missing(connector: Any) -> bool:
+    """Whether the connector's database is a file that is not there yet, so that even looking would create it."""
+    path = getattr(connector.conf, "place", None) or getattr(connector.conf, "path", None)
+    return isinstance(path, str) and not is_memory(path) and not database_file(connector, path).exists()

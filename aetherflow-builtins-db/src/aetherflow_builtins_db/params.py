@@ -8,9 +8,12 @@ A marker is `:` and a name. It is none in quoted text or identifiers, comments a
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from aetherflow.core.api import StepInputError
+
+Lexis: TypeAlias = Literal["standard", "mysql", "oracle"]
+"""How text, names and comments are written in the SQL."""
 
 
 class Token(NamedTuple):
@@ -22,48 +25,88 @@ class Token(NamedTuple):
 
 # One alternative per lexical form; unclosed quotes and comments run to the end, as the database will say better.
 # `e'…'` comes before plain quotes, because a backslash escapes there; `''` inside quotes is a quote.
-_TOKEN = re.compile(
-    r"""
+_STANDARD = r"""
       (?P<comment>  --[^\n]* | /\*(?:[^*]|\*(?!/))*(?:\*/|\Z) )
     | (?P<quoted>   (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)
                   | '(?:[^']|'')*(?:'|\Z)
                   | "(?:[^"]|"")*(?:"|\Z)
                   | `(?:[^`]|``)*(?:`|\Z)
                   | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
+"""
+# MySQL and MariaDB: a backslash escapes in every text, and `#` starts a comment.
+_MYSQL = r"""
+      (?P<comment>  (?:\#|--(?=\s|\Z))[^\n]* | /\*(?:[^*]|\*(?!/))*(?:\*/|\Z) )
+    | (?P<quoted>   '(?:[^'\\]|\\.|'')*(?:'|\Z)
+                  | "(?:[^"\\]|\\.|"")*(?:"|\Z)
+                  | `(?:[^`]|``)*(?:`|\Z) )
+"""
+_REST = r"""
     | (?P<escaped>  \\:(?=[A-Za-z_]) )
     | (?P<param>    (?<![\w:'"`)\]$]):[A-Za-z_]\w* )
     | (?P<semicolon> ; )
     | (?P<text>     [^\s\w]|\w+|\s+ )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+"""
+# Oracle: q'[it's]'.
+_ORACLE = r"""
+      (?P<comment>  --[^\n]* | /\*(?:[^*]|\*(?!/))*(?:\*/|\Z) )
+    | (?P<quoted>   (?<![\w$])[nN]?[qQ]'(?:\[.*?\]|\{.*?\}|\(.*?\)|<.*?>|(?P<tag>\S).*?(?P=tag))'
+                  | '(?:[^']|'')*(?:'|\Z)
+                  | "(?:[^"]|"")*(?:"|\Z) )
+"""
+_TOKEN: dict[Lexis, re.Pattern[str]] = {
+    "standard": re.compile(_STANDARD + _REST, re.VERBOSE | re.DOTALL),
+    "oracle": re.compile(_ORACLE + _REST, re.VERBOSE | re.DOTALL),
+    "mysql": re.compile(_MYSQL + _REST, re.VERBOSE | re.DOTALL),
+}
 
 
-def tokens(sql: str) -> Iterator[Token]:
+def tokens(sql: str, lexis: Lexis = "standard") -> Iterator[Token]:
     """The pieces of the SQL, in order."""
-    for found in _TOKEN.finditer(sql):
+    return (token for token, _written in tokens_as_written(sql, lexis))
+
+
+def tokens_as_written(sql: str, lexis: Lexis = "standard") -> Iterator[tuple[Token, str]]:
+    """The pieces of the SQL and the text that each stands for."""
+    for found in _TOKEN[lexis].finditer(sql):
         kind, text = found.lastgroup or "text", found.group()
         if kind == "tag":  # the group inside `quoted`
             kind = "quoted"
         if kind == "param":
-            yield Token("param", text[1:])
+            yield Token("param", text[1:]), text
         elif kind == "escaped":
-            yield Token("text", ":")
+            yield Token("text", ":"), text
         else:
-            yield Token(kind, text)
+            yield Token(kind, text), text
 
 
-def translate(sql: str, marker: Callable[[str], str]) -> tuple[str, list[str]]:
-    """The SQL with every `:name` replaced by `marker(name)`, and the names in order of first use."""
+def translate(
+    sql: str,
+    marker: Callable[[str], str],
+    *,
+    lexis: Lexis = "standard",
+    escape: Callable[[str], str] | None = None,
+) -> tuple[str, list[str]]:
+    """The SQL with every `:name` replaced by `marker(name)`, and the names in order of first use.
+
+    `escape` is applied to all the rest, for drivers that read signs of their own in it.
+    """
     pieces: list[str] = []
     names: dict[str, None] = {}
-    for token in tokens(sql):
+    for token in tokens(sql, lexis):
         if token.kind == "param":
             names.setdefault(token.text)
             pieces.append(marker(token.text))
         else:
-            pieces.append(token.text)
+            pieces.append(escape(token.text) if escape else token.text)
     return "".join(pieces), list(names)
+
+
+def percent_style(sql: str, lexis: Lexis = "standard") -> tuple[str, list[str]]:
+    """The SQL with `%(name)s` markers; without any marker as it is, for then such drivers read no `%` in it."""
+    translated, names = translate(
+        sql, lambda name: f"%({name})s", lexis=lexis, escape=lambda text: text.replace("%", "%%")
+    )
+    return (translated, names) if names else (translate(sql, str, lexis=lexis)[0], names)
 
 
 def bind(names: list[str], params: Mapping[str, Any] | None) -> dict[str, Any]:

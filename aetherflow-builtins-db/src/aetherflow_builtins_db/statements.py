@@ -1,9 +1,20 @@
 """The little that must be known about a statement before it runs."""
 
-from aetherflow_builtins_db.params import Token, tokens
+from aetherflow_builtins_db.params import Lexis, Token, tokens, tokens_as_written
 
 TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "START"})
 _WRITE_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
+_DEFINES = frozenset(
+    {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "COMMENT", "ANALYZE", "FLUSH"}
+)
+_OTHER_VERBS = frozenset(
+    {"ATTACH", "CALL", "CHECKPOINT", "CLUSTER", "COPY", "DEALLOCATE", "DECLARE", "DETACH", "DISCARD", "DO", "EXEC",
+     "EXECUTE", "EXPORT", "HANDLER", "IMPORT", "INSTALL", "KILL", "LISTEN", "LOAD", "LOCK", "NOTIFY", "OPEN",
+     "OPTIMIZE", "PREPARE", "PURGE", "REFRESH", "REINDEX", "RELEASE", "REPAIR", "RESET", "SAVEPOINT", "SET", "UNLOCK",
+     "UPSERT", "USE", "VACUUM"}
+)  # fmt: skip
+_ROUTINES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "TYPE"})
+_NESTS, _NOT_AN_END = frozenset({"BEGIN", "CASE"}), frozenset({"IF", "LOOP", "WHILE", "REPEAT", "FOR"})
 
 
 def words(sql: str) -> list[str]:
@@ -49,3 +60,90 @@ def controls_transaction(sql: str) -> bool:
     """Whether the statement starts or ends a transaction; `ROLLBACK TO savepoint` does not."""
     found = words(sql)
     return bool(found) and found[0] in TRANSACTION_WORDS and "TO" not in found[1:3]
+
+
+def first_word(sql: str) -> str:
+    """The first word or sign in upper case; empty if there is none."""
+    for token in tokens(sql):
+        if token.kind == "text" and not token.text.isspace():
+            return token.text.upper()
+    return ""
+
+
+def may_read(sql: str) -> bool:
+    """Whether the statement may be one that reads. The database, in a read-only transaction, has the last word."""
+    return first_word(sql) not in _OTHER_VERBS | _DEFINES | TRANSACTION_WORDS and not changes_rows(sql)
+
+
+def defines(sql: str) -> bool:
+    """Whether the statement is DDL, which commits what came before it on MySQL, MariaDB and Oracle."""
+    found = words(sql)
+    return bool(found) and found[0] in _DEFINES and not {"TEMPORARY", "TEMP"} & set(found[1:4])
+
+
+def keeps_session(sql: str) -> bool:
+    """Whether a session is as before after this statement: no setting, temporary table or lock is left in it."""
+    return first_word(sql) in _WRITE_WORDS | {"SELECT", "WITH", "VALUES", "TRUNCATE"}
+
+
+def split_script(script: str, lexis: Lexis = "standard") -> list[str]:
+    """The statements of a script, as they are written.
+
+    A routine whose body holds several statements stays whole: the words BEGIN, CASE and END are counted in it. In
+    Oracle's SQL such a body has a part before BEGIN, ends with `;`, and may be followed by a line `/`.
+    """
+    found: list[str] = []
+    current = _Statement(lexis)
+    for token, written in tokens_as_written(script, lexis):
+        if token.kind == "semicolon" and current.may_end:
+            found.append(current.text(";" if lexis == "oracle" and current.routine else ""))
+            current = _Statement(lexis)
+        else:
+            current.add(token, written)
+    found.append(current.text())
+    return [statement for statement in found if not is_empty(statement) and statement != "/"]
+
+
+class _Statement:
+    """A statement as far as it has been read."""
+
+    def __init__(self, lexis: Lexis) -> None:
+        self._lexis = lexis
+        self._parts: list[str] = []
+        self._head: list[str] = []
+        self._depth = 0
+        self._before = ""
+        self._needs_begin = self.routine = False
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a semicolon here ends it."""
+        return not self.routine or (self._depth == 0 and not self._needs_begin)
+
+    def text(self, end: str = "") -> str:
+        """What was read, without the line `/` that ended the statement before."""
+        text = "".join(self._parts).strip()
+        if self._lexis == "oracle" and text.startswith("/") and not text.startswith("/*"):
+            text = text[1:].strip()
+        return text + end if text else ""
+
+    def add(self, token: Token, written: str) -> None:
+        """Read on."""
+        self._parts.append(written)
+        if token.kind != "text" or token.text.isspace():
+            return
+        word = token.text.upper()
+        if len(self._head) < 8:
+            self._head.append(word)
+            block = word in {"DECLARE", "BEGIN"} and self._head in ([word], ["/", word])
+            if block or (word in _ROUTINES and "CREATE" in self._head):
+                self.routine = True
+                self._needs_begin = word == "DECLARE" or (self._lexis == "oracle" and word != "TYPE")
+        if self._before == "END":  # END IF and the like close what is not counted; END CASE was counted at END
+            self._depth += 1 if word in _NOT_AN_END else 0
+        elif word in _NESTS:
+            self._depth += 1
+            self._needs_begin = self._needs_begin and word != "BEGIN"
+        if word == "END" and self._depth:
+            self._depth -= 1
+        self._before = word

@@ -1,17 +1,33 @@
 """What all SQL connectors do in the same way."""
 
+import datetime
+import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from decimal import Decimal
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
 from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult
+from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
 from aetherflow_builtins_db.failures import Hints, driver_failure
-from aetherflow_builtins_db.statements import controls_transaction
+from aetherflow_builtins_db.params import Lexis, bind
+from aetherflow_builtins_db.statements import (
+    changes_rows,
+    controls_transaction,
+    defines,
+    first_word,
+    may_read,
+    split_script,
+)
 
+_VALUE_TYPES = (
+    str, int, float, bytes, bytearray, Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID,
+    list, tuple, dict, type(None),
+)  # fmt: skip
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
@@ -44,16 +60,49 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
     """The methods that follow from `script` and `stream`."""
 
     HINTS: Hints = ()
+    dialect: str
+    transactional_ddl = True
+    lexis: Lexis = "standard"
+    read_only = False
 
     @abstractmethod
     def script(
-        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
     ) -> ScriptResult:
         """Run one or more statements, several in one transaction."""
 
     @abstractmethod
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Several operations on one connection that come true together."""
+
+    @abstractmethod
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Rows:
         """Open a query whose result may be larger than memory."""
+
+    def statements(self, sql: str) -> list[str]:
+        """The statements of a script, as they are written."""
+        return split_script(sql, self.lexis)
+
+    def quote(self, *name: str) -> str:
+        """A name as it is written in SQL."""
+        return ".".join('"' + part.replace('"', '""') + '"' for part in name)
+
+    def ping(self) -> bool:
+        """Whether the database answers."""
+        try:
+            return bool(self.read("SELECT 1 AS one")[1])
+        except ConnectorError:
+            return False
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values, in one transaction; the number of rows changed."""
+        with self.transaction() as transaction:
+            return transaction.executemany(sql, rows)
 
     def execute(self, sql: str, params: Params = None) -> int:
         """Run one or more statements; rows changed, or -1 where that is unknown."""
@@ -94,16 +143,55 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         """An error of ours in the same form."""
         return ConnectorError(f"{self.label}: {message}", fix=fix)
 
-    def check_script(self, statements: list[str]) -> None:
+    def bound(self, names: list[str], params: Params) -> dict[str, Any]:
+        """The values of the parameters, all of types that a database may know: drivers would send any other as text."""
+        values = bind(names, params)
+        for name, value in values.items():
+            if not isinstance(value, _VALUE_TYPES):
+                raise self.refuse(
+                    f"params.{name} is of the type {type(value).__name__}, which cannot be sent",
+                    "parameters are text, numbers, bytes, dates, lists and null",
+                )
+        return values
+
+    def check_writable(self) -> None:
+        """Refuse to change data through a resource that is for reading only."""
+        if self.read_only:
+            raise self.refuse("it is read_only", "writing needs a resource without read_only")
+
+    def check_query(self, sql: str) -> None:
+        """Refuse what is no single statement that reads."""
+        statements = self.statements(sql)
+        if len(statements) != 1:
+            raise self.refuse(f"a query is one statement, not {len(statements)}", "use db_execute for scripts")
+        if not may_read(statements[0]):
+            raise self.refuse(
+                f"reading takes no {first_word(statements[0])} statement", "use db_execute to change data"
+            )
+
+    def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
         """Refuse an empty script, and one that would end the transaction that all of it runs in."""
         if not statements:
             raise self.refuse("the SQL holds no statement")
+        if not self.transactional_ddl and not allow_implicit_commit:
+            self._refuse_implicit_commit(statements)
         for number, statement in enumerate(statements, 1):
             if controls_transaction(statement):
                 raise self.refuse(
                     f"statement {number} of {len(statements)} starts or ends a transaction",
                     "leave BEGIN, COMMIT and ROLLBACK out: a script runs in one transaction of its own",
                 )
+
+    def _refuse_implicit_commit(self, statements: list[str]) -> None:
+        changed = False
+        for number, statement in enumerate(statements, 1):
+            if changed and defines(statement):
+                raise self.refuse(
+                    f"{step_name(number, len(statements))} failed: {first_word(statement)} would commit the changes "
+                    "before it",
+                    "put it first or into a step of its own, or set allow_implicit_commit: true",
+                )
+            changed = changed or changes_rows(statement)
 
 
 def step_name(number: int, total: int) -> str:

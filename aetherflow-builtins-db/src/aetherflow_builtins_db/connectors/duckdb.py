@@ -1,16 +1,19 @@
 """DuckDB: a database in one file, or in memory."""
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StringConstraints
 
 from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.duckdb_files import DuckDBFile, open_csv, open_parquet
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
+from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
 from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
 
@@ -21,7 +24,6 @@ SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]
 ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 _READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
-_CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "CREATE"})
 
 
 class Config(ConnectorConfig):
@@ -64,6 +66,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
     """
 
     requires = ("duckdb",)
+    dialect = "duckdb"
 
     HINTS = (
         (
@@ -195,11 +198,17 @@ class DuckDBConnector(SqlBase[Config, Options]):
     # The contract
 
     def script(
-        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
     ) -> ScriptResult:
         """Run one or more statements, several (or any with `before_commit`) in one transaction."""
         import duckdb
 
+        del allow_implicit_commit  # DDL is part of a transaction
         session = self.open_session()
         try:
             statements, values = self._parse(session, sql, params)
@@ -210,7 +219,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
             affected = []
             for number, statement in enumerate(statements, 1):
                 try:
-                    affected.append(_run(session, statement, values))
+                    affected.append(run(session, statement, values))
                 except duckdb.Error as error:
                     raise self.failed(step_name(number, len(statements)), error) from error
             result = ScriptResult(tuple(affected))
@@ -225,11 +234,33 @@ class DuckDBConnector(SqlBase[Config, Options]):
         finally:
             self.close_session(session)  # which undoes a transaction that was not committed
 
+    @contextmanager
+    def transaction(self) -> Iterator["DuckDBTransaction"]:
+        """Several operations in one session that come true together."""
+        session = self.open_session()
+        try:
+            session.begin()
+            yield DuckDBTransaction(self, session)
+            with self.mapped("commit"):
+                session.commit()
+        finally:
+            self.close_session(session)  # which undoes a transaction that was not committed
+
+    @contextmanager
+    def mapped(self, operation: str) -> Iterator[None]:
+        """DuckDB's errors inside become ours."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            raise self.failed(operation, error) from error
+
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
         """Open a query in a read-only transaction of its own."""
         import duckdb
 
-        session, statement, values = self._open_query(sql, params)
+        session, statement, values = self.open_query(sql, params)
         try:
             session.execute(statement, values)
             columns = [column_of(name, str(kind)) for name, kind, *_ in session.description or ()]
@@ -245,7 +276,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
         import duckdb
 
-        session, statement, values = self._open_query(sql, params)
+        session, statement, values = self.open_query(sql, params)
         opened = None
         try:
             relation = session.sql(statement, params=values)
@@ -260,7 +291,16 @@ class DuckDBConnector(SqlBase[Config, Options]):
                 self.close_session(session)
         return opened
 
-    def _open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> DuckDBFile | None:
+        """Open a query as CSV, written by DuckDB; None if our own writer would write other bytes."""
+        return open_csv(self, sql, params, dialect) if dialect.is_common else None
+
+    def stream_parquet(self, sql: str, params: Params = None, *, compression: str) -> DuckDBFile | None:
+        """Open a query as a Parquet file, written by DuckDB; None if a column would have another type."""
+        return open_parquet(self, sql, params, compression)
+
+    def open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
+        """A session in a read-only transaction, the one statement of the SQL, and its values."""
         session = self.open_session()
         try:
             statements, values = self._parse(session, sql, params)
@@ -276,6 +316,13 @@ class DuckDBConnector(SqlBase[Config, Options]):
             raise
         return session, statements[0], values
 
+    def parse_one(self, session: "DuckDBPyConnection", sql: str, params: Params) -> "tuple[Statement, dict[str, Any]]":
+        """The one statement of the SQL, and its values."""
+        statements, values = self._parse(session, sql, params)
+        if len(statements) != 1:
+            raise self.refuse(f"one statement is wanted here, not {len(statements)}")
+        return statements[0], values
+
     def _parse(
         self, session: "DuckDBPyConnection", sql: str, params: Params
     ) -> "tuple[list[Statement], dict[str, Any]]":
@@ -287,19 +334,3 @@ class DuckDBConnector(SqlBase[Config, Options]):
             return session.extract_statements(translated), values
         except duckdb.Error as error:
             raise self.failed("reading the SQL", error) from error
-
-
-def _run(session: "DuckDBPyConnection", statement: "Statement", values: dict[str, Any]) -> int | None:
-    """Run a statement to its end; the number of rows that it changed, None if it changes none."""
-    wanted = statement.named_parameters
-    session.execute(statement, {name: value for name, value in values.items() if name in wanted})
-    columns = [name for name, *_ in session.description or ()]
-    first, count = None, 0
-    while batch := session.fetchmany(10_000):  # a result that is not fetched is not computed either
-        first = first or batch[0]
-        count += len(batch)
-    if statement.type.name not in _CHANGES_ROWS:
-        return None
-    if columns == ["Count"]:
-        return None if first is None else int(first[0])
-    return count  # RETURNING gives the rows themselves

@@ -2,7 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Self
 from urllib.parse import unquote
 
@@ -12,6 +13,7 @@ from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.sqlite3_rows import Sqlite3Rows, declared_columns
 from aetherflow_builtins_db.connectors.sqlite3_sql import bindable, split
+from aetherflow_builtins_db.connectors.sqlite3_transaction import Sqlite3Transaction
 from aetherflow_builtins_db.contract import Params, ScriptResult
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
@@ -104,6 +106,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     """
 
     requires = ("sqlite3",)
+    dialect = "sqlite"
 
     HINTS = (
         (
@@ -212,10 +215,20 @@ class Sqlite3Connector(SqlBase[Config, Options]):
 
     # The contract
 
+    def statements(self, sql: str) -> list[str]:
+        """The statements of a script; SQLite itself says where one ends."""
+        return split(sql)
+
     def script(
-        self, sql: str, params: Params = None, *, before_commit: Callable[[ScriptResult], None] | None = None
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
     ) -> ScriptResult:
         """Run one or more statements, several (or any with `before_commit`) in one transaction."""
+        del allow_implicit_commit  # DDL is part of a transaction
         translated, names = translate(sql, lambda name: f":{name}")
         values = bindable(bind(names, params))
         statements = split(translated)
@@ -223,25 +236,36 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         together = len(statements) > 1 or before_commit is not None
         if together:
             self._refuse_no_ops(statements)
+        with self._working(together=together) as connection:
+            result = ScriptResult(
+                tuple(
+                    self.run(connection, statement, values, step_name(number, len(statements)))
+                    for number, statement in enumerate(statements, 1)
+                )
+            )
+            if before_commit:
+                before_commit(result)
+        return result
+
+    @contextmanager
+    def transaction(self) -> Iterator["Sqlite3Transaction"]:
+        """Several operations that come true together; other threads wait."""
+        with self._working(together=True) as connection:
+            yield Sqlite3Transaction(self, connection)
+
+    @contextmanager
+    def _working(self, *, together: bool) -> Iterator[sqlite3.Connection]:
         with self.lock:
             connection = self.connect()
             try:
                 if together:
-                    self._run(connection, "BEGIN IMMEDIATE", {}, "begin")
-                result = ScriptResult(
-                    tuple(
-                        self._run(connection, statement, values, step_name(number, len(statements)))
-                        for number, statement in enumerate(statements, 1)
-                    )
-                )
-                if before_commit:
-                    before_commit(result)
+                    self.run(connection, "BEGIN IMMEDIATE", {}, "begin")
+                yield connection
                 if together:
-                    self._run(connection, "COMMIT", {}, "commit")
+                    self.run(connection, "COMMIT", {}, "commit")
             finally:
                 if connection.in_transaction:  # something failed, and SQLite has not undone it by itself
                     connection.rollback()
-        return result
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
         """Open a query on a cursor of its own."""
@@ -268,7 +292,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             finally:
                 connection.execute("PRAGMA query_only = 0")
 
-    def _run(
+    def run(
         self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str
     ) -> int | None:
         """Run a statement to its end; the number of rows that it changed, None if it changes none."""

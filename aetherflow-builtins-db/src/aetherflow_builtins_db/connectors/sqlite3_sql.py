@@ -6,16 +6,15 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from aetherflow_builtins_db.params import tokens
+from aetherflow_builtins_db.params import tokens_as_written
 from aetherflow_builtins_db.statements import is_empty
 
 
 def split(script: str) -> list[str]:
     """The statements of a script; SQLite itself says where one ends, so triggers stay whole."""
     statements, current = [], ""
-    for token in tokens(script):
-        # A marker that `translate` made is read as one again here.
-        current += f":{token.text}" if token.kind == "param" else token.text
+    for token, written in tokens_as_written(script):
+        current += written
         if token.kind == "semicolon" and sqlite3.complete_statement(current):
             statements.append(current)
             current = ""

@@ -9,16 +9,14 @@ import csv
 import datetime
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from aetherflow.core.api import StepError
 from aetherflow_builtins_db.contract import Row
-from aetherflow_builtins_db.formats.sink import HashingSink
-from aetherflow_builtins_db.formats.values import text_value
-
-Quoting: TypeAlias = Literal["minimal", "all", "none", "nonnumeric"]
+from aetherflow_builtins_db.dialect import Dialect, Quoting
+from aetherflow_builtins_db.formats.sink import Sink
+from aetherflow_builtins_db.formats.values import datetime_text, text_value
 
 # Python's csv module cannot leave a null unquoted when it quotes the rest, nor quote a single empty text, and before
 # 3.13 it leaves a lone \r bare. So it is given stand-ins that are swapped in the finished text: lone surrogates, which
@@ -37,7 +35,7 @@ _QUICK: dict[type, Callable[[Any], str]] = {
     Decimal: "{:f}".format,
     bool: {True: "true", False: "false"}.__getitem__,
     datetime.date: datetime.date.isoformat,
-    datetime.datetime: datetime.datetime.isoformat,
+    datetime.datetime: datetime_text,
 }
 
 
@@ -50,25 +48,10 @@ class _NumberText(str):
         return float(str(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How a delimited file is written."""
-
-    delimiter: str = ","
-    quotechar: str = '"'
-    escapechar: str | None = None
-    doublequote: bool = True
-    quoting: Quoting = "minimal"
-    linefeed: str = "\n"
-    null_value: str = ""
-    encoding: str = "utf-8"
-    include_header: bool = True
-
-
 class DelimitedWriter:
     """Writes batches of rows to a sink."""
 
-    def __init__(self, sink: HashingSink, names: Sequence[str], dialect: Dialect) -> None:
+    def __init__(self, sink: Sink, names: Sequence[str], dialect: Dialect) -> None:
         self._sink = sink
         self._names = list(names)
         self._dialect = dialect
@@ -147,7 +130,7 @@ class DelimitedWriter:
 def write_delimited(
     names: Sequence[str],
     batches: Iterable[list[Row]],
-    sink: HashingSink,
+    sink: Sink,
     dialect: Dialect,
     on_rows: Callable[[int], None],
 ) -> None:

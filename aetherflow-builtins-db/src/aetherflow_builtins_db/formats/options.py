@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import Flag, StepInputs
-from aetherflow_builtins_db.formats.delimited import Dialect, Quoting
+from aetherflow_builtins_db.dialect import Dialect, Quoting
 
 _ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
 

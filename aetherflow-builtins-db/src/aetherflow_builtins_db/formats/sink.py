@@ -1,7 +1,20 @@
 """The file being written: hashed on the way, so that nothing is read twice."""
 
+import gzip
 import hashlib
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Literal, Protocol, TypeAlias
+
+Packing: TypeAlias = Literal["none", "gzip", "zstd"]
+
+
+class Sink(Protocol):
+    """What a writer writes to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of `data`."""
+        ...
 
 
 class HashingSink:
@@ -41,3 +54,28 @@ class HashingSink:
     def sha256(self) -> str:
         """Of everything written so far, in hexadecimal."""
         return self._hash.hexdigest()
+
+
+@contextmanager
+def packed(sink: HashingSink, packing: Packing) -> Iterator[Sink]:
+    """A sink whose bytes arrive compressed; the same bytes always give the same file. After an error no end is written.
+
+    zstd is pyarrow's.
+    """
+    if packing == "none":
+        yield sink
+        return
+    stream: gzip.GzipFile
+    if packing == "gzip":
+        stream = gzip.GzipFile(filename="", fileobj=sink, mode="wb", compresslevel=6, mtime=0)
+    else:
+        import pyarrow
+
+        stream = pyarrow.CompressedOutputStream(sink, "zstd")
+    try:
+        yield stream
+    except BaseException:
+        sink.abandon()
+        raise
+    finally:
+        stream.close()

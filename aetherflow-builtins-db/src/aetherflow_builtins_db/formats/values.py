@@ -34,8 +34,26 @@ def json_value(value: Any) -> Any:
             return str(value)
 
 
+def datetime_text(value: datetime.datetime) -> str:
+    """Date and time as PostgreSQL and DuckDB write them: `2013-01-01 05:00:00.5`, an instant in UTC with `+00`."""
+    zone = ""
+    if value.tzinfo is not None:
+        value, zone = value.astimezone(datetime.UTC).replace(tzinfo=None), "+00"
+    text = value.isoformat(" ")
+    return (text.rstrip("0") if value.microsecond else text) + zone
+
+
+def time_text(value: datetime.time) -> str:
+    """Time of day as PostgreSQL and DuckDB write it: `05:00:00.5`."""
+    text = value.isoformat()
+    return text.rstrip("0") if value.microsecond and value.tzinfo is None else text
+
+
 def text_value(value: Any) -> str:
-    """The value as text for a cell: as `json_value`, but true/false, nan and inf are words and structures JSON."""
+    """The value as text for a cell.
+
+    As `json_value`, but true/false, nan and inf are words, structures JSON, and times are as SQL writes them.
+    """
     match value:
         case str():
             return str(value)
@@ -45,6 +63,10 @@ def text_value(value: Any) -> str:
             return repr(value)
         case decimal.Decimal():
             return format(value, "f")
+        case datetime.datetime():
+            return datetime_text(value)
+        case datetime.time():
+            return time_text(value)
         case Mapping() | list() | tuple() | set() | frozenset():
             return json.dumps(json_value(value), ensure_ascii=False)
         case _:

@@ -178,7 +178,7 @@ def _close(name: str, connector: Any) -> None:
 
 
 def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
-    """Values of all settings that a connector's models, nested ones too, declare as `SecretStr`, or its class as secret."""
+    """Values of all settings that are `SecretStr` in a connector's models, nested ones too, or secret by its class."""
     for resource in resources.values():
         cls = catalog.connector(resource["kind"], resource["driver"])
         for section, model in models_of(cls):

@@ -28,6 +28,12 @@ PROGRESS_INTERVAL = 0.2
 """Seconds between two progress events of one attempt."""
 
 
+def work_id(flow_id: str, run_id: str, slot: str | None, key: StepKey) -> str:
+    """What a step, or an item, stands for: equal for every run of a slot; without a slot, for one run."""
+    item = f"[{key.item}]" if key.item else ""
+    return f"{flow_id}/{key.job}/{key.step}{item}" + (f"@{slot}" if slot else f"#{run_id}")
+
+
 class StepContext(FileContext):
     """Context of one attempt; collects its effects for the transaction that ends it."""
 
@@ -58,6 +64,7 @@ class StepContext(FileContext):
         self.step_id = key.step
         self.attempt = attempt
         self.idempotency_key = idempotency_key
+        self.work_id = work_id(parts.flow_id, parts.run_id, parts.constants["run"]["slot"], key)
         self.work_root = parts.workspace.root
         self.layout = parts.workspace.layout
         self.env = parts.env

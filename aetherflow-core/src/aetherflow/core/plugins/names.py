@@ -19,11 +19,12 @@ _STEP_EXTRAS = {
     "rest": ("http_download", "http_paginate", "http_poll", "http_request", "http_upload", "webhook_notify"),
 }
 _CONNECTOR_EXTRAS = {
-    "db": ("db.sqlalchemy", "db.sqlite3"),
+    "db": ("db.sqlite3",),
     "duckdb": ("db.duckdb",),
     "postgres": ("db.postgres",),
     "mysql": ("db.mysql",),
     "oracle": ("db.oracledb",),
+    "sqlalchemy": ("db.sqlalchemy",),
     "exasol": ("db.exasol",),
     "sftp": ("sftp.local", "sftp.paramiko"),
     "smb": ("smb.local", "smb.pysmb", "smb.smbclient"),
@@ -38,7 +39,7 @@ _EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
     BUNDLE_SOURCES: _SOURCE_EXTRAS,
 }
 _DISTRIBUTIONS = {
-    "aetherflow-builtins-db": ("db", "duckdb", "exasol", "mysql", "oracle", "postgres"),
+    "aetherflow-builtins-db": ("db", "duckdb", "exasol", "mysql", "oracle", "postgres", "sqlalchemy"),
     "aetherflow-builtins-transfer": ("mail", "sftp", "smb", "zip"),
     "aetherflow-builtins-reports": ("reports",),
     "aetherflow-builtins-rest": ("rest",),

@@ -1,0 +1,298 @@
+"""Exasol, by pyexasol."""
+
+import datetime
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from aetherflow_builtins_db.columns import STRING, Column, ColumnType, decimal_type
+from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.exasol_sql import literal, sendable
+from aetherflow_builtins_db.connectors.server import ServerBase
+from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.params import translate
+
+_PORT = 8563
+_INSTANT = "TIMESTAMP WITH LOCAL TIME ZONE"
+_TYPES = {
+    "BOOLEAN": ColumnType("bool"),
+    "DOUBLE": ColumnType("float"),
+    "DATE": ColumnType("date"),
+    "TIMESTAMP": ColumnType("datetime"),
+    _INSTANT: ColumnType("datetime", zoned=True),
+}
+_INT_DIGITS = 18
+"""Digits that every whole number of 64 bits has."""
+
+
+class Config(ServerConfig):
+    """Where the cluster is and who asks."""
+
+    SCHEMES: ClassVar = ("exa", "exasol")
+
+    dsn: str | None = Field(
+        None,
+        min_length=1,
+        description="Exasol's own form instead of host and port: `10.0.0.11..14/fingerprint:8563`.",
+    )
+    database_schema: str | None = Field(
+        None, min_length=1, alias="schema", description="The schema to open. `database` is the same."
+    )
+
+    @property
+    def opened_schema(self) -> str:
+        """The schema to open; empty for none."""
+        return self.database_schema or self.place.get("database") or ""
+
+
+class Options(ServerOptions):
+    """How the connection behaves."""
+
+    compression: bool = Field(False, description="Compress what goes over the network.")
+
+
+class ExasolConnector(ServerBase[Config, Options]):
+    """An Exasol database, by pyexasol, whose telemetry is off.
+
+    Rows come in parts from a result on the server. Exasol has no read-only transactions: a statement that is no query
+    is refused by its first word, and a reader's transaction is undone. The session's time zone is UTC. DDL is part of a
+    transaction. Names without quotes are upper case. Values of parameters are written as literals by this connector.
+
+        resources:
+          dwh:
+            kind: db
+            driver: exasol
+            config: {host: exasol.example.com, schema: sales, user: etl, password: "{{env.EXASOL_PASSWORD}}"}
+            options: {statement_timeout: 3600}
+    """
+
+    requires = ("pyexasol",)
+    dialect = "exasol"
+    EXTRA = "exasol"
+
+    HINTS = (
+        (r"authentication failed", "check config.user and config.password"),
+        (r"certificate|fingerprint|SSL", "check config.ssl: its mode and ca_file, or give the fingerprint in dsn"),
+        (r"resolve|Name or service not known", "check config.host"),
+        (r"refused|Could not connect", "check config.host and config.port, and that the server runs"),
+        (r"timed out|timeout", "raise options.statement_timeout or connect_timeout, or make the query faster"),
+        (r"interrupted|aborted", "the run was being stopped"),
+        (r"collision|deadlock|GlobalTransactionRollback",
+         "another transaction changed the same: run the step again (retry:)"),
+        (r"No space|disk.*full|out of (disk )?space", "free disk space on the cluster"),
+        (r"object .* not found|does not exist|unknown schema", "check the name and the schema: config.schema"),
+        (r"duplicate column", "name the columns apart: SELECT a.id AS a_id"),
+        (r"column|Referenced", "check the column's name"),
+        (r"syntax error", "check the SQL near the words quoted"),
+        (r"privilege", "the user lacks the right: GRANT it, or use another user"),
+        (r"already exists|constraint|violat", "the data or the table stand against it"),
+        (r"cannot be sent", "parameters are text, numbers, dates and null"),
+        (r"WebSocket|connection.*(lost|closed)|Connection reset|Broken pipe",
+         "the connection was lost: run the step again"),
+    )  # fmt: skip
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """Pyexasol's exceptions, and the one of the library under it."""
+        import pyexasol
+        import websocket
+
+        return (pyexasol.ExaError, websocket.WebSocketException)
+
+    @property
+    def address(self) -> str:
+        """Where messages say that the cluster is."""
+        return self.conf.dsn or super().address
+
+    def connect_arguments(self) -> dict[str, Any]:
+        """The arguments of pyexasol.connect."""
+        from pyexasol.data_types import convert_websocket_to_python
+
+        def value_of(value: Any, kind: dict[str, Any]) -> Any:
+            found: Any = convert_websocket_to_python(value, kind)  # type: ignore[no-untyped-call]
+            zoned = kind["type"] == _INSTANT or kind.get("withLocalTimeZone")
+            if zoned and isinstance(found, datetime.datetime):
+                return found.replace(tzinfo=datetime.UTC)
+            return found
+
+        place = self.conf.place
+        arguments: dict[str, Any] = {
+            "dsn": self.conf.dsn or f"{place.get('host', 'localhost')}:{place.get('port', _PORT)}",
+            "user": place.get("user"),
+            "password": place.get("password"),
+            "schema": self.conf.opened_schema,
+            "connection_timeout": self.opts.connect_timeout,
+            "query_timeout": round(self.opts.statement_timeout),
+            "compression": self.opts.compression,
+            "fetch_mapper": value_of,
+            "verbose_error": False,
+            "client_name": "aetherflow",
+        }
+        if (wanted := self.conf.ssl) is not None:
+            arguments["encryption"] = wanted.mode != "disable"
+            verified = wanted.mode.startswith("verify")
+            options: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if verified else ssl.CERT_NONE}
+            if wanted.mode == "verify-ca":
+                options["check_hostname"] = False
+            if wanted.ca_file:
+                options["ca_certs"] = self.file(wanted.ca_file)
+            if arguments["encryption"]:
+                arguments["websocket_sslopt"] = options
+        return arguments | self.opts.connect_args
+
+    def open(self) -> Any:
+        """Connect and set up the session."""
+        import pyexasol
+        from exasol.telemetry import client as telemetry
+
+        telemetry.disable()  # type: ignore[no-untyped-call]
+        connection: Any = pyexasol.connect(**self.connect_arguments())
+        try:
+            for statement in ("ALTER SESSION SET TIME_ZONE = 'UTC'", *self.opts.init_sql):
+                connection.execute(statement)
+        except BaseException:
+            connection.close(disconnect=False)
+            raise
+        return connection
+
+    def failed(self, operation: str, error: BaseException) -> Any:
+        """Pyexasol's own words, without its pages of context."""
+        from pyexasol import ExaError, ExaQueryAbortError
+
+        if isinstance(error, ExaError):
+            text = str(error.message)
+            error = Exception(f"interrupted: {text}" if isinstance(error, ExaQueryAbortError) else text)
+        return super().failed(operation, error)
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Nobody listens yet."""
+        return "refused" in str(error)
+
+    def shut(self, connection: Any) -> None:
+        """Close, without waiting for an answer."""
+        connection.close(disconnect=False)
+
+    def check(self, connection: Any) -> None:
+        """SELECT 1."""
+        connection.execute("SELECT 1").close()
+
+    def cancel(self, connection: Any) -> None:
+        """abortQuery, to which the running statement answers with an error."""
+        connection.abort_query()
+
+    def markers(self, sql: str) -> tuple[str, list[str]]:
+        """The SQL as it is: values are put in when it runs."""
+        _text, names = translate(sql, str)
+        return sql, names
+
+    def begin(self, connection: Any, *, read_only: bool) -> None:
+        """Stop committing after every statement."""
+        del read_only
+        connection.set_autocommit(False)
+
+    def commit(self, connection: Any) -> None:
+        """COMMIT, if a transaction was begun."""
+        if not connection.attr.get("autocommit", True):
+            connection.commit()
+            connection.set_autocommit(True)
+
+    def rollback(self, connection: Any) -> None:
+        """ROLLBACK, if a transaction was begun."""
+        if not connection.attr.get("autocommit", True):
+            connection.rollback()
+            connection.set_autocommit(True)
+
+    def _execute(self, connection: Any, sql: str, values: Mapping[str, Any]) -> Any:
+        text, _names = translate(sql, lambda name: literal(values[name]))
+        return connection.execute(text)
+
+    def run(self, connection: Any, sql: str, values: Mapping[str, Any]) -> int | None:
+        """Run a statement; its count of rows."""
+        statement = self._execute(connection, sql, values)
+        count = int(statement.rowcount() or 0)
+        statement.close()
+        return count
+
+    def run_many(self, connection: Any, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values, as a prepared one."""
+        order: list[str] = []
+
+        def mark(name: str) -> str:
+            order.append(name)
+            return "?"
+
+        text, _names = translate(sql, mark)
+        data = [tuple(sendable(row[name]) for name in order) for row in rows]
+        if not data:
+            return 0
+        statement = connection.create_prepared_statement(text)
+        try:
+            statement.execute_prepared(data)
+            return int(statement.rowcount() or 0)
+        finally:
+            statement.close()
+
+    def fetch(self, connection: Any, sql: str, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
+        """Run a query and fetch all of it."""
+        statement = self._execute(connection, sql, values)
+        return list(statement.column_names()), statement.fetchall()
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "ExasolRows":
+        """Open a query; its transaction is undone at the end."""
+        self.check_query(sql)
+        text, names = self.markers(sql)
+        values = self.bound(names, params)
+        connection = self.acquire()
+        try:
+            with self.mapped("query"):
+                self.begin(connection, read_only=True)
+                statement = self._execute(connection, text.strip().rstrip(";"), values)
+                if statement.result_type != "resultSet":
+                    raise self.refuse("the SQL returns no rows", "use db_execute to change data")
+                columns = [column_of(name, kind) for name, kind in statement.columns().items()]
+        except BaseException:
+            self.give_back(connection)
+            raise
+        return ExasolRows(self, connection, statement, columns, fetch_size)
+
+
+def column_of(name: str, kind: Mapping[str, Any]) -> Column:
+    """A column by the protocol's description."""
+    if kind["type"] == "DECIMAL":
+        precision, scale = int(kind.get("precision", 18)), int(kind.get("scale", 0))
+        whole = scale == 0 and precision <= _INT_DIGITS
+        return Column(name, ColumnType("int") if whole else decimal_type(precision, scale))
+    if kind.get("withLocalTimeZone"):
+        return Column(name, _TYPES[_INSTANT])
+    return Column(name, _TYPES.get(kind["type"], STRING))
+
+
+class ExasolRows(OpenRows):
+    """The rows of one query, fetched as they are wanted."""
+
+    def __init__(
+        self, connector: ExasolConnector, connection: Any, statement: Any, columns: list[Column], fetch_size: int
+    ) -> None:
+        super().__init__(columns)
+        self._connector, self._connection = connector, connection
+        self._statement, self._fetch_size = statement, fetch_size
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`."""
+        while True:
+            with self._connector.mapped("fetching rows"):
+                batch = self._statement.fetchmany(self._fetch_size)
+            if not batch:
+                return
+            yield batch
+
+    def close(self) -> None:
+        """End the query and its transaction."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # the connection is lost, which giving it back finds out
+                self._statement.close()
+            self._connector.give_back(connection)

@@ -1,0 +1,252 @@
+"""MySQL and MariaDB, by PyMySQL."""
+
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aetherflow.core.api import ConnectorInit
+from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.mysql_types import column_of, decoders
+from aetherflow_builtins_db.connectors.server import ServerBase
+from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions, Ssl
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.params import percent_style
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+
+_URL_NAMES = {"charset", "collation", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key"}
+
+
+class Config(ServerConfig):
+    """Where the server is and who asks."""
+
+    SCHEMES: ClassVar = ("mysql", "mariadb")
+
+
+class Options(ServerOptions):
+    """How the connection behaves."""
+
+
+class MySQLConnector(ServerBase[Config, Options]):
+    """A MySQL or MariaDB database, by PyMySQL.
+
+    Reading runs in a read-only transaction and is not buffered, so that a result is never in memory as a whole. The
+    session's time zone is UTC, so TIMESTAMP columns are instants. CREATE, ALTER and DROP commit at once: a script that
+    has them behind a change is refused unless it says that this is meant.
+
+        resources:
+          shop:
+            kind: db
+            driver: mysql
+            config: {host: db.example.com, database: shop, user: etl, password: "{{env.SHOP_PASSWORD}}", ssl: true}
+            options: {statement_timeout: 600}
+    """
+
+    requires = ("pymysql",)
+    dialect = "mysql"
+    transactional_ddl = False
+    lexis = "mysql"
+    EXTRA = "mysql"
+
+    HINTS = (
+        (r"\b1045\b|Access denied for user .*password", "check config.user and config.password"),
+        (r"\b1049\b", "check config.database"),
+        (r"\b1044\b|\b1142\b|command denied", "the user lacks the right: GRANT it, or use another user"),
+        (r"Name or service not known|getaddrinfo|name resolution", "check config.host"),
+        (r"Connection refused", "check config.host and config.port, and that the server runs"),
+        (r"\b(2006|2014|2055)\b|\b2013\b.*during query",
+         "the connection was lost: look at the server's log, then run the step again"),
+        (r"certificate|SSL", "check config.ssl: its mode and ca_file"),
+        (r"max_statement_time|maximum statement execution",
+         "raise options.statement_timeout, or make the query faster"),
+        (r"timed out", "check config.host and the network, or raise options.connect_timeout"),
+        (r"\b1040\b|Too many connections", "wait for other clients, or lower options.pool"),
+        (r"\b1317\b|interrupted", "the run was being stopped"),
+        (r"\b1213\b|Deadlock found", "another transaction held what this one wanted: run the step again (retry:)"),
+        (r"\b1205\b|Lock wait timeout", "another transaction holds a lock: run the step again (retry:)"),
+        (r"\b1146\b|doesn't exist", "check the table's name and config.database"),
+        (r"\b1054\b|Unknown column", "check the column's name"),
+        (r"\b1064\b|SQL syntax", "check the SQL near the words quoted"),
+        (r"\b1792\b|READ ONLY transaction", "reading cannot change data; use db_execute"),
+        (r"\b(1021|1114|1030)\b|No space left|Disk full|is full", "free disk space on the database server"),
+        (r"\b1050\b|\b1062\b|\b1048\b|\b1136\b|already exists|Duplicate entry|cannot be null",
+         "the data or the table stand against it"),
+        (r"no attribute|no default type converter|not supported|encode",
+         "parameters are text, numbers, bytes, dates and null"),
+        (r"\b(2006|2013|2014|2055)\b|Lost connection|gone away|Connection reset|Broken pipe|read of closed",
+         "the connection was lost: look at the server's log, then run the step again"),
+    )  # fmt: skip
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self._statement_timeout_ms = round(self.opts.statement_timeout * 1000)
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """PyMySQL's exceptions."""
+        import pymysql
+
+        return (pymysql.MySQLError,)
+
+    def connect_arguments(self) -> dict[str, Any]:
+        """The arguments of pymysql.connect."""
+        from pymysql.constants import CLIENT
+
+        place = dict(self.conf.place)
+        query = place.pop("query", {})
+        if unknown := sorted(set(query) - _URL_NAMES):
+            raise ValueError(f"options of the url that PyMySQL does not have: {', '.join(unknown)}")
+        arguments: dict[str, Any] = {"host": "localhost", "charset": "utf8mb4", **query, **place}
+        arguments["connect_timeout"] = self.opts.connect_timeout
+        # FOUND_ROWS: an UPDATE counts the rows that it meets, as everywhere else.
+        arguments |= {"client_flag": CLIENT.FOUND_ROWS, "conv": decoders(), "autocommit": True}
+        if self.conf.ssl is not None:
+            arguments |= self._ssl(self.conf.ssl)
+        return arguments | self.opts.connect_args
+
+    def _ssl(self, wanted: Ssl) -> dict[str, Any]:
+        if wanted.mode == "disable":
+            return {"ssl_disabled": True}
+        if wanted.mode == "prefer":
+            return {}
+        context = ssl.create_default_context(cafile=self.file(wanted.ca_file) if wanted.ca_file else None)
+        context.check_hostname = wanted.mode == "verify-full"
+        context.verify_mode = ssl.CERT_REQUIRED if wanted.mode.startswith("verify") else ssl.CERT_NONE
+        if wanted.cert_file:
+            context.load_cert_chain(
+                self.file(wanted.cert_file), self.file(wanted.key_file) if wanted.key_file else None
+            )
+        return {"ssl": context}
+
+    def open(self) -> "Connection[Any]":
+        """Connect and set up the session."""
+        import pymysql
+
+        connection = pymysql.connect(**self.connect_arguments())
+        try:
+            self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
+            self.dialect = "mariadb" if self._is_mariadb else "mysql"
+            statements = list(self.opts.init_sql)
+            if self._statement_timeout_ms and self._is_mariadb:
+                statements.append(f"SET SESSION max_statement_time = {self._statement_timeout_ms / 1000}")
+            elif self._statement_timeout_ms:
+                statements.append(f"SET SESSION max_execution_time = {self._statement_timeout_ms}")
+            if self.read_only:
+                statements.append("SET SESSION TRANSACTION READ ONLY")
+            statements.append("SET SESSION time_zone = '+00:00'")  # last: TIMESTAMP values are read as UTC
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def is_transient(self, error: BaseException) -> bool:
+        """The server is starting or full, or nobody listens yet."""
+        return "refused" in str(error) or bool({1040, 2013} & set(error.args[:1]))
+
+    def shut(self, connection: "Connection[Any]") -> None:
+        """Close the socket; what the server still wanted to send is not read."""
+        connection.close()
+
+    def check(self, connection: "Connection[Any]") -> None:
+        """Ping."""
+        connection.ping(reconnect=False)
+
+    def cancel(self, connection: "Connection[Any]") -> None:
+        """KILL QUERY, over a connection of its own."""
+        import pymysql
+
+        with pymysql.connect(**self.connect_arguments()) as killer, killer.cursor() as cursor:
+            cursor.execute(f"KILL QUERY {int(connection.thread_id())}")  # type: ignore[no-untyped-call]
+
+    def markers(self, sql: str) -> tuple[str, list[str]]:
+        """`%(name)s`."""
+        return percent_style(sql, "mysql")
+
+    def quote(self, *name: str) -> str:
+        """A name between backticks."""
+        return ".".join("`" + part.replace("`", "``") + "`" for part in name)
+
+    def begin(self, connection: "Connection[Any]", *, read_only: bool) -> None:
+        """START TRANSACTION."""
+        with connection.cursor() as cursor:
+            cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
+
+    def run(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
+        """Run a statement to its end; its count of rows."""
+        from pymysql.cursors import SSCursor
+
+        with connection.cursor(SSCursor) as cursor:
+            cursor.execute(sql, dict(values) or None)
+            fetched = 0
+            while batch := cursor.fetchmany(1000):
+                fetched += len(batch)
+            # RETURNING gives the rows themselves.
+            return fetched if cursor.description else cursor.rowcount
+
+    def run_many(self, connection: "Connection[Any]", sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values; PyMySQL makes one INSERT of many."""
+        with connection.cursor() as cursor:
+            return int(cursor.executemany(sql, list(rows)) or 0)
+
+    def fetch(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
+        """Run a query and fetch all of it."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, dict(values) or None)
+            return [each[0] for each in cursor.description or ()], list(cursor.fetchall())
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "MySQLRows":
+        """Open an unbuffered query in a read-only transaction of its own."""
+        from pymysql.cursors import SSCursor
+
+        self.check_query(sql)
+        text, names = self.markers(sql)
+        values = self.bound(names, params)
+        connection = self.acquire()
+        try:
+            with self.mapped("query"):
+                self.begin(connection, read_only=True)
+                cursor = connection.cursor(SSCursor)
+                cursor.execute(text, values or None)
+                columns = [column_of(field) for field in connection._result.fields or ()]
+        except BaseException:
+            self.give_back(connection)
+            raise
+        return MySQLRows(self, connection, cursor, columns, fetch_size)
+
+
+class MySQLRows(OpenRows):
+    """The rows of one query, fetched as they are wanted."""
+
+    def __init__(
+        self, connector: MySQLConnector, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
+    ) -> None:
+        super().__init__(columns)
+        self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
+        self._ended = False
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`."""
+        while True:
+            with self._connector.mapped("fetching rows"):
+                batch = self._cursor.fetchmany(self._fetch_size)
+            if not batch:
+                self._ended = True
+                return
+            yield list(batch)
+
+    def close(self) -> None:
+        """End the query; if rows are left, the connection is closed, for PyMySQL would read all of them first."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._ended:
+            self._connector.give_back(connection)
+        else:
+            self._cursor.connection = None
+            if (result := connection._result) is not None:
+                result.unbuffered_active = False
+            self._connector.discard(connection)

@@ -1,0 +1,56 @@
+"""MySQL's and MariaDB's types here, and values in the form that all drivers share."""
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, Column, ColumnType
+
+_BINARY = 63
+"""The character set of bytes."""
+_TINY, _SHORT, _LONG, _FLOAT, _DOUBLE, _NULL, _TIMESTAMP, _LONGLONG, _INT24 = 1, 2, 3, 4, 5, 6, 7, 8, 9
+_DATE, _TIME, _DATETIME, _YEAR, _NEWDATE, _BIT, _DECIMAL, _NEWDECIMAL = 10, 11, 12, 13, 14, 16, 0, 246
+_GEOMETRY, _UNSIGNED = 255, 32
+_TEXTS = frozenset({15, 249, 250, 251, 252, 253, 254})
+_UNSIGNED_BIGINT = ColumnType("decimal", 20, 0)
+_TYPES: dict[int, ColumnType] = {
+    **dict.fromkeys((_TINY, _SHORT, _LONG, _LONGLONG, _INT24, _YEAR, _BIT), ColumnType("int")),
+    **dict.fromkeys((_FLOAT, _DOUBLE), ColumnType("float")),
+    **dict.fromkeys((_DATE, _NEWDATE), ColumnType("date")),
+    _DATETIME: ColumnType("datetime"),
+    _TIMESTAMP: ColumnType("datetime", zoned=True),
+    _GEOMETRY: ColumnType("bytes"),
+}
+"""By the protocol's number. TIME is text: it is a span of up to 838 hours here, not a time of day."""
+
+
+def column_of(field: Any) -> Column:
+    """A column by the packet that describes it."""
+    kind = field.type_code
+    if kind in {_DECIMAL, _NEWDECIMAL}:
+        digits = field.length - (1 if field.scale else 0) - (0 if field.flags & _UNSIGNED else 1)
+        fits = 1 <= digits <= MAX_DECIMAL_DIGITS and field.scale <= digits
+        return Column(field.name, ColumnType("decimal", digits, field.scale) if fits else STRING)
+    if kind in _TEXTS and field.charsetnr == _BINARY:
+        return Column(field.name, ColumnType("bytes"))
+    if kind == _LONGLONG and field.flags & _UNSIGNED:
+        return Column(field.name, _UNSIGNED_BIGINT)
+    return Column(field.name, _TYPES.get(kind, STRING))
+
+
+def _instant(text: str) -> Any:
+    from pymysql.converters import convert_datetime
+
+    value = convert_datetime(text)
+    return value.replace(tzinfo=datetime.UTC) if isinstance(value, datetime.datetime) else value
+
+
+def decoders() -> dict[Any, Callable[[Any], Any]]:
+    """How values become Python's: TIMESTAMP is an instant, BIT a number, TIME the text that the server writes."""
+    from pymysql.converters import conversions
+
+    chosen = dict(conversions)
+    chosen[_TIMESTAMP] = _instant
+    chosen[_TIME] = str
+    chosen[_BIT] = lambda data: int.from_bytes(data, "big")
+    return chosen

@@ -1,0 +1,119 @@
+"""Open connections to one server, handed out one at a time."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+ConnectionT = TypeVar("ConnectionT")
+
+
+class PoolFullError(Exception):
+    """All connections that are allowed are in use, and none came back in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections, and how old they may become."""
+
+    kept: int
+    """So many stay open when nobody uses them."""
+    most: int
+    recycle_seconds: float
+    wait_seconds: float
+
+
+class Pool(Generic[ConnectionT]):
+    """Connections are opened when they are wanted and looked at before they are handed out again.
+
+    :param opened: opens a connection
+    :param closed: closes one, whatever state it is in; its errors are swallowed
+    :param alive: whether a connection that was idle still works; None trusts it
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], ConnectionT],
+        closed: Callable[[ConnectionT], None],
+        alive: Callable[[ConnectionT], bool] | None,
+        limits: Limits,
+    ) -> None:
+        self._opened, self._closed, self._alive, self._limits = opened, closed, alive, limits
+        self._changed = threading.Condition()
+        self._idle: list[ConnectionT] = []
+        self._born: dict[int, float] = {}
+        self._used: dict[int, ConnectionT] = {}
+        self._opening = 0
+
+    def acquire(self) -> ConnectionT:
+        """A connection that works, for the caller alone; PoolFullError, or what opening raises."""
+        while (connection := self._reserve()) is not None:
+            if self._fresh(connection):
+                return connection
+            self.discard(connection)
+        try:
+            connection = self._opened()
+        except BaseException:
+            with self._changed:
+                self._opening -= 1
+                self._changed.notify()
+            raise
+        with self._changed:
+            self._opening -= 1
+            self._born[id(connection)] = time.monotonic()
+            self._used[id(connection)] = connection
+        return connection
+
+    def _reserve(self) -> ConnectionT | None:
+        """An idle connection, or None and the right to open one."""
+        deadline = time.monotonic() + self._limits.wait_seconds
+        with self._changed:
+            while True:
+                if self._idle:
+                    connection = self._idle.pop()
+                    self._used[id(connection)] = connection
+                    return connection
+                if len(self._used) + self._opening < self._limits.most:
+                    self._opening += 1
+                    return None
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise PoolFullError
+
+    def _fresh(self, connection: ConnectionT) -> bool:
+        age = time.monotonic() - self._born.get(id(connection), 0.0)
+        return age <= self._limits.recycle_seconds and (self._alive is None or self._alive(connection))
+
+    def release(self, connection: ConnectionT) -> None:
+        """Take back a connection that is as it was when it was handed out."""
+        with self._changed:
+            keep = self._used.pop(id(connection), None) is not None and len(self._idle) < self._limits.kept
+            if keep:
+                self._idle.append(connection)
+            self._changed.notify()
+        if not keep:
+            self.discard(connection)
+
+    def discard(self, connection: ConnectionT) -> None:
+        """Close a connection instead of taking it back; twice is fine."""
+        with self._changed:
+            self._used.pop(id(connection), None)
+            self._born.pop(id(connection), None)
+            self._changed.notify()
+        with suppress(Exception):
+            self._closed(connection)
+
+    @property
+    def used(self) -> list[ConnectionT]:
+        """The connections that are handed out."""
+        with self._changed:
+            return list(self._used.values())
+
+    def close(self) -> None:
+        """Close all of them, those in use included."""
+        with self._changed:
+            everything = [*self._idle, *self._used.values()]
+            self._idle.clear()
+        for connection in everything:
+            self.discard(connection)

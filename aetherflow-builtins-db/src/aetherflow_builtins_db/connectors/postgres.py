@@ -1,0 +1,303 @@
+"""PostgreSQL, by psycopg 3."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aetherflow_builtins_db.columns import UNKNOWN, Column
+from aetherflow_builtins_db.connectors.base import OpenRows, setting_literal
+from aetherflow_builtins_db.connectors.postgres_copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
+from aetherflow_builtins_db.connectors.postgres_types import column_of, register_loaders
+from aetherflow_builtins_db.connectors.server import ServerBase, ServerTransaction
+from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.failures import one_line
+from aetherflow_builtins_db.params import percent_style
+from aetherflow_builtins_db.statements import is_query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import psycopg
+
+_SSL = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
+
+
+class Config(ServerConfig):
+    """Where the server is and who asks."""
+
+    SCHEMES: ClassVar = ("postgresql", "postgres")
+
+
+class Options(ServerOptions):
+    """How the connection behaves."""
+
+
+class PostgresConnector(ServerBase[Config, Options]):
+    """A PostgreSQL database, by psycopg 3.
+
+    Reading runs in a read-only transaction with a cursor on the server, so that a result is never in memory as a whole.
+    The session's time zone is UTC. DDL is part of a transaction.
+
+        resources:
+          sales:
+            kind: db
+            driver: postgres
+            config: {host: db.example.com, database: sales, user: etl, password: "{{env.SALES_PASSWORD}}", ssl: true}
+            options: {statement_timeout: 600}
+    """
+
+    requires = ("psycopg",)
+    dialect = "postgresql"
+    EXTRA = "postgres"
+
+    HINTS = (
+        (r"password authentication failed|no password supplied", "check config.user and config.password"),
+        (r"role \".*\" does not exist", "check config.user"),
+        (r"database \".*\" does not exist", "check config.database"),
+        (r"could not translate host name|failed to resolve host|Name or service not known", "check config.host"),
+        (r"Connection refused", "check config.host and config.port, and that the server runs"),
+        (r"timeout expired|timed out", "check config.host and the network, or raise options.connect_timeout"),
+        (r"certificate verify failed|root certificate file|SSL", "check config.ssl: its mode and ca_file"),
+        (r"no pg_hba.conf entry", "the server does not let this user in from here: ask its administrator"),
+        (r"remaining connection slots|too many clients", "wait for other clients, or lower options.pool"),
+        (r"statement timeout", "raise options.statement_timeout, or make the query faster"),
+        (r"interrupted", "the run was being stopped"),
+        (r"deadlock detected", "another transaction held what this one wanted: run the step again (retry:)"),
+        (r"could not serialize|lock timeout|lock not available", "run the step again (retry:)"),
+        (r"No space left|disk full|could not extend file", "free disk space on the database server"),
+        (r"relation \".*\" does not exist", "check the table's name and schema; options.init_sql can set search_path"),
+        (r"column .* does not exist", "check the column's name"),
+        (r"function .* does not exist|operator does not exist", "check the types: add casts such as :n::int"),
+        (r"syntax error", "check the SQL near the words quoted"),
+        (r"permission denied", "the user lacks the right: GRANT it, or use another user"),
+        (r"read-only transaction", "reading cannot change data; use db_execute"),
+        (r"cannot run inside a transaction block", "run this statement in a db_execute of its own"),
+        (r"already exists|violates|duplicate key|null value in column", "the data or the table stand against it"),
+        (r"cannot adapt type", "parameters are text, numbers, bytes, dates, lists and null"),
+        (r"server closed the connection|connection is lost|terminating connection|Connection reset|is closed",
+         "the connection was lost: look at the server's log, then run the step again"),
+    )  # fmt: skip
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """Psycopg's exceptions."""
+        import psycopg
+
+        return (psycopg.Error,)
+
+    def connect_arguments(self) -> dict[str, Any]:
+        """The arguments of psycopg.connect."""
+        place = dict(self.conf.place)
+        arguments: dict[str, Any] = {"application_name": "aetherflow", **place.pop("query", {})}
+        if "database" in place:
+            place["dbname"] = place.pop("database")
+        arguments |= place
+        if ssl := self.conf.ssl:
+            arguments["sslmode"] = ssl.mode
+            for name, ours in _SSL.items():
+                if value := getattr(ssl, name):
+                    arguments[ours] = self.file(value)
+            if ssl.mode.startswith("verify") and not ssl.ca_file:
+                arguments["sslrootcert"] = "system"
+        arguments["connect_timeout"] = max(round(self.opts.connect_timeout), 2)  # libpq takes no less
+        return arguments | self.opts.connect_args
+
+    def open(self) -> "psycopg.Connection[Any]":
+        """Connect and set up the session."""
+        import psycopg
+
+        # prepare_threshold: prepared statements would stay behind in a pooler between us and the server.
+        connection = psycopg.connect(**self.connect_arguments(), autocommit=True, prepare_threshold=None)
+        try:
+            register_loaders(connection)
+            settings = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "extra_float_digits": 1}
+            if self.opts.statement_timeout:
+                settings["statement_timeout"] = max(round(self.opts.statement_timeout * 1000), 1)
+            if self.read_only:
+                settings["default_transaction_read_only"] = "on"
+            connection.execute("".join(f"SET {name} = {setting_literal(value)};" for name, value in settings.items()))
+            connection.execute("SET client_encoding = 'UTF8'")
+            for statement in self.opts.init_sql:
+                connection.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def is_transient(self, error: BaseException) -> bool:
+        """The server is starting, stopping, full, or nobody listens yet."""
+        text = str(error)
+        return any(word in text for word in ("refused", "starting up", "shutting down", "too many clients", "slots"))
+
+    def check(self, connection: "psycopg.Connection[Any]") -> None:
+        """SELECT 1."""
+        connection.execute("SELECT 1")
+
+    def cancel(self, connection: "psycopg.Connection[Any]") -> None:
+        """Ask the server to stop the query."""
+        connection.cancel_safe(timeout=5)
+
+    def failed(self, operation: str, error: BaseException) -> Any:
+        """The driver's error in our words."""
+        import psycopg
+
+        if isinstance(error, psycopg.errors.QueryCanceled) and "user request" in str(error):
+            error = psycopg.OperationalError(f"interrupted: {one_line(str(error))}").with_traceback(error.__traceback__)
+        return super().failed(operation, error)
+
+    def markers(self, sql: str) -> tuple[str, list[str]]:
+        """`%(name)s`."""
+        return percent_style(sql)
+
+    def begin(self, connection: "psycopg.Connection[Any]", *, read_only: bool) -> None:
+        """BEGIN."""
+        connection.execute("BEGIN READ ONLY" if read_only else "BEGIN")
+
+    def commit(self, connection: "psycopg.Connection[Any]") -> None:
+        """COMMIT; a failed transaction, of which PostgreSQL would say that it was committed, is an error."""
+        import psycopg
+
+        if connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+            raise psycopg.errors.InFailedSqlTransaction("a statement failed before, so everything was undone")
+        connection.commit()
+
+    def run(self, connection: "psycopg.Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
+        """Run a statement; its count of rows."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, dict(values) or None)
+            return cursor.rowcount
+
+    def run_many(self, connection: "psycopg.Connection[Any]", sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values."""
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, list(rows))
+            return max(cursor.rowcount, 0)
+
+    def fetch(
+        self, connection: "psycopg.Connection[Any]", sql: str, values: Mapping[str, Any]
+    ) -> tuple[list[str], list[Row]]:
+        """Run a query and fetch all of it."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, dict(values) or None)
+            return [column.name for column in cursor.description or ()], cursor.fetchall()
+
+    def transaction_on(self, connection: Any) -> "PostgresTransaction":
+        """A transaction that also copies."""
+        return PostgresTransaction(self, connection)
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "PostgresRows":
+        """Open a query with a cursor on the server, in a read-only transaction of its own."""
+        self.check_query(sql)
+        text, names = self.markers(sql)
+        values = self.bound(names, params)
+        connection = self.acquire()
+        # DECLARE takes queries only; what SHOW and EXPLAIN say is short.
+        cursor = connection.cursor("aetherflow") if is_query(sql) else connection.cursor()
+        try:
+            with self.mapped("query"):
+                self.begin(connection, read_only=True)
+                cursor.execute(text, values or None)
+                columns = [column_of(each) for each in cursor.description or ()]
+        except BaseException:
+            self.end(connection, cursor)
+            raise
+        return PostgresRows(self, connection, cursor, columns, fetch_size)
+
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> PostgresCopy | None:
+        """Open a query as CSV, written by the server; None if our own writer would write other bytes."""
+        if not dialect.is_common:
+            return None
+        signs = (dialect.delimiter, dialect.quotechar, dialect.null_value)
+        delimiter, quote, null = map(setting_literal, signs)
+        options = f"FORMAT csv, DELIMITER {_escaped(delimiter)}, QUOTE {quote}, NULL {null}"
+        return self._copy(sql, params, options, csv_query)
+
+    def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> PostgresArrow | None:
+        """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
+        del batch_rows  # pyarrow reads blocks of bytes
+
+        def query(
+            connection: "psycopg.Connection[Any]", text: str, described: "Sequence[psycopg.Column]"
+        ) -> str | None:
+            columns = [column_of(each) for each in described]
+            return text if arrow_safe(connection, columns, [each.type_code for each in described]) else None
+
+        copy = self._copy(sql, params, "FORMAT csv", query)
+        return None if copy is None else PostgresArrow(copy)
+
+    def _copy(
+        self,
+        sql: str,
+        params: Params,
+        options: str,
+        query: "Callable[[psycopg.Connection[Any], str, Sequence[psycopg.Column]], str | None]",
+    ) -> PostgresCopy | None:
+        self.check_query(sql)
+        (statement,) = self.statements(sql)
+        if not is_query(statement):
+            return None
+        text, names = self.markers(statement)
+        values = self.bound(names, params)
+        connection, opened = self.acquire(), None
+        try:
+            with self.mapped("query"):
+                self.begin(connection, read_only=True)
+                with connection.cursor("aetherflow") as cursor:  # which tells the columns and computes nothing
+                    cursor.execute(text, values or None)
+                    described = list(cursor.description or ())
+            if (wanted := query(connection, text, described)) is not None:
+                columns = [column_of(each) for each in described]
+                opened = PostgresCopy(self, connection, columns, f"COPY (\n{wanted}\n) TO STDOUT ({options})", values)
+        finally:
+            if opened is None:
+                self.give_back(connection)
+        return opened
+
+    def end(self, connection: "psycopg.Connection[Any]", cursor: "psycopg.Cursor[Any]") -> None:
+        """Let go of a query and its transaction."""
+        with suppress(Exception):  # of a lost connection
+            cursor.close()
+        self.give_back(connection)
+
+
+def _escaped(literal: str) -> str:
+    return "E'\\t'" if literal == "'\t'" else literal
+
+
+class PostgresTransaction(ServerTransaction):
+    """A transaction that takes rows as a stream of bytes, too."""
+
+    def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
+        """Run COPY … FROM STDIN with these bytes; the number of rows that came in."""
+        with self._connector.mapped("copy"), self.raw.cursor() as cursor:
+            with cursor.copy(sql) as copy:
+                for block in blocks:
+                    copy.write(block)
+            return max(int(cursor.rowcount), 0)
+
+
+class PostgresRows(OpenRows):
+    """The rows of one query, fetched as they are wanted."""
+
+    def __init__(
+        self, connector: PostgresConnector, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
+    ) -> None:
+        super().__init__(columns)
+        self.exact = all(column.type != UNKNOWN for column in columns)
+        self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
+
+    def batches(self) -> "Iterator[list[Row]]":
+        """The rows in lists of at most `fetch_size`."""
+        while True:
+            with self._connector.mapped("fetching rows"):
+                batch = self._cursor.fetchmany(self._fetch_size)
+            if not batch:
+                return
+            yield batch
+
+    def close(self) -> None:
+        """End the query and its transaction."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._connector.end(connection, self._cursor)

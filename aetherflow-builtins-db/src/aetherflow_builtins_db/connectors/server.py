@@ -1,0 +1,300 @@
+"""What all database servers do in the same way: a pool of connections, transactions in plain SQL, mapped errors."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar, TypeVar
+
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.base import SqlBase, step_name
+from aetherflow_builtins_db.connectors.pool import Limits, Pool, PoolFullError
+from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.contract import Params, Row, ScriptResult
+from aetherflow_builtins_db.files import local_file
+from aetherflow_builtins_db.statements import changes_rows, keeps_session
+
+ConfigT = TypeVar("ConfigT", bound=ServerConfig)
+OptionsT = TypeVar("OptionsT", bound=ServerOptions)
+
+VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
+"""What drivers raise for a value that they cannot send."""
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+
+
+class ServerBase(SqlBase[ConfigT, OptionsT]):
+    """A database server. Subclasses say how one connection is opened, used and closed.
+
+    Every call has a connection of its own, taken from a pool: calls from several threads do not disturb each other, and
+    a reader sees one state of the data. A connection whose session a script may have changed (SET, temporary tables)
+    is closed after it, so the next call finds a clean one.
+    """
+
+    EXTRA: ClassVar[str]
+    """The extra of aetherflow-core that brings the driver."""
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        pooling = self.opts.pooling
+        limits = Limits(
+            pooling.size, pooling.size + pooling.max_overflow, pooling.recycle_seconds, self.opts.connect_timeout
+        )
+        self._pool: Pool[Any] = Pool(
+            self._open_patiently, self.shut, self._is_alive if pooling.pre_ping else None, limits
+        )
+        self.read_only = self.conf.read_only
+
+    # What a driver says
+
+    @abstractmethod
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """The driver's exceptions; importing them may raise ImportError."""
+
+    @abstractmethod
+    def open(self) -> Any:
+        """A new connection, its session set up as the options say. Raises the driver's errors."""
+
+    @abstractmethod
+    def check(self, connection: Any) -> None:
+        """Ask the server for a sign of life."""
+
+    @abstractmethod
+    def cancel(self, connection: Any) -> None:
+        """Stop what runs on the connection; called from another thread."""
+
+    @abstractmethod
+    def begin(self, connection: Any, *, read_only: bool) -> None:
+        """Start a transaction."""
+
+    @abstractmethod
+    def markers(self, sql: str) -> tuple[str, list[str]]:
+        """The SQL with the driver's markers, and the names of its parameters."""
+
+    @abstractmethod
+    def run(self, connection: Any, sql: str, values: Mapping[str, Any]) -> int | None:
+        """Run a translated statement to its end; the number of rows that it changed as the driver counts."""
+
+    @abstractmethod
+    def run_many(self, connection: Any, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a translated statement for every map of values; the number of rows changed."""
+
+    @abstractmethod
+    def fetch(self, connection: Any, sql: str, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
+        """Run a translated query; the names of its columns and all its rows."""
+
+    def commit(self, connection: Any) -> None:
+        """End the transaction for good."""
+        connection.commit()
+
+    def rollback(self, connection: Any) -> None:
+        """Undo the transaction."""
+        connection.rollback()
+
+    def shut(self, connection: Any) -> None:
+        """Close a connection, whatever state it is in."""
+        connection.close()
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether trying to connect again may help."""
+        del error
+        return False
+
+    @property
+    def address(self) -> str:
+        """Where messages say that the server is; without the password."""
+        place = self.conf.place
+        host, port, database = place.get("host") or "localhost", place.get("port"), place.get("database")
+        user = f"{place['user']}@" if place.get("user") else ""
+        return f"{user}{host}{f':{port}' if port else ''}{f'/{database}' if database else ''}"
+
+    def file(self, path: str) -> str:
+        """Absolute path of a key or certificate; a relative one stands beside the flow file."""
+        return local_file(self, path)
+
+    # Connections
+
+    def _open_patiently(self) -> Any:
+        self._require_driver()
+        errors: tuple[type[BaseException], ...] = (*self.driver_errors(), OSError)
+        pause = _FIRST_PAUSE_SECONDS
+        for left in reversed(range(self.opts.connect_attempts)):
+            try:
+                return self.open()
+            except errors as error:
+                if not left or not self.is_transient(error):
+                    raise self.failed(f"connecting to {self.address}", error) from error
+            except (TypeError, ValueError) as error:  # an unknown key of connect_args
+                raise self.failed(f"connecting to {self.address}", error) from error
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        raise AssertionError("unreachable")
+
+    def _require_driver(self) -> None:
+        try:
+            self.driver_errors()
+        except ImportError as error:
+            raise ConnectorError(
+                f"{self.requires[0]} is not installed", fix=f'pip install "aetherflow-core[{self.EXTRA}]"'
+            ) from error
+
+    def _is_alive(self, connection: Any) -> bool:
+        try:
+            self.check(connection)
+        except Exception:  # noqa: BLE001 - whatever it is, a new connection is opened
+            return False
+        return True
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """The driver's error in our words; the password is in none of them."""
+        found = super().failed(operation, error)
+        password = self.conf.place.get("password")
+        if password and password in str(found):
+            return ConnectorError(str(found).replace(password, "***"), fix=found.fix)
+        return found
+
+    def acquire(self) -> Any:
+        """A connection for the caller alone; hand it to `release` or `discard`."""
+        try:
+            return self._pool.acquire()
+        except PoolFullError as error:
+            most = self.opts.pooling.size + self.opts.pooling.max_overflow
+            raise self.refuse(
+                f"all {most} connections are in use", "raise options.pool.max_overflow, or close results that were read"
+            ) from error
+
+    def release(self, connection: Any) -> None:
+        """Take back a connection without an open transaction."""
+        self._pool.release(connection)
+
+    def discard(self, connection: Any) -> None:
+        """Close a connection that cannot be used again; twice is fine."""
+        self._pool.discard(connection)
+
+    def give_back(self, connection: Any) -> None:
+        """Take back a connection after a failure: undo what is open; if that fails, close it."""
+        try:
+            self.rollback(connection)
+        except Exception:  # noqa: BLE001 - the connection is of no use any more
+            self.discard(connection)
+        else:
+            self.release(connection)
+
+    def interrupt(self) -> None:
+        """Stop everything that runs; called from another thread."""
+        for connection in self._pool.used:
+            with suppress(Exception):  # it was closed in this moment
+                self.cancel(connection)
+
+    def close(self) -> None:
+        """Close all connections; twice is fine."""
+        self._pool.close()
+
+    def probe(self) -> None:
+        """Connect, ask for a sign of life, and close."""
+        connection = self._open_patiently()
+        try:
+            self.check(connection)
+        except self.driver_errors() as error:
+            raise self.failed("asking for a sign of life", error) from error
+        finally:
+            with suppress(Exception):
+                self.shut(connection)
+
+    # The contract
+
+    def script(
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
+    ) -> ScriptResult:
+        """Run one or more statements, several (or any with `before_commit`) in one transaction."""
+        statements = self.statements(sql)
+        self.check_script(statements, allow_implicit_commit=allow_implicit_commit)
+        self.check_writable()
+        translated = [(statement, *self.markers(statement)) for statement in statements]
+        values = self.bound(list(dict.fromkeys(name for *_, names in translated for name in names)), params)
+        together = len(statements) > 1 or before_commit is not None
+        with self._working(together=together, keep=all(map(keeps_session, statements))) as connection:
+            affected = []
+            for number, (statement, text, names) in enumerate(translated, 1):
+                with self.mapped(step_name(number, len(statements))):
+                    count = self.run(connection, text, {name: values[name] for name in names})
+                affected.append(count if changes_rows(statement) else None)
+            result = ScriptResult(tuple(affected))
+            if before_commit:
+                before_commit(result)
+        return result
+
+    @contextmanager
+    def transaction(self) -> Iterator["ServerTransaction"]:
+        """Several operations on one connection that come true together."""
+        self.check_writable()
+        with self._working(together=True, keep=False) as connection:
+            yield self.transaction_on(connection)
+
+    def transaction_on(self, connection: Any) -> "ServerTransaction":
+        """The object that `transaction` hands out."""
+        return ServerTransaction(self, connection)
+
+    @contextmanager
+    def _working(self, *, together: bool, keep: bool) -> Iterator[Any]:
+        """A connection, in a transaction if `together`; committed at the end of the block, undone if it raises."""
+        connection = self.acquire()
+        try:
+            with self.mapped("begin"):
+                if together:
+                    self.begin(connection, read_only=False)
+            yield connection
+            with self.mapped("commit"):
+                self.commit(connection)
+        except BaseException:
+            self.give_back(connection)
+            raise
+        if keep:
+            self.release(connection)
+        else:
+            self.discard(connection)
+
+    @contextmanager
+    def mapped(self, operation: str) -> Iterator[None]:
+        """Driver errors inside become ours."""
+        known: tuple[type[BaseException], ...] = (*self.driver_errors(), *VALUE_ERRORS, OSError)
+        try:
+            yield
+        except known as error:
+            raise self.failed(operation, error) from error
+
+
+class ServerTransaction:
+    """See `contract.Transaction`."""
+
+    def __init__(self, connector: ServerBase[Any, Any], connection: Any) -> None:
+        self._connector = connector
+        self.raw = connection
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        """Run one statement."""
+        text, names = self._connector.markers(sql)
+        with self._connector.mapped("statement"):
+            count = self._connector.run(self.raw, text, self._connector.bound(names, params))
+        return count if changes_rows(sql) else None
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values."""
+        text, _names = self._connector.markers(sql)
+        with self._connector.mapped("statement"):
+            return self._connector.run_many(self.raw, text, rows)
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query."""
+        text, names = self._connector.markers(sql)
+        with self._connector.mapped("query"):
+            return self._connector.fetch(self.raw, text, self._connector.bound(names, params))
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """The driver's error in our words."""
+        return self._connector.failed(operation, error)

@@ -1,0 +1,168 @@
+"""Settings that all database servers share."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag
+
+SslMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+_MODES = {True: "verify-full", False: "disable"}
+
+
+class Ssl(ConnectorConfig):
+    """How the connection is encrypted, and whether the server must prove who it is."""
+
+    mode: SslMode = Field(
+        "verify-full",
+        description="`disable`, `prefer` (encrypt if the server can), `require` (encrypt, trust anybody), `verify-ca` "
+        "(a certificate of a known authority), `verify-full` (and for this host; the default of this block).",
+    )
+    ca_file: str | None = Field(None, description="Certificates of the authorities to trust. Default: the system's.")
+    cert_file: str | None = Field(None, description="Certificate of the client.")
+    key_file: str | None = Field(None, description="Private key of the client.")
+
+
+def _as_block(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {"mode": _MODES[value]}
+    return {"mode": value} if isinstance(value, str) else value
+
+
+SslSetting = Annotated[Ssl | None, BeforeValidator(_as_block, json_schema_input_type=bool | str | Ssl | None)]
+
+
+class ServerConfig(ConnectorConfig):
+    """Where the server is and who asks: single settings, or a `url` that may hold all of them."""
+
+    SCHEMES: ClassVar[tuple[str, ...]] = ()
+
+    url: str | None = Field(
+        None,
+        min_length=1,
+        repr=False,
+        description="All in one: `<driver>://user:password@host:port/database?option=value`.",
+    )
+    host: str | None = Field(None, min_length=1, description="Name or address of the server. Default: this machine.")
+    port: int | None = Field(None, ge=1, le=65535, description="Port of the server. Default: the usual one.")
+    database: str | None = Field(
+        None, min_length=1, validation_alias=AliasChoices("database", "dbname"), description="Name of the database."
+    )
+    user: str | None = Field(
+        None, min_length=1, validation_alias=AliasChoices("user", "username"), description="Name of the account."
+    )
+    password: SecretStr | None = Field(None, description="Its password.")
+    ssl: SslSetting = Field(None, description="Encryption: a mode, true (`verify-full`), false, or a block.")
+    read_only: Flag = Field(False, description="Refuse everything that changes data.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for name, other in (("database", "dbname"), ("user", "username")):
+                if name in data and other in data:
+                    if data[name] != data[other]:
+                        raise ValueError(f"{name} and {other} are both given and differ")
+                    data = {key: value for key, value in data.items() if key != other}
+        return data
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        parts, named = self._of_url(), self._named()
+        for name, here in named.items():
+            there = parts.get(name)
+            if here is not None and there is not None and here != there:
+                raise ValueError(f"{name} and url are both given and differ")
+        return self
+
+    def _of_url(self) -> dict[str, Any]:
+        return url_parts(self.url, self.SCHEMES) if self.url else {}
+
+    def _named(self) -> dict[str, Any]:
+        named = {name: getattr(self, name) for name in ("host", "port", "database", "user", "password")}
+        if self.password is not None:
+            named["password"] = self.password.get_secret_value()
+        return named
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Host, port, database, user, password and `query`, whichever way they were given; unset ones are missing."""
+        parts = self._of_url()
+        return parts | {name: value for name, value in self._named().items() if value is not None}
+
+
+def url_parts(url: str, schemes: tuple[str, ...]) -> dict[str, Any]:
+    """The parts of a URL; ValueError, without the URL's secrets, if it is none of these schemes."""
+    try:
+        split = urlsplit(url)
+        port = split.port
+    except ValueError as error:
+        raise ValueError("url cannot be read: check its port, and write @ : / in a password as %40 %3A %2F") from error
+    if split.scheme.partition("+")[0] not in schemes:
+        raise ValueError(f"url must begin with {' or '.join(f'{name}://' for name in schemes)}")
+    parts = {
+        "host": split.hostname,
+        "port": port,
+        "database": unquote(split.path.removeprefix("/")) or None,
+        "user": None if split.username is None else unquote(split.username),
+        "password": None if split.password is None else unquote(split.password),
+        "query": dict(parse_qsl(split.query)),
+    }
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+class PoolOptions(ConnectorConfig):
+    """Connections that stay open."""
+
+    size: int = Field(5, ge=0, description="So many stay open for the next call.")
+    max_overflow: int = Field(10, ge=0, description="So many more may be open at once.")
+    recycle_seconds: float = Field(1800.0, ge=0, description="An older connection is not used again.")
+    pre_ping: Flag = Field(True, description="See whether a connection still works before it is used again.")
+
+
+_FLAT = {
+    "pool_size": "size",
+    "max_overflow": "max_overflow",
+    "pool_recycle": "recycle_seconds",
+    "pool_pre_ping": "pre_ping",
+}
+
+
+class ServerOptions(ConnectorOptions):
+    """How the connection behaves."""
+
+    connect_timeout: float = Field(10.0, gt=0, description="Seconds to wait for the server at connect.")
+    connect_attempts: int = Field(
+        3, ge=1, description="Tries to connect before it is an error, if the server does not answer or is starting."
+    )
+    statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
+    init_sql: tuple[str, ...] = Field(
+        (), description="Statements that every new session begins with: `[SET search_path TO sales]`."
+    )
+    pool: PoolOptions = Field(PoolOptions(), description="Connections that stay open.")
+    pool_size: int | None = Field(None, ge=0, description="The same as `pool.size`.")
+    max_overflow: int | None = Field(None, ge=0, description="The same as `pool.max_overflow`.")
+    pool_recycle: float | None = Field(None, ge=0, description="The same as `pool.recycle_seconds`.")
+    pool_pre_ping: Flag | None = Field(None, description="The same as `pool.pre_ping`.")
+    connect_args: dict[str, Any] = Field({}, description="More arguments for the driver's own connect function.")
+
+    @field_validator("init_sql", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_pool(self) -> Self:
+        for flat, name in _FLAT.items():
+            value = getattr(self, flat)
+            if value is not None and name in self.pool.model_fields_set and value != getattr(self.pool, name):
+                raise ValueError(f"{flat} and pool.{name} are both given and differ")
+        return self
+
+    @property
+    def pooling(self) -> PoolOptions:
+        """The pool's settings, whichever way they were given."""
+        flat = {name: getattr(self, spelt) for spelt, name in _FLAT.items() if getattr(self, spelt) is not None}
+        return self.pool.model_copy(update=flat)

@@ -1,0 +1,49 @@
+"""Several operations on one SQLite connection."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.sqlite3_sql import bindable
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.params import bind, translate
+
+if TYPE_CHECKING:
+    from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+
+
+class Sqlite3Transaction:
+    """See `contract.Transaction`."""
+
+    def __init__(self, connector: "Sqlite3Connector", connection: sqlite3.Connection) -> None:
+        self._connector = connector
+        self.raw = connection
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        """Run one statement."""
+        translated, names = translate(sql, lambda name: f":{name}")
+        return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values."""
+        translated, _names = translate(sql, lambda name: f":{name}")
+        before = self.raw.total_changes
+        try:
+            self.raw.executemany(translated, map(bindable, rows))
+        except (sqlite3.Error, OverflowError) as error:
+            raise self.failed("statement", error) from error
+        return self.raw.total_changes - before
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query."""
+        translated, names = translate(sql, lambda name: f":{name}")
+        try:
+            cursor = self.raw.execute(translated, bindable(bind(names, params)))
+            return [each[0] for each in cursor.description or ()], cursor.fetchall()
+        except (sqlite3.Error, OverflowError) as error:
+            raise self.failed("query", error) from error
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """SQLite's error in our words."""
+        return self._connector.failed(operation, error)

@@ -1,0 +1,192 @@
+"""What `db_extract` and `db_extract_stream` share: a query, a file, and how one becomes the other."""
+
+import json
+import time
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepInputError, StepOutputs, StepResult
+from aetherflow_builtins_db.columns import Column, ColumnType, parse_type
+from aetherflow_builtins_db.formats.options import DelimitedInputs
+from aetherflow_builtins_db.formats.parquet import require_pyarrow
+from aetherflow_builtins_db.formats.sink import HashingSink, Packing
+from aetherflow_builtins_db.steps.query import QueryInputs, connector_of, sql_of
+from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
+from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
+
+DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
+
+Squeezing: TypeAlias = Literal["zstd", "snappy", "gzip", "none"]
+
+_FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+_PACKINGS: dict[str, Packing] = {".gz": "gzip", ".zst": "zstd"}
+
+
+class Inputs(QueryInputs, DelimitedInputs):
+    """A query and the file for its rows."""
+
+    output: str = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
+    format: Format | None = Field(
+        None,
+        description="`tsv`, `csv`, `jsonl` or `parquet`. Default: what the file's suffix says, else `tsv`.",
+    )
+    compression: Squeezing | None = Field(
+        None,
+        description="`gzip`, `zstd` or `none`; `snappy` for Parquet only. Default: what a last suffix `.gz` or `.zst` "
+        "says, else `none`; for Parquet, whose columns are compressed, `zstd`.",
+    )
+    watermark: Watermark | None = Field(
+        None,
+        description="Read only what is new: the SQL gets the greatest value of the last good run as `:watermark`.",
+    )
+    emit_dtypes: Flag = Field(False, description="Put `dtypes` and `dtypes_json` into the outputs.")
+    dtypes: dict[str, DtypeName] | None = Field(
+        None,
+        description="Column to type, for Parquet and `emit_dtypes`: bool, int, float, decimal(p,s), string, bytes, "
+        "date, datetime, datetime(utc), time. Default: the database's own types.",
+    )
+    dtypes_json: str | None = Field(None, description="`dtypes` as JSON text, as an earlier step emits it.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.compression == "snappy" and self.file_format != "parquet":
+            raise ValueError("compression snappy is for parquet; use gzip, zstd or none")
+        if self.watermark is not None and "watermark" in (self.params or {}):
+            raise ValueError("params.watermark and watermark are both given; the step sets :watermark itself")
+        return self
+
+    @property
+    def file_format(self) -> Format:
+        """The format that counts."""
+        suffixes = [suffix.lower() for suffix in PurePath(self.output).suffixes]
+        if suffixes and suffixes[-1] in _PACKINGS:
+            suffixes.pop()
+        return self.format or (_FORMATS.get(suffixes[-1], "tsv") if suffixes else "tsv")
+
+    @property
+    def packing(self) -> Packing:
+        """How the file as a whole is compressed."""
+        if self.file_format == "parquet":
+            return "none"
+        if self.compression is not None:
+            return "none" if self.compression == "snappy" else self.compression
+        return _PACKINGS.get(PurePath(self.output).suffix.lower(), "none")
+
+    def wanted_types(self) -> dict[str, ColumnType]:
+        """The types that the user set; StepInputError if two places contradict each other."""
+        named = dict(self.dtypes or {})
+        if self.dtypes_json and self.dtypes_json.strip():
+            try:
+                parsed = json.loads(self.dtypes_json)
+            except ValueError as error:
+                raise StepInputError(f"dtypes_json is no JSON: {error}") from error
+            if not isinstance(parsed, dict) or not all(isinstance(name, str) for name in parsed.values()):
+                raise StepInputError("dtypes_json must be a map of column to dtype")
+            if named and {key: parse_type(name) for key, name in parsed.items()} != {
+                key: parse_type(name) for key, name in named.items()
+            }:
+                raise StepInputError("dtypes and dtypes_json are both given and differ")
+            named = parsed
+        return {key: parse_type(name) for key, name in named.items()}
+
+
+class Outputs(StepOutputs):
+    """The file. If the step was skipped for want of rows there is none: its path, size and hash are null."""
+
+    output: str | None = Field(description="Absolute path of the file.")
+    artifact_path: str | None = Field(description="The same.")
+    format: Format = Field(description="Its format.")
+    rows: int = Field(description="Number of rows in it.")
+    row_count: int = Field(description="The same.")
+    bytes: int | None = Field(description="Size of the file.")
+    columns: list[str] = Field(description="Names of the columns.")
+    sha256: str | None = Field(description="Of the file, in hexadecimal.")
+    dtypes: dict[str, str] | None = Field(
+        None, description="With `emit_dtypes`: column to bool, int, float, date, datetime or string."
+    )
+    dtypes_json: str | None = Field(None, description="With `emit_dtypes`: the same as JSON text.")
+    watermark: Any = Field(None, description="With `watermark`: the greatest value of this and all earlier runs.")
+    watermark_before: Any = Field(None, description="With `watermark`: the value that `:watermark` had.")
+
+
+class _TooFewRowsError(Exception):
+    """Leaves the half-written file, so that the old one, if any, stays."""
+
+
+class ExtractStep(Step[Inputs]):
+    """Writes the rows of a query to a file."""
+
+    Outputs = Outputs
+    _rows = 0
+
+    def run(self) -> StepResult:
+        """Write the file."""
+        args, started = self.args, time.monotonic()
+        if args.file_format == "parquet" or args.packing == "zstd":
+            require_pyarrow()  # before a long query, not after it
+        sql, tracker = sql_of(args, self.ctx), None
+        params = args.params
+        if args.watermark is not None:
+            tracker = Tracker(args.watermark, self.ctx)
+            params = {**(params or {}), "watermark": tracker.before}
+        spec = FileSpec(
+            format=args.file_format,
+            dialect=args.dialect(args.file_format),
+            packing=args.packing,
+            compression=args.compression or "zstd",
+            dtypes=args.wanted_types(),
+            fetch_size=args.fetch_size,
+            emit_dtypes=args.emit_dtypes,
+        )
+        target = self.ctx.write_path(args.output)
+        try:
+            with self.ctx.write_file(target) as file:
+                self._sink = HashingSink(file)
+                writing = Writing(connector_of(args, self.ctx), sql, params, spec, self._on_rows)
+                columns = writing.run(self._sink, tracker.follow if tracker else None)
+                args.refuse_shortage(self._rows)
+                if args.verdict(self._rows) == "skip":
+                    raise _TooFewRowsError
+        except _TooFewRowsError:
+            return StepResult(STEP_SKIPPED, self._output(columns, None, tracker), args.shortage(self._rows))
+        if tracker:
+            tracker.put()
+        self._say(time.monotonic() - started)
+        return StepResult(output=self._output(columns, str(target), tracker))
+
+    def _on_rows(self, rows: int | None) -> None:
+        if rows is None:
+            self.ctx.progress(self._sink.tell(), None, "bytes")
+        else:
+            self._rows = rows
+            self.ctx.progress(rows, None, "rows")
+        self.ctx.check_cancelled()
+
+    def _say(self, seconds: float) -> None:
+        size = self._sink.tell() / 1e6
+        rate = f"{self._rows / seconds:,.0f} rows/s, {size / seconds:.1f} MB/s" if seconds > 0 else "at once"
+        self.ctx.log.info("%s rows, %.1f MB in %.2f s: %s", f"{self._rows:,}", size, seconds, rate)
+
+    def _output(self, columns: list[Column], path: str | None, tracker: Tracker | None) -> dict[str, Any]:
+        output: dict[str, Any] = {
+            "output": path,
+            "artifact_path": path,
+            "format": self.args.file_format,
+            "rows": self._rows,
+            "row_count": self._rows,
+            "bytes": self._sink.tell() if path else None,
+            "columns": [column.name for column in columns],
+            "sha256": self._sink.sha256 if path else None,
+        }
+        if self.args.emit_dtypes:
+            dtypes = {column.name: column.type.simple_name for column in columns}
+            output |= {"dtypes": dtypes, "dtypes_json": json.dumps(dtypes, ensure_ascii=False)}
+        return output | (tracker.outputs if tracker else {})

@@ -1,0 +1,126 @@
+"""From a query to a file: the fastest way that gives the bytes that every way gives."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from aetherflow_builtins_db.columns import Column, ColumnType, refuse_duplicates
+from aetherflow_builtins_db.contract import ArrowSource, CsvSource, FileBlocks, ParquetSource, Row, SqlConnector
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats.delimited import DelimitedWriter, write_delimited
+from aetherflow_builtins_db.formats.jsonl import write_jsonl
+from aetherflow_builtins_db.formats.parquet import Compression, write_arrow, write_parquet
+from aetherflow_builtins_db.formats.sampling import TypedRows
+from aetherflow_builtins_db.formats.sink import HashingSink, Packing, packed
+
+Format: TypeAlias = Literal["tsv", "csv", "jsonl", "parquet"]
+OnRows: TypeAlias = Callable[[int | None], None]
+"""Hears the number of rows so far; None where the database does not tell it before the end."""
+Seen: TypeAlias = Callable[[list[Row]], None]
+
+ARROW_BATCH_ROWS = 20_000
+"""Arrow batches are this large at least: one costs more than its rows. `fetch_size` is about Python rows."""
+
+
+@dataclass(frozen=True)
+class FileSpec:
+    """What the file is to be."""
+
+    format: Format
+    dialect: Dialect
+    packing: Packing
+    compression: Compression
+    dtypes: Mapping[str, ColumnType]
+    fetch_size: int
+    emit_dtypes: bool = False
+
+
+class Writing:
+    """Writes the rows of one query to a sink.
+
+    :param seen: hears every batch of rows, with the columns first; with it, rows pass through Python
+    """
+
+    def __init__(
+        self, connector: SqlConnector, sql: str, params: Mapping[str, Any] | None, spec: FileSpec, on_rows: OnRows
+    ) -> None:
+        self._connector, self._sql, self._params, self._spec, self._on_rows = connector, sql, params, spec, on_rows
+
+    def run(self, sink: HashingSink, seen: Callable[[list[Column]], Seen] | None = None) -> list[Column]:
+        """Write everything; the columns, with types if somebody wants them."""
+        if seen is None and (columns := self._natively(sink)) is not None:
+            return columns
+        return self._rows(sink, seen)
+
+    def _natively(self, sink: HashingSink) -> list[Column] | None:
+        """The ways on which no row becomes a Python object; None if none of them serves."""
+        spec, connector = self._spec, self._connector
+        if spec.format == "parquet":
+            if spec.dtypes or spec.emit_dtypes:
+                return None
+            if isinstance(connector, ParquetSource):
+                blocks = connector.stream_parquet(self._sql, self._params, compression=spec.compression)
+                if blocks is not None:
+                    return self._copy(blocks, sink)
+            return self._arrow(sink)
+        if spec.emit_dtypes:
+            return None  # types that the database does not tell come from the rows
+        if spec.format in {"csv", "tsv"} and isinstance(connector, CsvSource):
+            blocks = connector.stream_csv(self._sql, self._params, dialect=spec.dialect)
+            if blocks is not None:
+                return self._copy(blocks, sink)
+        return None
+
+    def _copy(self, blocks: FileBlocks, sink: HashingSink) -> list[Column]:
+        spec = self._spec
+        with blocks, packed(sink, spec.packing) as out:
+            refuse_duplicates(blocks.columns)
+            if spec.format != "parquet" and spec.dialect.include_header:
+                DelimitedWriter(out, [column.name for column in blocks.columns], spec.dialect).write_header()
+            for block in blocks.blocks():
+                out.write(block)
+                self._on_rows(blocks.rows)
+            self._on_rows(blocks.rows)
+            return list(blocks.columns)
+
+    def _arrow(self, sink: HashingSink) -> list[Column] | None:
+        spec, connector = self._spec, self._connector
+        if not isinstance(connector, ArrowSource):
+            return None
+        batch_rows = max(spec.fetch_size, ARROW_BATCH_ROWS)
+        arrow = connector.stream_arrow(self._sql, self._params, batch_rows=batch_rows)
+        if arrow is None:
+            return None
+        with arrow:
+            refuse_duplicates(arrow.columns)
+            write_arrow(arrow, sink, compression=spec.compression, on_rows=self._on_rows)
+            return list(arrow.columns)
+
+    def _rows(self, sink: HashingSink, seen: Callable[[list[Column]], Seen] | None) -> list[Column]:
+        spec = self._spec
+        with (
+            self._connector.stream(self._sql, self._params, fetch_size=spec.fetch_size) as rows,
+            packed(sink, spec.packing) as out,
+        ):
+            refuse_duplicates(rows.columns)
+            columns, batches = list(rows.columns), rows.batches
+            if spec.format == "parquet" or spec.emit_dtypes:
+                typed = TypedRows(rows, spec.dtypes)
+                columns, batches = typed.columns, typed.batches
+            every: Iterable[list[Row]] = batches()
+            if seen is not None:
+                every = _telling(every, seen(columns))
+            names = [column.name for column in columns]
+            if spec.format == "parquet":
+                write_parquet(columns, every, sink, compression=spec.compression, on_rows=self._on_rows)
+            elif spec.format == "jsonl":
+                write_jsonl(names, every, out, self._on_rows)
+            else:
+                write_delimited(names, every, out, spec.dialect, self._on_rows)
+            return columns
+
+
+def _telling(batches: Iterable[list[Row]], seen: Seen) -> Iterator[list[Row]]:
+    for batch in batches:
+        seen(batch)
+        yield batch
