@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
 SOURCES := $(MEMBERS:/pyproject.toml=/src)
-PLAIN := aetherflow-builtins-reports aetherflow-builtins-rest
+PLAIN := aetherflow-builtins-rest
 PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
   observe/test_core_redact.py checks/test_core_typos.py)
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
@@ -89,6 +89,7 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres]' \
-	  -e './aetherflow-builtins-transfer[mail,sftp,smb,zip]' $(PLAIN:%=-e ./%); \
+	  -e './aetherflow-builtins-transfer[mail,sftp,smb,zip]' -e './aetherflow-builtins-reports[isal,parquet,zstandard]' \
+	  $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@

@@ -46,6 +46,7 @@ class RunParts:
     """What all attempts of one run share."""
 
     flow_id: str
+    flow_sha256: str
     run_id: str
     folder: Path
     env: Mapping[str, str]
@@ -101,6 +102,7 @@ class StepContext(RunContext):
         self.effects = StepEffects()
         self.leases = AttemptLeases(parts.locks, self.control.cancel)
         self.flow_id = parts.flow_id
+        self.flow_sha256 = parts.flow_sha256
         self.run_id = parts.run_id
         self.job_id = key.job
         self.step_id = key.step
