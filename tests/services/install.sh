@@ -18,6 +18,7 @@ need postgresql command -v postgres
 need mariadb-server command -v mariadbd
 need strace command -v strace        # tests/torture: faults at system calls
 need e2fsprogs command -v mkfs.ext4  # tests/torture: power cuts on a file system of their own
+need libreoffice-calc command -v soffice # tests/builtins-reports: a second reader of workbooks
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need python3-venv python3 -c 'import ensurepip, venv' # Debian's python3 alone cannot make a virtual environment
 

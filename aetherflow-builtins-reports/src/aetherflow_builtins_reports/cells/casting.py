@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
+from xml.sax.saxutils import escape
 
 from aetherflow_builtins_reports.cells.dates import Days, Fractions, Irregular, parse_moment, time_fraction
 from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
@@ -18,7 +19,7 @@ from aetherflow_builtins_reports.cells.texts import text_cell
 Dtype: TypeAlias = Literal["none", "basic", "string", "int", "float", "bool", "date", "datetime"]
 Cell: TypeAlias = tuple[str, str]
 """Kind and content. Kinds: `n` number, `b` boolean, `t` text, `p` text with blanks at an edge, `d` date, `s` date and
-time, `h` time of day, and the two that follow."""
+time, `h` time of day, `f` formula, and the two that follow."""
 BLANK: Cell = ("", "")
 """An empty cell: it replaces what was there."""
 MISSING: Cell = ("-", "")
@@ -31,6 +32,12 @@ _BASIC_INT = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 _FLOAT_DIGITS = 17
 """Digits that a double can hold; more are lost."""
+
+
+class Formula(str):
+    """A formula that the flow asks for, without `=`. Data never become one."""
+
+    __slots__ = ()
 
 
 class Missing:
@@ -74,6 +81,8 @@ class Caster:
             return BLANK
         if value is MISSING_VALUE:
             return MISSING
+        if isinstance(value, Formula):
+            return "f", escape(value)
         if isinstance(value, str):
             if self._cast is None:
                 return text_cell(value, self.counter)

@@ -9,6 +9,7 @@ FIRST_1900 = datetime.date(1900, 3, 1)
 
 _MEMO = 200_000
 _DAY_US = 86_400_000_000
+_TWO = {f"{number:02}": number for number in range(60)}
 _TIME = re.compile(r"[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?", re.ASCII)
 _TEXT = re.compile(
     r"(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?: ?(Z|[+-]\d\d(?::?\d\d)?))?", re.ASCII | re.IGNORECASE
@@ -60,6 +61,10 @@ def fraction(text: str) -> str:
     """The part of a day as digits behind the point; empty for midnight."""
     if not text:
         return ""
+    if len(text) == 9 and text[0] in "T " and text[3] == text[6] == ":":
+        hour, minute, second = _TWO.get(text[1:3], 99), _TWO.get(text[4:6], 99), _TWO.get(text[7:9], 99)
+        if hour < 24 and minute < 60 and second < 60:
+            return _digits((hour * 3600 + minute * 60 + second) * 1_000_000)
     found = _TIME.fullmatch(text)
     if found is None:
         raise Irregular

@@ -9,8 +9,8 @@ StyleOf = Callable[[str, int], int]
 """Kind of a cell and column of the block, counted from 0, to the index of its format."""
 
 _OPEN = {"b": ' t="b"', "t": ' t="inlineStr"', "p": ' t="inlineStr"'}
-_BEFORE = {"t": "<{0}is><{0}t>", "p": '<{0}is><{0}t xml:space="preserve">'}
-_BEHIND = {"t": "</{0}t></{0}is></{0}c>", "p": "</{0}t></{0}is></{0}c>"}
+_BEFORE = {"f": "<{0}f>", "t": "<{0}is><{0}t>", "p": '<{0}is><{0}t xml:space="preserve">'}
+_BEHIND = {"f": "</{0}f></{0}c>", "t": "</{0}t></{0}is></{0}c>", "p": "</{0}t></{0}is></{0}c>"}
 
 
 class Markup:
@@ -18,8 +18,8 @@ class Markup:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self._before = {kind: _BEFORE.get(kind, "<{0}v>").format(prefix) for kind in "nbtpdsh"}
-        self._behind = {kind: _BEHIND.get(kind, "</{0}v></{0}c>").format(prefix) for kind in "nbtpdsh"}
+        self._before = {kind: _BEFORE.get(kind, "<{0}v>").format(prefix) for kind in "nbtpdshf"}
+        self._behind = {kind: _BEHIND.get(kind, "</{0}v></{0}c>").format(prefix) for kind in "nbtpdshf"}
 
     def _around(self, kind: str, style: int) -> tuple[str, str]:
         """What stands between a cell's reference and its content, and behind it."""

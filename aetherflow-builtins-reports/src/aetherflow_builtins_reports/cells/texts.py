@@ -20,7 +20,13 @@ _EDGES = (" ", "\t", "\n")
 def plain_texts(values: Sequence[str]) -> Sequence[str] | None:
     """The values ready for a sheet, if none of them needs a rule; else None."""
     joined = _BREAK.join(values)
-    if (
+    if "".join(
+        values
+    ).isprintable():  # by far the most: then only blanks at an edge and our escapes are left to look for
+        edged = "\0 " in joined or " \0" in joined or joined[0] == " " or joined[-1] == " "
+        if edged or "_x" in joined or (len(joined) > MAX_TEXT // 2 and max(map(len, values)) > MAX_TEXT // 2):
+            return None
+    elif (
         _IRREGULAR.search(joined)
         or joined.count(_BREAK) != len(values) - 1
         or (len(joined) > MAX_TEXT // 2 and max(map(len, values)) > MAX_TEXT // 2)

@@ -10,6 +10,7 @@ from aetherflow_builtins_reports.cells.columns import Column, ColumnEncoder
 from aetherflow_builtins_reports.cells.rules import Counts
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area
+from aetherflow_builtins_reports.package.styles import Look
 from aetherflow_builtins_reports.sources.chunk import Chunk
 
 
@@ -31,9 +32,12 @@ class Block:
     """Formats by column, copied from a style row; None: what the sheet has there."""
     keep_number_formats: bool = False
     """Whether the number format of `styles`, unless General, wins over those of dates."""
-    bold: bool = False
+    look: Look = field(default_factory=Look)
+    """What is changed of the cells' formats."""
     clear_below: bool = False
     """Whether old rows that follow directly below are emptied."""
+    follows: "Block | None" = None
+    """The block under which this one stands, wherever it ends; `top` is then of no meaning before."""
     max_columns: int | None = None
     max_rows: int | None = None
     on_rows: Callable[[int], None] | None = None
@@ -51,6 +55,10 @@ class Block:
     @property
     def next_row(self) -> int | None:
         """Row of the sheet that this block writes next; None at its end."""
+        if self.follows is not None:
+            if self.follows.next_row is not None:
+                return None
+            self.top, self.follows = self.follows.top + self.follows.written, None
         if self._at >= self._rows and not self._ended:
             self._load()
         return None if self._ended else self.top + self.written

@@ -182,6 +182,7 @@ class Filling:
         changed[TYPES_PART] = changed_types(archive, output, workbook, gone, new_styles=NEW_STYLES_PART in changed)
         changed[workbook.part] = workbook.changed()
         changed[rels_part(workbook.part)] = changed_relations(archive, workbook, gone, extra)
+        changed = {part: data for part, data in changed.items() if part not in archive or archive.read(part) != data}
         writer = ArchiveWriter(file)
         left = {part.lower(): part for part in [*changed, *spools]}
         for info in archive.infos:

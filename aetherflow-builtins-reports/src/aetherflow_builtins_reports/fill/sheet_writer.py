@@ -32,7 +32,7 @@ class SheetWriter:
         self._styles = styles
         self._columns = columns
         self._write = write
-        self._memo: dict[tuple[int, str, bool, bool], int] = {}
+        self._memo: dict[tuple[int, str, Look, bool], int] = {}
         self._shared = SharedFormulas(prefix)
 
     def merge(self, rows: Iterator[Row], blocks: Sequence[Block]) -> None:
@@ -69,7 +69,7 @@ class SheetWriter:
         self._write(text.encode("utf-8"))
 
     def _new_style(self, block: Block, kind: str, index: int) -> int:
-        if block.styles is None and not kind:
+        if block.styles is None and not kind and block.look == Look():
             return 0  # a blank cell looks like its column anyway
         return self._style(block, kind, index, None)
 
@@ -79,14 +79,13 @@ class SheetWriter:
             base = block.styles[index] if index < len(block.styles) else 0
         elif base is None:
             base = self._columns.of(block.left + index)
-        key = (base, kind, block.bold, block.keep_number_formats)
+        key = (base, kind, block.look, block.keep_number_formats)
         found = self._memo.get(key)
         if found is None:
             found = base
             if kind in _DATE_CODES:
                 found = self._styles.with_date(found, _DATE_CODES[kind], keep=block.keep_number_formats)
-            if block.bold:
-                found = self._styles.derive(found, Look(bold=True))
+            found = self._styles.derive(found, block.look)
             self._memo[key] = found
         return found
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aetherflow_builtins_reports.cells.casting import MISSING_VALUE
 
-CHUNK_ROWS = 1000
+CHUNK_ROWS = 500
 
 
 class Chunk(NamedTuple):

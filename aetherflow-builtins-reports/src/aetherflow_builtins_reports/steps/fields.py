@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import Flag, StepInputs
-from aetherflow_builtins_reports.cells.casting import Dtype
+from aetherflow_builtins_reports.cells.casting import Dtype, Formula
 
 NOT_YET = "is not available in this version; use insert: replace, and leave room for the rows in the template"
 
@@ -66,14 +66,50 @@ def merge_spellings(values: Any, pairs: dict[str, str]) -> Any:
     return merged
 
 
-class Target(StepInputs):
+class Casting(StepInputs):
+    """Columns, and how their text becomes values."""
+
+    columns_json: JsonNames | None = Field(None, description="Names of the columns (`columns` is the same).")
+    type_cast: Annotated[Literal["none", "basic", "schema"], Word] | None = Field(
+        None, description="How text becomes numbers and dates. Default: `schema` with `dtypes`, else `none`."
+    )
+    dtypes: JsonMap | None = Field(
+        None, description="Column to string, int, float, bool, date or datetime; others count as string."
+    )
+    dtypes_json: JsonMap | None = Field(None, description="The same, as an earlier step emits it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spellings(cls, values: Any) -> Any:
+        return merge_spellings(values, {"columns": "columns_json"})
+
+    @property
+    def cast(self) -> Literal["none", "basic", "schema"]:
+        """`type_cast` as it counts."""
+        return self.type_cast or ("schema" if self.wanted_types else "none")
+
+    @property
+    def wanted_types(self) -> dict[str, Any]:
+        """The map of dtypes that counts."""
+        return self.dtypes or self.dtypes_json or {}
+
+    def column_types(self, names: list[str] | None) -> tuple[list[Dtype], Dtype]:
+        """Dtypes of the columns, and that of columns beyond them."""
+        if self.cast == "basic":
+            return [], "basic"
+        if self.cast == "none" or not names:
+            return [], "none"
+        wanted = self.wanted_types
+        return [_DTYPES.get(str(wanted.get(name, "string")).strip().lower(), "string") for name in names], "string"
+
+
+class Target(Casting):
     """One block of rows and its place."""
 
     name: str = Field("target", min_length=1, description="In messages and in the result.")
     sheet: str | None = Field(None, description="Sheet of `cell: A1`, or the only one on which `anchor` is searched.")
     anchor: str | None = Field(None, description="A defined name, a cell, or the whole text of a cell, in any case.")
     cell: str | None = Field(None, description="`A1` with `sheet`, or `Sheet!A1`.")
-    columns_json: JsonNames | None = Field(None, description="Names of the columns (`columns` is the same).")
     insert: Insert | None = Field(
         None, description="`replace` writes over what is there. `below` and `grow`, which make room, come later."
     )
@@ -94,13 +130,6 @@ class Target(StepInputs):
         "cell", description="`row`: `anchor_clear_width` cells from the anchor to the right."
     )
     anchor_clear_width: FreeWidth = Field(1, description="Cells that `anchor_clear_mode: row` empties.")
-    type_cast: Annotated[Literal["none", "basic", "schema"], Word] | None = Field(
-        None, description="How text becomes numbers and dates. Default: `schema` with `dtypes`, else `none`."
-    )
-    dtypes: JsonMap | None = Field(
-        None, description="Column to string, int, float, bool, date or datetime; others count as string."
-    )
-    dtypes_json: JsonMap | None = Field(None, description="The same, as an earlier step emits it.")
     style_mode: Annotated[Literal["none", "copy_row"], Word] = Field(
         "none", description="`copy_row`: the rows look like the style row of the template."
     )
@@ -115,11 +144,6 @@ class Target(StepInputs):
     max_rows: int | None = Field(None, ge=0, description="More data rows are an error.")
     max_total_rows: int | None = Field(None, ge=0, description="More rows, header included, are an error.")
     max_cols: int | None = Field(None, ge=0, description="More columns are an error.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spellings(cls, values: Any) -> Any:
-        return merge_spellings(values, {"columns": "columns_json"})
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
@@ -142,30 +166,21 @@ class Target(StepInputs):
         """How messages name it."""
         return f"target {self.name!r}"
 
-    @property
-    def cast(self) -> Literal["none", "basic", "schema"]:
-        """`type_cast` as it counts."""
-        return self.type_cast or ("schema" if self.wanted_types else "none")
-
-    @property
-    def wanted_types(self) -> dict[str, Any]:
-        """The map of dtypes that counts."""
-        return self.dtypes or self.dtypes_json or {}
-
-    def column_types(self, names: list[str] | None) -> tuple[list[Dtype], Dtype]:
-        """Dtypes of the columns, and that of columns beyond them."""
-        if self.cast == "basic":
-            return [], "basic"
-        if self.cast == "none" or not names:
-            return [], "none"
-        wanted = self.wanted_types
-        return [_DTYPES.get(str(wanted.get(name, "string")).strip().lower(), "string") for name in names], "string"
-
 
 class CellValue(StepInputs):
     """A single value with its type."""
 
     value: Any = Field(description="The value.")
-    type: Annotated[Literal["basic", "string", "int", "float", "bool", "date", "datetime"], Word] = Field(
-        "string", description="What text becomes."
+    type: Annotated[Literal["basic", "string", "int", "float", "bool", "date", "datetime", "formula"], Word] = Field(
+        "string", description="What text becomes. `formula`: the text is one, without `=`."
     )
+
+    @property
+    def content(self) -> Any:
+        """The value to write."""
+        return Formula(str(self.value).removeprefix("=")) if self.type == "formula" else self.value
+
+    @property
+    def dtype(self) -> Dtype:
+        """How it is cast."""
+        return "none" if self.type == "formula" else self.type

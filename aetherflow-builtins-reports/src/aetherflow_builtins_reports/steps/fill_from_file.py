@@ -12,7 +12,8 @@ from aetherflow_builtins_reports.fill.stamp import Input
 from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.workbook import check_sheet_name
 from aetherflow_builtins_reports.steps.fields import _json
-from aetherflow_builtins_reports.steps.file_target import ROWS_THRESHOLD, AnySource, FileTarget
+from aetherflow_builtins_reports.steps.file_source import AnySource
+from aetherflow_builtins_reports.steps.file_target import ROWS_THRESHOLD, FileTarget
 from aetherflow_builtins_reports.steps.fill_inputs import FillInputs, WrittenOutputs
 from aetherflow_builtins_reports.steps.filling_step import FillStep, written_cells
 from aetherflow_builtins_reports.steps.planning import Planned, Resolved, plan_target

@@ -112,8 +112,8 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
         where = {}
         for (key, value), place in zip(values.items(), places, strict=True):
             block = Block(
-                f"cells.{key}", place.row, place.column, fixed([value.value]), conventions,
-                default_dtype=value.type,
+                f"cells.{key}", place.row, place.column, fixed([value.content]), conventions,
+                default_dtype=value.dtype,
             )  # fmt: skip
             filling.plan(place.sheet).blocks.append(block)
             where[key] = f"{quoted(place.sheet.name)}!{cell_name(place.row, place.column)}"

@@ -15,6 +15,7 @@ from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling, TargetPlan
 from aetherflow_builtins_reports.fill.frames import Freeze
 from aetherflow_builtins_reports.fill.places import Place, style_row
+from aetherflow_builtins_reports.package.styles import Look
 from aetherflow_builtins_reports.sources.chunk import Chunk
 from aetherflow_builtins_reports.steps.fields import Target
 
@@ -163,5 +164,5 @@ def _header(
         blocks.append(_blanks(top, left, clear, conventions))
     look = styles if target.header_style == "style_row" else None
     header_block = Block(target.owner, top, left, fixed(header), conventions, default_dtype="string", styles=look)
-    header_block.bold = resolved.bold
+    header_block.look = Look(bold=resolved.bold)
     blocks.append(header_block)
