@@ -1,6 +1,7 @@
 """A project of fills, and what the results hold."""
 
 import csv
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ class Reports(FlowProject):
 
 def cells(path: str | Path, sheet: str) -> dict[str, Any]:
     """Address to value of the cells of a sheet that have one, formulas as text."""
-    book = openpyxl.load_workbook(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # openpyxl says what it would lose if it wrote the file
+        book = openpyxl.load_workbook(path)
     found = {cell.coordinate: cell.value for row in book[sheet].iter_rows() for cell in row if cell.value is not None}
     book.close()
     return found

@@ -143,7 +143,8 @@ _CACHE = f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
 <cacheSource type="worksheet"><worksheetSource ref="A1:C9" sheet="Data"/></cacheSource>
 <cacheFields count="3"><cacheField name="region" numFmtId="0"><sharedItems count="4"><s v="south"/><s v="east"/>
 <s v="west"/><s v="north"/></sharedItems></cacheField>
-<cacheField name="year" numFmtId="0"><sharedItems containsSemiMixedTypes="0" containsString="0" containsNumber="1" containsInteger="1" minValue="2020" maxValue="2022"/></cacheField>
+<cacheField name="year" numFmtId="0"><sharedItems containsSemiMixedTypes="0"
+ containsString="0" containsNumber="1" containsInteger="1" minValue="2020" maxValue="2022"/></cacheField>
 <cacheField name="amount" numFmtId="0"><sharedItems containsSemiMixedTypes="0" containsString="0" containsNumber="1"
  minValue="10.5" maxValue="84"/></cacheField></cacheFields></pivotCacheDefinition>"""
 _TABLE = f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>

