@@ -70,7 +70,14 @@ def _moment(value: Any) -> datetime.datetime:
     return datetime.datetime.combine(value, datetime.time())
 
 
-_CONVERT: dict[Dtype, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool, "date": lambda value: value, "datetime": _moment, "string": text}
+_CONVERT: dict[Dtype, Callable[[Any], Any]] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "date": lambda value: value,
+    "datetime": _moment,
+    "string": text,
+}
 
 
 def write_delimited(columns: Sequence[Column], rows: int, file: BinaryIO, delimiter: str) -> None:

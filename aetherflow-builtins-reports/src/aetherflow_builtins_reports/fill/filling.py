@@ -74,10 +74,13 @@ class SheetPlan:
 class Filling:
     """Collects what is to be done with a template and writes the result."""
 
-    def __init__(self, template: Template, scratch: Path, compression: Compression = "auto") -> None:
+    def __init__(
+        self, template: Template, scratch: Path, compression: Compression = "auto", *, drop_results: bool = False
+    ) -> None:
         self.template = template
         self._scratch = scratch
         self._compression = compression
+        self._drop_results = drop_results
         self._plans: dict[str, SheetPlan] = {}
         self.warnings: list[str] = []
 
@@ -88,6 +91,9 @@ class Filling:
     def write(self, file: BinaryIO, output: str, stamp: Callable[[], bytes] | None) -> None:
         """Write the workbook. Nothing is left behind, whatever happens."""
         spools: dict[str, Spool] = {}
+        if self._drop_results:
+            for sheet in self.template.workbook.sheets:  # those without targets have formulas, too
+                self.plan(sheet)
         try:
             for part, plan in self._plans.items():
                 spools[part] = Spool(self._scratch, self._compression)
@@ -112,12 +118,14 @@ class Filling:
             stream, events = self.template.events(plan.sheet, first)
             begin, prefix = next(events), stream.prefix
         head_part = Head(begin.raw, prefix)
-        head_part.forget_dimension()
+        if plan.blocks:
+            head_part.forget_dimension()
         if plan.freeze is not None:
             head_part.freeze(plan.freeze)
         spool.write(head_part.changed())
         rows = _Rows(events)
-        writer = SheetWriter(prefix, self.template.styles, column_styles(head_part.columns), spool.write)
+        columns = column_styles(head_part.columns)
+        writer = SheetWriter(prefix, self.template.styles, columns, spool.write, drop_results=self._drop_results)
         writer.merge(rows, plan.blocks)
         tail_part = Tail(rows.tail.raw, prefix)
         self._refuse_merged(plan, tail_part)

@@ -10,6 +10,12 @@ from aetherflow_builtins_reports.package.sheet_stream import Cell
 _SHARED = b"shared"
 
 
+def stored_result(prefix: str) -> re.Pattern[bytes]:
+    """Matches a formula, group 1, with its stored result behind it."""
+    p = prefix.encode()
+    return re.compile(rb"(</%sf>|<%sf\b[^>]*/>)\s*<%sv>[^<]*</%sv>" % (p, p, p, p))
+
+
 class SharedFormulas:
     """Follows the groups of shared formulas through the rows of one sheet."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from aetherflow_builtins_reports.cells.rows import Markup
 from aetherflow_builtins_reports.fill.block import Block
-from aetherflow_builtins_reports.fill.formulas import SharedFormulas
+from aetherflow_builtins_reports.fill.formulas import SharedFormulas, stored_result
 from aetherflow_builtins_reports.package.refs import MAX_ROW
 from aetherflow_builtins_reports.package.sheet_stream import Row, row_start
 from aetherflow_builtins_reports.package.styles import DATE, DATETIME, TIME, Look, Styles
@@ -26,7 +26,15 @@ class ColumnStyles:
 class SheetWriter:
     """Merges blocks into the rows of a sheet."""
 
-    def __init__(self, prefix: str, styles: Styles, columns: ColumnStyles, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        styles: Styles,
+        columns: ColumnStyles,
+        write: Callable[[bytes], None],
+        *,
+        drop_results: bool = False,
+    ) -> None:
         self._markup = Markup(prefix)
         self._prefix = prefix
         self._styles = styles
@@ -34,6 +42,7 @@ class SheetWriter:
         self._write = write
         self._memo: dict[tuple[int, str, Look, bool], int] = {}
         self._shared = SharedFormulas(prefix)
+        self._results = stored_result(prefix) if drop_results else None
 
     def merge(self, rows: Iterator[Row], blocks: Sequence[Block]) -> None:
         """Write all rows."""
@@ -58,6 +67,9 @@ class SheetWriter:
                 self._merged_row(block_row, taken, here, blocks)
                 if taken is not None:
                     following = next(rows, None)
+
+    def _without_results(self, raw: bytes) -> bytes:
+        return raw if self._results is None else self._results.sub(rb"\1", raw)
 
     # New rows
 
@@ -98,7 +110,7 @@ class SheetWriter:
         elif self._shared.orphaned and row.cells is not None and self._shared.concern(row.cells):
             self._write_row(row.number, row, {}, set())
         else:
-            self._write(row.raw)
+            self._write(self._without_results(row.raw))
 
     @staticmethod
     def _stale_columns(row: Row, blocks: Sequence[Block]) -> set[int]:
@@ -142,7 +154,7 @@ class SheetWriter:
                 self._shared.dropped(cell, number)
                 parts[cell.column] = self._markup.cell(number, cell.column, "", "", cell.style).encode()
             else:
-                parts[cell.column] = self._shared.kept(cell, number)
+                parts[cell.column] = self._without_results(self._shared.kept(cell, number))
         start = row_start(row, self._prefix) if row else f'<{self._prefix}row r="{number}">'.encode()
         body = b"".join(parts[column] for column in sorted(parts))
         self._write(start + body + f"</{self._prefix}row>".encode())

@@ -70,7 +70,7 @@ class ExcelFillFromFile(FillStep[Inputs]):
                 sources.append(target.open(path))
                 stack.callback(sources[-1].close)
                 target.guard(path, self.args.rows_threshold)
-            filling = Filling(template, self.scratch(), self.compression())
+            filling = self.filling(template)
             conventions = self.conventions(date1904=template.workbook.date1904)
             places = self._places(template, targets)
             planned = [

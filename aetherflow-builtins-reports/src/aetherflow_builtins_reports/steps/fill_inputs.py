@@ -55,6 +55,11 @@ class FillInputs(ValueInputs):
         None,
         description="Single values by defined name, cell (`Report!B2`) or text: a plain value, or `{value, type}`.",
     )
+    stored_results: Annotated[Literal["keep", "drop"], Word] = Field(
+        "keep",
+        description="Results of formulas that the template holds: kept, which are old until a program calculates, or "
+        "dropped on all sheets. Excel calculates when it opens the file; LibreOffice only what has no result.",
+    )
     stamp: Flag = Field(True, description="Put a part into the file that holds the hashes of what it was made of.")
 
     @model_validator(mode="before")

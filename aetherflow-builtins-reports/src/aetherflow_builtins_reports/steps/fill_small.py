@@ -100,7 +100,7 @@ class ExcelFillSmall(FillStep[Inputs]):
         for target in targets:
             _guard(target)
         with self.template() as template:
-            filling = Filling(template, self.scratch(), self.compression())
+            filling = self.filling(template)
             conventions = self.conventions(date1904=template.workbook.date1904)
             places = self.places(template, targets)
             planned = [self._plan(filling, each, place) for each, place in zip(targets, places, strict=True)]

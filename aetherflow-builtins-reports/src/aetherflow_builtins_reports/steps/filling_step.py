@@ -87,6 +87,11 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
             )
         return Template(path, path.name)
 
+    def filling(self, template: Template) -> Filling:
+        """A fill of the template."""
+        drop = self.args.stored_results == "drop"
+        return Filling(template, self.scratch(), self.compression(), drop_results=drop)
+
     def places(self, template: Template, targets: Sequence[Target]) -> list[Place]:
         """The places of targets that have an anchor or a cell."""
         self.refuse_wide_search(template, targets)
