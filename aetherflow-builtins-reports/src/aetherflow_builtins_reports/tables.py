@@ -82,11 +82,15 @@ _CONVERT: dict[Dtype, Callable[[Any], Any]] = {
 
 def write_delimited(columns: Sequence[Column], rows: int, file: BinaryIO, delimiter: str) -> None:
     """Write a header and the rows: null is an empty field, text is quoted where it must be."""
-    texts = [[None if value is None else text(value) for value in column.values] for column in columns]
+    texts = [[None if value is None else _field(value) for value in column.values] for column in columns]
     file.write(_lines([[column.name for column in columns]], delimiter))
     for start in range(0, rows, _ROWS):
         part = [column[start : start + _ROWS] for column in texts]
         file.write(_lines(list(zip(*part, strict=True)), delimiter))
+
+
+def _field(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else text(value)
 
 
 def _lines(rows: Sequence[Sequence[str | None]], delimiter: str) -> bytes:

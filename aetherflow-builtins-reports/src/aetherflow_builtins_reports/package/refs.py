@@ -86,7 +86,9 @@ class Area:
 
 def parse_area(text: str) -> Area | None:
     """`A1:C5` or `A1`, with or without `$`; whole columns `A:C` and rows `1:5` too. None if it is neither."""
-    first, _, last = text.strip().partition(":")
+    first, colon, last = text.strip().partition(":")
+    if colon and not last:
+        return None
     start, end = parse_cell(first), parse_cell(last or first)
     if start and end:
         rows, columns = sorted((start[0], end[0])), sorted((start[1], end[1]))

@@ -1,5 +1,6 @@
 """JSON lines as chunks: one object or list a line, with the types that JSON has."""
 
+import io
 import json
 from collections.abc import Iterator
 from itertools import islice
@@ -23,6 +24,7 @@ class JsonlSource:
         self.path = path
         self._encoding = encoding
         self._file: HashedFile | None = None
+        self._text: io.TextIOWrapper | None = None
         self.names = columns or self._keys()
 
     def _keys(self) -> list[str] | None:
@@ -37,7 +39,8 @@ class JsonlSource:
         self._file = HashedFile(self.path)
         number = 0
         try:
-            for number, line in enumerate(text_of(unpack(self._file, self.path), self._encoding), 1):
+            self._text = text_of(unpack(self._file, self.path), self._encoding)  # kept: its end would close the file
+            for number, line in enumerate(self._text, 1):
                 if line.strip():
                     record = json.loads(line)
                     if not isinstance(record, dict | list):
