@@ -14,7 +14,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-peers torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-excel bench-peers torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -40,6 +40,10 @@ bench: $(READY) ## measure starts, steps, resume, and the history of a million s
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/peers.py
+
+bench-excel: $(READY) ## measure filling an Excel template against XlsxWriter
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/excel.py
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import Flag, StepInputs
 from aetherflow_builtins_reports.cells.casting import Dtype, Formula
@@ -69,7 +69,9 @@ def merge_spellings(values: Any, pairs: dict[str, str]) -> Any:
 class Casting(StepInputs):
     """Columns, and how their text becomes values."""
 
-    columns_json: JsonNames | None = Field(None, description="Names of the columns (`columns` is the same).")
+    columns_json: JsonNames | None = Field(
+        None, validation_alias=AliasChoices("columns_json", "columns"), description="Names of the columns."
+    )
     type_cast: Annotated[Literal["none", "basic", "schema"], Word] | None = Field(
         None, description="How text becomes numbers and dates. Default: `schema` with `dtypes`, else `none`."
     )

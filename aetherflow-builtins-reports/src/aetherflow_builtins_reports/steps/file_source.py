@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import Flag, StepInputError, StepInputs
 from aetherflow_builtins_reports.sources.delimited import DelimitedSource, Dialect, Quoting
@@ -69,7 +69,9 @@ class FileSource(ReadingOptions, Casting):
     """A file and how it is read."""
 
     source_format: Annotated[Format, Word] | None = Field(
-        None, description="`csv`, `tsv`, `jsonl` or `parquet`. Default: by the suffix, else `tsv`."
+        None,
+        validation_alias=AliasChoices("source_format", "format"),
+        description="`csv`, `tsv`, `jsonl` or `parquet`. Default: by the suffix, else `tsv`.",
     )
     read_header: Flag = Field(True, description="Whether the first record of a CSV or TSV file holds the names.")
     file: ReadingOptions | None = Field(None, description="The options for CSV and TSV may stand in this block.")

@@ -26,6 +26,9 @@ class FileTarget(Target, FileSource):
         description="`append` or `override`: the names are written as a header; `template`: they are not. Default: "
         "`append` on a data sheet, `template` in a region.",
     )
+    include_header: Flag | None = Field(
+        None, description="Old spelling of `read_header` and `header_mode: append`, or of neither; it wins over both."
+    )
     rows_threshold: int | None = Field(None, ge=0, description="Most rows of a region. Default: the step's.")
     fail_on_threshold: Flag = Field(True, description="false: a region may have any number of rows.")
     count_mode: Annotated[Literal["fast", "csv_parse"], Word] = Field(
@@ -47,8 +50,8 @@ class FileTarget(Target, FileSource):
         if not isinstance(values, dict):
             return values
         merged = dict(values)
-        if "include_header" in merged:
-            include = parse_bool(merged.pop("include_header"))
+        if merged.get("include_header") is not None:
+            include = parse_bool(merged["include_header"])
             merged |= {"read_header": include, "header_mode": "append" if include else "template"}
         return merged
 

@@ -3,7 +3,7 @@
 import zoneinfo
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from aetherflow.core.api import Flag, StepInputs, StepOutputs
 from aetherflow_builtins_reports.package.deflate import Compression
@@ -50,7 +50,11 @@ class FillInputs(ValueInputs):
     """A template and the file that is made of it."""
 
     template_path: str = Field(min_length=1, description="The workbook to fill: .xlsx, .xlsm, .xltx or .xltm.")
-    output: str = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
+    output: str = Field(
+        min_length=1,
+        validation_alias=AliasChoices("output", "output_path"),
+        description="The file to write, relative to the job's artifacts.",
+    )
     cells: JsonMap | None = Field(
         None,
         description="Single values by defined name, cell (`Report!B2`) or text: a plain value, or `{value, type}`.",
