@@ -124,7 +124,9 @@ F7 = Reference(
       - {id: one, type: torture_effect, outputs: {n: 7}}
       - id: book
         type: excel_write
-        inputs: {output: book.xlsx, tables: [{name: Data, columns: [n, t], rows_json: [[1, x], [2, "a & b"], [3, null]]}]}
+        inputs:
+          output: book.xlsx
+          tables: [{name: Data, columns: [n, t], rows_json: [[1, x], [2, "a & b"], [3, null]]}]
       - {id: rows, type: excel_read, inputs: {source_path: "{{steps.book.output}}", output: rows.csv}}
       - id: report
         type: excel_fill_from_file

@@ -116,6 +116,11 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
         places = find_places(filling.template, [Query(f"cells.{key}", key, None, None) for key in values])
         where = {}
         for (key, value), place in zip(values.items(), places, strict=True):
+            if place.kind == "text" and self.ctx.settings.mode == "enterprise":
+                raise StepInputError(
+                    f"cells.{key} is searched for as a text, on all sheets, which enterprise mode does not allow",
+                    fix="give the cell a name in the template, or write Sheet!A1",
+                )
             block = Block(
                 f"cells.{key}", place.row, place.column, fixed([value.content]), conventions,
                 default_dtype=value.dtype,

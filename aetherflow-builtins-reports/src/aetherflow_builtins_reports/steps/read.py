@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_reports.errors import WorkbookError, missing_extra
+from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area, parse_area, split_sheet
 from aetherflow_builtins_reports.steps.fields import JsonNames, Word
 from aetherflow_builtins_reports.tables import column_of, write_delimited, write_parquet
@@ -105,10 +105,8 @@ class ExcelRead(Step[Inputs]):
         return StepResult(output=output | {"output": str(path), "artifact_path": str(path)})
 
     def _read(self) -> tuple[str, list[list[Any]]]:
-        try:
-            import python_calamine as calamine
-        except ImportError as error:
-            raise missing_extra("excel_read", "excel") from error
+        import python_calamine as calamine
+
         path = self.ctx.read_path(self.args.source_path)
         if not path.is_file():
             raise StepInputError(f"workbook {path} does not exist")
