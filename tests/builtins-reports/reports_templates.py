@@ -122,7 +122,7 @@ def _extras(book: xlsxwriter.Workbook, report: xlsxwriter.worksheet.Worksheet, e
     report.set_header("&L&P")
     report.repeat_rows(0, 1)
     report.protect("", {"select_locked_cells": True})
-    sheet: xlsxwriter.worksheet.Worksheet = extra  # type: ignore[assignment]
+    sheet: xlsxwriter.worksheet.Worksheet = extra
     sheet.insert_image("H1", "blue.png", {"image_data": io.BytesIO(png(20, 40, (30, 30, 200)))})
     sheet.insert_textbox("C3", "a text box")
     sheet.insert_button("C12", {"caption": "Press"})

@@ -80,15 +80,18 @@ def test_data_sheet_at_a4(project: Reports) -> None:
 
 
 def test_defined_names_of_both_scopes_and_single_values(project: Reports) -> None:
-    values = {"KPI": 4, "local_kpi": "=1+1", "Report!H1": {"value": "2026-03-01", "type": "date"},
-              "H2": 5, "qc_anchor": None, "Report!H3": {"value": "=SUM(H2,1)", "type": "formula"}}  # fmt: skip
-    values.pop("H2")
+    values = {
+        "KPI": 4,
+        "local_kpi": "=1+1",
+        "Report!H1": {"value": "2026-03-01", "type": "date"},
+        "Report!H3": {"value": "=SUM(H2,1)", "type": "formula"},
+    }
     out = small(project, {"anchor": "KPI", "rows_json": [["over"]]}, cells=values)
     assert out["written"][0]["template_has_header"] is False
     assert out["cells"]["KPI"] == "'Report'!F1"
     sheet = openpyxl.load_workbook(out["output"])["Report"]
     assert (sheet["F1"].value, sheet["F2"].value, sheet["F2"].data_type) == (4, "=1+1", "s")
-    assert (sheet["H1"].number_format, sheet["A11"].value) == ("yyyy-mm-dd", None)
+    assert sheet["H1"].number_format == "yyyy-mm-dd"
     assert (sheet["H3"].value, sheet["H3"].data_type) == ("=SUM(H2,1)", "f")
 
 
@@ -119,6 +122,12 @@ def test_what_cannot_be_placed_is_explained(project: Reports, target: dict[str, 
     target = target | {"rows_json": TEN[:2], "columns_json": NAMES, "header_mode": "append"}
     text = project.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx", targets=[target])
     assert words in text
+
+
+@pytest.mark.parametrize("key", ["QIP_ANCHOR", "H2", "NOPE", "Nope!A1"])
+def test_single_values_go_to_names_and_cells_only(project: Reports, key: str) -> None:
+    text = project.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx", targets=[], cells={key: 1})
+    assert "its names are: KPI, LOCAL_KPI" in text or "has no sheet" in text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import python_calamine
 from reports_project import Convert, Reports, cells
 from reports_templates import layout, parts_of, prefixed, rich, with_calc_chain
 
-ROWS = [["region", "year", "amount"], *[[f"r{number % 5}", 2000 + number % 9, number / 4] for number in range(300)]]
+HEADER = ["region", "year", "amount"]
+ROWS: list[list[Any]] = [HEADER, *[[f"r{number % 5}", 2000 + number % 9, number / 4] for number in range(300)]]
 DATA = {"name": "rows", "sheet": "Data", "dtypes": {"year": "int", "amount": "float"}}
 CHANGED = {"xl/worksheets/sheet2.xml", "xl/styles.xml", "xl/workbook.xml", "xl/pivotCache/pivotCacheDefinition1.xml"}
 

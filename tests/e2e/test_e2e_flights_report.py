@@ -54,8 +54,8 @@ def test_only_what_must_change_has_changed(report: Path) -> None:
 def test_the_figures_and_rows_equal_the_source(report: Path) -> None:
     source = pq.read_table(EXAMPLE / "data" / "flights.parquet")
     book = python_calamine.CalamineWorkbook.from_path(str(report))
-    shown = book.get_sheet_by_name("Report").to_python(skip_empty_area=False)
-    flights = book.get_sheet_by_name("Flights").to_python(skip_empty_area=False)
+    shown: list[list[Any]] = book.get_sheet_by_name("Report").to_python(skip_empty_area=False)
+    flights: list[list[Any]] = book.get_sheet_by_name("Flights").to_python(skip_empty_area=False)
     cancelled = source["dep_time"].null_count
     assert shown[4][1] == source.num_rows == 336_776
     assert shown[4][3] == cancelled

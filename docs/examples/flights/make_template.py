@@ -85,7 +85,7 @@ def design(book: xlsxwriter.Workbook) -> None:
     report.set_row(0, 38, banner)
     report.set_row(1, 22, under)
     report.write("B1", "Departures from New York", banner)
-    report.write("B2", "AS_OF", under)
+    book.define_name("AS_OF", "=Report!$B$2")
     report.insert_image("A1", "logo.png", {"image_data": io.BytesIO(logo()), "x_scale": 0.8, "y_scale": 0.8,
                                            "x_offset": 8, "y_offset": 1, "description": "A paper plane"})  # fmt: skip
     figures = [("FLIGHTS", "flights", "#,##0"), ("CANCELLED", "cancelled", "#,##0"),

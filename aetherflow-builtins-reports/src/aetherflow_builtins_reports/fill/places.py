@@ -99,6 +99,21 @@ def named_place(template: Template, name: str, sheet: str | None = None) -> Plac
     return None
 
 
+def value_place(template: Template, key: str) -> Place:
+    """The place of a single value: a defined name or `Sheet!A1`. No text is searched: a header could bear the name."""
+    place = named_place(template, key)
+    if place is not None:
+        return place
+    sheet, ref = split_sheet(key)
+    if sheet is None or parse_cell(ref) is None:
+        names = sorted({each.name for each in template.workbook.names if each.areas()})
+        raise WorkbookError(
+            f"{template.archive.name}: cells.{key} is no defined name",
+            fix=f"its names are: {', '.join(names) or 'none'}; a cell is written Sheet1!A1",
+        )
+    return _cell(template, Query(f"cells.{key}", None, key, None), key)
+
+
 def _cell(template: Template, query: Query, text: str) -> Place:
     named, ref = split_sheet(text)
     sheet, place = named or query.sheet, parse_cell(ref)

@@ -57,7 +57,7 @@ class FillInputs(ValueInputs):
     )
     cells: JsonMap | None = Field(
         None,
-        description="Single values by defined name, cell (`Report!B2`) or text: a plain value, or `{value, type}`.",
+        description="Single values by defined name or cell (`Report!B2`): a plain value, or `{value, type}`.",
     )
     stored_results: Annotated[Literal["keep", "drop"], Word] = Field(
         "keep",

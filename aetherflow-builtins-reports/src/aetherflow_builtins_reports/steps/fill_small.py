@@ -12,6 +12,7 @@ from aetherflow.core.api import StepInputError, StepResult
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.places import Place
 from aetherflow_builtins_reports.fill.stamp import Input
+from aetherflow_builtins_reports.package.refs import cell_name
 from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, transposed
 from aetherflow_builtins_reports.steps.fields import NOT_YET, HeaderMode, JsonRows, Target, _json
 from aetherflow_builtins_reports.steps.fill_inputs import FillInputs, WrittenOutputs
@@ -128,10 +129,11 @@ class ExcelFillSmall(FillStep[Inputs]):
         """What would be written."""
         with self.template() as template:
             places = self.places(template, self.args.targets)
-            return self.planned([
-                f"{len(each.rows_json or ())} rows of {each.owner} at {place.sheet.name}!row {place.row}"
-                for each, place in zip(self.args.targets, places, strict=True)
-            ])  # fmt: skip
+            lines = []
+            for target, place in zip(self.args.targets, places, strict=True):
+                where = f"{place.sheet.name}!{cell_name(place.row, place.column)}"
+                lines.append(f"{len(target.rows_json or ())} rows as {target.owner} to {where}")
+            return self.planned(lines)
 
 
 def _guard(target: SmallTarget) -> None:

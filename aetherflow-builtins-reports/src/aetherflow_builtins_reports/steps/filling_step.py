@@ -11,7 +11,7 @@ from aetherflow_builtins_reports.cells.casting import Conventions
 from aetherflow_builtins_reports.errors import full_disk
 from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling
-from aetherflow_builtins_reports.fill.places import Place, Query, find_places
+from aetherflow_builtins_reports.fill.places import Place, Query, find_places, value_place
 from aetherflow_builtins_reports.fill.stamp import Input, stamp
 from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.deflate import Compression
@@ -112,19 +112,12 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
 
     def put_cells(self, filling: Filling, conventions: Conventions) -> dict[str, str]:
         """Plan the single values; where each goes."""
-        values = self.args.cell_values
-        places = find_places(filling.template, [Query(f"cells.{key}", key, None, None) for key in values])
         where = {}
-        for (key, value), place in zip(values.items(), places, strict=True):
-            if place.kind == "text" and self.ctx.settings.mode == "enterprise":
-                raise StepInputError(
-                    f"cells.{key} is searched for as a text, on all sheets, which enterprise mode does not allow",
-                    fix="give the cell a name in the template, or write Sheet!A1",
-                )
+        for key, value in self.args.cell_values.items():
+            place = value_place(filling.template, key)
             block = Block(
-                f"cells.{key}", place.row, place.column, fixed([value.content]), conventions,
-                default_dtype=value.dtype,
-            )  # fmt: skip
+                f"cells.{key}", place.row, place.column, fixed([value.content]), conventions, default_dtype=value.dtype
+            )
             filling.plan(place.sheet).blocks.append(block)
             where[key] = f"{quoted(place.sheet.name)}!{cell_name(place.row, place.column)}"
         return where
@@ -141,7 +134,7 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
         """Sentences of a dry run, those about targets given."""
         output = self.ctx.write_path(self.args.output)
         verb = "replace" if output.exists() else "write"
-        cells = [f"set {len(self.args.cell_values)} single cells"] if self.args.cell_values else []
+        cells = [f"single values: {', '.join(self.args.cell_values)}"] if self.args.cell_values else []
         what = "; ".join([*lines, *cells])
         return [f"{verb} {output} from the template {self.ctx.asset_path(self.args.template_path)}: {what}"]
 
