@@ -81,6 +81,12 @@ def test_what_is_no_sound_template(reports: Reports, make: Callable[[Path], None
     assert "t.xlsx" in message
 
 
+def test_read_refuses_a_bomb_too(reports: Reports) -> None:
+    bomb(reports.folder / "t.xlsx")
+    message = reports.fails("excel_read", source_path=str(reports.folder / "t.xlsx"), output="o.csv")
+    assert "inflates to 300 MiB" in message
+
+
 def test_a_signature_is_left_out_with_a_warning(reports: Reports) -> None:
     layout(reports.folder / "t.xlsx")
 

@@ -91,6 +91,12 @@ class Archive:
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise self.error(f"is damaged: part {part}: {error}", "open and save it in Excel") from error
 
+    def refuse_bombs(self) -> None:
+        """Refuse a file whose parts inflate beyond all measure, before another program inflates them in memory."""
+        for info in self.infos:
+            if info.file_size > max(RATIO_FROM, info.compress_size * MAX_RATIO):
+                raise self.error(f"is not opened: its part {info.filename} inflates to {info.file_size >> 20} MiB")
+
     def raw(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
         """The compressed bytes of a part, never inflated."""
         self._file.seek(info.header_offset)

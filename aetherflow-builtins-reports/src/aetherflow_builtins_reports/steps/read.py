@@ -1,6 +1,7 @@
 """The step `excel_read`."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeAlias
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.package.archive import Archive
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area, parse_area, split_sheet
 from aetherflow_builtins_reports.steps.fields import JsonNames, Word
 from aetherflow_builtins_reports.tables import column_of, write_delimited, write_parquet
@@ -110,6 +112,9 @@ class ExcelRead(Step[Inputs]):
         path = self.ctx.read_path(self.args.source_path)
         if not path.is_file():
             raise StepInputError(f"workbook {path} does not exist")
+        if zipfile.is_zipfile(path):
+            with Archive(path) as archive:
+                archive.refuse_bombs()
         try:
             book = calamine.CalamineWorkbook.from_path(str(path))
         except calamine.PasswordError as error:
