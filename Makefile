@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
 SOURCES := $(MEMBERS:/pyproject.toml=/src)
-PLAIN := aetherflow-builtins-reports aetherflow-builtins-rest
+PLAIN := aetherflow-builtins-rest
 PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
   observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py \
   builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py)
@@ -15,8 +15,8 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-http bench-peers bench-transfer torture fuzz \
-  build constraints clean
+.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-transfer \
+  torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -64,6 +64,10 @@ bench-http: $(READY) ## measure HTTP against bare httpx and curl
 bench-archives: $(READY) ## measure how fast 1 GB is packed, against zip -6
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/archives.py
+
+bench-excel: $(READY) ## measure filling an Excel template against XlsxWriter
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/excel.py
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
@@ -113,6 +117,7 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres,sqlalchemy]' \
-	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' $(PLAIN:%=-e ./%); \
+	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' \
+	  -e './aetherflow-builtins-reports[isal,parquet,zstandard]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@

@@ -6,14 +6,14 @@ import signal
 import pytest
 
 from torture_bench import Bench, warm_up
-from torture_flows import ALL, F1, F2, F3, PROCESS, Reference
+from torture_flows import ALL, F1, F2, F3, F7, PROCESS, Reference
 from torture_invariants import Before, Oracle, check_invariants, finished_artifacts, observe, undisturbed
 from torture_tier import SEED, full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
 KILLED = -signal.SIGKILL
-SWEPT = (*(ALL if full() else (F1, F2, F3)), *PROCESS)
+SWEPT = (*(ALL if full() else (F1, F2, F3)), F7, *PROCESS)
 
 
 def prepared(bench: Bench, flow: Reference) -> tuple[Oracle, list[str]]:

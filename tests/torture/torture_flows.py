@@ -214,6 +214,32 @@ F6 = Reference(
     never=("known",),
     artifacts=3,
 )
+F7 = Reference(
+    "F7",
+    """\
+  - id: a
+    steps:
+      - {id: one, type: torture_effect, outputs: {n: 7}}
+      - id: book
+        type: excel_write
+        inputs:
+          output: book.xlsx
+          tables: [{name: Data, columns: [n, t], rows_json: [[1, x], [2, "a & b"], [3, null]]}]
+      - {id: rows, type: excel_read, inputs: {source_path: "{{steps.book.output}}", output: rows.csv}}
+      - id: report
+        type: excel_fill_from_file
+        inputs:
+          template_path: "{{steps.book.output}}"
+          output: report.xlsx
+          cells: {"Data!E1": "{{job.outputs.n}}"}
+          targets: [{name: Copy, source_path: "{{steps.rows.artifact_path}}", type_cast: basic}]
+      - {id: two, type: torture_effect, inputs: {read: ["{{steps.report.output}}"]}}
+""",
+    code=0,
+    runs=("one", "two"),
+    artifacts=5,
+)
+"""The half of it that is about workbooks."""
 ALL = (F1, F2, F3, F4)
 PROCESS = (F5, F6)
 """Those whose steps are programs. Where a program was when its runner died is not the runner's to say, so these flows

@@ -144,6 +144,8 @@ class RunContext(ABC):
     """The run as one step attempt sees it."""
 
     flow_id: str
+    flow_sha256: str
+    """Of the text of the flow document, in hexadecimal."""
     run_id: str
     job_id: str
     step_id: str

@@ -59,6 +59,7 @@ class StepContext(FileContext):
         self.effects = StepEffects()
         self.leases = AttemptLeases(parts.locks, self.control.cancel)
         self.flow_id = parts.flow_id
+        self.flow_sha256 = parts.flow_sha256
         self.run_id = parts.run_id
         self.job_id = key.job
         self.step_id = key.step

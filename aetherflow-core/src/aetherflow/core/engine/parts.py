@@ -49,6 +49,7 @@ class RunParts:
     """What all attempts of one run share."""
 
     flow_id: str
+    flow_sha256: str
     run_id: str
     folder: Path
     env: Mapping[str, str]

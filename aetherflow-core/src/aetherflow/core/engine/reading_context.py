@@ -34,6 +34,7 @@ class ReadingContext(RunContext):
         self._sandbox = Sandbox.of(flow.snapshot, workspace.root, flow.folder, jobs)
         latest = opened.state.steps.latest.get(key)
         self.flow_id, self.run_id, self.job_id, self.step_id = flow.flow_id, opened.run_id, key.job, key.step
+        self.flow_sha256 = flow.fingerprint
         self.attempt = latest.attempt + 1 if latest else 1
         self.idempotency_key = idempotency_key(flow.flow_id, opened.run_id, key)
         self.work_id = work_id(flow.flow_id, opened.run_id, opened.constants["run"]["slot"], key)

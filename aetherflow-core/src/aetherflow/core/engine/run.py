@@ -70,6 +70,7 @@ class Run:
         locks = RunLocks(lock_store(settings, flow.env, resources), owner, self._events, around_it)
         self._parts = RunParts(
             flow_id=flow.flow_id,
+            flow_sha256=flow.fingerprint,
             run_id=run_id,
             folder=flow.folder,
             env=flow.env,

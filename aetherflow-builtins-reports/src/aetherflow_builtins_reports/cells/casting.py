@@ -1,0 +1,217 @@
+"""Text and typed values as cells, one at a time: the rules in full. `columns` takes the quick way where it can."""
+
+import base64
+import datetime
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+from xml.sax.saxutils import escape
+
+from aetherflow_builtins_reports.cells.dates import Days, Fractions, Irregular, parse_moment, time_fraction
+from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
+from aetherflow_builtins_reports.cells.texts import text_cell
+
+Dtype: TypeAlias = Literal["none", "basic", "string", "int", "float", "bool", "date", "datetime"]
+Cell: TypeAlias = tuple[str, str]
+"""Kind and content. Kinds: `n` number, `b` boolean, `t` text, `p` text with blanks at an edge, `d` date, `s` date and
+time, `h` time of day, `f` formula, and the two that follow."""
+BLANK: Cell = ("", "")
+"""An empty cell: it replaces what was there."""
+MISSING: Cell = ("-", "")
+"""No cell: a short row leaves what was there."""
+
+TRUE, FALSE = frozenset({"1", "true", "t", "yes", "y"}), frozenset({"0", "false", "f", "no", "n"})
+_INT = re.compile(r"[+-]?\d+", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_BASIC_INT = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
+_NOT_FINITE = frozenset({"nan", "inf", "infinity"})
+_FLOAT_DIGITS = 17
+"""Digits that a double can hold; more are lost."""
+
+
+class Formula(str):
+    """A formula that the flow asks for, without `=`. Data never become one."""
+
+    __slots__ = ()
+
+
+class Missing:
+    """Stands for the fields that a short row does not have."""
+
+
+MISSING_VALUE = Missing()
+
+
+@dataclass(slots=True)
+class Conventions:
+    """What decides how values look in one workbook."""
+
+    date1904: bool = False
+    zone: datetime.tzinfo = datetime.UTC
+    """Times with an offset are converted to it."""
+    long_numbers: Literal["text", "number"] = "text"
+    days: Days = field(init=False)
+    fractions: Fractions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.days = Days(date1904=self.date1904)
+        self.fractions = Fractions()
+
+
+class Caster:
+    """Turns the values of one column into cells and counts what the rules changed."""
+
+    def __init__(self, dtype: Dtype, conventions: Conventions, counter: "Counter[Rule]") -> None:
+        self.dtype = dtype
+        self.conventions = conventions
+        self.counter = counter
+        self._cast = {
+            "int": self._int, "float": self._float, "bool": self._bool, "date": self._date,
+            "datetime": self._datetime, "basic": self._basic,
+        }.get(dtype)  # fmt: skip
+
+    def cell(self, value: Any) -> Cell:
+        """One value as a cell."""
+        if value is None or value == "":
+            return BLANK
+        if value is MISSING_VALUE:
+            return MISSING
+        if isinstance(value, Formula):
+            return "f", escape(value)
+        if isinstance(value, str):
+            if self._cast is None:
+                return text_cell(value, self.counter)
+            text = value.strip()
+            if not text:
+                return text_cell(value, self.counter)
+            found = self._cast(text)
+            if found is not None:
+                return found
+            if self.dtype != "basic":
+                self.counter["failed_casts"] += 1
+            return text_cell(value, self.counter)
+        return self._typed(value)
+
+    # Text
+
+    def _int(self, text: str) -> Cell | None:
+        return self._whole(text) if _INT.fullmatch(text) else None
+
+    def _whole(self, text: str) -> Cell:
+        digits = text.lstrip("+-").lstrip("0") or "0"
+        if len(digits) > MAX_DIGITS and self.conventions.long_numbers == "text":
+            self.counter["long_numbers"] += 1
+            return "t", text
+        if len(digits) > 300:  # beyond what a double holds, however the option is set
+            self.counter["long_numbers"] += 1
+            return text_cell(text, self.counter)
+        return "n", f"-{digits}" if text.startswith("-") and digits != "0" else digits
+
+    def _float(self, text: str) -> Cell | None:
+        if not _FLOAT.fullmatch(text):
+            if text.lstrip("+-").lower() in _NOT_FINITE:
+                return self._not_finite()
+            return None
+        return self._decimal(text)
+
+    def _decimal(self, text: str) -> Cell:
+        mantissa = re.split("[eE]", text)[0]
+        digits = mantissa.lstrip("+-0.").replace(".", "").rstrip("0")
+        if len(digits) > _FLOAT_DIGITS and self.conventions.long_numbers == "text":
+            self.counter["long_numbers"] += 1
+            return "t", text
+        number = float(text)
+        return ("n", repr(number)) if math.isfinite(number) else self._not_finite()
+
+    def _not_finite(self) -> Cell:
+        self.counter["not_finite"] += 1
+        return BLANK
+
+    @staticmethod
+    def _bool(text: str) -> Cell | None:
+        word = text.lower()
+        return ("b", "1") if word in TRUE else ("b", "0") if word in FALSE else None
+
+    def _date(self, text: str) -> Cell | None:
+        moment = parse_moment(text)
+        if moment is None or moment.time() != datetime.time() or moment.tzinfo is not None:
+            return None
+        return self._day(moment.date())
+
+    def _datetime(self, text: str) -> Cell | None:
+        moment = parse_moment(text)
+        return None if moment is None else self._moment(moment)
+
+    def _basic(self, text: str) -> Cell | None:
+        if (word := text.lower()) in {"true", "false"}:
+            return "b", "1" if word == "true" else "0"
+        if _BASIC_INT.fullmatch(text):
+            return self._whole(text)
+        if ("." in text or "e" in word) and _FLOAT.fullmatch(text):
+            return self._decimal(text)
+        return self._datetime(text)
+
+    # Values that have a type
+
+    def _typed(self, value: Any) -> Cell:
+        match value:
+            case bool():
+                return "b", "1" if value else "0"
+            case int():
+                if abs(value) < 10**MAX_DIGITS:
+                    return "n", str(value)
+                # the interpreter refuses to print integers of more than some thousand digits
+                return self._whole(str(value)) if abs(value) < 10**4000 else self._not_finite()
+            case float():
+                return ("n", repr(value)) if math.isfinite(value) else self._not_finite()
+            case Decimal():
+                return self._of_decimal(value)
+            case datetime.datetime():
+                return self._moment(value)
+            case datetime.date():
+                return self._day(value)
+            case datetime.time():
+                return "h", "0" + time_fraction(value)
+            case bytes() | bytearray() | memoryview():
+                return text_cell(base64.b64encode(value).decode("ascii"), self.counter)
+            case Mapping() | list() | tuple():
+                return text_cell(json.dumps(value, ensure_ascii=False, default=str), self.counter)
+            case _:
+                return text_cell(str(value), self.counter)
+
+    def _of_decimal(self, value: Decimal) -> Cell:
+        if not value.is_finite():
+            return self._not_finite()
+        digits = len(value.normalize().as_tuple().digits)
+        if digits > MAX_DIGITS and self.conventions.long_numbers == "text":
+            self.counter["long_numbers"] += 1
+            return text_cell(format(value, "f"), self.counter)
+        number = float(value)
+        return ("n", repr(number)) if math.isfinite(number) else self._not_finite()
+
+    def _moment(self, moment: datetime.datetime) -> Cell:
+        if moment.tzinfo is not None:
+            self.counter["zoned_times"] += 1
+            try:
+                moment = moment.astimezone(self.conventions.zone).replace(tzinfo=None)
+            except OverflowError:  # within a day of the first or the last year
+                return self._early(moment)
+        try:
+            return "s", self.conventions.days.of(moment.date()) + time_fraction(moment.time())
+        except Irregular:
+            return self._early(moment)
+
+    def _day(self, day: datetime.date) -> Cell:
+        try:
+            return "d", self.conventions.days.of(day)
+        except Irregular:
+            return self._early(day)
+
+    def _early(self, value: datetime.date) -> Cell:
+        self.counter["early_dates"] += 1
+        return "t", value.isoformat(" ") if isinstance(value, datetime.datetime) else value.isoformat()

@@ -1,0 +1,44 @@
+"""The rules by which a value becomes a cell, and the count of the values that a rule changed.
+
+| rule | what |
+|---|---|
+| failed_casts | text that its dtype does not accept stays text |
+| control_characters | characters that XML cannot hold are written as `_x0007_`, which Excel shows as the character |
+| replaced_characters | bytes and halves of characters that are no text become U+FFFD |
+| cut_texts | text above 32,767 characters is cut |
+| long_numbers | whole numbers above 15 digits, of which Excel would lose some, become text |
+| not_finite | NaN and the infinities become empty cells |
+| zoned_times | times with an offset are converted to the step's time zone |
+| early_dates | dates that the workbook cannot count (before 1900-03-01, or 1904-01-01) become text |
+"""
+
+from collections import Counter
+from typing import Literal, TypeAlias
+
+Rule: TypeAlias = Literal[
+    "failed_casts", "control_characters", "replaced_characters", "cut_texts", "long_numbers", "not_finite",
+    "zoned_times", "early_dates",
+]  # fmt: skip
+
+MAX_TEXT = 32_767
+MAX_DIGITS = 15
+
+
+class Counts:
+    """How often each rule changed a value, for every column."""
+
+    def __init__(self) -> None:
+        self._columns: dict[int, Counter[Rule]] = {}
+
+    def column(self, index: int) -> Counter[Rule]:
+        """The counter of a column, counted from 0."""
+        return self._columns.setdefault(index, Counter())
+
+    def as_output(self, names: list[str]) -> dict[str, dict[str, int]]:
+        """Column to rule to number; only what happened."""
+        found: dict[str, dict[str, int]] = {}
+        for index, counter in sorted(self._columns.items()):
+            if happened := {rule: count for rule, count in sorted(counter.items()) if count}:
+                name = names[index] if index < len(names) else f"column {index + 1}"
+                found[name] = found.get(name, {}) | {str(rule): count for rule, count in happened.items()}
+        return found

@@ -1,0 +1,153 @@
+"""What follows the filled cells: tables over them are resized, pivot tables on them are refreshed when opened."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.markup import Edits, Element, parse
+from aetherflow_builtins_reports.package.refs import Area, parse_area
+from aetherflow_builtins_reports.package.relations import relations
+from aetherflow_builtins_reports.package.workbook import Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A target as it was written, and where."""
+
+    owner: str
+    sheet: Sheet
+    header_row: int | None
+    """The row of the block's header, whoever wrote it; None without one."""
+    header: Sequence[str] | None
+    """The header, if it was written."""
+    data: Area
+    """The data, at least one row even if there was none."""
+    shrinks: bool
+    """Whether old rows below were emptied."""
+
+    @property
+    def area(self) -> Area:
+        """Header and data."""
+        top = self.data.top if self.header_row is None else self.header_row
+        return Area(top, self.data.left, self.data.bottom, self.data.right)
+
+    def under(self, source: Area) -> Area | None:
+        """How far a range that begins with the header of the block reaches now; None if it is another range."""
+        inside = self.data.left <= source.left and source.right <= self.data.right
+        if not inside or self.header_row != source.top:
+            return None
+        bottom = self.data.bottom if self.shrinks else max(self.data.bottom, source.bottom)
+        return Area(source.top, source.left, bottom, source.right)
+
+
+class Dependents:
+    """The tables and pivot caches of a template, and what becomes of them."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+        self.changed: dict[str, bytes] = {}
+        """Parts with changes."""
+        self._resized: set[str] = set()
+        """Names of tables and defined names over filled cells, in lower case."""
+
+    def tables(self, sheet: Sheet) -> "Iterator[tuple[str, bytes, Element, Area]]":
+        """Parts, texts, trees and ranges of the tables of a sheet."""
+        archive = self._template.archive
+        if self._template.is_new(sheet):
+            return
+        for relation in relations(archive, sheet.part):
+            if relation.kind == "table" and relation.target in archive:
+                data = archive.read(relation.target)
+                root = parse(data)
+                area = parse_area(root.attributes.get("ref", ""))
+                if area is not None:
+                    yield relation.target, data, root, area
+
+    def covers(self, filled: Filled) -> bool:
+        """Whether a table meets the block."""
+        return any(area.meets(filled.area) for *_, area in self.tables(filled.sheet))
+
+    def resize_tables(self, filled: Filled) -> None:
+        """Let the tables that begin with the header of the block end where it ends."""
+        for part, data, root, area in self.tables(filled.sheet):
+            if not area.meets(filled.area):
+                continue
+            name = root.attributes.get("displayName", root.attributes.get("name", "?"))
+            self._resized.add(name.casefold())
+            new = filled.under(area)
+            if new is None:
+                continue
+            self._check_header(filled, root, name, area)
+            if root.attributes.get("totalsRowCount", "0") != "0":
+                if filled.data.bottom >= area.bottom:
+                    raise WorkbookError(
+                        f"{filled.owner}: the rows reach the totals row of table {name!r} (row {area.bottom})",
+                        fix="remove the table's totals row from the template, or leave more room above it",
+                    )
+                continue
+            if new != area:
+                edits = Edits(data)
+                edits.set_attributes(root, ref=str(new))
+                for child in root.named("autoFilter"):
+                    edits.set_attributes(child, ref=str(new))
+                self.changed[part] = edits.apply()
+
+    @staticmethod
+    def _check_header(filled: Filled, root: Element, name: str, area: Area) -> None:
+        columns = root.first("tableColumns")
+        if filled.header is None or columns is None:
+            return
+        wanted = [each.attributes.get("name", "") for each in columns.children]
+        start = area.left - filled.data.left
+        written = [str(each) for each in filled.header[start : start + len(wanted)]]
+        if [each.casefold() for each in wanted] != [each.casefold() for each in written]:
+            raise WorkbookError(
+                f"{filled.owner}: its header {written} is not that of table {name!r}, {wanted}; Excel would call the "
+                "workbook damaged",
+                fix="give the data the names of the table's columns, or set header_mode: template and "
+                "template_has_header: true",
+            )
+
+    def refresh_pivots(self, filled: Sequence[Filled]) -> None:
+        """Let pivot caches on filled cells be read anew when the workbook is opened, and follow the data's length."""
+        archive, workbook = self._template.archive, self._template.workbook
+        for relation in workbook.relations:
+            if relation.kind != "pivotCacheDefinition" or relation.target not in archive:
+                continue
+            data = archive.read(relation.target)
+            root = parse(data, 3)
+            cache = root.first("cacheSource")
+            source = cache.first("worksheetSource") if cache else None
+            if source is None:
+                continue
+            edits, touched = Edits(data), False
+            for each in filled:
+                if self._source_meets(source, each):
+                    touched = True
+                    self._extend(edits, source, each)
+            if touched:
+                edits.set_attributes(root, refreshOnLoad="1")
+                self.changed[relation.target] = edits.apply()
+
+    @staticmethod
+    def _extend(edits: Edits, source: Element, filled: Filled) -> None:
+        area = parse_area(source.attributes.get("ref", ""))
+        new = filled.under(area) if area else None
+        if new is not None and new != area:
+            edits.set_attributes(source, ref=str(new))
+
+    def _source_meets(self, source: Element, filled: Filled) -> bool:
+        sheet, name = source.attributes.get("sheet"), source.attributes.get("name")
+        area = parse_area(source.attributes.get("ref", ""))
+        if area is not None and sheet is not None:
+            return sheet.casefold() == filled.sheet.name.casefold() and area.meets(filled.area)
+        if name is None:
+            return False
+        if name.casefold() in self._resized:
+            return True
+        return any(
+            each_sheet.casefold() == filled.sheet.name.casefold() and each.meets(filled.area)
+            for defined in self._template.workbook.named(name)
+            for each_sheet, each in defined.areas()
+        )

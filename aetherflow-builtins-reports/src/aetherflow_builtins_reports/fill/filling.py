@@ -1,0 +1,241 @@
+"""The fill: sheets rewritten into spools, then the package written, each part copied, changed, new or left out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.fill.block import Block
+from aetherflow_builtins_reports.fill.dependents import Dependents, Filled
+from aetherflow_builtins_reports.fill.frames import Freeze, Head, Tail, new_frame
+from aetherflow_builtins_reports.fill.package_parts import (
+    NEW_STYLES_PART,
+    TYPES_PART,
+    changed_relations,
+    changed_types,
+    without_relations,
+)
+from aetherflow_builtins_reports.fill.sheet_writer import SheetWriter, column_styles
+from aetherflow_builtins_reports.fill.stamp import STAMP_PART
+from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.deflate import Compression, Spool
+from aetherflow_builtins_reports.package.refs import Area
+from aetherflow_builtins_reports.package.relations import rels_part
+from aetherflow_builtins_reports.package.sheet_stream import Event, Frame, Row
+from aetherflow_builtins_reports.package.workbook import Sheet
+from aetherflow_builtins_reports.package.writer import ArchiveWriter
+
+_SIGNATURES = "_xmlsignatures/"
+
+
+@dataclass(slots=True)
+class TargetPlan:
+    """One target: its blocks are those that carry its rows; areas are known once they were written."""
+
+    owner: str
+    sheet: Sheet
+    data: Block
+    header: Sequence[str] | None
+    header_row: int | None
+    wants_filter: bool = False
+    guarded: bool = True
+    """Whether it may not overlap other guarded targets."""
+
+    @property
+    def filled(self) -> Filled:
+        """Where it was written."""
+        block = self.data
+        right = block.left + max(block.width, 1) - 1
+        area = Area(block.top, block.left, block.top + max(block.written, 1) - 1, right)
+        return Filled(self.owner, self.sheet, self.header_row, self.header, area, block.clear_below)
+
+    @property
+    def occupied(self) -> Area:
+        """Rows of header and data, as the overlap guard counts them."""
+        filled = self.filled.area
+        rows = self.data.written + (self.header_row is not None)
+        return Area(filled.top, filled.left, filled.top + max(0, rows - 1), filled.right)
+
+
+@dataclass(slots=True)
+class SheetPlan:
+    """What happens to one sheet."""
+
+    sheet: Sheet
+    blocks: list[Block] = field(default_factory=list)
+    """In the order in which they count: the later one wins."""
+    targets: list[TargetPlan] = field(default_factory=list)
+    freeze: Freeze | None = None
+    inner_head: bytes = b""
+    """What a new sheet has before its rows."""
+
+
+class Filling:
+    """Collects what is to be done with a template and writes the result."""
+
+    def __init__(
+        self, template: Template, scratch: Path, compression: Compression = "auto", *, drop_results: bool = False
+    ) -> None:
+        self.template = template
+        self._scratch = scratch
+        self._compression = compression
+        self._drop_results = drop_results
+        self._plans: dict[str, SheetPlan] = {}
+        self.warnings: list[str] = []
+
+    def plan(self, sheet: Sheet) -> SheetPlan:
+        """The plan of a sheet."""
+        return self._plans.setdefault(sheet.part, SheetPlan(sheet))
+
+    def write(self, file: BinaryIO, output: str, stamp: Callable[[], bytes] | None) -> None:
+        """Write the workbook. Nothing is left behind, whatever happens."""
+        spools: dict[str, Spool] = {}
+        if self._drop_results:
+            for sheet in self.template.workbook.sheets:  # those without targets have formulas, too
+                self.plan(sheet)
+        try:
+            for part, plan in self._plans.items():
+                spools[part] = Spool(self._scratch, self._compression)
+                self._write_sheet(plan, spools[part])
+                spools[part].finish()
+            self._refuse_overlaps()
+            self._write_package(file, output, stamp, spools)
+        finally:
+            for spool in spools.values():
+                spool.close()
+
+    # A sheet
+
+    def _write_sheet(self, plan: SheetPlan, spool: Spool) -> None:
+        first = min((block.top for block in plan.blocks), default=1)
+        events: Iterator[Event]
+        if self.template.is_new(plan.sheet):
+            head, tail = new_frame(plan.inner_head)
+            events = iter([Frame(head), Frame(tail)])
+            begin, prefix = next(events), ""
+        else:
+            stream, events = self.template.events(plan.sheet, first)
+            begin, prefix = next(events), stream.prefix
+        head_part = Head(begin.raw, prefix)
+        if plan.blocks:
+            head_part.forget_dimension()
+        if plan.freeze is not None:
+            head_part.freeze(plan.freeze)
+        spool.write(head_part.changed())
+        rows = _Rows(events)
+        columns = column_styles(head_part.columns)
+        writer = SheetWriter(prefix, self.template.styles, columns, spool.write, drop_results=self._drop_results)
+        writer.merge(rows, plan.blocks)
+        tail_part = Tail(rows.tail.raw, prefix)
+        self._refuse_merged(plan, tail_part)
+        self._filter(plan, tail_part)
+        spool.write(tail_part.changed())
+
+    def _refuse_merged(self, plan: SheetPlan, tail: Tail) -> None:
+        for merged in tail.merged:
+            corner = Area(merged.top, merged.left, merged.top, merged.left)
+            for block in plan.blocks:
+                area = block.area
+                if area is None or not area.meets(merged):
+                    continue
+                common = Area(
+                    max(area.top, merged.top), max(area.left, merged.left),
+                    min(area.bottom, merged.bottom), min(area.right, merged.right),
+                )  # fmt: skip
+                if common != corner and block.owner:
+                    raise WorkbookError(
+                        f"{block.owner}: its cells {area} on sheet {plan.sheet.name!r} meet the merged cells {merged}, "
+                        "which would hide them",
+                        fix=f"undo the merge of {merged} in the template, or move the target",
+                    )
+
+    def _filter(self, plan: SheetPlan, tail: Tail) -> None:
+        dependents = Dependents(self.template)
+        for target in plan.targets:
+            if target.wants_filter and not dependents.covers(target.filled):
+                tail.set_filter(target.filled.area)
+                self.template.workbook.set_filter(plan.sheet, target.filled.area)
+
+    def _refuse_overlaps(self) -> None:
+        for plan in self._plans.values():
+            guarded = [target for target in plan.targets if target.guarded]
+            for index, target in enumerate(guarded):
+                for other in guarded[:index]:
+                    if target.occupied.meets(other.occupied):
+                        raise WorkbookError(
+                            f"{target.owner} at {target.occupied} overlaps {other.owner} at {other.occupied} on sheet "
+                            f"{plan.sheet.name!r}",
+                            fix="leave more room between their anchors in the template",
+                        )
+
+    # The package
+
+    def _write_package(
+        self, file: BinaryIO, output: str, stamp: Callable[[], bytes] | None, spools: dict[str, Spool]
+    ) -> None:
+        archive, workbook = self.template.archive, self.template.workbook
+        changed = self._changed_parts()
+        dropped = {relation.target for relation in workbook.relations if relation.kind == "calcChain"}
+        signatures = {info.filename for info in archive.infos if info.filename.lower().startswith(_SIGNATURES)}
+        if signatures:
+            self.warnings.append(f"{archive.name} was signed; its signature no longer holds and is left out")
+            changed[rels_part("")] = without_relations(archive, "", signatures)
+        gone = {part.lower() for part in dropped | signatures}
+        extra = [("customXml", STAMP_PART)] if stamp is not None else []
+        if self.template.styles_part is None and self.template.styles.is_changed:
+            extra.append(("styles", NEW_STYLES_PART))
+        if stamp is not None:
+            changed[STAMP_PART] = stamp()
+        changed[TYPES_PART] = changed_types(archive, output, workbook, gone, new_styles=NEW_STYLES_PART in changed)
+        changed[workbook.part] = workbook.changed()
+        changed[rels_part(workbook.part)] = changed_relations(archive, workbook, gone, extra)
+        changed = {part: data for part, data in changed.items() if part not in archive or archive.read(part) != data}
+        writer = ArchiveWriter(file)
+        left = {part.lower(): part for part in [*changed, *spools]}
+        for info in archive.infos:
+            key = info.filename.lower().lstrip("/")
+            if key in gone:
+                continue
+            part = left.pop(key, None)
+            if part is None:
+                writer.copy(archive, info)
+            elif part in spools:
+                writer.add_spool(info.filename, spools[part])
+            else:
+                writer.add(info.filename, changed[part])
+        for part in left.values():
+            if part in spools:
+                writer.add_spool(part, spools[part])
+            else:
+                writer.add(part, changed[part])
+        writer.close()
+
+    def _changed_parts(self) -> dict[str, bytes]:
+        dependents = Dependents(self.template)
+        targets = [target.filled for plan in self._plans.values() for target in plan.targets]
+        for filled in targets:
+            dependents.resize_tables(filled)
+        dependents.refresh_pivots(targets)
+        changed = dependents.changed
+        if self.template.styles.is_changed:
+            changed[self.template.styles_part or NEW_STYLES_PART] = self.template.styles.changed()
+        return changed
+
+
+class _Rows:
+    """The rows among the events of a sheet; what comes last is kept aside."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self._events = events
+        self.tail = Frame(b"")
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Row:
+        event = next(self._events)
+        if isinstance(event, Row):
+            return event
+        self.tail = event
+        raise StopIteration

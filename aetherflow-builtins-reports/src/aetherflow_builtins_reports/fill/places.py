@@ -1,0 +1,200 @@
+"""Where targets stand: defined names, cell references, and texts that are searched for, all of them in one reading."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from html import unescape
+from typing import Literal, TypeAlias
+
+from aetherflow.core.api import StepInputError
+from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.fill.frames import Head
+from aetherflow_builtins_reports.fill.sheet_writer import ColumnStyles, column_styles
+from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.refs import parse_cell, split_sheet
+from aetherflow_builtins_reports.package.sheet_stream import Row
+from aetherflow_builtins_reports.package.workbook import Sheet
+
+_SHARED, _FORMULA, _TAGS = re.compile(rb">\s*(\d+)\s*</"), re.compile(rb"<(?:\w+:)?f[\s>/]"), re.compile(rb"<[^>]*>")
+
+Kind: TypeAlias = Literal["name", "cell", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A cell that was found."""
+
+    sheet: Sheet
+    row: int
+    column: int
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for: an anchor or a cell, and the sheet that goes with it."""
+
+    owner: str
+    """For messages: `target 'sales'`."""
+    anchor: str | None
+    cell: str | None
+    sheet: str | None
+
+
+def normalised(text: str) -> str:
+    """Text as anchors are compared: blanks of any kind made one, case ignored."""
+    return " ".join(text.replace("\u00a0", " ").split()).casefold()
+
+
+def find_places(template: Template, queries: Iterable[Query]) -> list[Place]:
+    """A place for each query; WorkbookError that names all that were not found."""
+    queries = list(queries)
+    found: list[Place | None] = [_by_reference(template, query) for query in queries]
+    open_queries = [query for query, place in zip(queries, found, strict=True) if place is None]
+    texts = find_texts(template, [(query.anchor or "", query.sheet) for query in open_queries])
+    missing = []
+    for index, query in enumerate(queries):
+        if found[index] is None:
+            found[index] = texts.get((normalised(query.anchor or ""), query.sheet))
+            if found[index] is None:
+                where = f"sheet {query.sheet!r}" if query.sheet else "any sheet"
+                missing.append(f"{query.owner}: anchor {query.anchor!r} is no defined name and no text on {where}")
+    if missing:
+        raise WorkbookError(
+            f"{template.archive.name}: {'; '.join(missing)}",
+            fix=f"the sheets are: {', '.join(template.workbook.sheet_names)}; an anchor is the whole text of a cell",
+        )
+    return [place for place in found if place is not None]
+
+
+def _by_reference(template: Template, query: Query) -> Place | None:
+    """The place of a cell, a name or an anchor that reads like a cell; None for a text to search."""
+    if query.sheet is not None and query.anchor is not None:
+        template.workbook.sheet(query.sheet)  # an unknown sheet is an error, not a wider search
+    if query.cell is not None:
+        return _cell(template, query, query.cell)
+    anchor = query.anchor or ""
+    place = named_place(template, anchor, query.sheet)
+    if place is not None:
+        return place
+    sheet, ref = split_sheet(anchor)
+    if parse_cell(ref) is None:
+        return None
+    if sheet is None and find_texts(template, [(anchor, query.sheet)]):
+        return None  # KPI1 reads like a cell, but here it is a text that stands somewhere
+    return _cell(template, query, anchor)
+
+
+def named_place(template: Template, name: str, sheet: str | None = None) -> Place | None:
+    """The top left cell of a defined name's first area whose sheet exists; one of `sheet`'s own scope comes first."""
+    names = template.workbook.named(name)
+    preferred = template.workbook.find_sheet(sheet) if sheet else None
+    if preferred is not None:
+        names.sort(key=lambda each: each.scope != preferred.index)
+    for defined in names:
+        for area_sheet, area in defined.areas():
+            found = template.workbook.find_sheet(area_sheet)
+            if found is not None:
+                return Place(found, area.top, area.left, "name")
+    return None
+
+
+def value_place(template: Template, key: str) -> Place:
+    """The place of a single value: a defined name or `Sheet!A1`. No text is searched: a header could bear the name."""
+    place = named_place(template, key)
+    if place is not None:
+        return place
+    sheet, ref = split_sheet(key)
+    if sheet is None or parse_cell(ref) is None:
+        names = sorted({each.name for each in template.workbook.names if each.areas()})
+        raise WorkbookError(
+            f"{template.archive.name}: cells.{key} is no defined name",
+            fix=f"its names are: {', '.join(names) or 'none'}; a cell is written Sheet1!A1",
+        )
+    return _cell(template, Query(f"cells.{key}", None, key, None), key)
+
+
+def _cell(template: Template, query: Query, text: str) -> Place:
+    named, ref = split_sheet(text)
+    sheet, place = named or query.sheet, parse_cell(ref)
+    if place is None:
+        raise StepInputError(f"{query.owner}: {text!r} is no cell", fix="write A1 or 'My Sheet'!A1")
+    if sheet is None:
+        raise StepInputError(f"{query.owner}: cell {text!r} needs a sheet", fix=f"set sheet, or write Sheet1!{text}")
+    return Place(template.workbook.sheet(sheet), *place, "cell")
+
+
+def find_texts(template: Template, wanted: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | None], Place]:
+    """The first cell, row by row and sheet by sheet, whose text is a wanted one; by (normalised text, sheet asked)."""
+    open_keys = {(normalised(text), sheet) for text, sheet in wanted}
+    found: dict[tuple[str, str | None], Place] = {}
+    if not open_keys:
+        return found
+    texts = {text for text, _ in open_keys}
+    shared = {
+        str(index): known
+        for index, text in enumerate(template.shared_strings())
+        if (known := normalised(text)) in texts
+    }
+    for sheet in template.workbook.sheets:
+        keys = {key for key in open_keys if key[1] is None or key[1].casefold() == sheet.name.casefold()}
+        if not keys or template.is_new(sheet):
+            continue
+        for row, column, text in _texts(template, sheet, shared, texts):
+            for key in [key for key in keys if key[0] == text]:
+                found[key] = Place(sheet, row, column, "text")
+                keys.discard(key)
+                open_keys.discard(key)
+            if not keys:
+                break
+    return found
+
+
+def _texts(
+    template: Template, sheet: Sheet, shared: dict[str, str], wanted: set[str]
+) -> Iterator[tuple[int, int, str]]:
+    for row in template.rows(sheet):
+        for cell in row.cells or ():
+            if cell.has_content and (b"<" in cell.raw) and (text := _text(cell.raw, shared)) in wanted:
+                yield row.number, cell.column, text
+
+
+def _text(raw: bytes, shared: dict[str, str]) -> str | None:
+    """Normalised text of a cell; None if it is no text, or the result of a formula."""
+    tag = raw[: raw.index(b">")]
+    if b'"s"' in tag or b"'s'" in tag:
+        found = _SHARED.search(raw)
+        return shared.get(found.group(1).decode()) if found else None
+    if (b"inlineStr" in tag or b'"str"' in tag or b"'str'" in tag) and not _FORMULA.search(raw):
+        return normalised(unescape(_TAGS.sub(b"", raw).decode("utf-8", "replace")))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class StyleRow:
+    """A row whose formats are copied."""
+
+    row: Row | None
+    columns: ColumnStyles
+
+    def formats(self, first: int, width: int) -> list[int]:
+        """Formats of its cells, from a column on."""
+        known = {cell.column: cell.style for cell in self.row.cells or ()} if self.row else {}
+        fallback = self.row.style if self.row else None
+        return [
+            known.get(column, self.columns.of(column) if fallback is None else fallback)
+            for column in range(first, first + width)
+        ]
+
+
+def style_row(template: Template, sheet: Sheet, number: int) -> StyleRow:
+    """The formats of one row of a sheet."""
+    if template.is_new(sheet):
+        return StyleRow(None, ColumnStyles([]))
+    stream, events = template.events(sheet, number)
+    head = next(events)
+    columns = column_styles(Head(head.raw, stream.prefix).columns)
+    for event in events:
+        if isinstance(event, Row) and event.number >= number:
+            return StyleRow(event if event.number == number else None, columns)
+    return StyleRow(None, columns)

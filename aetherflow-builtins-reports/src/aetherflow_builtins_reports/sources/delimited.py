@@ -1,0 +1,182 @@
+"""CSV and TSV as chunks: everything is text, null and empty text are both an empty field."""
+
+import codecs
+import contextlib
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from aetherflow_builtins_reports.errors import SourceError
+from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk, transposed
+from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
+
+Quoting: TypeAlias = Literal["minimal", "all", "none", "nonnumeric"]
+
+_FIELD_LIMIT = 64 << 20
+"""Python's own limit for a field, 131,072 characters, is below what databases hold; the cell's limit comes later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a delimited file is read."""
+
+    delimiter: str = ","
+    quotechar: str = '"'
+    quoting: Quoting = "minimal"
+    escapechar: str | None = None
+    doublequote: bool = True
+    encoding: str = "utf-8"
+    null_value: str = ""
+    linefeed: str = "\n"
+
+
+def text_of(raw: Any, encoding: str) -> io.TextIOWrapper:
+    """Bytes as text. Bytes that are no text become halves of characters, which the cell's rule replaces and counts."""
+    name = codecs.lookup(encoding).name
+    if name == "utf-8":
+        name = "utf-8-sig"  # a byte order mark belongs to no column
+    return io.TextIOWrapper(raw, encoding=name, errors="surrogateescape", newline="")
+
+
+class DelimitedSource:
+    """A CSV or TSV file. `names` is its first record if it has a header."""
+
+    def __init__(self, path: Path, dialect: Dialect, *, has_header: bool) -> None:
+        self.path = path
+        self._dialect = dialect
+        self._file = HashedFile(path)
+        csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
+        try:
+            self._text = text_of(unpack(self._file, path), dialect.encoding)
+            self._rows = self._records()
+            self.names: list[str] | None = None
+            if has_header:
+                with self._failing():
+                    self.names = [str(name) for name in next(self._rows, [])]
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _records(self) -> Iterator[list[Any]]:
+        dialect = self._dialect
+        if dialect.quoting == "nonnumeric":
+            return _bare_numbers(self._text, dialect)
+        return csv.reader(
+            self._text,
+            delimiter=dialect.delimiter,
+            quotechar=None if dialect.quoting == "none" else dialect.quotechar,
+            quoting=csv.QUOTE_NONE if dialect.quoting == "none" else csv.QUOTE_MINIMAL,
+            escapechar=dialect.escapechar,
+            doublequote=dialect.doublequote,
+        )
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows after the header."""
+        null = self._dialect.null_value
+        while True:
+            with self._failing():
+                rows = list(islice(self._rows, CHUNK_ROWS))
+            if not rows:
+                return
+            chunk = transposed(rows)
+            if null:
+                nulled = [["" if value == null else value for value in column] for column in chunk.columns]
+                chunk = Chunk(nulled, chunk.rows)
+            yield chunk
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (csv.Error, UnicodeError, EOFError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise SourceError(
+                f"{self.path} cannot be read: {error}", fix="check encoding, quotechar and whether the file is whole"
+            ) from error
+
+    @property
+    def sha256(self) -> str:
+        """Of the file as it is on the disk."""
+        return self._file.sha256
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _bare_numbers(text: io.TextIOWrapper, dialect: Dialect) -> Iterator[list[Any]]:
+    """Records of a file in which all but numbers is quoted: a field without quotes is a number if it reads as one.
+
+    The csv module can do this, but gives up at the first bare field that is no number: an empty one is enough.
+    """
+    scanner = _Scanner(dialect)
+    for line in text:
+        scanner.line(line)
+        if not scanner.inside:
+            yield scanner.record()
+    if scanner.inside:
+        yield scanner.record()
+
+
+class _Scanner:
+    """Splits lines into fields and knows which were quoted."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._row: list[Any] = []
+        self._field: list[str] = []
+        self._quoted = False
+        self.inside = False
+        """Whether a quoted field goes on in the next line."""
+
+    def line(self, line: str) -> None:
+        """Take one line with its end."""
+        dialect, signs = self._dialect, iter(line)
+        for sign in signs:
+            if sign == dialect.escapechar:
+                self._field.append(next(signs, ""))
+            elif self.inside and sign != dialect.quotechar:
+                self._field.append(sign)
+            elif sign == dialect.quotechar:
+                self._quote(sign)
+            elif sign == dialect.delimiter:
+                self._end_field()
+            elif sign not in "\r\n":
+                self._field.append(sign)
+
+    def _quote(self, sign: str) -> None:
+        if self.inside:
+            self.inside = False
+        elif self._quoted and self._dialect.doublequote:  # the second of two, inside the quotes after all
+            self._field.append(sign)
+            self.inside = True
+        elif not self._field:
+            self.inside = self._quoted = True
+        else:
+            self._field.append(sign)
+
+    def _end_field(self) -> None:
+        self._row.append(_value(self._field, was_quoted=self._quoted))
+        self._field, self._quoted = [], False
+
+    def record(self) -> list[Any]:
+        """The fields since the last record; none of an empty line."""
+        if self._row or self._field or self._quoted:
+            self._end_field()
+        row, self._row, self.inside = self._row, [], False
+        return row
+
+
+def _value(field: list[str], *, was_quoted: bool) -> Any:
+    text = "".join(field)
+    if was_quoted or not text:
+        return text
+    try:
+        return int(text) if text.lstrip("+-").isdecimal() and len(text) < 4000 else float(text)
+    except ValueError:
+        return text

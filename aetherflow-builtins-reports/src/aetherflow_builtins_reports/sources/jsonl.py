@@ -1,0 +1,74 @@
+"""JSON lines as chunks: one object or list a line, with the types that JSON has."""
+
+import io
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from aetherflow_builtins_reports.cells.casting import MISSING_VALUE
+from aetherflow_builtins_reports.errors import SourceError
+from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk, transposed
+from aetherflow_builtins_reports.sources.delimited import text_of
+from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
+
+
+class JsonlSource:
+    """A file of JSON lines. The columns of objects are `columns`, else all their keys in the order they appear.
+
+    Without `columns` the file is read twice, so that a key that appears late has its column from the start.
+    """
+
+    def __init__(self, path: Path, columns: list[str] | None, encoding: str = "utf-8") -> None:
+        self.path = path
+        self._encoding = encoding
+        self._file: HashedFile | None = None
+        self._text: io.TextIOWrapper | None = None
+        self.names = columns or self._keys()
+
+    def _keys(self) -> list[str] | None:
+        keys: dict[str, None] = {}
+        for record in self._records():
+            if isinstance(record, dict):
+                keys.update(dict.fromkeys(record))
+        return list(keys) or None
+
+    def _records(self) -> Iterator[Any]:
+        self.close()
+        self._file = HashedFile(self.path)
+        number = 0
+        try:
+            self._text = text_of(unpack(self._file, self.path), self._encoding)  # kept: its end would close the file
+            for number, line in enumerate(self._text, 1):
+                if line.strip():
+                    record = json.loads(line)
+                    if not isinstance(record, dict | list):
+                        raise SourceError(f"{self.path}:{number}: a line must hold an object or a list")
+                    yield record
+        except (ValueError, EOFError) as error:
+            if isinstance(error, SourceError):
+                raise
+            raise SourceError(f"{self.path}:{number}: no valid JSON: {error}") from error
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows."""
+        names, records = self.names, self._records()
+        while rows := list(islice(records, CHUNK_ROWS)):
+            yield transposed([self._row(row, names) for row in rows])
+
+    @staticmethod
+    def _row(record: Any, names: list[str] | None) -> list[Any]:
+        if isinstance(record, list):
+            return record
+        return [record.get(name) for name in names] if names else [MISSING_VALUE]
+
+    @property
+    def sha256(self) -> str:
+        """Of the file as it is on the disk."""
+        return self._file.sha256 if self._file else ""
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()

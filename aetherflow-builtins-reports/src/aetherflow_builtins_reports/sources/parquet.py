@@ -1,0 +1,71 @@
+"""Parquet as chunks, with the types of its columns."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aetherflow_builtins_reports.errors import SourceError, missing_extra
+from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk
+from aetherflow_builtins_reports.sources.opening import file_sha256
+
+_BATCH_ROWS = 8 * CHUNK_ROWS
+
+
+class ParquetSource:
+    """A Parquet file, read in batches."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise missing_extra(f"reading {path.name}", "parquet") from error
+        self.path = path
+        self._arrow = pa
+        try:
+            self._file: Any = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise SourceError(f"{path} is no Parquet file: {error}") from error
+        self.names: list[str] | None = list(self._file.schema_arrow.names)
+        self.rows = int(self._file.metadata.num_rows)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows."""
+        try:
+            for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+                for start in range(0, batch.num_rows, CHUNK_ROWS):
+                    part = batch.slice(start, CHUNK_ROWS)
+                    yield Chunk([self._values(column) for column in part.columns], part.num_rows)
+        except self._arrow.ArrowException as error:
+            raise SourceError(f"{self.path} cannot be read: {error}") from error
+
+    def _values(self, column: Any) -> list[Any]:
+        kind, types = column.type, self._arrow.types
+        if types.is_timestamp(kind) and kind.unit == "ns":  # Python's own times end at microseconds
+            column = column.cast(self._arrow.timestamp("us", kind.tz), safe=False)
+        elif types.is_time64(kind) and kind.unit == "ns":
+            column = column.cast(self._arrow.time64("us"), safe=False)
+        elif types.is_duration(kind):
+            column = column.cast(self._arrow.duration("us"), safe=False)
+        try:
+            return list(column.to_pylist())
+        except (ValueError, OverflowError):  # times that Python has no year for
+            return [_value(scalar) for scalar in column]
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return file_sha256(self.path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return str(scalar)

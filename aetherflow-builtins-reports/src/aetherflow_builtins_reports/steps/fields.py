@@ -1,0 +1,188 @@
+"""Fields that the fill steps share: spellings, words in any case, JSON text for lists and maps."""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+
+from aetherflow.core.api import Flag, StepInputs
+from aetherflow_builtins_reports.cells.casting import Dtype, Formula
+
+NOT_YET = "is not available in this version; use insert: replace, and leave room for the rows in the template"
+
+_DTYPES: dict[str, Dtype] = {
+    "string": "string", "int": "int", "float": "float", "bool": "bool", "date": "date", "datetime": "datetime",
+}  # fmt: skip
+
+
+def _json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"is text that is no JSON: {error}") from None
+
+
+def _optional_json(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else _json(value)
+
+
+def _word(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _whole(value: Any) -> Any:
+    """A width that is no number counts as not given."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+Word = BeforeValidator(_word, json_schema_input_type=str)
+"""Before a Literal: its words in any case."""
+JsonNames = Annotated[list[str], BeforeValidator(_optional_json, json_schema_input_type=list[str] | str)]
+JsonMap = Annotated[dict[str, Any], BeforeValidator(_optional_json, json_schema_input_type=dict[str, Any] | str)]
+JsonRows = Annotated[list[Any], BeforeValidator(_optional_json, json_schema_input_type=list[Any] | str)]
+FreeWidth = Annotated[int | None, BeforeValidator(_whole, json_schema_input_type=int | str)]
+Insert = Annotated[Literal["replace", "below", "grow"], Word]
+HeaderMode = Annotated[Literal["template", "override", "append"], Word]
+
+
+def merge_spellings(values: Any, pairs: dict[str, str]) -> Any:
+    """Old names of keys as the new ones; ValueError if both are given and differ."""
+    if not isinstance(values, dict):
+        return values
+    merged = dict(values)
+    for old, new in pairs.items():
+        if old in merged:
+            value = merged.pop(old)
+            if new in merged and merged[new] != value:
+                raise ValueError(f"{old} and {new} are both given and differ")
+            merged[new] = value
+    return merged
+
+
+class Casting(StepInputs):
+    """Columns, and how their text becomes values."""
+
+    columns_json: JsonNames | None = Field(
+        None, validation_alias=AliasChoices("columns_json", "columns"), description="Names of the columns."
+    )
+    type_cast: Annotated[Literal["none", "basic", "schema"], Word] | None = Field(
+        None, description="How text becomes numbers and dates. Default: `schema` with `dtypes`, else `none`."
+    )
+    dtypes: JsonMap | None = Field(
+        None, description="Column to string, int, float, bool, date or datetime; others count as string."
+    )
+    dtypes_json: JsonMap | None = Field(None, description="The same, as an earlier step emits it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spellings(cls, values: Any) -> Any:
+        return merge_spellings(values, {"columns": "columns_json"})
+
+    @property
+    def cast(self) -> Literal["none", "basic", "schema"]:
+        """`type_cast` as it counts."""
+        return self.type_cast or ("schema" if self.wanted_types else "none")
+
+    @property
+    def wanted_types(self) -> dict[str, Any]:
+        """The map of dtypes that counts."""
+        return self.dtypes or self.dtypes_json or {}
+
+    def column_types(self, names: list[str] | None) -> tuple[list[Dtype], Dtype]:
+        """Dtypes of the columns, and that of columns beyond them."""
+        if self.cast == "basic":
+            return [], "basic"
+        if self.cast == "none" or not names:
+            return [], "none"
+        wanted = self.wanted_types
+        return [_DTYPES.get(str(wanted.get(name, "string")).strip().lower(), "string") for name in names], "string"
+
+
+class Target(Casting):
+    """One block of rows and its place."""
+
+    name: str = Field("target", min_length=1, description="In messages and in the result.")
+    sheet: str | None = Field(None, description="Sheet of `cell: A1`, or the only one on which `anchor` is searched.")
+    anchor: str | None = Field(None, description="A defined name, a cell, or the whole text of a cell, in any case.")
+    cell: str | None = Field(None, description="`A1` with `sheet`, or `Sheet!A1`.")
+    insert: Insert | None = Field(
+        None, description="`replace` writes over what is there. `below` and `grow`, which make room, come later."
+    )
+    table: str | None = Field(None, description="Reserved: a table of the template that is to be filled.")
+    anchor_is_marker: Flag | None = Field(
+        None, description="Whether the anchor stands alone above the header. Default: true for texts, false for names."
+    )
+    template_has_header: Flag | None = Field(
+        None, description="Whether the template keeps a header there. Default: true if the anchor is a marker."
+    )
+    header_style: Annotated[Literal["template", "style_row"], Word] = Field(
+        "template", description="`style_row`: a written header looks like the style row."
+    )
+    header_clear: Flag = Field(True, description="Empty the row of the header before it is written.")
+    header_clear_width: FreeWidth = Field(None, description="So many cells of it. Default: the width of the header.")
+    anchor_clear: Flag = Field(False, description="Empty the anchor.")
+    anchor_clear_mode: Annotated[Literal["cell", "row"], Word] = Field(
+        "cell", description="`row`: `anchor_clear_width` cells from the anchor to the right."
+    )
+    anchor_clear_width: FreeWidth = Field(1, description="Cells that `anchor_clear_mode: row` empties.")
+    style_mode: Annotated[Literal["none", "copy_row"], Word] = Field(
+        "none", description="`copy_row`: the rows look like the style row of the template."
+    )
+    style_row_offset: int = Field(
+        2, description="The style row, counted from the marker or from the block's first row."
+    )
+    style_apply: Annotated[Literal["data", "header", "both"], Word] = Field(
+        "data", description="What gets the format of the style row."
+    )
+    clear_style_row: Flag = Field(False, description="Empty the values of the style row, if no data covers it.")
+    row_count: int | None = Field(None, ge=0, description="Number of rows that is known already, for the guards.")
+    max_rows: int | None = Field(None, ge=0, description="More data rows are an error.")
+    max_total_rows: int | None = Field(None, ge=0, description="More rows, header included, are an error.")
+    max_cols: int | None = Field(None, ge=0, description="More columns are an error.")
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        if self.table is not None:
+            raise ValueError(f"table {NOT_YET}")
+        if self.insert == "grow":
+            raise ValueError(f"insert: grow {NOT_YET}")
+        self.check_place()
+        if self.header_style == "style_row" and (self.style_mode != "copy_row" or self.style_apply == "data"):
+            raise ValueError("header_style: style_row needs style_mode: copy_row and style_apply: header or both")
+        return self
+
+    def check_place(self) -> None:
+        """ValueError unless exactly one of `anchor` and `cell` is given."""
+        if (self.anchor is None) == (self.cell is None):
+            raise ValueError("give one of anchor and cell")
+
+    @property
+    def owner(self) -> str:
+        """How messages name it."""
+        return f"target {self.name!r}"
+
+
+class CellValue(StepInputs):
+    """A single value with its type."""
+
+    value: Any = Field(description="The value.")
+    type: Annotated[Literal["basic", "string", "int", "float", "bool", "date", "datetime", "formula"], Word] = Field(
+        "string", description="What text becomes. `formula`: the text is one, without `=`."
+    )
+
+    @property
+    def content(self) -> Any:
+        """The value to write."""
+        return Formula(str(self.value).removeprefix("=")) if self.type == "formula" else self.value
+
+    @property
+    def dtype(self) -> Dtype:
+        """How it is cast."""
+        return "none" if self.type == "formula" else self.type

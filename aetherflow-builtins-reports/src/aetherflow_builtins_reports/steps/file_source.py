@@ -1,0 +1,119 @@
+"""Rows that stand in a file: the keys that say how it is read."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
+
+from aetherflow.core.api import Flag, StepInputError, StepInputs
+from aetherflow_builtins_reports.sources.delimited import DelimitedSource, Dialect, Quoting
+from aetherflow_builtins_reports.sources.jsonl import JsonlSource
+from aetherflow_builtins_reports.sources.opening import unpacked_suffix
+from aetherflow_builtins_reports.sources.parquet import ParquetSource
+from aetherflow_builtins_reports.steps.fields import Casting, Word, merge_spellings
+
+Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
+AnySource: TypeAlias = DelimitedSource | JsonlSource | ParquetSource
+_BY_SUFFIX: dict[str, Format] = {
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+_ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
+
+
+def _unescape(value: Any) -> Any:
+    return _ESCAPES.get(value, value) if isinstance(value, str) else value
+
+
+def _one_character(value: str) -> str:
+    if len(value) != 1:
+        raise ValueError("must be one character")
+    return value
+
+
+def _known_encoding(value: str) -> str:
+    try:
+        "".encode(value)
+    except LookupError as error:
+        raise ValueError(f"encoding {value!r} is not known to Python") from error
+    return value
+
+
+def _quoting(value: Any) -> Any:
+    """Another word counts as minimal."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    return word if word in {"all", "none", "nonnumeric"} else "minimal"
+
+
+Character = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
+class ReadingOptions(StepInputs):
+    """How CSV and TSV are read."""
+
+    encoding: Encoding | None = Field(None, description="Text encoding. Default utf-8, with or without a mark.")
+    delimiter: Character | None = Field(None, description="Between fields. Default `,` for csv, a tab for tsv.")
+    quotechar: Character | None = Field(None, description='Around fields. Default `"`.')
+    quoting: Annotated[Quoting, BeforeValidator(_quoting, json_schema_input_type=str)] | None = Field(
+        None, description="`minimal` (default), `all`, `none`: quotes are text, `nonnumeric`: bare fields are numbers."
+    )
+    escapechar: Character | None = Field(None, description="Before a special character. Default none.")
+    doublequote: Flag | None = Field(None, description="Whether two quotes inside quotes are one. Default true.")
+    null_value: str | None = Field(None, description="A field that reads so is an empty cell, as an empty field is.")
+    linefeed: Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str)] | None = Field(
+        None, description=r"End of a line, for `count_mode: fast` alone. Default `\n`."
+    )
+
+
+class FileSource(ReadingOptions, Casting):
+    """A file and how it is read."""
+
+    source_format: Annotated[Format, Word] | None = Field(
+        None,
+        validation_alias=AliasChoices("source_format", "format"),
+        description="`csv`, `tsv`, `jsonl` or `parquet`. Default: by the suffix, else `tsv`.",
+    )
+    read_header: Flag = Field(True, description="Whether the first record of a CSV or TSV file holds the names.")
+    file: ReadingOptions | None = Field(None, description="The options for CSV and TSV may stand in this block.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _source_spellings(cls, values: Any) -> Any:
+        return merge_spellings(values, {"format": "source_format"})
+
+    @property
+    def owner(self) -> str:
+        """How messages name it."""
+        return "source"
+
+    def format_of(self, path: Path) -> Format:
+        """The format that counts."""
+        return self.source_format or _BY_SUFFIX.get(unpacked_suffix(path), "tsv")
+
+    def dialect(self, path: Path) -> Dialect:
+        """The options put together; the top-level key wins over that in `file:`."""
+        options: dict[str, Any] = {}
+        for key in ReadingOptions.model_fields:
+            here, there = getattr(self, key), getattr(self.file, key, None)
+            value = there if here is None else here
+            if value is not None:
+                options[key] = value
+        dialect = Dialect(**{"delimiter": "\t" if self.format_of(path) == "tsv" else ",", **options})
+        if len({dialect.delimiter, dialect.quotechar, "\r", "\n"}) < 4:
+            raise StepInputError(f"{self.owner}: delimiter and quotechar must differ, and neither may be a line end")
+        return dialect
+
+    def open(self, path: Path) -> AnySource:
+        """The source; StepInputError if there is no such file."""
+        if not path.is_file():
+            raise StepInputError(
+                f"{self.owner}: source {path} does not exist",
+                fix="a relative source_path is under the job's artifacts; an earlier step's path is "
+                "{{steps.NAME.artifact_path}}",
+            )
+        kind = self.format_of(path)
+        if kind == "parquet":
+            return ParquetSource(path)
+        if kind == "jsonl":
+            return JsonlSource(path, self.columns_json, self.dialect(path).encoding)
+        return DelimitedSource(path, self.dialect(path), has_header=self.read_header)

@@ -1,0 +1,100 @@
+"""A target whose rows stand in a file, on a sheet of data or in a region of a designed sheet."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from aetherflow.core.api import Flag, StepInputError, parse_bool
+from aetherflow_builtins_reports.errors import ReportTooLargeError
+from aetherflow_builtins_reports.sources.counting import count_rows
+from aetherflow_builtins_reports.steps.fields import NOT_YET, HeaderMode, Target, Word
+from aetherflow_builtins_reports.steps.file_source import FileSource
+
+ROWS_THRESHOLD = 50_000
+
+
+class FileTarget(Target, FileSource):
+    """Rows in a file, and their place."""
+
+    mode: Annotated[Literal["data_sheet", "report_region"], Word] = Field(
+        "data_sheet", description="A sheet of data, which is created if need be, or a region of a designed sheet."
+    )
+    source_path: str = Field(min_length=1, description="The file, relative to the job's artifacts; .gz and .zst too.")
+    header_mode: HeaderMode | None = Field(
+        None,
+        description="`append` or `override`: the names are written as a header; `template`: they are not. Default: "
+        "`append` on a data sheet, `template` in a region.",
+    )
+    include_header: Flag | None = Field(
+        None, description="Old spelling of `read_header` and `header_mode: append`, or of neither; it wins over both."
+    )
+    rows_threshold: int | None = Field(None, ge=0, description="Most rows of a region. Default: the step's.")
+    fail_on_threshold: Flag = Field(True, description="false: a region may have any number of rows.")
+    count_mode: Annotated[Literal["fast", "csv_parse"], Word] = Field(
+        "fast", description="How rows are counted for the threshold: line ends, or records."
+    )
+    data_sheet_prefix: str = Field("DATA_", description="Name of a data sheet without `sheet`: this and `name`.")
+    freeze_panes: Flag | None = Field(
+        None, description="Freeze a data sheet below its header. Default: if a header is written."
+    )
+    autofilter: Flag = Field(True, description="Put a filter over a data sheet with a written header.")
+    header_bold: Flag = Field(True, description="Make the written header of a data sheet bold.")
+    clear_stale_rows: Flag = Field(
+        True, description="Empty rows of a longer, older block that follow directly below a data sheet's."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_spellings(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        merged = dict(values)
+        if merged.get("include_header") is not None:
+            include = parse_bool(merged["include_header"])
+            merged |= {"read_header": include, "header_mode": "append" if include else "template"}
+        return merged
+
+    @model_validator(mode="after")
+    def _modes(self) -> Self:
+        if self.mode == "report_region" and self.insert in {None, "below"}:
+            what = "insert: below" if self.insert else "insert: below, the default of report_region,"
+            raise ValueError(f"{what} {NOT_YET}")
+        return self
+
+    def check_place(self) -> None:
+        """ValueError unless one of `anchor` and `cell` is given; a data sheet needs none."""
+        if self.mode == "report_region" or self.anchor is not None or self.cell is not None:
+            super().check_place()
+
+    @property
+    def effective_header_mode(self) -> str:
+        """`header_mode` as it counts."""
+        return self.header_mode or ("append" if self.mode == "data_sheet" else "template")
+
+    @property
+    def data_sheet(self) -> str:
+        """Name of the data sheet."""
+        return self.sheet or f"{self.data_sheet_prefix}{self.name}"
+
+    def count(self, path: Path) -> int:
+        """Number of rows, as `count_mode` and `row_count` say."""
+        if self.row_count is not None:
+            return self.row_count
+        kind = self.format_of(path)
+        return count_rows(
+            path, kind, self.dialect(path), fast=self.count_mode == "fast", has_header=self.read_header
+        )  # fmt: skip
+
+    def guard(self, path: Path, step_threshold: int) -> None:
+        """Raise for more rows than the target may have, before anything is written."""
+        for limit in ("max_rows", "max_total_rows"):
+            most = getattr(self, limit)
+            if self.row_count is not None and most is not None and self.row_count > most:
+                raise StepInputError(f"{self.owner}: row_count {self.row_count} exceeds {limit} ({most})")
+        if self.mode != "report_region" or not self.fail_on_threshold:
+            return
+        threshold = step_threshold if self.rows_threshold is None else self.rows_threshold
+        count = self.count(path)
+        if count > threshold:
+            raise ReportTooLargeError(self.name, str(path), count, threshold)

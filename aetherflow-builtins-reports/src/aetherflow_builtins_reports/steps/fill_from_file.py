@@ -1,0 +1,147 @@
+"""The step `excel_fill_from_file`."""
+
+import contextlib
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from aetherflow.core.api import StepResult
+from aetherflow_builtins_reports.fill.filling import Filling
+from aetherflow_builtins_reports.fill.places import Place
+from aetherflow_builtins_reports.fill.stamp import Input
+from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.workbook import check_sheet_name
+from aetherflow_builtins_reports.steps.fields import _json
+from aetherflow_builtins_reports.steps.file_source import AnySource
+from aetherflow_builtins_reports.steps.file_target import ROWS_THRESHOLD, FileTarget
+from aetherflow_builtins_reports.steps.fill_inputs import FillInputs, WrittenOutputs
+from aetherflow_builtins_reports.steps.filling_step import FillStep, written_cells
+from aetherflow_builtins_reports.steps.planning import Planned, Resolved, plan_target
+
+Targets = Annotated[list[FileTarget], BeforeValidator(_json, json_schema_input_type=list[FileTarget] | str)]
+
+
+class Inputs(FillInputs):
+    """Targets with the files of their rows."""
+
+    targets: Targets = Field(description="What is written where.")
+    rows_threshold: int = Field(ROWS_THRESHOLD, ge=0, description="Most rows of a `report_region`.")
+
+
+class Outputs(WrittenOutputs):
+    """The file and what was written into it."""
+
+
+class ExcelFillFromFile(FillStep[Inputs]):
+    """Fills a template with the rows of CSV, TSV, JSON-lines and Parquet files, however many, in constant memory.
+
+    All that the template has and the rows do not touch comes back byte for byte: charts, images, pivots, slicers,
+    macros. Tables over a data sheet are resized, pivot tables on it are refreshed when the file is opened.
+
+    Example:
+        - id: report
+          type: excel_fill_from_file
+          inputs:
+            template_path: report.xlsx
+            output: report.xlsx
+            targets:
+              - name: flights
+                source_path: "{{steps.extract.artifact_path}}"
+              - name: carriers
+                mode: report_region
+                insert: replace
+                sheet: Report
+                anchor: CARRIERS
+                source_path: "{{steps.carriers.artifact_path}}"
+                type_cast: basic
+                style_mode: copy_row
+    """
+
+    Outputs = Outputs
+
+    def run(self) -> StepResult:
+        """Fill the template."""
+        targets = self.args.targets
+        paths = [self.ctx.read_path(each.source_path) for each in targets]
+        with contextlib.ExitStack() as stack:
+            template = stack.enter_context(self.template())
+            sources: list[AnySource] = []
+            for target, path in zip(targets, paths, strict=True):
+                sources.append(target.open(path))
+                stack.callback(sources[-1].close)
+                target.guard(path, self.args.rows_threshold)
+            filling = self.filling(template)
+            conventions = self.conventions(date1904=template.workbook.date1904)
+            places = self._places(template, targets)
+            planned = [
+                self._plan(filling, target, place, source)
+                for target, place, source in zip(targets, places, sources, strict=True)
+            ]
+            cells = self.put_cells(filling, conventions)
+            stamped = self.stamp(
+                lambda: [Input("source", each.path.name, each.sha256) for each in sources]  # read to their ends by then
+            )
+            path = self.save(filling, self.args.output, stamped)
+        written = [each.written(mode=target.mode) for each, target in zip(planned, targets, strict=True)]
+        return StepResult(output={"output": str(path), "written": written, **written_cells(cells, filling)})
+
+    def _places(self, template: Template, targets: list[FileTarget]) -> list[Place]:
+        """Places; a data sheet that is missing is added."""
+        placed = [each for each in targets if each.anchor is not None]
+        found = dict(zip(map(id, placed), self.places(template, placed), strict=True))
+        return [found.get(id(each)) or self._data_place(template, each) for each in targets]
+
+    def _data_place(self, template: Template, target: FileTarget) -> Place:
+        name, cell = target.data_sheet, target.cell or "A1"
+        if target.mode == "report_region" or "!" in cell:
+            return self.places(template, [target])[0]
+        sheet = template.workbook.find_sheet(name)
+        if sheet is None:
+            check_sheet_name(name)
+            template.workbook.add_sheet(name)
+        pinned = target.model_copy(update={"sheet": name, "cell": cell})
+        return self.places(template, [pinned])[0]
+
+    def _plan(self, filling: Filling, target: FileTarget, place: Place, source: AnySource) -> Planned:
+        region = target.mode == "report_region"
+        marker = target.anchor_is_marker
+        if marker is None:
+            marker = region and target.anchor is not None and place.kind != "name"
+        template_header = target.template_has_header
+        if template_header is None:
+            template_header = region and target.anchor is not None and marker
+        names = source.names
+        columns = names or target.columns_json
+        self._warn(target, columns)
+        header_mode = target.effective_header_mode
+        writes = header_mode != "template" and bool(names)
+        freeze = writes if target.freeze_panes is None else target.freeze_panes
+        resolved = Resolved(
+            header_mode, marker, template_header, names, target.column_types(columns),
+            clear_below=not region and target.clear_stale_rows,
+            bold=not region and target.header_bold,
+            autofilter=not region and target.autofilter,
+            freeze=not region and freeze,
+            guarded=region or target.insert == "below",
+            default_clear_width=lambda header, _: header,
+        )  # fmt: skip
+        conventions = self.conventions(date1904=filling.template.workbook.date1904)
+        return plan_target(filling, target, resolved, place, source.chunks(), conventions, self.on_rows)
+
+    def _warn(self, target: FileTarget, columns: list[str] | None) -> None:
+        if target.mode == "data_sheet" and target.insert == "below":
+            self.ctx.log.warning("%s: insert: below inserts nothing on a data sheet", target.owner)
+        unknown = sorted(set(target.wanted_types) - set(columns or ()))
+        if unknown:
+            self.ctx.log.warning("%s: dtypes names no column of its file: %s", target.owner, ", ".join(unknown))
+
+    def plan(self) -> list[str]:
+        """What would be written."""
+        lines = []
+        for target in self.args.targets:
+            path = self.ctx.read_path(target.source_path)
+            what = f"the rows of {path}" if path.is_file() else f"the rows of {path}, which does not exist yet,"
+            where = target.anchor or target.cell or "A1"
+            sheet = target.sheet if target.sheet or target.mode == "report_region" else target.data_sheet
+            lines.append(f"{what} go to {sheet + ', ' if sheet else ''}{where} as {target.owner}")
+        return self.planned(lines)

@@ -1,0 +1,94 @@
+"""What both fill steps ask for beside their targets, and what they answer."""
+
+import zoneinfo
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
+
+from aetherflow.core.api import Flag, StepInputs, StepOutputs
+from aetherflow_builtins_reports.package.deflate import Compression
+from aetherflow_builtins_reports.steps.fields import CellValue, JsonMap, Word, merge_spellings
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no time zone; write Europe/Vienna or UTC") from None
+    return name
+
+
+class ValueInputs(StepInputs):
+    """How values become cells, and how the file is packed."""
+
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+        "UTC", description="Times with an offset are converted to this zone: a cell holds none."
+    )
+    long_numbers: Annotated[Literal["text", "number"], Word] = Field(
+        "text", description="Numbers of more digits than Excel keeps (15 of whole numbers): text, or cut numbers."
+    )
+    compression: Annotated[Compression, Word] = Field(
+        "auto", description="`zlib`, `isal` (faster, needs the extra isal), or `auto`: isal where it is installed."
+    )
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """`timezone` itself."""
+        return zoneinfo.ZoneInfo(self.timezone)
+
+
+def _cells(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: CellValue.model_validate(each) if isinstance(each, dict) else CellValue(value=each, type="string")
+        for key, each in value.items()
+    }
+
+
+class FillInputs(ValueInputs):
+    """A template and the file that is made of it."""
+
+    template_path: str = Field(min_length=1, description="The workbook to fill: .xlsx, .xlsm, .xltx or .xltm.")
+    output: str = Field(
+        min_length=1,
+        validation_alias=AliasChoices("output", "output_path"),
+        description="The file to write, relative to the job's artifacts.",
+    )
+    cells: JsonMap | None = Field(
+        None,
+        description="Single values by defined name or cell (`Report!B2`): a plain value, or `{value, type}`.",
+    )
+    stored_results: Annotated[Literal["keep", "drop"], Word] = Field(
+        "keep",
+        description="Results of formulas that the template holds: kept, which are old until a program calculates, or "
+        "dropped on all sheets. Excel calculates when it opens the file; LibreOffice only what has no result.",
+    )
+    stamp: Flag = Field(True, description="Put a part into the file that holds the hashes of what it was made of.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, values: Any) -> Any:
+        return merge_spellings(values, {"output_path": "output"})
+
+    @model_validator(mode="after")
+    def _cells_are_values(self) -> "FillInputs":
+        _ = self.cell_values
+        return self
+
+    @property
+    def cell_values(self) -> dict[str, CellValue]:
+        """`cells`, each with its type."""
+        return _cells(self.cells or {})  # type: ignore[no-any-return]  # a map gives a map
+
+
+class WrittenOutputs(StepOutputs):
+    """The file and what was written into it."""
+
+    output: str = Field(description="Absolute path of the file.")
+    written: list[dict[str, Any]] = Field(
+        description="Of each target: `name`, `sheet`, `rows`, `cols`, `start_cell` [row, column], the modes that "
+        "counted, and `adjusted`: column to rule to the number of values that the rule changed."
+    )
+    cells: dict[str, str] = Field(description="Of each of `cells`: where it was written.")
+    warnings: list[str] = Field(description="What was left out of the file, and why.")

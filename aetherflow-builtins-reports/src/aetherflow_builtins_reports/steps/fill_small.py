@@ -1,0 +1,158 @@
+"""The step `excel_fill_small`."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from itertools import islice
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from aetherflow.core.api import StepInputError, StepResult
+from aetherflow_builtins_reports.fill.filling import Filling
+from aetherflow_builtins_reports.fill.places import Place
+from aetherflow_builtins_reports.fill.stamp import Input
+from aetherflow_builtins_reports.package.refs import cell_name
+from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, transposed
+from aetherflow_builtins_reports.steps.fields import NOT_YET, HeaderMode, JsonRows, Target, _json
+from aetherflow_builtins_reports.steps.fill_inputs import FillInputs, WrittenOutputs
+from aetherflow_builtins_reports.steps.filling_step import FillStep, written_cells
+from aetherflow_builtins_reports.steps.planning import Planned, Resolved, plan_target
+
+
+class SmallTarget(Target):
+    """Rows that are at hand, and their place."""
+
+    rows_json: JsonRows | None = Field(None, description="The rows: lists, or maps by column.")
+    header_mode: HeaderMode = Field(
+        "template", description="`override` or `append`: the columns are written as a header."
+    )
+
+    @model_validator(mode="after")
+    def _rows(self) -> Self:
+        if self.insert == "below":
+            raise ValueError(f"insert: below {NOT_YET}")
+        for row in self.rows_json or ():
+            if not isinstance(row, list | tuple | Mapping):
+                raise ValueError("rows_json must hold rows: lists, or maps by column")
+        return self
+
+    @property
+    def names(self) -> list[str] | None:
+        """Names of the columns; of rows that are maps, their keys."""
+        if self.columns_json:
+            return self.columns_json
+        keys: dict[str, None] = {}
+        for row in self.rows_json or ():
+            if isinstance(row, Mapping):
+                keys.update(dict.fromkeys(map(str, row)))
+        return list(keys) or None
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """The rows as lists."""
+        names = self.names or []
+        return [
+            [row.get(name) for name in names] if isinstance(row, Mapping) else list(row) for row in self.rows_json or ()
+        ]
+
+
+Targets = Annotated[list[SmallTarget], BeforeValidator(_json, json_schema_input_type=list[SmallTarget] | str)]
+
+
+class Inputs(FillInputs):
+    """Targets with their rows."""
+
+    targets: Targets = Field(description="What is written where.")
+
+
+class Outputs(WrittenOutputs):
+    """The file and what was written into it."""
+
+
+class ExcelFillSmall(FillStep[Inputs]):
+    """Fills a template with rows that earlier steps hold in their outputs, and with single values.
+
+    All that the template has and the rows do not touch comes back byte for byte: charts, images, pivots, macros.
+    For more rows than fit well into a flow's state there is `excel_fill_from_file`.
+
+    Example:
+        - id: report
+          type: excel_fill_small
+          inputs:
+            template_path: report.xlsx
+            output: report.xlsx
+            cells: {AS_OF: "{{run.date.iso}}"}
+            targets:
+              - name: carriers
+                sheet: Report
+                anchor: CARRIERS
+                rows_json: "{{steps.carriers.rows}}"
+                columns_json: "{{steps.carriers.columns}}"
+                dtypes: "{{steps.carriers.dtypes}}"
+                style_mode: copy_row
+    """
+
+    Outputs = Outputs
+
+    def run(self) -> StepResult:
+        """Fill the template."""
+        targets = self.args.targets
+        for target in targets:
+            _guard(target)
+        with self.template() as template:
+            filling = self.filling(template)
+            conventions = self.conventions(date1904=template.workbook.date1904)
+            places = self.places(template, targets)
+            planned = [self._plan(filling, each, place) for each, place in zip(targets, places, strict=True)]
+            cells = self.put_cells(filling, conventions)
+            stamped = self.stamp(lambda: [Input("source", each.name, _sha256(each)) for each in targets])
+            path = self.save(filling, self.args.output, stamped)
+        written = [each.written(type_cast=each.target.cast) for each in planned]
+        return StepResult(output={"output": str(path), "written": written, **written_cells(cells, filling)})
+
+    def _plan(self, filling: Filling, target: SmallTarget, place: Place) -> Planned:
+        marker = target.anchor_is_marker
+        if marker is None:
+            marker = target.anchor is not None and place.kind != "name"
+        template_header = target.template_has_header
+        if template_header is None:
+            template_header = target.anchor is not None and marker
+        names = target.names
+        rows = iter(target.rows)
+        chunks = (transposed(chunk) for chunk in iter(lambda: list(islice(rows, CHUNK_ROWS)), []))
+        resolved = Resolved(target.header_mode, marker, template_header, names, target.column_types(names))
+        conventions = self.conventions(date1904=filling.template.workbook.date1904)
+        return plan_target(filling, target, resolved, place, chunks, conventions, self.on_rows)
+
+    def plan(self) -> list[str]:
+        """What would be written."""
+        with self.template() as template:
+            places = self.places(template, self.args.targets)
+            lines = []
+            for target, place in zip(self.args.targets, places, strict=True):
+                where = f"{place.sheet.name}!{cell_name(place.row, place.column)}"
+                lines.append(f"{len(target.rows_json or ())} rows as {target.owner} to {where}")
+            return self.planned(lines)
+
+
+def _guard(target: SmallTarget) -> None:
+    rows = target.rows
+    header = int(target.header_mode != "template" and bool(target.names))
+    width = max([len(row) for row in rows] + [len(target.names or ()) * header], default=0)
+    checks: list[tuple[str, int | None, Literal["max_rows", "max_total_rows", "max_cols"]]] = [
+        ("row_count", target.row_count, "max_rows"),
+        ("row_count", target.row_count, "max_total_rows"),
+        ("rows", len(rows), "max_rows"),
+        ("rows with the header", header + len(rows), "max_total_rows"),
+        ("columns", width, "max_cols"),
+    ]
+    for what, value, limit in checks:
+        most = getattr(target, limit)
+        if value is not None and most is not None and value > most:
+            raise StepInputError(f"{target.owner}: {what} {value} exceed {limit} ({most})")
+
+
+def _sha256(target: SmallTarget) -> str:
+    text = json.dumps([target.columns_json, target.rows_json], ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

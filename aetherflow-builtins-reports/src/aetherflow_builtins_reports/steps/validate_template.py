@@ -1,0 +1,81 @@
+"""The step `excel_validate_template`."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from aetherflow.core.api import Step, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.fill.places import find_texts, named_place, normalised
+from aetherflow_builtins_reports.fill.template import Template
+
+
+def _names(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text.startswith(("[", "{")):
+        return [text]
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("starts like a JSON list and is none") from None
+
+
+class Inputs(StepInputs):
+    """A template and what it must have."""
+
+    template_path: str = Field(min_length=1, description="The workbook to check.")
+    required_names: Annotated[list[str], BeforeValidator(_names, json_schema_input_type=list[str] | str)] = Field(
+        min_length=1, description="Anchors that must exist: defined names or texts of cells; a list, or one of them."
+    )
+    sheet: str | None = Field(None, description="Search texts on this sheet only; names are always found.")
+
+
+class Outputs(StepOutputs):
+    """What was found."""
+
+    template_ok: bool = Field(description="Always true: anything missing fails the step.")
+    found_named_ranges: list[str] = Field(description="Those that are defined names, sorted.")
+    found_anchor_cells: list[str] = Field(description="Those that are texts of cells, sorted.")
+
+
+class ExcelValidateTemplate(Step[Inputs]):
+    """Checks that a template has the anchors that a flow fills, before the long queries run.
+
+    It finds what the fill steps find: names of both scopes and whole texts of cells, in any case.
+
+    Example:
+        - id: template
+          type: excel_validate_template
+          inputs:
+            template_path: report.xlsx
+            required_names: [CARRIERS, AS_OF]
+    """
+
+    Outputs = Outputs
+
+    def run(self) -> StepResult:
+        """Look for everything."""
+        args = self.args
+        path = self.ctx.asset_path(args.template_path)
+        if not path.is_file():
+            raise StepInputError(f"template {path} does not exist")
+        with Template(path, path.name) as template:
+            if args.sheet is not None:
+                template.workbook.sheet(args.sheet)
+            names = {token for token in args.required_names if named_place(template, token, args.sheet)}
+            rest = [token for token in args.required_names if token not in names]
+            texts = find_texts(template, [(token, args.sheet) for token in rest])
+            cells = {token for token in rest if (normalised(token), args.sheet) in texts}
+            missing = sorted(set(rest) - cells)
+            if missing:
+                where = f"sheet {args.sheet!r}" if args.sheet else "its sheets"
+                raise WorkbookError(
+                    f"{path.name} lacks {len(missing)} of {len(args.required_names)} anchors: {', '.join(missing)}",
+                    fix=f"define the names, or write the texts into cells of {where}; "
+                    f"the sheets are: {', '.join(template.workbook.sheet_names)}",
+                )
+        found = {"template_ok": True, "found_named_ranges": sorted(names), "found_anchor_cells": sorted(cells)}
+        return StepResult(output=found)

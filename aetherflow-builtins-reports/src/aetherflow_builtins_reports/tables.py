@@ -1,0 +1,122 @@
+"""Columns read from a workbook, with the type that their values have, as CSV, TSV and Parquet files."""
+
+import csv
+import datetime
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+from aetherflow_builtins_reports.errors import missing_extra
+
+Dtype: TypeAlias = Literal["int", "float", "bool", "date", "datetime", "string"]
+
+_ROWS = 1000
+_EXACT = 2**53
+# The csv module quotes a field that holds a sign of the line end; so every kind of line end is quoted before it is cut.
+_LINE_END = "\r\n\ud802"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; null is None."""
+
+    name: str
+    dtype: Dtype
+    values: list[Any]
+
+
+def column_of(name: str, values: Sequence[Any]) -> Column:
+    """The column of raw values: an empty cell is `""`, a number a float or an int."""
+    known = [value for value in values if value != ""]
+    dtype = _dtype(known)
+    convert = _CONVERT[dtype]
+    return Column(name, dtype, [None if value == "" else convert(value) for value in values])
+
+
+def _dtype(known: Sequence[Any]) -> Dtype:
+    types = {type(value) for value in known}
+    if types <= {int, float} and types:
+        whole = all(value == int(value) and abs(value) < _EXACT for value in known)
+        return "int" if whole else "float"
+    if types == {bool}:
+        return "bool"
+    if types == {datetime.date}:
+        return "date"
+    if types and types <= {datetime.date, datetime.datetime}:
+        return "datetime"
+    return "string"
+
+
+def text(value: Any) -> str:
+    """A value as text: whole numbers without a point, dates ISO 8601, durations as hours:minutes:seconds."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return str(int(value)) if value == int(value) and abs(value) < _EXACT else repr(value)
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+        case datetime.timedelta():
+            seconds = round(value.total_seconds())
+            return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        case _:
+            return str(value)
+
+
+def _moment(value: Any) -> datetime.datetime:
+    if isinstance(value, datetime.datetime):
+        return value
+    return datetime.datetime.combine(value, datetime.time())
+
+
+_CONVERT: dict[Dtype, Callable[[Any], Any]] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "date": lambda value: value,
+    "datetime": _moment,
+    "string": text,
+}
+
+
+def write_delimited(columns: Sequence[Column], rows: int, file: BinaryIO, delimiter: str) -> None:
+    """Write a header and the rows: null is an empty field, text is quoted where it must be."""
+    texts = [[None if value is None else _field(value) for value in column.values] for column in columns]
+    file.write(_lines([[column.name for column in columns]], delimiter))
+    for start in range(0, rows, _ROWS):
+        part = [column[start : start + _ROWS] for column in texts]
+        file.write(_lines(list(zip(*part, strict=True)), delimiter))
+
+
+def _field(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else text(value)
+
+
+def _lines(rows: Sequence[Sequence[str | None]], delimiter: str) -> bytes:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=_LINE_END)
+    for row in rows:
+        if len(row) == 1 and row[0] is None:
+            buffer.write(_LINE_END)  # the csv module would write empty text, which is not null
+        else:
+            writer.writerow(row)
+    return buffer.getvalue().replace(_LINE_END, "\n").encode()
+
+
+def write_parquet(columns: Sequence[Column], file: BinaryIO) -> None:
+    """Write a Parquet file with the types of the columns."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise missing_extra("writing Parquet", "parquet") from error
+    kinds = {
+        "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "date": pa.date32(),
+        "datetime": pa.timestamp("us"), "string": pa.string(),
+    }  # fmt: skip
+    arrays = [pa.array(column.values, kinds[column.dtype]) for column in columns]
+    table = pa.table(arrays, names=[column.name for column in columns])
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    file.write(buffer.getbuffer())

@@ -1,0 +1,179 @@
+"""What a fill leaves alone: a template with parts of all kinds, and files of other producers."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import python_calamine
+
+from reports_project import Convert, Reports, cells
+from reports_templates import layout, parts_of, prefixed, rich, with_calc_chain
+
+HEADER = ["region", "year", "amount"]
+ROWS: list[list[Any]] = [HEADER, *[[f"r{number % 5}", 2000 + number % 9, number / 4] for number in range(300)]]
+DATA = {"name": "rows", "sheet": "Data", "dtypes": {"year": "int", "amount": "float"}}
+CHANGED = {"xl/worksheets/sheet2.xml", "xl/styles.xml", "xl/workbook.xml", "xl/pivotCache/pivotCacheDefinition1.xml"}
+
+
+def unchanged(before: Path, after: str) -> tuple[set[str], set[str]]:
+    """Parts that are the same, and the names of all others."""
+    old, new = parts_of(before), parts_of(Path(after))
+    same = {name for name in old if new.get(name) == old[name]}
+    return same, (set(old) | set(new)) - same
+
+
+@pytest.mark.parametrize(("stamp", "more"), [(False, set()), (True, {"customXml/aetherflow.xml"})])
+def test_parts_come_back_byte_for_byte(reports: Reports, stamp: bool, more: set[str]) -> None:
+    template = rich(reports.folder / "rich.xlsx")
+    out = reports.fill("rich.xlsx", DATA | {"source_path": reports.csv("d.csv", ROWS)}, stamp=stamp)
+    same, others = unchanged(template, out["output"])
+    assert len(parts_of(template)) == 46
+    assert len(same) >= 41
+    rels = {"xl/_rels/workbook.xml.rels"} if stamp else set()
+    assert others <= CHANGED | more | rels, others
+
+
+def test_copied_parts_keep_their_compressed_bytes_and_dates(reports: Reports) -> None:
+    template = rich(reports.folder / "rich.xlsx")
+    out = reports.fill("rich.xlsx", DATA | {"source_path": reports.csv("d.csv", ROWS)})
+
+    def raw(path: Path, name: str) -> tuple[Any, ...]:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(name)
+            start = info.header_offset
+            assert archive.testzip() is None
+        head = path.read_bytes()[start:]
+        skip = 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        return info.date_time, head[skip : skip + info.compress_size]
+
+    for name in ("xl/charts/chart1.xml", "xl/theme/theme1.xml", "xl/media/image1.png"):
+        assert raw(template, name) == raw(Path(out["output"]), name)
+
+
+def test_macros_come_back(reports: Reports) -> None:
+    template = with_calc_chain(rich(reports.folder / "rich.xlsm", macros=True))
+    out = reports.fill("rich.xlsm", DATA | {"source_path": reports.csv("d.csv", ROWS)}, stamp=False)
+    same, others = unchanged(template, out["output"])
+    assert "xl/vbaProject.bin" in same
+    assert len(same) >= 41
+    assert others - CHANGED == {"xl/calcChain.xml", "xl/_rels/workbook.xml.rels", "[Content_Types].xml"}
+    parts = parts_of(Path(out["output"]))
+    assert b"sheet.macroEnabled.main+xml" in parts["[Content_Types].xml"]
+    assert b"calcChain" not in parts["[Content_Types].xml"] + parts["xl/_rels/workbook.xml.rels"]
+    assert b'fullCalcOnLoad="1"' in parts["xl/workbook.xml"]
+
+
+def test_the_output_must_have_the_suffix_of_its_kind(reports: Reports) -> None:
+    rich(reports.folder / "rich.xlsm", macros=True)
+    layout(reports.folder / "plain.xltx")
+    target = {"rows_json": [["x"]], "cell": "Data!A1"}
+    for template, output, words in [
+        ("rich.xlsm", "o.xlsx", "has macros"),
+        ("plain.xltx", "o.xlsm", "has no macros"),
+        ("plain.xltx", "o.xls", "must end with"),
+    ]:
+        target["cell"] = "Data!A1" if template == "rich.xlsm" else "Report!A1"
+        text = reports.fails("excel_fill_small", template_path=template, output=output, targets=[target])
+        assert words in text
+
+
+def test_a_template_becomes_a_workbook(reports: Reports) -> None:
+    layout(reports.folder / "t.xltx")
+    inputs = {"template_path": "t.xltx", "targets": [{"rows_json": [["x"]], "cell": "Report!A30"}]}
+    for output, kind in [("a.xlsx", b"sheet.main+xml"), ("a.xltx", b"template.main+xml")]:
+        out = reports.one("excel_fill_small", output=output, **inputs)
+        assert kind in parts_of(Path(out["output"]))["[Content_Types].xml"]
+
+
+def test_pivots_are_refreshed_and_follow_the_data(reports: Reports) -> None:
+    rich(reports.folder / "rich.xlsx")
+    out = reports.fill("rich.xlsx", DATA | {"source_path": reports.csv("d.csv", ROWS)})
+    cache = parts_of(Path(out["output"]))["xl/pivotCache/pivotCacheDefinition1.xml"].decode()
+    assert 'refreshOnLoad="1"' in cache
+    assert 'ref="A1:C301"' in cache
+
+
+@pytest.mark.slow
+def test_three_readers_open_it(reports: Reports, convert: Convert) -> None:
+    rich(reports.folder / "rich.xlsx")
+    out = reports.fill("rich.xlsx", DATA | {"source_path": reports.csv("d.csv", ROWS)})["output"]
+    assert cells(out, "Data")["C301"] == 299 / 4
+    sheet = python_calamine.CalamineWorkbook.from_path(out).get_sheet_by_name("Data")
+    assert sheet.to_python()[300] == ["r4", 2002, 299 / 4]
+    csv_sheet = convert(out, "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,2")
+    found = list(csv_sheet.parent.glob("*Data*.csv"))
+    assert found[0].read_text().splitlines()[300] == "r4,2002,74.75"
+    pdf = convert(out, "pdf").read_bytes()
+    assert pdf.count(b"/Type/Page\n") + pdf.count(b"/Type/Page/") >= 1
+
+
+def libreoffice_template(reports: Reports, convert: Convert) -> str:
+    made = convert(layout(reports.folder / "source.xlsx"), "ods")
+    again = convert(made, "xlsx")
+    (reports.folder / "t.xlsx").write_bytes(again.read_bytes())
+    return "t.xlsx"
+
+
+def openpyxl_template(reports: Reports, _: Convert) -> str:
+    book = openpyxl.load_workbook(layout(reports.folder / "source.xlsx"))
+    book.save(reports.folder / "t.xlsx")
+    return "t.xlsx"
+
+
+def prefixed_template(reports: Reports, _: Convert) -> str:
+    prefixed(layout(reports.folder / "t.xlsx"))
+    return "t.xlsx"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [libreoffice_template, openpyxl_template, prefixed_template])
+def test_templates_of_other_producers(reports: Reports, convert: Convert, make: Any) -> None:
+    template = make(reports, convert)
+    target = {
+        "anchor": "QIP_ANCHOR", "rows_json": [[1, 2.5, "2026-01-05"], [2, None, ""]], "columns_json": ["a", "b", "c"],
+        "dtypes": {"c": "date", "a": "int"}, "style_mode": "copy_row",
+    }  # fmt: skip
+    extra = {"name": "more", "cell": "B20", "sheet": "report", "rows_json": [["text & <more>"]]}
+    out = reports.fill(template, target, extra, small=True, cells={"KPI": 7})["output"]
+    found = cells(out, "Report")
+    assert (found["A6"], found["B6"], found["A7"], found["B20"], found["F1"]) == (1, 2.5, 2, "text & <more>", 7)
+    assert found["E6"] == "beside"
+    book = openpyxl.load_workbook(out)
+    sheet = book["Report"]
+    assert sheet["C6"].number_format == "yyyy-mm-dd"
+    assert sheet["B7"].number_format == "#,##0.00"
+    assert sheet["A7"].fill.fgColor.rgb == "FFFFF2CC"
+    csv_text = convert(out, "csv").read_text(encoding="utf-8")
+    assert "1,2.5" in csv_text
+    assert "2026-01-05" in csv_text
+
+
+def test_the_same_inputs_make_the_same_bytes(reports: Reports) -> None:
+    rich(reports.folder / "rich.xlsx")
+    target = DATA | {"source_path": reports.csv("d.csv", ROWS)}
+    hashes = set()
+    for _ in range(2):
+        out = reports.fill("rich.xlsx", target)
+        hashes.add(hashlib.sha256(Path(out["output"]).read_bytes()).hexdigest())
+        stamp = parts_of(Path(out["output"]))["customXml/aetherflow.xml"].decode()
+    assert len(hashes) == 1
+    source = hashlib.sha256((reports.folder / "d.csv").read_bytes()).hexdigest()
+    template = hashlib.sha256((reports.folder / "rich.xlsx").read_bytes()).hexdigest()
+    flow = hashlib.sha256((reports.folder / "flow.yaml").read_bytes()).hexdigest()
+    assert f'<source name="d.csv" sha256="{source}"/>' in stamp
+    assert f'<template name="rich.xlsx" sha256="{template}"/>' in stamp
+    assert f'flow="flow" sha256="{flow}"' in stamp
+
+
+def test_a_filled_file_can_be_the_next_template(reports: Reports) -> None:
+    rich(reports.folder / "rich.xlsx")
+    first = reports.fill("rich.xlsx", DATA | {"source_path": reports.csv("d.csv", ROWS)})["output"]
+    (reports.folder / "again.xlsx").write_bytes(Path(first).read_bytes())
+    out = reports.fill("again.xlsx", DATA | {"source_path": reports.csv("d.csv", ROWS[:4])})
+    assert out["written"][0]["cleared_rows"] == 297
+    found = cells(out["output"], "Data")
+    assert {address for address in found if address.startswith("A")} == {"A1", "A2", "A3", "A4"}
+    assert len([name for name in parts_of(Path(out["output"])) if name.startswith("customXml/")]) == 2
