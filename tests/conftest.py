@@ -12,6 +12,7 @@ pytest_plugins = [
     "services",
     "http_fixtures",
     "mail_server",
+    "reports_fixtures",
     "transfer_peers",
     "torture_fixtures",
     "aetherflow.core.testing.fixtures",
