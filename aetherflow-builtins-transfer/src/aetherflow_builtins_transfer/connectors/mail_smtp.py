@@ -14,6 +14,7 @@ from aetherflow_builtins_transfer.connectors.mail_base import MailBase, MailConf
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import Delivery, MailError, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import POLICY, Mail
+from aetherflow_builtins_transfer.mail.smtp_auth import CODES
 from aetherflow_builtins_transfer.mail.smtp_session import (
     TEMPORARY,
     MaybeAcceptedError,
@@ -263,7 +264,9 @@ def _is_temporary(error: BaseException | None) -> bool:
     if isinstance(error, RefusedError):
         return error.temporary
     if isinstance(error, smtplib.SMTPResponseException):
-        return error.smtp_code in TEMPORARY and not isinstance(error, smtplib.SMTPAuthenticationError)
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            return False
+        return error.smtp_code in TEMPORARY or error.smtp_code not in CODES  # a code that broke off
     if isinstance(error, ssl.SSLCertVerificationError):
         return False
     return isinstance(error, OSError | smtplib.SMTPServerDisconnected)

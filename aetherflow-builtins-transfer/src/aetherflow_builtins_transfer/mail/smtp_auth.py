@@ -6,7 +6,15 @@ import smtplib
 from collections.abc import Callable
 
 Answer = tuple[int, bytes]
+CODES = range(200, 600)
 _CONTINUE, _ACCEPTED = 334, (235, 503)  # 503: logged in already
+
+
+def whole(answer: Answer) -> Answer:
+    """An answer of the server; SMTPServerDisconnected if it broke off within its code: smtplib takes `25` for one."""
+    if answer[0] not in CODES:
+        raise smtplib.SMTPServerDisconnected("the connection broke within an answer")
+    return answer
 
 
 def log_in(smtp: smtplib.SMTP, username: str, password: str, *, encrypted: bool) -> None:
@@ -25,7 +33,7 @@ def log_in(smtp: smtplib.SMTP, username: str, password: str, *, encrypted: bool)
     usable = [name for name in order if name in offered]
     if not usable:
         raise smtplib.SMTPNotSupportedError("the server offers no way to log in that is known here")
-    code, words = methods[usable[0]](smtp, username.encode(), password.encode())
+    code, words = whole(methods[usable[0]](smtp, username.encode(), password.encode()))
     if code not in _ACCEPTED:
         raise smtplib.SMTPAuthenticationError(code, words)
 

@@ -10,7 +10,7 @@ from email.policy import Policy
 from typing import Literal, TypeAlias
 
 from aetherflow_builtins_transfer.mail.delivery import Delivery
-from aetherflow_builtins_transfer.mail.smtp_auth import log_in
+from aetherflow_builtins_transfer.mail.smtp_auth import log_in, whole
 
 Tls: TypeAlias = Literal["none", "starttls", "implicit"]
 
@@ -77,7 +77,7 @@ def connect(server: Server, context: ssl.SSLContext) -> smtplib.SMTP:
 def _greet(smtp: smtplib.SMTP) -> None:
     code, words = smtp.ehlo()
     if code not in _OK:
-        code, words = smtp.helo()
+        code, words = whole(smtp.helo())
     if code not in _OK:
         raise _refusal("the greeting", code, words)
 
@@ -116,7 +116,7 @@ def hand_over(
     refused: dict[str, str] = {}
     temporary = True
     for recipient in recipients:
-        code, words = smtp.rcpt(recipient)
+        code, words = whole(smtp.rcpt(recipient))
         if code == _CLOSING:
             raise _refusal("a recipient", code, words)
         if code not in _OK:
@@ -131,7 +131,7 @@ def hand_over(
             temporary=temporary,
             fix="correct the addresses" + ("" if not accepted else ", or let on_refused: report send it to the others"),
         )
-    code, words = smtp.docmd("DATA")
+    code, words = whole(smtp.docmd("DATA"))
     if code != _DATA_GO:
         _reset(smtp)
         raise _refusal("DATA", code, words)
@@ -144,7 +144,7 @@ def _send_data(smtp: smtplib.SMTP, data: bytes) -> None:
     smtp.send(data[:-1])
     try:
         smtp.send(data[-1:])
-        code, words = smtp.getreply()
+        code, words = whole(smtp.getreply())
     except (OSError, smtplib.SMTPException) as error:
         smtp.close()
         raise MaybeAcceptedError(str(error)) from error
@@ -171,7 +171,7 @@ def _check_size(smtp: smtplib.SMTP, size: int) -> None:
 
 
 def _expect(smtp: smtplib.SMTP, what: str, answer: tuple[int, bytes]) -> None:
-    code, words = answer
+    code, words = whole(answer)
     if code not in _OK:
         _reset(smtp)
         raise _refusal(what, code, words)
