@@ -107,7 +107,7 @@ class Bench:
 
 def sftp(bench: Bench, server: services.Sshd) -> None:
     """SFTP against OpenSSH's sftp."""
-    root, peer = server.root, sftp_resource(server, pool_size=8)
+    root, peer = server.root, sftp_resource(server)
 
     def batch(*lines: str) -> Callable[[], object]:
         options = ["-q", "-b", "-", "-P", str(server.port), "-i", str(server.key)]
