@@ -29,7 +29,15 @@ SIZE_MB = int(os.environ.get("SIZE_MB", "1000"))
 FILES = int(os.environ.get("FILES", "2000"))
 REPEATS = int(os.environ.get("REPEATS", "3"))
 SMALL = 20_000
+MEMORY = "/dev/shm"
 TARGETS = {"sftp up": 0.45, "sftp down": 0.35, "sftp many": 0.55, "smb up": 0.25, "smb down": 0.5}
+
+
+@contextlib.contextmanager
+def in_memory(prefix: str) -> Iterator[Path]:
+    """A folder for a server's files, in memory."""
+    with tempfile.TemporaryDirectory(prefix=f"bench-{prefix}-", dir=MEMORY) as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager
@@ -99,7 +107,7 @@ class Bench:
 
 def sftp(bench: Bench, server: services.Sshd) -> None:
     """SFTP against OpenSSH's sftp."""
-    root, peer = server.root, sftp_resource(server, pool_size=8)
+    root, peer = server.root, sftp_resource(server)
 
     def batch(*lines: str) -> Callable[[], object]:
         options = ["-q", "-b", "-", "-P", str(server.port), "-i", str(server.key)]
@@ -194,10 +202,8 @@ def main() -> None:
     """Run all."""
     if shutil.which("sftp") is None or shutil.which("smbclient") is None:
         sys.exit("needs the commands sftp and smbclient: apt-get install openssh-client smbclient")
-    memory_folder = Path("/dev/shm")
-    os.environ["TMPDIR"] = str(memory_folder)
-    tempfile.tempdir = None
-    folder = Path(tempfile.mkdtemp(prefix="bench-transfer-", dir=memory_folder))
+    vars(services)["workdir"] = in_memory
+    folder = Path(tempfile.mkdtemp(prefix="bench-transfer-", dir=MEMORY))
     print(f"{SIZE_MB} MB in one file, {FILES} files of {SMALL // 1000} kB, median of {REPEATS}", flush=True)
     try:
         bench = Bench(folder)

@@ -20,7 +20,7 @@ from aetherflow_builtins_transfer.control import control_text, sha256_of
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
-from aetherflow_builtins_transfer.paths import part_key, part_name, private_folder
+from aetherflow_builtins_transfer.paths import is_part, part_key, part_name, private_folder
 from aetherflow_builtins_transfer.records import After, ControlFile
 
 
@@ -58,6 +58,8 @@ class Delivery:
     resource: str
     plan: Plan
     _delivered: dict[str, Seen] = field(default_factory=dict, init=False)
+    _names: dict[str, frozenset[str]] = field(default_factory=dict, init=False)
+    """Names in each folder when the delivery began; what is not there need not be looked for."""
 
     def run(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         """Deliver all; of each file what became of it. StepError that names every file that failed."""
@@ -131,6 +133,7 @@ class Delivery:
                 item.local,
                 item.target,
                 key=self._key(item.target, found),
+                resume=self._was_there(self.peer.at(item.target), self._usable(item.local, item.target) or ""),
                 verify=self.plan.verify_sha256,
                 preserve_mtime=self.plan.preserve_mtime,
                 mode=self.plan.mode,
@@ -150,7 +153,8 @@ class Delivery:
 
         An attempt that was cut off between rename and SUCCESS leaves that; so nothing is delivered twice.
         """
-        found = self.peer.find(item.target)
+        place = self.peer.at(item.target)
+        found = self.peer.find(item.target) if self._was_there(place, self.peer.name_of(place)) else None
         if found is None:
             return None
         if found.is_dir:
@@ -162,6 +166,9 @@ class Delivery:
         if not self.plan.overwrite:
             raise self.peer.error("exists", f"{item.target} exists, and is another file", "overwrite: true replaces it")
         return None
+
+    def _was_there(self, place: str, name: str) -> bool:
+        return name.casefold() in self._names.get(self.peer.parent(place), ())
 
     def _owner(self, target: str) -> str:
         """What the unfinished files of this step for one name have in common, whichever run left them."""
@@ -179,7 +186,9 @@ class Delivery:
                 begin = part_name(self.peer.name_of(place), self._owner(target)).removesuffix(".part")
                 folders.setdefault(self.peer.parent(place), {})[begin] = self._usable(item.local, target)
         for folder, usable in folders.items():
-            for name in self.peer.leftovers(folder):
+            names = self.peer.names_in(folder)
+            self._names[folder] = frozenset(map(str.casefold, names))
+            for name in filter(is_part, names):
                 begin = name.removesuffix(".part").rpartition("-")[0]
                 if begin in usable and name != usable[begin]:
                     self.peer.remove_leftover(folder, name)

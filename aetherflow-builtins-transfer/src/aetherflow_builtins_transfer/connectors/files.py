@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from aetherflow.core.api import RemoteFileMeta
@@ -132,6 +132,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         remote_path: str,
         *,
         key: str | None = None,
+        resume: bool = True,
         verify: bool = False,
         preserve_mtime: bool = False,
         mode: int | None = None,
@@ -141,9 +142,11 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         """Copy a local file to the peer: under a temporary name, size checked, then renamed; folders above are made.
 
         `key` names the unfinished file, so that a later call with the same key goes on where this one was cut;
+        `resume=False` says that there is none, which spares a look;
         `verify` reads the file back and compares sha256; `on_bytes` is told of each chunk and may raise.
         """
         upload = Upload.of_file(self, Path(local_path), remote_path, key)
+        upload.resume = resume
         upload.verify, upload.mode, upload.overwrite, upload.on_bytes = verify, mode, overwrite, on_bytes
         upload.preserve_mtime = preserve_mtime
         return upload.run()
@@ -249,15 +252,15 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
 
     # Unfinished files; folders here are in the driver's form
 
-    def leftovers(self, folder: str) -> Sequence[str]:
-        """Names of unfinished files of ours in a folder, which need not exist."""
+    def names_in(self, folder: str) -> frozenset[str]:
+        """Every name in a folder, unfinished files of ours too; the folder need not exist."""
         try:
             found = self.run("listing", folder, lambda session: session.entries(folder), again=True)
         except RemoteError as error:
             if error.kind == "missing":
-                return []
+                return frozenset()
             raise
-        return [each.name for each in found if is_part(each.name)]
+        return frozenset(each.name for each in found)
 
     def remove_leftover(self, folder: str, name: str) -> None:
         """Delete one of them."""

@@ -40,6 +40,7 @@ class Upload:
     remote_path: str
     open_source: Callable[[], BinaryIO]
     key: str | None = None
+    resume: bool = True
     verify: bool = False
     preserve_mtime: bool = False
     mode: int | None = None
@@ -140,7 +141,7 @@ class Upload:
 
     def _offset(self, session: FileSession, source: BinaryIO, size: int, part: str) -> int:
         """Where to go on: the length of what an earlier attempt left, if it is the beginning of this file."""
-        if self.key is None and not self._touched:
+        if (self.key is None or not self.resume) and not self._touched:
             return 0
         found = _or_none(self.connector, lambda: session.stat(part, follow=False))
         if found is None or found.kind != "file" or not found.size or found.size > size:
