@@ -83,6 +83,12 @@ class Project:
         return ran.outputs["step"]
 
 
+@pytest.fixture
+def make_project() -> type[Project]:
+    """`make_project(folder, resources)`."""
+    return Project
+
+
 @pytest.fixture(params=list(CLASSES))
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
