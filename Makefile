@@ -37,9 +37,10 @@ bench: $(READY) ## measure starts, steps, resume, and the history of a million s
 	@$(BIN)/python tests/benchmarks/engine.py
 	@$(BIN)/python tests/benchmarks/history.py
 
-bench-db: $(READY) ## measure extraction against the databases' own tools
+bench-db: $(READY) ## measure extraction and loading against the databases' own tools
 	@$(COMPILE)
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_extract.py
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_load.py
 
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)

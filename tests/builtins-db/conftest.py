@@ -15,6 +15,7 @@ from aetherflow.core.runner import run_flow
 from aetherflow.core.summary import FailureSummary, RunSummary
 from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from db_places import DRIVERS, Place, file_place, mysql_place, postgres_place, sqlalchemy_place
 
 AnyConnector = DuckDBConnector | Sqlite3Connector
 CLASSES: dict[str, type[AnyConnector]] = {"duckdb": DuckDBConnector, "sqlite3": Sqlite3Connector}
@@ -43,8 +44,9 @@ class Project:
 
     root: Path
     resources: dict[str, Any]
+    place: Place | None = None
 
-    def run(self, **steps: dict[str, Any]) -> Ran:
+    def run(self, *, slot: str | None = None, **steps: dict[str, Any]) -> Ran:
         """Run steps, `name={"type": …, other inputs}`; a failure is reported, not raised."""
         listed = []
         for name, inputs in steps.items():
@@ -63,7 +65,7 @@ class Project:
         path = self.root / "flow.yaml"
         path.write_text(json.dumps(flow, ensure_ascii=False), encoding="utf-8")  # such JSON is YAML
         try:
-            summary = run_flow(path)
+            summary = run_flow(path, slot=slot)
         except RunFailedError as error:
             summary = error.summary
         ran = Ran(summary)
@@ -82,6 +84,16 @@ class Project:
         assert ran.status["step"] == "SUCCESS", ran.error
         return ran.outputs["step"]
 
+    def sql(self, *statements: str) -> None:
+        """Run statements, each for itself."""
+        for statement in statements:
+            self.one(type="db_execute", sql=statement)
+
+    def rows(self, sql: str) -> list[list[Any]]:
+        """The rows of a query as outputs hold them."""
+        rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
+        return rows
+
 
 @pytest.fixture
 def make_project() -> type[Project]:
@@ -98,6 +110,25 @@ def driver(request: pytest.FixtureRequest) -> str:
 def project(tmp_path: Path, driver: str) -> Project:
     """A flow with the database `wh` in a file, on each driver in turn."""
     return Project(tmp_path, {"wh": {"kind": "db", "driver": driver, "config": {"path": f"wh.{driver}"}}})
+
+
+@pytest.fixture(params=DRIVERS)
+def place(request: pytest.FixtureRequest) -> Place:
+    """An empty database of each driver in turn."""
+    match request.param:
+        case "postgres":
+            return postgres_place(request.getfixturevalue("postgres"), "steps")
+        case "sqlalchemy":
+            return sqlalchemy_place(request.getfixturevalue("postgres"), "steps_by_url")
+        case "mysql":
+            return mysql_place(request.getfixturevalue("mariadb"))
+    return file_place(request.param)
+
+
+@pytest.fixture
+def anywhere(tmp_path: Path, place: Place) -> Project:
+    """A flow with an empty database `wh` on each driver in turn, servers included."""
+    return Project(tmp_path, {"wh": place.resource}, place)
 
 
 @pytest.fixture

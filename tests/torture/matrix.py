@@ -40,6 +40,8 @@ SUITES = {
     "D2": "full disks of 64 sizes (tmpfs), then room",
     "D3": "limits of memory, open files and file size",
     "D4": "cleanup after random flows, with folders of others in the way",
+    "L1": "kill -9 of loads and scripts on four databases, at failpoints and at random times",
+    "L2": "loads and scripts cut off from PostgreSQL and MariaDB, in the middle and at the commit",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P5": "typed values through state and resume (values, not runs)",
     "S1": "canaries: secrets that enter by every way, and no trace of them (tests, each of many flows)",

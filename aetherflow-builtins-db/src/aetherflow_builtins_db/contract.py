@@ -138,6 +138,10 @@ class SqlConnector(Protocol):
         """The statements of a script, as they are written."""
         ...
 
+    def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
+        """Refuse an empty script, and one that would end the transaction that all of it runs in."""
+        ...
+
     def transaction(self) -> AbstractContextManager[Transaction]:
         """A transaction on a connection of its own."""
         ...

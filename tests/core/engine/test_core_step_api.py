@@ -32,6 +32,7 @@ class UseEffects(Step[Any]):
             ctx.swap_dir(staged, "folder")
         inner = ctx.call_step("check_items", {"items": [1, 2]})
         SEEN["key"] = ctx.idempotency_key
+        SEEN["work"] = ctx.work_id
         ctx.progress(1, 2, "files")
         return StepResult(output={"inner": inner.as_output()["count"]})
 
@@ -70,6 +71,7 @@ def test_effects_of_a_step_are_carried_out_and_recorded(project: "Project") -> N
     assert done.code == 0, done.err
     assert (SEEN["swapped"], SEEN["left"]) == ("new", [])
     assert SEEN["key"] != SEEN["other key"]
+    assert SEEN["work"] == "f/main/make#one"
     rows = {Path(path).name: (size, sha, gone) for path, size, sha, gone in project.rows(
         "SELECT path, size, sha256, gone_by FROM artifacts"
     )}  # fmt: skip
@@ -77,3 +79,5 @@ def test_effects_of_a_step_are_carried_out_and_recorded(project: "Project") -> N
     assert rows["plain.txt"] == (5, hashlib.sha256(b"plain").hexdigest(), "cleanup on_success")
     ((outputs,),) = project.rows("SELECT outputs FROM step_runs WHERE step_id='make'")
     assert outputs == '{"inner":2}'
+    assert project.cli("run", "flow.yaml", "--run-id", "two", "--slot", "2026-11-24T02:00+00:00").code == 0
+    assert SEEN["work"] == "f/main/make@2026-11-24T02:00:00Z", "every run of the slot"

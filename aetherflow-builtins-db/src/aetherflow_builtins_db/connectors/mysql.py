@@ -56,6 +56,8 @@ class MySQLConnector(ServerBase[Config, Options]):
         (r"\b1044\b|\b1142\b|command denied", "the user lacks the right: GRANT it, or use another user"),
         (r"Name or service not known|getaddrinfo|name resolution", "check config.host"),
         (r"Connection refused", "check config.host and config.port, and that the server runs"),
+        (r"\b(2006|2014|2055)\b|\b2013\b.*during query",
+         "the connection was lost: look at the server's log, then run the step again"),
         (r"certificate|CERTIFICATE|SSL is required|\b3159\b", "check config.ssl: its mode and ca_file"),
         (r"max_statement_time|maximum statement execution",
          "raise options.statement_timeout, or make the query faster"),

@@ -1,25 +1,22 @@
 """The step `db_execute`."""
 
-from typing import Any, Self
+import hashlib
+import json
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from aetherflow.core.api import Step, StepError, StepInputs, StepOutputs
-from aetherflow_builtins_db.contract import ScriptResult
+from aetherflow.core.api import Flag, Step, StepError, StepOutputs
+from aetherflow_builtins_db.contract import ScriptResult, SqlConnector
+from aetherflow_builtins_db.formats.values import json_value
+from aetherflow_builtins_db.loading.ledger import LoadLedger
+from aetherflow_builtins_db.params import bind, translate
+from aetherflow_builtins_db.statements import defines
+from aetherflow_builtins_db.steps.expect import RowRange, is_met
 from aetherflow_builtins_db.steps.query import SqlInputs, connector_of, sql_of
 
-
-class RowRange(StepInputs):
-    """How many rows a script may change."""
-
-    min: int | None = Field(None, ge=0, description="At least so many.")
-    max: int | None = Field(None, ge=0, description="At most so many.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("min is above max")
-        return self
+_SHOWN = 100
+"""Characters of a statement that a dry run shows."""
 
 
 class Inputs(SqlInputs):
@@ -29,6 +26,16 @@ class Inputs(SqlInputs):
         None,
         description="How many rows must change: a number, or `{min, max}`. If not so many would, nothing is changed.",
     )
+    exactly_once: Flag = Field(
+        False,
+        description="Enter the script in the table `aetherflow_loads` of the same database, in its transaction, so "
+        "that a repetition of this step in the run, or in another run of its slot, does nothing.",
+    )
+    allow_implicit_commit: Flag = Field(
+        False,
+        description="Where the database commits at CREATE, ALTER and DROP (MySQL, MariaDB, Oracle, Exasol): run a "
+        "script that has them behind other changes, although a failure can then leave half of it.",
+    )
 
 
 class Outputs(StepOutputs):
@@ -36,6 +43,9 @@ class Outputs(StepOutputs):
 
     statements: int = Field(description="Number of statements that ran.")
     affected_rows: int | None = Field(description="Rows changed by all of them together; null if none changes rows.")
+    already_done: bool = Field(
+        description="With `exactly_once`: whether an earlier attempt had done it, so that nothing was done now."
+    )
 
 
 class DbExecute(Step[Inputs]):
@@ -43,7 +53,8 @@ class DbExecute(Step[Inputs]):
 
     If anything fails, or `expect_rows` is not met, everything is as before. BEGIN and COMMIT do not belong into the
     script. The step may run again after a crash, even if the database had already committed: write it so that a
-    second run does no harm (CREATE TABLE IF NOT EXISTS, INSERT … ON CONFLICT, DELETE before INSERT).
+    second run does no harm (CREATE TABLE IF NOT EXISTS, INSERT … ON CONFLICT, DELETE before INSERT), or say
+    `exactly_once: true`.
 
         - id: load
           type: db_execute
@@ -60,18 +71,62 @@ class DbExecute(Step[Inputs]):
 
     def run(self) -> dict[str, Any]:
         """Run the script."""
-        sql = sql_of(self.args, self.ctx)
-        check = None if self.args.expect_rows is None else self._check
-        result = connector_of(self.args, self.ctx).script(sql, self.args.params, before_commit=check)
-        return {"statements": len(result.affected), "affected_rows": result.affected_rows}
+        args, sql, connector = self.args, sql_of(self.args, self.ctx), connector_of(self.args, self.ctx)
+        if args.exactly_once:
+            return self._run_once(connector, sql)
+        check = None if args.expect_rows is None else self._check
+        result = connector.script(
+            sql, args.params, before_commit=check, allow_implicit_commit=args.allow_implicit_commit
+        )
+        return self._output(result)
+
+    def plan(self) -> list[str]:
+        """What `run` would do."""
+        statements = connector_of(self.args, self.ctx).statements(sql_of(self.args, self.ctx))
+        texts = [" ".join(statement.split()) for statement in statements]
+        shown = [text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…" for text in texts]
+        return [f"run on resource {self.args.resource}: {text}" for text in shown]
+
+    def _run_once(self, connector: SqlConnector, sql: str) -> dict[str, Any]:
+        statements = connector.statements(sql)
+        connector.check_script(statements)
+        names = [translate(statement, str)[1] for statement in statements]
+        values = bind(list(dict.fromkeys(name for each in names for name in each)), self.args.params)
+        if not connector.transactional_ddl and any(map(defines, statements)):
+            raise StepError(
+                "exactly_once: this database commits at CREATE, ALTER and DROP, and cannot undo them",
+                fix="put them into a step of their own, with IF NOT EXISTS or IF EXISTS",
+            )
+        content = hashlib.sha256(json.dumps([statements, json_value(values)], sort_keys=True).encode()).hexdigest()
+        ledger = LoadLedger(connector, self.ctx.work_id, "")
+        ledger.create()
+        with connector.transaction() as tx:
+            if (before := ledger.find(tx)) is not None:
+                if before.content != content:
+                    raise StepError(
+                        f"the database has this step ({self.ctx.work_id}, run {before.run_id}, {before.loaded_at}) "
+                        "with another script or other params; nothing was changed",
+                        fix="without exactly_once it may run again; or give the run another slot",
+                    )
+                affected = None if before.rows < 0 else before.rows
+                return {"statements": len(statements), "affected_rows": affected, "already_done": True}
+            ledger.claim(tx, self.ctx.run_id)
+            result = ScriptResult(
+                tuple(
+                    tx.execute(statement, {name: values[name] for name in wanted} or None)
+                    for statement, wanted in zip(statements, names, strict=True)
+                )
+            )
+            if self.args.expect_rows is not None:
+                self._check(result)
+            ledger.complete(tx, content, -1 if result.affected_rows is None else result.affected_rows, 0)
+        return self._output(result)
+
+    @staticmethod
+    def _output(result: ScriptResult) -> dict[str, Any]:
+        return {"statements": len(result.affected), "affected_rows": result.affected_rows, "already_done": False}
 
     def _check(self, result: ScriptResult) -> None:
         expected, changed = self.args.expect_rows, result.affected_rows or 0
-        if isinstance(expected, RowRange):
-            low, high = expected.min or 0, expected.max
-            wanted = f"{low} or more" if high is None else f"{low} to {high}"
-        else:
-            low, high = expected or 0, expected
-            wanted = str(expected)
-        if changed < low or (high is not None and changed > high):
-            raise StepError(f"{changed} rows would change, but expect_rows is {wanted}; nothing was changed")
+        if not is_met(expected, changed):
+            raise StepError(f"{changed} rows would change, but expect_rows is {expected}; nothing was changed")

@@ -115,6 +115,9 @@ class RunContext(ABC):
     """What may be asked of the state of the run."""
     idempotency_key: str
     """Equal for every attempt of this step in this run; hand it to peers that can drop repeats."""
+    work_id: str
+    """Names what this step stands for, `flow/job/step@slot`: equal for every run of one slot, so that a repetition can
+    replace what came before. A run without a slot stands for itself: `flow/job/step#run`."""
 
     # Folders and paths
 

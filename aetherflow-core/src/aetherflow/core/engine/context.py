@@ -41,6 +41,12 @@ def _no_inner_steps(*_: Any) -> StepResult:
     raise RuntimeError("no step runs yet")
 
 
+def work_id(flow_id: str, run_id: str, slot: str | None, key: StepKey) -> str:
+    """What a step, or an item, stands for: equal for every run of a slot; without a slot, for one run."""
+    item = f"[{key.item}]" if key.item else ""
+    return f"{flow_id}/{key.job}/{key.step}{item}" + (f"@{slot}" if slot else f"#{run_id}")
+
+
 @dataclass(slots=True)
 class RunParts:
     """What all attempts of one run share."""
@@ -106,6 +112,7 @@ class StepContext(RunContext):
         self.step_id = key.step
         self.attempt = attempt
         self.idempotency_key = idempotency_key
+        self.work_id = work_id(parts.flow_id, parts.run_id, parts.constants["run"]["slot"], key)
         self.work_root = parts.workspace.root
         self.layout = parts.workspace.layout
         self.env = parts.env

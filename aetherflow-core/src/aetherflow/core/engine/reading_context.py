@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from aetherflow.core.contracts.context import RunContext, StreamName
 from aetherflow.core.engine.connections import RunConnectors
+from aetherflow.core.engine.context import work_id
 from aetherflow.core.engine.opening import Opened
 from aetherflow.core.engine.steps import idempotency_key
 from aetherflow.core.engine.workspace import Workspace
@@ -33,6 +34,7 @@ class ReadingContext(RunContext):
         self.flow_id, self.run_id, self.job_id, self.step_id = flow.flow_id, opened.run_id, key.job, key.step
         self.attempt = latest.attempt + 1 if latest else 1
         self.idempotency_key = idempotency_key(flow.flow_id, opened.run_id, key)
+        self.work_id = work_id(flow.flow_id, opened.run_id, opened.constants["run"]["slot"], key)
         self.work_root, self.layout = workspace.root, workspace.layout
         self.env = flow.env
         self.child_env = child_env(flow.env, flow.snapshot)

@@ -1,0 +1,113 @@
+"""Fields of a file as values of a table's columns, or the reason why they are none."""
+
+import base64
+import binascii
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aetherflow_builtins_db.columns import ColumnType
+from aetherflow_builtins_db.contract import Row
+from aetherflow_builtins_db.formats.coerce import coerce
+from aetherflow_builtins_db.formats.values import text_value
+from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
+from aetherflow_builtins_db.loading.table import TableColumn
+
+Convert = Callable[[Any], Any]
+
+_INSTANT, _LOCAL = ColumnType("datetime", zoned=True), ColumnType("datetime")
+_NUMBERS = frozenset({"int", "float", "decimal"})
+_DIRECT = frozenset({"unknown", "string"})
+
+
+def converter(wanted: ColumnType) -> Convert:
+    """A function from a field to a value of the type; it raises ValueError with the reason."""
+    if wanted.kind in _DIRECT:
+        return _as_text
+    if wanted.kind == "bytes":
+        return _as_bytes
+    if wanted.kind in _NUMBERS:
+        return lambda value: coerce(_number(value), wanted)
+    if wanted.kind == "datetime" and wanted.zoned:
+        return _as_instant
+    return lambda value: coerce(value, wanted)
+
+
+def _as_instant(value: Any) -> datetime.datetime:
+    """A time without zone is taken for UTC, the zone of the sessions."""
+    try:
+        instant: datetime.datetime = coerce(value, _INSTANT)
+    except ValueError:
+        instant = coerce(value, _LOCAL).replace(tzinfo=datetime.UTC)
+    return instant
+
+
+def _as_text(value: Any) -> Any:
+    """Structures become JSON; what a driver takes stays."""
+    return text_value(value) if isinstance(value, dict | list | tuple | set | frozenset) else value
+
+
+def _as_bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return coerce(value, ColumnType("bytes"))
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("is no base64, which is how files hold bytes") from error
+
+
+def _number(value: Any) -> Any:
+    # Python reads 1_000 and ١٢, no database does.
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise ValueError("is no number")
+    return value
+
+
+class Converter:
+    """Converts whole columns, and looks for the culprit only where one is."""
+
+    def __init__(self, columns: Sequence[TableColumn]) -> None:
+        self._columns = columns
+        self._converts = [converter(column.type) for column in columns]
+
+    def __call__(self, batch: Batch, on_reject: OnReject) -> Batch:
+        """The rows that can be loaded, as values; the others go to `on_reject`."""
+        if not batch.rows:
+            return batch
+        try:
+            cells = [self._whole(index, list(cells)) for index, cells in enumerate(zip(*batch.rows, strict=True))]
+        except ValueError:
+            return self._one_by_one(batch, on_reject)
+        return Batch(list(zip(*cells, strict=True)), batch.numbers)
+
+    def _whole(self, index: int, cells: list[Any]) -> list[Any]:
+        convert = self._converts[index]
+        if not self._columns[index].nullable and None in cells:
+            raise ValueError
+        return [None if cell is None else convert(cell) for cell in cells]
+
+    def _one_by_one(self, batch: Batch, on_reject: OnReject) -> Batch:
+        good = Batch()
+        for row, number in zip(batch.rows, batch.numbers, strict=True):
+            if (values := self._row(row, number, on_reject)) is not None:
+                good.rows.append(values)
+                good.numbers.append(number)
+        return good
+
+    def _row(self, row: Row, number: int, on_reject: OnReject) -> Row | None:
+        values = []
+        for column, convert, cell in zip(self._columns, self._converts, row, strict=True):
+            try:
+                if cell is None and not column.nullable:
+                    raise ValueError("is null, but the column is NOT NULL")
+                values.append(None if cell is None else convert(cell))
+            except ValueError as error:
+                shown = "the value" if cell is None else f"the value {_short(cell)}"
+                on_reject(Reject(number, f"{shown} {error}", column.name, row))
+                return None
+        return tuple(values)
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = repr(value) if isinstance(value, str) else text_value(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

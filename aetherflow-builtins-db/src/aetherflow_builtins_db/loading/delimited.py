@@ -1,0 +1,131 @@
+"""CSV and TSV, read as `formats.delimited` writes them: null is `null_value` without quotes, `""` is empty text."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+
+from aetherflow.core.api import StepError
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
+
+
+class _Lines:
+    """Passes lines on and keeps those of the record being read."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.record: list[str] = []
+        self.count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.count += 1
+        self.record.append(line)
+        return line
+
+
+class DelimitedReader:
+    """The records of a delimited text.
+
+    :param lines: the text, its line ends untouched
+    :param width: how many fields a record has where no header says it
+    """
+
+    unit = "line"
+
+    def __init__(self, lines: Iterable[str], dialect: Dialect, *, width: int | None = None) -> None:
+        csv.field_size_limit(sys.maxsize)  # 128 KiB by default, for the whole process; a database's text is longer
+        self._dialect = dialect
+        self._lines = _Lines(lines)
+        quotes = dialect.quoting != "none"
+        self._reader = csv.reader(
+            self._lines,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quotechar if quotes else None,
+            escapechar=dialect.escapechar,
+            doublequote=dialect.doublequote,
+            quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+            strict=True,
+        )
+        self._quoted_null = f"{dialect.quotechar}{dialect.null_value}{dialect.quotechar}" if quotes else None
+        self.names = self._header() if dialect.include_header else None
+        self._width = len(self.names) if self.names is not None else width
+
+    def _header(self) -> list[str]:
+        try:
+            names = next(self._reader)
+        except StopIteration:
+            raise StepError("the file is empty: it has no header", fix="include_header: false if it has none") from None
+        except csv.Error as error:
+            raise StepError(
+                f"line 1: the header cannot be read: {error}", fix="check delimiter and quotechar"
+            ) from None
+        return [name.strip("\ufeff") if index == 0 else name for index, name in enumerate(names)]
+
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+        """The records; what is no record of the right width is rejected."""
+        null, lines, reader = self._dialect.null_value, self._lines, self._reader
+        batch = Batch()
+        while True:
+            first = lines.count + 1
+            lines.record.clear()
+            try:
+                fields = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                on_reject(Reject(first, f"no record: {error}", record="".join(lines.record).rstrip("\r\n")))
+                continue
+            if not fields:  # an empty line: a null where a record is one field, else nothing
+                if self._width != 1:
+                    continue
+                fields = [""]
+            if self._width is None:
+                self._width = len(fields)
+            if len(fields) != self._width:
+                reason = f"has {len(fields)} fields, not {self._width}"
+                on_reject(Reject(first, reason, record="".join(lines.record).rstrip("\r\n")))
+                continue
+            batch.rows.append(tuple(self._with_nulls(fields) if null in fields else fields))
+            batch.numbers.append(first)
+            if len(batch.rows) >= size:
+                yield batch
+                batch = Batch()
+        if batch.rows:
+            yield batch
+
+    def _with_nulls(self, fields: list[str]) -> list[str | None]:
+        null = self._dialect.null_value
+        raw = "".join(self._lines.record)
+        if self._quoted_null is None or self._quoted_null not in raw:
+            return [None if field == null else field for field in fields]
+        # Python's reader does not say which fields had quotes.
+        quoted = _quoted_fields(raw, self._dialect)
+        return [None if field == null and not marks else field for field, marks in zip(fields, quoted, strict=True)]
+
+
+def _quoted_fields(record: str, dialect: Dialect) -> list[bool]:
+    """For each field of one record whether it was written in quotes."""
+    found, inside, start = [False], False, True
+    signs = iter(range(len(record)))
+    for index in signs:
+        sign = record[index]
+        if dialect.escapechar and sign == dialect.escapechar:
+            next(signs, None)
+        elif inside:
+            if sign == dialect.quotechar:
+                if dialect.doublequote and record[index + 1 : index + 2] == dialect.quotechar:
+                    next(signs, None)
+                else:
+                    inside = False
+        elif sign == dialect.quotechar and start:
+            inside = found[-1] = True
+        elif sign == dialect.delimiter:
+            found.append(False)
+            start = True
+            continue
+        start = False
+    return found

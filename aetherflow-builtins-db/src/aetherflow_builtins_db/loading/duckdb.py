@@ -1,0 +1,172 @@
+"""DuckDB: its own readers of CSV and Parquet. Readers see the old rows until the commit, so `replace` needs no swap."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from aetherflow_builtins_db.connectors.base import setting_literal
+from aetherflow_builtins_db.connectors.duckdb_rows import column_of
+from aetherflow_builtins_db.contract import Row
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats.delimited import DelimitedWriter
+from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.loading.batch import Batch
+from aetherflow_builtins_db.loading.server import RowsRefusedError, Server
+from aetherflow_builtins_db.loading.source import Packing, SourceFile
+from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
+
+_LINE = re.compile(r"CSV Error on Line: (\d+)")
+_DIALECT = Dialect(include_header=False)
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+
+
+class DuckDBServer(Server):
+    """Loads into DuckDB."""
+
+    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+        """The table in the catalogue; names are the same in upper and lower case there."""
+        schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
+        found = self.connector.read(
+            "SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE lower(table_name) = lower(:name) "
+            "AND lower(schema_name) = lower(coalesce(:schema, current_schema())) "
+            "AND (:database IS NULL OR database_name = :database) ORDER BY database_name = current_database() DESC",
+            {"name": name, "schema": schema, "database": parts[0] if len(parts) > 2 else None},
+        )[1]
+        if not found:
+            return None
+        database, schema, name = map(str, found[0])
+        rows = self.connector.read(
+            "SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE table_name = :name "
+            "AND schema_name = :schema AND database_name = :database ORDER BY column_index",
+            {"name": name, "schema": schema, "database": database},
+        )[1]
+        columns = tuple(
+            TableColumn(column, column_of(column, declared).type, declared, bool(nullable))
+            for column, declared, nullable, _default in rows
+        )
+        return Table(self.quote(database, schema, name), schema, name, columns)
+
+    def load_file(
+        self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+    ) -> int | None:
+        """The whole file by `read_csv` or `read_parquet`."""
+        if source.format == "parquet":
+            return self._load_parquet(source.path, into, fields, columns, extra)
+        encoding = source.dialect.encoding.lower().replace("_", "-")
+        if source.format == "jsonl" or encoding not in {"utf-8", "utf8", "utf-8-sig", "ascii"}:
+            return None
+        picked = list(zip(fields.picks, fields.columns, strict=True))
+        return self._load_csv(source.path, source.packing, source.dialect, fields.width, picked, into, columns, extra)
+
+    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+        """Add rows by way of a CSV file: single INSERTs are slow in a database of columns."""
+        path = self.scratch / f"{self.load_name}.csv"
+        with path.open("wb") as file:
+            names = [column.name for column in columns]
+            DelimitedWriter(HashingSink(file), names, _DIALECT).write(batch.rows)
+        try:
+            return self._load_csv(path, "none", _DIALECT, len(columns), list(enumerate(columns)), into, columns, ())
+        finally:
+            path.unlink()
+
+    def _load_csv(
+        self,
+        path: Path,
+        packing: Packing,
+        dialect: Dialect,
+        width: int,
+        picked: list[tuple[int, TableColumn]],
+        into: Table,
+        columns: Sequence[TableColumn],
+        extra: Row,
+    ) -> int:
+        quotes = dialect.quoting != "none"
+        escape = dialect.escapechar or (dialect.quotechar if dialect.doublequote and quotes else "")
+        options = {
+            "auto_detect": False,
+            "header": dialect.include_header,
+            "delim": dialect.delimiter,
+            "quote": dialect.quotechar if quotes else "",
+            "escape": escape,
+            "nullstr": dialect.null_value,
+            "allow_quoted_nulls": False,
+            "compression": packing,
+            "max_line_size": 2**27,
+        }
+        listed = ", ".join(f"{name} = {setting_literal(value)}" for name, value in options.items())
+        types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))
+        values = [_from_text(f"f{index}", column) for index, column in picked]
+        return self._insert_from(
+            f"read_csv($path, {listed}, columns = {{{types}}})", path, values, into, columns, extra
+        )
+
+    def _load_parquet(
+        self, path: Path, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+    ) -> int | None:
+        found = {
+            name: kind
+            for name, kind, *_ in self.tx.read("DESCRIBE SELECT * FROM read_parquet(:path)", {"path": str(path)})[1]
+        }
+        names = [(fields.names or ())[index] for index in fields.picks]
+        if not all(_is_safe(found[name], column.declared) for name, column in zip(names, fields.columns, strict=True)):
+            return None
+        values = [self.quote(name) for name in names]
+        return self._insert_from("read_parquet($path)", path, values, into, columns, extra)
+
+    def _insert_from(
+        self, source: str, path: Path, values: list[str], into: Table, columns: Sequence[TableColumn], extra: Row
+    ) -> int:
+        import duckdb
+
+        given = {"path": str(path), **{f"extra{index}": value for index, value in enumerate(extra)}}
+        values = [*values, *(f"$extra{index}" for index in range(len(extra)))]
+        sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) SELECT {', '.join(values)} FROM {source}"
+        try:
+            row = self.tx.raw.execute(sql, given).fetchone()
+        except (duckdb.ConversionException, duckdb.ConstraintException, duckdb.InvalidInputException) as error:
+            found = _LINE.search(str(error))
+            raise RowsRefusedError(_reason(error), int(found.group(1)) if found else None) from error
+        except duckdb.Error as error:
+            raise self.tx.failed(f"loading into {into.sql}", error) from error
+        return int(row[0]) if row else 0
+
+
+def _from_text(field: str, column: TableColumn) -> str:
+    """SQL for the value of a text field. What has more digits than the column is refused; DuckDB would round it."""
+    if column.type.kind == "bytes":
+        return f"from_base64({field})"
+    value = f"CAST({field} AS {column.declared})"
+    if column.declared.removeprefix("U") in _INTEGERS:
+        digits = 0
+    elif column.type.kind == "decimal":
+        digits = column.type.scale
+    else:
+        return value
+    message = setting_literal(f"column {column.name}: the value ")
+    refused = f"error({message} || {field} || ' does not fit {column.declared}')"
+    behind = f"strlen(rtrim({field}, '0 ')) - instr({field}, '.') > {digits}"
+    return (
+        f"CASE WHEN contains(lower({field}), 'e') OR contains({field}, '_') "
+        f"OR (contains({field}, '.') AND {behind}) THEN {refused} ELSE {value} END"
+    )
+
+
+def _is_safe(given: str, wanted: str) -> bool:
+    """Whether a value of one type becomes one of the other without loss, or is refused."""
+    if wanted in {given, "VARCHAR"}:
+        return True
+    return given in _INTEGERS and wanted in _INTEGERS
+
+
+def _reason(error: Exception) -> str:
+    """The part of DuckDB's message that is about the row; advice about options of its reader is not."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept = []
+    for line in lines:
+        if line.startswith(("Possible", "Column ", "This type", "*", "file =", "LINE ")):
+            break
+        kept.append(line)
+    text = " ".join(kept)
+    return re.sub(
+        r"^(?:Conversion|Constraint|Invalid Input) Error: (?:CSV Error on Line: \d+ Original Line: )?", "", text
+    )

@@ -1,0 +1,92 @@
+"""Databases without a way of their own: Oracle, Exasol, and whatever SQLAlchemy reaches. One prepared INSERT."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.loading.server import STAGE, Server
+from aetherflow_builtins_db.loading.table import Table, TableColumn
+
+_NO_TEMPORARY_TABLES = frozenset({"oracle", "exasol"})
+_MERGES = frozenset({"oracle", "exasol", "mssql"})
+_JOINS = frozenset({"mysql", "mariadb"})
+
+
+class GenericServer(Server):
+    """Loads by INSERT; the SQL of a merge is that of the dialect."""
+
+    _stage: Table | None = None
+
+    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+        """The table as SQLAlchemy's inspector sees it; without SQLAlchemy, as its rows show it."""
+        make_engine = getattr(self.connector, "engine", None)
+        found = super().look_up(parts)
+        if found is None or make_engine is None:
+            return found
+        from sqlalchemy import inspect
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with suppress(SQLAlchemyError):  # a dialect without an inspector: then the database alone judges nulls
+            listed = inspect(make_engine()).get_columns(found.name, schema=found.schema)
+            required = {
+                each["name"] for each in listed if not each["nullable"] and each.get("autoincrement") is not True
+            }
+            columns = tuple(replace(column, nullable=column.name not in required) for column in found.columns)
+            return replace(found, columns=columns)
+        return found
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """Where the stage of a merge is an ordinary table, it goes in the end, however that comes."""
+        try:
+            with super().begin():
+                yield
+        finally:
+            if self._stage is not None and self.connector.dialect in _NO_TEMPORARY_TABLES:
+                with suppress(ConnectorError):
+                    self.connector.script(f"DROP TABLE {self._stage.sql}")
+
+    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+        """A temporary table; on Oracle and Exasol an ordinary one, named after the load."""
+        del keys
+        temporary = self.connector.dialect not in _NO_TEMPORARY_TABLES
+        name = STAGE if temporary else f"{STAGE}_{self.load_name}"
+        sql = name if table.schema is None or temporary else f"{self.as_written((table.schema,))}.{name}"
+        self.tx.execute(
+            f"CREATE {'TEMPORARY ' if temporary else ''}TABLE {sql} AS "
+            f"SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0"
+        )
+        self._stage = Table(sql, None, name, tuple(columns))
+        return self._stage
+
+    def drop_stage(self, stage: Table) -> None:
+        """A temporary table goes with its transaction or its connection; dropping another one would commit."""
+        if self.connector.dialect in _JOINS:
+            self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
+        elif self.connector.dialect not in _NO_TEMPORARY_TABLES:
+            self.tx.execute(f"DROP TABLE {stage.sql}")
+
+    def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
+        """UPDATE as the dialect has it."""
+        dialect = self.connector.dialect
+        if dialect not in _MERGES | _JOINS:
+            return super().update_sql(table, stage, columns, same)
+        names = [self.quote(column.name) for column in columns]
+        if dialect in _JOINS:
+            sets = ", ".join(f"t.{name} = s.{name}" for name in names)
+            return f"UPDATE {table.sql} t JOIN {stage.sql} s ON {same} SET {sets}"
+        sets = ", ".join(f"{name} = s.{name}" for name in names)
+        return f"MERGE INTO {table.sql} t USING {stage.sql} s ON ({same}) WHEN MATCHED THEN UPDATE SET {sets}"
+
+    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+        """DELETE as the dialect has it."""
+        dialect = self.connector.dialect
+        if dialect in _JOINS:
+            return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
+        if dialect == "sqlite":
+            join = f"{stage.sql} s JOIN {table.sql} t ON {same}"
+            return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
+        if dialect == "postgresql":
+            return super().delete_matched_sql(table, stage, same)
+        return f"DELETE FROM {stage.sql} s WHERE EXISTS (SELECT 1 FROM {table.sql} t WHERE {same})"

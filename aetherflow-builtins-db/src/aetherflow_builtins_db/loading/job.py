@@ -1,0 +1,242 @@
+"""One load from beginning to end, the same on every server: what is checked, in which order, in which transaction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from aetherflow.core.api import StepError, StepInputError
+from aetherflow_builtins_db.contract import Row
+from aetherflow_builtins_db.loading.batch import Batch, Reject
+from aetherflow_builtins_db.loading.convert import Converter
+from aetherflow_builtins_db.loading.ledger import Loaded, LoadLedger
+from aetherflow_builtins_db.loading.rejects import Rejects
+from aetherflow_builtins_db.loading.server import RowsRefusedError, Server, pick_key_columns
+from aetherflow_builtins_db.loading.source import SourceFile
+from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn, find_name, map_fields
+
+Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
+Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What is to be loaded, and how."""
+
+    source: SourceFile
+    table: str
+    mode: Mode
+    load_id: str
+    run_id: str
+    keys: tuple[str, ...] = ()
+    columns: Columns = None
+    load_id_column: str | None = None
+    batch_rows: int = 10_000
+
+
+@dataclass(slots=True)
+class LoadResult:
+    """What was done."""
+
+    table: str
+    loaded: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int | None = 0
+    rejected: int = 0
+    before: Loaded | None = None
+    """The earlier load of the same id and content, if the database has it: then nothing was done now."""
+
+
+class Load:
+    """A load; `prepare` looks without changing anything, `run` does it."""
+
+    def __init__(self, server: Server, request: LoadRequest, rejects: Rejects) -> None:
+        self._server = server
+        self._request = request
+        self._rejects = rejects
+        self.table = server.find(request.table)
+        self._id_column = self._load_id_column()
+        self._fields = self._map()
+        columns = self._fields.columns
+        self._keys = pick_key_columns(self.table, columns, request.keys)
+        extra = self._id_column is not None
+        self._columns: tuple[TableColumn, ...] = (*columns, self._id_column) if self._id_column else columns
+        self._extra: Row = (request.load_id,) if extra else ()
+
+    def _load_id_column(self) -> TableColumn | None:
+        wanted = self._request.load_id_column
+        if wanted is None:
+            return None
+        found = find_name(wanted, [column.name for column in self.table.columns])
+        if found is None:
+            raise StepInputError(
+                f"load_id_column: {self.table.sql} has no column {wanted!r}",
+                fix=f"ALTER TABLE {self.table.sql} ADD COLUMN {wanted} VARCHAR(600)",
+            )
+        return next(column for column in self.table.columns if column.name == found)
+
+    def _map(self) -> FieldMap:
+        request = self._request
+        target = self.table
+        if self._id_column is not None:
+            others = tuple(column for column in target.columns if column != self._id_column)
+            target = Table(target.sql, target.schema, target.name, others)
+        with request.source.reader(keys=_keys_of(request.columns), width=None) as reader:
+            return map_fields(target, reader.names, request.columns)
+
+    def run(self, accept: Callable[[LoadResult], None], on_rows: Callable[[int], None]) -> LoadResult:
+        """Load; `accept` may refuse the result by raising, which undoes everything."""
+        server, request = self._server, self._request
+        ledger = None
+        if request.mode == "append" and self._id_column is None:
+            ledger = LoadLedger(server.connector, request.load_id, self.table.sql)
+            ledger.create()
+        result = LoadResult(self.table.sql)
+        with ThreadPoolExecutor(1) if ledger else nullcontext() as pool, server.begin():
+            content = pool.submit(request.source.sha256) if pool else None
+            if ledger and content and (before := self._before(ledger, content)):
+                return LoadResult(self.table.sql, before.rows, before.rows, 0, 0, before.rejected, before)
+            if ledger:
+                ledger.claim(server.tx, request.run_id)
+            self._run_mode(result, on_rows)
+            result.rejected = len(self._rejects.found)
+            accept(result)
+            if self._staged is not None:
+                server.swap(self.table, self._staged)
+            if ledger and content:
+                ledger.complete(server.tx, content.result(), result.loaded, result.rejected)
+        return result
+
+    def count(self) -> int:
+        """Rows in the table now."""
+        return int(self._server.connector.read(f"SELECT count(*) FROM {self.table.sql}")[1][0][0])
+
+    _staged: Table | None = None
+
+    def _before(self, ledger: LoadLedger, content: "Future[str]") -> Loaded | None:
+        before = ledger.find(self._server.tx)
+        if before is not None and before.content != content.result():
+            raise StepError(
+                f"{self.table.sql} already has this load ({self._request.load_id}, run {before.run_id}, "
+                f"{before.loaded_at}), made from a file with other content; nothing was loaded",
+                fix="with load_id_column a repeated load replaces its own rows; truncate, replace and merge can be "
+                "repeated, too",
+            )
+        return before
+
+    def _run_mode(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
+        server, table, mode = self._server, self.table, self._request.mode
+        if mode == "merge":
+            stage = server.stage(table, self._columns, self._keys)
+            result.loaded = self._fill(stage, on_rows)
+            self._check_count(stage, result.loaded)
+            server.check_keys(stage, self._keys, [key.name for key in self._keys])
+            result.updated, result.inserted = server.merge(table, stage, self._columns, self._keys)
+            server.drop_stage(stage)
+            return
+        into = table
+        if mode == "replace" and server.swaps:
+            server.check_replaceable(table)
+            result.deleted = server.count(table)
+            into = self._staged = server.prepare_replacement(table)
+        elif mode in {"replace", "truncate"}:
+            result.deleted = server.empty(table)
+        elif self._id_column is not None:
+            result.deleted = server.delete_load(table, self._id_column, self._request.load_id)
+        result.loaded = result.inserted = self._fill(into, on_rows)
+        if mode != "append":
+            self._check_count(into, result.loaded)
+
+    def _check_count(self, into: Table, loaded: int) -> None:
+        found = self._server.count(into)
+        if found != loaded:
+            raise StepError(
+                f"{loaded} rows were sent to {self.table.sql}, but {found} are there; nothing was changed",
+                fix="look for triggers, rules or partitions that drop or add rows",
+            )
+
+    # Rows
+
+    def _fill(self, into: Table, on_rows: Callable[[int], None]) -> int:
+        request, server, rejects = self._request, self._server, self._rejects
+        if server.savepoints or rejects.limit == 0:
+            try:
+                with server.savepoint():
+                    loaded = server.load_file(request.source, into, self._fields, self._columns, self._extra)
+                if loaded is not None:
+                    return loaded
+            except RowsRefusedError as error:
+                if not server.savepoints:
+                    self._tell(error)
+                # The longer way finds the row, and leaves it out if that is wanted.
+        convert = Converter(self._fields.columns) if server.converts else None
+        loaded = 0
+        with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
+            rejects.unit = reader.unit
+            for batch in reader.batches(request.batch_rows, rejects.add):
+                if not self._fields.whole:
+                    picks = self._fields.picks
+                    batch.rows = [tuple([row[index] for index in picks]) for row in batch.rows]
+                good = convert(batch, rejects.add) if convert else batch
+                if self._extra:
+                    good.rows = [(*row, *self._extra) for row in good.rows]
+                loaded += self._insert(into, good)
+                on_rows(loaded)
+        return loaded
+
+    def _tell(self, error: RowsRefusedError) -> None:
+        """Raise for a file that was refused as a whole; our own reading of it finds the row in most cases."""
+        request, rejects = self._request, self._rejects
+        convert = Converter(self._fields.columns)
+        with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
+            rejects.unit = reader.unit
+            for batch in reader.batches(request.batch_rows, rejects.add):
+                batch.rows = [tuple([row[index] for index in self._fields.picks]) for row in batch.rows]
+                convert(batch, rejects.add)
+        if error.index is not None:
+            rejects.add(Reject(error.index, error.reason))
+        raise StepError(
+            f"the database refuses a row: {error.reason}; nothing was loaded", fix="correct the file"
+        ) from error
+
+    def _width(self) -> int | None:
+        wanted = self._request.columns
+        if wanted is not None and not isinstance(wanted, Mapping):
+            return len(wanted)
+        return len(self._fields.columns)
+
+    def _insert(self, into: Table, batch: Batch) -> int:
+        """Insert a batch; if a row is refused, the rest of it."""
+        if not batch.rows:
+            return 0
+        server = self._server
+        try:
+            with server.savepoint():
+                return server.insert(into, self._columns, batch)
+        except RowsRefusedError as error:
+            if not server.savepoints:
+                self._refuse(batch, error)
+            index, size = error.index, len(batch.rows)
+            if size == 1 or index is not None:
+                at = index if index is not None and index < size else 0
+                record = batch.rows[at][: len(self._fields.columns)]
+                self._rejects.add(Reject(batch.numbers[at], error.reason, record=record))
+                return self._insert(into, batch.part(0, at)) + self._insert(into, batch.part(at + 1, size))
+            middle = size // 2
+            return self._insert(into, batch.part(0, middle)) + self._insert(into, batch.part(middle, size))
+
+    def _refuse(self, batch: Batch, error: RowsRefusedError) -> None:
+        unit, first, last = self._rejects.unit, batch.numbers[0], batch.numbers[-1]
+        raise StepError(
+            f"the database refuses a row of {unit}s {first} to {last}: {error.reason}; nothing was loaded",
+            fix="correct the file; this database cannot leave out single rows that a constraint refuses",
+        ) from error
+
+
+def _keys_of(columns: Columns) -> list[str] | None:
+    """Keys of JSON lines that count."""
+    if isinstance(columns, Mapping):
+        return list(columns)
+    return list(columns) if columns is not None else None

@@ -1,0 +1,96 @@
+"""Which loads a database has seen: the table `aetherflow_loads`, written in the transaction of the load itself.
+
+Only so can a step that died between the database's commit and the record of its success know that it was done.
+"""
+
+import datetime
+import hashlib
+from dataclasses import dataclass
+
+from aetherflow.core.api import ConnectorError, StepError
+from aetherflow_builtins_db.contract import SqlConnector, Transaction
+
+TABLE = "aetherflow_loads"
+MAX_ID = 600
+"""Characters of a load id that are kept for people; the key is a hash of all of it."""
+
+_COLUMNS = (
+    "load_key CHAR(64) NOT NULL PRIMARY KEY, load_id VARCHAR(600) NOT NULL, table_name VARCHAR(400) NOT NULL, "
+    "content CHAR(64) NOT NULL, row_count DECIMAL(18, 0) NOT NULL, rejected DECIMAL(18, 0) NOT NULL, "
+    "run_id VARCHAR(128) NOT NULL, loaded_at VARCHAR(32) NOT NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A load that the database has."""
+
+    content: str
+    rows: int
+    rejected: int
+    run_id: str
+    loaded_at: str
+
+
+class LoadLedger:
+    """The entry of one load id."""
+
+    def __init__(self, connector: SqlConnector, load_id: str, table: str) -> None:
+        self._connector = connector
+        self._table = connector.quote(TABLE) if connector.dialect != "oracle" else TABLE
+        self._id = load_id
+        self._key = hashlib.sha256(f"{load_id}\0{table}".encode()).hexdigest()
+        self._target = table
+
+    def create(self) -> None:
+        """Make the table if it is missing; before the transaction, as not every database undoes it."""
+        if self._exists():
+            return
+        try:
+            self._connector.script(f"CREATE TABLE {self._table} ({_COLUMNS})")
+        except ConnectorError as error:
+            if not self._exists():  # else another process was faster
+                raise StepError(
+                    f"the table {TABLE}, which keeps a repeated load from doubling rows, cannot be made: {error}",
+                    fix="let this user create it, or name a column for the load's id: load_id_column",
+                ) from error
+
+    def _exists(self) -> bool:
+        try:
+            self._connector.read(f"SELECT load_key FROM {self._table} WHERE 1 = 0")
+        except ConnectorError:
+            return False
+        return True
+
+    def find(self, tx: Transaction) -> Loaded | None:
+        """What was loaded under this id."""
+        rows = tx.read(
+            f"SELECT content, row_count, rejected, run_id, loaded_at FROM {self._table} WHERE load_key = :k",
+            {"k": self._key},
+        )[1]
+        if not rows:
+            return None
+        content, count, rejected, run_id, loaded_at = rows[0]
+        return Loaded(str(content).strip(), int(count), int(rejected), str(run_id), str(loaded_at))
+
+    def claim(self, tx: Transaction, run_id: str) -> None:
+        """Enter the load, before its rows: a second process with the same id waits here, and is then refused."""
+        tx.execute(
+            f"INSERT INTO {self._table} "
+            "(load_key, load_id, table_name, content, row_count, rejected, run_id, loaded_at) "
+            "VALUES (:k, :i, :t, '', 0, 0, :r, '')",
+            {"k": self._key, "i": self._id[:MAX_ID], "t": self._target[:400], "r": run_id},
+        )
+
+    def complete(self, tx: Transaction, content: str, rows: int, rejected: int) -> None:
+        """Say what was loaded."""
+        tx.execute(
+            f"UPDATE {self._table} SET content = :c, row_count = :n, rejected = :j, loaded_at = :w WHERE load_key = :k",
+            {
+                "c": content,
+                "n": rows,
+                "j": rejected,
+                "w": datetime.datetime.now(datetime.UTC).isoformat(" ", "seconds"),
+                "k": self._key,
+            },
+        )

@@ -1,0 +1,157 @@
+"""MySQL and MariaDB: INSERTs of many rows; a new table takes the place of the old one by RENAME, which is atomic."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from aetherflow.core.api import ConnectorError, StepError
+from aetherflow_builtins_db.columns import UNKNOWN
+from aetherflow_builtins_db.loading.batch import Batch
+from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Server
+from aetherflow_builtins_db.loading.table import Table, TableColumn
+
+_ABOUT_ROWS = frozenset(
+    {1048, 1062, 1216, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1452, 1526, 1586, 1690, 3140, 3819, 4025}
+)
+"""Server errors that a row causes: null, duplicate, out of range, wrong value, too long, no parent, CHECK, JSON."""
+
+
+_INDEXED_CHARACTERS = 150
+"""Of a long text key: an index holds 3,072 bytes in all, a character up to four."""
+
+
+class MySqlServer(Server):
+    """Loads into MySQL and MariaDB."""
+
+    savepoints = True
+    swaps = True
+    _made: Table | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """Values that do not fit are errors, whatever the server's sql_mode; after a failure the new table goes."""
+        try:
+            with super().begin():
+                self.tx.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+                yield
+        except BaseException:
+            if self._made is not None:
+                with suppress(ConnectorError):  # else the next attempt drops it
+                    self.connector.script(f"DROP TABLE IF EXISTS {self._made.sql}")
+            raise
+
+    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+        """The table in the catalogue; a schema is a database here."""
+        schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
+        found = self.connector.read(
+            "SELECT table_schema, table_name FROM information_schema.tables "
+            "WHERE lower(table_name) = lower(:name) AND lower(table_schema) = lower(coalesce(:schema, database())) "
+            "ORDER BY table_name = BINARY :name DESC",
+            {"name": name, "schema": schema},
+        )[1]
+        if not found:
+            return None
+        schema, name = map(str, found[0])
+        sql = self.quote(schema, name)
+        rows = self.connector.read(
+            "SELECT column_name, column_type, is_nullable, extra FROM information_schema.columns "
+            "WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position",
+            {"schema": schema, "name": name},
+        )[1]
+        with self.connector.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as opened:
+            types = {column.name: column.type for column in opened.columns}
+        columns = tuple(
+            TableColumn(
+                column, types.get(column, UNKNOWN), str(declared), nullable == "YES" or "auto_inc" in str(extra)
+            )
+            for column, declared, nullable, extra in rows
+        )
+        return Table(sql, schema, name, columns)
+
+    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+        """Add rows by INSERTs of as many as go into one message."""
+        import pymysql
+
+        names = self.list_of(columns).replace("%", "%%")
+        marks = ", ".join(["%s"] * len(columns))
+        sql = f"INSERT INTO {into.sql.replace('%', '%%')} ({names}) VALUES ({marks})"
+        try:
+            with self.tx.raw.cursor() as cursor:
+                cursor.executemany(sql, batch.rows)
+        except pymysql.MySQLError as error:
+            if error.args and error.args[0] in _ABOUT_ROWS:
+                raise RowsRefusedError(" ".join(str(error.args[-1]).split())) from error
+            raise self.tx.failed(f"inserting into {into.sql}", error) from error
+        except (OSError, UnicodeError, AttributeError, TypeError, ValueError) as error:
+            raise self.tx.failed(f"inserting into {into.sql}", error) from error
+        return len(batch.rows)
+
+    # Merge
+
+    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+        """A temporary table, which commits nothing, with an index: MariaDB joins without one row by row."""
+        sql = self.quote(STAGE)
+        indexed = ", ".join(map(self._indexed, keys))
+        self.tx.execute(
+            f"CREATE TEMPORARY TABLE {sql} (KEY ({indexed})) AS "
+            f"SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0"
+        )
+        return Table(sql, None, STAGE, tuple(columns))
+
+    def _indexed(self, column: TableColumn) -> str:
+        long = re.search(r"text|blob|(?:char|binary)\((?:\d{4,}|[2-9]\d\d)\)", column.declared)
+        return self.quote(column.name) + (f"({_INDEXED_CHARACTERS})" if long else "")
+
+    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+        """DELETE of a join."""
+        return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
+
+    def drop_stage(self, stage: Table) -> None:
+        """DROP TABLE without TEMPORARY would commit."""
+        self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
+
+    def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
+        """UPDATE of a join."""
+        sets = ", ".join(f"t.{self.quote(column.name)} = s.{self.quote(column.name)}" for column in columns)
+        return f"UPDATE {table.sql} t JOIN {stage.sql} s ON {same} SET {sets}"
+
+    # Replace
+
+    def check_replaceable(self, table: Table) -> None:
+        """StepError if foreign keys or triggers hang on the table: RENAME would not move them to the new one."""
+        where = {"schema": table.schema, "name": table.name}
+        losses = self.tx.read(
+            "SELECT CONCAT('the foreign key ', constraint_name) FROM information_schema.key_column_usage "
+            "WHERE referenced_table_name IS NOT NULL AND ((table_schema = :schema AND table_name = :name) "
+            "OR (referenced_table_schema = :schema AND referenced_table_name = :name)) "
+            "UNION SELECT CONCAT('the trigger ', trigger_name) FROM information_schema.triggers "
+            "WHERE event_object_schema = :schema AND event_object_table = :name",
+            where,
+        )[1]
+        if losses:
+            raise StepError(
+                f"mode replace would lose {', '.join(str(text) for (text,) in losses)} of {table.sql}; "
+                "nothing was changed",
+                fix="mode: truncate keeps the table and all that hangs on it",
+            )
+
+    def prepare_replacement(self, table: Table) -> Table:
+        """A new table beside the old one. CREATE commits, but nothing has been changed yet."""
+        new, old = self._names(table)
+        for leftover in (new, old):  # of an attempt that was killed
+            self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
+        self._made = new
+        self.tx.execute(f"CREATE TABLE {new.sql} LIKE {table.sql}")
+        self.tx.raw.begin()
+        return new
+
+    def swap(self, table: Table, staged: Table) -> None:
+        """One RENAME of both; then the old table goes."""
+        _, old = self._names(table)
+        self.tx.execute(f"RENAME TABLE {table.sql} TO {old.sql}, {staged.sql} TO {table.sql}")
+        self._made = None
+        self.tx.execute(f"DROP TABLE IF EXISTS {old.sql}")
+
+    def _names(self, table: Table) -> tuple[Table, Table]:
+        new, old = f"{self.load_name}_new", f"{self.load_name}_old"
+        return table.beside(self.quote, new), table.beside(self.quote, old)

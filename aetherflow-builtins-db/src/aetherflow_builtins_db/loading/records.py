@@ -1,0 +1,93 @@
+"""JSON lines and Parquet as rows."""
+
+import json
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from aetherflow.core.api import StepError
+from aetherflow_builtins_db.formats.parquet import require_pyarrow
+from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
+
+_LOOK_AHEAD = 1000
+"""Lines of JSON looked at for the names of the columns: a key may be missing where its value is null."""
+
+
+class JsonLinesReader:
+    """One JSON object per line. A missing key is null; a key that the first thousand lines do not have is an error."""
+
+    unit = "line"
+
+    def __init__(self, lines: Iterable[str], keys: list[str] | None = None) -> None:
+        numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip("\ufeff \t\r\n"))
+        head = []
+        seen: dict[str, None] = dict.fromkeys(keys or [])
+        for number, line in numbered:
+            head.append((number, line))
+            parsed = _object(line)
+            if keys is None and isinstance(parsed, dict):
+                seen.update(dict.fromkeys(parsed))
+            if len(head) == _LOOK_AHEAD:
+                break
+        self.names = list(seen)
+        self._only_these = keys is not None
+        self._lines = chain(head, numbered)
+
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+        """The objects as rows."""
+        names, known = self.names, frozenset(self.names)
+        batch = Batch()
+        for number, line in self._lines:
+            parsed = _object(line)
+            text = line.rstrip("\r\n")
+            if not isinstance(parsed, dict):
+                on_reject(Reject(number, parsed, record=text))
+                continue
+            if not self._only_these and (strange := [key for key in parsed if key not in known]):
+                reason = f"the key is new here; no line of the first {_LOOK_AHEAD} has it"
+                on_reject(Reject(number, reason, column=strange[0], record=text))
+                continue
+            batch.rows.append(tuple(map(parsed.get, names)))
+            batch.numbers.append(number)
+            if len(batch.rows) >= size:
+                yield batch
+                batch = Batch()
+        if batch.rows:
+            yield batch
+
+
+def _object(line: str) -> dict[str, Any] | str:
+    """The object of a line, or what is wrong with it."""
+    try:
+        parsed = json.loads(line.strip("\ufeff"), parse_float=Decimal)
+    except ValueError as error:
+        return f"no JSON: {error}"
+    return parsed if isinstance(parsed, dict) else "no JSON object"
+
+
+class ParquetReader:
+    """The rows of a Parquet file."""
+
+    unit = "row"
+
+    def __init__(self, path: str) -> None:
+        pa = require_pyarrow()
+        try:
+            self._file = pa.parquet.ParquetFile(path)
+        except (pa.ArrowException, OSError) as error:
+            raise StepError(f"{path} is no Parquet file: {error}", fix="check the file, or set format") from error
+        self.names: list[str] = list(self._file.schema_arrow.names)
+        self._errors = (pa.ArrowException, OSError)
+
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+        """The rows; none is ever rejected here."""
+        del on_reject
+        number = 1
+        try:
+            for record_batch in self._file.iter_batches(batch_size=size):
+                rows = list(zip(*(column.to_pylist() for column in record_batch.columns), strict=True))
+                yield Batch(rows, list(range(number, number + len(rows))))
+                number += len(rows)
+        except self._errors as error:
+            raise StepError(f"the Parquet file cannot be read from row {number} on: {error}") from error

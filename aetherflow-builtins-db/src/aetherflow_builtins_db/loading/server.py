@@ -1,0 +1,228 @@
+"""What a load asks of a database, in the SQL that all of them know; each server with ways of its own has a subclass."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aetherflow.core.api import StepError, StepInputError
+from aetherflow_builtins_db.contract import Row, SqlConnector, Transaction
+from aetherflow_builtins_db.loading.batch import Batch
+from aetherflow_builtins_db.loading.source import SourceFile
+from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn, split_name
+
+STAGE = "aetherflow_stage"
+"""Name of the table where a merge gathers its rows; it is temporary, so no two loads share it."""
+
+
+class RowsRefusedError(Exception):
+    """The database refuses rows for what is in them: the load may go on without them."""
+
+    def __init__(self, reason: str, index: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.index = index
+        """Which row of the batch it is, where the database says so."""
+
+
+class Server:
+    """One load on one connector. The transaction `tx` is open between `begin` and the end of its block."""
+
+    savepoints: ClassVar[bool] = False
+    """Whether a refused batch leaves the transaction usable."""
+    converts: ClassVar[bool] = True
+    """Whether fields become values before they are sent; else the database reads the text itself."""
+    swaps: ClassVar[bool] = False
+    """Whether `replace` builds a new table and puts it in the place of the old one."""
+
+    tx: Transaction
+
+    def __init__(self, connector: SqlConnector, load_name: str, scratch: Path) -> None:
+        self.connector = connector
+        self.load_name = load_name
+        """A short name that is the same for every attempt of this load, and for no other."""
+        self.scratch = scratch
+        """A folder for files of the moment."""
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """All that follows comes true at the end of the block, or never."""
+        with self.connector.transaction() as self.tx:
+            yield
+
+    def quote(self, *names: str) -> str:
+        """A name as SQL takes it."""
+        return self.connector.quote(*names)
+
+    def list_of(self, columns: Sequence[TableColumn], prefix: str = "") -> str:
+        """Column names, separated by commas."""
+        return ", ".join(prefix + self.quote(column.name) for column in columns)
+
+    # Before the transaction
+
+    def find(self, name: str) -> Table:
+        """The table of that name; StepError if there is none."""
+        parts = split_name(name)
+        found = self.look_up(parts)
+        if found is None:
+            raise StepError(
+                f"table {name} does not exist",
+                fix="check the name, or create it with a db_execute step before this one",
+            )
+        return found
+
+    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+        """The table in the catalogue. Here, where no catalogue is known, the name is taken as it is written."""
+        sql = self.as_written(parts)
+        with self.connector.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as rows:
+            columns = tuple(TableColumn(column.name, column.type) for column in rows.columns)
+        return Table(sql, parts[0] if len(parts) > 1 else None, parts[-1], columns)
+
+    def as_written(self, parts: tuple[str, ...]) -> str:
+        """The name without quotes where it is a plain word, so that the database folds its case as it does in SQL."""
+        return ".".join(part if part.isidentifier() and part.isascii() else self.quote(part) for part in parts)
+
+    # Filling
+
+    def load_file(
+        self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+    ) -> int | None:
+        """Load a whole file by the database's own means; None if this file needs the longer way.
+
+        RowsRefusedError, with the number of the line if it is known, if a row is refused. `columns` are those of
+        `fields`, and behind them those that take the values of `extra`.
+        """
+        del source, into, fields, columns, extra
+        return None
+
+    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+        """Add rows; RowsRefusedError if one is refused."""
+        names = [f"c{index}" for index in range(len(columns))]
+        marks = ", ".join(f":{name}" for name in names)
+        self.tx.executemany(
+            f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})",
+            (dict(zip(names, row, strict=True)) for row in batch.rows),
+        )
+        return len(batch.rows)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A block that is undone by itself if it raises; does nothing where there are no savepoints."""
+        if not self.savepoints:
+            yield
+            return
+        self.tx.execute("SAVEPOINT aetherflow")
+        try:
+            yield
+        except RowsRefusedError:
+            self.tx.execute("ROLLBACK TO SAVEPOINT aetherflow")
+            raise
+        self.tx.execute("RELEASE SAVEPOINT aetherflow")
+
+    # Modes
+
+    def empty(self, table: Table) -> int | None:
+        """Delete all rows, as part of the transaction; how many there were, if that is known."""
+        return self.tx.execute(f"DELETE FROM {table.sql}")
+
+    def prepare_replacement(self, table: Table) -> Table:
+        """An empty table like this one, made before the transaction; only where `swaps`."""
+        raise NotImplementedError
+
+    def check_replaceable(self, table: Table) -> None:
+        """StepError if a swap would lose something that hangs on the table."""
+
+    def swap(self, table: Table, staged: Table) -> None:
+        """Put the new table in the place of the old one."""
+        raise NotImplementedError
+
+    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+        """An empty temporary table with these columns of `table`; `keys` are for an index where one is wanted."""
+        del keys
+        sql = self.quote(STAGE)
+        self.tx.execute(f"CREATE TEMPORARY TABLE {sql} AS SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0")
+        return Table(sql, None, STAGE, tuple(columns))
+
+    def drop_stage(self, stage: Table) -> None:
+        """Remove it."""
+        self.tx.execute(f"DROP TABLE {stage.sql}")
+
+    def lock_for_merge(self, table: Table) -> None:
+        """Keep other writers away until the end, where two merges could else both insert a key."""
+
+    def merge(
+        self, table: Table, stage: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]
+    ) -> tuple[int, int]:
+        """Update the rows whose keys are there, insert the others; how many were updated and inserted."""
+        self.lock_for_merge(table)
+        same = " AND ".join(f"t.{self.quote(key.name)} = s.{self.quote(key.name)}" for key in keys)
+        if others := [column for column in columns if column not in keys]:
+            self.tx.execute(self.update_sql(table, stage, others, same))
+        # What is left in the stage after this is new. Joins, not EXISTS: neither table need have an index on the keys.
+        updated = self.tx.execute(self.delete_matched_sql(table, stage, same)) or 0
+        names = self.list_of(columns)
+        inserted = self.tx.execute(f"INSERT INTO {table.sql} ({names}) SELECT {names} FROM {stage.sql}") or 0
+        return updated, inserted
+
+    def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
+        """UPDATE of `table` from `stage`; `same` compares their keys as t and s."""
+        sets = ", ".join(f"{self.quote(column.name)} = s.{self.quote(column.name)}" for column in columns)
+        return f"UPDATE {table.sql} AS t SET {sets} FROM {stage.sql} s WHERE {same}"
+
+    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+        """DELETE of the rows of `stage` whose keys are in `table`."""
+        return f"DELETE FROM {stage.sql} AS s USING {table.sql} AS t WHERE {same}"
+
+    def check_keys(self, stage: Table, keys: Sequence[TableColumn], shown: Sequence[str]) -> None:
+        """StepError if a key is null or occurs twice: then nobody could say which row is meant."""
+        empty = " OR ".join(f"{self.quote(key.name)} IS NULL" for key in keys)
+        ((nulls,),) = self.tx.read(f"SELECT count(*) FROM {stage.sql} WHERE {empty}")[1]
+        if nulls:
+            raise StepError(
+                f"{nulls} rows have no value in the keys ({', '.join(shown)}); nothing was loaded",
+                fix="a merge needs keys without null: correct the file or choose other keys",
+            )
+        names = self.list_of(keys)
+        twice = self.tx.read(
+            f"SELECT {names}, count(*) AS n FROM {stage.sql} GROUP BY {names} HAVING count(*) > 1 ORDER BY {names}"
+        )[1]
+        if twice:
+            first = ", ".join(f"{key.name} = {value}" for key, value in zip(keys, twice[0], strict=False))
+            raise StepError(
+                f"{len(twice)} keys occur more than once in the file, the first is {first} ({twice[0][-1]} times); "
+                "nothing was loaded",
+                fix="a merge needs each key once: correct the file or choose other keys",
+            )
+
+    def count(self, table: Table) -> int:
+        """Rows in the table, as the transaction sees it."""
+        ((rows,),) = self.tx.read(f"SELECT count(*) FROM {table.sql}")[1]
+        return int(rows)
+
+    def delete_load(self, table: Table, column: TableColumn, load_id: str) -> int:
+        """Delete the rows of an earlier attempt of this load."""
+        return (
+            self.tx.execute(f"DELETE FROM {table.sql} WHERE {self.quote(column.name)} = :load_id", {"load_id": load_id})
+            or 0
+        )
+
+
+def pick_key_columns(table: Table, columns: Sequence[TableColumn], names: Sequence[str]) -> list[TableColumn]:
+    """The columns that `keys` names; each must be among those that are loaded."""
+    from aetherflow_builtins_db.loading.table import find_name
+
+    known = [column.name for column in columns]
+    keys = []
+    for name in names:
+        found = find_name(name, known)
+        if found is None:
+            raise StepInputError(
+                f"keys: {name!r} is no column that is loaded into {table.sql}", fix=f"these are: {', '.join(known)}"
+            )
+        keys.append(columns[known.index(found)])
+    return keys
+
+
+def values_of(error: BaseException) -> Any:
+    """The first line of a driver's message, which is about the row."""
+    return " ".join(str(error).split())

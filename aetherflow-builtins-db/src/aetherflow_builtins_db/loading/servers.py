@@ -1,0 +1,23 @@
+"""The server class of each driver; they are imported on use."""
+
+from importlib import import_module
+from pathlib import Path
+
+from aetherflow_builtins_db.contract import SqlConnector
+from aetherflow_builtins_db.loading.server import Server
+
+_CLASSES = {
+    "sqlite3": "sqlite:SqliteServer",
+    "duckdb": "duckdb:DuckDBServer",
+    "postgres": "postgresql:PostgresServer",
+    "mysql": "mysql:MySqlServer",
+}
+
+
+def server_of(connector: SqlConnector, load_name: str, scratch: Path) -> Server:
+    """The ways of loading that this database has."""
+    place = _CLASSES.get(getattr(connector, "driver", ""), "generic:GenericServer")
+    module, _, name = place.partition(":")
+    made = getattr(import_module(f"aetherflow_builtins_db.loading.{module}"), name)
+    server: Server = made(connector, load_name, scratch)
+    return server

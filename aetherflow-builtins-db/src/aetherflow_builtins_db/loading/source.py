@@ -1,0 +1,147 @@
+"""The file to load: its format, its compression, how far it is read."""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import BinaryIO, Literal, TypeAlias, cast
+
+from aetherflow.core.api import StepError, StepInputError
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats.parquet import require_pyarrow
+from aetherflow_builtins_db.loading.batch import Reader
+from aetherflow_builtins_db.loading.delimited import DelimitedReader
+from aetherflow_builtins_db.loading.records import JsonLinesReader, ParquetReader
+
+LoadFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
+Packing: TypeAlias = Literal["none", "gzip", "zstd"]
+
+BLOCK = 2**18
+"""Bytes read at a time."""
+
+_PACKINGS: dict[str, Packing] = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_FORMATS: dict[str, LoadFormat] = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+
+
+def packing_of(name: str) -> Packing:
+    """The compression that a file name tells of."""
+    return _PACKINGS.get(PurePath(name).suffix.lower(), "none")
+
+
+def format_of(name: str) -> LoadFormat:
+    """The format that a file name tells of; StepInputError if it tells none."""
+    path = PurePath(name)
+    if path.suffix.lower() in _PACKINGS:
+        path = path.with_suffix("")
+    found = _FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise StepInputError(
+            f"the name {name!r} does not say what the file holds", fix="set format: csv, tsv, jsonl or parquet"
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A local file of rows."""
+
+    path: Path
+    format: LoadFormat
+    packing: Packing
+    dialect: Dialect
+    on_bytes: Callable[[int], None] = lambda _: None
+    """Hears how many bytes of the file, as it lies on disk, have been read."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self.path.stat().st_size
+
+    def sha256(self) -> str:
+        """Of the file as it lies on disk, in hexadecimal."""
+        with self._raw() as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a file that is open
+
+    @contextmanager
+    def binary(self) -> Iterator[BinaryIO]:
+        """The content, unpacked; StepError if it is damaged."""
+        with self._raw() as raw:
+            counted = cast(BinaryIO, _Counted(raw, self.on_bytes))
+            try:
+                yield _unpack(counted, self.packing)
+            except (zlib.error, EOFError, gzip.BadGzipFile) as error:
+                raise StepError(f"{self.path} is damaged: {str(error) or 'it ends in the middle'}") from error
+
+    @contextmanager
+    def reader(self, *, keys: list[str] | None, width: int | None) -> Iterator[Reader]:
+        """The rows.
+
+        :param keys: for JSON lines, the keys that count; None: all
+        :param width: fields of a record, where no header says it
+        """
+        if self.format == "parquet":
+            if self.packing != "none":
+                raise StepInputError("a Parquet file is compressed inside; set compression: none")
+            yield ParquetReader(str(self.path))
+            return
+        with self.binary() as file:
+            text = io.TextIOWrapper(file, encoding=self.dialect.encoding, newline="")
+            try:
+                if self.format == "jsonl":
+                    yield JsonLinesReader(text, keys)
+                else:
+                    yield DelimitedReader(text, self.dialect, width=width)
+            except UnicodeDecodeError as error:
+                raise StepError(
+                    f"{self.path} is no {error.encoding} text: {error.reason}", fix="set encoding to that of the file"
+                ) from error
+            finally:
+                text.detach()
+
+    def _raw(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise StepError(
+                f"{self.path} cannot be read: {error.strerror}", fix="check path; relative is under the job's artifacts"
+            ) from error
+
+
+class _Counted(io.RawIOBase):
+    """Reads a file and tells how far."""
+
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self._file = file
+        self._on_bytes = on_bytes
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # any buffer will do
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._count += len(data)
+        self._on_bytes(self._count)
+        return len(data)
+
+
+def _unpack(file: BinaryIO, packing: Packing) -> BinaryIO:
+    if packing == "gzip":
+        return cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=file), BLOCK))
+    if packing == "zstd":
+        pa = require_pyarrow()
+        return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file), "zstd"), BLOCK))
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, file), BLOCK))

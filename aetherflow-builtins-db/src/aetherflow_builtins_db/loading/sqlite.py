@@ -1,0 +1,69 @@
+"""SQLite: rows by one prepared statement. Readers see the old rows until the commit, so `replace` needs no swap."""
+
+import datetime
+import sqlite3
+from collections.abc import Sequence
+
+from aetherflow_builtins_db.columns import UNKNOWN
+from aetherflow_builtins_db.formats.values import text_value
+from aetherflow_builtins_db.loading.batch import Batch
+from aetherflow_builtins_db.loading.server import RowsRefusedError, Server, values_of
+from aetherflow_builtins_db.loading.table import Table, TableColumn
+
+_PLAIN = (str, int, float, bytes, type(None))
+
+
+class SqliteServer(Server):
+    """Loads into SQLite."""
+
+    savepoints = True
+
+    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+        """The table in `sqlite_schema`; names are the same in upper and lower case there."""
+        schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
+        found = self.connector.read(
+            "SELECT schema, name FROM pragma_table_list WHERE lower(name) = lower(:name) "
+            "AND (:schema IS NULL OR lower(schema) = lower(:schema)) "
+            "ORDER BY schema = 'temp' DESC, schema = 'main' DESC",
+            {"name": name, "schema": schema},
+        )[1]
+        if not found:
+            return None
+        schema, name = map(str, found[0])
+        sql = self.quote(schema, name)
+        rows = self.connector.read(
+            'SELECT name, type, "notnull" FROM pragma_table_info(:name, :schema)', {"name": name, "schema": schema}
+        )[1]
+        with self.connector.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as opened:
+            types = {column.name: column.type for column in opened.columns}
+        columns = tuple(
+            TableColumn(column, types.get(column, UNKNOWN), declared, not notnull) for column, declared, notnull in rows
+        )
+        return Table(sql, schema, name, columns)
+
+    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+        """A join, for which SQLite makes an index of its own."""
+        join = f"{stage.sql} s JOIN {table.sql} t ON {same}"
+        return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
+
+    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+        """Add rows by `executemany`."""
+        marks = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})"
+        rows = (
+            row if all(isinstance(cell, _PLAIN) for cell in row) else tuple(map(_stored, row)) for row in batch.rows
+        )
+        try:
+            self.tx.raw.executemany(sql, rows)
+        except (sqlite3.IntegrityError, OverflowError) as error:
+            raise RowsRefusedError(values_of(error)) from error
+        except sqlite3.Error as error:
+            raise self.tx.failed(f"inserting into {into.sql}", error) from error
+        return len(batch.rows)
+
+
+def _stored(cell: object) -> object:
+    """Exact decimals and dates as text, which is what SQLite has for them."""
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(" ")
+    return cell if isinstance(cell, _PLAIN) else text_value(cell)

@@ -1,0 +1,134 @@
+"""The table to load into, and which of its columns each field of the file belongs to."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aetherflow.core.api import StepInputError
+from aetherflow_builtins_db.columns import UNKNOWN, ColumnType
+
+_PART = re.compile(r'\s*(?:"((?:[^"]|"")+)"|`([^`]+)`|([^\s".`]+))\s*(?:\.|\Z)')
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column as the database describes it."""
+
+    name: str
+    type: ColumnType = UNKNOWN
+    declared: str = ""
+    """Its type in the database's own words."""
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that exists."""
+
+    sql: str
+    """Its name as SQL takes it."""
+    schema: str | None
+    name: str
+    columns: tuple[TableColumn, ...]
+
+    def beside(self, quote: Callable[..., str], suffix: str) -> "Table":
+        """A table of the same columns in the same schema, under another name."""
+        name = f"{self.name[:40]}_{suffix}"
+        return Table(quote(self.schema, name) if self.schema else quote(name), self.schema, name, self.columns)
+
+
+def split_name(text: str) -> tuple[str, ...]:
+    """The parts of `table`, `schema.table` or `"My Schema".table`; StepInputError if it is none of these."""
+    parts, at = [], 0
+    while at < len(text):
+        found = _PART.match(text, at)
+        if found is None:
+            raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My Table"')
+        quoted, ticked, plain = found.groups()
+        parts.append(quoted.replace('""', '"') if quoted else ticked or plain)
+        at = found.end()
+    if not 1 <= len(parts) <= 3 or text.rstrip().endswith("."):
+        raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My Table"')
+    return tuple(parts)
+
+
+def find_name(wanted: str, known: Sequence[str]) -> str | None:
+    """The known name that is meant: the same, or the only one that differs in upper and lower case alone."""
+    if wanted in known:
+        return wanted
+    near = [name for name in known if name.lower() == wanted.lower()]
+    return near[0] if len(near) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMap:
+    """Which fields of a row go where."""
+
+    columns: tuple[TableColumn, ...]
+    picks: tuple[int, ...]
+    """The field of each column."""
+    width: int
+    """Fields of a row."""
+    names: tuple[str, ...] | None
+    """Their names, if the file has a header."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether rows pass as they are."""
+        return self.picks == tuple(range(self.width))
+
+
+def map_fields(table: Table, names: Sequence[str] | None, wanted: Mapping[str, str] | Sequence[str] | None) -> FieldMap:
+    """Columns for fields.
+
+    :param names: the file's columns, None where it has no header
+    :param wanted: a map of file column to table column, whose other file columns are left out; or a list of table
+        columns for the fields in order; or nothing: file columns are named like table columns
+    """
+    if isinstance(wanted, Mapping):
+        if names is None:
+            raise StepInputError(
+                "columns is a map, but the file has no header", fix="give a list of table columns, in the file's order"
+            )
+        pairs = [(_position(source, names), target) for source, target in wanted.items()]
+    elif wanted is not None:
+        if names is not None and len(names) != len(wanted):
+            raise StepInputError(f"columns lists {len(wanted)} columns, but the file has {len(names)}")
+        pairs = list(enumerate(wanted))
+    elif names is not None:
+        pairs = list(enumerate(names))
+    else:
+        pairs = [(index, column.name) for index, column in enumerate(table.columns)]
+    by_name = {column.name: column for column in table.columns}
+    columns = [by_name[_column(target, table)] for _, target in pairs]
+    twice = sorted({column.name for column in columns if columns.count(column) > 1})
+    if twice:
+        raise StepInputError(f"two columns of the file go into column {twice[0]!r} of {table.sql}")
+    width = len(names) if names is not None else len(pairs)
+    return FieldMap(tuple(columns), tuple(index for index, _ in pairs), width, tuple(names) if names else None)
+
+
+def _position(source: str, names: Sequence[str]) -> int:
+    found = find_name(source, names)
+    if found is None:
+        raise StepInputError(
+            f"columns: the file has no column {source!r}{_near(source, names)}", fix=f"it has: {', '.join(names)}"
+        )
+    return names.index(found)
+
+
+def _column(target: str, table: Table) -> str:
+    known = [column.name for column in table.columns]
+    found = find_name(target, known)
+    if found is None:
+        raise StepInputError(
+            f"{table.sql} has no column {target!r}{_near(target, known)}",
+            fix=f"its columns are {', '.join(known)}; columns: {{file column: table column}} maps or leaves out",
+        )
+    return found
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,256 @@
+"""The step `db_load`."""
+
+import hashlib
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from aetherflow.core.api import STEP_SKIPPED, DbResource, Step, StepError, StepInputError, StepOutputs, StepResult
+from aetherflow_builtins_db.contract import SqlConnector
+from aetherflow_builtins_db.files import is_missing
+from aetherflow_builtins_db.formats.options import DelimitedInputs
+from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mode
+from aetherflow_builtins_db.loading.rejects import Rejects
+from aetherflow_builtins_db.loading.servers import server_of
+from aetherflow_builtins_db.loading.source import LoadFormat, Packing, SourceFile, format_of, packing_of
+from aetherflow_builtins_db.steps.expect import RowRange, is_met
+from aetherflow_builtins_db.steps.query import OnEmpty
+
+
+class Inputs(DelimitedInputs):
+    """A file and the table for its rows."""
+
+    resource: DbResource = Field(description="Name of a resource of kind `db`.")
+    table: str = Field(
+        min_length=1, description='The table, which must exist: `table`, `schema.table`, or `"My Schema"."My Table"`.'
+    )
+    path: str = Field(min_length=1, description="The file to load; a relative path is under the job's artifacts.")
+    format: LoadFormat | None = Field(
+        None, description="`csv`, `tsv`, `jsonl` or `parquet`. Default: what the file's name says."
+    )
+    compression: Packing | None = Field(
+        None, description="`none`, `gzip` or `zstd`. Default: what the file's name says (`.gz`, `.zst`)."
+    )
+    mode: Mode = Field(
+        "append",
+        description="`append` adds the rows. `truncate` empties the table first, in the same transaction. `replace` "
+        "fills a new table and puts it in the place of the old one. `merge` updates the rows whose `keys` are there "
+        "and inserts the others.",
+    )
+    keys: tuple[str, ...] = Field((), description="For `merge`: the table's columns that say which row is meant.")
+    columns: dict[str, str] | tuple[str, ...] | None = Field(
+        None,
+        description="Which field goes where: a map of file column to table column, which leaves out all others; or a "
+        "list of table columns for the fields in their order. Default: the names in the file are those of the table.",
+    )
+    load_id_column: str | None = Field(
+        None,
+        description="For `append`: a text column of the table that gets the load's id, so that a repeated load deletes "
+        "its own rows first.",
+    )
+    load_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=600,
+        description="What this load is called in the database. Default: flow, job, step and the run's slot; without a "
+        "slot, the run's id.",
+    )
+    max_rejects: int = Field(
+        0, ge=0, description="So many rows may be left out because they do not fit; one more undoes the load."
+    )
+    reject_file: str | None = Field(
+        None,
+        description="CSV file for the rows that were left out: line, column, reason, record. "
+        "Default: `<step>.rejects.csv`.",
+    )
+    expect_rows: int | RowRange | None = Field(
+        None, description="How many rows must be loaded: a number, or `{min, max}`. Else nothing is changed."
+    )
+    on_empty: OnEmpty | None = Field(
+        None,
+        description="If no row is loaded: `skip` changes nothing and ends the step as SKIPPED, `fail` changes nothing "
+        "and fails it, `ok` goes on. Default: `fail` for `truncate` and `replace`, else `ok`.",
+    )
+    batch_rows: int = Field(10_000, ge=1, description="Rows sent at a time where the database does not read the file.")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.mode == "merge") != bool(self.keys):
+            raise ValueError("mode merge needs keys" if self.mode == "merge" else "keys are for mode merge")
+        if self.load_id_column is not None and self.mode != "append":
+            raise ValueError("load_id_column is for mode append; the other modes can be repeated anyway")
+        return self
+
+    @property
+    def file_format(self) -> LoadFormat:
+        """The format that counts."""
+        return self.format or format_of(self.path)
+
+    @property
+    def empty_means(self) -> OnEmpty:
+        """What a load without rows means."""
+        return self.on_empty or ("fail" if self.mode in {"truncate", "replace"} else "ok")
+
+
+class Outputs(StepOutputs):
+    """What was loaded."""
+
+    table: str = Field(description="The table as the database knows it.")
+    mode: str = Field(description="How it was loaded.")
+    rows: int = Field(description="Rows loaded.")
+    row_count: int = Field(description="The same.")
+    inserted: int = Field(description="Rows that are new.")
+    updated: int = Field(description="Rows that were there before; 0 but for `merge`.")
+    deleted: int | None = Field(description="Rows deleted before; null where counting them would cost too much.")
+    rejected: int = Field(description="Rows left out.")
+    reject_file: str | None = Field(description="Absolute path of the file with them; null if there are none.")
+    load_id: str = Field(description="What this load is called in the database.")
+    already_loaded: bool = Field(
+        description="Whether the database had this very load from an earlier attempt, so that nothing was done now."
+    )
+
+
+class _EmptyError(Exception):
+    """Undoes a load without rows that is to be skipped."""
+
+
+class DbLoad(Step[Inputs]):
+    """Loads a file into a table: CSV, TSV, JSON lines or Parquet, by the fastest way that the database has.
+
+    All of it comes true or nothing. It may be repeated without doubling rows: a step that died after the database's
+    commit finds its load there (in the table `aetherflow_loads`, or by `load_id_column`). A row that does not fit fails
+    the load, or with `max_rejects` goes into a file with the reason.
+
+        - id: load
+          type: db_load
+          inputs:
+            resource: warehouse
+            table: sales
+            path: sales.csv
+            mode: merge
+            keys: [order_id]
+            max_rejects: 10
+    """
+
+    Outputs = Outputs
+
+    def run(self) -> StepResult:
+        """Load the file."""
+        args = self.args
+        rejects = Rejects(args.max_rejects)
+        load = self._load(rejects)
+        try:
+            result = load.run(lambda done: self._accept(done, rejects), self._on_rows)
+        except _EmptyError:
+            empty = LoadResult(load.table.sql, rejected=len(rejects.found))
+            return StepResult(STEP_SKIPPED, self._output(empty), "row_count(0) < min_rows(1)")
+        except StepError:
+            if rejects.found and args.max_rejects:
+                rejects.write(lambda: self.ctx.write_file(self._reject_path))
+            raise
+        return StepResult(output=self._output(result))
+
+    def plan(self) -> list[str]:
+        """What `run` would do."""
+        args = self.args
+        path = self.ctx.read_path(args.path)
+        there = f"{path.stat().st_size:,} bytes" if path.is_file() else "not there yet"
+        what, table = f"{args.path} ({there})", f"{args.table} of resource {args.resource}"
+        if not path.is_file():
+            return [f"{args.mode} {what} into {table}"]
+        if is_missing(self.ctx.connectors.db(args.resource)):
+            return [f"{args.mode} {what} into {table}, whose database does not exist yet"]
+        load = self._load(Rejects(0))
+        table = f"{load.table.sql} of resource {args.resource}"
+        match args.mode:
+            case "merge":
+                return [f"merge {what} into {table}, by {', '.join(args.keys)}"]
+            case "append":
+                return [f"append {what} to {table}"]
+            case _:
+                return [f"delete all {load.count():,} rows of {table}", f"load {what} into it"]
+
+    def _load(self, rejects: Rejects) -> Load:
+        args, ctx = self.args, self.ctx
+        connector: Any = ctx.connectors.db(args.resource)
+        typed: SqlConnector = connector
+        load_name = hashlib.sha256(f"{self._load_id}\0{args.table}".encode()).hexdigest()[:10]
+        server = server_of(typed, load_name, ctx.scratch_dir(self.job_id))
+        request = LoadRequest(
+            source=self._source(),
+            table=args.table,
+            mode=args.mode,
+            load_id=self._load_id,
+            run_id=ctx.run_id,
+            keys=args.keys,
+            columns=args.columns,
+            load_id_column=args.load_id_column,
+            batch_rows=args.batch_rows,
+        )
+        return Load(server, request, rejects)
+
+    @property
+    def _load_id(self) -> str:
+        return self.args.load_id or self.ctx.work_id
+
+    @property
+    def _reject_path(self) -> str:
+        return self.args.reject_file or f"{self.id}.rejects.csv"
+
+    def _source(self) -> SourceFile:
+        args = self.args
+        path = self.ctx.read_path(args.path)
+        if not path.is_file():
+            raise StepInputError(
+                f"there is no file {path}", fix="check path; a relative one is under the job's artifacts"
+            )
+        packing = args.compression or packing_of(args.path)
+        size = path.stat().st_size
+
+        def on_bytes(done: int) -> None:
+            self.ctx.progress(done, size, "bytes")
+            self.ctx.check_cancelled()
+
+        return SourceFile(path, args.file_format, packing, args.dialect(args.file_format), on_bytes)
+
+    def _on_rows(self, rows: int) -> None:
+        if self.args.file_format == "parquet":
+            self.ctx.progress(rows, None, "rows")
+        self.ctx.check_cancelled()
+
+    def _accept(self, result: LoadResult, rejects: Rejects) -> None:
+        args = self.args
+        self.ctx.check_cancelled()
+        if not is_met(args.expect_rows, result.loaded):
+            raise StepError(
+                f"{result.loaded} rows would be loaded, but expect_rows is {args.expect_rows}; nothing was changed"
+            )
+        if not result.loaded and args.empty_means == "fail":
+            raise StepError(f"{args.path} holds no row to load; nothing was changed", fix="on_empty: ok accepts that")
+        if rejects.found:
+            rejects.write(lambda: self.ctx.write_file(self._reject_path))
+        if not result.loaded and args.empty_means == "skip":
+            raise _EmptyError
+
+    def _output(self, result: LoadResult) -> dict[str, Any]:
+        return {
+            "table": result.table,
+            "mode": self.args.mode,
+            "rows": result.loaded,
+            "row_count": result.loaded,
+            "inserted": result.inserted,
+            "updated": result.updated,
+            "deleted": result.deleted,
+            "rejected": result.rejected,
+            "reject_file": self._reject_file(result),
+            "load_id": self._load_id,
+            "already_loaded": result.before is not None,
+        }
+
+    def _reject_file(self, result: LoadResult) -> str | None:
+        if not result.rejected:
+            return None
+        path = self.ctx.write_path(self._reject_path)
+        if result.before is not None and path.is_file():
+            self.ctx.artifact(path)  # the attempt that loaded wrote it, before the database's commit
+        return str(path)

@@ -1,0 +1,68 @@
+"""The databases that tests of steps run on: files, and a schema of its own on each server."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pymysql
+
+from services import Database
+
+DRIVERS = ("sqlite3", "duckdb", "postgres", "mysql", "sqlalchemy")
+
+
+def settings(database: Database) -> dict[str, Any]:
+    """The config of a connector, and what pymysql.connect takes."""
+    return {
+        "host": database.host,
+        "port": database.port,
+        "user": database.user,
+        "password": database.password,
+        "database": database.name,
+    }
+
+
+@dataclass
+class Place:
+    """A resource on a database that nobody else uses."""
+
+    driver: str
+    resource: dict[str, Any]
+    server: Database | None = None
+
+
+def file_place(driver: str) -> Place:
+    """A file under the flow's folder."""
+    return Place(driver, {"kind": "db", "driver": driver, "config": {"path": f"wh.{driver}"}})
+
+
+def postgres_place(server: Database, name: str) -> Place:
+    """A new database on the server."""
+    with psycopg.connect(_dsn(server), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+    own = Database(server.port, server.user, server.password, name, server.host)
+    return Place("postgres", {"kind": "db", "driver": "postgres", "config": settings(own)}, own)
+
+
+def sqlalchemy_place(server: Database, name: str) -> Place:
+    """The same by SQLAlchemy."""
+    own = postgres_place(server, name).server
+    assert own is not None
+    url = f"postgresql+psycopg://{own.user}:{own.password}@{own.host}:{own.port}/{own.name}"
+    return Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, own)
+
+
+def mysql_place(server: Database) -> Place:
+    """The server's one database, emptied."""
+    with pymysql.connect(**settings(server)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET foreign_key_checks = 0")
+        cursor.execute("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = database()")
+        for name, kind in cursor.fetchall():
+            cursor.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`")
+    return Place("mysql", {"kind": "db", "driver": "mysql", "config": settings(server)}, server)
+
+
+def _dsn(server: Database) -> str:
+    where = f"host={server.host} port={server.port} user={server.user} password={server.password}"
+    return f"{where} dbname={server.name}"

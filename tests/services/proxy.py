@@ -1,0 +1,135 @@
+"""A TCP proxy that misbehaves on demand: cuts after n bytes in either direction, stalls, slows down. No root needed."""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from types import TracebackType
+from typing import Literal, Self
+
+How = Literal["rst", "fin", "stall"]
+CHUNK = 1 << 16
+
+
+class Proxy:
+    """Listens on `port` of 127.0.0.1 and passes everything on to another one, until a fault is due.
+
+    Use it as a context manager. `up` and `down` count the bytes from and to the client, `connections` the clients.
+
+    :param target: the port behind it
+    :param up: byte from the client after which the connection is cut; None: never
+    :param down: the same for bytes to the client
+    :param how: `rst` resets both ends, `fin` closes them, `stall` keeps them open and passes nothing more, either way
+    :param faults: how many connections are treated so, the first ones; None: all
+    :param rate: bytes per second in either direction, for all connections; None: as fast as it goes
+    """
+
+    def __init__(
+        self,
+        target: int,
+        *,
+        up: int | None = None,
+        down: int | None = None,
+        how: How = "rst",
+        faults: int | None = 1,
+        rate: float | None = None,
+    ) -> None:
+        self.target = target
+        self.cut = {"up": up, "down": down}
+        self.how, self.faults, self.rate = how, faults, rate
+        self.up = self.down = self.connections = self.cuts = 0
+        self._closed = threading.Event()
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def mend(self) -> None:
+        """From now on no faults; what is stalled stays so."""
+        self.cut = {"up": None, "down": None}
+        self.rate = None
+
+    def close(self) -> None:
+        """Close all connections and stop listening."""
+        self._closed.set()
+        for each in [self._listener, *self._open]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
+            each.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
+            self.connections += 1
+            _Link(self, client, server, faulty=self.faults is None or self.connections <= self.faults)
+            self._open += [client, server]
+
+
+class _Link:
+    """One client and its connection to the target."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket, *, faulty: bool) -> None:
+        self._proxy, self._faulty = proxy, faulty
+        self._both = (client, server)
+        self._stalled = threading.Event()
+        for each in self._both:
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for source, sink, direction in ((client, server, "up"), (server, client, "down")):
+            threading.Thread(target=self._pump, args=(source, sink, direction), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
+        passed = 0
+        try:
+            while data := source.recv(CHUNK if self._proxy.rate is None else 4096):
+                if self._stalled.is_set():
+                    continue  # swallowed: the sender may send what it likes, nobody answers
+                limit = self._proxy.cut[direction] if self._faulty else None
+                due = limit is not None and passed + len(data) >= limit
+                if limit is not None and due:
+                    data = data[: max(limit - passed, 0)]
+                sink.sendall(data)
+                passed += len(data)
+                setattr(self._proxy, direction, getattr(self._proxy, direction) + len(data))
+                if due:
+                    self._cut()
+                elif (rate := self._proxy.rate) is not None:
+                    time.sleep(len(data) / rate)
+        except OSError:
+            pass
+        finally:
+            if not self._stalled.is_set():
+                with contextlib.suppress(OSError):
+                    sink.shutdown(socket.SHUT_WR)
+
+    def _cut(self) -> None:
+        self._proxy.cuts += 1
+        if self._proxy.how == "stall":
+            self._stalled.set()
+            return
+        for each in self._both:
+            with contextlib.suppress(OSError):
+                if self._proxy.how == "rst":
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    each.shutdown(socket.SHUT_RD)
+                else:
+                    each.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.02)  # the other pump leaves its recv; closing under it would not reset the connection
+        for each in self._both:
+            each.close()

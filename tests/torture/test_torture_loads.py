@@ -1,0 +1,147 @@
+"""L1, L2: db_load and db_execute killed, or cut off from the server, at any moment; then the same command again."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from db_places import Place, file_place, mysql_place, postgres_place
+from proxy import How, Proxy
+from torture_bench import Bench, warm_up
+from torture_loads import Database, Facts, Work, flow, works, write_file
+from torture_tier import SEED, Suite, full, sample, sized, suite
+
+pytestmark = pytest.mark.slow
+
+KINDS = sample([work.name for work in works("")], 7 if full() else 2, "L")
+
+
+@pytest.fixture(params=["sqlite3", "duckdb", "postgres", "mysql"])
+def place(request: pytest.FixtureRequest) -> Place:
+    match request.param:
+        case "postgres":
+            return postgres_place(request.getfixturevalue("postgres"), "torture")
+        case "mysql":
+            return mysql_place(request.getfixturevalue("mariadb"))
+    return file_place(request.param)
+
+
+class Trial:
+    """One kind of work on one database: what is there before it, and after it."""
+
+    def __init__(self, bench: Bench, place: Place, work: Work, port: int | None = None) -> None:
+        self.bench, self.place, self.work = bench, place, work
+        self.database = Database(place, bench.work)
+        self.aim(port)
+        self.again()
+        self.before = self.database.facts()
+        started = time.monotonic()
+        assert bench.attempt() == 0, bench.error_text()
+        self.seconds = time.monotonic() - started
+        self.after = self.database.facts()
+        assert self.after != self.before
+        bench.forget()
+
+    def aim(self, port: int | None) -> None:
+        """Reach the server through a proxy at this port, or directly."""
+        self.bench.write(flow(self.work, self.place, port))
+
+    def again(self) -> None:
+        """Everything as before the run."""
+        self.bench.forget()
+        self.database.reset()
+
+    def points(self) -> list[str]:
+        """The engine's failpoints of an undisturbed run."""
+        self.again()
+        names = self.bench.points()
+        self.again()
+        return names
+
+    def check(self) -> None:
+        """The table is as before or as after; the same command brings it to its end, and no row twice."""
+        found = self.database.facts()
+        assert found in {self.before, self.after}, f"half done: {found}, not {self.before} or {self.after}"
+        code = self.bench.attempt()
+        waiting = self.database.waiting() if code else ""
+        assert code == 0, f"the second run ended with {code}: {self.bench.error_text()} {waiting}"
+        finished: Facts = self.database.facts()
+        assert finished == self.after, f"after the second run {finished}, not {self.after} (found {found})"
+        assert self.database.leftovers() == 0, "a table of the load was left"
+
+
+@pytest.fixture
+def data(bench: Bench) -> Path:
+    path = bench.folder / "in.csv"
+    write_file(path)
+    return path
+
+
+def work_named(name: str, data: Path) -> Work:
+    return next(work for work in works(str(data)) if work.name == name)
+
+
+def warm(bench: Bench, place: Place, work: Work) -> None:
+    bench.write(flow(work, place))
+    Database(place, bench.work).reset()
+    warm_up(bench)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed(bench: Bench, place: Place, data: Path, kind: str) -> None:
+    work = work_named(kind, data)
+    warm(bench, place, work)
+    trial = Trial(bench, place, work)
+    chance = random.Random(f"{SEED}-L1-{place.driver}-{kind}")
+    points = trial.points()
+    with suite(f"L1 {place.driver} {kind}", 3, 7) as counted:
+        for number in chance.sample(range(1, len(points) + 1), sized(1, 4)):
+            with counted.case(f"kill at {number}, {points[number - 1]}"):
+                trial.again()
+                assert bench.attempt(f"{number}") == -signal.SIGKILL
+                trial.check()
+        for _ in range(sized(1, 6)):
+            delay = chance.uniform(0, trial.seconds)
+            with counted.case(f"kill after {delay:.4f} s of {trial.seconds:.4f}"):
+                trial.again()
+                child = bench.fork()
+                time.sleep(delay)
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                trial.check()
+
+
+@pytest.mark.parametrize("place", ["postgres", "mysql"], indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_off(bench: Bench, place: Place, data: Path, kind: str) -> None:
+    work = work_named(kind, data)
+    warm(bench, place, work)
+    assert place.server is not None
+    with Proxy(place.server.port) as proxy:
+        trial = Trial(bench, place, work, proxy.port)
+        passed = {"up": proxy.up, "down": proxy.down}
+    chance = random.Random(f"{SEED}-L2-{place.driver}-{kind}")
+    ways: list[How] = ["rst", "fin"]
+    with suite(f"L2 {place.driver} {kind}", 3, 7) as counted:
+        for number in range(sized(2, 16)):
+            direction = chance.choice(["up", "down"])
+            total = passed[direction]
+            # At the end is the commit, which would else be met too rarely.
+            at = total - chance.randint(0, 400) if number % 2 else chance.randint(1, total)
+            _cut(trial, counted, direction, max(at, 1), chance.choice(ways))
+
+
+def _cut(trial: Trial, counted: Suite, direction: str, at: int, how: How) -> None:
+    assert trial.place.server is not None
+    with counted.case(f"cut {direction} after {at} bytes by {how}"):
+        trial.again()
+        limits = {"up": None, "down": None, direction: at}
+        with Proxy(trial.place.server.port, up=limits["up"], down=limits["down"], how=how, faults=None) as proxy:
+            trial.aim(proxy.port)
+            code = trial.bench.attempt()
+            assert code in {0, 1}, f"ended with {code}: {trial.bench.error_text()}"
+            proxy.mend()
+            trial.check()
