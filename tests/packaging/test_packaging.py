@@ -42,6 +42,7 @@ CORE_EXTRAS = {
     "oracle": ("aetherflow-builtins-db[oracle]", "oracledb"),
     "parquet": ("aetherflow-builtins-db[parquet]", "pyarrow"),
     "postgres": ("aetherflow-builtins-db[postgres]", "psycopg-binary"),
+    "sqlalchemy": ("aetherflow-builtins-db[sqlalchemy]", "sqlalchemy"),
     "transfer": ("aetherflow-builtins-transfer", None),
     "mail": ("aetherflow-builtins-transfer[mail]", None),
     "sftp": ("aetherflow-builtins-transfer[sftp]", "paramiko"),
@@ -217,13 +218,19 @@ def test_all_is_the_union() -> None:
 
 def test_dotted_entry_points_are_names_not_tables(wheels: dict[str, Wheel]) -> None:
     assert wheels["aetherflow-core"].entry_points()["aetherflow.steps"]["external.process"]
-    assert set(wheels["aetherflow-builtins-db"].entry_points()["aetherflow.connectors"]) == {"db.duckdb", "db.sqlite3"}
+    drivers = {"duckdb", "exasol", "mysql", "oracledb", "postgres", "sqlalchemy", "sqlite3"}
+    found = wheels["aetherflow-builtins-db"].entry_points()["aetherflow.connectors"]
+    assert set(found) == {f"db.{driver}" for driver in drivers}
 
 
 def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:
     for name, wheel in wheels.items():
         for group, entries in wheel.entry_points().items():
-            assert group == "console_scripts" or group in {"aetherflow.steps", "aetherflow.connectors"}
+            assert group == "console_scripts" or group in {
+                "aetherflow.steps",
+                "aetherflow.connectors",
+                "aetherflow.bundle_sources",
+            }
             for entry, target in entries.items():
                 assert re.fullmatch(r"[a-z0-9_.]+:[A-Za-z0-9]+", target), f"{name}: {entry} = {target}"
 
