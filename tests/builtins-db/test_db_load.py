@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +192,20 @@ def test_an_unknown_column_is_named_with_the_nearest(ready: Any) -> None:
     assert "a, s, d, n, load_id" in (error.fix or "")
 
 
+def test_a_wrong_delimiter_is_guessed(lite: Any) -> None:
+    lite.sql(CREATE)
+    assert (lite.run(step=load(write(lite, "a;s\n1;x\n"))).error.fix or "").endswith("set delimiter to ';'")
+
+
 def test_an_unknown_table(ready: Any) -> None:
     error = ready.run(step=load(write(ready, CSV), table="nope")).error
     assert "nope" in error.message
     assert error.fix
 
 
-@pytest.mark.parametrize("name", ["in.csv.gz", "in.tsv", "in.jsonl", "in.jsonl.gz", "latin.csv", "crlf.csv"])
+@pytest.mark.parametrize(
+    "name", ["in.csv.gz", "in.tsv", "in.jsonl", "in.jsonl.gz", "latin.csv", "crlf.csv", "plain.csv", "bom.csv"]
+)
 def test_formats(ready: Any, name: str) -> None:
     options: dict[str, Any] = {}
     text = "a,s,n\n1,ü,1.5\n2,,\n"
@@ -206,12 +215,18 @@ def test_formats(ready: Any, name: str) -> None:
         text = '{"a": 1, "n": 1.5, "s": "ü"}\n{"a": 2}\n'
     elif name == "crlf.csv":
         text = text.replace("\n", "\r\n")
+    elif name == "plain.csv":
+        options = {"quoting": "none", "include_header": False, "columns": ["a", "s", "n"], "null_value": "-"}
+        text = '1,ü,1.5\n2,-,-\n3,"q" \\,-\n'
+    elif name == "bom.csv":
+        text = "\ufeff" + text
     path = write(ready, text, name)
     if name == "latin.csv":
         options = {"encoding": "latin-1"}
         Path(path).write_text(text, encoding="latin-1")
     ready.one(**load(path, **options))
-    assert plain(ready.rows(SELECT)) == [[1, "ü", None, "1.50"], [2, None, None, None]]
+    more = [[3, '"q" \\', None, None]] if name == "plain.csv" else []
+    assert plain(ready.rows(SELECT)) == [[1, "ü", None, "1.50"], [2, None, None, None], *more]
 
 
 def test_a_parquet_file_of_a_query_comes_back(ready: Any) -> None:
@@ -262,3 +277,40 @@ def test_json_rows_that_are_none(ready: Any) -> None:
     out = ready.one(**load(write(ready, text, "in.jsonl"), max_rejects=2))
     assert (out["rows"], out["rejected"]) == (3, 2)
     assert ready.rows("SELECT s FROM t WHERE a = 5") == [['{"k": ["ü"]}']]
+
+
+SAME_TIME = "CREATE TABLE t (a INTEGER NOT NULL, s VARCHAR(40), d DATE, n DECIMAL(10, 2), load_id VARCHAR(600))"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres", "mysql"], indirect=True)
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_two_processes_that_load_the_same_double_nothing(anywhere: Any, tmp_path: Path, mode: str) -> None:
+    anywhere.sql(SAME_TIME)  # no key is unique: a row that came twice would stay
+    rows = "".join(f"{number},{'x' * 20}\n" for number in range(3000))
+    step = load(write(anywhere, "a,s\n" + rows), mode=mode, load_id="one") | {"resource": "wh"}
+    step |= {"keys": ["a"]} if mode == "merge" else {}
+    kind = step.pop("type")
+    started = []
+    for name in ("one", "two"):
+        flow = {
+            "version": 1,
+            "flow": {"id": "t", "workspace": {"root": str(tmp_path / "work")}, "state": {"path": f"{name}.sqlite"}},
+            "resources": anywhere.resources,
+            "jobs": [{"id": "j", "steps": [{"id": "step", "type": kind, "inputs": step}]}],
+        }
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "flow.yaml").write_text(json.dumps(flow))
+        command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml"]
+        started.append(subprocess.Popen(command, cwd=tmp_path / name, stderr=subprocess.PIPE, text=True))
+    ended = [(process.communicate()[1], process.returncode) for process in started]
+    assert 0 in [code for _, code in ended], ended
+    assert anywhere.rows("SELECT count(*) AS n, count(DISTINCT a) AS k FROM t") == [[3000, 3000]], ended
+
+
+def test_many_rejects_in_one_batch(ready: Any) -> None:
+    if ready.place.driver in {"duckdb", "sqlalchemy"}:
+        return  # a constraint fails the whole load there
+    text = "a,s\n" + "".join(f"{number // 2},n\n" for number in range(6000))
+    out = ready.one(**load(write(ready, text), max_rejects=3000))
+    assert (out["rows"], out["rejected"]) == (3000, 3000)

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aetherflow_builtins_db.columns import ColumnType
+from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, ColumnType
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.coerce import coerce
 from aetherflow_builtins_db.formats.values import text_value
@@ -17,6 +17,7 @@ Convert = Callable[[Any], Any]
 
 _INSTANT, _LOCAL = ColumnType("datetime", zoned=True), ColumnType("datetime")
 _NUMBERS = frozenset({"int", "float", "decimal"})
+_TEXT = frozenset({str, type(None)})
 _DIRECT = frozenset({"unknown", "string"})
 
 
@@ -63,6 +64,16 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _all_int(cells: list[Any]) -> list[int | None]:
+    """Many texts as 64 bit integers at once, which is most of the speed; ValueError if one is none."""
+    _number("".join([cell for cell in cells if cell is not None]))
+    numbers = [None if cell is None else int(cell) for cell in cells]
+    known = [number for number in numbers if number is not None]
+    if known and not INT_MIN <= min(known) <= max(known) <= INT_MAX:
+        raise ValueError("does not fit 64 bits")
+    return numbers
+
+
 class Converter:
     """Converts whole columns, and looks for the culprit only where one is."""
 
@@ -82,8 +93,14 @@ class Converter:
 
     def _whole(self, index: int, cells: list[Any]) -> list[Any]:
         convert = self._converts[index]
-        if not self._columns[index].nullable and None in cells:
+        column = self._columns[index]
+        if not column.nullable and None in cells:
             raise ValueError
+        if set(map(type, cells)) <= _TEXT:
+            if column.type.kind in _DIRECT:
+                return cells
+            if column.type.kind == "int":
+                return _all_int(cells)
         return [None if cell is None else convert(cell) for cell in cells]
 
     def _one_by_one(self, batch: Batch, on_reject: OnReject) -> Batch:

@@ -91,7 +91,6 @@ class DuckDBServer(Server):
             "nullstr": dialect.null_value,
             "allow_quoted_nulls": False,
             "compression": packing,
-            "max_line_size": 2**27,
         }
         listed = ", ".join(f"{name} = {setting_literal(value)}" for name, value in options.items())
         types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))

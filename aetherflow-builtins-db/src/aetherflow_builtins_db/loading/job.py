@@ -1,12 +1,13 @@
 """One load from beginning to end, the same on every server: what is checked, in which order, in which transaction."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from aetherflow.core.api import StepError, StepInputError
+from aetherflow.core.api import ConnectorError, StepError, StepInputError
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.loading.batch import Batch, Reject
 from aetherflow_builtins_db.loading.convert import Converter
@@ -17,6 +18,8 @@ from aetherflow_builtins_db.loading.source import SourceFile
 from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn, find_name, map_fields
 
 Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
+_SMALL_PART = 500
+"""Rows sent at a time behind a refused one: where one is, others may be, and each costs all that is sent with it."""
 Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
 
 
@@ -50,7 +53,7 @@ class LoadResult:
 
 
 class Load:
-    """A load; `prepare` looks without changing anything, `run` does it."""
+    """A load: building it looks at the table and the file, `run` does it."""
 
     def __init__(self, server: Server, request: LoadRequest, rejects: Rejects) -> None:
         self._server = server
@@ -99,7 +102,7 @@ class Load:
             if ledger and content and (before := self._before(ledger, content)):
                 return LoadResult(self.table.sql, before.rows, before.rows, 0, 0, before.rejected, before)
             if ledger:
-                ledger.claim(server.tx, request.run_id)
+                self._claim(ledger)
             self._run_mode(result, on_rows)
             result.rejected = len(self._rejects.found)
             accept(result)
@@ -108,6 +111,17 @@ class Load:
             if ledger and content:
                 ledger.complete(server.tx, content.result(), result.loaded, result.rejected)
         return result
+
+    def _claim(self, ledger: LoadLedger) -> None:
+        try:
+            ledger.claim(self._server.tx, self._request.run_id)
+        except ConnectorError as error:
+            if re.search("duplicate|unique|conflict", str(error), re.IGNORECASE) is None:
+                raise
+            raise StepError(
+                f"another process did this load ({self._request.load_id}) at the same time: {error}",
+                fix="run it again: it will find the load done",
+            ) from error
 
     def count(self) -> int:
         """Rows in the table now."""
@@ -208,24 +222,31 @@ class Load:
         return len(self._fields.columns)
 
     def _insert(self, into: Table, batch: Batch) -> int:
-        """Insert a batch; if a row is refused, the rest of it."""
-        if not batch.rows:
-            return 0
-        server = self._server
-        try:
-            with server.savepoint():
-                return server.insert(into, self._columns, batch)
-        except RowsRefusedError as error:
-            if not server.savepoints:
-                self._refuse(batch, error)
-            index, size = error.index, len(batch.rows)
-            if size == 1 or index is not None:
-                at = index if index is not None and index < size else 0
-                record = batch.rows[at][: len(self._fields.columns)]
-                self._rejects.add(Reject(batch.numbers[at], error.reason, record=record))
-                return self._insert(into, batch.part(0, at)) + self._insert(into, batch.part(at + 1, size))
-            middle = size // 2
-            return self._insert(into, batch.part(0, middle)) + self._insert(into, batch.part(middle, size))
+        """Insert a batch; if rows are refused, the rest of it."""
+        server, loaded, pending = self._server, 0, [batch]
+        while pending:
+            part = pending.pop()
+            if not part.rows:
+                continue
+            try:
+                with server.savepoint():
+                    loaded += server.insert(into, self._columns, part)
+            except RowsRefusedError as error:
+                if not server.savepoints:
+                    self._refuse(part, error)
+                pending += reversed(self._without_refused(part, error))
+        return loaded
+
+    def _without_refused(self, batch: Batch, error: RowsRefusedError) -> list[Batch]:
+        """What is to be tried next, in order: smaller parts, without the refused row if it is known."""
+        index, size = error.index, len(batch.rows)
+        if size > 1 and (index is None or index >= size):
+            return [batch.part(0, size // 2), batch.part(size // 2, size)]
+        at = index or 0
+        record = batch.rows[at][: len(self._fields.columns)]
+        self._rejects.add(Reject(batch.numbers[at], error.reason, record=record))
+        rest = [batch.part(start, start + _SMALL_PART) for start in range(at + 1, size, _SMALL_PART)]
+        return [batch.part(0, at), *rest]
 
     def _refuse(self, batch: Batch, error: RowsRefusedError) -> None:
         unit, first, last = self._rejects.unit, batch.numbers[0], batch.numbers[-1]

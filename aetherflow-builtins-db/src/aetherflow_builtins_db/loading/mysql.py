@@ -16,6 +16,7 @@ _ABOUT_ROWS = frozenset(
 """Server errors that a row causes: null, duplicate, out of range, wrong value, too long, no parent, CHECK, JSON."""
 
 
+_LOCK_SECONDS = 3600
 _INDEXED_CHARACTERS = 150
 """Of a long text key: an index holds 3,072 bytes in all, a character up to four."""
 
@@ -138,6 +139,11 @@ class MySqlServer(Server):
     def prepare_replacement(self, table: Table) -> Table:
         """A new table beside the old one. CREATE commits, but nothing has been changed yet."""
         new, old = self._names(table)
+        # Another process may do the same; the lock goes with the connection, which is not used again.
+        lock = f"aetherflow {self.load_name}"
+        ((got,),) = self.tx.read("SELECT GET_LOCK(:name, :wait)", {"name": lock, "wait": _LOCK_SECONDS})[1]
+        if not got:
+            raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
         for leftover in (new, old):  # of an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
         self._made = new

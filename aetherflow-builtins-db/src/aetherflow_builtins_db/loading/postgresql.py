@@ -5,8 +5,10 @@ import binascii
 import codecs
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from aetherflow.core.api import ConnectorError
@@ -27,6 +29,7 @@ from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
 _ENCODINGS = {"utf-8": "UTF8", "ascii": "UTF8", "iso8859-1": "LATIN1", "iso8859-15": "LATIN9", "cp1252": "WIN1252"}
 _LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 _BYTES = ColumnType("bytes")
+_INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _ARROW_ROWS = 50_000
 _DIALECT = Dialect(include_header=False)
 
@@ -101,7 +104,8 @@ class PostgresServer(Server):
 
         file = pa.parquet.ParquetFile(source.path)
         names = [(fields.names or ())[index] for index in fields.picks]
-        plain = all(_arrow_writes(pa, file.schema_arrow.field(name).type) for name in names)
+        kinds = [file.schema_arrow.field(name).type for name in names]
+        plain = all(_arrow_writes(pa, kind, column) for kind, column in zip(kinds, columns, strict=False))
         if extra or not plain or len(names) == 1 or any(_needs_form(column) for column in columns):
             return None
         options = pyarrow.csv.WriteOptions(include_header=False)
@@ -118,6 +122,10 @@ class PostgresServer(Server):
         """Add rows by COPY."""
         forms = [(index, column) for index, column in enumerate(columns) if _needs_form(column)]
         rows: Sequence[Row] = batch.rows
+        integers = [index for index, column in enumerate(columns) if column.declared in _INTEGERS]
+        if any(isinstance(row[index], float | Decimal) for row in rows for index in integers):
+            at = set(integers)
+            rows = [tuple([_whole(cell) if index in at else cell for index, cell in enumerate(row)]) for row in rows]
         if forms:
             rows = [_formed(row, forms, index) for index, row in enumerate(rows)]
         buffer = io.BytesIO()
@@ -195,9 +203,11 @@ class _Refusals:
             raise RowsRefusedError(reason, int(found.group(1)) if found else None) from cause
 
 
-def _arrow_writes(pa: Any, kind: Any) -> bool:
-    """Whether Arrow writes values of the type as PostgreSQL reads them."""
+def _arrow_writes(pa: Any, kind: Any, column: TableColumn) -> bool:
+    """Whether Arrow writes values of the type as PostgreSQL reads them for the column."""
     types = pa.types
+    if types.is_floating(kind):
+        return column.declared in {"double precision", "real"}
     return bool(
         types.is_boolean(kind)
         or types.is_integer(kind)
@@ -224,6 +234,11 @@ def _literal(text: str) -> str:
 def _needs_form(column: TableColumn) -> bool:
     """Whether the form in files is not the one that PostgreSQL reads: base64 and JSON lists."""
     return column.type.kind == "bytes" or column.declared.endswith("[]")
+
+
+def _whole(cell: Any) -> Any:
+    """A whole number that came as a float, as tables with nulls often have them, is one for an integer column."""
+    return int(cell) if isinstance(cell, float | Decimal) and math.isfinite(cell) and cell % 1 == 0 else cell
 
 
 def _formed(row: Row, forms: Sequence[tuple[int, TableColumn]], number: int) -> Row:

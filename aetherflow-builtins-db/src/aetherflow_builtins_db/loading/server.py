@@ -40,7 +40,7 @@ class Server:
     def __init__(self, connector: SqlConnector, load_name: str, scratch: Path) -> None:
         self.connector = connector
         self.load_name = load_name
-        """A short name that is the same for every attempt of this load, and for no other."""
+        """A short name that is the same for every run of the step, and for no other step."""
         self.scratch = scratch
         """A folder for files of the moment."""
 

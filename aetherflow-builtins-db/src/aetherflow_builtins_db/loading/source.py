@@ -1,5 +1,6 @@
 """The file to load: its format, its compression, how far it is read."""
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -82,7 +83,8 @@ class SourceFile:
             try:
                 yield _unpack(counted, self.packing)
             except (zlib.error, EOFError, gzip.BadGzipFile) as error:
-                raise StepError(f"{self.path} is damaged: {str(error) or 'it ends in the middle'}") from error
+                reason = str(error) or "it ends in the middle"
+                raise StepError(f"{self.path} is damaged: {reason}", fix="make or fetch the file again") from error
 
     @contextmanager
     def reader(self, *, keys: list[str] | None, width: int | None) -> Iterator[Reader]:
@@ -97,7 +99,9 @@ class SourceFile:
             yield ParquetReader(str(self.path))
             return
         with self.binary() as file:
-            text = io.TextIOWrapper(file, encoding=self.dialect.encoding, newline="")
+            # With or without a byte order mark.
+            encoding = "utf-8-sig" if codecs.lookup(self.dialect.encoding).name == "utf-8" else self.dialect.encoding
+            text = io.TextIOWrapper(file, encoding=encoding, newline="")
             try:
                 if self.format == "jsonl":
                     yield JsonLinesReader(text, keys)

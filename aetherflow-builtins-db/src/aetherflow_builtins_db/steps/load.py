@@ -174,7 +174,9 @@ class DbLoad(Step[Inputs]):
         args, ctx = self.args, self.ctx
         connector: Any = ctx.connectors.db(args.resource)
         typed: SqlConnector = connector
-        load_name = hashlib.sha256(f"{self._load_id}\0{args.table}".encode()).hexdigest()[:10]
+        # Not of the run: a table that a killed load left beside the target is found by the next run of the step.
+        place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
+        load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
         server = server_of(typed, load_name, ctx.scratch_dir(self.job_id))
         request = LoadRequest(
             source=self._source(),
