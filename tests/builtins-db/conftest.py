@@ -95,6 +95,12 @@ class Project:
         return rows
 
 
+@pytest.fixture
+def make_project() -> type[Project]:
+    """`make_project(folder, resources)`."""
+    return Project
+
+
 @pytest.fixture(params=list(CLASSES))
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)

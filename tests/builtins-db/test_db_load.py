@@ -192,6 +192,11 @@ def test_an_unknown_column_is_named_with_the_nearest(ready: Any) -> None:
     assert "a, s, d, n, load_id" in (error.fix or "")
 
 
+def test_a_wrong_delimiter_is_guessed(lite: Any) -> None:
+    lite.sql(CREATE)
+    assert (lite.run(step=load(write(lite, "a;s\n1;x\n"))).error.fix or "").endswith("set delimiter to ';'")
+
+
 def test_an_unknown_table(ready: Any) -> None:
     error = ready.run(step=load(write(ready, CSV), table="nope")).error
     assert "nope" in error.message

@@ -238,3 +238,10 @@ def test_what_is_left_early_leaves_no_session(db: Any) -> None:
         with db.stream_csv(sql, dialect=Dialect()) as blocks:
             assert next(iter(blocks.blocks()))
     assert db.ping()
+
+
+def test_a_database_that_may_not_write_files_is_read_row_by_row() -> None:
+    options = {"pragmas": {"enable_external_access": False}}
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {}, options)) as made:
+        assert made.stream_csv("SELECT 1 AS a, 2 AS b", dialect=Dialect()) is None
+        assert written(made, "SELECT 1 AS a, 2 AS b", native=False) == b"a,b\n1,2\n"

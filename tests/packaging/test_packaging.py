@@ -42,6 +42,7 @@ CORE_EXTRAS = {
     "oracle": ("aetherflow-builtins-db[oracle]", "oracledb"),
     "parquet": ("aetherflow-builtins-db[parquet]", "pyarrow"),
     "postgres": ("aetherflow-builtins-db[postgres]", "psycopg-binary"),
+    "sqlalchemy": ("aetherflow-builtins-db[sqlalchemy]", "sqlalchemy"),
     "transfer": ("aetherflow-builtins-transfer", None),
     "mail": ("aetherflow-builtins-transfer[mail]", None),
     "sftp": ("aetherflow-builtins-transfer[sftp]", "paramiko"),
@@ -219,7 +220,9 @@ def test_all_is_the_union() -> None:
 
 def test_dotted_entry_points_are_names_not_tables(wheels: dict[str, Wheel]) -> None:
     assert wheels["aetherflow-core"].entry_points()["aetherflow.steps"]["external.process"]
-    assert set(wheels["aetherflow-builtins-db"].entry_points()["aetherflow.connectors"]) == {"db.duckdb", "db.sqlite3"}
+    drivers = {"duckdb", "exasol", "mysql", "oracledb", "postgres", "sqlalchemy", "sqlite3"}
+    found = wheels["aetherflow-builtins-db"].entry_points()["aetherflow.connectors"]
+    assert set(found) == {f"db.{driver}" for driver in drivers}
 
 
 def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:

@@ -56,9 +56,12 @@ def _open(
             with connector.mapped("query"):
                 relation = session.sql(statement, params=values)
                 kinds = [str(kind) for kind in relation.types]
-                zone = session.execute("SELECT current_setting('TimeZone')").fetchone()
-            wanted = expressions([f"c{index}" for index in range(len(kinds))], kinds, zone == ("UTC",))
-            if wanted is not None:
+                settings = session.execute(
+                    "SELECT current_setting('TimeZone'), current_setting('enable_external_access')"
+                ).fetchone()
+            zone, may_write_files = settings or ("", True)
+            wanted = expressions([f"c{index}" for index in range(len(kinds))], kinds, zone == "UTC")
+            if wanted is not None and may_write_files:
                 columns = [column_of(name, kind) for name, kind in zip(relation.columns, kinds, strict=True)]
                 chosen = ", ".join(
                     f"{each} AS {connector.quote(column.name)}" for each, column in zip(wanted, columns, strict=True)

@@ -58,7 +58,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         (r"Connection refused", "check config.host and config.port, and that the server runs"),
         (r"\b(2006|2014|2055)\b|\b2013\b.*during query",
          "the connection was lost: look at the server's log, then run the step again"),
-        (r"certificate|SSL", "check config.ssl: its mode and ca_file"),
+        (r"certificate|CERTIFICATE|SSL is required|\b3159\b", "check config.ssl: its mode and ca_file"),
         (r"max_statement_time|maximum statement execution",
          "raise options.statement_timeout, or make the query faster"),
         (r"timed out", "check config.host and the network, or raise options.connect_timeout"),

@@ -1,7 +1,7 @@
 """COPY … TO STDOUT by psycopg's libpq layer.
 
-psycopg's own `cursor.copy()` costs 1.5 µs of CPU per row, which is more than the server needs to make one; asking libpq
-directly costs 0.4 µs. Waiting is done outside of it, so other threads run and can cancel.
+psycopg's own `cursor.copy()` costs more CPU per row than the server needs to make one; asking libpq directly costs a
+fifth of that. Waiting is done outside of it, so other threads run and can cancel.
 """
 
 import select
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGconn, PGresult
 
-BLOCK_ROWS = 4096
-"""COPY gives one row at a time; so many are handed on at once."""
+BLOCK_BYTES = 2**18
+"""COPY gives one row at a time; so many bytes, or a little more, are handed on at once."""
 
 
 def copy_out(connection: "psycopg.Connection[Any]", sql: str) -> Iterator[tuple[int, bytes]]:
@@ -22,21 +22,23 @@ def copy_out(connection: "psycopg.Connection[Any]", sql: str) -> Iterator[tuple[
     socket = select.poll()
     socket.register(pgconn.socket, select.POLLIN)
     _start(pgconn, socket, sql)
-    get, gathered = pgconn.get_copy_data, []
+    get, gathered, rows = pgconn.get_copy_data, bytearray(), 0
     while True:
         size, data = get(1)
         if size > 0:
-            gathered.append(data)
-            if len(gathered) == BLOCK_ROWS:
-                yield BLOCK_ROWS, b"".join(gathered)
+            gathered += data  # at once: keeping the views that libpq gives costs more than copying them
+            rows += 1
+            if len(gathered) >= BLOCK_BYTES:
+                yield rows, bytes(gathered)
                 gathered.clear()
+                rows = 0
         elif size == 0:
             socket.poll()
             pgconn.consume_input()
         else:
             break
     _end(pgconn, socket)
-    yield len(gathered), b"".join(gathered)
+    yield rows, bytes(gathered)
 
 
 def _start(pgconn: "PGconn", socket: select.poll, sql: str) -> None:

@@ -83,7 +83,8 @@ class SourceFile:
             try:
                 yield _unpack(counted, self.packing)
             except (zlib.error, EOFError, gzip.BadGzipFile) as error:
-                raise StepError(f"{self.path} is damaged: {str(error) or 'it ends in the middle'}") from error
+                reason = str(error) or "it ends in the middle"
+                raise StepError(f"{self.path} is damaged: {reason}", fix="make or fetch the file again") from error
 
     @contextmanager
     def reader(self, *, keys: list[str] | None, width: int | None) -> Iterator[Reader]:

@@ -121,6 +121,10 @@ def _position(source: str, names: Sequence[str]) -> int:
 def _column(target: str, table: Table) -> str:
     known = [column.name for column in table.columns]
     found = find_name(target, known)
+    if found is None and (sign := next((each for each in ";,\t|" if each in target), None)):
+        raise StepInputError(
+            f"{table.sql} has no column {target!r}", fix=f"that looks like several columns: set delimiter to {sign!r}"
+        )
     if found is None:
         raise StepInputError(
             f"{table.sql} has no column {target!r}{_near(target, known)}",

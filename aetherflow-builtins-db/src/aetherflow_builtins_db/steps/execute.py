@@ -33,7 +33,7 @@ class Inputs(SqlInputs):
     )
     allow_implicit_commit: Flag = Field(
         False,
-        description="Where the database commits at CREATE, ALTER and DROP (MySQL, MariaDB, Oracle, Exasol): run a "
+        description="Where the database commits at CREATE, ALTER and DROP (MySQL, MariaDB, Oracle): run a "
         "script that has them behind other changes, although a failure can then leave half of it.",
     )
 
