@@ -131,7 +131,7 @@ def test_environment(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Non
     assert f"AETHERFLOW_LOCAL_ROOT_DIR={project.folder}" in inherited
     clean = outputs(project, {**base, "env": own, "inherit_env": False})["stdout"]
     names = {line.partition("=")[0] for line in clean.splitlines() if "=" in line}
-    ours = {"GUARD", "FLOW_ID", "RUN_ID", "IDEMPOTENCY_KEY", "OUTPUT_FILE"}
+    ours = {"GUARD", "FLOW_ID", "RUN_ID", "IDEMPOTENCY_KEY", "OUTPUT_FILE", "STEP_MARK"}
     assert names == {*own, *(f"AETHERFLOW_{name}" for name in ours)}
 
 

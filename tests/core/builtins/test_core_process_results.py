@@ -418,6 +418,23 @@ def test_a_new_attempt_begins_without_the_programs_of_the_old_one(
     assert not any(map(lives, reap))
 
 
+def test_a_new_attempt_leaves_the_programs_of_another_state_alone(
+    project: "Project", wait_for: Callable[..., None], lives: Callable[[int], bool], reap: list[int]
+) -> None:
+    """A run of the same flow, id, job and step is under way elsewhere on this machine: in production, say."""
+    flow(project, {"command": "echo $$ >> $EFFECTS; exec sleep 60", "shell": True})
+    process = project.start("run", "flow.yaml", "--run-id", "r")
+    wait_for(lambda: len(project.lines()) == 1)
+    reap += map(int, project.lines())
+    flow(project, {"command": ["false"], "retry": {"max_attempts": 2, "retry_on_exit_codes": 1}})
+    env = {"AETHERFLOW_STATE_ROOT": str(project.folder / "test"), "AETHERFLOW_WORK_ROOT": str(project.folder / "there")}
+    assert project.command("run", "flow.yaml", "--run-id", "r", env=env).code == 1
+    assert project.command("run", "flow.yaml", "--run-id", "r", env=env).code == 1
+    assert all(map(lives, reap))
+    process.terminate()
+    process.communicate(timeout=20)
+
+
 def _guards(runner: int) -> list[int]:
     """The guard and its twin."""
     found = [runner]

@@ -91,7 +91,7 @@ def die(self, group, birth):
     os.kill(os.getpid(), signal.SIGKILL)
 
 Guard.add = die
-Processes().start(sys.argv[1:], cwd=pathlib.Path("/"), env={"PATH": os.environ["PATH"]})
+Processes(pathlib.Path("state.sqlite")).start(sys.argv[1:], cwd=pathlib.Path("/"), env={"PATH": os.environ["PATH"]})
 """
 
 
@@ -111,7 +111,7 @@ FORKED = """
 import os, pathlib, signal, sys, time
 from aetherflow.core.engine.processes import Processes
 
-found = Processes()
+found = Processes(Path("state.sqlite"))
 child = found.start(["sleep", "60"], cwd=pathlib.Path("/"), env={"PATH": os.environ["PATH"]})
 fork = os.fork()
 if not fork:
@@ -160,7 +160,7 @@ def test_a_stopped_guard_does_not_stop_the_run(project: "Project", monkeypatch: 
     from aetherflow.core.engine import guard
 
     monkeypatch.setattr(guard, "END_SECONDS", 0.2)
-    found = Processes()
+    found = Processes(Path("state.sqlite"))
     child = found.start(["sleep", "60"], cwd=project.folder, env=os.environ)
     assert found._guard._process is not None
     os.killpg(found._guard._process.pid, signal.SIGSTOP)
@@ -290,7 +290,7 @@ class Wires:
 
     def __init__(self) -> None:
         self.stop = Stop()
-        self.processes = Processes()
+        self.processes = Processes(Path("state.sqlite"))
         self.worker = Worker()
         self.interrupts = 0
 

@@ -16,7 +16,6 @@ from aetherflow.core.engine.file_effects import FileContext
 from aetherflow.core.engine.leases import AttemptLeases
 from aetherflow.core.engine.output import OutputLog
 from aetherflow.core.engine.parts import FlowCall, RunParts
-from aetherflow.core.engine.processes import STEP_VARIABLE
 from aetherflow.core.engine.stopping import Control
 from aetherflow.core.resolve.deferred import complete_inputs
 from aetherflow.core.resolve.when import evaluate_when
@@ -81,7 +80,7 @@ class StepContext(FileContext):
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
         base = {**(self.child_env if env is None else env), **self._parts.lock_env}
-        given = {**base, STEP_VARIABLE: self.idempotency_key, **self.leases.environment}
+        given = {**base, **self._parts.processes.of_step(self.idempotency_key), **self.leases.environment}
         folder = cwd or self.artifacts_dir(self.job_id)
         request = SpawnRequest(self.control, lambda: self._parts.processes.start(argv, cwd=folder, env=given))
         return cast("subprocess.Popen[bytes]", request.ask())

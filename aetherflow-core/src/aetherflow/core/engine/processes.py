@@ -1,6 +1,7 @@
 """The children of a run: started marked and guarded, ended as a whole."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import subprocess
@@ -12,8 +13,11 @@ from aetherflow.core.engine import guard_program
 from aetherflow.core.engine.guard import Guard
 from aetherflow.core.engine.guard_program import VARIABLE, Search
 
-STEP_VARIABLE = "AETHERFLOW_IDEMPOTENCY_KEY"
-"""Every child of a step carries it: equal for all attempts of the step in one run."""
+KEY_VARIABLE = "AETHERFLOW_IDEMPOTENCY_KEY"
+"""For the child's own use."""
+STEP_VARIABLE = "AETHERFLOW_STEP_MARK"
+"""By it a later attempt finds what an earlier one left running: equal for all attempts of a step in one run, and no
+other's, also where another state file has a run of the same names."""
 LEFTOVER_GRACE_SECONDS = 0.5
 """Between SIGTERM and SIGKILL for what a child that ended by itself left behind."""
 
@@ -25,7 +29,8 @@ class Processes:
     from any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, state_path: Path) -> None:
+        self._state_path = state_path
         self._mark = secrets.token_hex(16)
         self._guard = Guard(self._mark)
         self._live: dict[int, tuple[durable.ChildProcess, str, str]] = {}
@@ -65,12 +70,19 @@ class Processes:
         self._live.pop(process.pid, None)
         self._guard.remove(process.pid)
 
+    def of_step(self, key: str) -> dict[str, str]:
+        """What the environment of every child of a step holds; `key` is its idempotency key."""
+        return {KEY_VARIABLE: key, STEP_VARIABLE: self._step_mark(key)}
+
+    def _step_mark(self, key: str) -> str:
+        return hashlib.sha256(f"{self._state_path.resolve()}\0{key}".encode(errors="surrogateescape")).hexdigest()[:32]
+
     def end_orphans(self, step_key: str) -> None:
         """Kill what an earlier attempt of a step left running: the guard of a dead runner may still be about it.
 
         Without this a new attempt could share its files with the old one for half a second.
         """
-        guard_program.end({}, Search(step_key, variable=STEP_VARIABLE), grace=0)
+        guard_program.end({}, Search(self._step_mark(step_key), variable=STEP_VARIABLE), grace=0)
 
     def signal_all(self, number: int) -> None:
         """Signal all that lives."""

@@ -92,7 +92,7 @@ class Run:
             step_state=StepState(run_id, opened.state, locks),
             redactor=opened.redactor,
             events=self._events,
-            processes=Processes(),
+            processes=Processes(store.path),
             stop=Stop(),
             locks=locks,
             around=around(self._hooks, self._info),
