@@ -407,8 +407,10 @@ def test_a_new_attempt_begins_without_the_programs_of_the_old_one(
     wait_for(lambda: len(project.lines()) == 2)
     reap += map(int, project.lines())
     process.send_signal(signal.SIGSTOP)  # so that it starts no other guard
-    for pid in [*_guards(process.pid), process.pid]:  # nobody is left who would end them
-        os.kill(pid, signal.SIGKILL)
+    everybody = [*_guards(process.pid), process.pid]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # nobody who would end them has the time for it
+        for pid in everybody:
+            os.kill(pid, number)
     process.wait()
     for pipe in (process.stdout, process.stderr):
         pipe.close()  # type: ignore[union-attr]
