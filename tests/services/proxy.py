@@ -78,8 +78,10 @@ class Proxy:
                 client.close()
                 continue
             self.connections += 1
-            _Link(self, client, server, faulty=self.faults is None or self.connections <= self.faults)
             self.open += [client, server]
+            _Link(self, client, server, faulty=self.faults is None or self.connections <= self.faults)
+            if self.closing.is_set():  # it may have closed the others already
+                self.close()
 
 
 class _Link:
