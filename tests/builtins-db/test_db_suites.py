@@ -8,6 +8,7 @@ from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
 from aetherflow_builtins_db.steps.check import DbCheck
 from aetherflow_builtins_db.steps.execute import DbExecute
+from aetherflow_builtins_db.steps.extract import DbExtract
 from aetherflow_builtins_db.steps.extract_stream import DbExtractStream
 from aetherflow_builtins_db.steps.fetch_small import DbFetchSmall
 from aetherflow_builtins_db.steps.load import DbLoad
@@ -69,6 +70,18 @@ class TestDbFetchSmall(StepSuite):
 
     def endless(self, project: FlowProject) -> dict[str, Any]:
         return {"resource": "warehouse", "sql": ENDLESS}
+
+
+class TestDbExtract(StepSuite):
+    step = DbExtract
+    name = "db_extract"
+    resources = WAREHOUSE
+    before = (
+        script("CREATE TABLE IF NOT EXISTS orders (id INTEGER)", "INSERT INTO orders SELECT count(*) + 1 FROM orders"),
+    )
+
+    def endless(self, project: FlowProject) -> dict[str, Any]:
+        return {"resource": "warehouse", "sql": ENDLESS, "output": "x.jsonl"}
 
 
 class TestDbExtractStream(StepSuite):

@@ -1,5 +1,6 @@
 """Open connections to one server, handed out one at a time."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -45,6 +46,8 @@ class Pool(Generic[ConnectionT]):
         self._idle: list[ConnectionT] = []
         self._born: dict[int, float] = {}
         self._used: dict[int, ConnectionT] = {}
+        self._leases: dict[int, int] = {}
+        self._numbers = itertools.count()
         self._opening = 0
 
     def acquire(self) -> ConnectionT:
@@ -63,8 +66,12 @@ class Pool(Generic[ConnectionT]):
         with self._changed:
             self._opening -= 1
             self._born[id(connection)] = time.monotonic()
-            self._used[id(connection)] = connection
+            self._lend(connection)
         return connection
+
+    def _lend(self, connection: ConnectionT) -> None:
+        self._used[id(connection)] = connection
+        self._leases[id(connection)] = next(self._numbers)
 
     def _reserve(self) -> ConnectionT | None:
         """An idle connection, or None and the right to open one."""
@@ -73,7 +80,7 @@ class Pool(Generic[ConnectionT]):
             while True:
                 if self._idle:
                     connection = self._idle.pop()
-                    self._used[id(connection)] = connection
+                    self._lend(connection)
                     return connection
                 if len(self._used) + self._opening < self._limits.most:
                     self._opening += 1
@@ -105,10 +112,15 @@ class Pool(Generic[ConnectionT]):
             self._closed(connection)
 
     @property
-    def used(self) -> list[ConnectionT]:
-        """The connections that are handed out."""
+    def used(self) -> list[tuple[ConnectionT, int]]:
+        """The connections that are handed out, each with a number that is another one the next time."""
         with self._changed:
-            return list(self._used.values())
+            return [(connection, self._leases[key]) for key, connection in self._used.items()]
+
+    def lends(self, connection: ConnectionT, number: int) -> bool:
+        """Whether the connection is still handed out under this number."""
+        with self._changed:
+            return id(connection) in self._used and self._leases.get(id(connection)) == number
 
     def close(self) -> None:
         """Close all of them, those in use included."""

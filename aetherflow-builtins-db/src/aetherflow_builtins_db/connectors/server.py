@@ -1,5 +1,6 @@
 """What all database servers do in the same way: a pool of connections, transactions in plain SQL, mapped errors."""
 
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
 """What drivers raise for a value that they cannot send."""
 
+_CANCEL_PAUSE_SECONDS, _INSIST_SECONDS = 0.5, 60.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
@@ -44,6 +46,7 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             self._open_patiently, self.shut, self._is_alive if pooling.pre_ping else None, limits
         )
         self.read_only = self.conf.read_only
+        self._interrupts = 0
 
     # What a driver says
 
@@ -155,13 +158,18 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
 
     def acquire(self) -> Any:
         """A connection for the caller alone; hand it to `release` or `discard`."""
+        interrupts = self._interrupts
         try:
-            return self._pool.acquire()
+            connection = self._pool.acquire()
         except PoolFullError as error:
             most = self.opts.pooling.size + self.opts.pooling.max_overflow
             raise self.refuse(
                 f"all {most} connections are in use", "raise options.pool.max_overflow, or close results that were read"
             ) from error
+        if self._interrupts != interrupts:
+            self.release(connection)
+            raise self.refuse("interrupted before it began", "the run was being stopped")
+        return connection
 
     def release(self, connection: Any) -> None:
         """Take back a connection without an open transaction."""
@@ -181,8 +189,25 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             self.release(connection)
 
     def interrupt(self) -> None:
-        """Stop everything that runs; called from another thread."""
-        for connection in self._pool.used:
+        """Stop everything that runs; called from another thread.
+
+        A server forgets a cancel that comes before the statement does, so it is repeated until the work has ended.
+        """
+        self._interrupts += 1
+        working = self._pool.used
+        self._cancel_all(working)
+        if working:
+            threading.Thread(target=self._insist, args=(working,), daemon=True).start()
+
+    def _insist(self, working: list[tuple[Any, int]]) -> None:
+        deadline = time.monotonic() + _INSIST_SECONDS
+        while working and time.monotonic() < deadline:
+            time.sleep(_CANCEL_PAUSE_SECONDS)
+            working = [each for each in working if self._pool.lends(*each)]
+            self._cancel_all(working)
+
+    def _cancel_all(self, working: list[tuple[Any, int]]) -> None:
+        for connection, _number in working:
             with suppress(Exception):  # it was closed in this moment
                 self.cancel(connection)
 
