@@ -53,14 +53,6 @@ class Fractions(dict[str, str]):
     def __missing__(self, text: str) -> str:
         if len(self) > _MEMO:
             self.clear()
-        if len(text) == 9 and text[0] in "T " and text[3] == text[6] == ":" and text[7:] in _TWO:
-            hour, minute = _TWO.get(text[1:3], 99), _TWO.get(text[4:6], 99)
-            if hour < 24 and minute < 60:  # the seconds of this minute together: one by one they cost twice as much
-                start, minute_text = (hour * 60 + minute) * 60, text[:7]
-                self.update(
-                    {minute_text + word: _digits((start + second) * 1_000_000) for word, second in _TWO.items()}
-                )
-                return self[text]
         value = self[text] = fraction(text)
         return value
 
@@ -69,6 +61,10 @@ def fraction(text: str) -> str:
     """The part of a day as digits behind the point; empty for midnight."""
     if not text:
         return ""
+    if len(text) == 9 and text[0] in "T " and text[3] == text[6] == ":":
+        hour, minute, second = _TWO.get(text[1:3], 99), _TWO.get(text[4:6], 99), _TWO.get(text[7:9], 99)
+        if hour < 24 and minute < 60 and second < 60:
+            return _digits((hour * 3600 + minute * 60 + second) * 1_000_000)
     found = _TIME.fullmatch(text)
     if found is None:
         raise Irregular
