@@ -392,7 +392,7 @@ def test_inputs_are_checked_before_the_run(project: "Project", inputs: str, mess
 
 KNOWN = {
     "db_load": "db", "sftp_list_files": "sftp", "smb_upload_files": "smb", "mail_send": "mail", "unzip": "zip",
-    "excel_fill_small": "reports", "http_request": "rest", "webhook_notify": "rest",
+    "http_request": "rest", "webhook_notify": "rest",
 }  # fmt: skip
 
 
