@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "services", "torture_fixtures", "aetherflow.core.testing.fixtures"]
+pytest_plugins = ["pytester", "services", "reports_fixtures", "torture_fixtures", "aetherflow.core.testing.fixtures"]
 
 ROOT = Path(__file__).parents[1]
 
