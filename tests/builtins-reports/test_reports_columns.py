@@ -22,7 +22,7 @@ DATES = st.one_of(
 )
 WORDS = st.sampled_from(["", " ", "true", "False", "1", "0", "yes", "nan", "-inf", "=1+1", "a\nb", "_x0041_", "\ud800"])
 TEXTS = st.one_of(WORDS, NUMBERS, DATES, st.text(st.characters(), max_size=8))
-COLUMNS = st.one_of(st.lists(each, min_size=1, max_size=12) for each in (TEXTS, NUMBERS, DATES, WORDS))
+COLUMNS = st.one_of(*[st.lists(each, min_size=1, max_size=12) for each in (TEXTS, NUMBERS, DATES, WORDS)])
 TYPED = st.lists(
     st.one_of(st.none(), st.integers(), st.floats(), st.booleans(), st.dates(), st.text(max_size=4)), min_size=1
 )
