@@ -19,6 +19,7 @@ _NUMBER_LENGTH = 17
 _NOT_TEXT = re.compile(r"(?:^|\n)\s*(?:[-+.0-9]|true\s*(?:\n|$)|false\s*(?:\n|$))", re.IGNORECASE)
 _BOOLS = dict.fromkeys(TRUE, "1") | dict.fromkeys(FALSE, "0")
 _INT_LIMIT = 10**MAX_DIGITS
+_FEW_TEXTS = 2000
 _BLANK_TYPES = frozenset({type(None), type(MISSING_VALUE)})
 
 
@@ -54,7 +55,9 @@ class ColumnEncoder:
             "date": self._dates,
             "datetime": self._datetimes,
             "basic": _basics,
-        }.get(dtype, _plain)
+        }.get(dtype, self._plain)
+        self._known: dict[str, str] | None = {}
+        """Texts of earlier chunks and their contents, while they are few: most columns say the same again and again."""
 
     def encode(self, values: Sequence[Any]) -> Column:
         """The cells of one chunk."""
@@ -96,6 +99,20 @@ class ColumnEncoder:
         if kind is datetime.date:
             return self._dates(list(map(datetime.date.isoformat, values)))
         return None
+
+    def _plain(self, values: Sequence[str]) -> tuple[str, Sequence[str]] | None:
+        known = self._known
+        if known is None:
+            return _plain(values)
+        try:
+            return "t", list(map(known.__getitem__, values))
+        except KeyError:
+            found = _plain(values)
+        if found is not None:
+            known.update(zip(values, found[1], strict=True))
+            if len(known) > _FEW_TEXTS:
+                self._known = None
+        return found
 
     def _one_by_one(self, values: Sequence[Any]) -> Column:
         cells = list(map(self._caster.cell, values))

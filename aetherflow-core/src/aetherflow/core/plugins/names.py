@@ -15,7 +15,13 @@ _STEP_EXTRAS = {
     "smb": ("smb_delete_files", "smb_download_files", "smb_list_files", "smb_move_files", "smb_upload_files"),
     "mail": ("mail_send",),
     "zip": ("archive_list", "archive_test", "unzip", "zip"),
-    "reports": ("excel_fill_from_file", "excel_fill_small", "excel_validate_template"),
+    "reports": (
+        "excel_fill_from_file",
+        "excel_fill_small",
+        "excel_read",
+        "excel_validate_template",
+        "excel_write",
+    ),
     "rest": ("http_download", "http_paginate", "http_poll", "http_request", "http_upload", "webhook_notify"),
 }
 _CONNECTOR_EXTRAS = {

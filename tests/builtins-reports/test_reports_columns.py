@@ -1,0 +1,66 @@
+"""The quick way of a whole column and the rules one by one say the same, whatever the values are."""
+
+import datetime
+from collections import Counter
+from typing import Any
+from xml.parsers import expat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aetherflow_builtins_reports.cells.casting import Caster, Conventions, Dtype
+from aetherflow_builtins_reports.cells.columns import ColumnEncoder
+from aetherflow_builtins_reports.cells.rows import Markup
+
+NUMBERS = st.from_regex(r"[+-]?[0-9]{0,18}(\.[0-9]{0,18})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+_MOMENT = r"2026-[01][0-9]-[0-3][0-9]([T ][0-2][0-9]:[0-6][0-9](:[0-6][0-9](\.[0-9]{1,9})?)?(Z|[+-]0[0-9]:00)?)?"
+DATES = st.one_of(
+    st.dates(datetime.date(1890, 1, 1), datetime.date(9999, 12, 31)).map(str),
+    st.datetimes(datetime.datetime(1890, 1, 1)).map(lambda moment: moment.isoformat()),  # noqa: DTZ001
+    st.from_regex(_MOMENT, fullmatch=True),
+)
+WORDS = st.sampled_from(["", " ", "true", "False", "1", "0", "yes", "nan", "-inf", "=1+1", "a\nb", "_x0041_", "\ud800"])
+TEXTS = st.one_of(WORDS, NUMBERS, DATES, st.text(st.characters(), max_size=8))
+COLUMNS = st.one_of(*[st.lists(each, min_size=1, max_size=12) for each in (TEXTS, NUMBERS, DATES, WORDS)])
+TYPED = st.lists(
+    st.one_of(st.none(), st.integers(), st.floats(), st.booleans(), st.dates(), st.text(max_size=4)), min_size=1
+)
+DTYPES: list[Dtype] = ["none", "basic", "string", "int", "float", "bool", "date", "datetime"]
+
+
+def same(dtype: Dtype, values: list[Any]) -> None:
+    column = ColumnEncoder(dtype, Conventions(), Counter()).encode(values)
+    caster = Caster(dtype, Conventions(), Counter())
+    for index, value in enumerate(values):
+        (kind, content), (wanted_kind, wanted) = column.cell(index), caster.cell(value)
+        assert kind == wanted_kind, (value, content, wanted)
+        if kind in {"n", "d", "s"}:
+            assert float(content) == pytest.approx(float(wanted), rel=1e-12, abs=1e-9)
+        else:
+            assert content == wanted
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=150, deadline=None)
+@given(values=COLUMNS)
+def test_text(dtype: Dtype, values: list[str]) -> None:
+    same(dtype, values)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values=TYPED)
+def test_values_with_types(values: list[Any]) -> None:
+    same("none", values)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values=COLUMNS)
+def test_the_markup_is_sound(values: list[str]) -> None:
+    column = ColumnEncoder("none", Conventions(), Counter()).encode(values)
+    text = Markup("").rows(5, 3, [column, column], len(values), lambda kind, index: index)
+    rows: list[str] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda name, attributes: rows.append(attributes["r"]) if name == "row" else None
+    parser.Parse(f"<d>{text}</d>".encode(), True)
+    assert rows == [str(5 + index) for index in range(len(values))]
