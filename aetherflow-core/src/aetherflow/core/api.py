@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
-from aetherflow.core.contracts.context import FlowResult, HeldLock, Ledger, ResumableWriter, RunContext
+from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.events import (
     JobInfo,
     LockInfo,
@@ -26,6 +26,7 @@ from aetherflow.core.contracts.fields import (
     StepOutputs,
     parse_bool,
 )
+from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger, ResumableWriter
 from aetherflow.core.contracts.step import STEP_SKIPPED, STEP_SUCCESS, Step, StepResult
 from aetherflow.core.errors import (
     AetherflowError,

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
-from aetherflow.core.contracts.context import FlowResult, HeldLock, Ledger, StreamName
+from aetherflow.core.contracts.context import StreamName
+from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.attempt import SpawnRequest
 from aetherflow.core.engine.file_effects import FileContext

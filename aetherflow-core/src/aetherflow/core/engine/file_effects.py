@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from aetherflow.core import durable
-from aetherflow.core.contracts.context import ResumableWriter, RunContext
+from aetherflow.core.contracts.context import RunContext
+from aetherflow.core.contracts.handles import ResumableWriter
 from aetherflow.core.engine.parts import RunParts
 from aetherflow.core.engine.stopping import Control
 from aetherflow.core.errors import PathError

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.contracts.context import FlowResult
+from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.engine.around import Around
 from aetherflow.core.engine.attempt import Worker

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.checks.subflows import snapshot_for
-from aetherflow.core.contracts.context import FlowResult
+from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.engine.context import StepContext
 from aetherflow.core.engine.parts import FlowCall, RunParts
 from aetherflow.core.engine.prepare import PreparedFlow, prepare
