@@ -13,6 +13,7 @@ from aetherflow_builtins_transfer.connectors.smb_base import Auth, SmbConfig, Sm
 from aetherflow_builtins_transfer.connectors.smb_content import Pipe
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
+SHARING_VIOLATION = 0xC0000043
 REPARSE_POINT, DIRECTORY = 0x400, 0x10
 SHARED = "rwd"
 """Others may read, write, rename and delete a file while we read it: our reading must not stand in their way."""
@@ -94,7 +95,10 @@ class SmbSession(FileSession):
     @contextmanager
     def _open(self, path: str, mode: str, **keys: Any) -> Iterator[Any]:
         """An open file; if its use fails, that is what is told, and not that closing it failed too."""
-        file = self._api.open_file(path, mode, buffering=0, **keys, **self._keys)
+        file = patiently(
+            lambda: self._api.open_file(path, mode, buffering=0, **keys, **self._keys),
+            lambda error: getattr(error, "ntstatus", 0) if getattr(error, "ntstatus", 0) == SHARING_VIOLATION else 0,
+        )
         try:
             yield file
         except BaseException:

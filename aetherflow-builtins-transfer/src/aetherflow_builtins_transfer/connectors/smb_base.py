@@ -74,14 +74,18 @@ class SmbOptions(FileOptions):
     )
 
 
+T = TypeVar("T")
 OPEN_ELSEWHERE = frozenset({0xC0000022, 0xC0000043})
 """How a server refuses to replace a file that somebody has open."""
 PATIENCE_SECONDS = 10.0
 """How long to wait until nobody has it open any more."""
 
 
-def patiently(action: Callable[[], None], status_of: Callable[[Exception], int]) -> None:
-    """Do what SMB refuses while somebody has the file open: it is tried for a while. Only for what has no half."""
+def patiently(action: Callable[[], T], status_of: Callable[[Exception], int]) -> T:
+    """Do what SMB refuses while somebody has the file open: it is tried for a while. Only for what has no half.
+
+    That somebody may be ourselves: a server holds the files of a broken connection until it has noticed.
+    """
     deadline, wait = time.monotonic() + PATIENCE_SECONDS, 0.002
     while True:
         try:

@@ -15,6 +15,7 @@ from aetherflow_builtins_transfer.connectors.smb_base import SmbConfig, SmbConne
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
 RENAME_INFO = 0x0A
+SHARING_VIOLATION = 0xC0000043
 FILE_WRITE_DATA, SHARE_ALL = 0x02, 0x07
 NO_MORE_FILES = 0x80000006
 ATTRIBUTE_DIRECTORY, ATTRIBUTE_REPARSE = 0x10, 0x400
@@ -96,17 +97,28 @@ class PysmbSession(FileSession):
     def stat(self, path: str, *, follow: bool = True) -> Entry:
         del follow  # the server follows
         share, rest = _split(path)
-        found = self._smb.getAttributes(share, rest or "/", timeout=self._wait)
+        found = patiently(
+            lambda: self._smb.getAttributes(share, rest or "/", timeout=self._wait),
+            lambda error: SHARING_VIOLATION if _status_of(error) == SHARING_VIOLATION else 0,
+        )
         return _entry(found, path.rpartition("\\")[2])
 
     def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
         share, rest = _split(path)
         most = -1 if limit is None else limit
-        self._smb.retrieveFileFromOffset(share, rest, _Taker(write), offset, most, timeout=self._wait)
+        taker = _Taker(write)
+        patiently(
+            lambda: self._smb.retrieveFileFromOffset(share, rest, taker, offset, most, timeout=self._wait),
+            lambda error: SHARING_VIOLATION if not taker.began and _status_of(error) == SHARING_VIOLATION else 0,
+        )
 
     def store(self, path: str, offset: int, read: Read) -> None:
         share, rest = _split(path)
-        self._smb.storeFileFromOffset(share, rest, _Giver(read), offset, truncate=not offset, timeout=self._wait)
+        giver = _Giver(read)
+        patiently(
+            lambda: self._smb.storeFileFromOffset(share, rest, giver, offset, truncate=not offset, timeout=self._wait),
+            lambda error: SHARING_VIOLATION if not giver.began and _status_of(error) == SHARING_VIOLATION else 0,
+        )
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         share, source = _split(old)
@@ -219,8 +231,10 @@ class _Taker(io.RawIOBase):
 
     def __init__(self, write: Write) -> None:
         self._write = write
+        self.began = False
 
     def write(self, data: Any) -> int:
+        self.began = True
         self._write(bytes(data))
         return len(data)
 
@@ -230,6 +244,8 @@ class _Giver(io.RawIOBase):
 
     def __init__(self, read: Read) -> None:
         self._read = read
+        self.began = False
 
     def read(self, size: int = -1) -> bytes:
+        self.began = True
         return self._read(size)
