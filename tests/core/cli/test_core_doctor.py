@@ -133,10 +133,6 @@ def test_profiles_plugins_drivers_and_hooks(acme: "Project") -> None:
     assert codes(doctor(acme, code=2)) == ["AF1211"]
     resource(acme, "{kind: db, driver: nothing}")
     assert codes(doctor(acme, code=2)) == ["AF2101"]
-    resource(acme, "{kind: db, driver: exasol}")
-    (told,) = doctor(acme, code=2)["errors"]
-    assert "pip install" in told["fix"]
-    assert '"aetherflow-core[exasol]"' in told["fix"]
     resource(acme, "{kind: rest, driver: mute}")
     (told,) = doctor(acme, code=2)["errors"]
     assert (told["af"], told["fix"]) == ("AF2105", "pip install no_such_driver")
