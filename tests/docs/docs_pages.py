@@ -173,7 +173,8 @@ _NEUTRAL = [
         (r"\b[0-9a-f]{64}\b", "SHA256"),
         (r"\b[0-9a-f]{12}\b", "RUN_ID"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?", "TIME"),
-        (r"\b\d+\.\d s\b", "SECONDS"),
+        (r"\b\d+\.\d+ s\b", "SECONDS"),
+        (r"\b[\d,.]+ (rows|MB)/s", r"SPEED \1/s"),
         (r'("?(duration_ms|ts_ms|finished_at|started_at)"?[:=] ?)\d+', r"\1MS"),
         (r"\bpid \d+ on [\w.-]+", "pid PID on HOST"),
         (r"(?m)^(bash: line \d+:) +\d+ ", r"\1 PID "),
@@ -251,7 +252,7 @@ def whole_flow(fragment: str) -> str:
     resources += "  finance: {kind: smb, driver: local, config: {root: finance, share: data}}\n"
     earlier = "- id: extract\n  steps: []\n"
     if re.match(r"- id: \w+\n(  #.*\n)*  (type|description)", fragment):
-        steps = "- {id: list, type: db_fetch_small, inputs: {resource: shop, sql: SELECT 1}}\n" + fragment
+        steps = "".join(map(_earlier_step, _read_steps(fragment).items())) + fragment
         return head + resources + "jobs:\n" + _indent(earlier + "- id: page\n  steps:\n" + _indent(steps, 4), 2)
     if fragment.startswith("- "):
         return head + resources + "jobs:\n" + _indent(earlier + fragment, 2)
@@ -260,6 +261,17 @@ def whole_flow(fragment: str) -> str:
     text += "" if "resources" in sections else resources
     text += "" if "jobs" in sections else "jobs: []\n"
     return text + fragment + "\n"
+
+
+def _read_steps(fragment: str) -> dict[str, str]:
+    """The steps that a piece reads from and does not have, each with the output that it reads."""
+    own = set(re.findall(r"^- (?:id: |{id: )(\w+)", fragment, re.MULTILINE))
+    return {name: output for name, output in re.findall(r"{{steps\.(\w+)\.(\w+)", fragment) if name not in own}
+
+
+def _earlier_step(read: tuple[str, str]) -> str:
+    kind, extra = ("db_extract", ", output: rows.csv") if read[1] == "artifact_path" else ("db_fetch_small", "")
+    return f"- {{id: {read[0]}, type: {kind}, inputs: {{resource: shop, sql: SELECT 1{extra}}}}}\n"
 
 
 def _indent(text: str, width: int) -> str:

@@ -111,7 +111,7 @@ FORKED = """
 import os, pathlib, signal, sys, time
 from aetherflow.core.engine.processes import Processes
 
-found = Processes(Path("state.sqlite"))
+found = Processes(pathlib.Path("state.sqlite"))
 child = found.start(["sleep", "60"], cwd=pathlib.Path("/"), env={"PATH": os.environ["PATH"]})
 fork = os.fork()
 if not fork:

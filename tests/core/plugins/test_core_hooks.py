@@ -498,7 +498,7 @@ def test_wrappers_stand_around_each_attempt(project: "Project") -> None:
         """
     )
     assert project.command("run", "flow.yaml").code == 1
-    attempt = ["acme before t %d", "beta before t %d", "beta error ProcessError", "acme error ProcessError"]
+    attempt = ["acme before t %d", "beta before t %d", "beta error TryError", "acme error TryError"]
     assert project.lines() == [
         *("acme before s 1", "beta before s 1", "beta after SUCCESS", "acme after SUCCESS"),
         *(line.replace("%d", "1") for line in attempt),
