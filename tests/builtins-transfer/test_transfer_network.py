@@ -1,5 +1,6 @@
 """Connections that are cut, stall or are slow; and what a watcher sees meanwhile."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -147,7 +148,8 @@ def test_a_server_that_restarts_between_two_requests_does_no_harm(wire: Peer) ->
     with Proxy(port_of(wire)) as proxy, through(wire, proxy) as partner:
         partner.write_bytes(f"{wire.base}/a", b"1")
         for each in list(proxy.open):
-            each.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the proxy may have passed on the end of its other half already
+                each.shutdown(socket.SHUT_RDWR)
         time.sleep(0.3)
         partner.write_bytes(f"{wire.base}/b", b"2")
         assert proxy.connections == 2

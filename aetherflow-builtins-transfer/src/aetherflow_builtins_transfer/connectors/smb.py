@@ -1,5 +1,6 @@
 """The connector `smb:smbclient`: files on an SMB 2 or 3 server, by smbprotocol."""
 
+import socket
 import stat as modes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -133,6 +134,12 @@ class SmbSession(FileSession):
         # without a logoff: the server ends the session with its connection, and a stalled one would not answer
         with suppress(Exception):
             self._connection.disconnect(close=False)
+
+    def abort(self) -> None:
+        # smbprotocol's own close waits for the lock of a send that a silent peer may hold up for ever
+        with suppress(Exception):
+            self._connection.transport._sock.shutdown(socket.SHUT_RDWR)
+        self.close()
 
 
 class SmbClientConnector(SmbConnector[Config, Options]):
