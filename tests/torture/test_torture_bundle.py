@@ -220,7 +220,7 @@ def test_flows_and_syncs_at_the_same_time(bench: Bench) -> None:
         flows.append(start("run", "--run-id", f"r{each}"))
         syncs.append(start("bundle", "sync"))
         publish(each + 1)
-    with suite("bundle together", 10) as counted:
+    with suite("P12 together", 10) as counted:
         for each, sync in enumerate(syncs):
             with counted.case(f"sync {each}"):
                 out, err = sync.communicate(timeout=120)

@@ -30,11 +30,11 @@ class Config(BundleSourceConfig):
 class DbBundleSource(BundleSource[Config]):
     """Files kept in a table of any database that has a connector.
 
-    bundle:
-      source:
-        type: db
-        resource: flows
-        bundle: daily_sales
+    Example:
+        source:
+          type: db
+          resource: flows
+          bundle: daily_sales
     """
 
     resource_kind = "db"

@@ -102,12 +102,12 @@ class SmbSession(FileSession):
         )
         try:
             yield file
+            file.close()
         except BaseException:
             with suppress(Exception):
                 file.close()
             file.fd._connected = False  # else a handle of a broken connection is reported as left open
             raise
-        file.close()
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         if replace:
