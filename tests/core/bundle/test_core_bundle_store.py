@@ -87,6 +87,15 @@ def test_only_what_changed_is_fetched_and_the_old_version_stays(bundle: "Project
     assert tree(Path(second["local_root"])) == {**TREE, "flow.yaml": FLOW + "# more\n"}
 
 
+def test_what_a_killed_sync_left_is_removed(bundle: "Project") -> None:
+    root, version = store(bundle), Path(document(bundle, "sync")["local_root"])
+    (root / ".aetherflow-active.0123456789ab.part").symlink_to(version, target_is_directory=True)
+    (root / "versions" / ".aetherflow-x.0123456789ab.part").mkdir()
+    document(bundle, "sync", "--always")
+    assert list(root.rglob(".aetherflow-*.part")) == []
+    assert tree(version), "the link was followed"
+
+
 def test_the_same_content_is_the_same_version_whatever_the_times(bundle: "Project") -> None:
     first = document(bundle, "sync")
     for path in TREE:

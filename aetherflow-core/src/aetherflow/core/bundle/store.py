@@ -259,4 +259,6 @@ class BundleStore:
         for folder in (self.staged_dir, self.cache_dir, self.versions_dir, self.fingerprints_dir, self.root):
             found = list(folder.iterdir()) if folder.is_dir() else []
             for part in [path for path in found if folder == self.staged_dir or durable.is_part(path)]:
-                durable.remove_tree(part) if part.is_dir() else durable.remove_file(part)
+                # the link `active` that was not yet in its place leads to a folder, and is none
+                folder_itself = part.is_dir() and not part.is_symlink()
+                durable.remove_tree(part) if folder_itself else durable.remove_file(part)
