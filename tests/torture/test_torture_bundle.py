@@ -1,6 +1,7 @@
 """F12 of A1: a sync killed at any failpoint leaves the old version or the new one, whole; P12: any sequence does."""
 
 import contextlib
+import hashlib
 import json
 import random
 import shutil
@@ -172,7 +173,9 @@ def _sequence(scene: Scene, chance: random.Random, steps: int) -> None:
     assert list(check_version(scene.store, scene.store.active() or "")) == []
     if full():
         assert (done := scene.sync("", "--always")).returncode == 0, done.stderr
-        scene.require_whole()
+        # a damaged blob of an older version stays, is reported, and is fetched again when a version needs it
+        needed = {hashlib.sha256(text.encode()).hexdigest() for text in tree.values()}
+        assert [each for each in check_blobs(scene.store) if any(name in str(each) for name in needed)] == []
 
 
 READING = """\

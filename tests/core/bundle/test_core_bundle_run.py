@@ -294,3 +294,29 @@ def test_code_of_a_bundle_is_not_run_by_looking_at_it(bundle: "Project") -> None
         assert not (bundle.folder / "trapped").exists(), command
     run(bundle)
     assert (bundle.folder / "trapped").exists()
+
+
+def test_a_manifest_is_explained(bundle: "Project") -> None:
+    """Each value with its origin; secrets of its resources are masked; nothing is synced for it."""
+    canary = "manifest-canary-8841"
+    peer = "{kind: sftp, driver: local, config: {root: '{{env.ROOT:x}}', passwort: CANARY}}"
+    resource = f"resources:\n  peer: {peer}\n".replace("CANARY", canary)
+    bundle.write(MANIFEST.replace("base_path: release", "base_path: '{{env.WHERE:release}}'") + resource, "bundle.yaml")
+    bundle.env["WHERE"] = "elsewhere"
+    told = bundle.command("explain", "bundle.yaml", "--json")
+    report = json.loads(told.out)
+    path = report["manifest"]["bundle.source.base_path"]
+    assert path["value"] == "elsewhere"
+    assert [link["what"] for link in path["chain"]] == ["manifest", "env.WHERE"]
+    assert report["manifest"]["bundle.fetch_policy"]["chain"][0]["what"] == "default"
+    assert report["resources"]["peer"]["values"]["resources.peer.config.root"]["value"] == "x"
+    text = bundle.command("explain", "bundle.yaml").out
+    assert "Manifest: bundle.yaml" in text
+    assert canary not in told.out + text
+    assert not (bundle.work / "bundles").exists()
+    assert (
+        "the manifest has no value 'bundle.sorce'"
+        in bundle.command("explain", "bundle.yaml", "--value", "bundle.sorce").err
+    )
+    bundle.write("version: 1\nbundle: {id: b}\n", "bundle.yaml")
+    assert "bundle lacks the key 'layout'" in bundle.command("explain", "bundle.yaml").err

@@ -1,12 +1,12 @@
 """What a flow amounts to: every value of the section `flow` and of the resources, and where each came from."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import Checked, check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of, value_in
 from aetherflow.core.checks.view import resources
@@ -28,76 +28,20 @@ _TEXT_SETTINGS = ("env_files_json", "profiles_json")
 """Settings that hold whole documents, which may hold secrets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One value as it may be shown, and the chain that it came by."""
-
-    path: str
-    shown: Any
-    chain: tuple[Link, ...]
-    insecure: bool = False
-    at_start: bool = False
-    """True if templates in it are filled only when a run starts."""
-
-    @property
-    def source(self) -> Link:
-        """The link that decided: the last document in the chain that holds the value, or its default."""
-        places = [link for link in self.chain if link.what.startswith(("profile", "flow", "default", "setting"))]
-        return places[-1] if places else self.chain[-1]
-
-    def as_json(self) -> dict[str, Any]:
-        """The value with its chain."""
-        found: dict[str, Any] = {"value": self.shown, "insecure": self.insecure, "known_at_run_start": self.at_start}
-        return {**found, "chain": [link.as_json() for link in self.chain]}
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainedResource:
-    """One resource, merged with its profile."""
-
-    kind: str | None
-    driver: str | None
-    profile: str | None
-    decode: Mapping[str, Any]
-    values: dict[DocPath, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """All that `explain` shows."""
-
-    checked: Checked
-    shower: Shower
-    flow: dict[DocPath, Value]
-    resources: dict[str, ExplainedResource]
-    settings: dict[str, Value]
-    not_evaluated: tuple[str, ...]
-    others: dict[DocPath, Value] = field(default_factory=dict)
-    """Values of jobs and steps, by path."""
-
-    def all_values(self) -> dict[DocPath, Value]:
-        """Every value by path, `settings` included."""
-        settings: dict[DocPath, Value] = {("settings", name): value for name, value in self.settings.items()}
-        found = {**self.flow, **settings, **self.others}
-        for resource in self.resources.values():
-            found |= resource.values
-        return found
-
-    @property
-    def insecure(self) -> list[Value]:
-        """Values that give up a protection."""
-        return [value for value in self.all_values().values() if value.insecure]
-
-
 def explain_flow(path: str | Path, snapshot: Snapshot) -> Explained:
     """Explain a flow as far as it can be read; SpecError if it cannot be parsed or is no map."""
     checked = check_flow(path, snapshot)
     if checked.document is None or checked.merged is None or not isinstance(checked.document.data, dict):
         raise SpecError(list(checked.problems))
-    return _Explainer(checked, snapshot).explain()
+    return Explainer(checked, snapshot).explain()
 
 
-class _Explainer:
+class Explainer:
+    """Explains a flow; another document that declares resources overrides what differs."""
+
+    word = "flow"
+    """What the document is called as the place of a value."""
+
     def __init__(self, checked: Checked, snapshot: Snapshot) -> None:
         assert checked.document is not None  # noqa: S101 explain_flow has looked
         assert checked.merged is not None  # noqa: S101 likewise
@@ -111,16 +55,17 @@ class _Explainer:
         self.decoded: set[DocPath] = set()
 
     def explain(self) -> Explained:
+        """Every value with its chain."""
         self._learn()
         found = {part.name or "": self._resource(part.name or "", part.data) for part in resources(self.merged.data)}
         return Explained(
             checked=self.checked,
             shower=self.shower,
-            flow=dict(self._flow()),
+            flow=dict(self.main()),
             resources=found,
             settings=self._settings(),
             not_evaluated=(*self.snapshot.not_evaluated, *map(skipped_text, self.snapshot.skipped_plugins)),
-            others=dict(self._others()),
+            others=dict(self.others()),
         )
 
     # What is secret is learned before anything is shown, since one value may stand inside another
@@ -199,7 +144,7 @@ class _Explainer:
             at: DocPath = ("resources", name, section)
             given = data.get(section)
             for path, value in leaves(given, at) if isinstance(given, dict) and given else ():
-                values[path] = self._value(path, value, self._resource_chain(path, value, data.get("profile")))
+                values[path] = self.value(path, value, self._resource_chain(path, value, data.get("profile")))
             values |= self._defaults(at, given if isinstance(given, dict) else {})
         decode = data.get("decode")
         return ExplainedResource(
@@ -220,7 +165,7 @@ class _Explainer:
             chain.append(Link(f"profile {profile}", document.source.value(inner), text))
         if path in self.document.source.values or not chain:
             text = self.shower.written(value_in(self.document.data, path), secret=secret)
-            chain.append(Link("flow", self.document.source.value(path), text))
+            chain.append(Link(self.word, self.document.source.value(path), text))
         return chain + self._links(value, secret=secret)
 
     def _defaults(self, at: DocPath, given: Mapping[str, Any]) -> dict[DocPath, Value]:
@@ -234,16 +179,17 @@ class _Explainer:
             default = info.get_default(call_default_factory=True)
             default = list(default) if isinstance(default, tuple) else default
             plain = default if isinstance(default, str | int | float | bool | list | dict | None) else str(default)
-            found[path] = self._value(path, plain, [Link("default", None)])
+            found[path] = self.value(path, plain, [Link("default", None)])
         return found
 
     # The section `flow`
 
-    def _flow(self) -> Iterator[tuple[DocPath, Value]]:
+    def main(self) -> Iterator[tuple[DocPath, Value]]:
+        """What is shown first: of a flow its section `flow`."""
         data = self.document.data.get("flow")
         given = data if isinstance(data, dict) else {}
         for path, value in leaves(given, ("flow",)) if given else ():
-            yield path, self._value(path, value, self._flow_chain(path, value))
+            yield path, self.value(path, value, self.written_chain(path, value))
         for name, info in FlowMetaSpec.model_fields.items():
             if info.is_required() or name in ("params", "description"):
                 continue
@@ -251,7 +197,7 @@ class _Explainer:
             section = default.model_dump() if isinstance(default, BaseModel) else default
             for path, value in leaves(section, ("flow", name)):
                 if value not in (None, {}) and not _holds(given, path[1:]):
-                    yield path, self._value(path, value, [Link("default", None)])
+                    yield path, self.value(path, value, [Link("default", None)])
         yield from self._places(given)
 
     def _places(self, given: dict[str, Any]) -> Iterator[tuple[DocPath, Value]]:
@@ -260,13 +206,13 @@ class _Explainer:
             chain = [self._setting_link("work_root", "default: the platform's data folder")]
             yield (
                 ("flow", "workspace", "root"),
-                self._value(("flow", "workspace", "root"), str(work_root(None, settings, env)), chain),
+                self.value(("flow", "workspace", "root"), str(work_root(None, settings, env)), chain),
             )
         if not _holds(given, ("state", "path")):
             flow_id = str(self.shower.rendered(given.get("id")))
             chain = [self._setting_link("state_root", "default: the platform's state folder")]
             where = str(state_path(None, flow_id, settings, env))
-            yield ("flow", "state", "path"), self._value(("flow", "state", "path"), where, chain)
+            yield ("flow", "state", "path"), self.value(("flow", "state", "path"), where, chain)
 
     def _setting_link(self, name: str, default: str) -> Link:
         source = self.snapshot.setting_sources[name]
@@ -274,17 +220,18 @@ class _Explainer:
             return Link(default, None)
         return Link(f"setting {name} from {source}", self._setting_place(name), "")
 
-    def _flow_chain(self, path: DocPath, value: Any) -> list[Link]:
+    def written_chain(self, path: DocPath, value: Any) -> list[Link]:
         secret = self._is_secret(path)
         text = self.shower.written(value, secret=secret)
-        return [Link("flow", self.document.source.value(path), text), *self._links(value, secret=secret)]
+        return [Link(self.word, self.document.source.value(path), text), *self._links(value, secret=secret)]
 
-    def _others(self) -> Iterator[tuple[DocPath, Value]]:
+    def others(self) -> Iterator[tuple[DocPath, Value]]:
+        """What is shown if it is asked for by its path."""
         for key, section in self.document.data.items():
             if key in ("flow", "resources"):
                 continue
             for path, value in leaves(section, (key,)):
-                yield path, self._value(path, value, self._flow_chain(path, value))
+                yield path, self.value(path, value, self.written_chain(path, value))
 
     # Settings
 
@@ -316,7 +263,7 @@ class _Explainer:
             return [Link(link.what, link.location, link.text.partition(": ")[0]) for link in found]
         return [Link(link.what, link.location, str(self.shower.masked(link.text))) for link in found]
 
-    def _value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
+    def value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
         at_start = any(token.path[0] != "env" for token in tokens_of(value))
         shown = self.shower.shown(value, secret=self._is_secret(path))
         return Value(format_path(path), shown, tuple(chain), self._is_insecure(path, value), at_start)

@@ -9,7 +9,7 @@ from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.checks.explain import Explained, Value
+    from aetherflow.core.checks.explained import Explained, Value
 
 
 def explain(
@@ -28,7 +28,7 @@ def explain(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show what a flow amounts to: every value, where it came from, and what is insecure.
+    """Show what a flow or a bundle manifest amounts to: every value, where it came from, and what is insecure.
 
     Templates of `env` are filled in, secrets are masked. Nothing is decoded and no server contacted.
 
@@ -37,11 +37,17 @@ def explain(
     import json
 
     from aetherflow.core.checks.explain import EXPLAIN_SCHEMA, explain_flow
+    from aetherflow.core.checks.kinds import Environment, kind_of
     from aetherflow.core.cli.flow_source import flow_source
 
     source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
     with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
-        explained = explain_flow(path, snapshot)
+        if bundle_manifest is None and kind_of(path) == "manifest":
+            from aetherflow.core.checks.explain_manifest import explain_manifest
+
+            explained = explain_manifest(path, snapshot, Environment(config, run_hooks=run_hooks))
+        else:
+            explained = explain_flow(path, snapshot)
     errors = len(explained.checked.problems.errors)
     if errors:
         typer.echo(f"{path} has {errors} error{'s' * (errors != 1)}; see: aetherflow validate {path}", err=True)
@@ -71,7 +77,9 @@ def _select(explained: "Explained", wanted: str) -> list["Value"]:
     below = [value for path, value in values.items() if path.startswith((f"{wanted}.", f"{wanted}["))]
     if below:
         return below
-    raise UsageError(f"the flow has no value {wanted!r}", fix=did_you_mean(wanted, values, what="values"))
+    raise UsageError(
+        f"the {explained.checked.kind} has no value {wanted!r}", fix=did_you_mean(wanted, values, what="values")
+    )
 
 
 def _report(explained: "Explained") -> dict[str, Any]:
@@ -86,7 +94,7 @@ def _report(explained: "Explained") -> dict[str, Any]:
         for name, resource in explained.resources.items()
     }
     return {
-        "flow": {value.path: value.as_json() for value in explained.flow.values()},
+        explained.checked.kind: {value.path: value.as_json() for value in explained.flow.values()},
         "resources": resources,
         "settings": {value.path: value.as_json() for value in explained.settings.values()},
         "insecure": [value.path for value in explained.insecure],
@@ -97,7 +105,7 @@ def _report(explained: "Explained") -> dict[str, Any]:
 def _text(explained: "Explained") -> list[str]:
     import json
 
-    lines = [f"Flow: {explained.checked.path}"]
+    lines = [f"{explained.checked.kind.capitalize()}: {explained.checked.path}"]
     lines += _table(list(explained.flow.values()), "")
     for name, resource in explained.resources.items():
         profile = f" profile={resource.profile}" if resource.profile else ""

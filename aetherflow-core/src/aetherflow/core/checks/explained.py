@@ -1,0 +1,73 @@
+"""The answer of `explain`: values as they may be shown, each with the chain that it came by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherflow.core.checks.report import Checked
+from aetherflow.core.checks.values import Shower
+from aetherflow.core.location import DocPath
+from aetherflow.core.resolve.origin import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value as it may be shown, and the chain that it came by."""
+
+    path: str
+    shown: Any
+    chain: tuple[Link, ...]
+    insecure: bool = False
+    at_start: bool = False
+    """True if templates in it are filled only when a run starts."""
+
+    @property
+    def source(self) -> Link:
+        """The link that decided: the last document in the chain that holds the value, or its default."""
+        places = [
+            link for link in self.chain if link.what.startswith(("profile", "flow", "manifest", "default", "setting"))
+        ]
+        return places[-1] if places else self.chain[-1]
+
+    def as_json(self) -> dict[str, Any]:
+        """The value with its chain."""
+        found: dict[str, Any] = {"value": self.shown, "insecure": self.insecure, "known_at_run_start": self.at_start}
+        return {**found, "chain": [link.as_json() for link in self.chain]}
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedResource:
+    """One resource, merged with its profile."""
+
+    kind: str | None
+    driver: str | None
+    profile: str | None
+    decode: Mapping[str, Any]
+    values: dict[DocPath, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """All that `explain` shows."""
+
+    checked: Checked
+    shower: Shower
+    flow: dict[DocPath, Value]
+    resources: dict[str, ExplainedResource]
+    settings: dict[str, Value]
+    not_evaluated: tuple[str, ...]
+    others: dict[DocPath, Value] = field(default_factory=dict)
+    """Values of jobs and steps, by path."""
+
+    def all_values(self) -> dict[DocPath, Value]:
+        """Every value by path, `settings` included."""
+        settings: dict[DocPath, Value] = {("settings", name): value for name, value in self.settings.items()}
+        found = {**self.flow, **settings, **self.others}
+        for resource in self.resources.values():
+            found |= resource.values
+        return found
+
+    @property
+    def insecure(self) -> list[Value]:
+        """Values that give up a protection."""
+        return [value for value in self.all_values().values() if value.insecure]
