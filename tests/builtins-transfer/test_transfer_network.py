@@ -63,7 +63,8 @@ def test_a_cut_transfer_is_taken_up_where_it_was_cut(wire: Peer, tmp_path: Path,
             moved = partner.download(f"{wire.base}/file", target)
         assert proxy.cuts == 1
         assert 0 < moved.resumed_at < SIZE, "bytes that had arrived are not moved again"
-        assert (proxy.up if direction == "up" else proxy.down) < SIZE * 1.35
+        # all over again would be half and whole
+        assert (proxy.up if direction == "up" else proxy.down) < SIZE * 1.45
     assert (wire.disk / "file" if direction == "up" else target).read_bytes() == data
     assert list(wire.tree()) == ["file"]
 
