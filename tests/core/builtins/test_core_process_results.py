@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -208,7 +209,8 @@ def test_resource_use(project: "Project") -> None:
     found = outputs(project, {"command": f'"{PYTHON}" -c "$CODE"; sleep 0.2', "shell": True, "env": {"CODE": code}})
     assert 0.5 <= found["wall_seconds"] < 20
     assert 0.4 <= found["cpu_seconds"] < 5, "that of a grandchild counts"
-    assert 400 * 2**20 <= found["peak_memory_bytes"] < 2**30
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # until its exec a child counts with its parent's
+    assert 400 * 2**20 <= found["peak_memory_bytes"] < 2**30 + own
 
 
 def _wait(child: durable.ChildProcess, codes: list[int | None]) -> None:
@@ -414,7 +416,6 @@ def test_a_new_attempt_begins_without_the_programs_of_the_old_one(
     process.wait()
     for pipe in (process.stdout, process.stderr):
         pipe.close()  # type: ignore[union-attr]
-    assert all(map(lives, reap))
     flow(project, {"command": ["true"]})
     assert project.command("run", "flow.yaml", "--run-id", "r").code == 0
     assert not any(map(lives, reap))
