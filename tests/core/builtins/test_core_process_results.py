@@ -408,14 +408,19 @@ def test_a_new_attempt_begins_without_the_programs_of_the_old_one(
     process = project.start("run", "flow.yaml", "--run-id", "r")
     wait_for(lambda: len(project.lines()) == 2)
     reap += map(int, project.lines())
-    process.send_signal(signal.SIGSTOP)  # so that it starts no other guard
+    # all that would end them stand still before the first is killed; the runner first: it would start another guard
+    process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: _stands_still(process.pid))
     everybody = [*_guards(process.pid), process.pid]
-    for number in (signal.SIGSTOP, signal.SIGKILL):  # nobody who would end them has the time for it
-        for pid in everybody:
-            os.kill(pid, number)
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(map(_stands_still, everybody)))
+    for pid in everybody:
+        os.kill(pid, signal.SIGKILL)
     process.wait()
     for pipe in (process.stdout, process.stderr):
         pipe.close()  # type: ignore[union-attr]
+    assert all(map(lives, reap))
     flow(project, {"command": ["true"]})
     assert project.command("run", "flow.yaml", "--run-id", "r").code == 0
     assert not any(map(lives, reap))
@@ -436,6 +441,11 @@ def test_a_new_attempt_leaves_the_programs_of_another_state_alone(
     assert all(map(lives, reap))
     process.terminate()
     process.communicate(timeout=20)
+
+
+def _stands_still(pid: int) -> bool:
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 def _guards(runner: int) -> list[int]:
