@@ -104,3 +104,29 @@ def test_nothing_there(reports: Reports) -> None:
     ran = reports.run_step("excel_read", inputs | {"on_empty": "skip"})
     assert (ran["step"].status, ran["step"].outputs["output"]) == ("SKIPPED", None)
     assert "has no rows there" in reports.fails("excel_read", **inputs, on_empty="fail")
+
+
+def planned(reports: Reports, **inputs: object) -> str:
+    reports.flow({"id": "s", "type": "excel_read", "inputs": inputs})
+    (line,) = reports.effects()["s"]
+    return line
+
+
+def test_a_dry_run_of_a_read_says_from_where(reports: Reports) -> None:
+    book, output = str(reports.folder / "t.xlsx"), str(reports.work / "r.csv")
+    line = planned(reports, source_path=book, range="Plan!B3:F9", output=output)
+    assert line == f"write {output}, as csv, with range B3:F9 of sheet 'Plan' of {book}, which does not exist yet"
+    line = planned(reports, source_path=book, output="r.tsv")
+    assert line.endswith(f"as tsv, with all of the first sheet of {book}, which does not exist yet")
+    layout(reports.folder / "t.xlsx")
+    reports.work.mkdir(exist_ok=True)
+    Path(output).write_text("old")
+    line = planned(reports, source_path=book, sheet="REPORT", range="a4", output=output, format="parquet")
+    assert line == f"replace {output}, as parquet, with range a4 of sheet 'Report' of {book}"
+    assert Path(output).read_text() == "old"
+    for inputs, words in (
+        ({"sheet": "Nope"}, "has no sheet 'Nope'"),
+        ({"range": "A1:"}, "is none"),
+        ({"output": "/elsewhere/r.csv"}, "/elsewhere"),
+    ):
+        assert words in planned(reports, **{"source_path": book, "output": output, **inputs})

@@ -82,8 +82,8 @@ def rich(path: Path, *, macros: bool = False, rows: Sequence[Sequence[Any]] = RI
     bold = book.add_format({"bold": True})
     money = book.add_format({"num_format": "#,##0.00", "border": 1})
     data.write_row("A1", ["region", "year", "amount"], bold)
-    for number, row in enumerate(rows, 1):
-        data.write_row(number, 0, row, money)
+    for number, values in enumerate(rows, 1):
+        data.write_row(number, 0, values, money)
     if charts:
         _charts(book, report)
     _extras(book, report, extra)
