@@ -49,7 +49,7 @@ def write(bench: Bench, kind: str, out: Path) -> None:
     listed = "[" + ", ".join(f'["{v}", "{w}"]' for v, w in rows()) + "]" if kind == "excel_fill_small" else ""
     inputs = INPUTS[kind].replace("OUT", str(out)).replace("ROWS", listed)
     inputs = inputs.replace("CSV", str(bench.folder / "d.csv")).replace("BOOK", str(bench.folder / "book.xlsx"))
-    bench.write(f"{HEAD}        type: {kind.split()[0]}\n        inputs: {inputs}\n")
+    bench.write(f"{HEAD}        type: {kind.split(maxsplit=1)[0]}\n        inputs: {inputs}\n")
 
 
 def free(folder: Path) -> int:
@@ -93,4 +93,4 @@ def test_a_full_disk_leaves_the_old_file(bench: Bench, kind: str) -> None:
                     run("mount", "-o", "remount,size=32m", str(bench.work))
                     assert bench.attempt() == 0, bench.error_text()
                 assert out.read_bytes() == whole
-    assert 0 < failed, "no disk was too small"
+    assert failed > 0, "no disk was too small"

@@ -75,8 +75,8 @@ class FileSource(ReadingOptions, Casting):
     )
     read_header: Flag = Field(
         True,
-        description="Whether the first record of a CSV or TSV file holds the names; false for Parquet: its names do not "
-        "count, those of `columns` do.",
+        description="Whether the first record of a CSV or TSV file holds the names; false for Parquet: its own names "
+        "do not count, those of `columns` do.",
     )
     file: ReadingOptions | None = Field(None, description="The options for CSV and TSV may stand in this block.")
 
