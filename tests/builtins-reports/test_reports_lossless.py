@@ -124,9 +124,10 @@ def test_pivots_are_refreshed_and_follow_the_data(reports: Reports) -> None:
 
 
 @pytest.mark.slow
-def test_three_readers_open_it(reports: Reports, convert: Convert) -> None:
-    rich(reports.folder / "rich.xlsx")
-    out = reports.fill("rich.xlsx", DATA | {"source_path": reports.csv("d.csv", ROWS)})["output"]
+@pytest.mark.parametrize("name", ["rich.xlsx", "rich.xlsm"])
+def test_three_readers_open_it(reports: Reports, convert: Convert, name: str) -> None:
+    rich(reports.folder / name, macros=name.endswith("m"))
+    out = reports.fill(name, DATA | {"source_path": reports.csv("d.csv", ROWS)})["output"]
     assert cells(out, "Data")["C301"] == 299 / 4
     sheet = python_calamine.CalamineWorkbook.from_path(out).get_sheet_by_name("Data")
     assert sheet.to_python()[300] == ["r4", 2002, 299 / 4]

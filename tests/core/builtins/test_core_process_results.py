@@ -331,6 +331,43 @@ def test_given_outputs_win_and_hiding_others_is_warned_about(project: "Project")
     assert "AF1216 warning: jobs[0].steps[0].inputs: outputs replaces exit_code, which then says nothing" in result.out
 
 
+# Spellings
+
+
+SPELLINGS: list[tuple[str, str, str, Any, Any, int]] = [
+    # where, the two names, a value that each takes, another value, exit code of the run with the first
+    ("", "command", "cmd", ["true"], ["false"], 0),
+    ("success", "require_files", "required_files", "gone", "other", 1),
+    ("success", "require_glob", "required_globs", "*.gone", "*.other", 1),
+    ("success", "forbid_files", "forbidden_files", "gone", "other", 0),
+    ("retry", "backoff_seconds", "sleep_seconds", 0, 1, 0),
+    ("log", "max_capture_kb", "max_capture_bytes", 1, 3, 0),
+]
+
+
+@pytest.mark.parametrize(("block", "one", "two", "value", "other", "code"), SPELLINGS)
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside with_lock"])
+def test_both_spellings_of_a_key(
+    project: "Project", block: str, one: str, two: str, value: Any, other: Any, code: int, inside: bool
+) -> None:
+    def step(**given: Any) -> dict[str, Any]:
+        inputs = {"command": ["true"], block: given} if block else given
+        inner = {"id": "s", "type": "external.process", "inputs": inputs}
+        return {"id": "s", "type": "with_lock", "inputs": {"lock_key": "k", "step": inner}} if inside else inner
+
+    def write(**given: Any) -> None:
+        project.write(yaml.safe_dump({"flow": {"id": "f"}, "jobs": [{"id": "a", "steps": [step(**given)]}]}))
+
+    for name in (one, two):
+        write(**{name: value})
+        assert project.cli("run", "flow.yaml").code == code, name
+    write(**{one: value, two: other})
+    result = project.cli("validate", "flow.yaml")
+    assert result.code == 2
+    assert two in result.out
+    assert "twice, under two of its names" in result.out or "differ; keep one of them" in result.out
+
+
 # What the child gets
 
 
