@@ -18,7 +18,7 @@ class EventHandler(logging.Handler):
         """Pass one record on; with a map as its `event_fields` it is an event of its own, named by its message."""
         fields = getattr(record, "event_fields", None)
         if isinstance(fields, Mapping):
-            self._events.emit(record.getMessage(), level=record.levelname, **fields)
+            self._events.emit(record.getMessage(), **{**fields, "level": record.levelname})
             return
         self._events.emit("log", level=record.levelname, logger=record.name, message=self.format(record))
 
