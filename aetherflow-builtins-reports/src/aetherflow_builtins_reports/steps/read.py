@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import WorkbookError
@@ -44,6 +44,14 @@ class Inputs(StepInputs):
     on_empty: Annotated[Literal["skip", "fail", "ok"], Word] = Field(
         "ok", description="Without rows: an empty file, a step that is SKIPPED, or an error."
     )
+
+    @field_validator("range")
+    @classmethod
+    def _is_a_range(cls, value: str | None) -> str | None:
+        ref = split_sheet(value)[1] if value else ""
+        if ref and parse_area(ref) is None:
+            raise ValueError(f"{value!r} is no range; write B3:F90, Sheet!B3:F90, or B3")
+        return value
 
     @property
     def file_format(self) -> Format:
@@ -127,10 +135,8 @@ class ExcelRead(Step[Inputs]):
         return [f"{'replace' if output.exists() else 'write'} {output}, as {args.file_format}, with {source}"]
 
     def _wanted(self) -> tuple[str | None, str]:
-        """Name of the sheet, if one is given, and the range; StepInputError if that is none."""
+        """Name of the sheet, if one is given, and the range."""
         named, ref = split_sheet(self.args.range or "")
-        if ref and parse_area(ref) is None:
-            raise StepInputError(f"range {self.args.range!r} is none", fix="write B3:F90, Sheet!B3:F90, or B3")
         return named or self.args.sheet, ref
 
     @contextmanager
