@@ -72,7 +72,8 @@ class Suite:
     def repeat(self) -> str:
         """The command that does exactly this again."""
         setting = f"AETHERFLOW_TORTURE_TIER={TIER} AETHERFLOW_TORTURE_SEED={SEED}"
-        return f"{setting} .venv/bin/python -m pytest {shlex.quote(self.test)}"
+        patience = "-o faulthandler_timeout=3600 " if full() else ""  # a suite in full takes longer than any test may
+        return f"{setting} .venv/bin/python -m pytest {patience}{shlex.quote(self.test)}"
 
 
 @contextlib.contextmanager
