@@ -1,8 +1,9 @@
 """Files at a peer: what steps and other code ask of every connector of kind `sftp` and `smb`."""
 
+import builtins
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aetherflow.core.api import RemoteFileMeta
@@ -10,6 +11,7 @@ from aetherflow_builtins_transfer.connectors.file_options import ConfigT, FileOp
 from aetherflow_builtins_transfer.connectors.peer import PeerConnector
 from aetherflow_builtins_transfer.connectors.session import Entry, FileSession
 from aetherflow_builtins_transfer.connectors.transfer import Download, Moved, Upload
+from aetherflow_builtins_transfer.connectors.transfer_batch import BatchUpload, Small
 from aetherflow_builtins_transfer.failures import RemoteError, shown
 from aetherflow_builtins_transfer.paths import check_name, is_part
 
@@ -21,6 +23,14 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
 
     Up to `options.pool_size` threads work at the same time.
     """
+
+    BATCHES = False
+    """True if its sessions can bring many small files at once."""
+
+    @property
+    def sends_together(self) -> bool:
+        """True if `upload_all` may be used; not where bytes per second are limited, which a batch would lump."""
+        return self.BATCHES and self.opts.max_bytes_per_second is None
 
     # Listing and looking
 
@@ -150,6 +160,20 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         upload.verify, upload.mode, upload.overwrite, upload.on_bytes = verify, mode, overwrite, on_bytes
         upload.preserve_mtime = preserve_mtime
         return upload.run()
+
+    def upload_all(
+        self,
+        files: "Sequence[Small]",
+        *,
+        preserve_mtime: bool = False,
+        mode: int | None = None,
+        overwrite: bool = True,
+    ) -> "builtins.list[Moved | None]":
+        """Copy small files to the peer together, each as `upload` does; None for one that `upload` is to send.
+
+        Only where `sends_together` is true. After a RemoteError some may have arrived.
+        """
+        return BatchUpload(self, files, preserve_mtime, mode, overwrite).run()
 
     def download(
         self,

@@ -1,0 +1,99 @@
+"""Many small files over one SFTP channel: a handful of bursts for all of them, not six round trips for each."""
+
+from collections.abc import Callable, Sequence
+
+from aetherflow_builtins_transfer.connectors.session import Whole
+from aetherflow_builtins_transfer.connectors.sftp_client import Answer, Burst, Client
+
+# Numbers of the protocol, draft-ietf-secsh-filexfer-02.
+OPEN, CLOSE, WRITE, FSETSTAT, REMOVE, STAT, RENAME, EXTENDED = 3, 4, 6, 10, 13, 17, 18, 200
+STATUS, HANDLE, ATTRS = 101, 102, 105
+OPEN_NEW = 0x02 | 0x08 | 0x20
+"""To write, made by this very request."""
+HAS_SIZE, HAS_PERMISSIONS, HAS_TIMES = 0x01, 0x04, 0x08
+POSIX_RENAME = b"posix-rename@openssh.com"
+
+
+class Batch:
+    """Files on their way together, each as it would go alone: temporary name, content, time, size compared, rename.
+
+    A file is renamed only after the answers to everything before have come and are good.
+    """
+
+    def __init__(self, client: Client, files: Sequence[Whole], chunk: int, beat: Callable[[], None]) -> None:
+        self._client, self._files, self._chunk, self._beat = client, files, chunk, beat
+        self._parts = [each.part.encode() for each in files]
+        self._targets = [each.target.encode() for each in files]
+
+    def store(self, *, replace: bool, mode: int | None) -> list[bool]:
+        """Of each file whether it is there under its final name; False if an answer said no."""
+        handles = self._opened()
+        whole = self._written(handles, mode)
+        arrived = self._renamed(whole, replace=replace)
+        self._remove(set(handles) - arrived)
+        return [number in arrived for number in range(len(self._files))]
+
+    def _opened(self) -> dict[int, bytes]:
+        burst = Burst(self._client)
+        asked = {number: burst.ask(OPEN, part, OPEN_NEW, 0) for number, part in enumerate(self._parts)}
+        answers = burst.answers(self._beat)
+        return {number: answers[request][1][4:] for number, request in asked.items() if answers[request][0] == HANDLE}
+
+    def _written(self, handles: dict[int, bytes], mode: int | None) -> set[int]:
+        """Numbers of the files of which all content was taken and the size is right."""
+        burst = Burst(self._client)
+        asked: dict[int, tuple[list[int], int]] = {}
+        for number, handle in handles.items():
+            file = self._files[number]
+            requests = [
+                burst.ask(WRITE, handle, 0, offset, file.data[offset : offset + self._chunk])
+                for offset in range(0, len(file.data), self._chunk)
+            ]
+            if attributes := _attributes(mode, file.mtime):
+                requests.append(burst.ask(FSETSTAT, handle, *attributes))
+            requests.append(burst.ask(CLOSE, handle))
+            asked[number] = requests, burst.ask(STAT, self._parts[number])
+        answers = burst.answers(self._beat)
+        return {
+            number
+            for number, (requests, stat) in asked.items()
+            if all(map(_is_ok, map(answers.__getitem__, requests)))
+            and _size(answers[stat]) == len(self._files[number].data)
+        }
+
+    def _renamed(self, whole: set[int], *, replace: bool) -> set[int]:
+        burst = Burst(self._client)
+        asked = {}
+        for number in sorted(whole):
+            names = self._parts[number], self._targets[number]
+            asked[number] = burst.ask(EXTENDED, POSIX_RENAME, *names) if replace else burst.ask(RENAME, *names)
+        answers = burst.answers(self._beat)
+        return {number for number, request in asked.items() if _is_ok(answers[request])}
+
+    def _remove(self, left: set[int]) -> None:
+        """Take away what was begun and did not arrive; each file is then sent alone, and tells what is wrong."""
+        burst = Burst(self._client)
+        for number in left:
+            burst.ask(REMOVE, self._parts[number])
+        burst.answers(self._beat)
+
+
+def _attributes(mode: int | None, mtime: float | None) -> list[int]:
+    flags = (HAS_PERMISSIONS if mode is not None else 0) | (HAS_TIMES if mtime is not None else 0)
+    fields = [flags] if flags else []
+    if mode is not None:
+        fields.append(mode)
+    if mtime is not None:
+        fields += [int(mtime) & 0xFFFFFFFF] * 2
+    return fields
+
+
+def _is_ok(answer: Answer) -> bool:
+    return answer[0] == STATUS and answer[1][:4] == b"\0\0\0\0"
+
+
+def _size(answer: Answer) -> int | None:
+    kind, body = answer
+    if kind != ATTRS or not int.from_bytes(body[:4], "big") & HAS_SIZE:
+        return None
+    return int.from_bytes(body[4:12], "big")
