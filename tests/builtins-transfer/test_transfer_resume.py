@@ -15,8 +15,8 @@ from transfer_peers import Peer, build_peer
 
 SIZE, KILLED_AT = 24_000_000, 18_500_000
 """By then a download has told a checkpoint, and an upload stands at the peer but for what is buffered."""
-MOST_AGAIN = 14_000_000
-PER_SECOND = 30_000_000
+MOST_AGAIN = 18_000_000
+PER_SECOND = 9_000_000
 
 
 @pytest.fixture(params=("sftp.paramiko", "smb.smbclient", "smb.pysmb"))

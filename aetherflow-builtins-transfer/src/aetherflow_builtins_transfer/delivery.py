@@ -86,6 +86,9 @@ class Delivery:
         done = self._deliver_together(items, progress, total)
         alone = [item for item in items if item.target not in done]
         outcome = run_all(self.ctx, alone, self._deliver, self.plan.parallelism, total, progress)
+        if self._doubtful and not outcome.failed:
+            with contextlib.suppress(RemoteError):  # all has arrived; else the next delivery does it
+                self._remove_leftovers([item for item in items if item.target in self._doubtful])
         done |= {item.target: facts for item, facts in outcome.done}
         outcome.done = [(item, done[item.target]) for item in items if item.target in done]
         for item, facts in outcome.done:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from aetherflow_builtins_transfer.paths import part_name
 if TYPE_CHECKING:
     from aetherflow_builtins_transfer.connectors.files import FileConnector
 
-CHECKPOINT_BYTES = 16 << 20
-"""How much of a file is at most brought again after the process died."""
+CHECKPOINT_SECONDS = 1.0
+"""What came within so long before the process died is brought again."""
 Check = Callable[[ResumableWriter, Moved], None]
 """Refuses, by raising, a whole file before it gets its name."""
 
@@ -70,15 +71,15 @@ class Download:
         self.size = before.size
         note = {"path": path, "size": before.size, "mtime": before.mtime}
         resumed = self._offset(session, path, note)
-        self.moved = saved = resumed
+        self.moved, saved_at = resumed, time.monotonic()
 
         def write(data: bytes) -> None:
-            nonlocal saved
+            nonlocal saved_at
             sink.write(data)
             self.moved += len(data)
-            if self.moved - saved >= CHECKPOINT_BYTES:
+            if (now := time.monotonic()) - saved_at >= CHECKPOINT_SECONDS:
                 sink.checkpoint(note)
-                saved = self.moved
+                saved_at = now
             peer.pace(len(data), self._stops)
             if self.on_bytes is not None:
                 self.on_bytes(len(data))

@@ -1,17 +1,18 @@
 """Many small files over one SFTP channel: a handful of bursts for all of them, not six round trips for each."""
 
+import struct
 from collections.abc import Callable, Sequence
 
 from aetherflow_builtins_transfer.connectors.session import Whole
-from aetherflow_builtins_transfer.connectors.sftp_client import Answer, Burst, Client
+from aetherflow_builtins_transfer.connectors.sftp_client import Answer, Burst, Client, text
 
 # Numbers of the protocol, draft-ietf-secsh-filexfer-02.
 OPEN, CLOSE, WRITE, FSETSTAT, REMOVE, STAT, RENAME, EXTENDED = 3, 4, 6, 10, 13, 17, 18, 200
 STATUS, HANDLE, ATTRS = 101, 102, 105
-OPEN_NEW = 0x02 | 0x08 | 0x20
-"""To write, made by this very request."""
+OPEN_NEW = struct.pack(">II", 0x02 | 0x08 | 0x20, 0)
+"""To write, made by this very request, with no attributes."""
 HAS_SIZE, HAS_PERMISSIONS, HAS_TIMES = 0x01, 0x04, 0x08
-POSIX_RENAME = b"posix-rename@openssh.com"
+POSIX_RENAME = text(b"posix-rename@openssh.com")
 
 
 class Batch:
@@ -22,8 +23,8 @@ class Batch:
 
     def __init__(self, client: Client, files: Sequence[Whole], chunk: int, beat: Callable[[], None]) -> None:
         self._client, self._files, self._chunk, self._beat = client, files, chunk, beat
-        self._parts = [each.part.encode() for each in files]
-        self._targets = [each.target.encode() for each in files]
+        self._parts = [text(each.part.encode()) for each in files]
+        self._targets = [text(each.target.encode()) for each in files]
 
     def store(self, *, replace: bool, mode: int | None) -> list[bool]:
         """Of each file whether it is there under its final name; False if an answer said no."""
@@ -35,9 +36,9 @@ class Batch:
 
     def _opened(self) -> dict[int, bytes]:
         burst = Burst(self._client)
-        asked = {number: burst.ask(OPEN, part, OPEN_NEW, 0) for number, part in enumerate(self._parts)}
+        asked = {number: burst.ask(OPEN, part, OPEN_NEW) for number, part in enumerate(self._parts)}
         answers = burst.answers(self._beat)
-        return {number: answers[request][1][4:] for number, request in asked.items() if answers[request][0] == HANDLE}
+        return {number: answers[request][1] for number, request in asked.items() if answers[request][0] == HANDLE}
 
     def _written(self, handles: dict[int, bytes], mode: int | None) -> set[int]:
         """Numbers of the files of which all content was taken and the size is right."""
@@ -46,11 +47,11 @@ class Batch:
         for number, handle in handles.items():
             file = self._files[number]
             requests = [
-                burst.ask(WRITE, handle, 0, offset, file.data[offset : offset + self._chunk])
+                burst.ask(WRITE, handle, struct.pack(">Q", offset), text(file.data[offset : offset + self._chunk]))
                 for offset in range(0, len(file.data), self._chunk)
             ]
             if attributes := _attributes(mode, file.mtime):
-                requests.append(burst.ask(FSETSTAT, handle, *attributes))
+                requests.append(burst.ask(FSETSTAT, handle, attributes))
             requests.append(burst.ask(CLOSE, handle))
             asked[number] = requests, burst.ask(STAT, self._parts[number])
         answers = burst.answers(self._beat)
@@ -78,14 +79,13 @@ class Batch:
         burst.answers(self._beat)
 
 
-def _attributes(mode: int | None, mtime: float | None) -> list[int]:
-    flags = (HAS_PERMISSIONS if mode is not None else 0) | (HAS_TIMES if mtime is not None else 0)
-    fields = [flags] if flags else []
-    if mode is not None:
-        fields.append(mode)
-    if mtime is not None:
-        fields += [int(mtime) & 0xFFFFFFFF] * 2
-    return fields
+def _attributes(mode: int | None, mtime: float | None) -> bytes:
+    if mode is None and mtime is None:
+        return b""
+    times = [] if mtime is None else [int(mtime) & 0xFFFFFFFF] * 2
+    permissions = [] if mode is None else [mode]
+    flags = (HAS_PERMISSIONS if permissions else 0) | (HAS_TIMES if times else 0)
+    return b"".join(each.to_bytes(4, "big") for each in (flags, *permissions, *times))
 
 
 def _is_ok(answer: Answer) -> bool:

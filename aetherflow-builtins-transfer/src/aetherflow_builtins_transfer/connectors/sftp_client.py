@@ -66,13 +66,11 @@ class Burst:
         self._out = bytearray()
         self._open: set[int] = set()
 
-    def ask(self, kind: int, *fields: bytes | int) -> int:
-        """Add a request, of texts and numbers of 32 bits; the number under which its answer comes."""
+    def ask(self, kind: int, *fields: bytes) -> int:
+        """Add a request of fields in the protocol's form; the number under which its answer comes."""
         number: int = self._client.request_number
         self._client.request_number = number + 1
-        body = b"".join(
-            each.to_bytes(4, "big") if isinstance(each, int) else len(each).to_bytes(4, "big") + each for each in fields
-        )
+        body = b"".join(fields)
         self._out += struct.pack(">IBI", len(body) + 5, kind, number)
         self._out += body
         self._open.add(number)
@@ -93,3 +91,8 @@ class Burst:
                 self._open.remove(number)
                 found[number] = kind, body[4:]
         return found
+
+
+def text(value: bytes) -> bytes:
+    """Text, a handle or content as a field."""
+    return len(value).to_bytes(4, "big") + value
