@@ -78,3 +78,14 @@ class TestFtp(FileTransferSuite):
 
     def names_at(self, place: Path, folder: str) -> list[str]:
         return sorted(path.name for path in (place / folder).iterdir())
+
+
+class TestFtpOnProFtpd(TestFtp):
+    """The same on a server that was not written for tests, nor in Python."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, place: Path, serve_proftpd: Callable[[Path], int]) -> None:
+        self.port = serve_proftpd(place)
+
+    def config(self, place: Path) -> dict[str, Any]:
+        return {**super().config(place), "folder": str(place)}  # it shows the whole file system, as many do

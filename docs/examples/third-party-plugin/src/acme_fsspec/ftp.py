@@ -127,12 +127,11 @@ class Ftp(FsspecBase[Config, Options]):
         folder = final.rpartition("/")[0]
         if folder:
             self.fs.makedirs(folder, exist_ok=True)
-        part, check, sent = f"{folder}/{PART}{uuid.uuid4().hex}", self._guard(), 0
+        part, counted = f"{folder}/{PART}{uuid.uuid4().hex}", _Counted(source, self._guard())
         try:
-            with self.fs.open(part, "wb") as target:
-                while chunk := source.read(CHUNK):
-                    check()
-                    sent += target.write(chunk)
+            # not fs.open: it sends a large file in parts, and many a server lets nobody go on with a file
+            self.fs.ftp.storbinary(f"STOR {part}", counted, CHUNK)
+            sent = counted.sent
             if (arrived := self.fs.size(part)) != sent:
                 raise self._error(f"only {arrived} of {sent} bytes arrived", "run the step again")
             self.fs.mv(part, final)
@@ -177,3 +176,17 @@ class _Checked:
     def write(self, data: bytes) -> int:
         self._check()
         return self._file.write(data)
+
+
+class _Counted:
+    """A file to be sent: it counts, and asks before every read whether the transfer is to go on."""
+
+    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
+        self._file, self._check = file, check
+        self.sent = 0
+
+    def read(self, size: int) -> bytes:
+        self._check()
+        data = self._file.read(size)
+        self.sent += len(data)
+        return data
