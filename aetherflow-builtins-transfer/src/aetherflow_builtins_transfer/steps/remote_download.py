@@ -7,8 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, ResumableWriter, Step, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.connectors.transfer import Moved
 from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.journal import Journal
@@ -25,6 +24,7 @@ from aetherflow_builtins_transfer.records import (
     refuse_folders,
 )
 from aetherflow_builtins_transfer.steps.remote_change import changed, counted, some, unique
+from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 
 class DownloadInputs(StepInputs):
@@ -80,21 +80,14 @@ class _Item:
 DownloadT = TypeVar("DownloadT", bound=DownloadInputs)
 
 
-class DownloadFiles(Step[DownloadT]):
+class DownloadFiles(RemoteStep[DownloadT]):
     """Downloads files from a peer."""
 
     Outputs = DownloadOutputs
-    KIND = ""
-
-    @property
-    def peer(self) -> FileConnector[Any, Any]:
-        """The connector of the resource."""
-        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
-        return found
 
     def plan(self) -> list[str]:
         """What would be brought, and what would happen at the peer."""
-        names, resource = [each.path for each in self.args.files], self.inputs["resource"]
+        names, resource = [each.path for each in self.args.files], self.resource
         if not names:
             return []
         told = [f"download {counted(names)} from resource {resource} to {self.args.dest_dir}: {some(names)}"]
@@ -113,7 +106,7 @@ class DownloadFiles(Step[DownloadT]):
             output = {"local_files": [], "dest_dir": str(folder), "count": 0, "files": []}
             return empty_result(args.on_empty, output, "files")
         items = self._items(folder)
-        taken = Deliveries(self.ctx, "down", self.inputs["resource"])
+        taken = Deliveries(self.ctx, "down", self.resource)
         journal = Journal(self.ctx)
         self._brought: set[Path] = set()
         known = {item.file.path for item in items if self._is_known(item.file, taken, journal)}
