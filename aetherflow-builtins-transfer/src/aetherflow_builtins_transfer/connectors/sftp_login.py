@@ -96,7 +96,7 @@ class SshLogin:
             except BadAuthenticationType as error:
                 tried[-1] += f" (the server takes {', '.join(error.allowed_types)})"
             except AuthenticationException as error:
-                if not transport.is_active():  # it took too long, or the server hung up
+                if _is_silence(error) or not transport.is_active():  # it took too long, or the server hung up
                     raise LostError(f"the login was not answered: {error}") from error
         if transport.is_authenticated():
             return
@@ -107,7 +107,7 @@ class SshLogin:
             except BadAuthenticationType as error:
                 tried[-1] += f" (the server takes {', '.join(error.allowed_types)})"
             except AuthenticationException as error:
-                if not transport.is_active() and "timeout" in str(error).lower():
+                if _is_silence(error):
                     raise LostError(f"the login was not answered: {error}") from error
         if not transport.is_authenticated():
             what = " and ".join(tried) or "nothing: the resource has neither password nor key"
@@ -136,6 +136,11 @@ class SshLogin:
                         continue
                     found += [key] if key is not None else []
         return found
+
+
+def _is_silence(error: Exception) -> bool:
+    """True where nobody has refused: the library raises the same error when no answer came in time."""
+    return "timeout" in str(error).lower()
 
 
 def _prefer(transport: "paramiko.Transport", types: list[str]) -> None:

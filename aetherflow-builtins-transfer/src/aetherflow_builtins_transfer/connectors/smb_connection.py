@@ -1,4 +1,4 @@
-"""smbprotocol's connection, with what costs most for large files done with fewer copies."""
+"""smbprotocol's connection: large files cost fewer copies, and what should be signed is not taken unsigned."""
 
 import select
 import socket
@@ -11,10 +11,13 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from smbprotocol import Dialects
 from smbprotocol.connection import Ciphers, Connection
 from smbprotocol.exceptions import SMBException
+from smbprotocol.header import Commands, NtStatus, Smb2Flags
 from smbprotocol.transport import Tcp
 
 LARGE = 256 << 10
 """Bytes of a message from which on it is decrypted into a buffer that is used again."""
+UNSOLICITED = 0xFFFFFFFFFFFFFFFF
+"""Number of a message that answers no request; it is never signed, [MS-SMB2] 3.2.5.1.3."""
 NONCE_BYTES, BLOCK_BYTES = 12, 16
 ASSOCIATED = ("nonce", "original_message_size", "reserved", "flags", "session_id")
 """Fields of an encrypted message's header that its signature covers, [MS-SMB2] 2.2.41."""
@@ -44,7 +47,7 @@ class _Socket(Tcp):  # type: ignore[misc]  # the library has no types
 
 
 class SmbConnection(Connection):  # type: ignore[misc]  # the library has no types
-    """A connection whose large messages are received and decrypted with fewer copies."""
+    """A connection whose large messages are received and decrypted with fewer copies, and none is taken unsigned."""
 
     _plain = bytearray()
     """The last large message; the library's one thread that receives takes out of it what it needs, by copying."""
@@ -59,6 +62,18 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
         if isinstance(made, Tcp):
             made.__class__ = _Socket
         self._transport = made
+
+    def verify_signature(self, header: Any, session_id: int, force: bool = False) -> None:
+        """The library passes over a message without a signature, which is what a forger would send."""
+        session = self.session_table.get(session_id)
+        if session is not None and (session.signing_required or session.encrypt_data):
+            unsolicited = header["message_id"].get_value() == UNSOLICITED
+            pending = header["status"].get_value() == NtStatus.STATUS_PENDING
+            login = header["command"].get_value() in (Commands.SMB2_NEGOTIATE, Commands.SMB2_SESSION_SETUP)
+            is_signed = header["flags"].has_flag(Smb2Flags.SMB2_FLAGS_SIGNED)
+            if not (unsolicited or pending or login) and (session.encrypt_data or not is_signed):
+                raise SMBException("an answer came without the protection that was agreed upon; it was not taken")
+        super().verify_signature(header, session_id, force)
 
     def _decrypt(self, message: Any) -> Any:
         cipher = self.cipher_id if self.dialect >= Dialects.SMB_3_1_1 else Ciphers.AES_128_CCM
