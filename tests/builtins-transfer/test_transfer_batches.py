@@ -74,7 +74,7 @@ def test_one_that_cannot_arrive_is_told_and_the_others_do(ssh: Peer, fail_fast: 
     ("request_name", "number"),
     [
         pytest.param("FSETSTAT", 9, id="refuses"),  # SETSTAT of a path that is not there
-        pytest.param("STAT", 255, id="breaks-off"),  # a request that it does not know, at which it ends
+        pytest.param("STAT", 255, id="keeps-silent"),  # a request that it does not know, and does not answer
     ],
 )
 def test_what_a_server_does_in_the_middle_of_a_batch_leaves_nothing(
@@ -83,10 +83,31 @@ def test_what_a_server_does_in_the_middle_of_a_batch_leaves_nothing(
     from aetherflow_builtins_transfer.connectors import sftp_batch
 
     files = given(ssh, 20)
+    ssh.resource["options"] = {"idle_timeout_seconds": 3}
     monkeypatch.setattr(sftp_batch, request_name, number)
     ran = upload(ssh, files)
     assert ran.error is None, "alone they arrive"
     assert {name.removeprefix("in/box/"): data for name, data in ssh.tree().items()} == files
+
+
+def test_a_server_without_the_extension_that_replaces_takes_them_too(
+    ssh: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aetherflow_builtins_transfer.connectors import sftp_batch, sftp_client, transfer
+
+    files = given(ssh, 20)
+    monkeypatch.setattr(sftp_batch, "POSIX_RENAME", sftp_client.text(b"unknown@example.com"))
+    alone = []
+    run = transfer.Upload.run
+
+    def counted(upload: transfer.Upload) -> transfer.Moved:
+        alone.append(upload.remote_path)
+        return run(upload)
+
+    monkeypatch.setattr(transfer.Upload, "run", counted)
+    assert upload(ssh, files).error is None
+    assert {name.removeprefix("in/box/"): data for name, data in ssh.tree().items()} == files
+    assert len(alone) == 2, "only those that are too large for a batch"
 
 
 def test_a_limit_of_bytes_per_second_and_one_after_the_other_send_alone(ssh: Peer) -> None:

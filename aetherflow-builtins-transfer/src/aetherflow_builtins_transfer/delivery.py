@@ -146,15 +146,9 @@ class Delivery:
             return {}
         for folder in {self.peer.parent(self.peer.at(item.target)) for batch in batches for item in batch}:
             if not self._names[folder]:
-                self.peer.mkdir_recursive(folder)
-        outcome = run_all(
-            self.ctx,
-            batches,
-            self._deliver_batch,
-            plan.parallelism,
-            total,
-            progress,
-        )
+                with contextlib.suppress(RemoteError):  # each file then tells for itself
+                    self.peer.mkdir_recursive(folder)
+        outcome = run_all(self.ctx, batches, self._deliver_batch, plan.parallelism, total, progress)
         return {target: facts for _, done in outcome.done for target, facts in done.items()}
 
     def _is_new(self, item: Item) -> bool:

@@ -9,6 +9,7 @@ from aetherflow_builtins_transfer.connectors.sftp_client import Answer, Burst, C
 # Numbers of the protocol, draft-ietf-secsh-filexfer-02.
 OPEN, CLOSE, WRITE, FSETSTAT, REMOVE, STAT, RENAME, EXTENDED = 3, 4, 6, 10, 13, 17, 18, 200
 STATUS, HANDLE, ATTRS = 101, 102, 105
+OK, UNSUPPORTED = 0, 8
 OPEN_NEW = struct.pack(">II", 0x02 | 0x08 | 0x20, 0)
 """To write, made by this very request, with no attributes."""
 HAS_SIZE, HAS_PERMISSIONS, HAS_TIMES = 0x01, 0x04, 0x08
@@ -63,13 +64,22 @@ class Batch:
         }
 
     def _renamed(self, whole: set[int], *, replace: bool) -> set[int]:
+        if not replace:
+            return self._rename(whole, RENAME)[0]
+        renamed, unknown = self._rename(whole, EXTENDED, POSIX_RENAME)
+        if unknown:  # a server without the extension can do this only where nothing has the name
+            renamed |= self._rename(unknown, RENAME)[0]
+        return renamed
+
+    def _rename(self, numbers: set[int], kind: int, *before: bytes) -> tuple[set[int], set[int]]:
+        """Numbers of the files that have their names, and of those for which the server does not know the request."""
         burst = Burst(self._client)
-        asked = {}
-        for number in sorted(whole):
-            names = self._parts[number], self._targets[number]
-            asked[number] = burst.ask(EXTENDED, POSIX_RENAME, *names) if replace else burst.ask(RENAME, *names)
+        asked = {
+            number: burst.ask(kind, *before, self._parts[number], self._targets[number]) for number in sorted(numbers)
+        }
         answers = burst.answers(self._beat)
-        return {number for number, request in asked.items() if _is_ok(answers[request])}
+        done = {number for number, request in asked.items() if _is_ok(answers[request])}
+        return done, {number for number, request in asked.items() if _status(answers[request]) == UNSUPPORTED}
 
     def _remove(self, left: set[int]) -> None:
         """Take away what was begun and did not arrive; each file is then sent alone, and tells what is wrong."""
@@ -88,8 +98,12 @@ def _attributes(mode: int | None, mtime: float | None) -> bytes:
     return b"".join(each.to_bytes(4, "big") for each in (flags, *permissions, *times))
 
 
+def _status(answer: Answer) -> int | None:
+    return int.from_bytes(answer[1][:4], "big") if answer[0] == STATUS else None
+
+
 def _is_ok(answer: Answer) -> bool:
-    return answer[0] == STATUS and answer[1][:4] == b"\0\0\0\0"
+    return _status(answer) == OK
 
 
 def _size(answer: Answer) -> int | None:
