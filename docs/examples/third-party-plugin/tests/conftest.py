@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
 from pyftpdlib.servers import ThreadedFTPServer
 
 pytest_plugins = ["aetherflow.core.testing.fixtures"]
@@ -53,10 +53,14 @@ HASHED = "$1$aetherfl$gN7xF1g7GH88H04sxAJ27/"
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[int]:
+def running(folder: Path, certificate: Path | None = None) -> Iterator[int]:
     authorizer = DummyAuthorizer()
     authorizer.add_user("acme", "pass", str(folder), perm="elradfmwMT")
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer})
+    if certificate is None:
+        handler = type("Handler", (FTPHandler,), {"authorizer": authorizer})
+    else:
+        secured = {"certfile": str(certificate), "tls_control_required": True, "tls_data_required": True}
+        handler = type("Handler", (TLS_FTPHandler,), {"authorizer": authorizer, **secured})
     server = ThreadedFTPServer(("127.0.0.1", 0), handler)
     ended = threading.Event()
 
@@ -74,10 +78,21 @@ def running(folder: Path) -> Iterator[int]:
         thread.join()
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and its certificate for 127.0.0.1, which nobody signed but itself."""
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(["openssl", "req", "-x509", *made, *names], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
 @pytest.fixture
-def serve_ftp() -> Iterator[Callable[[Path], int]]:
+def serve_ftp() -> Iterator[Callable[..., int]]:
     with ExitStack() as stack:
-        yield lambda folder: stack.enter_context(running(folder))
+        yield lambda folder, certificate=None: stack.enter_context(running(folder, certificate))
 
 
 @contextmanager
