@@ -13,7 +13,10 @@ need() { # package, then the command that succeeds if it is there
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 need openssh-server command -v sshd
+need openssh-client command -v sftp   # tests/benchmarks: what transfers are measured against
 need samba command -v smbd
+need proftpd-core command -v proftpd # docs/examples/third-party-plugin
+need smbclient command -v smbclient   # likewise
 need postgresql command -v postgres
 need mariadb-server command -v mariadbd
 need strace command -v strace        # tests/torture: faults at system calls
