@@ -12,7 +12,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 class SchedulerModel(BaseModel):
     """Base of the models of this document: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class RetrySpec(SchedulerModel):
