@@ -1,12 +1,15 @@
 """`aetherflow schema`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.validate import checked_kind, complete_kind
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.document_kind import DocumentKind
 
 
 def schema(
@@ -40,14 +43,18 @@ def schema(
 
     Example: aetherflow schema flow --output flow.schema.json
     """
-    from aetherflow.core.checks.foreign import foreign_kind
     from aetherflow.core.plugins.policy import catalog_for
     from aetherflow.core.resolve.snapshot import build_snapshot
     from aetherflow.core.schema.write import SCHEMAS, schema_for
 
     checked_kind(kind)
     snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=run_hooks)
-    found = schema_for(foreign_kind(kind, snapshot) if kind not in SCHEMAS else kind, catalog_for(snapshot))
+    wanted: str | DocumentKind = kind
+    if kind not in SCHEMAS:
+        from aetherflow.core.checks.foreign import foreign_kind
+
+        wanted = foreign_kind(kind, snapshot)
+    found = schema_for(wanted, catalog_for(snapshot))
     if output is None:
         typer.echo(found.text, nl=False)
     else:

@@ -23,10 +23,10 @@ def complete_kind(incomplete: str) -> list[str]:
 
 def checked_kind(name: str) -> str:
     """The name of a kind; UsageError for one that is not known."""
-    from aetherflow.core.checks.kinds import known_kinds
+    from aetherflow.core.checks.kinds import KINDS, known_kinds
     from aetherflow.core.documents.suggest import did_you_mean
 
-    if name in (known := known_kinds()):
+    if name in KINDS or name in (known := known_kinds()):
         return name
     fix = "pip install aetherflow-scheduler" if name == "scheduler" else did_you_mean(name, known, what="kinds")
     raise UsageError(f"no kind of document is called {name!r}", fix=fix)
