@@ -9,7 +9,7 @@ SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-rest
 PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
   observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py \
-  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py)
+  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py) tests/scheduler/test_scheduler_cron.py
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
@@ -71,7 +71,7 @@ bench-excel: $(READY) ## measure filling an Excel template against XlsxWriter
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
-	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader manifest path redactor resolver when zip; do \
+	@mkdir -p .fuzz && cd .fuzz && for target in cron dotenv loader manifest path redactor resolver when zip; do \
 	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
 	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
 

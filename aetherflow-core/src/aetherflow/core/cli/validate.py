@@ -51,7 +51,12 @@ def validate(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--kind", help="Kind of the documents; else recognised.", autocompletion=complete_kind),
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="flow, profiles, project, manifest, env-files, or a kind of an installed program; else recognised.",
+            autocompletion=complete_kind,
+        ),
     ] = None,
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
