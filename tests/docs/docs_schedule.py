@@ -92,7 +92,7 @@ def _clock_tables() -> Iterator[str]:
         yield f"| cron | {_title(forward)} | {_title(back)} |"
         yield "|---|---|---|"
         for text in EXPRESSIONS:
-            cells = [" ".join(_walls(Cron.parse(text), zone, change)) or "–" for change in (forward, back)]
+            cells = [" ".join(_walls(Cron.parse(text), zone, change)) or "none" for change in (forward, back)]
             yield f"| `{text}` | {cells[0]} | {cells[1]} |"
         yield ""
 
