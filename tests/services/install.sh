@@ -24,6 +24,7 @@ need e2fsprogs command -v mkfs.ext4  # tests/torture: power cuts on a file syste
 need sqlite3 command -v sqlite3 # docs/examples/programs
 need libreoffice-calc command -v soffice # tests/builtins-reports: a second reader of workbooks
 need poppler-utils command -v pdftoppm # the same: pages of its PDFs as pictures
+need cron command -v cron      # tests/torture: what the scheduler is compared with
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need 7zip command -v 7z       # reads our archives, and makes some
 need unzip command -v unzip
