@@ -47,9 +47,7 @@ def resume_interrupted(ledger: Ledger, events: Events, *, drained_only: bool, it
     return _restart(ledger, events, wanted, "interrupted", item)
 
 
-def _restart(
-    ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], reason: str, item: str | None
-) -> int:
+def _restart(ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], reason: str, item: str | None) -> int:
     slots = Slots(ledger)
     if not [row for row in find() if item in (None, row.item)]:
         return 0

@@ -31,7 +31,7 @@ class Events:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now // 1000))
             line = f"{stamp} {level} {message}"
         try:
-            print(line, file=self._stream or sys.stderr, flush=True)  # noqa: T201 this is the log
+            print(line, file=self._stream or sys.stderr, flush=True)
         except (OSError, ValueError):
             return
 

@@ -59,9 +59,7 @@ class Dispatcher:
     `only_mine`: no other slots than those that this process keeps for itself.
     """
 
-    def __init__(
-        self, ledger: Ledger, schedule: "Schedule", events: Events, *, only_mine: bool = False
-    ) -> None:
+    def __init__(self, ledger: Ledger, schedule: "Schedule", events: Events, *, only_mine: bool = False) -> None:
         self._ledger = ledger
         self._events = events
         self._only_mine = only_mine
@@ -127,7 +125,7 @@ class Dispatcher:
             if row.status != Status.WAITING or not self._is_free(row):
                 continue
             self._waiting = True
-            turn = self._turns.judge(row, items[row.item], lambda: room)
+            turn = self._turns.judge(row, items[row.item], room)
             if turn.action == "wait":
                 if turn.again is not None:
                     self._again = turn.again if self._again is None else min(self._again, turn.again)
@@ -151,7 +149,7 @@ class Dispatcher:
             if found is None or found.status != Status.WAITING or not self._is_free(found):
                 return
             others = self._slots.active_of(row.item)
-            turn = self._turns.judge(found, others, self._turns.room)
+            turn = self._turns.judge(found, others, self._turns.room())
             if turn.action == "start":
                 log = log_of(self._ledger.side, found.item, found.run_id, found.attempts + 1)
                 started = self._slots.begin(found, found.trigger, str(log))
@@ -170,10 +168,8 @@ class Dispatcher:
             self._events.warning("skipped", message, item=row.item, slot=iso(row.slot), reason=turn.reason)
 
     def _drop(self, row: SlotRow, turn: Turn) -> None:
-        if row.begun:
-            status = Status.INTERRUPTED
-        else:
-            status = Status.SKIPPED if turn.action == "skip" else Status.MISSED
+        left_out = Status.SKIPPED if turn.action == "skip" else Status.MISSED
+        status = Status.INTERRUPTED if row.begun else left_out
         now = self._ledger.clock.now_ms()
         self._slots.update(row, status=status, reason=turn.reason, finished_at=now, owner=None)
 

@@ -184,7 +184,7 @@ class Scheduler:
         if found is None:
             return
         if found.state != self._schedule.state:
-            message = f"{found.path}: `state` was changed; the schedule stays as it was until the scheduler is restarted"
+            message = f"{found.path}: `state` was changed, which takes a restart; the schedule stays as it was"
             self._events.error("reload_refused", message)
             return
         self._schedule = found

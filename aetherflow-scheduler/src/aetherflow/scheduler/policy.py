@@ -165,11 +165,14 @@ def is_ready(now: int, not_before: int | None, waits_since: int | None) -> bool:
     return not_before is None or now >= not_before or (waits_since is not None and now < waits_since)
 
 
-def current_slot(now: int, before: int | None, following: int | None, tolerance_ms: int = 60_000) -> int | None:
+def current_slot(now: int, before: int | None, following: int | None, tolerance_ms: int) -> int | None:
     """The slot that a trigger stands for: the latest before it, or the next one if the trigger came a little early.
 
-    A clock that runs ahead of another one fires early; but never by more than half of the way to the slot before.
+    A clock that runs ahead of another one fires early. A pod may as well start late: so early means by no more than
+    `tolerance_ms`, and by no more than a tenth of the way from slot to slot.
     """
-    if following is not None and following - now <= tolerance_ms and (before is None or following - now < now - before):
-        return following
-    return before
+    if following is None or following - now > tolerance_ms:
+        return before
+    if before is not None and (following - now) * 10 > following - before:
+        return before
+    return following

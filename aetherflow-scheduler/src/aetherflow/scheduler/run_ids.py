@@ -1,4 +1,4 @@
-"""The id of a slot's run: the same one whenever the slot is triggered again, so that a run is resumed, never doubled."""
+"""The id of a slot's run: the same whenever the slot is triggered again, so that a run is resumed, never doubled."""
 
 import hashlib
 

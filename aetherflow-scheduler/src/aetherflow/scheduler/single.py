@@ -14,6 +14,7 @@ from aetherflow.scheduler.planning import Planner
 from aetherflow.scheduler.policy import Status, Verdict, current_slot
 from aetherflow.scheduler.session import Session, session
 from aetherflow.scheduler.slots import Slot, last_slot, next_slot
+from aetherflow.scheduler.turns import BY_HAND
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.clock import Clock
@@ -62,16 +63,17 @@ def run_item(
     item = schedule.item(name)
     if not item.spec.enabled and slot is None:
         raise UsageError(f"the item {name!r} is not enabled", fix="enable it, or name the slot that is to run: --slot")
-    by_hand = trigger or ("cron" if slot is None else "manual")
+    asked = trigger or "manual"
     with session(schedule, "run-item", only_mine=True, quiet=quiet, clock=clock, events=events) as here:
-        at = _slot_of(item, here.clock.now_ms(), slot)
+        at = _slot_of(item, here.clock.now_ms(), slot, 0 if asked in BY_HAND else EARLY_MS)
         adopt(here.ledger, here.events, leading=False, item=name)
-        planner = Planner(here.ledger, [item], here.events, trigger=by_hand if by_hand != "manual" else "cron")
-        if item.spec.enabled and slot is None:
+        if item.spec.enabled and slot is None and asked not in BY_HAND:
+            # a machine triggers: it stands in for the scheduler, whose policies hold
+            planner = Planner(here.ledger, [item], here.events, trigger=asked)
             planner.sync(whole=False, first={name: at})
             planner.plan()
         row = here.slots.find(name, at)
-        wanted = _claim(here, item, at, row, by_hand, named=slot is not None, reason=reason)
+        wanted = _claim(here, item, at, row, asked, named=slot is not None, reason=reason)
         if wanted is None:
             assert row is not None  # noqa: S101 a slot without a row is claimed
             return Single(row, ran=False)
@@ -82,7 +84,7 @@ def run_item(
         return Single(done, ran=done.attempts > 0, signal=here.stop.signal)
 
 
-def _slot_of(item: "Item", now: int, wanted: dt.datetime | None) -> int:
+def _slot_of(item: "Item", now: int, wanted: dt.datetime | None, early: int) -> int:
     if wanted is not None:
         slot = next_slot(item, wanted - dt.timedelta(microseconds=1))
         if slot is None or slot.at != wanted:
@@ -93,7 +95,7 @@ def _slot_of(item: "Item", now: int, wanted: dt.datetime | None) -> int:
             raise UsageError(f"the slot {iso(to_ms(wanted))} lies ahead", fix="name one whose time has come")
         return to_ms(wanted)
     before, following = last_slot(item, from_ms(now)), next_slot(item, from_ms(now))
-    found = current_slot(now, _ms(before), _ms(following), EARLY_MS)
+    found = current_slot(now, _ms(before), _ms(following), early)
     if found is None:
         raise UsageError(f"{item.id} has no slot whose time has come", fix="see `aetherflow-scheduler next`")
     return found
@@ -120,25 +122,31 @@ def _claim(
     with ledger.transaction("claim slot"):
         found = here.slots.find(item.id, at)
         if found is None:
-            skip = None if trigger in ("manual", "backfill") else excluded(Slot(item, from_ms(at)))
+            skip = None if trigger in BY_HAND else excluded(Slot(item, from_ms(at)))
             verdict = Verdict(at, Status.WAITING if skip is None else Status.SKIPPED, skip)
             here.slots.claim(
                 item.id, [verdict], trigger=trigger, owner=ledger.me, pool=item.spec.pool, params=item.params
             )
-            if not named:
-                Epochs(ledger).set_cursor(item.id, at)
+            cursor = Epochs(ledger).cursor(item.id)
+            if cursor is not None and cursor < at and trigger not in BY_HAND:
+                Epochs(ledger).set_cursor(item.id, at)  # a trigger that came a little early
         else:
             reopen(here, found, trigger, reason)
         return here.slots.find(item.id, at)
 
 
 def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **values: Any) -> bool:
-    """Let a slot wait for this process, whatever it was; inside a transaction."""
-    into = {"status": Status.WAITING, "owner": here.ledger.me, "finished_at": None, "not_before": None}
-    into |= {"waits_since": None, "queued": 1} if row.status != Status.WAITING else {}
-    into |= {"trigger": trigger, "failures": 0, "reason": reason} if row.status not in (Status.WAITING,) else {}
-    if trigger in ("manual", "backfill") and not row.active:
-        here.ledger.journal(trigger, row.item, row.slot, was=row.status, run_id=row.run_id, reason=reason, **values)
+    """Let a slot that has ended, or that nobody has, wait for this process; inside a transaction.
+
+    `values`: what else changes, as the run id of a backfill that begins anew.
+    """
+    into: dict[str, Any] = {"owner": here.ledger.me}
+    if row.status != Status.WAITING:
+        into |= {"status": Status.WAITING, "reason": None, "trigger": trigger, "queued": 1, "failures": 0}
+        into |= {"finished_at": None, "not_before": None, "waits_since": None, "late": 0, "overdue": 0}
+    if trigger in BY_HAND:
+        run_id = values.get("run_id", row.run_id)
+        here.ledger.journal(trigger, row.item, row.slot, was=row.status, run_id=run_id, reason=reason)
     return here.slots.update(row, **into | values)
 
 

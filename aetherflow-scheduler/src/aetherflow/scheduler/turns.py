@@ -1,6 +1,6 @@
 """Whether a waiting slot's turn has come, by all that the ledger knows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -46,7 +46,7 @@ class Turns:
         """How much room there is."""
         return self._slots.room(self._schedule.spec.max_running, self._schedule.spec.pools)
 
-    def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Callable[[], Room]) -> Turn:
+    def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Room) -> Turn:
         """Judge a slot; `others` are the slots of its item that wait or run."""
         item = self.item(row.item)
         by_hand = row.trigger in BY_HAND
@@ -64,7 +64,7 @@ class Turns:
         turn = self._overlap(item, row, others)
         if turn.action != "start":
             return turn
-        if (full := room().full(row.pool)) is not None:
+        if (full := room.full(row.pool)) is not None:
             return Turn("wait", f"{full} is full")
         return turn
 
@@ -96,7 +96,7 @@ class Turns:
         return Turn(*settle_after(other, found.status if found is not None else None))
 
 
-def by_item(rows: Sequence[SlotRow]) -> Mapping[str, list[SlotRow]]:
+def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:
     """Rows of each item."""
     found: dict[str, list[SlotRow]] = {}
     for row in rows:
