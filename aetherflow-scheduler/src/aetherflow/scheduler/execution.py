@@ -2,13 +2,14 @@
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.errors import AetherflowError
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.events import Events
-from aetherflow.scheduler.launchers import Outcome, Running, load_launcher
+from aetherflow.scheduler.launchers import Launcher, Outcome, Running, load_launcher
 from aetherflow.scheduler.launchers.subprocess import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
@@ -59,10 +60,19 @@ class Dispatcher:
     `only_mine`: no other slots than those that this process keeps for itself.
     """
 
-    def __init__(self, ledger: Ledger, schedule: "Schedule", events: Events, *, only_mine: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        schedule: "Schedule",
+        events: Events,
+        *,
+        only_mine: bool = False,
+        launchers: Callable[[str], Launcher] = load_launcher,
+    ) -> None:
         self._ledger = ledger
         self._events = events
         self._only_mine = only_mine
+        self._launchers = launchers
         self._kill_after = kill_after_seconds()
         self._slots = Slots(ledger)
         self.live: list[Live] = []
@@ -189,7 +199,7 @@ class Dispatcher:
         try:
             log = log_of(self._ledger.side, row.item, row.run_id, row.attempts)
             order = order_for(item, row, self._schedule.path.parent, log)
-            running = load_launcher(item.spec.launcher).start(order, self._ledger.clock.wake)
+            running = self._launchers(item.spec.launcher).start(order, self._ledger.clock.wake)
         except (OSError, AetherflowError) as error:
             self._finish(row, item, End(Status.FAILED, f"cannot be started: {error}", 1, retry=True))
             return
@@ -217,25 +227,14 @@ class Dispatcher:
         failures = row.failures + (end.status == Status.FAILED)
         delay = retries(item.spec, failures) if end.retry else None
         fields = {"item": row.item, "slot": iso(row.slot), "run_id": row.run_id, "attempt": row.attempts}
+        into: dict[str, Any] = {"failures": failures}
+        if delay is not None:
+            now = self._ledger.clock.now_ms()
+            into |= {"status": Status.WAITING, "reason": f"retry after: {end.reason}", "finished_at": None}
+            into |= {"owner": self._ledger.me, "waits_since": now, "not_before": now + round(delay * 1000)}
         try:
             with self._ledger.transaction(f"slot {end.status}"):
-                if delay is not None:
-                    now = self._ledger.clock.now_ms()
-                    kept = self._slots.end(
-                        row,
-                        Status.WAITING,
-                        reason=f"retry after: {end.reason}",
-                        exit_code=end.exit_code,
-                        failures=failures,
-                        owner=self._ledger.me,
-                        waits_since=now,
-                        not_before=now + round(delay * 1000),
-                        finished_at=None,
-                    )
-                else:
-                    kept = self._slots.end(
-                        row, end.status, reason=end.reason, exit_code=end.exit_code, failures=failures
-                    )
+                kept = self._slots.end(row, end.status, end.reason, end.exit_code, into)
         finally:
             self._changed = True
         message = f"{row.item} {iso(row.slot)}: {end.status}" + (f", {end.reason}" if end.reason else "")

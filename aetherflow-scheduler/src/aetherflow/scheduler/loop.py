@@ -11,6 +11,7 @@ from aetherflow.scheduler.attempt_logs import prune_logs
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.events import Events, events_for
 from aetherflow.scheduler.execution import Dispatcher, kill_after_seconds
+from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.leader import Leadership
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 from aetherflow.scheduler.planning import Planner
@@ -40,6 +41,7 @@ class Scheduler:
         events: Events | None = None,
         drain_seconds: float = DRAIN_SECONDS,
         load: "Callable[[Path], Schedule] | None" = None,
+        launchers: Callable[[str], Launcher] = load_launcher,
     ) -> None:
         self.clock = clock or Clock()
         self.stop = StopRequest(self.clock)
@@ -49,7 +51,8 @@ class Scheduler:
         self._ledger = Ledger(schedule.state, self.clock)
         self._leadership: Leadership | None = None
         self._planner: Planner | None = None
-        self._dispatcher = Dispatcher(self._ledger, schedule, self._events)
+        self._launchers = launchers
+        self._dispatcher = self._new_dispatcher()
         self._reloading = Reloading(schedule.path, load or _load, self.clock, self._events)
         self._left: list[Dispatcher] = []
         """Runs that another scheduler has taken over, to be waited for in silence."""
@@ -172,7 +175,10 @@ class Scheduler:
         self._planner = None
         self._standby_told = True
         self._left.append(self._dispatcher)
-        self._dispatcher = Dispatcher(self._ledger, self._schedule, self._events)
+        self._dispatcher = self._new_dispatcher()
+
+    def _new_dispatcher(self) -> Dispatcher:
+        return Dispatcher(self._ledger, self._schedule, self._events, launchers=self._launchers)
 
     # The file
 

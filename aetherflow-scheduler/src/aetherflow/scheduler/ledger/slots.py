@@ -153,13 +153,15 @@ class Slots:
         key = (pid, row.item, row.slot, row.attempts)
         self.db.execute("UPDATE attempts SET pid=? WHERE item=? AND slot=? AND attempt=?", key)
 
-    def end(self, row: SlotRow, status: Status, *, reason: str | None, exit_code: int | None, **values: Any) -> bool:
-        """Write down how an attempt ended, and what becomes of the slot; False if it is no longer ours."""
-        now = self.ledger.clock.now_ms()
-        into = {"status": status, "reason": reason, "exit_code": exit_code, "finished_at": now, "owner": None}
-        if not self.update(row, **into | {"pid": None, "birth": None} | values):
+    def end(
+        self, row: SlotRow, status: Status, reason: str | None, exit_code: int | None, into: Mapping[str, Any]
+    ) -> bool:
+        """Write down how an attempt ended, and what else becomes of the slot; False if it is no longer ours."""
+        values = {"status": status, "reason": reason, "exit_code": exit_code, "owner": None, "pid": None}
+        values |= {"birth": None, "finished_at": self.ledger.clock.now_ms(), **into}
+        if not self.update(row, **values):
             return False
-        self.end_attempt(row, Status.FAILED if status == Status.WAITING else status, reason, exit_code)
+        self.end_attempt(row, status, reason, exit_code)
         return True
 
     def end_attempt(self, row: SlotRow, status: Status, reason: str | None, exit_code: int | None) -> None:
