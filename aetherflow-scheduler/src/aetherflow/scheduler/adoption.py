@@ -57,7 +57,6 @@ def _restart(ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], 
             slots.end_attempt(row, Status.INTERRUPTED, reason, None)
             slots.update(row, status=Status.WAITING, reason=f"resumes: {reason}", owner=None, finished_at=None)
             ledger.journal("adopted", row.item, row.slot, run_id=row.run_id, reason=reason)
-        ledger.bury()
     for row in rows:
         message = f"{row.item} {iso(row.slot)}: goes on as {row.run_id}; {reason}"
         events.warning("adopted", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
