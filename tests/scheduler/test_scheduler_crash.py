@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from torture_tier import sample, sized
 
 from aetherflow.core.durable import failpoint
+from torture_tier import sample, sized
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Bench

@@ -1,6 +1,7 @@
 """What policies make of slots, on a clock that obeys the test."""
 
 import datetime as dt
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,7 @@ def test_the_order_names_slot_run_id_and_parameters(bench: "Bench") -> None:
     bench.minutes(1)
     arguments = list(bench.launcher.runs[0].order.arguments)
     assert arguments[:3] == ["run", "--flow-yaml", str(bench.folder / "flow.yaml")]
-    pairs = list(zip(arguments, arguments[1:], strict=False))
+    pairs = list(itertools.pairwise(arguments))
     for pair in (
         ("--run-id", "a-20260302T120100Z"), ("--slot", "2026-03-02T12:01:00Z"), ("--if-busy", "wait"),
         ("--trigger", "scheduler"), ("--flow-job", "j"), ("--param", "n=5"), ("--param", 'list=["x", 1]'),
@@ -71,7 +72,7 @@ def test_catching_up_is_spaced_and_in_order(bench: "Bench") -> None:
     starts = bench.launcher.lines("start")[1:]
     assert [run_id for run_id, _ in starts] == [f"a-20260302T120{n}00Z" for n in (5, 6, 7)]
     times = [dt.datetime.fromisoformat(at) for _, at in starts]
-    assert all(5 <= (after - before).total_seconds() <= 7 for before, after in zip(times, times[1:], strict=False))
+    assert all(5 <= (after - before).total_seconds() <= 7 for before, after in itertools.pairwise(times))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_retry_with_backoff_under_the_same_run_id(bench: "Bench") -> None:
     assert bench.slots("a") == {"12:01": "SUCCESS"}
     assert bench.launcher.started() == ["a-20260302T120100Z"] * 3
     times = [dt.datetime.fromisoformat(at) for _, at in bench.launcher.lines("start")]
-    gaps = [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for before, after in itertools.pairwise(times)]
     assert 7 <= gaps[0] <= 9
     assert 12 <= gaps[1] <= 14
     attempts = bench.rows("SELECT attempt, status, exit_code, reason FROM attempts ORDER BY attempt")
