@@ -280,7 +280,12 @@ def test_the_seed_example(bench: "Bench") -> None:
 
 @pytest.mark.parametrize("flow", [None, "flows/other.yaml"])
 def test_an_item_of_a_bundle(bench: "Bench", flow: str | None) -> None:
-    manifest = {"id": "b", "source": {"type": "filesystem", "base_path": "release"}, "layout": {"profiles_file": "profiles.yaml"}, "entry_flow": "flows/main.yaml"}
+    manifest = {
+        "id": "b",
+        "source": {"type": "filesystem", "base_path": "release"},
+        "layout": {"profiles_file": "profiles.yaml"},
+        "entry_flow": "flows/main.yaml",
+    }
     bench.write(json.dumps({"version": 1, "bundle": manifest}), "bundle.yaml")
     for name in ("main", "other"):
         step = {

@@ -57,7 +57,7 @@ def backfill(
             wanted, busy = choose(found, ledger, first, last, chosen)
         _show_plan(item, wanted, busy, as_json=as_json)
         return
-    with session(schedule, "backfill", only_mine=True, quiet=quiet) as here:
+    with session(schedule, "backfill", only_mine=True, stopped="stopped by a signal", quiet=quiet) as here:
         wanted, busy = choose(found, here.ledger, first, last, chosen)
         for row in busy:
             here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")
