@@ -87,6 +87,20 @@ def test_triggers_of_cron_account_for_what_was_missed(daily: "Bench") -> None:
     assert len(effects(daily)) == 1
 
 
+def test_triggers_of_cron_take_over_what_a_dead_one_left(bench: "Bench", until: Callable[..., Any]) -> None:
+    sh(bench, "flow", "echo $RUN >> $EFFECTS; [ $(wc -l < $EFFECTS) -gt 1 ] || exec sleep 600")
+    bench.schedule_of({"id": "daily", "cron": "0 0 * * *", "misfire": "last"})
+    cron = ("run-item", "scheduler.yaml", "daily", "--trigger", "cron")
+    process = bench.start(*cron)
+    until(lambda: effects(bench))
+    process.terminate()
+    assert process.wait(60) == 143
+    assert bench.rows("SELECT status, reason FROM slots") == [("INTERRUPTED", "stopped with the scheduler")]
+    bench.command(*cron)
+    assert statuses(bench) == ["SUCCESS"]
+    assert len(set(effects(bench))) == 1
+
+
 def test_the_first_trigger_of_cron_is_the_first_expected_slot(daily: "Bench") -> None:
     daily.schedule_of({"id": "daily", "cron": "0 0 * * *", "misfire": "last"})
     daily.command("run-item", "scheduler.yaml", "daily", "--trigger", "systemd")

@@ -293,3 +293,37 @@ def test_a_machine_that_slept(bench: "Bench") -> None:
     assert len(slots) == 183
     assert [status for _, status in slots].count("MISSED") >= 178
     assert len(bench.launcher.started()) <= 5
+
+
+@pytest.mark.parametrize("misfire", ["skip", "last", "all"])
+def test_a_month_of_minutes_is_accounted_for(bench: "Bench", misfire: str) -> None:
+    item = {**MINUTELY, "since": "2026-02-02T12:00:00Z", "misfire": misfire, "max_catch_up": 3}
+    bench.schedule_of(item)
+    bench.minutes(0.3)
+    counts = dict(bench.rows("SELECT status, count(*) FROM slots GROUP BY status"))
+    run = {"skip": 1, "last": 1, "all": 3}[misfire]
+    assert counts == {"MISSED": 28 * 1440 + 1 - run, "SUCCESS": run}
+    assert bench.rows("SELECT count(DISTINCT slot) FROM slots") == [(28 * 1440 + 1,)]
+    assert bench.launcher.started()[-1] == "a-20260302T120000Z"
+
+
+def test_a_slot_does_not_wait_for_one_that_was_stopped_by_hand(bench: "Bench") -> None:
+    bench.schedule_of({"id": "a", "cron": "1 12 * * *"}, {"id": "b", "after": "a"})
+    bench.launcher.codes = {"a": [143]}
+    bench.minutes(1.5)
+    assert bench.slots() == {"a 12:01": "INTERRUPTED", "b 12:01": "SKIPPED"}
+    assert bench.reasons("b")["12:01"] == "after a: INTERRUPTED, stopped by SIGTERM from outside"
+    bench.minutes(0.3)  # the next start resumes it
+    assert bench.slots()["a 12:01"] == "SUCCESS"
+
+
+def test_many_restarts_lose_and_double_nothing(bench: "Bench") -> None:
+    bench.schedule_of({**MINUTELY, "overlap": "queue"}, {"id": "b", "after": "a", "overlap": "queue"})
+    for _ in range(12):
+        bench.minutes(0.45, drain_seconds=0)
+    bench.minutes(0.5)
+    slots = bench.slots()
+    assert set(slots.values()) == {"SUCCESS"}
+    assert len(slots) == 2 * len(bench.slots("a")) >= 10
+    done = bench.launcher.done()
+    assert len(done) == len(set(done)) == len(slots)
