@@ -115,7 +115,7 @@ def test_kill_9_at_the_points(prepared: "Bench") -> None:
     bench, start = prepared, prepared.clock.wall
     names = points_of(bench, MINUTES)
     check(bench, "undisturbed", 0)
-    words = {"commit plan", "commit slot start", "commit slot process", "commit slot SUCCESS", "commit take the lead"}
+    words = {"commit plan", "commit slot start", "commit slot processes", "commit slot SUCCESS", "commit take the lead"}
     assert words <= set(names)
     assert len(names) > 100
     for point in sample(list(range(1, len(names) + 1)), sized(25, 10_000), "scheduler kill"):

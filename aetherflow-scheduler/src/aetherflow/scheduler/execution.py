@@ -78,6 +78,7 @@ class Dispatcher:
         self.live: list[Live] = []
         self.started: dict[tuple[str, int], None] | None = None
         """The slots that this process has started, where somebody wants to know."""
+        self._unnoted: list[Live] = []
         self._changed = True
         self._seen = -1
         self._look_at = 0.0
@@ -103,6 +104,7 @@ class Dispatcher:
             self._changed = False
             try:
                 self._start_waiting()
+                self._note_processes()
             except BaseException:
                 self._changed = True
                 raise
@@ -206,9 +208,16 @@ class Dispatcher:
             return
         live = Live(row, item, running, self._ledger.clock.monotonic(), orphan)
         self.live.append(live)
+        self._unnoted.append(live)
         self._events.info("started", f"{row.item} {iso(row.slot)}: started as {row.run_id}", **fields, pid=running.pid)
-        with self._ledger.transaction("slot process"):
-            self._slots.note_process(row, running.pid, running.birth)
+
+    def _note_processes(self) -> None:
+        """Write down which processes were started, those of a whole pass at once."""
+        if self._unnoted:
+            with self._ledger.transaction("slot processes"):
+                for live in self._unnoted:
+                    self._slots.note_process(live.row, live.running.pid, live.running.birth)
+            self._unnoted = []
 
     # Watching
 
