@@ -1,1 +1,16 @@
-"""The scheduler: starts flows when their time has come."""
+"""The scheduler: starts flows when their time has come, and accounts for every slot."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
+
+__all__ = ["SchedulerFileSpec", "SchedulerItemSpec"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("SchedulerFileSpec", "SchedulerItemSpec"):  # brings pydantic along, which `--version` does not need
+        from aetherflow.scheduler import spec
+
+        return getattr(spec, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command tree, and the one place that turns errors into exit codes."""
+"""The command tree."""
 
 import copy
 import os
@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from aetherflow.core.cli.base import LazyGroup
-from aetherflow.core.errors import AetherflowError, RunError, SpecError
+from aetherflow.core.cli.outcome import exit_code
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
 129, 130, 131, 143 stopped by a signal, the same command goes on."""
@@ -101,39 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[:1]
     _prepare_completion()
-    try:
-        return _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False) or 0
-    except typer.TyperException as error:
-        if callable(show := getattr(error, "show", None)):
-            show()  # usage line, message and the hint at --help
-        else:
-            typer.echo(error.format_message(), err=True)
-        return error.exit_code
-    except typer.Abort:
-        return 130
-    except AetherflowError as error:
-        if debug:
-            raise
-        _show(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # the reader of our output went away; point stdout elsewhere so that the interpreter's last flush is silent
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # a disk, a folder, a file of ours; no defect of the program
-        if debug:
-            raise
-        typer.echo(f"AF0003 {error}", err=True)
-        typer.echo("  fix: check the disk and the permissions, then run the same command again", err=True)
-        return 1
-    except Exception as error:
-        if debug:
-            raise
-        typer.echo(f"AF0001 internal error: {type(error).__name__}: {error}", err=True)
-        typer.echo("  fix: repeat with `aetherflow --debug …` and report the traceback", err=True)
-        return 1
+    return exit_code(
+        lambda: _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False),
+        program="aetherflow",
+        debug=debug,
+    )
 
 
 def _prepare_completion() -> None:
@@ -154,15 +126,3 @@ def _only(arguments: Sequence[str]) -> typer.Typer:
     found = copy.copy(app)
     found.registered_commands, found.registered_groups = commands, groups
     return found
-
-
-def _show(error: AetherflowError) -> None:
-    if error.told or isinstance(error, RunError):
-        return  # its command has shown it
-    if isinstance(error, SpecError) and error.problems:
-        for problem in error.problems:
-            typer.echo(problem.as_text(), err=True)
-        return
-    typer.echo(f"{error.code} {error}", err=True)
-    if error.fix:
-        typer.echo(f"  fix: {error.fix}", err=True)

@@ -1,0 +1,15 @@
+"""Arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ScheduleArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", readable=False, help="The scheduler document.", show_default=False)
+]
+ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="Id of the item.", show_default=False)]
+ItemsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="ITEM", help="Ids of items; omitted: all.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -1,0 +1,66 @@
+"""`aetherflow-scheduler list`."""
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule import Item
+
+
+def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
+    """List the items of a scheduler document, with what they run and their next slot.
+
+    Says nothing of what has run: see `status`. Warnings of the document go to stderr.
+
+    Example: aetherflow-scheduler list scheduler.yaml
+    """
+    from aetherflow.core.cli.table import table
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.document import show_path
+
+    schedule = load(file)
+    now = dt.datetime.now(dt.UTC)
+    found = [_described(item, now) for item in schedule.items]
+    if as_json:
+        report = {"schema": SCHEMA, "path": str(schedule.path), "state": str(schedule.state), "items": found}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    rows = [
+        [
+            each["id"],
+            each["cron"] or f"(that of {each['after']})",
+            each["timezone"],
+            each["next_local"] or ("not enabled" if not each["enabled"] else "never"),
+            show_path(each["bundle_manifest"] or each["flow"], schedule.path.parent),
+        ]
+        for each in found
+    ]
+    typer.echo(table(["ITEM", "CRON", "ZONE", "NEXT", "RUNS"], rows) if rows else f"{schedule.path.name} has no items")
+
+
+def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
+    from aetherflow.scheduler.cli.shown import local_text, utc_text
+    from aetherflow.scheduler.slots import next_slot
+
+    slot = next_slot(item, max(now, item.since - dt.timedelta(microseconds=1)) if item.since else now)
+    slot = slot if item.spec.enabled else None
+    return {
+        "id": item.id,
+        "cron": item.spec.cron,
+        "after": item.after,
+        "timezone": item.zone.key,
+        "enabled": item.spec.enabled,
+        "pool": item.spec.pool,
+        "flow": str(item.flow) if item.flow else item.bundle_flow,
+        "flow_job": item.spec.flow_job,
+        "bundle_manifest": str(item.manifest) if item.manifest else None,
+        "params": dict(item.params),
+        "next": utc_text(slot.at) if slot else None,
+        "next_local": local_text(slot.local) if slot else None,
+    }

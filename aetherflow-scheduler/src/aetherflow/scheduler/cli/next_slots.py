@@ -1,0 +1,113 @@
+"""`aetherflow-scheduler next`."""
+
+import datetime as dt
+import heapq
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aetherflow.core.api import UsageError
+from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, ScheduleArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aetherflow.scheduler.schedule import Item, Schedule
+    from aetherflow.scheduler.slots import Slot
+
+MOST = 100_000
+USUAL = 10
+
+
+def next_slots(
+    file: ScheduleArgument,
+    items: ItemsArgument = None,
+    number: Annotated[
+        int | None, typer.Option("-n", "--number", metavar="N", help="How many slots, of all items together.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="First instant; omitted: now. A day, or a time.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="End, left out; then -n is not needed.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the next slots, in the item's zone and in UTC.
+
+    The notes say what a change of the clock does to a slot, and which slots the item's calendar and blackouts will
+    skip, and why. Times without an offset are those of the document's zone. Slots of items that are not enabled are
+    shown only if the item is named.
+
+    Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
+    """
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.loading import load
+
+    if number is not None and not 1 <= number <= MOST:
+        raise UsageError(f"-n {number} is out of range", fix=f"write 1 to {MOST}")
+    schedule = load(file)
+    first = _instant(schedule, start, "--from") or dt.datetime.now(dt.UTC)
+    end = _instant(schedule, until, "--until")
+    most = number or (USUAL if end is None else MOST)
+    chosen = [schedule.item(name) for name in items] if items else [i for i in schedule.items if i.spec.enabled]
+    slots = list(islice(_merged(chosen, first, end or dt.datetime.max.replace(tzinfo=dt.UTC)), most))
+    if end is not None and number is None and len(slots) == MOST:
+        raise UsageError(f"more than {MOST} slots until {until}", fix="name an earlier --until, items, or -n")
+    found = [_described(slot) for slot in slots]
+    if as_json:
+        typer.echo(json.dumps({"schema": SCHEMA, "slots": found}, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(_text(found))
+
+
+def _instant(schedule: "Schedule", text: str | None, option: str) -> dt.datetime | None:
+    from aetherflow.scheduler.times import read_instant, read_zone
+
+    if text is None:
+        return None
+    try:
+        return read_instant(text, read_zone(schedule.spec.timezone or "UTC"))
+    except ValueError as error:
+        raise UsageError(f"{option} {error.args[0]}", fix=error.args[1]) from None
+
+
+def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Iterator[Slot]":
+    from aetherflow.scheduler.slots import expected
+
+    each = [expected(item, max(start, item.since or start), end) for item in items]
+    return heapq.merge(*each, key=lambda slot: slot.at)
+
+
+def _described(slot: "Slot") -> dict[str, Any]:
+    from aetherflow.scheduler.calendars import excluded
+    from aetherflow.scheduler.cli.shown import local_text, utc_text
+
+    return {
+        "item": slot.item.id,
+        "slot": utc_text(slot.at),
+        "local": slot.local.isoformat(timespec="seconds"),
+        "local_text": local_text(slot.local),
+        "timezone": slot.item.zone.key,
+        "skipped": excluded(slot),
+        "remark": slot.remark,
+        "enabled": slot.item.spec.enabled,
+    }
+
+
+def _text(found: list[dict[str, Any]]) -> str:
+    from aetherflow.core.cli.table import table
+
+    if not found:
+        return "no slots"
+    rows = []
+    for each in found:
+        notes = [
+            f"SKIPPED {each['skipped']}" if each["skipped"] else "",
+            each["remark"] or "",
+            "" if each["enabled"] else "not enabled",
+        ]
+        rows.append([each["local_text"], each["slot"], each["item"], "; ".join(note for note in notes if note)])
+    return table(["LOCAL", "UTC", "ITEM", "NOTE"], rows)

@@ -1,0 +1,99 @@
+"""Reading `scheduler.yaml`: strict YAML, every mistake at its place, then the settled schedule."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from aetherflow.core.api import SpecError
+from aetherflow.core.documents.binder import bind
+from aetherflow.core.documents.loader import Document, load_document
+from aetherflow.core.problems import Problems
+from aetherflow.core.resolve.state_root import find_state_root
+from aetherflow.scheduler.schedule import Schedule
+from aetherflow.scheduler.settle import Named, Settling
+from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
+
+
+class Read(NamedTuple):
+    """A document that was read: its findings, and the schedule as far as it could be settled."""
+
+    document: Document | None
+    schedule: Schedule | None
+    """None if the findings hold an error."""
+    problems: Problems
+    named: tuple[Named, ...] = ()
+    """What each item runs, as far as the item could be bound."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the document."""
+        return Path(self.document.file).absolute().parent if self.document else Path.cwd()
+
+
+def read_schedule(path: str | Path) -> Read:
+    """Read a document and check all that can be told without its flows; never raises for a bad document."""
+    problems = Problems()
+    try:
+        document = load_document(path)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return Read(None, None, problems)
+    spec, items = _bind(document, problems)
+    if spec is None:
+        return Read(document, None, problems)
+    settling = Settling(document, spec, items, problems)
+    settled = settling.items()
+    named = tuple(settling.named)
+    if problems.errors:
+        return Read(document, None, problems, named)
+    whole = Path(path).absolute()
+    schedule = Schedule(whole, spec, tuple(settled), _state(whole, spec), tuple(problems.warnings))
+    return Read(document, schedule, problems, named)
+
+
+def _bind(document: Document, problems: Problems) -> tuple[SchedulerFileSpec | None, dict[int, SchedulerItemSpec]]:
+    """The document with its items bound one by one: a mistake in one must not hide those in others."""
+    data, source = document.data, document.source
+    if not isinstance(data, dict) or not isinstance(data.get("items", []), list):
+        problems.extend(bind(SchedulerFileSpec, data, source)[1])
+        return None, {}
+    spec, found = bind(SchedulerFileSpec, {key: value for key, value in data.items() if key != "items"}, source)
+    problems.extend(found)
+    items = {}
+    for index, each in enumerate(data.get("items", [])):
+        item, found = bind(SchedulerItemSpec, each, source, at=("items", index))
+        problems.extend(found)
+        if item is not None:
+            items[index] = item
+    if spec is not None:
+        spec = spec.model_copy(update={"items": list(items.values())})
+    return spec or SchedulerFileSpec(), items
+
+
+def load_schedule(path: str | Path) -> Schedule:
+    """The schedule of a document; its `warnings` hold what does not forbid to run it.
+
+    Raises SpecError with every mistake. Flows and manifests that are not there are warnings: their slots will fail.
+    """
+    found = read_schedule(path)
+    found.problems.raise_if_errors()
+    if found.schedule is None:
+        raise SpecError(list(found.problems))
+    return found.schedule
+
+
+def _state(path: Path, spec: SchedulerFileSpec) -> Path:
+    if spec.state is not None:
+        return (path.parent / Path(spec.state).expanduser()).absolute()
+
+    root = find_state_root(path.parent, os.environ)
+    return root / "scheduler" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"
+
+
+def show_path(path: str | None, folder: Path) -> str:
+    """A path as people read it: relative to the document's folder where it lies below."""
+    if path is None:
+        return ""
+    given = Path(path)
+    return str(given.relative_to(folder)) if given.is_relative_to(folder) else path

@@ -1,0 +1,23 @@
+"""Errors that only the scheduler raises; its exit codes are those of the core.
+
+AetherflowError
+└── CronError (ValueError)           exit 2   a cron expression that cannot be read
+    └── NeverError                   exit 2   one that can be read and names no day that exists
+"""
+
+from typing import ClassVar
+
+from aetherflow.core.api import AetherflowError
+
+
+class CronError(AetherflowError, ValueError):
+    """A cron expression that cannot be read; `fix` says what to write instead."""
+
+    code: ClassVar[str] = "AF8001"
+    exit_code = 2
+
+
+class NeverError(CronError):
+    """A cron expression whose day never comes, such as the 31st of February."""
+
+    code: ClassVar[str] = "AF8002"

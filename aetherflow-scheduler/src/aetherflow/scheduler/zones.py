@@ -1,0 +1,100 @@
+"""When a zone's offset from UTC changes: found once per zone and year, looked up ever after.
+
+Instants are naive datetimes in UTC here, walls naive datetimes of the zone: aware arithmetic costs several times as
+much.
+"""
+
+import datetime as dt
+from bisect import bisect_right
+from functools import cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+_STEP = dt.timedelta(hours=6)
+"""No zone changes its offset and changes it back within this time."""
+_SECOND = dt.timedelta(seconds=1)
+
+
+class Change(NamedTuple):
+    """A change of a zone's offset."""
+
+    at: dt.datetime
+    """The instant, naive UTC: the first that has the new offset."""
+    before: dt.timedelta
+    after: dt.timedelta
+
+    @property
+    def skipped(self) -> bool:
+        """True if walls are left out, as in spring; else they come twice."""
+        return self.after > self.before
+
+    @property
+    def first(self) -> dt.datetime:
+        """The first wall that is left out or comes twice."""
+        return self.at + min(self.before, self.after)
+
+    @property
+    def end(self) -> dt.datetime:
+        """The first wall after those."""
+        return self.at + max(self.before, self.after)
+
+
+def offset_at(zone: ZoneInfo, instant: dt.datetime) -> dt.timedelta:
+    """The zone's offset at a naive UTC instant."""
+    return zone.fromutc(instant.replace(tzinfo=zone)).utcoffset() or dt.timedelta()
+
+
+@cache
+def changes(zone: ZoneInfo, year: int) -> tuple[Change, ...]:
+    """The changes of a zone in a year of UTC, in order."""
+    found: list[Change] = []
+    at, end = dt.datetime(year, 1, 1), _new_year(year)
+    before = offset_at(zone, at)
+    while at < end:
+        later = min(at + _STEP, end)
+        after = offset_at(zone, later)
+        if after != before:
+            found.append(Change(_first_with(zone, at, later, before), before, after))
+        at, before = later, after
+    return tuple(found)
+
+
+def span(zone: ZoneInfo, instant: dt.datetime) -> tuple[dt.datetime, dt.timedelta]:
+    """The offset at an instant, and until when it holds at least: the next change, or the end of the year."""
+    found = changes(zone, instant.year)
+    index = bisect_right(found, instant, key=_instant)
+    end = found[index].at if index < len(found) else _new_year(instant.year)
+    if index:
+        return end, found[index - 1].after
+    return end, found[0].before if found else offset_at(zone, instant)
+
+
+def last_change(zone: ZoneInfo, instant: dt.datetime) -> Change | None:
+    """The change at or before an instant, if it was in that year or the one before."""
+    for year in (instant.year, instant.year - 1):
+        found = changes(zone, year)
+        if index := bisect_right(found, instant, key=_instant):
+            return found[index - 1]
+    return None
+
+
+def _instant(change: Change) -> dt.datetime:
+    return change.at
+
+
+def _new_year(year: int) -> dt.datetime:
+    return dt.datetime(year + 1, 1, 1) if year < dt.MAXYEAR else dt.datetime.max
+
+
+def _first_with(zone: ZoneInfo, low: dt.datetime, high: dt.datetime, before: dt.timedelta) -> dt.datetime:
+    # low has the old offset, high the new one
+    while high - low > _SECOND:
+        middle = low + (high - low) // 2
+        middle = middle.replace(microsecond=0)
+        if middle <= low:
+            break
+        if offset_at(zone, middle) == before:
+            low = middle
+        else:
+            high = middle
+    return high
