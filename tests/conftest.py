@@ -10,6 +10,7 @@ import pytest
 pytest_plugins = [
     "pytester",
     "services",
+    "exporting",
     "http_fixtures",
     "mail_server",
     "reports_fixtures",

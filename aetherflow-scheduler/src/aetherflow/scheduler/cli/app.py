@@ -26,6 +26,7 @@ class Commands(LazyGroup):
             "validate": "validate:validate",
             "list": "list_items:list_items",
             "next": "next_slots:next_slots",
+            "export": "export:app",
         }.items()
     }
 

@@ -5,18 +5,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from aetherflow.core.cli.arguments import JsonOption
 from aetherflow.core.cli.base import LazyGroup
+from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+from aetherflow.scheduler.cli.loading import load
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.export.target import Exported
     from aetherflow.scheduler.schedule import Schedule
 
-EXPORT_SCHEMA = 1
-
-ScheduleArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The scheduler document.", readable=False, show_default=False)
-]
 ItemOption = Annotated[
     list[str] | None, typer.Option("--item", metavar="ID", help="Only this item; may be given several times.")
 ]
@@ -35,9 +31,7 @@ PrefixOption = Annotated[
 
 
 class _Exports(LazyGroup):
-    lazy: ClassVar = {
-        name: f"aetherflow.scheduler.cli.export:{name}" for name in ("crontab", "systemd", "kubernetes")
-    }
+    lazy: ClassVar = {name: f"aetherflow.scheduler.cli.export:{name}" for name in ("crontab", "systemd", "kubernetes")}
 
 
 app = typer.Typer(
@@ -78,11 +72,7 @@ def crontab(
     Cron runs in one zone. Items of other zones are looked after every minute by `tick`. What is different from
     `aetherflow-scheduler run` stands at the top of the file and on stderr.
 
-    Examples:
-
-      aetherflow-scheduler export crontab scheduler.yaml --user etl --out /etc/cron.d/etl
-
-      aetherflow-scheduler export crontab scheduler.yaml --zone Europe/Berlin | crontab -
+    Example: aetherflow-scheduler export crontab scheduler.yaml --user etl --out /etc/cron.d/etl
     """
     from aetherflow.core.errors import UsageError
     from aetherflow.scheduler.export import crontab as target
@@ -91,14 +81,12 @@ def crontab(
 
     if zone is not None and not is_zone(zone):
         raise UsageError(f"--zone {zone!r} is not known", fix="write an IANA name: --zone Europe/Berlin")
-    schedule = _load(file)
+    schedule = load(file)
     wanted = item or []
     notes = [*disabled_note(schedule.items, wanted), *(target.check_file_name(out, user) if out else ())]
     command = Command(program_here(program), str(schedule.path), "cron")
-    items = chosen_items(schedule.items, wanted)
-    exported = target.crontab(
-        items, command, zone=zone or machine_zone(), user=user, mail_to=mailto, notes=notes
-    )
+    items = chosen_items(schedule, wanted)
+    exported = target.crontab(items, command, zone=zone or machine_zone(), user=user, mail_to=mailto, notes=notes)
     _give(exported, schedule, out, as_json)
 
 
@@ -119,10 +107,11 @@ def systemd(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a service and a timer for each item; the service starts `run-item`, so that the ledger accounts for the slot.
+    """Write a service and a timer for each item; the service starts `run-item`, and the ledger accounts for the slot.
 
     Timers fire in the zone of their item. Where systemd treats changes of the clock differently from cron, the timer
-    has further lines. What is different from `aetherflow-scheduler run` stands at the top of each service and on stderr.
+    has further lines. What is different from `aetherflow-scheduler run` stands at the top of each service and on
+    stderr.
 
     Example: aetherflow-scheduler export systemd scheduler.yaml --user etl --out /etc/systemd/system
     """
@@ -134,10 +123,10 @@ def systemd(
 
     if scope not in ("system", "user"):
         raise UsageError(f"--scope {scope!r} is not known", fix="write system or user")
-    schedule = _load(file)
+    schedule = load(file)
     wanted = item or []
     exported = target.systemd(
-        chosen_items(schedule.items, wanted),
+        chosen_items(schedule, wanted),
         Command(program_here(program), str(schedule.path), "systemd"),
         prefix=_prefix(prefix, schedule),
         user=user,
@@ -145,7 +134,7 @@ def systemd(
         now=dt.datetime.now(dt.UTC),
         notes=disabled_note(schedule.items, wanted),
     )
-    _give(exported, schedule, out, as_json, folder=True)
+    _give(exported, schedule, out, as_json, folder=True, whole=not wanted)
 
 
 def kubernetes(
@@ -160,7 +149,9 @@ def kubernetes(
     ] = None,
     claim: Annotated[
         str | None,
-        typer.Option("--claim", metavar="NAME:/PATH", help="PersistentVolumeClaim for ledger and state, and its mount."),
+        typer.Option(
+            "--claim", metavar="NAME:/PATH", help="PersistentVolumeClaim for ledger and state, and its mount."
+        ),
     ] = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Do without a claim: ledger and state end with each pod.")
@@ -186,13 +177,13 @@ def kubernetes(
     from aetherflow.scheduler.export import kubernetes as target
     from aetherflow.scheduler.export.target import Command, chosen_items, disabled_note
 
-    schedule = _load(file)
+    schedule = load(file)
     wanted = item or []
     there = path_in_image or f"/flows/{schedule.path.name}"
     cluster = target.cluster_of(image, claim, namespace, ephemeral=ephemeral)
     target.check_places(there, schedule.spec.state, cluster)
     exported = target.kubernetes(
-        chosen_items(schedule.items, wanted),
+        chosen_items(schedule, wanted),
         Command((program,), there, "kubernetes"),
         cluster,
         document=str(schedule.path),
@@ -203,30 +194,34 @@ def kubernetes(
     _give(exported, schedule, out, as_json)
 
 
-def _load(file: Path) -> "Schedule":
-    from aetherflow.scheduler.document import load_schedule
-
-    return load_schedule(file)
-
-
 def _prefix(given: str | None, schedule: "Schedule") -> str:
     return given if given is not None else f"aetherflow-{schedule.path.stem}"
 
 
-def _give(exported: "Exported", schedule: "Schedule", out: Path | None, as_json: bool, *, folder: bool = False) -> None:
+def _give(
+    exported: "Exported",
+    schedule: "Schedule",
+    out: Path | None,
+    as_json: bool,
+    *,
+    folder: bool = False,
+    whole: bool = True,
+) -> None:
     """Write or print it; the differences on stderr, too."""
     import json
 
+    from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.export.writing import write_file, write_folder
 
     written: list[Path] = []
     left: list[Path] = []
     if out is not None and folder:
         written, left = write_folder(exported, out, str(schedule.path))
+        left = left if whole else []
     elif out is not None:
         written = write_file(exported, out, str(schedule.path))
     if as_json:
-        document = {"schema": EXPORT_SCHEMA, "document": str(schedule.path), "files": exported.files}
+        document = {"schema": SCHEMA, "document": str(schedule.path), "files": exported.files}
         document |= {"notes": exported.notes, "written": list(map(str, written)), "left_over": list(map(str, left))}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     elif written:

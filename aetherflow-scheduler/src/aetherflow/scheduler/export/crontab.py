@@ -35,8 +35,7 @@ def crontab(
     if mail_to is not None:
         lines.append(f"MAILTO={_one_word(mail_to, '--mailto')}")
     account = f"{_one_word(user, '--user')} " if user else ""
-    for item in here:
-        lines.append(f"{item.cron.normal} {account}{_escaped(command.run_item(item))}")
+    lines += [f"{item.cron.normal} {account}{_escaped(command.run_item(item))}" for item in here]
     if elsewhere:
         lines.append(f"{EVERY_MINUTE} {account}{_escaped(command.tick(elsewhere))}")
     if caught_up:
@@ -53,8 +52,8 @@ def _notes(zone: str, here: Sequence["Item"], elsewhere: Sequence["Item"], caugh
         notes.append(f"cron has one zone, here {zone}; other zones are looked after every minute by `tick`: {names}")
     if here:
         notes.append(
-            "while cron does not run, nothing is started and nothing is recorded; the next start of an item accounts for "
-            "its slots since then, as its `misfire` says"
+            "while cron does not run, nothing is started and nothing is recorded; the next start of an item accounts "
+            "for its slots since then, as its `misfire` says"
         )
     if caught_up:
         names = ", ".join(item.id for item in caught_up)

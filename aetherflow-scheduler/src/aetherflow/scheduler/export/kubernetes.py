@@ -38,7 +38,14 @@ class Cluster:
 
 
 def kubernetes(
-    items: Sequence["Item"], command: Command, cluster: Cluster, *, document: str, prefix: str, now: "dt.datetime", notes: Sequence[str]
+    items: Sequence["Item"],
+    command: Command,
+    cluster: Cluster,
+    *,
+    document: str,
+    prefix: str,
+    now: "dt.datetime",
+    notes: Sequence[str],
 ) -> Exported:
     """One YAML file with a CronJob per item."""
     plain_words([command.file, *command.program], "kubernetes")
@@ -85,7 +92,9 @@ def cluster_of(image: str, claim: str | None, namespace: str | None, *, ephemera
 def check_places(document: str, state: str | None, cluster: Cluster) -> None:
     """Refuse a document that is not named in full, and a ledger outside of the claim."""
     if not document.startswith("/"):
-        raise UsageError(f"--path-in-image {document!r} is not a full path", fix="--path-in-image /flows/scheduler.yaml")
+        raise UsageError(
+            f"--path-in-image {document!r} is not a full path", fix="--path-in-image /flows/scheduler.yaml"
+        )
     if cluster.claim is not None and state is not None:
         place = posixpath.normpath(posixpath.join(posixpath.dirname(document), state))
         if not place.startswith(f"{cluster.mount}/"):
@@ -143,23 +152,21 @@ def _active_seconds(item: "Item") -> int | None:
     return round(attempts * (spec.timeout_seconds + _MARGIN_SECONDS) + waits)
 
 
-def _notes(
-    items: Sequence["Item"], times: dict[str, CronJobTimes], cluster: Cluster, now: "dt.datetime"
-) -> list[str]:
+def _notes(items: Sequence["Item"], times: dict[str, CronJobTimes], cluster: Cluster, now: "dt.datetime") -> list[str]:
     notes = []
     if cluster.claim is None:
         notes.append("--ephemeral: the ledger and the state end with each pod; `audit` and resume know nothing of it")
     else:
         notes.append(
-            f"all pods write the ledger of the claim {cluster.claim!r}: they must run on one node (ReadWriteOnce), on a "
-            "volume that is no network file system"
+            f"all pods write the ledger of the claim {cluster.claim!r}: they must run on one node (ReadWriteOnce), on "
+            "a volume that is no network file system"
         )
     if loose := [item.id for item in items if not times[item.id].exact]:
         notes.append(f"Kubernetes cannot say both a day of the month and a weekday; `tick` decides: {', '.join(loose)}")
     if clocks := [item.id for item in items if times[item.id].clock is not None]:
         notes.append(
-            f"Kubernetes leaves out times that a change of the clock passes over; *{CLOCK_SUFFIX} looks after them until "
-            f"{now.year + YEARS}, export again before that and when a zone's rules change: {', '.join(clocks)}"
+            f"Kubernetes leaves out times that a change of the clock passes over; *{CLOCK_SUFFIX} looks after them "
+            f"until {now.year + YEARS}, export again before that and when a zone's rules change: {', '.join(clocks)}"
         )
     if forbidden := [item.id for item in items if item.spec.overlap == "skip"]:
         notes.append(

@@ -12,7 +12,7 @@ CRONJOB_MAX = 52
 
 
 def unit_name(prefix: str, item_id: str) -> str:
-    """`aetherflow-etl-nightly`; what systemd does not take in a name is written as `\\x20`, as systemd-escape does."""
+    """`aetherflow-etl-nightly`; signs that systemd does not take are written in hexadecimal."""
     return re.sub(r"[^A-Za-z0-9:_.-]", _hexadecimal, f"{prefix}-{item_id}")
 
 

@@ -103,11 +103,13 @@ def _notes(
     if any(times[item.id].added for item in items):
         notes.append(
             "systemd passes over times that a change of the clock leaves out, and over the second pass of an hour that "
-            f"comes twice; lines in UTC add these instants until {now.year + YEARS}: export again before that, and when "
-            "a zone's rules change"
+            f"comes twice; lines in UTC add these instants until {now.year + YEARS}: export again before that, and "
+            "when a zone's rules change"
         )
     if loose := [item.id for item in items if not times[item.id].exact]:
-        notes.append(f"systemd fails at the clock changes of the zone; `tick` decides at times in UTC: {', '.join(loose)}")
+        notes.append(
+            f"systemd fails at the clock changes of the zone; `tick` decides at times in UTC: {', '.join(loose)}"
+        )
     if alone := [item.id for item in items if item not in together]:
         notes.append(
             f"while a run goes on, systemd starts its item no second time; such slots are MISSED, not SKIPPED: "
@@ -119,8 +121,8 @@ def _notes(
             f"`journalctl -t {PROGRAM}`: {', '.join(apart)}"
         )
     notes.append(
-        "while systemd does not run, nothing is recorded; at the next start each item accounts for its slots since then, "
-        "as its `misfire` says"
+        "while systemd does not run, nothing is recorded; at the next start each item accounts for its slots since "
+        "then, as its `misfire` says"
     )
     return notes
 

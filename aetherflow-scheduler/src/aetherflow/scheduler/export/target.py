@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aetherflow.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule import Item, Schedule
 
 PROGRAM = "aetherflow-scheduler"
 YEARS = 10
@@ -64,13 +64,11 @@ def plain_words(words: Sequence[str], target: str) -> None:
             raise UsageError(f"{target} cannot hold the name {word!r}", fix="rename the file or folder")
 
 
-def chosen_items(items: Sequence["Item"], wanted: Sequence[str]) -> list["Item"]:
+def chosen_items(schedule: "Schedule", wanted: Sequence[str]) -> list["Item"]:
     """The enabled items, or those of them that are wanted."""
-    known = {item.id: item for item in items}
     for name in wanted:
-        if name not in known:
-            raise UsageError(f"no item {name!r}", fix=f"the file has {', '.join(known) or 'none'}")
-    found = [item for item in items if item.spec.enabled and (not wanted or item.id in wanted)]
+        schedule.item(name)
+    found = [item for item in schedule.items if item.spec.enabled and (not wanted or item.id in wanted)]
     if not found:
         raise UsageError("there is nothing to export: no item is enabled", fix="enable an item, or name another")
     return found
@@ -87,7 +85,11 @@ _MARK = f"# Written by `{PROGRAM} export` from "
 
 def comment(title: str, document: str, notes: Iterable[str]) -> str:
     """The head of a file that was written from a document."""
-    lines = [f"# {title}", f"{_MARK}{document}", "# Write it again when the schedule has changed; changes here are lost."]
+    lines = [
+        f"# {title}",
+        f"{_MARK}{document}",
+        "# Write it again when the schedule has changed; changes here are lost.",
+    ]
     told = [f"# - {note}" for note in notes]
     if told:
         lines += ["# What is different from `aetherflow-scheduler run`:", *told]

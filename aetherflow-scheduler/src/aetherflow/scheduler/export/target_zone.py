@@ -46,4 +46,3 @@ def _rules(name: str) -> bytes | None:
         except OSError:
             continue
     return None
-

@@ -12,7 +12,7 @@ from aetherflow.scheduler.zones import Change, changes
 ALL_DAYS = frozenset(range(1, 32))
 ALL_WEEKDAYS = frozenset(range(7))
 _AROUND = dt.timedelta(hours=4)
-"""No clock is set by more than that; days that are left out as a whole (Samoa, 2011) are no matter of daylight saving."""
+"""No clock is set by more than that, other than by the days that Samoa left out in 2011."""
 
 
 @dataclass(frozen=True, slots=True)
