@@ -48,9 +48,9 @@ def kubernetes_starts(schedule: str, zone: ZoneInfo, start: dt.datetime, end: dt
         wall = at.astimezone(zone)
         day, weekday = wall.day in days, (wall.weekday() + 1) % 7 in weekdays
         both = texts[2] == "*" or texts[4] == "*"
-        if wall.minute in minutes and wall.hour in hours and wall.month in months:
-            if (day and weekday) if both else (day or weekday):
-                found.add(at)
+        fits = (day and weekday) if both else (day or weekday)
+        if fits and wall.minute in minutes and wall.hour in hours and wall.month in months:
+            found.add(at)
         at += dt.timedelta(minutes=1)
     return found
 

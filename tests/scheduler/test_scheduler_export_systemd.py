@@ -1,4 +1,4 @@
-"""`export systemd`: units that `systemd-analyze verify` accepts, and that fire when the slots are, by systemd's word."""
+"""`export systemd`: units that `systemd-analyze verify` accepts, and that fire when the slots are."""
 
 import datetime as dt
 import re
@@ -171,7 +171,7 @@ CASES = [(zone, expression) for zone in ZONES for expression in EXPRESSIONS]
 
 
 def test_timers_fire_when_the_slots_are(export: Exporter) -> None:
-    """Over both changes of the clock, and a day before and after; where a timer asks the ledger, it may fire more often."""
+    """Over both changes of the clock; where a timer asks the ledger, it may fire more often."""
     items: dict[str, tuple[str, str]] = {}
     for number, case in enumerate(sample(CASES, len(CASES) if full() else 36, "systemd")):
         items[f"i{number}"] = case
