@@ -22,6 +22,7 @@ class Item:
     cron: Cron
     """Its own; of an item with `after` and without `cron` that of the other item."""
     zone: ZoneInfo
+    """Likewise that of the item whose cron it goes by."""
     flow: Path | None
     """The flow's file, absolute; None if it stands in a bundle."""
     manifest: Path | None

@@ -85,12 +85,13 @@ class Settling:
         specs = {index: self._with_defaults(item) for index, item in self.bound.items()}
         ids = self._ids()
         crons = {index: self._cron(index, item) for index, item in specs.items()}
+        zones = {index: self._zone_of(index, item) for index, item in specs.items()}
         chains = Chains(specs, ids, self.found)
         items = []
         for index, item in specs.items():
             source = chains.source_of(index)
-            settled = self._item(item, index, crons[source] if source is not None else None)
-            if settled is not None:
+            cron, zone = (None, zones[index]) if source is None else (crons[source], zones[source])
+            if (settled := self._item(item, index, cron, zone)) is not None:
                 items.append(settled)
         return items
 
@@ -119,6 +120,15 @@ class Settling:
         except ValueError as error:
             self.found.refused("AF8003", error, path, "unknown_timezone")
             return UTC
+
+    def _zone_of(self, index: int, item: SchedulerItemSpec) -> ZoneInfo:
+        if item.timezone is None:
+            return self.zone
+        path = self.at(index, "timezone")
+        if item.cron is None and item.after is not None and path[0] == "items":
+            message = f"timezone has no effect: without `cron` the slots are those of {item.after!r}"
+            self.found.add("AF8007", message, path, "after", "remove it", severity="warning", key=True)
+        return self._zone(item.timezone, path)
 
     def _with_defaults(self, item: SchedulerItemSpec) -> SchedulerItemSpec:
         defaults = self.spec.defaults
@@ -163,9 +173,8 @@ class Settling:
             self.found.add("AF8009", f"{format_path(path)}: {remark}", path, "cron_remark", fix, severity="warning")
         return found
 
-    def _item(self, item: SchedulerItemSpec, index: int, cron: Cron | None) -> Item | None:
+    def _item(self, item: SchedulerItemSpec, index: int, cron: Cron | None, zone: ZoneInfo) -> Item | None:
         path: DocPath = ("items", index)
-        zone = self.zone if item.timezone is None else self._zone(item.timezone, self.at(index, "timezone"))
         if item.pool is not None and item.pool not in self.spec.pools:
             fix = (
                 did_you_mean(item.pool, self.spec.pools, what="pools")

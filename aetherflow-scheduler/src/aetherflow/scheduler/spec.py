@@ -1,6 +1,6 @@
 """The document `scheduler.yaml`: what starts when, and what happens to slots that cannot start."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -105,6 +105,6 @@ class SchedulerFileSpec(SchedulerModel):
     )
     max_running: int = Field(4, ge=1, description="Runs of this scheduler at a time")
     lease_seconds: float = Field(10, gt=0, description="How long the leader's lease holds; a standby then takes over")
-    pools: dict[str, int] = Field({}, description="Name of a pool to the number of its slots")
+    pools: dict[str, Annotated[int, Field(ge=1)]] = Field({}, description="Name of a pool to the number of its slots")
     defaults: ItemOptions = Field(default_factory=ItemOptions, description="Keys for every item that does not set them")
     items: list[SchedulerItemSpec] = Field([], description="What starts when")

@@ -1,0 +1,68 @@
+"""A process that runs some slots and ends: what `tick`, `run-item` and `backfill` share."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.clock import Clock
+from aetherflow.scheduler.events import Events, events_for
+from aetherflow.scheduler.execution import Dispatcher
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule import Schedule
+
+LOOK_SECONDS = 0.5
+
+
+class Session:
+    """A ledger that this process has entered, and the runs that it starts."""
+
+    def __init__(self, schedule: "Schedule", ledger: Ledger, events: Events, *, only_mine: bool) -> None:
+        self.schedule = schedule
+        self.ledger = ledger
+        self.events = events
+        self.clock = ledger.clock
+        self.slots = Slots(ledger)
+        self.stop = StopRequest(self.clock)
+        self.dispatcher = Dispatcher(ledger, schedule, events, only_mine=only_mine)
+
+    def work(self, goes_on: Callable[[], bool]) -> None:
+        """Start and watch until `goes_on` is False and nothing of this process runs; a signal interrupts what runs."""
+        self.dispatcher.changed()
+        while True:
+            if self.stop.asked:
+                for live in self.dispatcher.live:
+                    self.dispatcher.stop(live, "stopped by a signal", drained=True)
+            self.dispatcher.step(start=not self.stop.asked)
+            self.dispatcher.check_late()
+            if not self.dispatcher.live and (self.stop.asked or not goes_on()):
+                return
+            self.clock.wait(LOOK_SECONDS)
+
+
+@contextlib.contextmanager
+def session(
+    schedule: "Schedule",
+    kind: str,
+    *,
+    only_mine: bool,
+    quiet: bool = False,
+    clock: Clock | None = None,
+    events: Events | None = None,
+) -> Iterator[Session]:
+    """Enter the ledger of a schedule as `kind` while the block runs; signals are requests to stop meanwhile."""
+    told = events or events_for(schedule.path.parent, quiet=quiet)
+    ledger = Ledger(schedule.state, clock or Clock())
+    try:
+        found = Session(schedule, ledger, told, only_mine=only_mine)
+        with found.stop.handling_signals():
+            ledger.enter(kind)
+            try:
+                yield found
+            finally:
+                ledger.leave()
+    finally:
+        ledger.close()
