@@ -42,10 +42,10 @@ def test_a_line_per_item(export: Exporter, tmp_path: Path) -> None:
     assert checked(answer.out, tmp_path) == [
         "SHELL=/bin/sh",
         "PATH=/opt/etl/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        f"30 2 * * * {run} nightly --trigger cron",
-        f"*/15 8-17 * * 1-5 {run} often --trigger cron",
-        f"0 0 1 * * {run} monthly --trigger cron",
-        f"30 2 * * * {run} follows --trigger cron",
+        f"30 2 * * * {run} nightly --trigger cron --quiet",
+        f"*/15 8-17 * * 1-5 {run} often --trigger cron --quiet",
+        f"0 0 1 * * {run} monthly --trigger cron --quiet",
+        f"30 2 * * * {run} follows --trigger cron --quiet",
     ]
     assert "note: while cron does not run, nothing is started" in answer.err
 
@@ -66,8 +66,8 @@ def test_items_of_other_zones_are_looked_after_every_minute(export: Exporter, tm
     """)
     answer = export("crontab", "--zone", "UTC", "--program", "/opt/aetherflow-scheduler")
     assert checked(answer.out, tmp_path)[2:] == [
-        f"0 6 * * * /opt/aetherflow-scheduler run-item {file} here --trigger cron",
-        f"* * * * * /opt/aetherflow-scheduler tick {file} --item there --item beyond --trigger cron",
+        f"0 6 * * * /opt/aetherflow-scheduler run-item {file} here --trigger cron --quiet",
+        f"* * * * * /opt/aetherflow-scheduler tick {file} --item there --item beyond --quiet",
     ]
     told = "cron has one zone, here UTC; other zones are looked after every minute by `tick`: "
     told += "there (Europe/Berlin), beyond (America/New_York)"
@@ -94,7 +94,7 @@ def test_percent_signs_and_blanks_arrive(export: Exporter, tmp_path: Path) -> No
     command = line.removeprefix("0 6 * * * ")
     assert r"50\% of it" in command
     as_cron_runs_it = command.replace(r"\%", "%")
-    assert shlex.split(as_cron_runs_it) == ["/bin/echo", "run-item", str(file), "a", "--trigger", "cron"]
+    assert shlex.split(as_cron_runs_it) == ["/bin/echo", "run-item", str(file), "a", "--trigger", "cron", "--quiet"]
 
 
 def test_what_cron_cannot_hold_is_refused(export: Exporter, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KILL_AFTER_SECONDS = 12.0
 """From SIGTERM to SIGKILL, where AETHERFLOW_STOP_GRACE_SECONDS is not higher: a run has 8 seconds by itself."""
+REPLACED = "replaced by the slot"
 LOOK_SECONDS = 1.0
 """Between two looks at what waits, while nothing tells of a change."""
 
@@ -102,6 +103,7 @@ class Dispatcher:
         if start and self._has_changed():
             self._changed = False
             try:
+                self._obey()
                 self._start_waiting()
             except BaseException:
                 self._changed = True
@@ -169,7 +171,7 @@ class Dispatcher:
                 self._drop(found, turn)
         self._changed = True
         for other in stop:
-            self._stop_row(other, f"replaced by the slot {iso(row.slot)}")
+            self._stop_row(other, f"{REPLACED} {iso(row.slot)}")
         if started is not None:
             self.started[row.item, row.slot] = None
             self._launch(started, (found.pid, found.birth))
@@ -185,12 +187,16 @@ class Dispatcher:
 
     def _replace(self, row: SlotRow, others: list[SlotRow]) -> list[SlotRow]:
         """End the slots before this one; those that run are stopped by the caller."""
-        now, reason = self._ledger.clock.now_ms(), f"replaced by the slot {iso(row.slot)}"
+        now, reason = self._ledger.clock.now_ms(), f"{REPLACED} {iso(row.slot)}"
         for other in others:
             if other.status == Status.WAITING and other.slot < row.slot and self._is_free(other):
                 status = Status.FAILED if other.begun else Status.SKIPPED
                 self._slots.update(other, status=status, reason=reason, finished_at=now, owner=None)
-        return [other for other in others if other.status == Status.RUNNING]
+        running = [other for other in others if other.status == Status.RUNNING]
+        for other in running:
+            if other.owner != self._ledger.me and other.reason is None:
+                self._slots.update(other, reason=reason)  # its own process reads that
+        return running
 
     def _launch(self, row: SlotRow, orphan: tuple[int | None, str | None]) -> None:
         item = self._turns.item(row.item)
@@ -296,6 +302,14 @@ class Dispatcher:
         live = next((live for live in self.live if (live.row.item, live.row.slot) == (row.item, row.slot)), None)
         if live is not None:
             self.stop(live, reason)
+
+    def _obey(self) -> None:
+        """Stop the runs that another process, which can signal nothing here, has replaced by a later slot."""
+        for live in self.live:
+            if live.kill_at is None and live.item.spec.overlap == "kill_old":
+                row = self._slots.find(live.row.item, live.row.slot)
+                if row is not None and (row.reason or "").startswith(REPLACED):
+                    self.stop(live, row.reason or REPLACED)
 
     def reap_only(self) -> None:
         """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""

@@ -84,7 +84,7 @@ def crontab(
     schedule = load(file)
     wanted = item or []
     notes = [*disabled_note(schedule.items, wanted), *(target.check_file_name(out, user) if out else ())]
-    command = Command(program_here(program), str(schedule.path), "cron")
+    command = Command(program_here(program), str(schedule.path), "cron", quiet=True)
     items = chosen_items(schedule, wanted)
     exported = target.crontab(items, command, zone=zone or machine_zone(), user=user, mail_to=mailto, notes=notes)
     _give(exported, schedule, out, as_json)

@@ -35,15 +35,21 @@ class Command:
     file: str
     """The scheduler document, as an absolute path where the command runs."""
     trigger: str
+    quiet: bool = False
+    """Nothing is printed while all is well: cron mails what is."""
 
     def run_item(self, item: "Item") -> list[str]:
         """Run the item's current slot."""
-        return [*self.program, "run-item", self.file, item.id, "--trigger", self.trigger]
+        return [*self.program, "run-item", self.file, item.id, "--trigger", self.trigger, *self._quiet]
 
     def tick(self, items: Iterable["Item"]) -> list[str]:
         """Run whatever is due of some items: nothing, most of the time."""
         chosen = [part for item in items for part in ("--item", item.id)]
-        return [*self.program, "tick", self.file, *chosen, "--trigger", self.trigger]
+        return [*self.program, "tick", self.file, *chosen, *self._quiet]
+
+    @property
+    def _quiet(self) -> list[str]:
+        return ["--quiet"] if self.quiet else []
 
 
 def program_here(given: str | None) -> tuple[str, ...]:
