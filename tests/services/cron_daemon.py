@@ -1,9 +1,8 @@
-"""Debian's cron in the foreground, with folders of its own in a private mount namespace, its clock a little ahead."""
+"""Debian's cron in the foreground, with folders of its own in a private mount namespace, its clock set ahead."""
 
 import os
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,11 +30,8 @@ class CronDaemon:
 
 
 @contextmanager
-def cron_daemon(table: str, *, system: bool, lead: float | None = None) -> Iterator[CronDaemon]:
-    """Run a table: of root, or with `system` in /etc/cron.d.
-
-    :param lead: the next minute begins for cron so many seconds after the start; its jobs have the true clock
-    """
+def cron_daemon(table: str, *, system: bool, clock: Mapping[str, str]) -> Iterator[CronDaemon]:
+    """Run a table: of root, or with `system` in /etc/cron.d. Daemon and jobs have the same `clock`."""
     cron, unshare, _ = need("cron", "unshare", "mount")
     if os.geteuid() != 0:
         pytest.skip("only root can run cron in a mount namespace of its own")
@@ -45,14 +41,14 @@ def cron_daemon(table: str, *, system: bool, lead: float | None = None) -> Itera
         (home / "spool/crontabs").chmod(0o1730)
         (home / "crontab").write_text("")
         place = home / ("cron.d/aetherflow" if system else "spool/crontabs/root")
-        place.write_text(table)
+        place.write_text("".join(f"{name}={value}\n" for name, value in clock.items()) + table)
         place.chmod(0o644 if system else 0o600)
         binds = {"spool": "/var/spool/cron", "cron.d": "/etc/cron.d", "crontab": "/etc/crontab", "run": "/run"}
         mounts = " && ".join(f"mount --bind {home / own} {there}" for own, there in binds.items())
-        clock = "" if lead is None else _ahead(lead)
+        env = " ".join(f"{name}={value}" for name, value in clock.items())
         log = home / "log"
         server = Server(
-            [unshare, "--mount", "sh", "-c", f"{mounts} && exec {clock} {cron} -f -x sch,misc"],
+            [unshare, "--mount", "sh", "-c", f"{mounts} && exec env {env} {cron} -f -x sch,misc"],
             log,
             lambda: "cron started" in log.read_text() or "STARTUP" in log.read_text(),
         )
@@ -62,8 +58,9 @@ def cron_daemon(table: str, *, system: bool, lead: float | None = None) -> Itera
             server.stop()
 
 
-def _ahead(lead: float) -> str:
+def clock_before_a_minute(seconds: float) -> dict[str, str]:
+    """Environment of processes for which the next minute begins in so many seconds."""
     if FAKETIME is None:
         pytest.skip("not installed: libfaketime; tests/services/install.sh tells how")
-    offset = (60 - time.time() % 60 - lead) % 60
-    return f"{shutil.which('env')} LD_PRELOAD={FAKETIME} FAKETIME=+{offset:.2f}s NO_FAKE_STAT=1"
+    offset = (60 - time.time() % 60 - seconds) % 60
+    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{offset:.2f}s", "NO_FAKE_STAT": "1"}

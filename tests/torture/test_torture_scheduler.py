@@ -1,4 +1,4 @@
-"""K1, K2: a simulated year of a scheduler that is killed again and again, in a world whose clock is set now and then."""
+"""K1, K2: a simulated year of a scheduler that is killed again and again, whose clock is set now and then."""
 
 import contextlib
 import datetime as dt
@@ -7,7 +7,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -121,7 +121,7 @@ def rows(ledger: Path) -> dict[str, dict[int, tuple[str, str]]]:
 def in_words(status: str, reason: str) -> str:
     """A row in the words of the model."""
     if status in ("SKIPPED", "FAILED", "MISSED"):
-        return f"{status} {reason.split(' ')[0].rstrip(':')}"
+        return f"{status} {reason.split(' ', maxsplit=1)[0].rstrip(':')}"
     return status
 
 

@@ -218,7 +218,7 @@ def scheduler(world: World, document: Path, until: int, failpoint: str = "") -> 
                 keep_time(clock, world)
             quiet = Events("CRITICAL", stream=Path(os.devnull).open("w"))  # noqa: SIM115 ends with the process
             Scheduler(load_schedule(document), clock=clock, events=quiet).run()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 the parent sees the code
             import traceback
 
             traceback.print_exc()

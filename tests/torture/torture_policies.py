@@ -1,4 +1,4 @@
-"""What has to become of the slots of one item, told in the plainest way: the model that the scheduler is compared with."""
+"""What has to become of the slots of one item, told plainly: the model that the scheduler is compared with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Model:
         return self.fates
 
     def _next(self, now: int, end: int) -> int | None:
-        coming = [slot for slot in self._slots[self._seen : self._seen + 1]]
+        coming = list(self._slots[self._seen : self._seen + 1])
         coming += [slot.end for slot in self._open if slot.live and slot.end is not None]
         coming += [slot.not_before for slot in self._open if not slot.live]
         later = [instant for instant in coming if now < instant < end]

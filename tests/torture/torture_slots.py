@@ -27,7 +27,7 @@ class Times:
 
 def times(text: str, minutes: set[int], hours: set[int], weekdays: set[int] | None = None) -> Times:
     days = frozenset(range(7) if weekdays is None else weekdays)
-    wildcard = text.split()[0].startswith("*") or text.split()[1].startswith("*")
+    wildcard = any(field.startswith("*") for field in text.split()[:2])
     return Times(text, frozenset(minutes), frozenset(hours), days, wildcard)
 
 

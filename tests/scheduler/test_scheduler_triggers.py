@@ -1,0 +1,44 @@
+"""What exports rely on: passes over some items, and triggers that meet while a run goes on."""
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+
+def slot(minutes_ago: int) -> str:
+    at = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0) - dt.timedelta(minutes=minutes_ago)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_pass_over_some_items_leaves_the_others_alone(bench: "Bench") -> None:
+    bench.flow(["true"])
+    bench.schedule_of(*({"id": name, "cron": "* * * * *", "since": slot(3), "misfire": "last"} for name in "abc"))
+    bench.command("tick", "scheduler.yaml", "--item", "a", "--item", "b")
+    assert {item for (item,) in bench.rows("SELECT DISTINCT item FROM slots")} == {"a", "b"}
+    assert {item for (item,) in bench.rows("SELECT item FROM epochs WHERE until IS NULL")} == {"a", "b"}
+    bench.command("tick", "scheduler.yaml", "--item", "c")
+    assert {item for (item,) in bench.rows("SELECT item FROM epochs WHERE until IS NULL")} == {"a", "b", "c"}
+    bench.command("tick", "scheduler.yaml", "--item", "nope", code=2)
+    assert "has no item 'nope'" in bench.errors
+
+
+@pytest.mark.slow
+def test_a_trigger_replaces_the_run_of_an_earlier_one(bench: "Bench", until: Callable[..., Any]) -> None:
+    """Each trigger is a process of its own: the later one cannot end the earlier run by itself."""
+    bench.flow(["sh", "-c", f"test -e {bench.folder}/second || sleep 300"])
+    bench.schedule_of({"id": "a", "cron": "* * * * *", "since": slot(60), "overlap": "kill_old"})
+    first = bench.start("run-item", "scheduler.yaml", "a", "--slot", slot(30), "--trigger", "cron")
+    until(lambda: bench.rows("SELECT 1 FROM slots WHERE status='RUNNING' AND pid IS NOT NULL"))
+    time.sleep(1)
+    bench.write("", "second")
+    bench.command("run-item", "scheduler.yaml", "a", "--slot", slot(20), "--trigger", "cron")
+    assert first.wait(60) != 0
+    rows = bench.rows("SELECT status, reason FROM slots WHERE started_at IS NOT NULL ORDER BY slot")
+    assert [status for status, _ in rows] == ["FAILED", "SUCCESS"]
+    assert rows[0][1].startswith("replaced by the slot ")
