@@ -56,9 +56,10 @@ def test_debians_cron_runs_an_exported_crontab(tmp_path: Path, system: bool) -> 
         deadline = time.monotonic() + 60 * MINUTES + 60
         while (ended := ended_slots(tmp_path)) < wanted and time.monotonic() < deadline:
             time.sleep(0.2)
+        log = cron.log()
     with suite(f"K4 {'cron.d' if system else 'crontab'}", 12) as counted:
         with counted.case("cron has started every line"):
-            assert ended >= wanted, (ended, cron.log())
+            assert ended >= wanted, (ended, log)
         done = command(tmp_path, env | clock, "audit", "scheduler.yaml", "--json", code=None)
         with counted.case("audit"):
             assert done.returncode == 0, done.stdout
