@@ -9,14 +9,14 @@ SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-rest
 PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
   observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py \
-  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py)
+  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py) tests/scheduler/test_scheduler_cron.py
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-transfer \
-  torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-slots \
+  bench-transfer torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -53,6 +53,10 @@ bench-db: $(READY) ## measure extraction and loading against the databases' own 
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_extract.py
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_load.py
 
+bench-slots: $(READY) ## measure how fast the scheduler finds the slots of 1,000 items
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/slots.py
+
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/peers.py
@@ -71,7 +75,7 @@ bench-excel: $(READY) ## measure filling an Excel template against XlsxWriter
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
-	@mkdir -p .fuzz && cd .fuzz && for target in dotenv loader manifest path redactor resolver when zip; do \
+	@mkdir -p .fuzz && cd .fuzz && for target in cron dotenv loader manifest path redactor resolver when zip; do \
 	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
 	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
 

@@ -23,6 +23,20 @@ LAYERS = [
 ]
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 BESIDE = {"builtins", "testing"}  # plugins and the test kit stand beside the kernel
+SCHEDULER_USES = {  # a host program of the same release train; a run is always a process of its own, never the engine
+    "api",
+    "checks",
+    "cli",
+    "documents",
+    "durable",
+    "errors",
+    "location",
+    "locks",
+    "plugins",
+    "problems",
+    "resolve",
+    "run_id",
+}
 PUBLIC = ("aetherflow.core.api", "aetherflow.core.testing")
 
 
@@ -109,6 +123,17 @@ def test_plugins_use_only_the_public_surface() -> None:
             for line, module in imports(path)
             if module.startswith("aetherflow") and not module.startswith((*PUBLIC, own))
         ]
+    assert wrong == []
+
+
+def test_the_scheduler_knows_neither_engine_nor_state() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {module}"
+        for path in MODULES
+        if path.is_relative_to(ROOT / "aetherflow-scheduler")
+        for line, module in imports(path)
+        if module.startswith("aetherflow.core.") and part(module) not in SCHEDULER_USES
+    ]
     assert wrong == []
 
 

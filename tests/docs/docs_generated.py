@@ -75,14 +75,15 @@ def _plugin(found: Description) -> Iterator[str]:
             )
         else:
             first = "input" if section == "inputs" else "key"
-            yield _table([first, "type", "default", "meaning"], [_row(each) for each in fields])
+            yield _table([first, "type", "default", "meaning"], [table_row(each) for each in fields])
 
 
 def _summary(text: str) -> str:
     return re.split(r"(?<=\.)\s", " ".join(text.split("\n\n", maxsplit=1)[0].split("\n")))[0]
 
 
-def _row(each: FieldInfo) -> list[str]:
+def table_row(each: FieldInfo) -> list[str]:
+    """Name, type, default and meaning of a field, as cells of a table."""
     others = ", ".join(f"`{alias}`" for alias in each.aliases)
     default = "required" if each.required else ""
     if each.default is not None:

@@ -22,6 +22,7 @@ from docs_generated import (
     transitions,
 )
 from docs_pages import Block, blocks, name_of, pages, run_page, same_output, validate_block
+from docs_schedule import SCHEDULE_PAGE, write_parts
 
 
 def refresh(page: Path) -> None:
@@ -61,6 +62,7 @@ if __name__ == "__main__":
     API_PAGE.write_text(api_page(), encoding="utf-8")
     replace(STATE_PAGE, STATE_MARK, state_tables())
     replace(TRANSITIONS_PAGE, TRANSITIONS_MARK, transitions())
+    SCHEDULE_PAGE.write_text(write_parts(SCHEDULE_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
     for each in pages():
         if wanted.search(name_of(each)):

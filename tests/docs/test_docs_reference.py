@@ -22,6 +22,7 @@ from docs_generated import (
     transitions,
 )
 from docs_pages import ROOT, blocks
+from docs_schedule import SCHEDULE_PAGE, write_parts
 
 ERRORS, GUIDE = ROOT / "docs/reference/errors.md", ROOT / "docs/10-flow-yaml-guide.md"
 
@@ -125,6 +126,11 @@ def test_the_tables_of_the_state_are_the_real_ones() -> None:
 def test_the_legal_transitions_are_those_of_the_engine() -> None:
     text = TRANSITIONS_PAGE.read_text(encoding="utf-8")
     assert f"{TRANSITIONS_MARK}\n```text\n{transitions()}\n```" in text, "python tests/docs/refresh.py"
+
+
+def test_the_keys_and_the_changes_of_the_clock_are_the_schedulers() -> None:
+    text = SCHEDULE_PAGE.read_text(encoding="utf-8")
+    assert write_parts(text) == text, "python tests/docs/refresh.py"
 
 
 # The house

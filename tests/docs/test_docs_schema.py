@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aetherflow.core.checks.kinds import KINDS as DOCUMENT_KINDS
-from aetherflow.core.checks.kinds import kind_of
+from aetherflow.core.checks.kinds import Environment, kind_of, known_kinds
 from docs_pages import ROOT, Block, blocks, name_of, pages, shown_name, whole_flow
 
 TOOL = str(Path(sys.executable).parent / "check-jsonschema")
-KINDS = DOCUMENT_KINDS.keys()
+KINDS = set(known_kinds())
 BLOCKS = [block for page in pages() for block in blocks(page, "yaml") if not block.wrong]
 
 
@@ -70,11 +69,12 @@ def _install(pyproject: Path, site: Path) -> None:
 
 def test_the_blocks_of_the_pages_fit_the_schema(schemas: dict[str, Path], tmp_path: Path) -> None:
     found: dict[str, list[Path]] = {kind: [] for kind in schemas}
+    environment = Environment()
     for block in BLOCKS:
         if any(each.file and each.first < block.first for each in blocks(block.page, "python")):
             continue  # the page brings a plugin of its own
         path = _written(block, tmp_path)
-        found[kind_of(path) or "flow"].append(path)
+        found[kind_of(path, environment) or "flow"].append(path)
     assert len(found["flow"]) >= 20
     assert all(found[kind] for kind in KINDS - {"env-files"})  # pages show those as part of a project file
     for kind, documents in found.items():

@@ -5,15 +5,19 @@ belongs, once mended, into the tests.
 """
 
 import contextlib
+import datetime as dt
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import atheris
 
-with atheris.instrument_imports(include=["aetherflow", "aetherflow_builtins_transfer", "zipfile", "tarfile"]):
+with atheris.instrument_imports(
+    include=["aetherflow", "aetherflow_builtins_transfer", "croniter", "zipfile", "tarfile"]
+):
     from aetherflow.core.bundle.listing import listing_fingerprint, read_listing
     from aetherflow.core.bundle.manifest import check_source, load_manifest
     from aetherflow.core.contracts.connector import RemoteFileMeta
@@ -27,6 +31,7 @@ with atheris.instrument_imports(include=["aetherflow", "aetherflow_builtins_tran
     from aetherflow.core.resolve.template import parse_template, render
     from aetherflow.core.resolve.when import evaluate_when
     from aetherflow.core.spec.environment import EnvFileSpec
+    from aetherflow.scheduler.cron import Cron
     from aetherflow_builtins_transfer.archives import tar_read, zip_read
     from aetherflow_builtins_transfer.archives.limits import Limits
     from aetherflow_builtins_transfer.archives.unpack import Rules, unpack
@@ -36,6 +41,7 @@ MAX_BYTES = 4096
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 FOLDER = Path(tempfile.mkdtemp(prefix="aetherflow-fuzz-", dir=MEMORY))
 SCOPE = {"env": {"A": "x", "EMPTY": ""}, "steps": {"s": {"n": 5, "files": [1, 2], "null": None}}}
+NOON, BERLIN = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC), ZoneInfo("Europe/Berlin")
 JOBS = {"jobs": {"a": {"status": "FAILED", "outputs": {"n": "5", "k": 3, "t": True}}}}
 
 
@@ -75,6 +81,15 @@ def path(text: str) -> None:
     assert found.is_relative_to(FOLDER.resolve()), text
 
 
+def cron(text: str) -> None:
+    """An expression that is read fires, and so does its normal form, at the same time."""
+    found = Cron.parse(text)
+    at = found.after(NOON, BERLIN)
+    assert at is not None, text
+    assert found.before(at, BERLIN) == at, text
+    assert Cron.parse(found.normal).after(NOON, BERLIN) == at, text
+
+
 def redactor(text: str) -> None:
     secret, _, rest = text.partition("\0")
     mask = Redactor()
@@ -98,7 +113,7 @@ def unpacking(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[str], None]] = {
-    each.__name__: each for each in (dotenv, loader, manifest, path, redactor, resolver, when)
+    each.__name__: each for each in (cron, dotenv, loader, manifest, path, redactor, resolver, when)
 }
 OF_BYTES: dict[str, Callable[[bytes], None]] = {"zip": unpacking}
 READERS = zip_read, tar_read
@@ -106,13 +121,17 @@ READERS = zip_read, tar_read
 
 
 def seeds(name: str) -> list[str]:
-    """A folder of inputs to start from: nobody guesses the structure of an archive."""
+    """A folder of inputs to start from: nobody guesses the structure of an archive, or the names of days."""
+    folder = FOLDER / "seeds"
+    folder.mkdir()
+    if name == "cron":
+        for number, text in enumerate(("*/15 1-3 * * mon-fri", "@daily", "30 2 1,15 jan-mar/2 7", "5/10 * */2 * 1")):
+            (folder / str(number)).write_text(text)
+        return [str(folder)]
     if name != "zip":
         return []
     from torture_archives import all_cases
 
-    folder = FOLDER / "seeds"
-    folder.mkdir()
     for file, content, _ in all_cases():
         if len(content) <= MAX_BYTES:
             (folder / file).write_bytes(content)

@@ -1,6 +1,7 @@
 """What policies make of slots, on a clock that obeys the test."""
 
 import datetime as dt
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,7 @@ def test_the_order_names_slot_run_id_and_parameters(bench: "Bench") -> None:
     bench.minutes(1)
     arguments = list(bench.launcher.runs[0].order.arguments)
     assert arguments[:3] == ["run", "--flow-yaml", str(bench.folder / "flow.yaml")]
-    pairs = list(zip(arguments, arguments[1:], strict=False))
+    pairs = list(itertools.pairwise(arguments))
     for pair in (
         ("--run-id", "a-20260302T120100Z"), ("--slot", "2026-03-02T12:01:00Z"), ("--if-busy", "wait"),
         ("--trigger", "scheduler"), ("--flow-job", "j"), ("--param", "n=5"), ("--param", 'list=["x", 1]'),
@@ -71,7 +72,7 @@ def test_catching_up_is_spaced_and_in_order(bench: "Bench") -> None:
     starts = bench.launcher.lines("start")[1:]
     assert [run_id for run_id, _ in starts] == [f"a-20260302T120{n}00Z" for n in (5, 6, 7)]
     times = [dt.datetime.fromisoformat(at) for _, at in starts]
-    assert all(5 <= (after - before).total_seconds() <= 7 for before, after in zip(times, times[1:], strict=False))
+    assert all(5 <= (after - before).total_seconds() <= 7 for before, after in itertools.pairwise(times))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_retry_with_backoff_under_the_same_run_id(bench: "Bench") -> None:
     assert bench.slots("a") == {"12:01": "SUCCESS"}
     assert bench.launcher.started() == ["a-20260302T120100Z"] * 3
     times = [dt.datetime.fromisoformat(at) for _, at in bench.launcher.lines("start")]
-    gaps = [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for before, after in itertools.pairwise(times)]
     assert 7 <= gaps[0] <= 9
     assert 12 <= gaps[1] <= 14
     attempts = bench.rows("SELECT attempt, status, exit_code, reason FROM attempts ORDER BY attempt")
@@ -292,3 +293,37 @@ def test_a_machine_that_slept(bench: "Bench") -> None:
     assert len(slots) == 183
     assert [status for _, status in slots].count("MISSED") >= 178
     assert len(bench.launcher.started()) <= 5
+
+
+@pytest.mark.parametrize("misfire", ["skip", "last", "all"])
+def test_a_month_of_minutes_is_accounted_for(bench: "Bench", misfire: str) -> None:
+    item = {**MINUTELY, "since": "2026-02-02T12:00:00Z", "misfire": misfire, "max_catch_up": 3}
+    bench.schedule_of(item)
+    bench.minutes(0.3)
+    counts = dict(bench.rows("SELECT status, count(*) FROM slots GROUP BY status"))
+    run = {"skip": 1, "last": 1, "all": 3}[misfire]
+    assert counts == {"MISSED": 28 * 1440 + 1 - run, "SUCCESS": run}
+    assert bench.rows("SELECT count(DISTINCT slot) FROM slots") == [(28 * 1440 + 1,)]
+    assert bench.launcher.started()[-1] == "a-20260302T120000Z"
+
+
+def test_a_slot_does_not_wait_for_one_that_was_stopped_by_hand(bench: "Bench") -> None:
+    bench.schedule_of({"id": "a", "cron": "1 12 * * *"}, {"id": "b", "after": "a"})
+    bench.launcher.codes = {"a": [143]}
+    bench.minutes(1.5)
+    assert bench.slots() == {"a 12:01": "INTERRUPTED", "b 12:01": "SKIPPED"}
+    assert bench.reasons("b")["12:01"] == "after a: INTERRUPTED, stopped by SIGTERM from outside"
+    bench.minutes(0.3)  # the next start resumes it
+    assert bench.slots()["a 12:01"] == "SUCCESS"
+
+
+def test_many_restarts_lose_and_double_nothing(bench: "Bench") -> None:
+    bench.schedule_of({**MINUTELY, "overlap": "queue"}, {"id": "b", "after": "a", "overlap": "queue"})
+    for _ in range(12):
+        bench.minutes(0.45, drain_seconds=0)
+    bench.minutes(0.5)
+    slots = bench.slots()
+    assert set(slots.values()) == {"SUCCESS"}
+    assert len(slots) == 2 * len(bench.slots("a")) >= 10
+    done = bench.launcher.done()
+    assert len(done) == len(set(done)) == len(slots)

@@ -50,6 +50,7 @@ SUITES = {
     "N": "connections cut after n bytes, either way: reset, closed, stalled; then repeated",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P11": "hostile archives: nothing outside of the destination, limits hold",
+    "P13": "slots against Debian cron's main loop, cronsim and the program itself: weeks with a change, months",
     "P12": "changes, syncs, crashes, damaged blobs; flows and syncs of one store at the same time",
     "P15": "captured output of 0 B to 10 MB is what the program wrote, both streams",
     "P5": "typed values through state and resume (values, not runs)",

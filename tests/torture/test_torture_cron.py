@@ -1,100 +1,99 @@
-"""K4: Debian's cron runs an exported crontab; the ledger accounts for every minute of it."""
+"""P13: the scheduler's slots are those of Debian's cron: of its main loop minute by minute, of cronsim, of itself."""
 
-import contextlib
-import json
-import os
-import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
-from pathlib import Path
+import datetime as dt
+import random
+import re
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 
-from cron_daemon import clock_before_a_minute, cron_daemon
-from torture_tier import sized, suite
+from aetherflow.scheduler.cron import Cron
+from torture_cron import changes_of, expression, fires, zones
+from torture_real_cron import need_real_cron, real_fires
+from torture_tier import SEED, full, sized, suite
 
-pytestmark = pytest.mark.slow
-
-MINUTES = sized(1, 3)
-ITEMS = """\
-version: 1
-timezone: {zone}
-state: ledger.sqlite
-items:
-  - {{id: here, cron: "* * * * *", flow: flow.yaml}}
-  - {{id: follows, after: here, flow: flow.yaml}}
-  - {{id: fails, cron: "*/1 * * * *", flow: fails.yaml}}
-  - {{id: elsewhere, cron: "* * * * *", timezone: {other}, flow: flow.yaml, since: "{since}"}}
-"""
-FLOW = """\
-version: 1
-flow: {{id: {id}}}
-jobs: [{{id: j, steps: [{{id: s, type: external.process, inputs: {{command: [{command}]}}}}]}}]
-"""
+DAY = dt.timedelta(days=1)
 
 
-@pytest.mark.parametrize("system", [True, False], ids=["cron.d", "crontab"])
-def test_debians_cron_runs_an_exported_crontab(tmp_path: Path, system: bool) -> None:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
-    env |= {"AETHERFLOW_STATE_ROOT": str(tmp_path / "state"), "AETHERFLOW_WORK_ROOT": str(tmp_path / "work")}
-    effects = tmp_path / "effects"
-    write = f"sh, -c, 'echo $AETHERFLOW_RUN_ID >> {effects}'"
-    (tmp_path / "flow.yaml").write_text(FLOW.format(id="f", command=write))
-    (tmp_path / "fails.yaml").write_text(FLOW.format(id="g", command="'false'"))
-    zone = exported_zone(tmp_path, env)
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    other = "Asia/Kolkata" if zone != "Asia/Kolkata" else "Asia/Tokyo"
-    (tmp_path / "scheduler.yaml").write_text(ITEMS.format(zone=zone, other=other, since=since))
-    account = ["--user", "root"] if system else []
-    table = command(tmp_path, env, "export", "crontab", "scheduler.yaml", *account).stdout
-    roots = "".join(f"{name}={env[name]}\n" for name in ("AETHERFLOW_STATE_ROOT", "AETHERFLOW_WORK_ROOT"))
-    clock = clock_before_a_minute(8)
-    with cron_daemon(roots + table, system=system, clock=clock) as cron:
-        wanted = MINUTES * 4
-        deadline = time.monotonic() + 60 * MINUTES + 60
-        while (ended := ended_slots(tmp_path)) < wanted and time.monotonic() < deadline:
-            time.sleep(0.2)
-        log = cron.log()
-    with suite(f"K4 {'cron.d' if system else 'crontab'}", 12) as counted:
-        with counted.case("cron has started every line"):
-            assert ended >= wanted, (ended, log)
-        done = command(tmp_path, env | clock, "audit", "scheduler.yaml", "--json", code=None)
-        with counted.case("audit"):
-            assert done.returncode == 0, done.stdout
-        report = json.loads(done.stdout)
-        for status in ("SUCCESS", "FAILED"):
-            for number in range(report["counts"].get(status, 0)):
-                with counted.case(f"{status} {number}"):
-                    assert report["gaps"] == []
-        with counted.case("no slot ran twice"):
-            lines = effects.read_text().splitlines()
-            assert len(lines) == len(set(lines)) >= MINUTES * 3, lines
+def windows(zone: ZoneInfo, rng: random.Random) -> Iterator[tuple[str, dt.datetime, dt.datetime]]:
+    """The weeks of both changes of a year, and a random month."""
+    year = rng.choice(range(2025, 2036))
+    for change in changes_of(zone, year)[:2]:
+        yield "change", change - 3 * DAY, change + 4 * DAY
+    month = dt.datetime(year, rng.randint(1, 12), 1, rng.randint(0, 23), rng.randint(0, 59), tzinfo=dt.UTC)
+    yield "month", month, month + 30 * DAY
 
 
-def exported_zone(folder: Path, env: Mapping[str, str]) -> str:
-    """The zone of this machine, as the export has it."""
-    (folder / "scheduler.yaml").write_text(
-        'version: 1\ntimezone: UTC\nitems: [{id: a, cron: "* * * * *", flow: flow.yaml}]\n'
-    )
-    text = command(folder, env, "export", "crontab", "scheduler.yaml").stdout
-    return text.splitlines()[0].rpartition("times in ")[2].rstrip(".")
+def cronsim_is_right(text: str, zone: ZoneInfo, start: dt.datetime, end: dt.datetime, *, wildcard: bool) -> bool:
+    """cronsim takes `5-5/2` for `5/2`, a change for one of whole hours, and a midnight for one that exists."""
+    if re.search(r"\b(\d+)-\1/", text):
+        return False
+    if not wildcard:
+        return True
+    for change in (each for year in {start.year, end.year} for each in changes_of(zone, year)):
+        before, after = (at.astimezone(zone) for at in (change - dt.timedelta(minutes=1), change))
+        jump = (after.utcoffset() or dt.timedelta()) - (before.utcoffset() or dt.timedelta())
+        if start - DAY <= change <= end and (jump % dt.timedelta(hours=1) or before.date() != after.date()):
+            return False
+    return True
 
 
-def ended_slots(folder: Path) -> int:
-    query = "SELECT count(*) FROM slots WHERE status IN ('SUCCESS', 'FAILED')"
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{folder}/ledger.sqlite?mode=ro", uri=True)) as db:
-            return int(db.execute(query).fetchone()[0])
-    except sqlite3.OperationalError:  # not there yet
-        return 0
+def by_cronsim(text: str, zone: ZoneInfo, start: dt.datetime, end: dt.datetime) -> list[dt.datetime]:
+    found: set[dt.datetime] = set()
+    for at in CronSim(text, (start - 2 * DAY).astimezone(zone)):
+        if (instant := at.astimezone(dt.UTC)) >= end:
+            break
+        found.add(instant)
+    return sorted(at for at in found if at >= start)
 
 
-def command(
-    folder: Path, env: Mapping[str, str], *arguments: str, code: int | None = 0
-) -> "subprocess.CompletedProcess[str]":
-    argv = [sys.executable, "-m", "aetherflow.scheduler", *arguments]
-    done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
-    assert code is None or done.returncode == code, done.stderr
-    return done
+def show(found: list[dt.datetime], expected: list[dt.datetime]) -> str:
+    more, less = sorted(set(found) - set(expected)), sorted(set(expected) - set(found))
+    return f"too many: {[str(at) for at in more[:5]]}, missing: {[str(at) for at in less[:5]]}"
+
+
+PARTS = sized(1, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_slots_are_those_of_debians_cron(part: int) -> None:
+    rng = random.Random(f"{SEED}-P13-{part}")
+    names = zones()
+    with suite(f"P13 slots {part}", 12) as counted:
+        for number in range(sized(20, 2_000) // PARTS):
+            text, zone = expression(rng), ZoneInfo(rng.choice(names))
+            cron = Cron.parse(text)
+            for what, start, end in windows(zone, rng):
+                with counted.case(f"{number} {text!r} {zone.key} {what} {start}"):
+                    found = list(cron.between(start, end, zone))
+                    assert found == (expected := fires(text, zone, start, end)), show(found, expected)
+                    if cronsim_is_right(text, zone, start, end, wildcard=cron.wildcard):
+                        assert found == (expected := by_cronsim(text, zone, start, end)), show(found, expected)
+
+
+NIGHTLY = ["30 2 * * *", "0 3 * * *", "0 * * * *", "*/15 1-3 * * *", "15 2 * * 0", "45 1,2 * * *", "*/20 2 * * *"]
+CHANGES = {
+    "spring": (dt.datetime(2026, 3, 29, 0, 50, tzinfo=dt.UTC), 28),
+    "autumn": (dt.datetime(2026, 10, 24, 23, 50, tzinfo=dt.UTC), 142),
+}
+NEAR = dt.timedelta(minutes=3)
+"""How far from its minute the log's line may be read on a busy machine; the lines are a quarter of an hour apart."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES if full() else ["spring"])
+def test_the_real_cron_does_the_same(change: str) -> None:
+    need_real_cron()
+    zone = ZoneInfo("Europe/Berlin")
+    start, minutes = CHANGES[change]
+    with suite(f"P13 cron {change}", 12) as counted:
+        real = real_fires(NIGHTLY, zone, start, minutes)
+        for text in NIGHTLY:
+            with counted.case(f"{change} {text}"):
+                expected = list(Cron.parse(text).between(start, start + dt.timedelta(minutes=minutes), zone))
+                assert len(real[text]) == len(expected), f"cron {real[text]}, we {expected}"
+                for ours, theirs in zip(expected, real[text], strict=True):
+                    assert abs(ours - theirs) <= NEAR, f"cron {theirs}, we {ours}"

@@ -29,6 +29,7 @@ NAMES = [
     "ConnectorOptions",
     "Connectors",
     "DbResource",
+    "DocumentKind",
     "Flag",
     "FlowMetaSpec",
     "FlowResult",

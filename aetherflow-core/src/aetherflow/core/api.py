@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
 from aetherflow.core.contracts.context import RunContext
+from aetherflow.core.contracts.document_kind import DocumentKind
 from aetherflow.core.contracts.events import (
     JobInfo,
     LockInfo,
@@ -96,6 +97,7 @@ __all__ = [
     "ConnectorOptions",
     "Connectors",
     "DbResource",
+    "DocumentKind",
     "Flag",
     "FlowMetaSpec",
     "FlowResult",

@@ -8,14 +8,12 @@ from aetherflow.scheduler.ledger.epochs import Pauses
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.outcomes import DRAINED
+from aetherflow.scheduler.outcomes import LEFT, RESUMED
 from aetherflow.scheduler.policy import Status
 
-LEFT = "its scheduler ended without a word"
 
-
-def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = None) -> int:
-    """Let RUNNING slots of dead processes wait for a new start; returns how many there were.
+def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = None, slot: int | None = None) -> int:
+    """Let RUNNING slots of dead processes wait for a new start, or those of an item; returns how many there were.
 
     `leading`: other schedulers that still live have been deposed, their slots are taken as well.
     """
@@ -23,7 +21,7 @@ def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = N
     kinds = {name: owner.kind for name, owner in ledger.owners().items()}
 
     def is_left(row: SlotRow) -> bool:
-        if row.status != Status.RUNNING or row.owner == ledger.me:
+        if row.status != Status.RUNNING or row.owner == ledger.me or slot not in (None, row.slot):
             return False
         return ledger.is_gone(row.owner) or (leading and kinds.get(row.owner or "") == "scheduler")
 
@@ -41,7 +39,7 @@ def resume_interrupted(ledger: Ledger, events: Events, *, drained_only: bool, it
         return [
             row
             for row in slots.interrupted()
-            if (row.reason in (DRAINED, LEFT) or not drained_only) and pauses.at(row.item, now) is None
+            if (row.reason in RESUMED or not drained_only) and pauses.at(row.item, now) is None
         ]
 
     return _restart(ledger, events, wanted, "interrupted", item)
@@ -57,7 +55,6 @@ def _restart(ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], 
             slots.end_attempt(row, Status.INTERRUPTED, reason, None)
             slots.update(row, status=Status.WAITING, reason=f"resumes: {reason}", owner=None, finished_at=None)
             ledger.journal("adopted", row.item, row.slot, run_id=row.run_id, reason=reason)
-        ledger.bury()
     for row in rows:
         message = f"{row.item} {iso(row.slot)}: goes on as {row.run_id}; {reason}"
         events.warning("adopted", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)

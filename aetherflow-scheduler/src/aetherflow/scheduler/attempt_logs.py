@@ -1,7 +1,8 @@
-"""The logs of starts are kept for a while: the newest of each item, and all of the last weeks."""
+"""The logs of starts are kept for a while: the newest of each item, and those of the last weeks."""
 
 import contextlib
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from aetherflow.core import durable
@@ -9,21 +10,31 @@ from aetherflow.core import durable
 KEEP_DAYS = 30
 KEEP_FILES = 40
 """Per item, whatever their age; each start has two."""
+MOST_FILES = 2000
+"""Per item, however young: an item that runs every minute writes three thousand a day."""
 
 
-def prune_logs(side: Path, *, days: float = KEEP_DAYS, files: int = KEEP_FILES) -> int:
-    """Delete logs beside a ledger that are old enough; returns how many."""
-    limit = time.time() - days * 86400
-    removed = 0
+def prune_logs(side: Path, *, items: Collection[str] | None = None) -> int:
+    """Delete logs beside a ledger that are old enough, of all items or of some; returns how many."""
     folder = side / "logs"
-    for item in sorted(folder.iterdir()) if folder.is_dir() else ():
-        aged = []
-        for path in item.iterdir() if item.is_dir() else ():
+    limit = time.time() - KEEP_DAYS * 86400
+    if items is None:
+        items = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return sum(_prune(folder / item, limit) for item in items)
+
+
+def _prune(folder: Path, limit: float) -> int:
+    paths = list(folder.iterdir()) if folder.is_dir() else []
+    if len(paths) <= KEEP_FILES:
+        return 0
+    aged = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            aged.append((path.stat().st_mtime, path))
+    removed = 0
+    for number, (changed, path) in enumerate(sorted(aged, reverse=True)):
+        if number >= MOST_FILES or (number >= KEEP_FILES and changed < limit):
             with contextlib.suppress(OSError):
-                aged.append((path.stat().st_mtime, path))
-        for changed, path in sorted(aged, reverse=True)[files:]:
-            if changed < limit:
-                with contextlib.suppress(OSError):
-                    durable.remove_scratch(path)
-                    removed += 1
+                durable.remove_scratch(path)
+                removed += 1
     return removed

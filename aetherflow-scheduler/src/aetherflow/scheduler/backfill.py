@@ -84,10 +84,10 @@ def backfill(
     A slot is claimed when its turn comes, so that those that are left by a stop stay as they were.
     """
     done: list[SlotRow] = []
-    adopt(here.ledger, here.events, leading=False, item=item.id)
     for want in wanted:
         if here.stop.asked:
             break
+        adopt(here.ledger, here.events, leading=False, item=item.id, slot=want.slot)
         if not _claim(here, item, want, reason):
             here.events.warning("taken", f"{item.id} {iso(want.slot)}: left out, another process has taken it")
             continue

@@ -102,7 +102,7 @@ def _element(field: Field, part: str, whole: str, remarks: list[str]) -> str:
     if step is not None:
         _check_step(field, int(step), whole)
     if first == "*":
-        return part
+        return "*" if step is None else f"*/{int(step)}"
     low = _number(field, first, whole)
     if last is None:
         if step is None:
@@ -115,21 +115,23 @@ def _element(field: Field, part: str, whole: str, remarks: list[str]) -> str:
     if field.names and field.high == 7 and high == 0 and low > 0:
         high = 7  # fri-sun
     if low > high:
-        wrapped = f"{low}-{field.high - (field.high == 7)},{field.low}-{high}".replace(
-            f"{field.low}-{field.low}", str(field.low)
-        )
-        raise CronError(f"{field.name} {whole!r} runs backwards", fix=f"write {wrapped}")
+        most = field.high - (field.high == 7)
+        ends = [_span(low, most), _span(field.low, high)]
+        raise CronError(f"{field.name} {whole!r} runs backwards", fix=f"write {','.join(ends)}")
     if low == high:
         return str(low)  # croniter takes it for the whole field
     return f"{low}-{high}" + (f"/{int(step)}" if step is not None else "")
 
 
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
+
+
 def _check_step(field: Field, step: int, whole: str) -> None:
-    most = field.high - (field.high == 7)
     if step == 0:
-        raise CronError(f"{field.name} {whole!r} has a step of 0", fix=f"write a step of 1 to {most}")
-    if step > most:
-        fix = f"a step starts anew with every {_AROUND[field.name]}; the largest is {most}"
+        raise CronError(f"{field.name} {whole!r} has a step of 0", fix=f"write a step of 1 to {field.high}")
+    if step > field.high:
+        fix = f"a step starts anew with every {_AROUND[field.name]}; the largest is {field.high}"
         raise CronError(f"{field.name} {whole!r} has a step that is larger than the field", fix=fix)
 
 
@@ -168,7 +170,7 @@ def _shape_fix(field: Field, part: str, whole: str) -> str:
     if part.startswith("/") and part[1:].isdigit():
         return f"write *{part}"
     if "#" in part:
-        return 'cron knows no #; for the first Monday write "0 2 1-7 * */7" with a day, or let the flow decide'
+        return "cron knows no #; name the weekday alone and let the flow decide, or the days 1-7"
     if "?" in part:
         return "write * instead of ?"
     if not part:

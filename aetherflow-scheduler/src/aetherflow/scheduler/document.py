@@ -3,7 +3,9 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from aetherflow.core.api import SpecError
 from aetherflow.core.documents.binder import bind
@@ -13,6 +15,8 @@ from aetherflow.core.resolve.state_root import find_state_root
 from aetherflow.scheduler.schedule import Schedule
 from aetherflow.scheduler.settle import Named, Settling
 from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Read(NamedTuple):
@@ -58,17 +62,28 @@ def _bind(document: Document, problems: Problems) -> tuple[SchedulerFileSpec | N
     if not isinstance(data, dict) or not isinstance(data.get("items", []), list):
         problems.extend(bind(SchedulerFileSpec, data, source)[1])
         return None, {}
-    spec, found = bind(SchedulerFileSpec, {key: value for key, value in data.items() if key != "items"}, source)
+    top = {key: value for key, value in data.items() if key != "items"}
+    spec, found = bind(SchedulerFileSpec, top, source)
     problems.extend(found)
     items = {}
     for index, each in enumerate(data.get("items", [])):
         item, found = bind(SchedulerItemSpec, each, source, at=("items", index))
         problems.extend(found)
-        if item is not None:
+        if item is not None or (item := _right_part(SchedulerItemSpec, each)) is not None:
             items[index] = item
-    if spec is not None:
-        spec = spec.model_copy(update={"items": list(items.values())})
-    return spec or SchedulerFileSpec(), items
+    spec = spec or _right_part(SchedulerFileSpec, top) or SchedulerFileSpec()
+    return spec.model_copy(update={"items": list(items.values())}), items
+
+
+def _right_part(model: type[ModelT], data: Any) -> ModelT | None:
+    """The model without the keys that are wrong, so that the others can be checked further; None if none is left."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
+        if not isinstance(data, dict) or not wrong & data.keys():
+            return None
+        return _right_part(model, {key: value for key, value in data.items() if key not in wrong})
 
 
 def load_schedule(path: str | Path) -> Schedule:

@@ -77,8 +77,8 @@ class Dispatcher:
         self._kill_after = kill_after_seconds()
         self._slots = Slots(ledger)
         self.live: list[Live] = []
-        self.started: dict[tuple[str, int], None] = {}
-        """The slots that this process has started."""
+        self.started: dict[tuple[str, int], None] | None = None
+        """The slots that this process has started, where somebody wants to know."""
         self._changed = True
         self._seen = -1
         self._look_at = 0.0
@@ -173,7 +173,8 @@ class Dispatcher:
         for other in stop:
             self._stop_row(other, f"{REPLACED} {iso(row.slot)}")
         if started is not None:
-            self.started[row.item, row.slot] = None
+            if self.started is not None:
+                self.started[row.item, row.slot] = None
             self._launch(started, (found.pid, found.birth))
         elif turn.action in ("skip", "drop"):
             message = f"{row.item} {iso(row.slot)}: {turn.reason}"
@@ -244,6 +245,7 @@ class Dispatcher:
         finally:
             self._changed = True
         message = f"{row.item} {iso(row.slot)}: {end.status}" + (f", {end.reason}" if end.reason else "")
+        message += f"; log {row.log}" if end.status in (Status.FAILED, Status.UNKNOWN) else ""
         if not kept:
             self._events.warning("not_ours", f"{message}; another process has taken the slot over", **fields)
             return

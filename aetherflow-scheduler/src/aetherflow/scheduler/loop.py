@@ -14,6 +14,7 @@ from aetherflow.scheduler.execution import Dispatcher, kill_after_seconds
 from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.leader import Leadership
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
+from aetherflow.scheduler.outcomes import DRAINED
 from aetherflow.scheduler.planning import Planner
 from aetherflow.scheduler.reloading import Reloading
 from aetherflow.scheduler.stopping import StopRequest
@@ -118,7 +119,9 @@ class Scheduler:
         assert self._planner is not None  # noqa: S101 made with the lead
         if self._planner.plan():
             self._dispatcher.changed()
-        if self._is_time("adopt", ADOPT_SECONDS) and adopt(self._ledger, self._events, leading=True):
+        if self._is_time("adopt", ADOPT_SECONDS):
+            adopt(self._ledger, self._events, leading=True)
+            resume_interrupted(self._ledger, self._events, drained_only=True)
             self._dispatcher.changed()
         self._dispatcher.step()
         if self._is_time("late", NAP_SECONDS):
@@ -214,7 +217,7 @@ class Scheduler:
         while self._dispatcher.live and self.clock.monotonic() < last:
             if self.clock.monotonic() >= until or self.stop.times > 1:
                 for each in self._dispatcher.live:
-                    self._dispatcher.stop(each, "the scheduler is being stopped", drained=True)
+                    self._dispatcher.stop(each, DRAINED, drained=True)
             self._guarded(lambda: self._dispatcher.step(start=False))
             if self._dispatcher.live:
                 self.clock.wait(0.2)

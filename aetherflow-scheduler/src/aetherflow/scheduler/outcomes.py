@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _STOPPED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 DRAINED = "stopped with the scheduler"
+LEFT = "its scheduler ended without a word"
+RESUMED = (DRAINED, LEFT)
+"""Reasons of interrupted slots that go on as soon as somebody can see to it; others are the business of a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,13 @@ class End:
 
 
 def settle_end(outcome: Outcome, stopped: str | None, *, drained: bool) -> End:
-    """Judge an outcome. `stopped`: why this scheduler ended the run, if it did; `drained`: because it ends itself."""
+    """Judge an outcome. `stopped`: why this process ended the run, if it did; `drained`: because it ends itself."""
     code = outcome.exit_code
     shown = 128 - code if code < 0 else code
     if code == 0:
         return End(Status.SUCCESS, None, 0, retry=False)
     if drained:
-        return End(Status.INTERRUPTED, DRAINED, shown, retry=False)
+        return End(Status.INTERRUPTED, stopped, shown, retry=False)
     if stopped is not None:
         return End(Status.FAILED, stopped, shown, retry=stopped.startswith("timeout"))
     reason = reason_of(outcome.summary)

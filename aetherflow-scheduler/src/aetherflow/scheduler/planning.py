@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -13,13 +14,15 @@ from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Due, Status, Verdict, settle_due
-from aetherflow.scheduler.slots import due, next_slot
+from aetherflow.scheduler.slots import Slot, due, next_slot
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item
 
 STEP_BACK_MS = 2000
 """A clock that goes back by less is being kept in time; nothing is looked at anew."""
+MOST_AT_ONCE = 20_000
+"""Slots of one item that are looked at together."""
 BATCH = 5000
 """Slots per transaction, give or take one item's."""
 
@@ -155,9 +158,22 @@ class Planner:
 
     def _settle(self, item: "Item", now: int) -> tuple[list[Verdict], int]:
         cursor = self._epochs.cursor(item.id) or 0
-        slots = list(due(item, from_ms(cursor), from_ms(now)))
+        upcoming = due(item, from_ms(cursor), from_ms(now))
+        slots = list(islice(upcoming, max(MOST_AT_ONCE, 2 * item.spec.max_catch_up)))
         if not slots:  # somebody else has accounted for them
             return [], cursor
+        following = next(upcoming, None)
+        verdicts = self._verdicts(item, slots, now)
+        if following is None:
+            return verdicts, to_ms(slots[-1].at)
+        # years may lie behind: whatever waits here may still turn out not to be among the latest
+        final = list(takewhile(lambda verdict: verdict.status != Status.WAITING, verdicts))
+        if final:
+            return final, final[-1].slot
+        slots += [following, *upcoming]
+        return self._verdicts(item, slots, now), to_ms(slots[-1].at)
+
+    def _verdicts(self, item: "Item", slots: Sequence[Slot], now: int) -> list[Verdict]:
         instants = [to_ms(slot.at) for slot in slots]
         known = self._slots.between(item.id, instants[0], instants[-1])
         pauses = self._pauses.of(item.id, instants[0], now)
@@ -170,7 +186,7 @@ class Planner:
             pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
             found.append(Due(at, str(pause) if pause is not None else excluded(slot)))
         spec = item.spec
-        verdicts = settle_due(
+        return settle_due(
             found,
             now,
             misfire=spec.misfire,
@@ -178,7 +194,6 @@ class Planner:
             max_catch_up=spec.max_catch_up,
             spacing_ms=round(spec.spacing_seconds * 1000),
         )
-        return verdicts, instants[-1]
 
     def _claim(self, item: "Item", verdicts: Iterable[Verdict]) -> list[Verdict]:
         owner = self._ledger.me if self._trigger not in ("scheduler", "tick") else None

@@ -101,7 +101,8 @@ class Settling:
 
     def _file_zone(self) -> ZoneInfo:
         if self.spec.timezone is None:
-            if any(item.timezone is None for item in self.bound.values()) and self.spec.defaults.timezone is None:
+            own = all(item.timezone is not None for item in self.bound.values())
+            if not own and self.spec.defaults.timezone is None and "timezone" not in self.found.document.data:
                 message = "no timezone is given: all times are UTC"
                 self.found.add(
                     "AF8004",

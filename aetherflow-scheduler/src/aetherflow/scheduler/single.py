@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.errors import RunBusyError, UsageError
-from aetherflow.scheduler.adoption import adopt
+from aetherflow.scheduler.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.outcomes import DRAINED
 from aetherflow.scheduler.planning import Planner
 from aetherflow.scheduler.policy import Status, Verdict, current_slot
 from aetherflow.scheduler.session import Session, session
@@ -64,24 +65,42 @@ def run_item(
     if not item.spec.enabled and slot is None:
         raise UsageError(f"the item {name!r} is not enabled", fix="enable it, or name the slot that is to run: --slot")
     asked = trigger or "manual"
-    with session(schedule, "run-item", only_mine=True, quiet=quiet, clock=clock, events=events) as here:
-        at = _slot_of(item, here.clock.now_ms(), slot, 0 if asked in BY_HAND else EARLY_MS)
-        adopt(here.ledger, here.events, leading=False, item=name)
-        if item.spec.enabled and slot is None and asked not in BY_HAND:
-            # a machine triggers: it stands in for the scheduler, whose policies hold
+    machine = asked not in BY_HAND
+    told = {"stopped": DRAINED if machine else "stopped by a signal", "quiet": quiet, "clock": clock, "events": events}
+    with session(schedule, "run-item", only_mine=True, **told) as here:  # type: ignore[arg-type]
+        at = _slot_of(item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
+        adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)
+        if item.spec.enabled and slot is None and machine:
+            # it stands in for the scheduler, whose policies hold
+            resume_interrupted(here.ledger, here.events, drained_only=True, item=name)
             planner = Planner(here.ledger, [item], here.events, trigger=asked)
             planner.sync(whole=False, first={name: at})
             planner.plan()
+            _take_waiting(here, name)
         row = here.slots.find(name, at)
         wanted = _claim(here, item, at, row, asked, named=slot is not None, reason=reason)
+        me = here.ledger.me
+        here.work(lambda: any(each.owner == me for each in here.slots.active_of(name)))
         if wanted is None:
             assert row is not None  # noqa: S101 a slot without a row is claimed
             return Single(row, ran=False)
-        me = here.ledger.me
-        here.work(lambda: any(each.owner == me for each in here.slots.active_of(name)))
         done = here.slots.find(name, at)
         assert done is not None  # noqa: S101 rows are never deleted
         return Single(done, ran=done.attempts > 0, signal=here.stop.signal)
+
+
+def _take_waiting(here: Session, name: str) -> None:
+    """Keep what waits of the item, and is nobody's, for this process: no scheduler may be there to run it."""
+    ledger = here.ledger
+
+    def free() -> list[SlotRow]:
+        rows = here.slots.active_of(name)
+        return [row for row in rows if row.status == Status.WAITING and ledger.is_gone(row.owner)]
+
+    if free():
+        with ledger.transaction("take waiting"):
+            for row in free():
+                here.slots.update(row, owner=ledger.me)
 
 
 def _slot_of(item: "Item", now: int, wanted: dt.datetime | None, early: int) -> int:

@@ -12,7 +12,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 class SchedulerModel(BaseModel):
     """Base of the models of this document: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class RetrySpec(SchedulerModel):
@@ -63,8 +63,13 @@ class ItemOptions(SchedulerModel):
         None, description="First instant or day whose slots are expected; omitted: when the item is first seen"
     )
     launcher: str = Field("subprocess", description="What starts the run, one of the group aetherflow.launchers")
-    overlap: Overlap = Field("skip", description="When the item's run before has not ended")
-    misfire: Misfire = Field("skip", description="What runs of the slots that are later than the grace")
+    overlap: Overlap = Field(
+        "skip",
+        description="When the item's run before has not ended: skip the slot, queue it, allow both, or end the old run",
+    )
+    misfire: Misfire = Field(
+        "skip", description="Of the slots that are later than the grace: skip them, run the last one, or all"
+    )
     misfire_grace_time: float = Field(300, ge=0, description="Seconds after which a slot counts as missed")
     max_catch_up: int = Field(10, ge=1, description="Most slots that `misfire: all` runs, the newest")
     spacing_seconds: float = Field(0, ge=0, description="Time between starts while it catches up")

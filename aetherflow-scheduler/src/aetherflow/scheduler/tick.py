@@ -67,7 +67,7 @@ def tick(
         planner.sync(whole=not items)
         planner.plan()
         here.work(lambda: _retries(here.slots.active(), here.ledger.me))
-        started = here.dispatcher.started
+        started = here.dispatcher.started or {}
         rows = [row for item, slot in started if (row := here.slots.find(item, slot)) is not None]
         waiting = [row for row in here.slots.active() if row.status == Status.WAITING]
         return Ticked(rows, waiting, signal=here.stop.signal)

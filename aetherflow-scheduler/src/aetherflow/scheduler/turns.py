@@ -9,6 +9,7 @@ from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.outcomes import RESUMED
 from aetherflow.scheduler.policy import Other, Room, Status, is_ready, settle_after, settle_overlap
 from aetherflow.scheduler.slots import last_slot
 
@@ -96,6 +97,8 @@ class Turns:
             if expected and now <= row.slot + grace:
                 return Turn("wait", f"after {other}: its slot {iso(at)} is not entered yet", row.slot + grace + 1)
             found = self._slots.latest(other, at)
+        if found is not None and found.status == Status.INTERRUPTED and found.reason not in RESUMED:
+            return Turn("skip", f"after {other}: {found.status}, {found.reason}")  # nobody knows when it goes on
         return Turn(*settle_after(other, found.status if found is not None else None))
 
 

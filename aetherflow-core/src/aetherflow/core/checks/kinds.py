@@ -12,7 +12,7 @@ from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snaps
 from aetherflow.core.checks.report import Checked
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import MAX_BYTES, Document, load_document
-from aetherflow.core.errors import AetherflowError, ResolverSyntaxError, SpecError
+from aetherflow.core.errors import AetherflowError, PluginError, ResolverSyntaxError, SpecError
 from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.plugins.metadata import installed_plugins
 from aetherflow.core.problems import Problem, Problems
@@ -43,8 +43,8 @@ class Environment:
     """The environment that documents are checked in: that of the folder of each."""
 
     def __init__(self, config: Path | None = None, *, run_hooks: bool = False) -> None:
-        self._config = config
-        self._run_hooks = run_hooks
+        self.config = config
+        self.run_hooks = run_hooks
         self._known: dict[Path, tuple[Snapshot, list[Problem]]] = {}
         installed_plugins()  # before any model is built: pydantic need not scan the installed distributions then
 
@@ -52,27 +52,51 @@ class Environment:
         """The snapshot for a document, and what is wrong with it."""
         folder = path.absolute().parent
         if folder not in self._known:
-            self._known[folder] = try_snapshot(folder, config=self._config, run_hooks=self._run_hooks)
+            self._known[folder] = try_snapshot(folder, config=self.config, run_hooks=self.run_hooks)
         return self._known[folder]
 
 
 def check_document(path: Path, environment: Environment, kind: str | None = None) -> Checked:
     """Check one file as what it is, or as what the caller says that it is; unrecognised, as a flow."""
-    return KINDS[kind or kind_of(path) or "flow"].check(path, environment)
+    name = kind or kind_of(path, environment) or "flow"
+    return KINDS[name].check(path, environment) if name in KINDS else _check_foreign(name, path, environment)
 
 
-def kind_of(path: Path) -> str | None:
-    """The kind of a file by its name, else by its content; None if neither tells."""
+def kind_of(path: Path, environment: Environment | None = None) -> str | None:
+    """The kind of a file by its name, else by its content; None if neither tells.
+
+    Without an environment only the core's own kinds are known: it says which of the others may be imported.
+    """
     for kind in KINDS.values():
         if kind.fits_name(path.name):
             return kind.name
     if _reads_as_flow(path):
         return "flow"
+    data: Any = None
     try:
         data = load_document(path).data
     except SpecError:
-        return None
-    return next((kind.name for kind in KINDS.values() if kind.fits_content(data)), None)
+        pass  # a broken file may still have a telling name
+    else:
+        for kind in KINDS.values():
+            if kind.fits_content(data):
+                return kind.name
+    return _foreign_kind_of(path, data, environment) if environment is not None else None
+
+
+def _foreign_kind_of(path: Path, data: Any, environment: Environment) -> str | None:
+    from aetherflow.core.checks.foreign import foreign_names, recognised  # most files are of our own kinds
+
+    names = foreign_names()
+    by_name = next((name for name in names if _named(name)(path.name)), None)
+    return by_name or (recognised(data, environment.of(path)[0]) if names and data is not None else None)
+
+
+def known_kinds() -> list[str]:
+    """The names of all kinds, those of other distributions last."""
+    from aetherflow.core.checks.foreign import foreign_names
+
+    return [*KINDS, *(name for name in foreign_names() if name not in KINDS)]
 
 
 def is_folder(path: Path) -> bool:
@@ -83,7 +107,7 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def documents_in(folder: Path, kind: str | None = None) -> Iterator[Path]:
+def documents_in(folder: Path, environment: Environment, kind: str | None = None) -> Iterator[Path]:
     """Every document of a known kind in a folder and below, hidden files and folders left out, sorted."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -91,7 +115,7 @@ def documents_in(folder: Path, kind: str | None = None) -> Iterator[Path]:
             path = Path(parent) / name
             if name.startswith(".") or not name.endswith(ENDINGS):
                 continue
-            found = kind_of(path)
+            found = kind_of(path, environment)
             if found is not None and kind in (None, found):
                 yield path
 
@@ -100,7 +124,7 @@ def no_documents(folder: Path) -> Checked:
     """The finding that a folder holds nothing to check."""
     problems = Problems()
     message = "is a directory without any document of a known kind"
-    fix = f"name a file, or a folder that holds one; kinds: {', '.join(KINDS)}"
+    fix = f"name a file, or a folder that holds one; kinds: {', '.join(known_kinds())}"
     problems.add(Problem("AF1002", message, Location(str(folder)), code="document", fix=fix))
     return Checked(str(folder), None, None, problems)
 
@@ -257,6 +281,24 @@ def _read_env_files(
             read_env_file(spec, folder, document.source.value((*at, index)))
         except SpecError as error:
             problems.extend(error.problems)
+
+
+# Kinds of other distributions
+
+
+def _check_foreign(name: str, path: Path, environment: Environment) -> Checked:
+    from aetherflow.core.checks.foreign import foreign_kind
+
+    snapshot, broken = environment.of(path)
+    problems = Problems()
+    problems.extend(broken)
+    try:
+        kind = foreign_kind(name, snapshot)
+    except PluginError as error:
+        problems.extend(problems_of(error, Location(str(path))))
+    else:
+        problems.extend(kind.check(path, config=environment.config, run_hooks=environment.run_hooks))
+    return Checked(str(path), None, None, problems, kind=name)
 
 
 def _named(*names: str) -> Callable[[str], bool]:

@@ -1,17 +1,26 @@
 """`aetherflow schema`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
-from aetherflow.core.cli.validate import DocumentKind
+from aetherflow.core.cli.validate import checked_kind, complete_kind
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.document_kind import DocumentKind
 
 
 def schema(
     kind: Annotated[
-        DocumentKind, typer.Argument(metavar="KIND", help="flow, profiles, project, manifest or env-files.")
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="flow, profiles, project, manifest, env-files, or a kind of an installed program: scheduler.",
+            show_default=False,
+            autocompletion=complete_kind,
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", readable=False, help="Write to a file instead.")
@@ -36,10 +45,16 @@ def schema(
     """
     from aetherflow.core.plugins.policy import catalog_for
     from aetherflow.core.resolve.snapshot import build_snapshot
-    from aetherflow.core.schema.write import schema_for
+    from aetherflow.core.schema.write import SCHEMAS, schema_for
 
+    checked_kind(kind)
     snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=run_hooks)
-    found = schema_for(kind.value, catalog_for(snapshot))
+    wanted: str | DocumentKind = kind
+    if kind not in SCHEMAS:
+        from aetherflow.core.checks.foreign import foreign_kind
+
+        wanted = foreign_kind(kind, snapshot)
+    found = schema_for(wanted, catalog_for(snapshot))
     if output is None:
         typer.echo(found.text, nl=False)
     else:
@@ -49,5 +64,5 @@ def schema(
         durable.write_bytes(output, found.text.encode(), mode=durable.SOURCE_FILE_MODE)
         typer.echo(output)
     unread = [f"{path} is not loaded; --run-hooks does it" for path in snapshot.skipped_plugins]
-    for note in (*found.notes, *(unread if kind is DocumentKind.flow else ())):
+    for note in (*found.notes, *(unread if kind == "flow" else ())):
         typer.echo(f"note: {note}", err=True)

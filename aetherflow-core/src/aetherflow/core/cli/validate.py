@@ -8,19 +8,28 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
+from aetherflow.core.errors import UsageError
 
 if TYPE_CHECKING:
     from aetherflow.core.checks.report import Checked
 
 
-class DocumentKind(StrEnum):
-    """Kinds of documents."""
+def complete_kind(incomplete: str) -> list[str]:
+    """Kinds of documents that start so; for the shell."""
+    from aetherflow.core.checks.kinds import known_kinds
 
-    flow = "flow"
-    profiles = "profiles"
-    project = "project"
-    manifest = "manifest"
-    env_files = "env-files"
+    return [name for name in known_kinds() if name.startswith(incomplete)]
+
+
+def checked_kind(name: str) -> str:
+    """The name of a kind; UsageError for one that is not known."""
+    from aetherflow.core.checks.kinds import KINDS, known_kinds
+    from aetherflow.core.documents.suggest import did_you_mean
+
+    if name in KINDS or name in (known := known_kinds()):
+        return name
+    fix = "pip install aetherflow-scheduler" if name == "scheduler" else did_you_mean(name, known, what="kinds")
+    raise UsageError(f"no kind of document is called {name!r}", fix=fix)
 
 
 class Format(StrEnum):
@@ -40,7 +49,15 @@ def validate(
     flow_yaml: Annotated[
         Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
     ] = None,
-    kind: Annotated[DocumentKind | None, typer.Option("--kind", help="Kind of the documents; else recognised.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="flow, profiles, project, manifest, env-files, or a kind of an installed program; else recognised.",
+            autocompletion=complete_kind,
+        ),
+    ] = None,
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
@@ -52,10 +69,10 @@ def validate(
 ) -> None:
     """Check documents without running anything: every mistake, at its line, with its fix.
 
-    Documents are flows, profiles, project files (aetherflow.yaml), bundle manifests and lists of env files, told apart
-    by name and content; of a folder all that it holds. With --bundle-manifest the bundle is synced and its flow checked
-    in the environment that a run would have. Prints OK or INVALID per file; exit code 2 if one is invalid. No driver is
-    imported, no server contacted.
+    Documents are flows, profiles, project files (aetherflow.yaml), bundle manifests, lists of env files, and those of
+    installed programs such as scheduler.yaml, told apart by name and content; of a folder all that it holds. With
+    --bundle-manifest the bundle is synced and its flow checked in the environment that a run would have. Prints OK or
+    INVALID per file; exit code 2 if one is invalid. No driver is imported, no server contacted.
 
     Example: aetherflow validate flow.yaml
     """
@@ -69,12 +86,12 @@ def validate(
         raise typer.Exit(0 if checked[0].ok else 2)
     named = flow_paths(paths, flow_yaml)
     environment = Environment(config, run_hooks=run_hooks)
-    wanted = kind.value if kind is not None else None
+    wanted = checked_kind(kind) if kind is not None else None
     checked = []
     folders = False
     for path in named:
         if is_folder(path):
-            found = list(documents_in(path, wanted))
+            found = list(documents_in(path, environment, wanted))
             folders = folders or bool(found)
             checked += [check_document(each, environment, wanted) for each in found] or [no_documents(path)]
         else:
@@ -94,7 +111,7 @@ def _in_bundle(
 ) -> "Checked":
     from aetherflow.core.checks.report import Checked, check_flow
     from aetherflow.core.cli.flow_source import flow_source
-    from aetherflow.core.errors import SpecError, UsageError
+    from aetherflow.core.errors import SpecError
     from aetherflow.core.problems import Problems
 
     if paths and len(paths) > 1:

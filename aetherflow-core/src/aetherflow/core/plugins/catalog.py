@@ -17,7 +17,16 @@ from aetherflow.core.errors import (
     PluginOverrideError,
 )
 from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins, legacy_plugins
-from aetherflow.core.plugins.names import BUNDLE_SOURCES, CONNECTORS, KINDS, STEPS, distribution_for, extra_for, shown
+from aetherflow.core.plugins.names import (
+    BUNDLE_SOURCES,
+    CONNECTORS,
+    DOCUMENTS,
+    STEPS,
+    WORDS,
+    distribution_for,
+    extra_for,
+    shown,
+)
 from aetherflow.core.plugins.registering import registering
 
 if TYPE_CHECKING:
@@ -216,16 +225,16 @@ class Catalog:
         return found
 
     def _not_found(self, group: str, name: str) -> PluginNotFoundError:
-        message = f"no installed distribution provides {KINDS[group]} {shown(group, name)!r}"
+        message = f"no installed distribution provides {WORDS[group]} {shown(group, name)!r}"
         if (extra := extra_for(group, name)) is not None:
             distribution = distribution_for(extra)
             try:
-                message += f"; {distribution} {version(distribution)} is installed and has no such {KINDS[group]}"
+                message += f"; {distribution} {version(distribution)} is installed and has no such {WORDS[group]}"
                 return PluginNotFoundError(message, fix=f'pip install --upgrade "aetherflow-core[{extra}]"')
             except PackageNotFoundError:
                 return PluginNotFoundError(message, fix=f'pip install "aetherflow-core[{extra}]"')
         known = [shown(group, known) for known in self.names(group)]
-        fix = did_you_mean(shown(group, name), known, what=f"installed {KINDS[group]}s")
+        fix = did_you_mean(shown(group, name), known, what=f"installed {WORDS[group]}s")
         return PluginNotFoundError(message, fix=fix)
 
 
@@ -241,7 +250,7 @@ def _override(entry: PluginEntry, hidden: list[PluginEntry]) -> PluginOverrideEr
 
 def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
     lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
-    message = f"{len(found)} installed distributions provide {KINDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
+    message = f"{len(found)} installed distributions provide {WORDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
     fix = f"uninstall one, or choose in the project file: plugins: {{prefer: {{{key}: {found[0].distribution}}}}}"
     return PluginConflictError(message, fix=fix)
 
@@ -252,7 +261,7 @@ def installed_catalog() -> Catalog:
     return Catalog(installed_plugins(), legacy=legacy_plugins())
 
 
-_registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}, BUNDLE_SOURCES: {}}
+_registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}, BUNDLE_SOURCES: {}, DOCUMENTS: {}}
 
 _active: ContextVar[Catalog | None] = ContextVar("catalog", default=None)
 

@@ -6,13 +6,19 @@ from typing import Any
 
 from aetherflow.core.contracts.bundle_source import BundleSource
 from aetherflow.core.contracts.connector import ConnectorBase
+from aetherflow.core.contracts.document_kind import DocumentKind
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.errors import PluginFileError, PluginLoadError
 from aetherflow.core.plugins.metadata import PluginEntry
-from aetherflow.core.plugins.names import BUNDLE_SOURCES, CONNECTORS, STEPS
+from aetherflow.core.plugins.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, STEPS
 from aetherflow.core.plugins.registering import Collector, Registration, collecting
 
-_BASES: dict[str, type] = {STEPS: Step, CONNECTORS: ConnectorBase, BUNDLE_SOURCES: BundleSource}
+_BASES: dict[str, type] = {
+    STEPS: Step,
+    CONNECTORS: ConnectorBase,
+    BUNDLE_SOURCES: BundleSource,
+    DOCUMENTS: DocumentKind,
+}
 
 
 @cache

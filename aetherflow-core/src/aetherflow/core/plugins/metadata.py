@@ -5,7 +5,7 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
-from aetherflow.core.plugins.names import HOOKS, KINDS, LEGACY, shown
+from aetherflow.core.plugins.names import HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Group of the plugins of pydantic."""
@@ -26,8 +26,8 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step`, `connector`, `bundle source` or `hook`; `legacy` for an entry of the old group."""
-        return KINDS.get(self.group, "hook" if self.group == HOOKS else "legacy")
+        """`step`, `connector`, `bundle source`, `hook`, `kind of document`; `legacy` for an entry of the old group."""
+        return WORDS.get(self.group, "legacy")
 
     @property
     def source(self) -> str:
@@ -60,7 +60,21 @@ def legacy_plugins() -> tuple[PluginEntry, ...]:
 
 
 @cache
+def installed_in(group: str) -> tuple[PluginEntry, ...]:
+    """All entries of a group that few commands ask for, sorted: a scan of its own, so that others do not pay for it."""
+    return _scan((group,))[0]
+
+
+@cache
 def _entries() -> tuple[PluginEntry, ...]:
+    entries, others = _scan(_GROUPS)
+    if not others:
+        _spare_pydantic_a_scan()
+    return entries
+
+
+def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
+    """The entries of these groups, sorted, and whether a plugin of pydantic is installed."""
     entries = []
     seen: set[str] = set()
     others = False
@@ -68,7 +82,7 @@ def _entries() -> tuple[PluginEntry, ...]:
     for found in distributions():
         text = found.read_text("entry_points.txt") or ""
         others = others or f"[{PYDANTIC}]" in text
-        if not any(group in text for group in _GROUPS):
+        if not any(group in text for group in groups):
             continue
         name, version = _facts(found)
         if name in seen - {UNKNOWN} or _is_shadowed(name, text):
@@ -77,11 +91,9 @@ def _entries() -> tuple[PluginEntry, ...]:
         entries += [
             PluginEntry(point.group, point.name, name, version, point.value)
             for point in found.entry_points
-            if point.group in _GROUPS
+            if point.group in groups
         ]
-    if not others:
-        _spare_pydantic_a_scan()
-    return tuple(sorted(entries))
+    return tuple(sorted(entries)), others
 
 
 def _facts(found: Distribution) -> tuple[str, str]:

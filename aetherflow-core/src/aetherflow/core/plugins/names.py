@@ -4,10 +4,14 @@ STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
 BUNDLE_SOURCES = "aetherflow.bundle_sources"
 HOOKS = "aetherflow.hooks"
+DOCUMENTS = "aetherflow.documents"
+"""Kinds of documents of other programs; looked for when a file is of none of the core's own kinds."""
 LEGACY = "aetherflow.plugins"
 """The old group: an object that registers steps and connectors when it is called."""
 KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
-"""Entry-point group to the word that users read."""
+"""Entry-point group to the word that users read, for all that flows and manifests use."""
+WORDS = {**KINDS, HOOKS: "hook", DOCUMENTS: "kind of document"}
+"""Likewise for every group."""
 
 _STEP_EXTRAS = {
     "db": ("db_check", "db_execute", "db_extract", "db_extract_stream", "db_fetch_small", "db_load"),
@@ -54,7 +58,7 @@ _DISTRIBUTIONS = {
 
 def extra_for(group: str, name: str) -> str | None:
     """The extra of aetherflow-core that brings `name`, if it is one of ours."""
-    return next((extra for extra, names in _EXTRAS[group].items() if name in names), None)
+    return next((extra for extra, names in _EXTRAS.get(group, {}).items() if name in names), None)
 
 
 def distribution_for(extra: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.schema.definitions import Definitions
@@ -10,6 +10,9 @@ from aetherflow.core.schema.flow import flow_schema
 from aetherflow.core.schema.manifest import manifest_schema
 from aetherflow.core.schema.model import describe
 from aetherflow.core.schema.texts import shortened
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.document_kind import DocumentKind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,11 +29,14 @@ class Schema(NamedTuple):
         return json.dumps(self.document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
-def schema_for(kind: str, catalog: Catalog) -> Schema:
-    """The schema of one kind of document; `kind` is one of SCHEMAS."""
-    title, build = SCHEMAS[kind]
+def schema_for(kind: "str | DocumentKind", catalog: Catalog) -> Schema:
+    """The schema of one kind of document; `kind` is one of SCHEMAS, or a kind of another distribution."""
     definitions = Definitions()
-    found = build(catalog, definitions)
+    if isinstance(kind, str):
+        title, build = SCHEMAS[kind]
+        found = build(catalog, definitions)
+    else:
+        title, found = kind.title, _plain(kind.model(), definitions)
     shared: dict[str, Any] = {}
     document = {
         "$schema": DIALECT,

@@ -30,9 +30,8 @@ def backfill(
 
     `missing`: slots that are not in the ledger, were missed or skipped; those that the calendar or a blackout leaves
     out stay so. `failed`: failed and interrupted slots, whose runs go on where they stopped. `all`: every slot anew,
-    under run ids of their own; `run.slot` stays the same, so that a load with `load_id: "{{run.slot}}"` replaces its
-    rows and doubles none. Ends with 1 if one failed. Ctrl-C: the slot that runs is interrupted, the rest stays as it
-    was.
+    under run ids of their own; the slot stays the same, and so do the names of loads, so that no row is doubled. Ends
+    with 1 if one failed. Ctrl-C: the slot that runs is interrupted, the rest stays as it was.
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
@@ -58,7 +57,7 @@ def backfill(
             wanted, busy = choose(found, ledger, first, last, chosen)
         _show_plan(item, wanted, busy, as_json=as_json)
         return
-    with session(schedule, "backfill", only_mine=True, quiet=quiet) as here:
+    with session(schedule, "backfill", only_mine=True, stopped="stopped by a signal", quiet=quiet) as here:
         wanted, busy = choose(found, here.ledger, first, last, chosen)
         for row in busy:
             here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")

@@ -1,6 +1,5 @@
 """`aetherflow-scheduler run`."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -38,7 +37,6 @@ def run(
 
     schedule = load(file)
     events = events_for(schedule.path.parent, quiet=quiet)
-    os.chdir("/")  # the folder of the shell must not be kept in use for months; all paths are absolute by now
     code = Scheduler(schedule, events=events, drain_seconds=drain_seconds).run()
     if code:
         raise typer.Exit(code)

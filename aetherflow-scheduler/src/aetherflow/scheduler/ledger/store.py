@@ -69,6 +69,7 @@ class Ledger:
             now = self.clock.now_ms()
             values = {"name": self.me, "kind": kind, "host": self.host, "pid": os.getpid(), "since": now}
             insert(self.db, "owners", values)
+            self._bury()
 
     def leave(self) -> None:
         """Own nothing any more: what still waits is for whoever comes next."""
@@ -129,16 +130,15 @@ class Ledger:
             return True
         return name != self.me and (not (self._owners / name).exists() or is_dead(self._owners, name))
 
-    def bury(self) -> None:
-        """Forget the dead that own nothing any more; inside a transaction."""
-        for name in self.owners():
-            if self.is_gone(name) and not self.db.execute("SELECT 1 FROM slots WHERE owner=?", (name,)).fetchone():
-                self.db.execute("DELETE FROM owners WHERE name=?", (name,))
-        known = self.owners()
-        for path in self._owners.glob("*.alive") if self._owners.is_dir() else ():
-            if path.name not in known and is_dead(self._owners, path.name):
+    def _bury(self) -> None:
+        """Forget the dead. A slot whose owner has no file any more is one of a dead process all the same."""
+        for path in sorted(self._owners.glob("*.alive")) if self._owners.is_dir() else ():
+            if path.name != self.me and is_dead(self._owners, path.name):
                 with contextlib.suppress(OSError):
                     durable.remove_file(path)
+        for name in self.owners():
+            if self.is_gone(name):
+                self.db.execute("DELETE FROM owners WHERE name=?", (name,))
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:

@@ -1,0 +1,45 @@
+"""Kinds of documents that other distributions bring: found by metadata, imported only when a file may be one."""
+
+from typing import Any
+
+from aetherflow.core.contracts.document_kind import DocumentKind
+from aetherflow.core.errors import PluginError
+from aetherflow.core.plugins.allowed import allowed_distributions
+from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.metadata import installed_in
+from aetherflow.core.plugins.names import DOCUMENTS
+from aetherflow.core.resolve.snapshot import Snapshot
+
+
+def foreign_names() -> list[str]:
+    """The names of all such kinds, sorted; nothing is imported."""
+    return sorted({entry.name for entry in installed_in(DOCUMENTS)})
+
+
+def foreign_kind(name: str, snapshot: Snapshot) -> DocumentKind:
+    """The kind of a name. Raises PluginNotFoundError, PluginConflictError, PluginNotAllowedError, PluginLoadError."""
+    return _load(_catalog(snapshot), name)
+
+
+def recognised(data: Any, snapshot: Snapshot) -> str | None:
+    """The kind that recognises a content, of those that the policy accepts; None if none does."""
+    catalog = _catalog(snapshot)
+    for name in foreign_names():
+        try:
+            kind = _load(catalog, name)
+        except PluginError:  # what cannot be used is reported where it is named
+            continue
+        if kind.recognises(data):
+            return name
+    return None
+
+
+def _catalog(snapshot: Snapshot) -> Catalog:
+    plugins = snapshot.project.spec.plugins
+    allow = allowed_distributions(snapshot.settings, plugins)
+    return Catalog(installed_in(DOCUMENTS), prefer=plugins.prefer, allow=allow)
+
+
+def _load(catalog: Catalog, name: str) -> DocumentKind:
+    found: DocumentKind = catalog.get(DOCUMENTS, name)()
+    return found

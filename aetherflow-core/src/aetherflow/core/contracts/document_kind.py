@@ -1,0 +1,37 @@
+"""What a program promises of the documents that it reads, so that `aetherflow validate` and `schema` know them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from aetherflow.core.problems import Problem
+
+
+class DocumentKind(ABC):
+    """Base class of kinds of documents; registered in the group `aetherflow.documents` under the name of the kind.
+
+    A file named `NAME.yaml`, or ending in `.NAME.yaml`, is of this kind, unless it is a flow; other files are asked for
+    with `recognises`. The class is imported for a file that is of none of the core's own kinds, and for no other.
+    """
+
+    title: ClassVar[str]
+    """Title of the schema."""
+
+    @abstractmethod
+    def recognises(self, data: Any) -> bool:
+        """Whether the content of a file, plain data, is a document of this kind; must not raise."""
+
+    @abstractmethod
+    def check(self, path: Path, *, config: Path | None, run_hooks: bool) -> Iterable[Problem]:
+        """Every finding about a file, warnings included; must not raise for a bad document.
+
+        `config` is the project file that the command line names; `run_hooks` allows to run code that stands beside the
+        documents.
+        """
+
+    @abstractmethod
+    def model(self) -> type[BaseModel]:
+        """The model of the document, from which its schema is made."""
