@@ -16,6 +16,7 @@ pytest_plugins = [
     "reports_fixtures",
     "transfer_peers",
     "torture_fixtures",
+    "torture_schedules",
     "aetherflow.core.testing.fixtures",
 ]
 

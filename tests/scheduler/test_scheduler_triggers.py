@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.scheduler.conftest import Bench
 
 
 def slot(minutes_ago: int) -> str:

@@ -21,12 +21,8 @@ need strace command -v strace        # tests/torture: faults at system calls
 need e2fsprogs command -v mkfs.ext4  # tests/torture: power cuts on a file system of their own
 need sqlite3 command -v sqlite3 # docs/examples/programs
 need libreoffice-calc command -v soffice # tests/builtins-reports: a second reader of workbooks
-<<<<<<< HEAD
-need cron command -v cron           # tests/scheduler: exported crontabs, run by the daemon itself
+need cron command -v cron            # tests/torture: what the scheduler is compared with, and what runs exported crontabs
 need systemd command -v systemd-analyze # tests/scheduler: exported timers, checked without a running systemd
-=======
-need cron command -v cron      # tests/torture: what the scheduler is compared with
->>>>>>> h/s2
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need 7zip command -v 7z       # reads our archives, and makes some
 need unzip command -v unzip

@@ -53,6 +53,8 @@ class World:
         """Instants of the wall clock at which something may be due."""
         self.until = self.now
         self.seed = seed
+        self.longest: int | None = None
+        """If set: no run takes more minutes."""
         self.runs: dict[str, Run] = {}
         self.going: list[Run] = []
         self.jumps: list[tuple[int, int]] = []
@@ -68,6 +70,8 @@ class World:
         """Always the same for a run: minutes as a rule, hours now and then, more than a day sometimes."""
         chance = random.Random(f"{self.seed}-{run_id}")
         luck = chance.random()
+        if self.longest is not None:
+            return (chance.randint(0, self.longest - 1) * 60 + 7) * 1000
         minutes = chance.randint(1, 40) if luck < 0.85 else chance.randint(200, 600) if luck < 0.95 else 2000
         return (minutes * 60 + 7) * 1000
 
