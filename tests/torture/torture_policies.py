@@ -115,6 +115,10 @@ class Model:
         slot.live = True
         if slot.end is None:
             slot.end = now + self._duration(slot.at)
+            if slot.queued:
+                behind = [other for other in others if other.queued and not other.begun and other.at > slot.at]
+                for number, other in enumerate(sorted(behind, key=lambda other: other.at), 1):
+                    other.not_before = max(other.not_before, now + number * self._policy.spacing)
         return True
 
     def _replace(self, slot: Slot, others: list[Slot], now: int) -> bool:

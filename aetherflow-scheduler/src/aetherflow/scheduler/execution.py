@@ -17,7 +17,7 @@ from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.orders import log_of, order_for
 from aetherflow.scheduler.outcomes import End, retries, settle_end
 from aetherflow.scheduler.policy import Status
-from aetherflow.scheduler.turns import Turn, Turns, by_item
+from aetherflow.scheduler.turns import BY_HAND, Turn, Turns, by_item
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item, Schedule
@@ -165,6 +165,7 @@ class Dispatcher:
             if turn.action == "start":
                 log = log_of(self._ledger.side, found.item, found.run_id, found.attempts + 1)
                 started = self._slots.begin(found, found.trigger, str(log))
+                self._space(found, others)
             elif turn.action == "replace":
                 stop = self._replace(found, others)
             elif turn.action != "wait":
@@ -185,6 +186,17 @@ class Dispatcher:
         status = Status.INTERRUPTED if row.begun else left_out
         now = self._ledger.clock.now_ms()
         self._slots.update(row, status=status, reason=turn.reason, finished_at=now, owner=None)
+
+    def _space(self, row: SlotRow, others: list[SlotRow]) -> None:
+        """Keep the catch-up runs behind this one apart, also where they waited for longer than their spacing."""
+        item = self._turns.item(row.item)
+        if item is None or not row.queued or row.begun or row.trigger in BY_HAND:
+            return
+        now, spacing = self._ledger.clock.now_ms(), round(item.spec.spacing_seconds * 1000)
+        behind = [each for each in others if each.status == Status.WAITING and each.queued and each.slot > row.slot]
+        for number, other in enumerate(sorted(behind, key=lambda each: each.slot), 1):
+            if spacing and (other.not_before or 0) < (earliest := now + number * spacing):
+                self._slots.update(other, not_before=earliest, waits_since=now)
 
     def _replace(self, row: SlotRow, others: list[SlotRow]) -> list[SlotRow]:
         """End the slots before this one; those that run are stopped by the caller."""
