@@ -135,8 +135,6 @@ def _claim(
     if row is not None and not row.active:
         resumed = row.status == Status.INTERRUPTED or (named and row.status != Status.SUCCESS)
         if not resumed:
-            text = f"{item.id} {iso(at)}: nothing to do, the slot is {row.status}" + _because(row)
-            here.events.info("nothing_to_do", text, item=item.id, slot=iso(at), status=row.status)
             return None
     with ledger.transaction("claim slot"):
         found = here.slots.find(item.id, at)
@@ -167,7 +165,3 @@ def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **valu
         run_id = values.get("run_id", row.run_id)
         here.ledger.journal(trigger, row.item, row.slot, was=row.status, run_id=run_id, reason=reason)
     return here.slots.update(row, **into | values)
-
-
-def _because(row: SlotRow) -> str:
-    return f" ({row.reason})" if row.reason else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core import durable
-from aetherflow.core.errors import StateError
+from aetherflow.core.errors import LostOwnershipError, StateError
 from aetherflow.core.locks.alive import AliveFile, is_dead
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.ledger.records import Owner, insert
@@ -21,10 +21,8 @@ BUSY_SECONDS = 10.0
 FIX = "check the disk and the permissions, or name another file in `state:`"
 
 
-class DeposedError(StateError):
+class DeposedError(LostOwnershipError):
     """Another scheduler leads by now; this one may write nothing more."""
-
-    code = "AF4101"
 
 
 class Ledger:
