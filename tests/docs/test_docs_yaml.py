@@ -38,7 +38,10 @@ def test_a_mistake_gets_the_answer_that_its_page_shows(block: Block) -> None:
     assert same_output(shown.text, printed), f"the program prints:\n{printed}\n(python tests/docs/refresh.py)"
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/examples/*/flow.yaml")), ids=lambda page: page.parent.name)
+EXAMPLES = sorted(path for name in ("flow", "scheduler") for path in ROOT.glob(f"docs/examples/*/{name}.yaml"))
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_examples_validate(page: object, capsys: pytest.CaptureFixture[str]) -> None:
     from aetherflow.core.cli import main
 

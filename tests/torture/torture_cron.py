@@ -146,6 +146,16 @@ def zones() -> list[str]:
     return ["UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))]
 
 
+def summer_zones() -> list[str]:
+    """Those whose clocks are changed."""
+    winter, summer = (dt.datetime(2026, month, 1, tzinfo=dt.UTC) for month in (1, 7))
+    return [
+        name
+        for name in zones()
+        if winter.astimezone(ZoneInfo(name)).utcoffset() != summer.astimezone(ZoneInfo(name)).utcoffset()
+    ]
+
+
 def expression(rng: random.Random) -> str:
     """A random expression, more often than not with hours at which clocks change."""
     while True:
