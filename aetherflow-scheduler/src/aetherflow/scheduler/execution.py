@@ -17,13 +17,14 @@ from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.orders import log_of, order_for
 from aetherflow.scheduler.outcomes import End, retries, settle_end
 from aetherflow.scheduler.policy import Status
-from aetherflow.scheduler.turns import Turn, Turns, by_item
+from aetherflow.scheduler.turns import BY_HAND, Turn, Turns, by_item
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item, Schedule
 
 KILL_AFTER_SECONDS = 12.0
 """From SIGTERM to SIGKILL, where AETHERFLOW_STOP_GRACE_SECONDS is not higher: a run has 8 seconds by itself."""
+REPLACED = "replaced by the slot"
 LOOK_SECONDS = 1.0
 """Between two looks at what waits, while nothing tells of a change."""
 
@@ -103,6 +104,7 @@ class Dispatcher:
         if start and self._has_changed():
             self._changed = False
             try:
+                self._obey()
                 self._start_waiting()
                 self._note_processes()
             except BaseException:
@@ -165,13 +167,14 @@ class Dispatcher:
             if turn.action == "start":
                 log = log_of(self._ledger.side, found.item, found.run_id, found.attempts + 1)
                 started = self._slots.begin(found, found.trigger, str(log))
+                self._space(found, others)
             elif turn.action == "replace":
                 stop = self._replace(found, others)
             elif turn.action != "wait":
                 self._drop(found, turn)
         self._changed = True
         for other in stop:
-            self._stop_row(other, f"replaced by the slot {iso(row.slot)}")
+            self._stop_row(other, f"{REPLACED} {iso(row.slot)}")
         if started is not None:
             if self.started is not None:
                 self.started[row.item, row.slot] = None
@@ -186,14 +189,29 @@ class Dispatcher:
         now = self._ledger.clock.now_ms()
         self._slots.update(row, status=status, reason=turn.reason, finished_at=now, owner=None)
 
+    def _space(self, row: SlotRow, others: list[SlotRow]) -> None:
+        """Keep the catch-up runs behind this one apart, also where they waited for longer than their spacing."""
+        item = self._turns.item(row.item)
+        if item is None or not row.queued or row.begun or row.trigger in BY_HAND:
+            return
+        now, spacing = self._ledger.clock.now_ms(), round(item.spec.spacing_seconds * 1000)
+        behind = [each for each in others if each.status == Status.WAITING and each.queued and each.slot > row.slot]
+        for number, other in enumerate(sorted(behind, key=lambda each: each.slot), 1):
+            if spacing and (other.not_before or 0) < (earliest := now + number * spacing):
+                self._slots.update(other, not_before=earliest, waits_since=now)
+
     def _replace(self, row: SlotRow, others: list[SlotRow]) -> list[SlotRow]:
         """End the slots before this one; those that run are stopped by the caller."""
-        now, reason = self._ledger.clock.now_ms(), f"replaced by the slot {iso(row.slot)}"
+        now, reason = self._ledger.clock.now_ms(), f"{REPLACED} {iso(row.slot)}"
         for other in others:
             if other.status == Status.WAITING and other.slot < row.slot and self._is_free(other):
                 status = Status.FAILED if other.begun else Status.SKIPPED
                 self._slots.update(other, status=status, reason=reason, finished_at=now, owner=None)
-        return [other for other in others if other.status == Status.RUNNING]
+        running = [other for other in others if other.status == Status.RUNNING]
+        for other in running:
+            if other.owner != self._ledger.me and other.reason is None:
+                self._slots.update(other, reason=reason)  # its own process reads that
+        return running
 
     def _launch(self, row: SlotRow, orphan: tuple[int | None, str | None]) -> None:
         item = self._turns.item(row.item)
@@ -307,6 +325,14 @@ class Dispatcher:
         live = next((live for live in self.live if (live.row.item, live.row.slot) == (row.item, row.slot)), None)
         if live is not None:
             self.stop(live, reason)
+
+    def _obey(self) -> None:
+        """Stop the runs that another process, which can signal nothing here, has replaced by a later slot."""
+        for live in self.live:
+            if live.kill_at is None and live.item.spec.overlap == "kill_old":
+                row = self._slots.find(live.row.item, live.row.slot)
+                if row is not None and (row.reason or "").startswith(REPLACED):
+                    self.stop(live, row.reason or REPLACED)
 
     def reap_only(self) -> None:
         """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""

@@ -1,5 +1,6 @@
 """One pass over a schedule: what is due is started, and waited for. For cron, where no scheduler is to stay."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,16 @@ class Ticked:
 
 
 def tick(
-    schedule: "Schedule", *, quiet: bool = False, clock: "Clock | None" = None, events: "Events | None" = None
+    schedule: "Schedule",
+    *,
+    items: Sequence[str] = (),
+    quiet: bool = False,
+    clock: "Clock | None" = None,
+    events: "Events | None" = None,
 ) -> Ticked:
     """Do one pass. While a scheduler runs on the same ledger, nothing: all is its business.
+
+    `items`: look only at what is due of these; something else triggers the others.
 
     What cannot start, for want of room or because another pass runs the slot before, waits for the next pass.
     """
@@ -54,8 +62,9 @@ def tick(
             return Ticked([], [], leader)
         adopt(here.ledger, here.events, leading=False)
         resume_interrupted(here.ledger, here.events, drained_only=True)
-        planner = Planner(here.ledger, schedule.items, here.events, trigger="tick")
-        planner.sync()
+        chosen = [schedule.item(name) for name in items] or schedule.items
+        planner = Planner(here.ledger, chosen, here.events, trigger="tick")
+        planner.sync(whole=not items)
         planner.plan()
         here.work(lambda: _retries(here.slots.active(), here.ledger.me))
         started = here.dispatcher.started or {}

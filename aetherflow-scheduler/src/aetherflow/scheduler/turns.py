@@ -91,7 +91,10 @@ class Turns:
         found = self._slots.find(other, at)
         if found is None:
             epoch = self._epochs.present().get(other)
-            if epoch is not None and epoch.since <= at and now <= row.slot + grace:
+            # triggers come in any order: on the first day of a crontab the other item may not have been seen yet
+            enabled = followed is not None and followed.spec.enabled
+            expected = enabled if epoch is None else epoch.since <= at
+            if expected and now <= row.slot + grace:
                 return Turn("wait", f"after {other}: its slot {iso(at)} is not entered yet", row.slot + grace + 1)
             found = self._slots.latest(other, at)
         if found is not None and found.status == Status.INTERRUPTED and found.reason not in RESUMED:

@@ -34,6 +34,7 @@ class Commands(LazyGroup):
             "backfill": "backfill:backfill",
             "pause": "pause:pause",
             "resume": "resume:resume",
+            "export": "export:app",
         }.items()
     }
 

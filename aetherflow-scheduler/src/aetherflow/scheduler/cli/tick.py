@@ -1,6 +1,7 @@
 """`aetherflow-scheduler tick`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,10 @@ from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 def tick(
     file: ScheduleArgument,
+    item: Annotated[
+        list[str] | None,
+        typer.Option("--item", metavar="ITEM", help="Look only at this item; may be given several times."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -22,16 +27,16 @@ def tick(
 
     Example: aetherflow-scheduler tick scheduler.yaml
     """
-    one_pass(file, quiet=quiet, as_json=as_json)
+    one_pass(file, items=item or [], quiet=quiet, as_json=as_json)
 
 
-def one_pass(file: Path, *, quiet: bool, as_json: bool) -> None:
+def one_pass(file: Path, *, items: Sequence[str] = (), quiet: bool, as_json: bool) -> None:
     """Do it, and tell what came of it."""
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.tick import tick as do_pass
 
-    done = do_pass(load(file), quiet=quiet)
+    done = do_pass(load(file), items=items, quiet=quiet)
     if as_json:
         report = {
             "schema": SCHEMA,
