@@ -197,7 +197,7 @@ def test_kill_9_of_a_real_pass_with_real_runs(bench: "Bench") -> None:
     bench.command("tick", "scheduler.yaml", AETHERFLOW_FAILPOINT=f"log:{names}")
     number = len(names.read_text().splitlines())
     assert number > 60
-    for point in sample(list(range(1, number + 1)), sized(6, 10_000), "scheduler real kill"):
+    for point in sample(list(range(1, number + 1)), sized(3, 10_000), "scheduler real kill"):
         for path in [*bench.folder.glob("ledger.sqlite*"), bench.folder / "state", bench.folder / "effects"]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         bench.command("tick", "scheduler.yaml", code=-signal.SIGKILL, AETHERFLOW_FAILPOINT=str(point))

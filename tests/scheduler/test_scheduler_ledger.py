@@ -117,6 +117,26 @@ def test_the_fence_refuses_a_leader_that_was_replaced(bench: "Bench") -> None:
     other.close()
 
 
+def test_a_lost_lease_is_taken_again_if_nobody_led_meanwhile(bench: "Bench") -> None:
+    path = bench.folder / "ledger.sqlite"
+    one, other = Ledger(path, Clock()), Ledger(path, Clock())
+    first, second = Leadership(one, 60), Leadership(other, 60)
+    assert first.take()
+    before = one.token
+    first._store.break_lock("leader", reason="test")
+    assert first.retake()
+    assert one.token == one.fence() != before
+    first._store.break_lock("leader", reason="test")
+    assert second.take()
+    assert not first.retake()
+    second.give_up()
+    assert not first.retake(), "the other one has led, if only for a moment"
+    for each in (first, second):
+        each.close()
+    one.close()
+    other.close()
+
+
 def test_what_a_deposed_leader_kept_is_for_the_new_one(bench: "Bench") -> None:
     path = bench.folder / "ledger.sqlite"
     one, other = Ledger(path, Clock()), Ledger(path, Clock())

@@ -149,7 +149,7 @@ class Scheduler:
     def _lead(self) -> bool:
         assert self._leadership is not None  # noqa: S101 made when it entered
         if self._planner is not None:
-            if not self._leadership.lost():
+            if not self._leadership.lost() or self._leadership.retake():
                 return True
             raise DeposedError(DEPOSED)
         if not self._leadership.leads():
