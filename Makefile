@@ -9,7 +9,7 @@ SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-rest
 PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
   observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py \
-  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py) tests/scheduler/test_scheduler_cron.py
+  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py) $(addprefix tests/scheduler/test_scheduler_,cron.py document.py)
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 

@@ -138,6 +138,20 @@ def test_a_slot_that_runs_elsewhere_is_busy(bench: "Bench", until: Callable[...,
     assert statuses(bench) == ["INTERRUPTED"]
 
 
+def test_a_wish_that_waits_is_given_up_with_ctrl_c(bench: "Bench", until: Callable[..., Any]) -> None:
+    sh(bench, "flow", "echo $RUN >> $EFFECTS; sleep 8")
+    bench.schedule_of({"id": "a", "cron": "0 0 * * *"}, {"id": "b", "cron": "0 0 * * *"}, max_running=1)
+    first = bench.start("run-item", "scheduler.yaml", "a")
+    until(lambda: effects(bench))
+    second = bench.start("run-item", "scheduler.yaml", "b")
+    until(lambda: statuses(bench) == ["RUNNING", "WAITING"])
+    second.send_signal(2)
+    assert second.wait(60) == 130
+    assert statuses(bench)[1] == "MISSED"
+    assert first.wait(60) == 0
+    assert len(effects(bench)) == 1
+
+
 # pause, resume, status
 
 

@@ -1,15 +1,21 @@
 """scheduler.yaml: what is accepted, and every mistake at its place, with its item and its fix."""
 
+import datetime as dt
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aetherflow.core.api import SpecError
 from aetherflow.scheduler import SchedulerFileSpec, SchedulerItemSpec
+from aetherflow.scheduler.checking import check_schedule
 from aetherflow.scheduler.cli import main
 from aetherflow.scheduler.document import load_schedule
 from aetherflow.scheduler.schedule import Schedule
@@ -31,6 +37,7 @@ bundle:
   layout: {profiles_file: profiles.yaml}
   entry_flow: flow.yaml
 """
+NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 Write = Callable[..., Path]
 
 
@@ -404,6 +411,39 @@ def test_what_is_warned_of(text: str, af: str, message: str, write: Write, capsy
 def test_a_zone_of_every_item_needs_none_of_the_file(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     write('items: [{id: a, cron: "0 2 * * *", flow: flow.yaml, timezone: UTC}]')
     assert validate(capsys)[1]["warnings"] == []
+
+
+KEYS = st.sampled_from(sorted(SchedulerFileSpec.model_fields)) | st.text(max_size=3)
+ITEM_KEYS = st.sampled_from([*sorted(SchedulerItemSpec.model_fields), "flow", "job"]) | st.text(max_size=3)
+WORDS = st.sampled_from(
+    ["a", "b", "0 2 * * *", "@daily", "/2 * * * *", "flow.yaml", "~nobody/x", "UTC", "Europe/Berlin", "2026-12-24"]
+    + ["22:00-23:30", "mon", "skip", "all", "x" * 300, "a\0b", "../..", "/", ""]
+)
+INNER_KEYS = st.sampled_from(["from", "until", "daily", "days", "reason", "holidays", "business_days", "max_attempts"])
+LEAVES = WORDS | st.text(max_size=8) | st.integers(-5, 10**20) | st.booleans() | st.none() | st.floats(width=16)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER_KEYS | WORDS, inner, max_size=3)
+)
+ITEMS = st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "flow": WORDS}, optional={"after": WORDS}).flatmap(
+    lambda item: st.dictionaries(ITEM_KEYS, VALUES, max_size=4).map(lambda more: {**item, **more})
+)
+DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=3).flatmap(
+    lambda top: st.lists(ITEMS | VALUES, max_size=4).map(lambda items: {**top, "items": items})
+)
+
+
+@settings(max_examples=200 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 5_000, deadline=None)
+@given(DOCUMENTS | VALUES)
+def test_no_document_raises_anything_but_findings(data: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "flow.yaml").write_text(FLOW)
+        path = Path(folder) / "scheduler.yaml"
+        path.write_text(json.dumps(data))
+        read = check_schedule(path)
+        assert (read.schedule is None) is bool(read.problems.errors)
+        assert all(problem.message and problem.location.file for problem in read.problems)
+        if read.schedule is not None:
+            assert all(item.cron.after(NOON, item.zone) for item in read.schedule.items)
 
 
 def test_the_item_of_an_id(write: Write) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.core.errors import StateError
+from aetherflow.scheduler.adoption import adopt
 from aetherflow.scheduler.clock import Clock, from_ms, to_ms
 from aetherflow.scheduler.leader import Leadership
 from aetherflow.scheduler.ledger import schema
@@ -114,6 +115,46 @@ def test_the_fence_refuses_a_leader_that_was_replaced(bench: "Bench") -> None:
     other.leave()
     one.close()
     other.close()
+
+
+def test_a_lost_lease_is_taken_again_if_nobody_led_meanwhile(bench: "Bench") -> None:
+    path = bench.folder / "ledger.sqlite"
+    one, other = Ledger(path, Clock()), Ledger(path, Clock())
+    first, second = Leadership(one, 60), Leadership(other, 60)
+    assert first.take()
+    before = one.token
+    first._store.break_lock("leader", reason="test")
+    assert first.retake()
+    assert one.token == one.fence() != before
+    first._store.break_lock("leader", reason="test")
+    assert second.take()
+    assert not first.retake()
+    second.give_up()
+    assert not first.retake(), "the other one has led, if only for a moment"
+    for each in (first, second):
+        each.close()
+    one.close()
+    other.close()
+
+
+def test_what_a_deposed_leader_kept_is_for_the_new_one(bench: "Bench") -> None:
+    path = bench.folder / "ledger.sqlite"
+    one, other = Ledger(path, Clock()), Ledger(path, Clock())
+    one.enter("scheduler")
+    other.enter("scheduler")
+    with one.transaction("test"):
+        Slots(one).claim("a", [Verdict(60_000, Status.WAITING)], trigger="t", owner=one.me)
+    adopt(other, bench.events(), leading=False)
+    row = Slots(other).find("a", 60_000)
+    assert row is not None
+    assert row.owner == one.me, "it lives, and nobody has deposed it"
+    adopt(other, bench.events(), leading=True)
+    row = Slots(other).find("a", 60_000)
+    assert row is not None
+    assert row.owner is None
+    for ledger in (one, other):
+        ledger.leave()
+        ledger.close()
 
 
 def test_milliseconds_and_instants() -> None:

@@ -327,3 +327,32 @@ def test_many_restarts_lose_and_double_nothing(bench: "Bench") -> None:
     assert len(slots) == 2 * len(bench.slots("a")) >= 10
     done = bench.launcher.done()
     assert len(done) == len(set(done)) == len(slots)
+
+
+def test_what_waits_says_what_for(bench: "Bench") -> None:
+    items = [{"id": f"i{n}", "cron": "1 12 * * *"} for n in range(3)]
+    bench.schedule_of(*items, {"id": "z", "after": "i0"}, max_running=1)
+    bench.launcher.seconds = {"i0": 600}
+    bench.minutes(1, drain_seconds=0)
+    reasons = [bench.reasons(name)["12:01"] for name in ("i1", "i2", "z")]
+    assert reasons == ["max_running is full", "max_running is full", "after i0: RUNNING"]
+
+
+def test_a_slot_that_was_entered_as_running_and_never_started_is_started(bench: "Bench") -> None:
+    """A disk that fails between the commit and the start leaves such a slot to a scheduler that goes on."""
+    bench.schedule_of({"id": "a", "cron": "1 12 * * *"})
+    made = bench.scheduler()
+
+    def fail() -> None:
+        with bench.ledger() as ledger, ledger.transaction("test"):
+            owner = ledger.db.execute("SELECT name FROM owners").fetchone()[0]
+            values = ("a", bench.clock.wall - 60_000, "RUNNING", "a-lost", "scheduler", "h", owner, 0, 1, 1)
+            marks = ", ".join("?" * len(values))
+            names = "item, slot, status, run_id, trigger, host, owner, claimed_at, started_at, attempts"
+            ledger.db.execute(f"INSERT INTO slots ({names}) VALUES ({marks})", values)
+
+    bench.clock.at(dt.timedelta(seconds=10), fail)
+    bench.clock.until = bench.clock.mono + 20
+    bench.clock.at_end = made.stop.stop
+    assert made.run() == 0
+    assert bench.launcher.done() == ["a-lost"]

@@ -25,7 +25,18 @@ def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = N
             return False
         return ledger.is_gone(row.owner) or (leading and kinds.get(row.owner or "") == "scheduler")
 
+    if leading:
+        _take_waiting(ledger, [name for name, kind in kinds.items() if kind == "scheduler" and name != ledger.me])
     return _restart(ledger, events, lambda: [row for row in slots.active() if is_left(row)], LEFT, item)
+
+
+def _take_waiting(ledger: Ledger, deposed: list[str]) -> None:
+    """What earlier leaders kept for themselves, for its next attempt say, is for anybody now."""
+    rows = [row for row in Slots(ledger).active() if row.status == Status.WAITING and row.owner in deposed]
+    if rows:
+        with ledger.transaction("take waiting"):
+            for row in rows:
+                Slots(ledger).update(row, owner=None)
 
 
 def resume_interrupted(ledger: Ledger, events: Events, *, drained_only: bool, item: str | None = None) -> int:

@@ -12,6 +12,7 @@ from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.resolve.params import ParamError, settle_params
 from aetherflow.scheduler.document import Read, read_schedule
+from aetherflow.scheduler.paths import exists
 from aetherflow.scheduler.settle import Findings, Named
 from aetherflow.scheduler.spec import SchedulerItemSpec
 
@@ -62,7 +63,7 @@ class _Flows:
             self._takes(at, item.spec, checked.spec)
 
     def _document(self, path: Path, kind: str, at: DocPath) -> Checked | None:
-        if not path.is_file():
+        if not exists(path):
             message = f"{format_path(at)}: no such file: {path}"
             self.found.add(
                 "AF8006", message, at, f"no_{kind}", f"correct the path; it is relative to {self.read.folder}"

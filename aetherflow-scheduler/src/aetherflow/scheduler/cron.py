@@ -20,6 +20,7 @@ from aetherflow.scheduler.zones import last_change, offset_at, span
 _MINUTE = dt.timedelta(minutes=1)
 _FORTY_YEARS = dt.timedelta(days=40 * 366)
 """The longest wait is that for the 29th of February on a given weekday, around 2100."""
+EITHER_DAY = "fires on the days of month and on the days of week, not only where both match"
 _MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -70,6 +71,8 @@ class Cron:
     def before(self, instant: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
         """The last time it fires at or before an instant, in UTC; None if it did not in forty years."""
         back = _MINUTE
+        if instant.year <= dt.MINYEAR + 100:
+            return None  # there is no room to look back
         while (found := self.after(instant - back, zone)) is None or found > instant:
             if back > _FORTY_YEARS:
                 return None
@@ -147,7 +150,7 @@ class Cron:
 def _parse(text: str) -> Cron:
     normal, (minutes, hours, days, months, weekdays), stars, remarks = read(text)
     if not stars[2] and not stars[4]:
-        remarks = (*remarks, "fires on the days of month and on the days of week, not only where both match")
+        remarks = (*remarks, EITHER_DAY)
     times = array("H", sorted(hour * 60 + minute for hour in hours for minute in minutes))
     found = Cron(
         text=text,

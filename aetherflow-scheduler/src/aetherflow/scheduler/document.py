@@ -12,6 +12,7 @@ from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
 from aetherflow.core.problems import Problems
 from aetherflow.core.resolve.state_root import find_state_root
+from aetherflow.scheduler.paths import expanded
 from aetherflow.scheduler.schedule import Schedule
 from aetherflow.scheduler.settle import Named, Settling
 from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
@@ -100,7 +101,7 @@ def load_schedule(path: str | Path) -> Schedule:
 
 def _state(path: Path, spec: SchedulerFileSpec) -> Path:
     if spec.state is not None:
-        return (path.parent / Path(spec.state).expanduser()).absolute()
+        return (path.parent / expanded(spec.state)).absolute()
 
     root = find_state_root(path.parent, os.environ)
     return root / "scheduler" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"

@@ -10,7 +10,7 @@ from aetherflow.core.locks.records import Holder
 from aetherflow.core.locks.records import Owner as LockOwner
 from aetherflow.core.locks.store import LockStore
 from aetherflow.scheduler.ledger.records import insert
-from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 
 KEY = "leader"
 
@@ -37,8 +37,15 @@ class Leadership:
         """Whether it has led, and another one took over."""
         return self._lease is not None and self._lease.lost
 
-    def take(self) -> bool:
-        """Take the lead if nobody has it; the ledger refuses the writes of earlier leaders from then on."""
+    def retake(self) -> bool:
+        """Take a lost lead again, if nobody has led meanwhile: the disk of the leases was full for too long, say."""
+        return self._ledger.fence() == self._ledger.token and self.take(again=True)
+
+    def take(self, *, again: bool = False) -> bool:
+        """Take the lead if nobody has it; the ledger refuses the writes of earlier leaders from then on.
+
+        `again`: only if the last one who led was this process.
+        """
         self._tries += 1
         owner = LockOwner("scheduler", f"{self._ledger.host}-{os.getpid()}", self._tries)
         try:
@@ -46,17 +53,19 @@ class Leadership:
         except LockBusyError:
             return False
         try:
-            self._ledger.token = self._enter_token(lease)
+            self._ledger.token = self._enter_token(lease, self._ledger.token if again else None)
         except BaseException:
             lease.release()
             raise
         self._lease = lease
         return True
 
-    def _enter_token(self, lease: Lease) -> int:
+    def _enter_token(self, lease: Lease, before: int | None) -> int:
         ledger = self._ledger
         with ledger.transaction("take the lead", fenced=False):
             lease.check()  # inside: from here on nobody else can enter a token before this one
+            if before is not None and ledger.fence() != before:
+                raise DeposedError("another scheduler has led meanwhile")
             # a lock store that was deleted counts from 1 again
             token = max(lease.token, ledger.fence() + 1)
             values = {"id": 1, "token": token, "owner": ledger.me or "", "host": ledger.host}

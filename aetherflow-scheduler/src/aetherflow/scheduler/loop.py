@@ -10,7 +10,7 @@ from aetherflow.scheduler.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.attempt_logs import prune_logs
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.events import Events, events_for
-from aetherflow.scheduler.execution import Dispatcher, kill_after_seconds
+from aetherflow.scheduler.execution import Dispatcher
 from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.leader import Leadership
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
@@ -18,6 +18,7 @@ from aetherflow.scheduler.outcomes import DRAINED
 from aetherflow.scheduler.planning import Planner
 from aetherflow.scheduler.reloading import Reloading
 from aetherflow.scheduler.stopping import StopRequest
+from aetherflow.scheduler.watching import kill_after_seconds
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Schedule
@@ -148,7 +149,7 @@ class Scheduler:
     def _lead(self) -> bool:
         assert self._leadership is not None  # noqa: S101 made when it entered
         if self._planner is not None:
-            if not self._leadership.lost():
+            if not self._leadership.lost() or self._leadership.retake():
                 return True
             raise DeposedError(DEPOSED)
         if not self._leadership.leads():

@@ -22,12 +22,12 @@ class Paths:
 
     def file(self, name: str, path: DocPath) -> Path:
         """The file of a name, absolute, whether it exists or not."""
-        given = Path(name).expanduser()
+        given = expanded(name)
         beside = (self.folder / given).absolute()
-        if given.is_absolute() or _exists(beside):
+        if given.is_absolute() or exists(beside):
             return beside
         here = given.absolute()
-        if not _exists(here):
+        if not exists(here):
             return beside
         message = f"{format_path(path)}: {name!r} is found in the current folder only, not beside this file"
         fix = f"write the path relative to this file: {_relative(here, self.folder)}"
@@ -50,7 +50,7 @@ class Paths:
 
     def _flow(self, name: str, path: DocPath) -> Path:
         found = self.file(name, path)
-        if "/" in name or name.endswith(_ENDINGS) or _exists(found):
+        if "/" in name or name.endswith(_ENDINGS) or exists(found):
             return found
         # the id of a flow instead of a path
         for each in (
@@ -61,15 +61,24 @@ class Paths:
             f"flows/{name}.yml",
             f"flows/{name}/flow.yaml",
         ):
-            if _exists(candidate := (self.folder / each).absolute()):
+            if exists(candidate := (self.folder / each).absolute()):
                 return candidate
         return found
 
 
-def _exists(path: Path) -> bool:
+def expanded(name: str) -> Path:
+    """The path of a name, `~` being the home of this or another user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # no such user
+        return Path(name)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is one that does not exist."""
     try:
         return path.is_file()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

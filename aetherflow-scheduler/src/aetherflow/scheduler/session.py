@@ -12,6 +12,7 @@ from aetherflow.scheduler.execution import Dispatcher
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.outcomes import DRAINED
+from aetherflow.scheduler.policy import Status
 from aetherflow.scheduler.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -46,8 +47,19 @@ class Session:
                     self.dispatcher.stop(live, self._stopped, drained=True)
             self._step()
             if not self.dispatcher.live and (self.stop.asked or not goes_on()):
+                if self.stop.asked and self._stopped != DRAINED:
+                    self._give_up_waiting()
                 return
             self.clock.wait(LOOK_SECONDS)
+
+    def _give_up_waiting(self) -> None:
+        """What a person wanted, and no longer wants: nobody else is to start it."""
+        now = self.clock.now_ms()
+        with self.ledger.transaction("give up"):
+            for row in self.slots.active():
+                if row.owner == self.ledger.me and row.status == Status.WAITING:
+                    status = Status.INTERRUPTED if row.begun else Status.MISSED
+                    self.slots.update(row, status=status, reason=self._stopped, owner=None, finished_at=now)
 
     def _step(self) -> None:
         """One pass; a ledger that cannot be written for a while is waited for as long as something runs."""

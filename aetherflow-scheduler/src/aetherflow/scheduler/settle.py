@@ -11,7 +11,7 @@ from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.problems import Problem, Problems, Severity
 from aetherflow.scheduler.chains import Chains
-from aetherflow.scheduler.cron import Cron
+from aetherflow.scheduler.cron import EITHER_DAY, Cron
 from aetherflow.scheduler.errors import CronError
 from aetherflow.scheduler.paths import Paths
 from aetherflow.scheduler.schedule import Item
@@ -170,7 +170,7 @@ class Settling:
             self.found.add(error.code, f"{format_path(path)}: {error.message}", path, "cron", error.fix)
             return None
         for remark in found.remarks:
-            fix = f'write "{found.normal}" if that is meant'
+            fix = "make two items of it if that is meant" if remark == EITHER_DAY else f'write "{found.normal}"'
             self.found.add("AF8009", f"{format_path(path)}: {remark}", path, "cron_remark", fix, severity="warning")
         return found
 

@@ -38,7 +38,7 @@ class Single:
     @property
     def exit_code(self) -> int:
         """That of the run; 0 for a slot that is left out."""
-        if self.signal is not None and self.row.status in (Status.INTERRUPTED, Status.WAITING):
+        if self.signal is not None and self.row.status in (Status.INTERRUPTED, Status.WAITING, Status.MISSED):
             return 128 + self.signal
         if self.row.status in (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED):
             return self.row.exit_code or 1
