@@ -231,6 +231,7 @@ def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:
             assert group == "console_scripts" or group in {
                 "aetherflow.bundle_sources",
                 "aetherflow.connectors",
+                "aetherflow.documents",
                 "aetherflow.steps",
             }
             for entry, target in entries.items():

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,6 +137,14 @@ def test_only_our_own_file_is_replaced(export: Exporter, tmp_path: Path) -> None
     assert answer.code == 2
     assert f"{out} exists and was not exported from {file}" in answer.err
     assert out.read_text() == "0 1 * * * backup\n"
+
+
+def test_the_places_of_this_shell_are_carried_over(export: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the ledger that cron writes would be another one than the one that `audit` reads here."""
+    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", "/srv/my state")
+    export.write('id: a, cron: "0 6 * * *"')
+    assert "\nAETHERFLOW_STATE_ROOT=/srv/my state\n" in export("crontab", "--zone", "UTC").out
+    assert '\nEnvironment="AETHERFLOW_STATE_ROOT=/srv/my state"\n' in export("systemd").out
 
 
 def test_disabled_and_unknown_items(export: Exporter) -> None:

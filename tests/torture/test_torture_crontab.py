@@ -49,9 +49,8 @@ def test_debians_cron_runs_an_exported_crontab(tmp_path: Path, system: bool) -> 
     (tmp_path / "scheduler.yaml").write_text(ITEMS.format(zone=zone, other=other, since=since))
     account = ["--user", "root"] if system else []
     table = command(tmp_path, env, "export", "crontab", "scheduler.yaml", *account).stdout
-    roots = "".join(f"{name}={env[name]}\n" for name in ("AETHERFLOW_STATE_ROOT", "AETHERFLOW_WORK_ROOT"))
     clock = clock_before_a_minute(8)
-    with cron_daemon(roots + table, system=system, clock=clock) as cron:
+    with cron_daemon(table, system=system, clock=clock) as cron:
         wanted = MINUTES * 4
         deadline = time.monotonic() + 60 * MINUTES + 60
         while (ended := ended_slots(tmp_path)) < wanted and time.monotonic() < deadline:

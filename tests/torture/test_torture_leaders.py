@@ -21,10 +21,10 @@ from torture_tier import SEED, sized, suite
 pytestmark = pytest.mark.slow
 
 KILLS = sized(3, 50)
-PAST = sized(3, 45)
+PAST = sized(3, 20)
 """Slots of the past, per item, that wait to be caught up when the first scheduler starts."""
 LEASE_SECONDS = 2.0
-ITEMS = ("a", "b", "c")
+ITEMS = ("a", "b")
 DOCUMENT = """\
 version: 1
 timezone: UTC
@@ -35,7 +35,6 @@ defaults: {{since: "{since}", misfire: all, max_catch_up: 1000, overlap: queue, 
 items:
   - {{id: a, cron: "* * * * *", flow_yaml: flow.yaml}}
   - {{id: b, cron: "* * * * *", flow_yaml: flow.yaml}}
-  - {{id: c, cron: "* * * * *", flow_yaml: flow.yaml}}
 """
 FLOW = """\
 version: 1

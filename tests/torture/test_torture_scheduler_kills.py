@@ -18,11 +18,13 @@ from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from torture_clockwork import World, scheduler
 from torture_cron import fires
 from torture_policies import Policy
-from torture_schedules import START, in_words, rows, write_schedule
+from torture_schedules import in_words, rows, write_schedule
 from torture_tier import SEED, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
+START = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
+"""A year and more ago: `audit` looks at no slot that lies ahead."""
 KILLED = -9
 HOUR = 3_600_000
 ITEMS = {
@@ -85,7 +87,7 @@ def test_kill_at_every_point(world_place: Path, capsys: pytest.CaptureFixture[st
     end = to_ms(START) + SPAN
     expected = {name: slots_of(cron, "UTC", end) for name, (cron, _) in ITEMS.items()}
     alarms = sorted({slot for slots in expected.values() for slot in slots})
-    document = write_schedule(world_place, "UTC", ITEMS)
+    document = write_schedule(world_place, "UTC", ITEMS, START)
     names = world_place / "points"
     world = fresh(world_place, alarms)
     assert scheduler(world, document, end, failpoint=f"log:{names}") == 0
@@ -115,7 +117,7 @@ def test_a_year_of_kills_outages_and_set_clocks(
     zone = chance.choice(["Europe/Berlin", "Australia/Lord_Howe", "America/New_York", "Africa/Cairo"])
     end = to_ms(START) + sized(30, 366) * 24 * HOUR
     alarms = sorted({slot for cron, _ in ITEMS.values() for slot in slots_of(cron, zone, end + 100 * 24 * HOUR)})
-    document = write_schedule(world_place, zone, ITEMS)
+    document = write_schedule(world_place, zone, ITEMS, START)
     world = fresh(world_place, alarms, longest=90)
     jumps = sorted(chance.randrange(to_ms(START), end) for _ in range(sized(6, 40)))
     world.jumps = [(at, round(chance.choice([-1, 1]) * chance.lognormvariate(0, 1.5) * HOUR)) for at in jumps]

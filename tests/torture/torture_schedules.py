@@ -36,7 +36,9 @@ def world_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     launchers.load_launcher.cache_clear()
 
 
-def write_schedule(folder: Path, zone: str, items: Mapping[str, tuple[str, Policy]]) -> Path:
+def write_schedule(
+    folder: Path, zone: str, items: Mapping[str, tuple[str, Policy]], start: dt.datetime = START
+) -> Path:
     lines = ["version: 1", f"timezone: {zone}", f"state: {folder}/ledger.sqlite", "max_running: 1000", "items:"]
     for name, (expression, policy) in items.items():
         lines += [
@@ -44,7 +46,7 @@ def write_schedule(folder: Path, zone: str, items: Mapping[str, tuple[str, Polic
             f'    cron: "{expression}"',
             "    flow_yaml: flow.yaml",
             "    launcher: world",
-            f"    since: {START:%Y-%m-%dT%H:%M:%SZ}",
+            f"    since: {start:%Y-%m-%dT%H:%M:%SZ}",
             f"    overlap: {policy.overlap}",
             f"    misfire: {policy.misfire}",
             f"    misfire_grace_time: {policy.grace // 1000}",

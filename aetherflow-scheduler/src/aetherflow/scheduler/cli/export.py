@@ -1,5 +1,6 @@
 """`aetherflow-scheduler export`: the same slots, started by cron, systemd or Kubernetes."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -76,7 +77,7 @@ def crontab(
     """
     from aetherflow.core.errors import UsageError
     from aetherflow.scheduler.export import crontab as target
-    from aetherflow.scheduler.export.target import Command, chosen_items, disabled_note, program_here
+    from aetherflow.scheduler.export.target import Command, chosen_items, disabled_note, places_here, program_here
     from aetherflow.scheduler.export.target_zone import is_zone, machine_zone
 
     if zone is not None and not is_zone(zone):
@@ -84,7 +85,7 @@ def crontab(
     schedule = load(file)
     wanted = item or []
     notes = [*disabled_note(schedule.items, wanted), *(target.check_file_name(out, user) if out else ())]
-    command = Command(program_here(program), str(schedule.path), "cron", quiet=True)
+    command = Command(program_here(program), str(schedule.path), "cron", places_here(os.environ), quiet=True)
     items = chosen_items(schedule, wanted)
     exported = target.crontab(items, command, zone=zone or machine_zone(), user=user, mail_to=mailto, notes=notes)
     _give(exported, schedule, out, as_json)
@@ -119,7 +120,7 @@ def systemd(
 
     from aetherflow.core.errors import UsageError
     from aetherflow.scheduler.export import systemd as target
-    from aetherflow.scheduler.export.target import Command, chosen_items, disabled_note, program_here
+    from aetherflow.scheduler.export.target import Command, chosen_items, disabled_note, places_here, program_here
 
     if scope not in ("system", "user"):
         raise UsageError(f"--scope {scope!r} is not known", fix="write system or user")
@@ -127,7 +128,7 @@ def systemd(
     wanted = item or []
     exported = target.systemd(
         chosen_items(schedule, wanted),
-        Command(program_here(program), str(schedule.path), "systemd"),
+        Command(program_here(program), str(schedule.path), "systemd", places_here(os.environ)),
         prefix=_prefix(prefix, schedule),
         user=user,
         scope="user" if scope == "user" else "system",

@@ -31,7 +31,8 @@ def crontab(
     here = [item for item in items if item not in elsewhere]
     caught_up = [item for item in here if item.spec.misfire != "skip"]
     told = [*notes, *_notes(zone, here, elsewhere, caught_up)]
-    lines = ["SHELL=/bin/sh", f"PATH={_path(command)}"]
+    plain_words(list(command.env.values()), "crontab")
+    lines = ["SHELL=/bin/sh", f"PATH={_path(command)}", *(f"{name}={value}" for name, value in command.env.items())]
     if mail_to is not None:
         lines.append(f"MAILTO={_one_word(mail_to, '--mailto')}")
     account = f"{_one_word(user, '--user')} " if user else ""

@@ -21,7 +21,7 @@ RequiresMountsFor={mounts}
 
 [Service]
 Type=oneshot
-{user}WorkingDirectory={folder}
+{user}{env}WorkingDirectory={folder}
 ExecStart={command}
 # the run gets the request to stop through its parent, which then waits for it
 KillMode=mixed
@@ -65,7 +65,7 @@ def systemd(
     files: dict[str, str] = {}
     for item in items:
         unit, description = names[item.id], _specifiers(f"AetherFlow {item.id} of {command.file}")
-        plain_words([command.file, *command.program], "systemd")
+        plain_words([command.file, *command.program, *command.env.values()], "systemd")
         folder = _specifiers(command.file.rpartition("/")[0] or "/")
         files[f"{unit}.service"] = SERVICE.format(
             head=comment(f"Item {item.id}.", command.file, _notes([item], together, times, now)),
@@ -73,6 +73,7 @@ def systemd(
             folder=folder,
             mounts=_word(command.file.rpartition("/")[0] or "/"),
             user=f"User={user}\n" if user and item not in together else "",
+            env="".join(f"Environment={_word(f'{name}={value}')}\n" for name, value in command.env.items()),
             command=_words(_start(item, command, user, scope, exact=times[item.id].exact)),
         )
         files[f"{unit}.timer"] = TIMER.format(
@@ -93,6 +94,7 @@ def _start(item: "Item", command: Command, user: str | None, scope: Scope, *, ex
     account = [f"--uid={user}"] if user else []
     manager = ["--user"] if scope == "user" else []
     properties = ["--property=KillMode=mixed", "--property=TimeoutStopSec=90"]
+    properties += [f"--setenv={name}={value}" for name, value in command.env.items()]
     return ["/usr/bin/systemd-run", *manager, "--collect", "--quiet", "--same-dir", *account, *properties, *run]
 
 

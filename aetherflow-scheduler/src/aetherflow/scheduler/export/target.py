@@ -2,8 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item, Schedule
 
 PROGRAM = "aetherflow-scheduler"
+_PLACES = (
+    "AETHERFLOW_CONFIG",
+    "AETHERFLOW_LOCK_STORE",
+    "AETHERFLOW_PLUGIN_PATHS",
+    "AETHERFLOW_STATE_ROOT",
+    "AETHERFLOW_WORK_ROOT",
+)
 YEARS = 10
 """How far ahead changes of the clock are written down; the zones' rules are not known for longer either."""
 
@@ -35,6 +42,8 @@ class Command:
     file: str
     """The scheduler document, as an absolute path where the command runs."""
     trigger: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables that it needs."""
     quiet: bool = False
     """Nothing is printed while all is well: cron mails what is."""
 
@@ -50,6 +59,11 @@ class Command:
     @property
     def _quiet(self) -> list[str]:
         return ["--quiet"] if self.quiet else []
+
+
+def places_here(env: Mapping[str, str]) -> dict[str, str]:
+    """The settings of this shell that say where state and work are: another trigger does not have them by itself."""
+    return {name: env[name] for name in _PLACES if env.get(name)}
 
 
 def program_here(given: str | None) -> tuple[str, ...]:
