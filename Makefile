@@ -15,8 +15,8 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-slots \
-  bench-transfer torture fuzz build constraints clean
+.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
+  bench-slots bench-transfer torture fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -52,6 +52,10 @@ bench-db: $(READY) ## measure extraction and loading against the databases' own 
 	@$(COMPILE)
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_extract.py
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_load.py
+
+bench-scheduler: $(READY) ## measure the scheduler with 1,000 items: idle, over months, at a slot (SECONDS=...)
+	@$(COMPILE)
+	@SECONDS=$(or $(SECONDS),60) $(BIN)/python tests/benchmarks/scheduler.py
 
 bench-slots: $(READY) ## measure how fast the scheduler finds the slots of 1,000 items
 	@$(COMPILE)

@@ -10,11 +10,13 @@ import pytest
 pytest_plugins = [
     "pytester",
     "services",
+    "exporting",
     "http_fixtures",
     "mail_server",
     "reports_fixtures",
     "transfer_peers",
     "torture_fixtures",
+    "torture_schedules",
     "aetherflow.core.testing.fixtures",
 ]
 

@@ -17,6 +17,7 @@ need openssh-client command -v sftp   # tests/benchmarks: what transfers are mea
 need samba command -v smbd
 need proftpd-core command -v proftpd # docs/examples/third-party-plugin
 need smbclient command -v smbclient   # likewise
+need smbclient command -v smbclient # tests/benchmarks: the client to compare with
 need postgresql command -v postgres
 need mariadb-server command -v mariadbd
 need strace command -v strace        # tests/torture: faults at system calls
@@ -25,11 +26,15 @@ need sqlite3 command -v sqlite3 # docs/examples/programs
 need libreoffice-calc command -v soffice # tests/builtins-reports: a second reader of workbooks
 need poppler-utils command -v pdftoppm # the same: pages of its PDFs as pictures
 need cron command -v cron      # tests/torture: what the scheduler is compared with
+need cron command -v cron            # tests/torture: what the scheduler is compared with, and what runs exported crontabs
+need systemd command -v systemd-analyze # tests/scheduler: exported timers, checked without a running systemd
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need 7zip command -v 7z       # reads our archives, and makes some
 need unzip command -v unzip
 need zip command -v zip
 need zstd command -v zstd
+need git command -v git
+need curl command -v curl         # tests/benchmarks: what downloads are compared with
 need python3-venv python3 -c 'import ensurepip, venv' # Debian's python3 alone cannot make a virtual environment
 
 [ ${#missing[@]} -gt 0 ] || exit 0

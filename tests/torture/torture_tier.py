@@ -8,7 +8,7 @@ import random
 import shlex
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ def sized(t0: int, t1: int) -> int:
     return t1 if full() else t0
 
 
-def sample(items: list[Item], number: int, name: str) -> list[Item]:
+def sample(items: Sequence[Item], number: int, name: str) -> list[Item]:
     """At most `number` of the items, in their order; which ones depends on the seed."""
     if number >= len(items):
         return list(items)

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aetherflow.scheduler.loop import run_scheduler
     from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
 
-__all__ = ["SchedulerFileSpec", "SchedulerItemSpec"]
+__all__ = ["SchedulerFileSpec", "SchedulerItemSpec", "run_scheduler"]
 
 
 def __getattr__(name: str) -> Any:
@@ -13,4 +14,8 @@ def __getattr__(name: str) -> Any:
         from aetherflow.scheduler import spec
 
         return getattr(spec, name)
+    if name == "run_scheduler":
+        from aetherflow.scheduler.loop import run_scheduler
+
+        return run_scheduler
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,6 +29,7 @@ def execute(
     given: Mapping[str, Any],
     start: "Start | None" = None,
     following: str | None = None,
+    trigger: str = "cli",
 ) -> None:
     """Run a flow with the arguments `given` of `run_flow`, or what `start` makes of its environment.
 
@@ -56,7 +57,7 @@ def execute(
                 if start is not None:
                     summary = start(snapshot, [observer])
                 else:
-                    summary = run_flow(path, observers=[observer], trigger="cli", snapshot=snapshot, **given)
+                    summary = run_flow(path, observers=[observer], trigger=trigger, snapshot=snapshot, **given)
             finally:
                 observer.close()
     except RunError as error:

@@ -35,6 +35,9 @@ def run(
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     expect_fingerprint: ExpectOption = None,
+    trigger: Annotated[
+        str, typer.Option(metavar="WORD", help="What asked for the run, for the history.", show_default=False)
+    ] = "cli",
     config: ConfigOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
@@ -71,4 +74,4 @@ def run(
         "reason": reason,
         "if_busy": busy_policy(if_busy),
     }
-    execute(source, config=config, quiet=quiet, as_json=as_json, given=given)
+    execute(source, config=config, quiet=quiet, as_json=as_json, given=given, trigger=trigger)

@@ -20,7 +20,15 @@ TICK_SECONDS = 0.02
 class ChildProcess(subprocess.Popen[bytes]):
     """A child whose resource use is known once it has ended. `poll` and `wait` may be called from any thread."""
 
-    def __init__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
         self.usage: resource.struct_rusage | None = None
         """What the child and those of its descendants that it waited for took; None until it was waited for."""
         self._reaping = threading.Lock()
@@ -29,8 +37,8 @@ class ChildProcess(subprocess.Popen[bytes]):
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout or subprocess.PIPE,
+            stderr=stderr or subprocess.PIPE,
             process_group=0,
         )
 
@@ -76,10 +84,21 @@ class ChildProcess(subprocess.Popen[bytes]):
             os.close(descriptor)
 
 
-def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> ChildProcess:
-    """Start a child in a process group of its own: stdin empty, stdout and stderr as pipes, no descriptor inherited."""
+def spawn(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: IO[bytes] | None = None,
+    stderr: IO[bytes] | None = None,
+) -> ChildProcess:
+    """Start a child in a process group of its own: stdin empty, no other descriptor inherited.
+
+    Its stdout and stderr are pipes, or files that are given: those a child can go on writing when its parent dies.
+    """
     hit(f"spawn {Path(argv[0]).name}")
-    return ChildProcess(argv, cwd=cwd, env={key: value for key, value in env.items() if key != VARIABLE})
+    env = {key: value for key, value in env.items() if key != VARIABLE}
+    return ChildProcess(argv, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
 
 
 def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[bytes]]]:

@@ -23,9 +23,18 @@ class Commands(LazyGroup):
     lazy: ClassVar = {
         name: f"aetherflow.scheduler.cli.{target}"
         for name, target in {
+            "run": "run:run",
+            "tick": "tick:tick",
+            "run-item": "run_item:run_item",
             "validate": "validate:validate",
             "list": "list_items:list_items",
             "next": "next_slots:next_slots",
+            "status": "status:status",
+            "audit": "audit:audit",
+            "backfill": "backfill:backfill",
+            "pause": "pause:pause",
+            "resume": "resume:resume",
+            "export": "export:app",
         }.items()
     }
 

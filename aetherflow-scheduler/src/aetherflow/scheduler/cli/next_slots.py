@@ -14,7 +14,7 @@ from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, Schedu
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aetherflow.scheduler.schedule import Item, Schedule
+    from aetherflow.scheduler.schedule import Item
     from aetherflow.scheduler.slots import Slot
 
 MOST = 100_000
@@ -44,13 +44,14 @@ def next_slots(
     Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
     """
     from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.instants import instant
     from aetherflow.scheduler.cli.loading import load
 
     if number is not None and not 1 <= number <= MOST:
         raise UsageError(f"-n {number} is out of range", fix=f"write 1 to {MOST}")
     schedule = load(file)
-    first = _instant(schedule, start, "--from") or dt.datetime.now(dt.UTC)
-    end = _instant(schedule, until, "--until")
+    first = instant(schedule, start, "--from") or dt.datetime.now(dt.UTC)
+    end = instant(schedule, until, "--until")
     most = number or (USUAL if end is None else MOST)
     chosen = [schedule.item(name) for name in items] if items else [i for i in schedule.items if i.spec.enabled]
     slots = list(islice(_merged(chosen, first, end or dt.datetime.max.replace(tzinfo=dt.UTC)), most))
@@ -61,17 +62,6 @@ def next_slots(
         typer.echo(json.dumps({"schema": SCHEMA, "slots": found}, ensure_ascii=False, indent=2))
     else:
         typer.echo(_text(found))
-
-
-def _instant(schedule: "Schedule", text: str | None, option: str) -> dt.datetime | None:
-    from aetherflow.scheduler.times import read_instant, read_zone
-
-    if text is None:
-        return None
-    try:
-        return read_instant(text, read_zone(schedule.spec.timezone or "UTC"))
-    except ValueError as error:
-        raise UsageError(f"{option} {error.args[0]}", fix=error.args[1]) from None
 
 
 def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Iterator[Slot]":

@@ -1,0 +1,96 @@
+"""Whether every expected slot is accounted for."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from aetherflow.scheduler.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.cron import Cron
+from aetherflow.scheduler.ledger.epochs import Epochs
+from aetherflow.scheduler.ledger.records import Epoch, SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule import Schedule
+
+GRACE_MS = 300_000
+"""For items that the schedule has no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An expected slot that nobody has accounted for."""
+
+    item: str
+    slot: int
+    problem: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The gap for machines."""
+        return {"item": self.item, "slot": iso(self.slot), "problem": self.problem}
+
+
+@dataclass(slots=True)
+class Audit:
+    """What an audit found."""
+
+    expected: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """Expected slots by status."""
+    gaps: list[Gap] = field(default_factory=list)
+    pending: int = 0
+    """Expected slots whose time has just come: not entered yet, and not late either."""
+
+
+def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
+    """The slots in [start, end) that the epochs of one item expect, in order, each once."""
+    last = start - 1
+    for epoch in epochs:
+        first = max(start, epoch.since, last + 1)
+        until = end if epoch.until is None else min(end, epoch.until)
+        cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
+        for at in cron.between(from_ms(first), from_ms(max(first, until)), zone):
+            last = to_ms(at)
+            yield last
+
+
+def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: dt.datetime, *, led: bool) -> Audit:
+    """Compare what was expected with the ledger; `start` None: since each item was first seen. Reads only.
+
+    `led`: a scheduler runs, so that slots that wait for nobody in particular are its business.
+    """
+    found = Audit()
+    now = ledger.clock.now_ms()
+    epochs: dict[str, list[Epoch]] = {}
+    for epoch in Epochs(ledger).all():
+        epochs.setdefault(epoch.item, []).append(epoch)
+    graces = {item.id: round(item.spec.misfire_grace_time * 1000) for item in schedule.items}
+    slots = Slots(ledger)
+    last = min(to_ms(end), now + 1)
+    for name, own in sorted(epochs.items()):
+        first = own[0].since if start is None else to_ms(start)
+        rows = slots.between(name, first, last)
+        for slot in expected_slots(own, first, last):
+            row, grace = rows.get(slot), graces.get(name, GRACE_MS)
+            if row is None and now - slot <= grace:
+                found.pending += 1
+                continue
+            found.expected += 1
+            if (problem := _problem(ledger, row, now, grace, led=led)) is not None:
+                found.gaps.append(Gap(name, slot, problem))
+            elif row is not None:
+                found.counts[row.status] = found.counts.get(row.status, 0) + 1
+    return found
+
+
+def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: bool) -> str | None:
+    if row is None:
+        return "not in the ledger: nobody started it, and nobody missed it"
+    if not row.active or led or not ledger.is_gone(row.owner):
+        return None
+    if now - max(row.claimed_at, row.slot) <= grace and row.owner is None:
+        return None  # it waits for the next pass
+    return f"{row.status}, and the process that had it has ended" if row.owner else f"{row.status}, and nobody runs it"

@@ -1,0 +1,56 @@
+"""`aetherflow-scheduler audit`."""
+
+import datetime as dt
+import json
+from typing import Annotated
+
+import typer
+
+from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+
+SHOWN = 50
+
+
+def audit(
+    file: ScheduleArgument,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Begin; omitted: when each item was first seen.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, left out; omitted: now.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that every expected slot is accounted for: ran, runs, was skipped or missed, with a reason.
+
+    Slots are expected from when an item was first seen (or its `since:`), by the cron that it had then; also of items
+    that cron or systemd triggers. Changes nothing. Ends with 1 if there is a gap.
+
+    Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
+    """
+    from aetherflow.core.cli.table import table
+    from aetherflow.scheduler.audit import audit as compare
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.instants import instant, ledger_of
+    from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.clock import iso
+    from aetherflow.scheduler.leader import current_leader
+
+    schedule = load(file)
+    first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")
+    with ledger_of(schedule, read_only=True) as ledger:
+        led = current_leader(ledger) is not None
+        found = compare(schedule, ledger, first, last or dt.datetime.now(dt.UTC), led=led)
+    if as_json:
+        gaps = [gap.as_json() for gap in found.gaps]
+        report = {"schema": SCHEMA, "ok": not gaps, "expected": found.expected, "pending": found.pending}
+        typer.echo(json.dumps({**report, "counts": found.counts, "gaps": gaps}, ensure_ascii=False, indent=2))
+    else:
+        if found.gaps:
+            rows = [[gap.item, iso(gap.slot), gap.problem] for gap in found.gaps[:SHOWN]]
+            typer.echo(table(["ITEM", "SLOT", "GAP"], rows))
+            if len(found.gaps) > SHOWN:
+                typer.echo(f"… and {len(found.gaps) - SHOWN} more; --json has all")
+        counts = ", ".join(f"{number} {status}" for status, number in sorted(found.counts.items()))
+        verdict = f"{len(found.gaps)} gaps" if found.gaps else "no gap"
+        typer.echo(f"{verdict} in {found.expected} expected slots" + (f": {counts}" if counts else ""))
+    if found.gaps:
+        raise typer.Exit(1)

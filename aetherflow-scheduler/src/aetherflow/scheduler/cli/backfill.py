@@ -1,0 +1,106 @@
+"""`aetherflow-scheduler backfill`."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from aetherflow.core.api import UsageError
+from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.backfill import Include, Wanted
+    from aetherflow.scheduler.ledger.records import SlotRow
+
+
+def backfill(
+    file: ScheduleArgument,
+    item: ItemArgument,
+    start: Annotated[str, typer.Option("--from", metavar="TIME", help="First slot.")],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="End, left out.")],
+    include: Annotated[
+        str, typer.Option(metavar="missing|failed|all", help="Which slots.", show_default=True)
+    ] = "missing",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run.")] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the journal.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run slots of the past here, one after the other, the oldest first.
+
+    `missing`: slots that are not in the ledger, were missed or skipped; those that the calendar or a blackout leaves
+    out stay so. `failed`: failed and interrupted slots, whose runs go on where they stopped. `all`: every slot anew,
+    under run ids of their own; the slot stays the same, and so do the names of loads, so that no row is doubled. Ends
+    with 1 if one failed. Ctrl-C: the slot that runs is interrupted, the rest stays as it was.
+
+    Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
+    """
+    from aetherflow.scheduler.backfill import backfill as fill
+    from aetherflow.scheduler.backfill import choose
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.instants import instant, ledger_of
+    from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.session import session
+    from aetherflow.scheduler.tick import BAD
+
+    if include not in ("missing", "failed", "all"):
+        raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
+    if include == "all" and not reason and not dry_run:
+        raise UsageError("--include all runs slots that have succeeded once more", fix='say why: --reason "TEXT"')
+    schedule = load(file)
+    found = schedule.item(item)
+    first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")
+    assert first is not None and last is not None  # noqa: PT018, S101 both are required
+    chosen = cast("Include", include)
+    if dry_run:
+        with ledger_of(schedule, read_only=True) as ledger:
+            wanted, busy = choose(found, ledger, first, last, chosen)
+        _show_plan(item, wanted, busy, as_json=as_json)
+        return
+    with session(schedule, "backfill", only_mine=True, stopped="stopped by a signal", quiet=quiet) as here:
+        wanted, busy = choose(found, here.ledger, first, last, chosen)
+        for row in busy:
+            here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")
+        done = fill(here, found, wanted, reason, lambda row: None if as_json or quiet else _show_row(row))
+        stopped = here.stop.signal
+    failed = [row for row in done if row.status in BAD]
+    if as_json:
+        report: dict[str, Any] = {"schema": SCHEMA, "item": item, "slots": [row.as_json() for row in done]}
+        report |= {"left": len(wanted) - len(done), "failed": len(failed)}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    elif not quiet:
+        typer.echo(f"{len(done)} of {len(wanted)} slots have run, {len(failed)} of them failed")
+    if stopped is not None:
+        raise typer.Exit(128 + stopped)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _iso(slot: int) -> str:
+    from aetherflow.scheduler.clock import iso
+
+    return iso(slot)
+
+
+def _show_row(row: "SlotRow") -> None:
+    typer.echo(f"{_iso(row.slot)}  {row.status}  {row.run_id}" + (f"  {row.reason}" if row.reason else ""))
+
+
+def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_json: bool) -> None:
+    from aetherflow.core.cli.table import table
+    from aetherflow.scheduler.cli.app import SCHEMA
+
+    if as_json:
+        slots = [
+            {"slot": _iso(each.slot), "run_id": each.run_id, "was": each.was, "reason": each.reason} for each in wanted
+        ]
+        left = [_iso(row.slot) for row in busy]
+        report = {"schema": SCHEMA, "item": item, "dry_run": True, "slots": slots, "busy": left}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    if wanted:
+        rows = [[_iso(each.slot), each.was, each.run_id, each.reason or ""] for each in wanted]
+        typer.echo(table(["SLOT", "NOW", "WOULD RUN AS", "REASON"], rows))
+    for row in busy:
+        typer.echo(f"{_iso(row.slot)} is left out: {row.status}")
+    typer.echo(f"{len(wanted)} slots of {item} would run")

@@ -1,0 +1,47 @@
+"""`aetherflow-scheduler pause`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from aetherflow.core.api import UsageError
+from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
+
+
+def pause(
+    file: ScheduleArgument,
+    item: ItemArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stands with every slot that is skipped.")],
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="End of the pause; omitted: `resume`.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let no slot of an item start until `resume`, or until a time; slots meanwhile are SKIPPED, with the reason.
+
+    What runs goes on. A scheduler that runs sees it with the next slot.
+
+    Example: aetherflow-scheduler pause scheduler.yaml nightly --reason "migration" --until "2026-12-01 06:00"
+    """
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.instants import instant, ledger_of
+    from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.clock import iso, to_ms
+    from aetherflow.scheduler.ledger.epochs import Pauses
+    from aetherflow.scheduler.ledger.store import actor
+
+    schedule = load(file)
+    schedule.item(item)
+    at = instant(schedule, until, "--until")
+    end = to_ms(at) if at is not None else None
+    with ledger_of(schedule, read_only=False) as ledger:
+        now = ledger.clock.now_ms()
+        if end is not None and end <= now:
+            raise UsageError(f"--until {until} has passed", fix="name a time to come, or leave it out")
+        with ledger.transaction("pause"):
+            Pauses(ledger).begin(item, now, end, reason, actor())
+            ledger.journal("pause", item, reason=reason, until=iso(end) if end is not None else None)
+    if as_json:
+        report = {"schema": SCHEMA, "item": item, "paused": True, "reason": reason}
+        typer.echo(json.dumps({**report, "until": iso(end) if end is not None else None}, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"{item} is paused" + (f" until {iso(end)}" if end is not None else "") + f": {reason}")

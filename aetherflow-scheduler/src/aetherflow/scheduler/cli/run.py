@@ -1,0 +1,42 @@
+"""`aetherflow-scheduler run`."""
+
+from typing import Annotated
+
+import typer
+
+from aetherflow.scheduler.cli.arguments import ScheduleArgument
+
+
+def run(
+    file: ScheduleArgument,
+    drain_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long runs may go on after a signal to stop.", min=0)
+    ] = 30.0,
+    once: Annotated[bool, typer.Option("--once", help="Do one pass and end, as `tick` does.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
+) -> None:
+    """Start flows when their time has come, until a signal ends it.
+
+    Events go to stderr; AETHERFLOW_LOG_FORMAT=json makes them JSON lines. Every slot is in the ledger (`state:` of
+    the document), so that a restart goes on where the ledger ends. Several schedulers may run on one ledger: one
+    leads, the others stand by. A changed file is read again, as it is after SIGHUP; a file that is not valid changes
+    nothing. SIGTERM or Ctrl-C: nothing new starts, runs may end for --drain-seconds, then they are interrupted and
+    resumed by the next start; a second signal interrupts at once. Ends with 0.
+
+    Example: aetherflow-scheduler run scheduler.yaml
+    """
+    from aetherflow.scheduler.cli.loading import load
+
+    if once:
+        from aetherflow.scheduler.cli.tick import one_pass
+
+        one_pass(file, quiet=quiet, as_json=False)
+        return
+    from aetherflow.scheduler.events import events_for
+    from aetherflow.scheduler.loop import Scheduler
+
+    schedule = load(file)
+    events = events_for(schedule.path.parent, quiet=quiet)
+    code = Scheduler(schedule, events=events, drain_seconds=drain_seconds).run()
+    if code:
+        raise typer.Exit(code)

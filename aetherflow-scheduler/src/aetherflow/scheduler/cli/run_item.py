@@ -1,0 +1,55 @@
+"""`aetherflow-scheduler run-item`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from aetherflow.core.api import UsageError
+from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
+
+TRIGGERS = ("manual", "cron", "systemd", "kubernetes")
+
+
+def run_item(
+    file: ScheduleArgument,
+    item: ItemArgument,
+    slot: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The slot; omitted: the one whose time came last.")
+    ] = None,
+    trigger: Annotated[
+        str, typer.Option(metavar="manual|cron|systemd|kubernetes", help="What asks for it.", show_default=False)
+    ] = "manual",
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the journal.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one slot of an item here and now, and end with the exit code of its run.
+
+    The slot is claimed in the ledger first. One that has ended is not run again, whatever triggers it a second time;
+    named by --slot, one that did not end in SUCCESS goes on under its run id. With a --trigger other than manual the
+    item's policies hold as in the scheduler: grace, calendar, pause, overlap; slots that no trigger came for are
+    entered as missed. What exports call.
+
+    Example: aetherflow-scheduler run-item scheduler.yaml nightly --slot 2026-11-24T01:00Z
+    """
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.instants import instant
+    from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.clock import iso
+    from aetherflow.scheduler.single import run_item as run_one
+
+    if trigger not in TRIGGERS:
+        raise UsageError(f"--trigger {trigger!r} is not known", fix=f"write one of: {', '.join(TRIGGERS)}")
+    schedule = load(file)
+    at = instant(schedule, slot, "--slot")
+    done = run_one(schedule, item, slot=at, trigger=trigger, reason=reason, quiet=quiet)
+    row = done.row
+    if as_json:
+        report = {"schema": SCHEMA, "ran": done.ran, **row.as_json(), "exit_code": done.exit_code}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    elif not quiet:
+        what = "ended before with" if not done.ran else "ended with"
+        typer.echo(f"{item} {iso(row.slot)}: {what} {row.status}" + (f", {row.reason}" if row.reason else ""))
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)

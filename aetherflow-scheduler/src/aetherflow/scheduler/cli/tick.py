@@ -1,0 +1,50 @@
+"""`aetherflow-scheduler tick`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+
+
+def tick(
+    file: ScheduleArgument,
+    item: Annotated[
+        list[str] | None,
+        typer.Option("--item", metavar="ITEM", help="Look only at this item; may be given several times."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do one pass: start what is due, wait for it, end.
+
+    For a host where cron, and not a scheduler of its own, is to stay: call it every minute. Passes may overlap; each
+    slot is started by one of them. What has no room waits for the next pass. Ends with 1 if a slot failed; does
+    nothing while `aetherflow-scheduler run` works on the same ledger.
+
+    Example: aetherflow-scheduler tick scheduler.yaml
+    """
+    one_pass(file, items=item or [], quiet=quiet, as_json=as_json)
+
+
+def one_pass(file: Path, *, items: Sequence[str] = (), quiet: bool, as_json: bool) -> None:
+    """Do it, and tell what came of it."""
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.tick import tick as do_pass
+
+    done = do_pass(load(file), items=items, quiet=quiet)
+    if as_json:
+        report = {
+            "schema": SCHEMA,
+            "slots": [row.as_json() for row in done.rows],
+            "waiting": len(done.waiting),
+            "leader": {"pid": done.leader.pid, "host": done.leader.host} if done.leader else None,
+            "exit_code": done.exit_code,
+        }
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)

@@ -1,0 +1,48 @@
+"""The zone of the machine that cron runs on, and whether two names mean the same zone."""
+
+import os
+import zoneinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from aetherflow.core.errors import UsageError
+
+_LOCALTIME = Path("/etc/localtime")
+
+
+def machine_zone() -> str:
+    """The name of the zone that cron runs in on this machine.
+
+    TZ of this shell is not asked: cron is started by the system, not from here.
+    """
+    target = os.path.realpath(_LOCALTIME)
+    for root in (*zoneinfo.TZPATH, "/usr/share/zoneinfo"):
+        name = os.path.relpath(target, os.path.realpath(root))
+        if not name.startswith("..") and is_zone(name):
+            return name
+    raise UsageError(
+        "the time zone of this machine cannot be told from /etc/localtime", fix="name it: --zone Europe/Berlin"
+    )
+
+
+def is_zone(name: str) -> bool:
+    """Whether there is such a zone."""
+    try:
+        ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def same_rules(one: str, other: str) -> bool:
+    """Whether two names stand for the same zone, as UTC and Etc/UTC do."""
+    return one == other or ((rules := _rules(one)) is not None and rules == _rules(other))
+
+
+def _rules(name: str) -> bytes | None:
+    for root in zoneinfo.TZPATH:
+        try:
+            return (Path(root) / name).read_bytes()
+        except OSError:
+            continue
+    return None

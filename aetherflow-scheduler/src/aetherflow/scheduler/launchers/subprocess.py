@@ -1,0 +1,110 @@
+"""The launcher `subprocess`: each run is a process of its own on this host, `aetherflow run`."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core import durable
+from aetherflow.scheduler.launchers.base import Launcher, Order, Outcome, Running
+
+MAX_SUMMARY = 16 << 20
+"""Bytes; a summary beyond it is not read, the exit code counts all the same."""
+
+
+class SubprocessLauncher(Launcher):
+    """Starts `python -m aetherflow.core run …` in a process group of its own.
+
+    The process writes into files, so it goes on when the scheduler dies.
+    """
+
+    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+        """Start the process."""
+        argv = [sys.executable or "python3", "-m", "aetherflow.core", *order.arguments]
+        with (
+            durable.open_log(summary_file(order.log)) as stdout,
+            durable.open_log(order.log) as stderr,
+        ):
+            env = {**os.environ, **order.env}
+            process = durable.spawn(argv, cwd=order.folder, env=env, stdout=stdout, stderr=stderr)
+        return _Child(process, order, ended)
+
+
+class _Child(Running):
+    def __init__(self, process: durable.ChildProcess, order: Order, ended: Callable[[], None]) -> None:
+        self.pid = process.pid
+        self.birth = birth_of(process.pid)
+        self._process = process
+        self._log = order.log
+        self._ended = ended
+        # the thread sleeps in the kernel until the process ends; its stack is next to nothing
+        threading.Thread(target=self._watch, name=f"run {order.run_id}", daemon=True).start()
+
+    def _watch(self) -> None:
+        self._process.wait()
+        self._ended()
+
+    def poll(self) -> Outcome | None:
+        code = self._process.poll()
+        return None if code is None else Outcome(code, _read_summary(summary_file(self._log)))
+
+    def terminate(self) -> None:
+        # only the runner: it ends its programs itself, and in order
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        # its programs have groups of their own; the guard of the run ends those
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def summary_file(log: Path) -> Path:
+    """Where what the run prints goes: its summary."""
+    return log.with_suffix(".json")
+
+
+def _read_summary(path: Path) -> dict[str, Any] | None:
+    try:
+        if path.stat().st_size > MAX_SUMMARY:
+            return None
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+# Processes that a scheduler left when it died
+
+
+def birth_of(pid: int) -> str | None:
+    """When a process began, as the system counts; None if there is none, or where that cannot be told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = stat[stat.rfind(b")") + 2 :].split()  # the name before it may hold anything
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return fields[19].decode()
+
+
+def signal_orphan(pid: int | None, birth: str | None, number: int) -> bool:
+    """Signal a run that an earlier scheduler started; False if it is gone. Never signals another process."""
+    if pid is None or birth is None or birth_of(pid) != birth:
+        return False
+    try:
+        if number == signal.SIGKILL:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Which slots are expected, and up to where they are accounted for; and pauses. Writes happen inside a transaction."""
+
+import json
+from typing import Any
+
+from aetherflow.scheduler.ledger.records import Epoch, Pause, insert
+from aetherflow.scheduler.ledger.store import Ledger
+
+
+class Epochs:
+    """The definitions that items had over time, and the cursor of each: its slots up to there are accounted for."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.db = ledger.db
+
+    def cursor(self, item: str) -> int | None:
+        """The instant up to which, itself included, all slots of an item are accounted for; None: it was never seen."""
+        row = self.db.execute("SELECT cursor FROM items WHERE item=?", (item,)).fetchone()
+        return int(row[0]) if row else None
+
+    def cursors(self) -> dict[str, int]:
+        """Those of all items."""
+        return dict(self.db.execute("SELECT item, cursor FROM items ORDER BY item"))
+
+    def set_cursor(self, item: str, instant: int) -> None:
+        """Account for all slots up to an instant, or, when the clock went back, only up to an earlier one."""
+        insert(self.db, "items", {"item": item, "cursor": instant}, otherwise="REPLACE")
+
+    def all(self, item: str | None = None) -> list[Epoch]:
+        """All epochs, or those of an item, in order."""
+        where, values = ("WHERE item=?", (item,)) if item is not None else ("", ())
+        query = f"SELECT item, definition, since, until FROM epochs {where} ORDER BY item, since, id"  # noqa: S608 ours
+        return [Epoch(row[0], json.loads(row[1]), row[2], row[3]) for row in self.db.execute(query, values)]
+
+    def present(self) -> dict[str, Epoch]:
+        """The epoch of each item that still lasts."""
+        return {epoch.item: epoch for epoch in self.all() if epoch.until is None}
+
+    def begin(self, item: str, definition: dict[str, Any], since: int) -> None:
+        """Let a new epoch of an item begin, in the place of the one before."""
+        self.end(item, since)
+        text = json.dumps(definition, sort_keys=True)
+        insert(self.db, "epochs", {"item": item, "definition": text, "since": since, "until": None})
+
+    def end(self, item: str, until: int) -> None:
+        """Let the present epoch of an item end: no slots are expected from then on."""
+        self.db.execute("UPDATE epochs SET until=max(since, ?) WHERE item=? AND until IS NULL", (until, item))
+
+
+class Pauses:
+    """Spans during which nothing of an item starts."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.db = ledger.db
+
+    def of(self, item: str, start: int, end: int) -> list[Pause]:
+        """The pauses of an item that touch [start, end]."""
+        rows = self.db.execute(
+            "SELECT item, since, until, reason, actor FROM pauses "
+            "WHERE item=? AND since<=? AND (until IS NULL OR until>?) ORDER BY since, id",
+            (item, end, start),
+        )
+        return [Pause(*row) for row in rows]
+
+    def at(self, item: str, instant: int) -> Pause | None:
+        """The pause that covers an instant."""
+        return next((pause for pause in self.of(item, instant, instant) if pause.covers(instant)), None)
+
+    def begin(self, item: str, since: int, until: int | None, reason: str, actor: str) -> None:
+        """Pause an item; what was paused already is paused anew."""
+        self.end(item, since)
+        values = {"item": item, "since": since, "until": until, "reason": reason, "actor": actor}
+        insert(self.db, "pauses", values)
+
+    def end(self, item: str, now: int) -> int:
+        """End the pauses of an item that last; returns how many there were."""
+        done = self.db.execute(
+            "UPDATE pauses SET until=max(since, ?) WHERE item=? AND (until IS NULL OR until>?)", (now, item, now)
+        )
+        return done.rowcount

@@ -1,0 +1,152 @@
+"""Rows of the ledger as programs read them. Times are UTC epoch milliseconds."""
+
+import json
+import sqlite3
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from aetherflow.scheduler.policy import ACTIVE, Status
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One slot of one item and what became of it."""
+
+    item: str
+    slot: int
+    status: Status
+    reason: str | None
+    run_id: str
+    batch: int
+    """1; higher for each run of its own that a backfill gave the slot."""
+    attempts: int
+    """Starts of the slot, in all batches."""
+    failures: int
+    """Attempts of the present run that failed: what `retry` counts."""
+    trigger: str
+    host: str
+    owner: str | None
+    """The process that runs the slot, or keeps it for itself; None while nobody has taken it."""
+    claimed_at: int
+    started_at: int | None
+    finished_at: int | None
+    exit_code: int | None
+    waits_since: int | None
+    not_before: int | None
+    queued: bool
+    late: bool
+    overdue: bool
+    pool: str | None
+    params: dict[str, Any]
+    pid: int | None
+    birth: str | None
+    log: str | None
+
+    @property
+    def active(self) -> bool:
+        """True while the slot waits or runs."""
+        return self.status in ACTIVE
+
+    @property
+    def begun(self) -> bool:
+        """True once the present run was started."""
+        return self.started_at is not None
+
+    def from_the_future(self, now: int) -> bool:
+        """True if it was missed at a time that lies ahead, by a clock that went back since: it is decided anew."""
+        return self.status == Status.MISSED and self.attempts == 0 and self.claimed_at > now
+
+    @classmethod
+    def read(cls, row: tuple[Any, ...]) -> Self:
+        """The record of a row of `COLUMNS`."""
+        values = dict(zip(NAMES, row, strict=True))
+        values |= {name: bool(values[name]) for name in ("queued", "late", "overdue")}
+        return cls(**values | {"status": Status(values["status"]), "params": json.loads(values["params"])})
+
+    def as_json(self) -> dict[str, Any]:
+        """The slot for machines: instants as ISO 8601."""
+        from aetherflow.scheduler.clock import from_ms
+
+        shown: dict[str, Any] = {name: getattr(self, name) for name in NAMES if name not in _PRIVATE}
+        for name in ("slot", "claimed_at", "started_at", "finished_at", "not_before"):
+            if shown[name] is not None:
+                shown[name] = from_ms(shown[name]).isoformat().replace("+00:00", "Z")
+        return shown
+
+
+NAMES = tuple(field.name for field in fields(SlotRow))
+COLUMNS = ", ".join(NAMES)
+_PRIVATE = frozenset({"owner", "birth", "waits_since", "queued"})
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A span during which an item had one definition; its slots in [since, until) are expected."""
+
+    item: str
+    definition: dict[str, Any]
+    since: int
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A span during which nothing of an item starts."""
+
+    item: str
+    since: int
+    until: int | None
+    reason: str
+    actor: str
+
+    def covers(self, instant: int) -> bool:
+        """Whether an instant lies in it."""
+        return self.since <= instant and (self.until is None or instant < self.until)
+
+    def __str__(self) -> str:
+        return f"paused: {self.reason}" if self.reason else "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that runs slots."""
+
+    name: str
+    kind: str
+    host: str
+    pid: int
+    since: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}, pid {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of a slot's run."""
+
+    item: str
+    slot: int
+    run_id: str
+    attempt: int
+    status: str
+    reason: str | None
+    trigger: str
+    host: str
+    pid: int | None
+    started_at: int
+    finished_at: int | None
+    exit_code: int | None
+    log: str | None
+
+
+ATTEMPT_COLUMNS = ", ".join(field.name for field in fields(Attempt))
+
+
+def insert(db: sqlite3.Connection, table: str, values: dict[str, Any], *, otherwise: str = "ABORT") -> None:
+    """Insert one row; table and columns are names in our code, values always parameters."""
+    marks = ", ".join("?" * len(values))
+    db.execute(
+        f"INSERT OR {otherwise} INTO {table} ({', '.join(values)}) VALUES ({marks})",  # noqa: S608 names are ours
+        tuple(values.values()),
+    )

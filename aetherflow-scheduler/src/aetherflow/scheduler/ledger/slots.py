@@ -1,0 +1,173 @@
+"""Slots in the ledger: found, claimed, started, ended. Methods that write are called inside a transaction."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.policy import Room, Status, Verdict
+from aetherflow.scheduler.run_ids import run_id_of
+
+_OPEN = "status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"  # as the index has it
+
+
+class Slots:
+    """The table of slots, and that of their attempts."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.db = ledger.db
+
+    # Reading
+
+    def find(self, item: str, slot: int) -> SlotRow | None:
+        """One slot."""
+        return next(iter(self._select("item=? AND slot=?", (item, slot))), None)
+
+    def active(self) -> list[SlotRow]:
+        """All that wait or run, in the order of their time."""
+        return self._select(f"{_OPEN} AND status<>'INTERRUPTED' ORDER BY slot, item")
+
+    def active_of(self, item: str) -> list[SlotRow]:
+        """Those of an item."""
+        return self._select(f"{_OPEN} AND status<>'INTERRUPTED' AND item=? ORDER BY slot", (item,))
+
+    def interrupted(self) -> list[SlotRow]:
+        """All that were stopped before their end."""
+        return self._select(f"{_OPEN} AND status='INTERRUPTED' ORDER BY slot, item")
+
+    def between(self, item: str, start: int, end: int) -> dict[int, SlotRow]:
+        """Slots of an item in [start, end], in order."""
+        rows = self._select("item=? AND slot BETWEEN ? AND ? ORDER BY slot", (item, start, end))
+        return {row.slot: row for row in rows}
+
+    def latest(self, item: str, before: int | None = None) -> SlotRow | None:
+        """The latest slot, or the latest at or before an instant."""
+        limit = (1 << 62) if before is None else before
+        return next(iter(self._select("item=? AND slot<=? ORDER BY slot DESC LIMIT 1", (item, limit))), None)
+
+    def last_run(self, item: str) -> SlotRow | None:
+        """The slot of an item that was started last."""
+        query = "item=? AND started_at IS NOT NULL ORDER BY slot DESC LIMIT 1"
+        return next(iter(self._select(query, (item,))), None)
+
+    def attempts(self, item: str, slot: int) -> list[Attempt]:
+        """The starts of a slot, in order."""
+        query = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE item=? AND slot=? ORDER BY attempt"  # noqa: S608 ours
+        return [Attempt(*row) for row in self.db.execute(query, (item, slot))]
+
+    def room(self, max_running: int, pools: Mapping[str, int]) -> Room:
+        """How much goes on, whichever process started it."""
+        rows = self.db.execute(
+            f"SELECT pool, count(*) FROM slots WHERE {_OPEN} AND status='RUNNING' GROUP BY pool"  # noqa: S608 ours
+        ).fetchall()
+        in_pool = {pool: number for pool, number in rows if pool is not None}
+        return Room(max_running, pools, sum(number for _, number in rows), in_pool)
+
+    def _select(self, where: str, values: Sequence[Any] = ()) -> list[SlotRow]:
+        query = f"SELECT {COLUMNS} FROM slots WHERE {where}"  # noqa: S608 names are ours
+        return [SlotRow.read(row) for row in self.db.execute(query, values).fetchall()]
+
+    # Writing
+
+    def claim(
+        self,
+        item: str,
+        verdicts: Iterable[Verdict],
+        *,
+        trigger: str,
+        owner: str | None = None,
+        pool: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> list[Verdict]:
+        """Enter slots with what was decided about them; returns those that are new.
+
+        A slot that is known stays as it is. One that was missed at a time which now lies ahead, by a clock that went
+        back since, is decided anew: nothing has run.
+        """
+        now = self.ledger.clock.now_ms()
+        new = []
+        for verdict in verdicts:
+            known = self.find(item, verdict.slot)
+            if known is not None and not known.from_the_future(now):
+                continue
+            waiting = verdict.status == Status.WAITING
+            values: dict[str, Any] = {
+                "item": item,
+                "slot": verdict.slot,
+                "status": verdict.status,
+                "reason": verdict.reason,
+                "run_id": run_id_of(item, verdict.slot),
+                "trigger": trigger,
+                "host": self.ledger.host,
+                "owner": owner if waiting else None,
+                "claimed_at": now,
+                "finished_at": None if waiting else now,
+                "waits_since": now if verdict.delay_ms else None,
+                "not_before": now + verdict.delay_ms if verdict.delay_ms else None,
+                "queued": int(verdict.catch_up),
+                "pool": pool,
+                "params": json.dumps(dict(params or {}), ensure_ascii=False, default=str),
+            }
+            insert(self.db, "slots", values, otherwise="REPLACE")
+            new.append(verdict)
+        return new
+
+    def update(self, row: SlotRow, **values: Any) -> bool:
+        """Change a slot that is still as `row` says: same status, same owner, same start; False if it is not."""
+        sets = ", ".join(f"{name}=?" for name in values)
+        done = self.db.execute(
+            f"UPDATE slots SET {sets} WHERE item=? AND slot=? AND status=? AND owner IS ? AND attempts=?",  # noqa: S608
+            (*values.values(), row.item, row.slot, row.status, row.owner, row.attempts),
+        )
+        return bool(done.rowcount)
+
+    def begin(self, row: SlotRow, trigger: str, log: str) -> SlotRow | None:
+        """Let a waiting slot run, under this process; None if it is not as `row` says any more."""
+        now, attempt, me = self.ledger.clock.now_ms(), row.attempts + 1, self.ledger.me
+        started = self.update(
+            row,
+            status=Status.RUNNING,
+            reason=None,
+            owner=me,
+            attempts=attempt,
+            started_at=row.started_at if row.started_at is not None else now,
+            finished_at=None,
+            exit_code=None,
+            waits_since=None,
+            not_before=None,
+            host=self.ledger.host,
+            log=log,
+        )
+        if not started:
+            return None
+        values = {"item": row.item, "slot": row.slot, "run_id": row.run_id, "attempt": attempt}
+        values |= {"status": Status.RUNNING, "trigger": trigger, "host": self.ledger.host, "started_at": now}
+        insert(self.db, "attempts", {**values, "log": log})
+        return self.find(row.item, row.slot)
+
+    def note_process(self, row: SlotRow, pid: int | None, birth: str | None) -> None:
+        """Write down which process does it, so that it can be found after this one has died."""
+        self.update(row, pid=pid, birth=birth)
+        key = (pid, row.item, row.slot, row.attempts)
+        self.db.execute("UPDATE attempts SET pid=? WHERE item=? AND slot=? AND attempt=?", key)
+
+    def end(
+        self, row: SlotRow, status: Status, reason: str | None, exit_code: int | None, into: Mapping[str, Any]
+    ) -> bool:
+        """Write down how an attempt ended, and what else becomes of the slot; False if it is no longer ours."""
+        values = {"status": status, "reason": reason, "exit_code": exit_code, "owner": None, "pid": None}
+        values |= {"birth": None, "finished_at": self.ledger.clock.now_ms(), **into}
+        if not self.update(row, **values):
+            return False
+        self.end_attempt(row, status, reason, exit_code)
+        return True
+
+    def end_attempt(self, row: SlotRow, status: Status, reason: str | None, exit_code: int | None) -> None:
+        """Close the record of the last start."""
+        self.db.execute(
+            "UPDATE attempts SET status=?, reason=?, exit_code=?, finished_at=? "
+            "WHERE item=? AND slot=? AND attempt=? AND finished_at IS NULL",
+            (status, reason, exit_code, self.ledger.clock.now_ms(), row.item, row.slot, row.attempts),
+        )

@@ -1,0 +1,154 @@
+"""The file of a ledger: opened, changed in transactions that only its rightful writers may make."""
+
+import contextlib
+import getpass
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core import durable
+from aetherflow.core.errors import LostOwnershipError, StateError
+from aetherflow.core.locks.alive import AliveFile, is_dead
+from aetherflow.scheduler.clock import Clock
+from aetherflow.scheduler.ledger.records import Owner, insert
+from aetherflow.scheduler.ledger.schema import prepare_schema
+
+BUSY_SECONDS = 10.0
+FIX = "check the disk and the permissions, or name another file in `state:`"
+
+
+class DeposedError(LostOwnershipError):
+    """Another scheduler leads by now; this one may write nothing more."""
+
+
+class Ledger:
+    """One ledger file; created with its folder when it is missing, unless it is only read.
+
+    Raises StateError when the file cannot be opened or written, is not ours, or is of a newer scheduler.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
+        self.path = path
+        self.side = path.with_name(path.name + ".d")
+        """Folder beside the file: logs of attempts, signs of life, the lease of the leader."""
+        self.clock = clock
+        self.host = socket.gethostname()
+        self.me: str | None = None
+        """The name of this process as an owner of slots, once it has entered."""
+        self.token: int | None = None
+        """Set for a leader: every transaction checks that nobody leads under a later token."""
+        self._alive: AliveFile | None = None
+        with self._reported():
+            self.db = self._open(read_only)
+
+    def _open(self, read_only: bool) -> sqlite3.Connection:
+        if read_only and self.path.exists():
+            db = durable.connect_to_read(self.path, immutable=False)
+        elif read_only:
+            db = durable.memory_database()
+        else:
+            db = durable.connect(self.path, busy_seconds=BUSY_SECONDS)
+        try:
+            prepare_schema(db, self.path)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def enter(self, kind: str) -> None:
+        """Become an owner of slots; others see at once when this process ends, however it does."""
+        with self.transaction("enter"):
+            self._alive = AliveFile(self._owners)
+            self.me = self._alive.name
+            now = self.clock.now_ms()
+            values = {"name": self.me, "kind": kind, "host": self.host, "pid": os.getpid(), "since": now}
+            insert(self.db, "owners", values)
+            self._bury()
+
+    def leave(self) -> None:
+        """Own nothing any more: what still waits is for whoever comes next."""
+        if self._alive is None:
+            return
+        try:
+            with self.transaction("leave", fenced=False):
+                self.db.execute("UPDATE slots SET owner=NULL WHERE owner=? AND status='WAITING'", (self.me,))
+                self.db.execute("DELETE FROM owners WHERE name=?", (self.me,))
+        finally:
+            self._alive.close()
+            self._alive = None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._alive is not None:
+            self._alive.drop()
+        self.db.close()
+
+    @contextlib.contextmanager
+    def transaction(self, name: str, *, fenced: bool = True) -> Iterator[None]:
+        """One transaction. Raises DeposedError if another scheduler leads by now, StateError on a fault of the file."""
+        with self._reported(), durable.transaction(self.db, name):
+            if fenced and self.token is not None and self.fence() != self.token:
+                raise DeposedError("another scheduler has taken the lead", fix="nothing; this one stands by")
+            yield
+
+    def fence(self) -> int:
+        """The token of the last leader; 0 if there was none."""
+        row = self.db.execute("SELECT token FROM fence").fetchone()
+        return int(row[0]) if row else 0
+
+    def journal(self, event: str, item: str | None = None, slot: int | None = None, **detail: Any) -> None:
+        """Write down who changed what, inside the transaction that does it."""
+        text = json.dumps(detail, ensure_ascii=False)
+        values = {"at": self.clock.now_ms(), "event": event, "item": item, "slot": slot, "actor": actor()}
+        insert(self.db, "journal", {**values, "detail": text})
+
+    def changes(self) -> int:
+        """A number that differs once another connection has changed the file."""
+        with self._reported():
+            return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+
+    # Owners
+
+    @property
+    def _owners(self) -> Path:
+        return self.side / "owners"
+
+    def owners(self) -> dict[str, Owner]:
+        """All that have entered and not left, the dead ones too."""
+        rows = self.db.execute("SELECT name, kind, host, pid, since FROM owners ORDER BY since")
+        return {row[0]: Owner(*row) for row in rows}
+
+    def is_gone(self, name: str | None) -> bool:
+        """True if the process of that name has ended; also for no name."""
+        if name is None:
+            return True
+        return name != self.me and (not (self._owners / name).exists() or is_dead(self._owners, name))
+
+    def _bury(self) -> None:
+        """Forget the dead. A slot whose owner has no file any more is one of a dead process all the same."""
+        for path in sorted(self._owners.glob("*.alive")) if self._owners.is_dir() else ():
+            if path.name != self.me and is_dead(self._owners, path.name):
+                with contextlib.suppress(OSError):
+                    durable.remove_file(path)
+        for name in self.owners():
+            if self.is_gone(name):
+                self.db.execute("DELETE FROM owners WHERE name=?", (name,))
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f"ledger {self.path}: {error}", fix=FIX) from error
+
+
+def actor() -> str:
+    """Who runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in many containers
+        return str(os.getuid())

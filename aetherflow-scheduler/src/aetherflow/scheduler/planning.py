@@ -1,0 +1,214 @@
+"""Finding out what is due: from the ledger's cursors, never from the clock alone."""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from aetherflow.scheduler.calendars import excluded
+from aetherflow.scheduler.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.cron import Cron
+from aetherflow.scheduler.events import Events
+from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.policy import Due, Status, Verdict, settle_due
+from aetherflow.scheduler.slots import Slot, due, next_slot
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule import Item
+
+STEP_BACK_MS = 2000
+"""A clock that goes back by less is being kept in time; nothing is looked at anew."""
+MOST_AT_ONCE = 20_000
+"""Slots of one item that are looked at together."""
+BATCH = 5000
+"""Slots per transaction, give or take one item's."""
+
+
+def definition_of(item: "Item") -> dict[str, Any]:
+    """What decides at which times an item is expected to run; a change of it begins a new epoch."""
+    return {"cron": item.cron.normal, "timezone": item.zone.key, "after": item.after}
+
+
+class Planner:
+    """The next instants of all items in a heap; `plan` enters in the ledger what is due."""
+
+    def __init__(self, ledger: Ledger, items: Sequence["Item"], events: Events, *, trigger: str) -> None:
+        self._ledger = ledger
+        self._events = events
+        self._trigger = trigger
+        self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+        self._items: dict[str, Item] = {item.id: item for item in items if item.spec.enabled}
+        self._heap: list[tuple[int, str]] = []
+        self._last = 0
+
+    def sync(self, *, whole: bool = True, first: Mapping[str, int] | None = None) -> None:
+        """Let epochs begin and end as the schedule says, and fill the heap.
+
+        `whole`: items that are not in the schedule have been removed from it. `first`: the first slot of items that
+        are seen for the first time; omitted, slots are expected from now on.
+        """
+        now = self._ledger.clock.now_ms()
+        present, cursors = self._epochs.present(), self._epochs.cursors()
+        fresh = [item for item in self._items.values() if not self._is_known(item, present)]
+        gone = [name for name in present if name not in self._items] if whole else []
+        if fresh or gone:
+            with self._ledger.transaction("sync items"):
+                for name in gone:
+                    self._close(name, now, "the item was disabled or removed")
+                for item in fresh:
+                    self._open(item, now, (first or {}).get(item.id), present, cursors)
+        self._last = 0
+        self._rewind(now)
+        self._fill()
+
+    def _is_known(self, item: "Item", present: Mapping[str, Any]) -> bool:
+        return item.id in present and present[item.id].definition == definition_of(item)
+
+    def _open(
+        self, item: "Item", now: int, first: int | None, present: Mapping[str, Any], cursors: Mapping[str, int]
+    ) -> None:
+        since = now if first is None else min(first, now)
+        if item.id in cursors:
+            if item.id in present:
+                self._close(item.id, now, "the schedule of the item was changed")
+                since = now if first is None else max(first, present[item.id].since)
+            since = max(since, cursors[item.id] + 1) if first is None else since
+        if item.since is not None:
+            wanted = to_ms(item.since)
+            since = wanted if item.id not in cursors else max(since, wanted)
+        self._epochs.begin(item.id, definition_of(item), since)
+        self._epochs.set_cursor(item.id, since - 1)
+        self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
+
+    def _close(self, name: str, now: int, reason: str) -> None:
+        """End the present epoch; slots of it that nobody has accounted for were missed."""
+        epoch, cursor = self._epochs.present()[name], self._epochs.cursor(name) or 0
+        cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
+        start = max(cursor + 1, epoch.since)
+        left = [to_ms(at) for at in cron.between(from_ms(start), from_ms(max(start, now)), zone)]
+        self._slots.claim(name, [Verdict(slot, Status.MISSED, reason) for slot in left], trigger=self._trigger)
+        self._epochs.end(name, now)
+        self._ledger.journal("epoch end", name, reason=reason)
+
+    def _rewind(self, now: int) -> None:
+        """Where the clock went back, look again from now on; slots that are known stay as they are."""
+        ahead = [name for name, cursor in self._epochs.cursors().items() if cursor > now + STEP_BACK_MS]
+        since = {name: epoch.since for name, epoch in self._epochs.present().items()}
+        ahead = [name for name in ahead if name in self._items and since.get(name, 0) <= now]
+        if ahead:
+            with self._ledger.transaction("rewind"):
+                for name in ahead:
+                    self._epochs.set_cursor(name, now)
+            message = f"the clock went back to {iso(now)}: slots that have run stay as they are and run no second time"
+            self._events.warning("clock_back", message, items=len(ahead))
+
+    def _fill(self) -> None:
+        cursors = self._epochs.cursors()
+        self._heap = []
+        for item in self._items.values():
+            self._push(item, cursors[item.id])
+        heapq.heapify(self._heap)
+
+    def _push(self, item: "Item", cursor: int) -> None:
+        if (following := next_slot(item, from_ms(cursor))) is not None:
+            heapq.heappush(self._heap, (to_ms(following.at), item.id))
+
+    def next_due(self) -> int | None:
+        """The next instant at which something is due."""
+        return self._heap[0][0] if self._heap else None
+
+    def plan(self) -> bool:
+        """Enter all slots that are due with what becomes of them; True if there was one."""
+        now = self._ledger.clock.now_ms()
+        if now < self._last - STEP_BACK_MS:
+            self._rewind(now)
+            self._fill()
+        self._last = now
+        found = False
+        while self._heap and self._heap[0][0] <= now:
+            found = True
+            self._plan_batch(now)
+        return found
+
+    def _plan_batch(self, now: int) -> None:
+        taken: list[tuple[int, str]] = []
+        told: list[tuple[Item, list[Verdict]]] = []
+        cursors: dict[str, int] = {}
+        try:
+            with self._ledger.transaction("plan"):
+                number = 0
+                while self._heap and self._heap[0][0] <= now and number < BATCH:
+                    taken.append(heapq.heappop(self._heap))
+                    item = self._items[taken[-1][1]]
+                    verdicts, cursors[item.id] = self._settle(item, now)
+                    number += len(verdicts)
+                    new = self._claim(item, verdicts)
+                    self._epochs.set_cursor(item.id, cursors[item.id])
+                    told.append((item, new))
+        except BaseException:
+            for entry in taken:
+                heapq.heappush(self._heap, entry)
+            raise
+        for item, new in told:
+            self._push(item, cursors[item.id])
+            self._tell(item, new)
+
+    def _settle(self, item: "Item", now: int) -> tuple[list[Verdict], int]:
+        cursor = self._epochs.cursor(item.id) or 0
+        upcoming = due(item, from_ms(cursor), from_ms(now))
+        slots = list(islice(upcoming, max(MOST_AT_ONCE, 2 * item.spec.max_catch_up)))
+        if not slots:  # somebody else has accounted for them
+            return [], cursor
+        following = next(upcoming, None)
+        verdicts = self._verdicts(item, slots, now)
+        if following is None:
+            return verdicts, to_ms(slots[-1].at)
+        # years may lie behind: whatever waits here may still turn out not to be among the latest
+        final = list(takewhile(lambda verdict: verdict.status != Status.WAITING, verdicts))
+        if final:
+            return final, final[-1].slot
+        slots += [following, *upcoming]
+        return self._verdicts(item, slots, now), to_ms(slots[-1].at)
+
+    def _verdicts(self, item: "Item", slots: Sequence[Slot], now: int) -> list[Verdict]:
+        instants = [to_ms(slot.at) for slot in slots]
+        known = self._slots.between(item.id, instants[0], instants[-1])
+        pauses = self._pauses.of(item.id, instants[0], now)
+        pause_now = next((pause for pause in pauses if pause.covers(now)), None)
+        found = []
+        for slot, at in zip(slots, instants, strict=True):
+            row = known.get(at)
+            if row is not None and not row.from_the_future(now):
+                continue
+            pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
+            found.append(Due(at, str(pause) if pause is not None else excluded(slot)))
+        spec = item.spec
+        return settle_due(
+            found,
+            now,
+            misfire=spec.misfire,
+            grace_ms=round(spec.misfire_grace_time * 1000),
+            max_catch_up=spec.max_catch_up,
+            spacing_ms=round(spec.spacing_seconds * 1000),
+        )
+
+    def _claim(self, item: "Item", verdicts: Iterable[Verdict]) -> list[Verdict]:
+        owner = self._ledger.me if self._trigger not in ("scheduler", "tick") else None
+        return self._slots.claim(
+            item.id, verdicts, trigger=self._trigger, owner=owner, pool=item.spec.pool, params=item.params
+        )
+
+    def _tell(self, item: "Item", verdicts: Sequence[Verdict]) -> None:
+        left = [verdict for verdict in verdicts if verdict.status != Status.WAITING]
+        for verdict in left[:3]:
+            level = "WARNING" if verdict.status == Status.MISSED else "INFO"
+            message = f"{item.id} {iso(verdict.slot)}: {verdict.status} {verdict.reason}"
+            fields = {"item": item.id, "slot": iso(verdict.slot), "reason": verdict.reason}
+            self._events.tell(level, verdict.status.lower(), message, **fields)
+        if len(left) > 3:
+            missed = sum(verdict.status == Status.MISSED for verdict in left)
+            message = f"{item.id}: {len(left)} slots are over, {missed} of them missed, up to {iso(left[-1].slot)}"
+            self._events.warning("slots_over", message, item=item.id, slots=len(left), missed=missed)

@@ -1,0 +1,12 @@
+"""The id of a slot's run: the same whenever the slot is triggered again, so that a run is resumed, never doubled."""
+
+from aetherflow.scheduler.clock import from_ms
+
+
+def run_id_of(item: str, slot: int, batch: int = 1) -> str:
+    """`nightly-20261125T010000Z`; the n-th run of its own that a backfill gives the slot ends in `-b<n>`.
+
+    Ids of items have 100 characters at most, those of runs 128.
+    """
+    instant = from_ms(slot).strftime("%Y%m%dT%H%M%SZ")
+    return f"{item}-{instant}" + (f"-b{batch}" if batch > 1 else "")

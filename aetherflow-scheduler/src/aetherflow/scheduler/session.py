@@ -1,0 +1,108 @@
+"""A process that runs some slots and ends: what `tick`, `run-item` and `backfill` share."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from aetherflow.core.errors import StateError
+from aetherflow.scheduler.attempt_logs import prune_logs
+from aetherflow.scheduler.clock import Clock
+from aetherflow.scheduler.events import Events, events_for
+from aetherflow.scheduler.execution import Dispatcher
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.outcomes import DRAINED
+from aetherflow.scheduler.policy import Status
+from aetherflow.scheduler.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule import Schedule
+
+LOOK_SECONDS = 0.5
+
+
+class Session:
+    """A ledger that this process has entered, and the runs that it starts."""
+
+    def __init__(
+        self, schedule: "Schedule", ledger: Ledger, events: Events, *, only_mine: bool, stopped: str = DRAINED
+    ) -> None:
+        self.schedule = schedule
+        self.ledger = ledger
+        self.events = events
+        self.clock = ledger.clock
+        self.slots = Slots(ledger)
+        self.stop = StopRequest(self.clock)
+        self.dispatcher = Dispatcher(ledger, schedule, events, only_mine=only_mine)
+        self.dispatcher.started = {}
+        self._stopped = stopped
+        self._fault: str | None = None
+
+    def work(self, goes_on: Callable[[], bool]) -> None:
+        """Start and watch until `goes_on` is False and nothing of this process runs; a signal interrupts what runs."""
+        self.dispatcher.changed()
+        while True:
+            if self.stop.asked:
+                for live in self.dispatcher.live:
+                    self.dispatcher.stop(live, self._stopped, drained=True)
+            self._step()
+            if not self.dispatcher.live and (self.stop.asked or not goes_on()):
+                if self.stop.asked and self._stopped != DRAINED:
+                    self._give_up_waiting()
+                return
+            self.clock.wait(LOOK_SECONDS)
+
+    def _give_up_waiting(self) -> None:
+        """What a person wanted, and no longer wants: nobody else is to start it."""
+        now = self.clock.now_ms()
+        with self.ledger.transaction("give up"):
+            for row in self.slots.active():
+                if row.owner == self.ledger.me and row.status == Status.WAITING:
+                    status = Status.INTERRUPTED if row.begun else Status.MISSED
+                    self.slots.update(row, status=status, reason=self._stopped, owner=None, finished_at=now)
+
+    def _step(self) -> None:
+        """One pass; a ledger that cannot be written for a while is waited for as long as something runs."""
+        try:
+            self.dispatcher.step(start=not self.stop.asked)
+            self.dispatcher.check_late()
+        except StateError as error:
+            if not self.dispatcher.live:
+                raise
+            if self._fault != str(error):
+                self._fault = str(error)
+                self.events.error("ledger_error", f"{error}; trying again", fix=error.fix)
+
+    def tidy(self) -> None:
+        """Delete logs that are old enough, of the items that ran."""
+        prune_logs(self.ledger.side, items={item for item, _ in self.dispatcher.started or ()})
+
+
+@contextlib.contextmanager
+def session(
+    schedule: "Schedule",
+    kind: str,
+    *,
+    only_mine: bool,
+    stopped: str = DRAINED,
+    quiet: bool = False,
+    clock: Clock | None = None,
+    events: Events | None = None,
+) -> Iterator[Session]:
+    """Enter the ledger of a schedule as `kind` while the block runs; signals are requests to stop meanwhile.
+
+    `stopped` is the reason of slots that a signal interrupts.
+    """
+    told = events or events_for(schedule.path.parent, quiet=quiet)
+    ledger = Ledger(schedule.state, clock or Clock())
+    try:
+        found = Session(schedule, ledger, told, only_mine=only_mine, stopped=stopped)
+        with found.stop.handling_signals():
+            ledger.enter(kind)
+            try:
+                yield found
+                found.tidy()
+            finally:
+                ledger.leave()
+    finally:
+        ledger.close()

@@ -1,0 +1,78 @@
+"""One pass over a schedule: what is due is started, and waited for. For cron, where no scheduler is to stay."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.adoption import adopt, resume_interrupted
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.planning import Planner
+from aetherflow.scheduler.policy import Status
+from aetherflow.scheduler.session import session
+
+if TYPE_CHECKING:
+    from aetherflow.core.locks.records import Holder
+    from aetherflow.scheduler.clock import Clock
+    from aetherflow.scheduler.events import Events
+    from aetherflow.scheduler.schedule import Schedule
+
+BAD = (Status.FAILED, Status.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What a pass did."""
+
+    rows: list[SlotRow]
+    """The slots that this process started."""
+    waiting: list[SlotRow]
+    """Those that it could not start: they are the next one's."""
+    leader: "Holder | None" = None
+    """A scheduler that runs: then nothing was done."""
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a slot failed; 128 + n after signal n."""
+        if self.signal is not None:
+            return 128 + self.signal
+        return int(any(row.status in BAD for row in self.rows))
+
+
+def tick(
+    schedule: "Schedule",
+    *,
+    items: Sequence[str] = (),
+    quiet: bool = False,
+    clock: "Clock | None" = None,
+    events: "Events | None" = None,
+) -> Ticked:
+    """Do one pass. While a scheduler runs on the same ledger, nothing: all is its business.
+
+    `items`: look only at what is due of these; something else triggers the others.
+
+    What cannot start, for want of room or because another pass runs the slot before, waits for the next pass.
+    """
+    from aetherflow.scheduler.leader import current_leader
+
+    with session(schedule, "tick", only_mine=False, quiet=quiet, clock=clock, events=events) as here:
+        leader = current_leader(here.ledger)
+        if leader is not None:
+            here.events.info("led", f"nothing done: the scheduler with pid {leader.pid} on {leader.host} runs")
+            return Ticked([], [], leader)
+        adopt(here.ledger, here.events, leading=False)
+        resume_interrupted(here.ledger, here.events, drained_only=True)
+        chosen = [schedule.item(name) for name in items] or schedule.items
+        planner = Planner(here.ledger, chosen, here.events, trigger="tick")
+        planner.sync(whole=not items)
+        planner.plan()
+        here.work(lambda: _retries(here.slots.active(), here.ledger.me))
+        started = here.dispatcher.started or {}
+        rows = [row for item, slot in started if (row := here.slots.find(item, slot)) is not None]
+        waiting = [row for row in here.slots.active() if row.status == Status.WAITING]
+        return Ticked(rows, waiting, signal=here.stop.signal)
+
+
+def _retries(rows: list[SlotRow], me: str | None) -> bool:
+    """Whether a slot that this process has started waits for its next attempt."""
+    return any(row.owner == me for row in rows)

@@ -1,0 +1,305 @@
+"""A folder with a schedule; a clock and a launcher that obey the test; and real schedulers, as processes."""
+
+import contextlib
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.scheduler.clock import Clock, from_ms, to_ms
+from aetherflow.scheduler.document import load_schedule
+from aetherflow.scheduler.events import Events
+from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.loop import Scheduler
+from aetherflow.scheduler.schedule import Schedule
+
+START = dt.datetime(2026, 3, 2, 12, 0, 30, tzinfo=dt.UTC)
+"""A Monday."""
+
+
+class FakeClock(Clock):
+    """Stands still until somebody waits; then it jumps by what is waited for."""
+
+    def __init__(self, start: dt.datetime = START) -> None:
+        super().__init__()
+        self.wall = to_ms(start)
+        self.mono = 1000.0
+        self.until: float | None = None
+        self.at_end: Callable[[], None] = lambda: None
+        self.plans: list[tuple[int, Callable[[], None]]] = []
+
+    def now(self) -> dt.datetime:
+        return from_ms(self.wall)
+
+    def monotonic(self) -> float:
+        return self.mono
+
+    def wait(self, seconds: float) -> None:
+        self.pass_time(max(seconds, 0.001))
+        if self.until is not None and self.mono >= self.until:
+            self.at_end()
+
+    def wake(self) -> None:
+        pass
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by."""
+        self.mono += seconds
+        self.wall += max(1, round(seconds * 1000))
+        for plan in [plan for plan in self.plans if plan[0] <= self.wall]:
+            self.plans.remove(plan)
+            plan[1]()
+
+    def at(self, after: dt.timedelta, what: Callable[[], None]) -> None:
+        """Do something so long from now."""
+        self.plans.append((self.wall + round(after.total_seconds() * 1000), what))
+
+
+class FakeRun(Running):
+    """A run that takes as long, and ends, as the launcher says."""
+
+    def __init__(self, clock: Clock, until: float, code: int, order: Order, done: Callable[[str], None]) -> None:
+        self._clock, self._until, self._code = clock, until, code
+        self.order = order
+        self.signals: list[str] = []
+        self._done = done
+
+    def poll(self) -> Outcome | None:
+        if "KILL" in self.signals:
+            return Outcome(-9)
+        if "TERM" in self.signals:
+            return Outcome(143)
+        if self._clock.monotonic() < self._until:
+            return None
+        if self._code == 0:
+            self._done(self.order.run_id)
+        return Outcome(self._code)
+
+    def terminate(self) -> None:
+        self.signals.append("TERM")
+
+    def kill(self) -> None:
+        self.signals.append("KILL")
+
+
+@dataclass
+class FakeLauncher(Launcher):
+    """Keeps what was started in a file, so that it outlives a process that is killed; knows which runs have ended."""
+
+    clock: Clock
+    file: Path
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long runs of an item take; omitted: 2."""
+    codes: dict[str, list[int]] = field(default_factory=dict)
+    """Exit codes of an item's starts, one after the other, then 0."""
+    runs: list[FakeRun] = field(default_factory=list)
+    refuse: bool = False
+
+    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+        if self.refuse:
+            raise OSError("out of processes")
+        finished = order.run_id in self.done()
+        if not finished:
+            self._write("start", order.run_id)
+        code = 0 if finished or not self.codes.get(order.item) else self.codes[order.item].pop(0)
+        until = self.clock.monotonic() + (0 if finished else self.seconds.get(order.item, 2.0))
+        run = FakeRun(self.clock, until, code, order, lambda run_id: self._write("done", run_id))
+        self.runs.append(run)
+        return run
+
+    def _write(self, event: str, run_id: str) -> None:
+        if event == "done" and run_id in self.done():
+            return
+        with self.file.open("a") as file:
+            file.write(f"{event} {run_id} {self.clock.now():%Y-%m-%dT%H:%M:%S}\n")
+
+    def lines(self, event: str) -> list[tuple[str, str]]:
+        """Run id and time of each event."""
+        found = [line.split() for line in self.file.read_text().splitlines()] if self.file.exists() else []
+        return [(run_id, at) for kind, run_id, at in found if kind == event]
+
+    def started(self) -> list[str]:
+        """Run ids, in the order of their starts."""
+        return [run_id for run_id, _ in self.lines("start")]
+
+    def done(self) -> list[str]:
+        return [run_id for run_id, _ in self.lines("done")]
+
+
+class Bench:
+    """A schedule in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.yaml"
+        self.clock = FakeClock()
+        self.told = StringIO()
+        self.launcher = FakeLauncher(self.clock, folder / "launched")
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    # Files
+
+    def write(self, text: str, name: str = "scheduler.yaml") -> None:
+        """Write the schedule, or another file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def schedule_of(self, *items: Mapping[str, Any], **top: Any) -> None:
+        """Write a schedule of items; `flow` where none is named, and UTC."""
+        given = [{"flow": "flow.yaml", **item} for item in items]
+        self.write(json.dumps({"timezone": "UTC", "state": "ledger.sqlite", **top, "items": given}))
+
+    def load(self) -> Schedule:
+        return load_schedule(self.file)
+
+    def flow(self, command: Sequence[str], name: str = "flow", **step: Any) -> None:
+        """Write a flow with one step that runs a program."""
+        body = {"id": "step", "type": "external.process", "inputs": {"command": list(command)}, **step}
+        flow = {"version": 1, "flow": {"id": name}, "jobs": [{"id": "job", "steps": [body]}]}
+        self.write(json.dumps(flow), f"{name}.yaml")
+
+    # The ledger
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read the ledger."""
+        with contextlib.closing(sqlite3.connect(self.folder / "ledger.sqlite", timeout=30)) as db:
+            return db.execute(query, values).fetchall()
+
+    def slots(self, item: str | None = None) -> dict[str, str]:
+        """`12:01` to status, of one item or of all (then `item 12:01`)."""
+        rows = self.rows("SELECT item, slot, status FROM slots ORDER BY slot, item")
+        return {
+            (f"{from_ms(slot):%H:%M}" if item else f"{name} {from_ms(slot):%H:%M}"): status
+            for name, slot, status in rows
+            if item in (None, name)
+        }
+
+    def reasons(self, item: str) -> dict[str, str | None]:
+        rows = self.rows("SELECT slot, reason FROM slots WHERE item=? ORDER BY slot", item)
+        return {f"{from_ms(slot):%H:%M}": reason for slot, reason in rows}
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        ledger = Ledger(self.folder / "ledger.sqlite", self.clock)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    # A scheduler in this process, on the fake clock
+
+    def events(self) -> Events:
+        return Events(stream=self.told)
+
+    def scheduler(self, **options: Any) -> Scheduler:
+        return Scheduler(
+            self.load(), clock=self.clock, events=self.events(), launchers=lambda _: self.launcher, **options
+        )
+
+    def run_for(self, span: dt.timedelta, **options: Any) -> None:
+        """Let a scheduler run so long, then stop it."""
+        made = self.scheduler(**options)
+        self.clock.until = self.clock.mono + span.total_seconds()
+        self.clock.at_end = made.stop.stop
+        assert made.run() == 0
+        self.clock.until = None
+
+    def minutes(self, number: float, **options: Any) -> None:
+        self.run_for(dt.timedelta(minutes=number), **options)
+
+    # Real processes
+
+    def env(self, **more: str) -> dict[str, str]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
+        env |= {"AETHERFLOW_STATE_ROOT": str(self.folder / "state"), "AETHERFLOW_WORK_ROOT": str(self.folder / "work")}
+        return env | more
+
+    def start(self, *arguments: str, **env: str) -> "subprocess.Popen[bytes]":
+        """Start a command of the scheduler; its events go to the file `events`."""
+        with (self.folder / "events").open("ab") as events:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "aetherflow.scheduler", *arguments],
+                cwd=self.folder,
+                env=self.env(**env),
+                stdin=subprocess.DEVNULL,
+                stdout=events,
+                stderr=events,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def command(self, *arguments: str, code: int | None = 0, **env: str) -> str:
+        """Run a command to its end; its stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "aetherflow.scheduler", *arguments],
+            cwd=self.folder,
+            env=self.env(**env),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert code is None or done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, done.stderr
+        self.errors = done.stderr
+        return done.stdout
+
+    def told_so_far(self) -> str:
+        return (self.folder / "events").read_text()
+
+    def stop(self, process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> int:
+        process.send_signal(number)
+        return process.wait(60)
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until something is so; a busy machine has time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(sqlite3.OperationalError, FileNotFoundError):
+            if found := condition():
+                return found
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """An empty bench, in memory where that is possible: each step of the ledger is synced."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    folder = Path(tempfile.mkdtemp(prefix="scheduler-", dir=memory if usable else None))
+    made = Bench(folder)
+    try:
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """`wait_for`."""
+    return wait_for

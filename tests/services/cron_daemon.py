@@ -1,0 +1,66 @@
+"""Debian's cron in the foreground, with folders of its own in a private mount namespace, its clock set ahead."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from services import need
+from svc import Server, workdir
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+class CronDaemon:
+    """A running cron; what it did is in `log`."""
+
+    def __init__(self, home: Path, server: Server) -> None:
+        self.home = home
+        self.server = server
+
+    def log(self) -> str:
+        return self.server.log.read_text(errors="replace")
+
+    def commands(self) -> list[str]:
+        """What it has started."""
+        return [line.partition(" CMD (")[2].rstrip(")") for line in self.log().splitlines() if " CMD (" in line]
+
+
+@contextmanager
+def cron_daemon(table: str, *, system: bool, clock: Mapping[str, str]) -> Iterator[CronDaemon]:
+    """Run a table: of root, or with `system` in /etc/cron.d. Daemon and jobs have the same `clock`."""
+    cron, unshare, _ = need("cron", "unshare", "mount")
+    if os.geteuid() != 0:
+        pytest.skip("only root can run cron in a mount namespace of its own")
+    with workdir("cron") as home:
+        for folder in ("spool/crontabs", "run", "cron.d"):
+            (home / folder).mkdir(parents=True)
+        (home / "spool/crontabs").chmod(0o1730)
+        (home / "crontab").write_text("")
+        place = home / ("cron.d/aetherflow" if system else "spool/crontabs/root")
+        place.write_text("".join(f"{name}={value}\n" for name, value in clock.items()) + table)
+        place.chmod(0o644 if system else 0o600)
+        binds = {"spool": "/var/spool/cron", "cron.d": "/etc/cron.d", "crontab": "/etc/crontab", "run": "/run"}
+        mounts = " && ".join(f"mount --bind {home / own} {there}" for own, there in binds.items())
+        env = " ".join(f"{name}={value}" for name, value in clock.items())
+        log = home / "log"
+        server = Server(
+            [unshare, "--mount", "sh", "-c", f"{mounts} && exec env {env} {cron} -f -x sch,misc"],
+            log,
+            lambda: "cron started" in log.read_text() or "STARTUP" in log.read_text(),
+        )
+        try:
+            yield CronDaemon(home, server)
+        finally:
+            server.stop()
+
+
+def clock_before_a_minute(seconds: float) -> dict[str, str]:
+    """Environment of processes for which the next minute begins in so many seconds."""
+    if FAKETIME is None:
+        pytest.skip("not installed: libfaketime; tests/services/install.sh tells how")
+    offset = (60 - time.time() % 60 - seconds) % 60
+    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{offset:.2f}s", "NO_FAKE_STAT": "1"}
