@@ -2,7 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 _WIDTH = 40
@@ -17,7 +17,7 @@ _COLUMNS = {"table-header-columns", "table-columns", "table-column-group"}
 Entries = dict[str, str]
 
 
-def entries(path: Path, new_rows: dict[str, Collection[int]]) -> Entries:
+def entries(path: Path, new_rows: Mapping[str, Collection[int]]) -> Entries:
     """Places to what is there. The looks of `new_rows`, by sheet, are left out: they are not the insertion's matter."""
     root = ET.parse(path).getroot()
     book = _Book(root)

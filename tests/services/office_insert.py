@@ -3,10 +3,13 @@
 Each job opens a workbook, inserts rows as the program itself does, calculates everything and saves it as flat XML.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import uno
 from com.sun.star.beans import PropertyValue
@@ -16,7 +19,7 @@ SMALLEST = 1000
 """A chart that is not loaded yet is smaller, in hundredths of a millimetre."""
 
 
-def value(name, content):
+def value(name: str, content: object) -> Any:
     """A property."""
     return PropertyValue(Name=name, Value=content)
 
@@ -24,7 +27,7 @@ def value(name, content):
 class Office:
     """The running program."""
 
-    def __init__(self, pipe, process, deadline):
+    def __init__(self, pipe: str, process: subprocess.Popen[bytes], deadline: float) -> None:
         local = uno.getComponentContext()
         resolver = local.ServiceManager.createInstanceWithContext("com.sun.star.bridge.UnoUrlResolver", local)
         while True:
@@ -38,7 +41,7 @@ class Office:
         self.desktop = context.ServiceManager.createInstanceWithContext("com.sun.star.frame.Desktop", context)
         self.toolkit = context.ServiceManager.createInstanceWithContext("com.sun.star.awt.Toolkit", context)
 
-    def run(self, job):
+    def run(self, job: dict[str, Any]) -> None:
         """Open, insert, save."""
         hidden = (value("Hidden", True),)
         document = self.desktop.loadComponentFromURL(f"file://{job['source']}", "_blank", 0, hidden)
@@ -64,7 +67,7 @@ class Office:
         finally:
             document.close(True)
 
-    def settle(self, document):
+    def settle(self, document: Any) -> None:
         """Wait until charts are loaded, which happens beside everything else: before, they have no size."""
         deadline = time.monotonic() + 60
         while True:
@@ -84,21 +87,20 @@ class Office:
             time.sleep(0.05)
 
 
-def shapes(page):
+def shapes(page: Any) -> list[Any]:
     """All shapes of a sheet."""
     return [page.getByIndex(number) for number in range(page.Count)]
 
 
-def insert(sheet, row, count):
+def insert(sheet: Any, row: int, count: int) -> None:
     """Insert rows; they get the height of other rows, not of the one above: that is the filler's matter."""
     sheet.Rows.insertByIndex(row - 1, count)
     sheet.getCellRangeByPosition(0, row - 1, 0, row + count - 2).Rows.OptimalHeight = True
 
 
-def main(path):
+def main(path: str) -> None:
     """All jobs of a file in one process of the program."""
-    with open(path) as file:
-        work = json.load(file)
+    work = json.loads(Path(path).read_text())
     pipe = f"aetherflow-{work['name']}"
     command = [
         work["program"], f"-env:UserInstallation=file://{work['profile']}", "--headless", "--norestore", "--nologo",
@@ -109,10 +111,8 @@ def main(path):
             office = Office(pipe, process, time.monotonic() + 120)
             for job in work["jobs"]:
                 office.run(job)
-            try:
+            with contextlib.suppress(Exception):  # the bridge may be gone before the answer
                 office.desktop.terminate()
-            except Exception:  # noqa: S110 -- the bridge may be gone before the answer
-                pass
             process.wait(60)
         finally:
             process.kill()

@@ -119,9 +119,11 @@ class RandomTemplate:
         if kind < 0.5:
             return f"{pick.choice(_FUNCTIONS)}({self._several()})"
         if kind < 0.6:
-            return f"{self.formula(depth + 1)}{pick.choice(['+', '-', '*', '/', '^', '&', '=', '<>', '>='])}{self.formula(depth + 1)}"
+            left, sign = self.formula(depth + 1), pick.choice(["+", "-", "*", "/", "^", "&", "=", "<>", ">="])
+            return f"{left}{sign}{self.formula(depth + 1)}"
         if kind < 0.7:
-            return f'IF({self.formula(depth + 1)}>{pick.choice(["1.5E10", "5", "1E3", "-2%"])},"A5 ""B6""",{self.formula(depth + 1)})'
+            left, limit = self.formula(depth + 1), pick.choice(["1.5E10", "5", "1E3", "-2%"])
+            return f'IF({left}>{limit},"A5 ""B6""",{self.formula(depth + 1)})'
         if kind < 0.76:
             return f"LOG10(ABS({self._cell()})+1)"
         if kind < 0.82:
