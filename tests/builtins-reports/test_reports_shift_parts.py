@@ -50,8 +50,8 @@ PARTS = [
      '<comments><commentList><comment ref="A15" authorId="5"><text><t>A5</t></text></comment><comment ref="B2"/></commentList></comments>'),
     ("threadedComment", DATA, '<ThreadedComments><threadedComment ref="A5" id="{5}"><text>A5</text></threadedComment></ThreadedComments>',
      '<ThreadedComments><threadedComment ref="A15" id="{5}"><text>A5</text></threadedComment></ThreadedComments>'),
-    ("pivotTable", DATA, '<pivotTableDefinition name="P"><location ref="A5:B9" firstDataRow="1"/></pivotTableDefinition>',
-     '<pivotTableDefinition name="P"><location ref="A15:B19" firstDataRow="1"/></pivotTableDefinition>'),
+    ("pivotTable", DATA, '<pivotTableDefinition name="P"><location ref="A7:B9" rowPageCount="1"/><filters><filter><autoFilter ref="A5"/></filter></filters></pivotTableDefinition>',
+     '<pivotTableDefinition name="P"><location ref="A17:B19" rowPageCount="1"/><filters><filter><autoFilter ref="A5"/></filter></filters></pivotTableDefinition>'),
     ("pivotCacheDefinition", BOOK, '<pivotCacheDefinition><cacheSource type="worksheet"><worksheetSource ref="A1:C9" sheet="Data"/></cacheSource></pivotCacheDefinition>',
      '<pivotCacheDefinition><cacheSource type="worksheet"><worksheetSource ref="A1:C19" sheet="Data"/></cacheSource></pivotCacheDefinition>'),
     ("pivotCacheDefinition", BOOK, '<pivotCacheDefinition><cacheSource><consolidation><rangeSets count="2"><rangeSet ref="A5:C9" sheet="data"/><rangeSet ref="A5:C9" sheet="Other &amp; More"/></rangeSets></consolidation></cacheSource></pivotCacheDefinition>',
@@ -104,7 +104,7 @@ ANCHORS = [
 
 @pytest.mark.parametrize(("before", "behaviour", "after"), ANCHORS)
 def test_drawings_move_stretch_or_stay(
-    moved: Moved, before: tuple[int, ...], behaviour: str, after: tuple[int, ...]
+    moved: Moved, before: tuple[int, int, int, int], behaviour: str, after: tuple[int, int, int, int]
 ) -> None:
     found = moved(f"<xdr:wsDr {NAMESPACES}>{_anchor(*before, behaviour)}</xdr:wsDr>", "drawing", rows=HIGH_ROWS)
     assert found == f"<xdr:wsDr {NAMESPACES}>{_anchor(*after, behaviour)}</xdr:wsDr>"
@@ -231,6 +231,8 @@ def test_a_pivot_table_is_not_torn_apart(moved: Moved) -> None:
         WorkbookError, match="sheet 'Data', pivot table at A3:B9: rows cannot go in within a pivot table"
     ):
         moved(pivot, "pivotTable")
+    with pytest.raises(WorkbookError, match="pivot table at A7:B9"):
+        moved('<pivotTableDefinition><location ref="A7:B9" rowPageCount="2"/></pivotTableDefinition>', "pivotTable")
     with pytest.raises(WorkbookError, match=r"^book\.xlsx: .*, table.* cannot be read"):
         moved('<table ref="A1:B9"><tableColumn><totalsRowFormula>A9)</totalsRowFormula></tableColumn></table>', "table")
     with pytest.raises(WorkbookError, match=r"part xl/part\.xml: it is no well-formed XML"):
