@@ -107,8 +107,8 @@ class Block:
 
     def _broken_promise(self, found: str) -> StepInputError:
         return StepInputError(
-            f"{self.owner}: room was made for {self.promised} rows, as {self.promised_by} says, and {found}; nothing was "
-            "written",
+            f"{self.owner}: room was made for {self.promised} rows, as {self.promised_by} says, and {found}; "
+            "nothing was written",
             fix="leave row_count out, so that the rows are counted; a source must not change while it is read",
         )
 

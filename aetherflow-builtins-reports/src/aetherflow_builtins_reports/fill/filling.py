@@ -6,7 +6,7 @@ from typing import BinaryIO, Self
 
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.dependents import Dependents
-from aetherflow_builtins_reports.fill.frames import Freeze, Head, Tail, new_frame
+from aetherflow_builtins_reports.fill.frames import Head, Tail, new_frame
 from aetherflow_builtins_reports.fill.package_parts import (
     NEW_STYLES_PART,
     TYPES_PART,
@@ -67,10 +67,11 @@ class Filling:
         try:
             for part, plan in self._plans.items():
                 spools[part] = Spool(self._scratch, self._compression)
-                self._write_sheet(plan, spools[part])
+                self._write_sheet(plan, spools[part], shifted)
                 spools[part].finish()
             self._refuse_overlaps()
             self._write_package(file, output, stamp, spools, shifted)
+            self.warnings += self._shift.warnings
         finally:
             for spool in spools.values():
                 spool.close()
@@ -89,7 +90,7 @@ class Filling:
 
     # A sheet
 
-    def _write_sheet(self, plan: SheetPlan, spool: Spool) -> None:
+    def _write_sheet(self, plan: SheetPlan, spool: Spool, parts: dict[str, bytes]) -> None:
         room, shifted = self.room(plan.sheet), None
         events: Iterator[Event]
         if self.template.is_new(plan.sheet):
@@ -117,7 +118,7 @@ class Filling:
         writer.merge(rows, plan.blocks)
         tail_part = Tail(shifted.tail(rows.tail.raw) if shifted else rows.tail.raw, prefix)
         self._refuse_merged(plan, tail_part)
-        self._filter(plan, tail_part)
+        self._filter(plan, tail_part, parts)
         spool.write(tail_part.changed())
 
     def _refuse_merged(self, plan: SheetPlan, tail: Tail) -> None:
@@ -138,8 +139,8 @@ class Filling:
                         fix=f"undo the merge of {merged} in the template, or move the target",
                     )
 
-    def _filter(self, plan: SheetPlan, tail: Tail) -> None:
-        dependents = Dependents(self.template, {})
+    def _filter(self, plan: SheetPlan, tail: Tail, shifted: dict[str, bytes]) -> None:
+        dependents = Dependents(self.template, shifted)
         for target in plan.targets:
             if target.wants_filter and not dependents.covers(target.filled):
                 tail.set_filter(target.filled.area)

@@ -1,4 +1,4 @@
-"""A table of the template as a target: its columns are filled by name or by place, its own formulas go into every row."""
+"""A table of the template as a target: columns filled by name or by place, its own formulas in every row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from aetherflow_builtins_reports.cells.casting import MISSING_VALUE
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.fill.places import Place, style_row
 from aetherflow_builtins_reports.fill.block import Block
+from aetherflow_builtins_reports.fill.places import Place, style_row
 from aetherflow_builtins_reports.fill.room import SheetRoom
 from aetherflow_builtins_reports.fill.row_formulas import RowFormula
 from aetherflow_builtins_reports.fill.template import Template
@@ -58,7 +58,7 @@ class TableRows:
         return self.table.area.right - self.table.area.left + 1
 
     def sources(self, names: Sequence[str] | None, width: int) -> list[int | None]:
-        """Of each column of the table, which column of the data goes there: by name if it has all names, else by place."""
+        """Which column of the data goes into each of the table: by name if it has all of them, else by place."""
         columns = [each.casefold() for each in self.table.column_names]
         wanted = [each.casefold() for each in names or ()]
         free = [index for index in range(self.width) if index not in self.calculated]
@@ -66,7 +66,7 @@ class TableRows:
             clash = [self.table.column_names[index] for index in self.calculated if columns[index] in wanted]
             if clash:
                 raise WorkbookError(
-                    f"{self.owner}: the data have columns that table {self.table.name!r} calculates: {', '.join(clash)}",
+                    f"{self.owner}: table {self.table.name!r} calculates what the data have: {', '.join(clash)}",
                     fix="leave them out of the data, or remove the column's formula from the template",
                 )
             return [wanted.index(name) if name in wanted else None for name in columns]
@@ -134,8 +134,8 @@ def _calculated(template: Template, sheet: Sheet, table: TablePart, owner: str) 
             continue
         if element.attributes.get("array") in _ARRAY:
             raise WorkbookError(
-                f"{owner}: column {column.attributes.get('name')!r} of table {table.name!r} holds an array formula, which "
-                "cannot be filled",
+                f"{owner}: column {column.attributes.get('name')!r} of table {table.name!r} holds an array formula, "
+                "which cannot be filled",
                 fix="write it as a plain formula in the template",
             )
         found[index] = element.text

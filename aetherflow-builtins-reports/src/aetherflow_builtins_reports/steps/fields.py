@@ -139,8 +139,8 @@ class Target(Casting):
     anchor_clear_width: FreeWidth = Field(1, description="Cells that `anchor_clear_mode: row` empties.")
     style_mode: Annotated[Literal["none", "copy_row"], Word] | None = Field(
         None,
-        description="`copy_row`: the rows look like the style row of the template. Default: `none`; with `insert: grow` "
-        "and `table` `copy_row`.",
+        description="`copy_row`: the rows look like the style row of the template. Default: `none`; with `grow` and "
+        "`table` `copy_row`.",
     )
     style_row_offset: int | None = Field(
         None,

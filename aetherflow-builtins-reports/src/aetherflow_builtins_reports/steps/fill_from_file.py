@@ -1,6 +1,7 @@
 """The step `excel_fill_from_file`."""
 
 import contextlib
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -109,7 +110,7 @@ class ExcelFillFromFile(FillStep[Inputs]):
         marker, template_header = marks(target, place, region=region)
         names = source.names
         columns = names or target.columns_json
-        self._warn(target, columns)
+        self._warn(filling, target, columns)
         header_mode = target.effective_header_mode
         writes = header_mode != "template" and bool(names)
         freeze = writes if target.freeze_panes is None else target.freeze_panes
@@ -127,12 +128,12 @@ class ExcelFillFromFile(FillStep[Inputs]):
         count, counted = (None, "") if insert == "replace" else target.rows_to_expect(source.path)
         return draft_target(filling, target, resolved, place, Rows(source.chunks(), count, counted))
 
-    def _warn(self, target: FileTarget, columns: list[str] | None) -> None:
+    def _warn(self, filling: Filling, target: FileTarget, columns: list[str] | None) -> None:
         if target.mode == "data_sheet" and target.insert == "below":
-            self.ctx.log.warning("%s: insert: below inserts nothing on a data sheet", target.owner)
+            filling.warnings.append(f"{target.owner}: insert: below inserts nothing on a data sheet")
         unknown = sorted(set(target.wanted_types) - set(columns or ()))
         if unknown:
-            self.ctx.log.warning("%s: dtypes names no column of its file: %s", target.owner, ", ".join(unknown))
+            filling.warnings.append(f"{target.owner}: dtypes names no column of its file: {', '.join(unknown)}")
 
     def plan(self) -> list[str]:
         """What would be written."""
@@ -140,7 +141,15 @@ class ExcelFillFromFile(FillStep[Inputs]):
         for target in self.args.targets:
             path = self.ctx.read_path(target.source_path)
             what = f"the rows of {path}" if path.is_file() else f"the rows of {path}, which does not exist yet,"
-            where = target.anchor or target.cell or "A1"
-            sheet = target.sheet if target.sheet or target.mode == "report_region" else target.data_sheet
-            lines.append(f"{what} go to {sheet + ', ' if sheet else ''}{where} as {target.owner}")
+            where = f"table {target.table}" if target.table else target.anchor or target.cell or "A1"
+            sheet = target.data_sheet if target.is_sheet else target.sheet
+            room = self._planned_room(target, path) if path.is_file() else ""
+            lines.append(f"{what} go to {sheet + ', ' if sheet else ''}{where} as {target.owner}{room}")
         return self.planned(lines)
+
+    def _planned_room(self, target: FileTarget, path: Path) -> str:
+        """What would be inserted, if the template is there already."""
+        if target.effective_insert == "replace" or not self.ctx.asset_path(self.args.template_path).is_file():
+            return ""
+        with self.template() as template, contextlib.closing(target.open(path)) as source:
+            return self._draft(self.filling(template), target, self.places(template, [target])[0], source).room

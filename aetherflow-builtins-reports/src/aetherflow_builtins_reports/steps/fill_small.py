@@ -129,10 +129,11 @@ class ExcelFillSmall(FillStep[Inputs]):
         """What would be written."""
         with self.template() as template:
             places = self.places(template, self.args.targets)
-            lines = []
+            filling, lines = self.filling(template), []
             for target, place in zip(self.args.targets, places, strict=True):
                 where = f"{place.sheet.name}!{cell_name(place.row, place.column)}"
-                lines.append(f"{len(target.rows_json or ())} rows as {target.owner} to {where}")
+                room = self._draft(filling, target, place).room
+                lines.append(f"{len(target.rows_json or ())} rows as {target.owner} to {where}{room}")
             return self.planned(lines)
 
 

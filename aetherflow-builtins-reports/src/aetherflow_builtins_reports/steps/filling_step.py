@@ -95,7 +95,8 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
     def places(self, template: Template, targets: Sequence[Target]) -> list[Place]:
         """The places of targets that have an anchor or a cell."""
         self.refuse_wide_search(template, targets)
-        return find_places(template, [Query(each.owner, each.anchor, each.cell, each.sheet, each.table) for each in targets])
+        queries = [Query(each.owner, each.anchor, each.cell, each.sheet, each.table) for each in targets]
+        return find_places(template, queries)
 
     def refuse_wide_search(self, template: Template, targets: Sequence[Target]) -> None:
         """In enterprise mode a text is searched on a named sheet only."""

@@ -1,4 +1,4 @@
-"""The row geometry of the documented layouts, in rows of the template: where header and data belong, what room they need.
+"""The row geometry of the documented layouts, in rows of the template: header, data, and the room they need.
 
 M: the anchor is a marker above the block. T: the template keeps a header. W: a header is written.
 r0 = anchor row + M; H = max(T, W); data starts at r0 + H.
@@ -63,7 +63,7 @@ class Layout:
         return sheet.start(self.top) if self.header_moves_up else sheet.row(self.top)
 
     def data_row(self, sheet: SheetRoom) -> int:
-        """The first row of data in the filled sheet. WorkbookError if rows of another target tear it from its header."""
+        """The first row of data in the filled sheet; WorkbookError if another target tears it from its header."""
         row = self.header_row(sheet) + self.header_rows
         if self.kept and row != sheet.row(self.top + self.header_rows):
             owner = self.room.owner if self.room else "a target"

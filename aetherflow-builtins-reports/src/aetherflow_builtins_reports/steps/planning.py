@@ -1,4 +1,4 @@
-"""A target as blocks of a sheet. First all targets say what room they need; when that is known, they get their places."""
+"""A target as blocks of a sheet. All targets say what room they need before the first gets its place."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -41,6 +41,15 @@ class Draft:
     width: int
     layout: Layout
     table: TableRows | None = None
+
+    @property
+    def room(self) -> str:
+        """For a dry run: what goes in where."""
+        room = self.layout.room
+        if room is None or room.count < 1:
+            return ""
+        verb = "row goes" if room.count == 1 else "rows go"
+        return f", for which {room.count} {verb} in above row {room.row} of sheet {self.place.sheet.name!r}"
 
 
 @dataclass(frozen=True, slots=True)
