@@ -72,6 +72,8 @@ class Filling:
             self._refuse_overlaps()
             self._write_package(file, output, stamp, spools, shifted)
             self.warnings += self._shift.warnings
+            tables = [(each.table, each.data) for plan in self._plans.values() for each in plan.targets if each.table]
+            self.warnings += filter(None, (table.warning(block.written) for table, block in tables))
         finally:
             for spool in spools.values():
                 spool.close()

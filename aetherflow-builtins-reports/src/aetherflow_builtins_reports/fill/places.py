@@ -91,6 +91,11 @@ def _by_reference(template: Template, query: Query) -> Place | None:
     return _cell(template, query, anchor)
 
 
+def table_names(template: Template) -> list[str]:
+    """Names of all tables, in the order of the sheets."""
+    return [each.name for sheet in template.workbook.sheets for each in tables_of(template.archive, sheet.part)]
+
+
 def table_place(template: Template, name: str) -> Place | None:
     """The top left cell of the table of that name."""
     for sheet in template.workbook.sheets:
@@ -105,11 +110,10 @@ def _table(template: Template, query: Query, name: str) -> Place:
     if place is not None and (query.sheet is None or query.sheet.casefold() == place.sheet.name.casefold()):
         return place
     found = f"; table {name!r} is on sheet {place.sheet.name!r}" if place else ""
-    known = [each.name for sheet in template.workbook.sheets for each in tables_of(template.archive, sheet.part)]
     where = f"sheet {query.sheet!r}" if query.sheet else "it"
     raise WorkbookError(
         f"{query.owner}: {template.archive.name} has no table {name!r} on {where}{found}",
-        fix=f"its tables are: {', '.join(known) or 'none'} (Insert, Table; its name stands in Table Design)",
+        fix=f"its tables are: {', '.join(table_names(template)) or 'none'} (a table's name stands in Table Design)",
     )
 
 
@@ -204,6 +208,12 @@ class StyleRow:
 
     row: Row | None
     columns: ColumnStyles
+
+    def samples(self, first: int) -> int:
+        """How many cells side by side, from a column on, hold something that is no formula."""
+        cells = (self.row.cells or ()) if self.row else ()
+        known = {cell.column for cell in cells if cell.has_content and not _FORMULA.search(cell.raw)}
+        return next(index for index in range(len(known) + 1) if first + index not in known)
 
     def formats(self, first: int, width: int) -> list[int]:
         """Formats of its cells, from a column on."""

@@ -81,11 +81,22 @@ class TableRows:
             found[column] = source
         return found
 
-    def half_named(self, names: Sequence[str] | None) -> bool:
-        """Whether some names of the data are columns of the table, and not all."""
+    def unknown(self, names: Sequence[str] | None) -> list[str]:
+        """The names that are no columns of the table, if others are."""
         columns = {each.casefold() for each in self.table.column_names}
-        known = [each for each in names or () if each.casefold() in columns]
-        return bool(known) and len(known) < len(names or ())
+        unknown = [each for each in names or () if each.casefold() not in columns]
+        return unknown if len(unknown) < len(names or ()) else []
+
+    def warning(self, written: int) -> str:
+        """What a person should know when the rows have been written; empty if nothing."""
+        table, rows = self.table, max(written, 1)
+        if self.bottom is None or self._first_row + rows == self.bottom:
+            return ""
+        empty = self.bottom - self._first_row - rows
+        return (
+            f"{self.owner}: table {table.name!r} keeps {empty} empty rows above its totals, for the template holds "
+            f"{self.kept} rows of data; leave one there, and the table gets as many as there are"
+        )
 
     def arranged(self, chunks: Iterator[Chunk], sources: Sequence[int | None]) -> Iterator[Chunk]:
         """The chunks with the columns of the table. Called when the place of the table is known."""

@@ -89,8 +89,16 @@ def draft_target(filling: Filling, target: Target, resolved: Resolved, place: Pl
     """Find the layout of a target and make room for it."""
     table = TableRows.of(filling.template, place, target.owner) if place.kind == "table" else None
     width, chunks = _first_width(rows.chunks)
-    width = max(width, len(resolved.header or ()) if resolved.writes_header else 0)
+    if resolved.writes_header or resolved.insert == "grow":
+        width = max(width, len(resolved.header or ()))  # also without rows: samples of the style row must not stay
     if table is not None:
+        unknown = table.unknown(resolved.header)
+        if unknown:
+            filling.warnings.append(
+                f"{target.owner}: table {table.table.name!r} lacks {', '.join(unknown)}; columns are filled by place"
+            )
+        if target.max_cols is not None and width > target.max_cols:
+            raise StepInputError(f"{target.owner}: {width} columns are more than max_cols ({target.max_cols})")
         resolved, chunks = _arranged(table, resolved, chunks, width)
         width = table.width
     layout = lay_out(target, resolved, place, rows.count or 0, width, kept=table.kept if table else 1)
@@ -128,7 +136,8 @@ def plan_target(filling: Filling, draft: Draft, conventions: Conventions, on_row
     _clear_anchor(plan.blocks, target, place, room.row(place.row), conventions)
     if layout.kept or (target.clear_style_row and styles is not None):
         # first of all blocks: it empties samples, never what another target writes
-        plan.blocks.insert(0, _blanks(room.row(layout.style_row), left, width, conventions))
+        samples = width or style_row(filling.template, place.sheet, layout.style_row).samples(left)
+        plan.blocks.insert(0, _blanks(room.row(layout.style_row), left, samples, conventions))
     if header is not None:
         _header(plan.blocks, target, resolved, header, top, left, width, styles, conventions)
     data = Block(
@@ -138,7 +147,7 @@ def plan_target(filling: Filling, draft: Draft, conventions: Conventions, on_row
         keep_number_formats=target.copies_style,
         fills_gaps=layout.kept > 0,
         clear_below=resolved.clear_below,
-        max_columns=target.max_cols,
+        max_columns=None if draft.table else target.max_cols,
         max_rows=_least(target.max_rows, None if target.max_total_rows is None else target.max_total_rows - writes),
         promised=None if layout.room is None else draft.rows.count,
         promised_by=draft.rows.counted,
