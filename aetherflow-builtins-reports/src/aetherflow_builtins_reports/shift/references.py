@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, number
+from aetherflow_builtins_reports.shift.tokenizer import tokenizer
 
 _PREFIX = r"(?:'(?:[^']|'')+'|[^'!:\[\]]*(?:\[[^\]]*\])?[^'!:\[\]]+|\[[^\]]*\])!"
 _CELL = re.compile(rf"(?P<prefix>{_PREFIX})?(?P<column>\$?[A-Za-z]{{1,3}})(?P<fixed>\$?)(?P<row>[1-9]\d{{0,6}})")
@@ -78,24 +79,24 @@ def pieces(formula: str) -> tuple[Piece, ...]:
 
 def _tokens(formula: str) -> Iterator[tuple[str, bool]]:
     """Texts of the tokens, and whether they may hold references."""
-    from openpyxl.formula.tokenizer import Token, Tokenizer, TokenizerError
-
+    library = tokenizer()
+    token_kinds = library.Token
     masked = _MASKED.sub(_mask, formula)
     try:
-        tokens = Tokenizer(f"={masked}").items
-    except (TokenizerError, IndexError, AssertionError) as error:
+        tokens = library.Tokenizer(f"={masked}").items
+    except (library.TokenizerError, IndexError, AssertionError) as error:
         raise FormulaError(f"the formula ={formula} cannot be read: {error}") from error
     at = 0
     for token in tokens:
         start, length = at, len(token.value)
-        if token.type == Token.WSPACE:
+        if token.type == token_kinds.WSPACE:
             at += len(masked[at:]) - len(masked[at:].lstrip(" "))
         elif masked.startswith(token.value, at):
             at += length
         if at == start:
             raise FormulaError(f"the formula ={formula} cannot be read at character {at + 1}")
-        operand = token.type == Token.OPERAND and token.subtype == Token.RANGE
-        yield formula[start:at], operand or (token.type == Token.FUNC and token.subtype == Token.OPEN)
+        operand = token.type == token_kinds.OPERAND and token.subtype == token_kinds.RANGE
+        yield formula[start:at], operand or (token.type == token_kinds.FUNC and token.subtype == token_kinds.OPEN)
     if at != len(masked):
         raise FormulaError(f"the formula ={formula} cannot be read at character {at + 1}")
 
