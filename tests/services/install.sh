@@ -20,6 +20,7 @@ need strace command -v strace        # tests/torture: faults at system calls
 need e2fsprogs command -v mkfs.ext4  # tests/torture: power cuts on a file system of their own
 need sqlite3 command -v sqlite3 # docs/examples/programs
 need libreoffice-calc command -v soffice # tests/builtins-reports: a second reader of workbooks
+need python3-uno /usr/bin/python3 -c 'import uno' # tests/services/office_insert.py: LibreOffice inserts rows
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need 7zip command -v 7z       # reads our archives, and makes some
 need unzip command -v unzip

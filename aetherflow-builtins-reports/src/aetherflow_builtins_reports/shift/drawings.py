@@ -41,7 +41,7 @@ def _move_anchor(edits: Edits, anchor: Element, moves: Moves, heights: Callable[
         _put(edits, row_element, row, new)
         return
     last, last_offset, last_element, last_offset_element = end
-    new_last = moved_row(moves, last)
+    new_last = max(new, moved_end(moves, last, last_offset))
     if behaviour == "twoCell" or (behaviour == "oneCell" and new_last - last == new - row):
         _put(edits, row_element, row, new)
         _put(edits, last_element, last, new_last)
@@ -65,6 +65,11 @@ def _move_anchor(edits: Edits, anchor: Element, moves: Moves, heights: Callable[
 def moved_row(moves: Moves, row: int) -> int:
     """The new number of a row that is counted from 0; the last one of a sheet if it is pushed out."""
     return (moves.row(row + 1) or MAX_ROW) - 1
+
+
+def moved_end(moves: Moves, row: int, offset: int) -> int:
+    """As `moved_row`, for a lower edge: where it is the upper edge of a row, it belongs to the row above."""
+    return moved_row(moves, row - 1) + 1 if row and not offset else moved_row(moves, row)
 
 
 def _marker(element: Element | None) -> tuple[int, int, Element, Element | None] | None:

@@ -3,7 +3,7 @@
 import re
 from xml.sax.saxutils import escape, unescape
 
-from aetherflow_builtins_reports.shift.drawings import moved_row
+from aetherflow_builtins_reports.shift.drawings import moved_end, moved_row
 from aetherflow_builtins_reports.shift.formulas import shift_formula
 from aetherflow_builtins_reports.shift.moves import Moves, Shift
 
@@ -54,7 +54,8 @@ def _placed(text: bytes, moves: Moves) -> bytes:
             return each.group()
         top, bottom = int(numbers[_TOP]), int(numbers[_BOTTOM])
         down = moved_row(moves, top) - top
-        return each[1] + _anchor(each[2], down, moved_row(moves, bottom) - bottom if sizes else down)
+        end = max(top + down, moved_end(moves, bottom, int(numbers[_BOTTOM + 1])))
+        return each[1] + _anchor(each[2], down, end - bottom if sizes else down)
 
     return _ANCHOR.sub(moved, text)
 
