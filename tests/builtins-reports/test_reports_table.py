@@ -87,6 +87,10 @@ def test_samples_never_stay(reports: Reports, kept: int, rows: int, totals: bool
     assert table(out["output"]).ref == f"B4:F{end + totals}"
     assert table(out["output"]).autoFilter.ref == f"B4:F{end}"
     assert [found[f"B{row}"] for row in range(5, 5 + rows)] == [row[0] for row in ROWS[:rows]]
+    assert re.findall("<c:f>(.*?)</c:f>", parts_of(Path(out["output"]))["xl/charts/chart1.xml"].decode()) == [
+        f"Report!${c}$5:${c}${4 + max(rows, 1)}" if max(rows, kept) > 1 else f"Report!${c}$5" for c in "BC"
+    ]
+    assert found["H3"] == (f"=SUM(C5:C{4 + max(rows, 1)})")
     stale = {f"{c}{row}" for c in "BCDEF" for row in range(5 + rows, kept + 5)}
     assert not stale & set(found)
     if totals:

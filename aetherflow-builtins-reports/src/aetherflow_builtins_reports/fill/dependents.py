@@ -70,7 +70,7 @@ class Dependents:
         for table in self._tables(filled.sheet):
             if table.part == filled.table_part:
                 self._resized.add(table.name.casefold())
-                self._resize(table, filled.table_area)
+                self.changed[table.part] = table.resized(filled.table_area or table.area)
                 continue
             if not table.area.meets(filled.area):
                 continue
@@ -87,11 +87,8 @@ class Dependents:
                         fix=f"set table: {table.name} instead of an anchor, so that the totals row moves",
                     )
                 continue
-            self._resize(table, new)
-
-    def _resize(self, table: TablePart, area: Area | None) -> None:
-        if area is not None and area != table.area:
-            self.changed[table.part] = table.resized(area)
+            if new != table.area:
+                self.changed[table.part] = table.resized(new)
 
     @staticmethod
     def _check_header(filled: Filled, table: TablePart) -> None:

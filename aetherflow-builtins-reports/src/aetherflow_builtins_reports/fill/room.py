@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.refs import MAX_ROW
 from aetherflow_builtins_reports.package.workbook import Sheet
-from aetherflow_builtins_reports.shift.moves import Insertion, Moves
+from aetherflow_builtins_reports.shift.moves import Insertion, Moves, Shrink
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class SheetRoom:
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._wanted: list[Room] = []
+        self._shrinks: list[Shrink] = []
         self._moves: Moves | None = None
 
     def need(self, room: Room) -> None:
@@ -43,12 +44,18 @@ class SheetRoom:
         self._wanted.append(room)
         self._moves = None
 
+    def shrink(self, first: int, last: int, new_last: int) -> None:
+        """Let ranges that end with the rows of data from `first` to `last` end at `new_last`."""
+        if new_last < last:
+            self._shrinks.append(Shrink(first, last, new_last))
+            self._moves = None
+
     @property
     def moves(self) -> Moves:
         """Where the rows of the template end up."""
         if self._moves is None:
             rows = sorted({room.row for room in self._wanted})
-            self._moves = Moves([Insertion(row, self._count(row), self._grows(row)) for row in rows])
+            self._moves = Moves([Insertion(row, self._count(row), self._grows(row)) for row in rows], self._shrinks)
         return self._moves
 
     def _count(self, row: int) -> int:

@@ -115,6 +115,12 @@ class TableRows:
                     columns.append([None if each is MISSING_VALUE else each for each in column])
             yield Chunk(columns, chunk.rows)
 
+    def shrink(self, room: SheetRoom, rows: int) -> None:
+        """Let all that uses the table follow if fewer rows come than the template holds; one always stays."""
+        area = self.table.area
+        last = area.bottom - self.table.totals_rows
+        room.shrink(area.top, last, last - self.kept + max(rows, 1))
+
     def place(self, block: Block, room: SheetRoom) -> None:
         """Take the place that the rows get."""
         table = self.table

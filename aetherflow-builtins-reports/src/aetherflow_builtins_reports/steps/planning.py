@@ -104,6 +104,8 @@ def draft_target(filling: Filling, target: Target, resolved: Resolved, place: Pl
     layout = lay_out(target, resolved, place, rows.count or 0, width, kept=table.kept if table else 1)
     if layout.room is not None:
         filling.room(place.sheet).need(layout.room)
+    if table is not None:
+        table.shrink(filling.room(place.sheet), rows.count or 0)
     return Draft(target, resolved, place, Rows(chunks, rows.count, rows.counted), width, layout, table)
 
 
