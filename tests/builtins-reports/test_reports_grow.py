@@ -10,7 +10,8 @@ import python_calamine
 import xlsxwriter
 
 from reports_project import Convert, Reports, cells
-from reports_templates import parts_of
+from reports_tables import with_table
+from reports_templates import parts_of, prefixed, rewrite
 
 NAMES = ["name", "count", "price"]
 ROWS: list[list[Any]] = [[f"n{number}", number, number / 4] for number in range(1, 8)]
@@ -184,6 +185,56 @@ def test_nothing_grows_into_a_data_sheet(project: Reports) -> None:
     inputs = {"template_path": "t.xlsx", "output": "o.xlsx", "targets": [target]}
     project.flow({"id": "s", "type": "excel_fill_from_file", "inputs": inputs})
     assert "insert: grow needs mode: report_region" in str(project.validate())
+
+
+def with_pivot(path: Path, source: str) -> None:
+    """Let the pivot table of a template read from elsewhere; the table that it read from is plain cells then."""
+
+    def change(parts: dict[str, bytes]) -> None:
+        name = "xl/pivotCache/pivotCacheDefinition1.xml"
+        parts[name] = parts[name].replace(b'<worksheetSource name="Sales"/>', source.encode())
+
+    rewrite(path, change)
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ('<worksheetSource ref="B4:F5" sheet="Report"/>', '<worksheetSource ref="B4:F11" sheet="Report"/>'),
+        ('<worksheetSource name="AREA"/>', '<worksheetSource name="AREA"/>'),
+    ],
+)
+def test_pivots_on_grown_rows_follow_and_are_refreshed(reports: Reports, source: str, wanted: str) -> None:
+    with_table(reports.folder / "t.xlsx", names={"AREA": "=Report!$B$4:$F$5"})
+    with_pivot(reports.folder / "t.xlsx", source)
+    target = {"cell": "Report!B4", "template_has_header": True, "insert": "grow", "rows_json": ROWS}
+    out = reports.fill("t.xlsx", target, small=True)["output"]
+    cache = parts_of(Path(out))["xl/pivotCache/pivotCacheDefinition1.xml"].decode()
+    assert wanted in cache
+    assert 'refreshOnLoad="1"' in cache
+    book = openpyxl.load_workbook(out)
+    assert book.defined_names["AREA"].attr_text == "Report!$B$4:$F$11"
+    assert book["Report"].tables["Sales"].ref == "B4:F12"  # the table grows, too
+
+
+@pytest.mark.parametrize("producer", ["prefixes", "LibreOffice", "openpyxl"])
+def test_templates_of_other_producers(project: Reports, convert: Convert, producer: str) -> None:
+    path = project.folder / "t.xlsx"
+    if producer == "prefixes":
+        prefixed(path)
+    elif producer == "LibreOffice":
+        path.write_bytes(convert(path, "ods").read_bytes())
+        path.rename(project.folder / "t.ods")
+        path.write_bytes(convert(project.folder / "t.ods", "xlsx").read_bytes())
+    else:
+        openpyxl.load_workbook(path).save(path)
+    out = grow(project)["output"]
+    found = cells(out, "Report")
+    assert [found[f"B{row}"] for row in range(3, 13)] == ["ROWS", "name", *[row[0] for row in ROWS], "Total"]
+    assert [found[f"E{row}"] for row in range(5, 13)] == [*[f"=C{row}*D{row}" for row in range(5, 12)], "=SUM(E5:E11)"]
+    sheet = openpyxl.load_workbook(out)["Report"]
+    assert {sheet.row_dimensions[row].height for row in range(5, 12)} <= {27.75, 27.7}
+    assert {sheet[f"G{row}"].fill.fgColor.rgb for row in range(5, 12)} == {"FFFFF2CC"}
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """A template with a table on which all depends that can: formulas, a chart, a name, a pivot table, a slicer."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import xlsxwriter
@@ -14,7 +15,9 @@ VALUE = "=Sales[[#This Row],[amount]]*Sales[[#This Row],[price]]"
 COLUMNS = ["region", "amount", "price", "value", "share"]
 
 
-def with_table(path: Path, *, rows: int = 1, totals: bool = True, header: bool = True) -> Path:
+def with_table(
+    path: Path, *, rows: int = 1, totals: bool = True, header: bool = True, names: Mapping[str, str] | None = None
+) -> Path:
     """Sheet `Report`: table `Sales` from B4 on, its last two columns calculated, with so many rows of samples."""
     book = xlsxwriter.Workbook(path)
     report, pivot = book.add_worksheet("Report"), book.add_worksheet("Pivot")
@@ -40,6 +43,8 @@ def with_table(path: Path, *, rows: int = 1, totals: bool = True, header: bool =
     report.write_formula("H3", f"=SUM(C{4 + header}:C{last + 1})", None, 7)
     book.define_name("REGIONS", "=Sales[region]")
     book.define_name("TITLE", "=Report!$A$2")
+    for name, formula in (names or {}).items():
+        book.define_name(name, formula)
     chart = book.add_chart({"type": "column"})
     span = [3 + header, last]
     chart.add_series({"categories": ["Report", span[0], 1, span[1], 1], "values": ["Report", span[0], 2, span[1], 2]})
