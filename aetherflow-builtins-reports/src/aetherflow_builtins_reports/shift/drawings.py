@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
-from aetherflow_builtins_reports.package.refs import MAX_ROW
 from aetherflow_builtins_reports.shift.heights import RowHeights
 from aetherflow_builtins_reports.shift.marks import Marks
-from aetherflow_builtins_reports.shift.moves import Moves, Shift
+from aetherflow_builtins_reports.shift.moves import Moves, Shift, moved_end, moved_row
 
 
 def shift_drawing(data: bytes, own_sheet: str | None, shift: Shift, where: str, template: Template) -> bytes:
@@ -60,16 +59,6 @@ def _move_anchor(edits: Edits, anchor: Element, moves: Moves, heights: Callable[
         new_last, new_last_offset = new_heights.find(position + height)
         _put(edits, last_element, last, new_last)
         _put(edits, last_offset_element, last_offset, new_last_offset)
-
-
-def moved_row(moves: Moves, row: int) -> int:
-    """The new number of a row that is counted from 0; the last one of a sheet if it is pushed out."""
-    return (moves.row(row + 1) or MAX_ROW) - 1
-
-
-def moved_end(moves: Moves, row: int, offset: int) -> int:
-    """As `moved_row`, for a lower edge: where it is the upper edge of a row, it belongs to the row above."""
-    return moved_row(moves, row - 1) + 1 if row and not offset else moved_row(moves, row)
 
 
 def _marker(element: Element | None) -> tuple[int, int, Element, Element | None] | None:

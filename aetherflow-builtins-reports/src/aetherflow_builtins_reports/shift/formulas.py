@@ -136,7 +136,7 @@ class _Mover:
         if rows is None:
             return f"{reference.prefix}{_LOST}"
         points = [Point(low.column, low.fixed, rows[0]), Point(high.column, high.fixed, rows[1])]
-        if low is not first:
+        if low is reference.last:
             points.reverse()
         single = reference.last is None and rows[0] == rows[1]
         end = None if single else points[1]

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
 from aetherflow_builtins_reports.package.refs import MAX_ROW, Area, cell_name, parse_area, parse_cell
 from aetherflow_builtins_reports.shift.formulas import Growth, shift_formula
-from aetherflow_builtins_reports.shift.moves import Moves, Shift
+from aetherflow_builtins_reports.shift.moves import Moves, Shift, moved_end, moved_row
 
 _GROWING = {
     "autoFilter", "sortState", "sortCondition", "conditionalFormatting", "dataValidation", "protectedRange",
@@ -17,7 +17,7 @@ _GROWING = {
 """Elements whose ranges reach over rows that grow out of their end; merged cells and links do not."""
 _RANGES = {
     "dimension", "mergeCell", "hyperlink", "comment", "threadedComment", "selection", "cellWatch", "inputCells",
-    "singleXmlCell", "location", "webPublishItem", *_GROWING,
+    "scenarios", "singleXmlCell", "location", "webPublishItem", *_GROWING,
 }  # fmt: skip
 """Elements that have a range of their own sheet in one of _RANGE_KEYS."""
 _RANGE_KEYS = ("ref", "sqref", "r", "sourceRef", "activeCell")
@@ -34,7 +34,8 @@ _FORMULA_KEYS = {
 }
 _GROWTH: dict[str, Growth] = {
     "conditionalFormatting": "absolute", "dataValidation": "absolute", "calculatedColumnFormula": "absolute",
-    "totalsRowFormula": "ranges", "sparklineGroup": "all", "chartSpace": "all", "tx": "ranges", "hyperlink": "none",
+    "totalsRowFormula": "ranges", "sparklineGroup": "all", "sparkline": "all", "chartSpace": "all", "tx": "ranges",
+    "hyperlink": "none",
 }  # fmt: skip
 _WORDS = {
     "conditionalFormatting": "conditional format", "dataValidation": "validation", "sparkline": "sparkline",
@@ -221,6 +222,9 @@ class Marks:
     def _move_view(self, element: Element) -> None:
         """What a window shows first: inserted rows are in sight, and frozen rows stay frozen."""
         self._move_panes(element)
+        self._move_corner(element)
+
+    def _move_corner(self, element: Element) -> None:
         corner = parse_cell(element.attributes.get("topLeftCell", ""))
         if corner is None or not self._moves:
             return
@@ -230,7 +234,10 @@ class Marks:
 
     def _move_panes(self, view: Element) -> None:
         pane = view.first("pane")
-        if pane is None or not self._moves or pane.attributes.get("state") not in {"frozen", "frozenSplit"}:
+        if pane is None or not self._moves:
+            return
+        if pane.attributes.get("state") not in {"frozen", "frozenSplit"}:
+            self._move_corner(pane)
             return
         corner = parse_cell(view.attributes.get("topLeftCell", ""))
         above = corner[0] - 1 if corner else 0
@@ -250,6 +257,29 @@ class Marks:
             top = (self._moves.row(shown[0] - 1) or 0) + 1 if shown[0] > 1 else 1
             values["topLeftCell"] = cell_name(min(top, MAX_ROW), shown[1])
         self._set(pane, values)
+
+    def _move_anchor(self, anchor: Element) -> None:
+        """Where a control stands, if it moves with its cells."""
+        if not self._moves or anchor.attributes.get("moveWithCells") not in {"1", "true"}:
+            return
+        ends = [_marker(anchor.first(name)) for name in ("from", "to")]
+        (start, end) = ends
+        if start is None or end is None:
+            return
+        new = moved_row(self._moves, start[0])
+        sizes = anchor.attributes.get("sizeWithCells") in {"1", "true"}
+        last = max(new, moved_end(self._moves, *end[:2])) if sizes else end[0] + new - start[0]
+        for (_, _, element), row in ((start, new), (end, last)):
+            self._texts[element.start] = (element, str(row))
+
+
+def _marker(element: Element | None) -> tuple[int, int, Element] | None:
+    """Row, offset in it, and the element that says the row."""
+    row = element.first("row") if element is not None else None
+    if element is None or row is None or not row.text.strip().isdecimal():
+        return None
+    offset = element.first("rowOff")
+    return int(row.text), int(offset.text) if offset is not None else 0, row
 
 
 def _minimum(element: Element, value: int) -> dict[str, str]:
@@ -277,6 +307,7 @@ def moved_areas(text: str, moves: Moves, *, grow: bool = True) -> str:
 _SPECIAL: dict[str, Callable[[Marks, Element], None]] = {
     "rowBreaks": Marks._move_breaks,
     "colBreaks": Marks._move_breaks,
+    "anchor": Marks._move_anchor,
     "sheetView": Marks._move_view,
     "customSheetView": Marks._move_view,
 }

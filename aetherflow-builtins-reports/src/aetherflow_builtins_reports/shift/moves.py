@@ -87,6 +87,16 @@ class Moves:
         return any(top < row <= bottom for row in self._rows)
 
 
+def moved_row(moves: Moves, row: int) -> int:
+    """The new number of a row that is counted from 0; the last one of a sheet if it is pushed out."""
+    return (moves.row(row + 1) or MAX_ROW) - 1
+
+
+def moved_end(moves: Moves, row: int, offset: int) -> int:
+    """As `moved_row`, for a lower edge: where it is the upper edge of a row, it belongs to the row above."""
+    return moved_row(moves, row - 1) + 1 if row and not offset else moved_row(moves, row)
+
+
 class Shift:
     """The insertions of a whole workbook, by the parts of its sheets."""
 

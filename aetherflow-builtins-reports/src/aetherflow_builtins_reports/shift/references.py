@@ -23,6 +23,7 @@ _MASKED = re.compile(
     r"""|(?P<space>[\t\r\n\xa0])""",
     re.DOTALL,
 )  # fmt: skip
+_MAY_MASK = re.compile("[\"'\\[#\t\r\n\xa0]")
 _ESCAPE = re.compile(r"'.|#", re.DOTALL)
 
 
@@ -81,7 +82,7 @@ def _tokens(formula: str) -> Iterator[tuple[str, bool]]:
     """Texts of the tokens, and whether they may hold references."""
     library = tokenizer()
     token_kinds = library.Token
-    masked = _MASKED.sub(_mask, formula)
+    masked = _MASKED.sub(_mask, formula) if _MAY_MASK.search(formula) else formula
     try:
         tokens = library.Tokenizer(f"={masked}").items
     except (library.TokenizerError, IndexError, AssertionError) as error:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
 from aetherflow_builtins_reports.package.refs import Area, cell_name, parse_area, parse_cell, quoted
@@ -12,6 +12,7 @@ from aetherflow_builtins_reports.shift.moves import Moves, Shift
 from aetherflow_builtins_reports.shift.references import FormulaError
 
 _ODD = (b"<!--", b"<![CDATA[", b"<?")
+_ENTITIES = {"&quot;": '"', "&apos;": "'"}
 _ROW_NUMBER = re.compile(rb"""(\sr\s*=\s*["'])\d+(?=["'])""")
 
 
@@ -39,6 +40,7 @@ class ShiftedRows:
         self._cell = re.compile(rb"<%sc(?=[\s/>])[^>]*?(?:/>|>.*?</%sc\s*>)" % (p, p), re.DOTALL)
         self._address = re.compile(rb"""(<%sc(?:\s[^>]*?)?\sr\s*=\s*["'])([A-Za-z]{1,3})\d+(?=["'])""" % p)
         self._formula_start = b"<" + prefix.encode() + b"f"
+        self._plain_formula = re.compile(rb"<%sf>([^<]*)</%sf>" % (p, p))
 
     def row(self, row: Row) -> Row | None:
         """The row where it belongs now; None if it is pushed out of the sheet, which only an empty one may be."""
@@ -102,13 +104,21 @@ class ShiftedRows:
         moved = raw
         if self._formula_start in raw:
             moved = self._moved_formula(raw, row, column)
-        return self._address.sub(rb"\g<1>\g<2>%d" % new, moved, count=1) if new != row else moved
+        address = self._address.match(moved) if new != row else None
+        if address is None:
+            return moved
+        return b"%s%d%s" % (moved[: address.end(2)], new, moved[address.end() :])
 
     def _moved_formula(self, raw: bytes, row: int, column: int) -> bytes:
+        where = f"{quoted(self._sheet)}!{cell_name(row, column)}"
+        plain = self._plain_formula.search(raw)
+        if plain is not None and b"&#" not in plain[1]:
+            text = unescape(plain[1].decode("utf-8"), _ENTITIES)
+            new = self._shifted(text, where, row)
+            return raw if new == text else raw[: plain.start(1)] + escape(new).encode() + raw[plain.end(1) :]
         formula = next((each for each in parse(raw).children if each.local == "f"), None)
         if formula is None:
             return raw
-        where = f"{quoted(self._sheet)}!{cell_name(row, column)}"
         match formula.attributes.get("t"):
             case "shared":
                 return self._moved_shared(raw, formula, where, row, column)

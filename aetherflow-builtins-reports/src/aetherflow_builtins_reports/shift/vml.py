@@ -3,9 +3,8 @@
 import re
 from xml.sax.saxutils import escape, unescape
 
-from aetherflow_builtins_reports.shift.drawings import moved_end, moved_row
 from aetherflow_builtins_reports.shift.formulas import shift_formula
-from aetherflow_builtins_reports.shift.moves import Moves, Shift
+from aetherflow_builtins_reports.shift.moves import Moves, Shift, moved_end, moved_row
 
 _CLIENT = re.compile(rb"<x:ClientData\b.*?</x:ClientData>", re.DOTALL)
 _ROW = re.compile(rb"(<x:Row>\s*)(\d+)(?=\s*<)")
