@@ -133,7 +133,18 @@ def test_rows_of_a_name_move_only_if_they_are_fixed(shifted: Shifted) -> None:
 
 GROWN = [
     ("SUM(A5:A5)+SUM(A2:A5)", "SUM(A5:A8)+SUM(A2:A8)"),
-    ("A5+SUM(A5)+SUM(A6)", "A5+SUM(A5)+SUM(A9)"),
+    ("A5+SUM(A5)+SUM(A6)", "A5+SUM(A5:A8)+SUM(A9)"),
+    ("SUBTOTAL(109,A5)+sum( A5 , 1)+SUM(A5*2)", "SUBTOTAL(109,A5:A8)+sum( A5:A8 , 1)+SUM(A5*2)"),
+    ('ROUND(A5,2)+SUM(ROUND(A5,2))&"SUM("&A5', 'ROUND(A5,2)+SUM(ROUND(A5,2))&"SUM("&A5'),
+    (
+        "SUMPRODUCT((A5-B5)*2,C5)+IF(A5>0,_xlfn.STDEV.S(A5),A5)",
+        "SUMPRODUCT((A5:A8-B5:B8)*2,C5:C8)+IF(A5>0,_xlfn.STDEV.S(A5:A8),A5)",
+    ),
+    ("VLOOKUP(A5,A5:B5,2)+COUNTIF(Data!$A$5,A5)", "VLOOKUP(A5,A5:B8,2)+COUNTIF(Data!$A$5:$A$8,A5)"),
+    (
+        "SUMIF(A5,A5,B5)+SUMIFS(A5,B5,A5,C5,A5)+LARGE(A5,A5)",
+        "SUMIF(A5:A8,A5,B5:B8)+SUMIFS(A5:A8,B5:B8,A5,C5:C8,A5)+LARGE(A5:A8,A5)",
+    ),
     ("SUM(A2:A4)+SUM(A5:A6)", "SUM(A2:A4)+SUM(A5:A9)"),
     ("SUM(Data!$A$5:$B$5,5:5)", "SUM(Data!$A$5:$B$8,5:8)"),
     ("SUM(A5:A4)", "SUM(A8:A4)"),

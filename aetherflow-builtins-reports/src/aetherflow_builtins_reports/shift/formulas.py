@@ -4,11 +4,12 @@ import re
 from typing import Literal, TypeAlias
 
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, letters, number
+from aetherflow_builtins_reports.shift.aggregates import added_up
 from aetherflow_builtins_reports.shift.moves import Moves, Shift
 from aetherflow_builtins_reports.shift.references import FormulaError, Point, Reference, pieces
 
 Growth: TypeAlias = Literal["ranges", "all", "absolute", "others", "none"]
-"""What reaches over rows that grow out of its end: ranges that are written as such; also single cells (charts); only
+"""What reaches over rows that grow out of its end: ranges, and cells that are added up; all single cells (charts); only
 ranges whose last row has a `$` (formulas of which each row has its own); ranges of other sheets (formulas in the style
 row); nothing."""
 
@@ -43,7 +44,8 @@ def shift_formula(
             where, str(error), "write the formula in another way, or move it to a sheet of its own"
         ) from error
     mover = _Mover(own_sheet, shift, where, growth, absolute_only)
-    moved = "".join(part if isinstance(part, str) else mover.moved(part) for part in parts)
+    mover.added_up = added_up(parts)
+    moved = "".join(part if isinstance(part, str) else mover.moved(part, index) for index, part in enumerate(parts))
     return moved.replace(f"{_LOST}#", _LOST) if _LOST in moved else moved
 
 
@@ -86,8 +88,12 @@ class _Mover:
         self._where = where
         self._growth = growth
         self._absolute_only = absolute_only
+        self.added_up: set[int] = set()
+        """Which parts of the formula are single cells that count as ranges."""
+        self._as_range = False
 
-    def moved(self, reference: Reference) -> str:
+    def moved(self, reference: Reference, index: int) -> str:
+        self._as_range = index in self.added_up
         if not reference.first.row:
             return str(reference)  # whole columns
         moves, several = self._moves(reference.prefix)
@@ -165,4 +171,4 @@ class _Mover:
                 f"{reference} is one end of a range whose other end is computed, so how far it should grow is unknown",
                 "write both ends of the range as cells, or use insert: below",
             )
-        return self._growth == "all" or reference.last is not None
+        return self._growth == "all" or self._as_range or reference.last is not None

@@ -22,22 +22,32 @@ class Insertion:
     """Whether references that end at the row above, the style row, reach to the last new row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shrink:
+    """Rows of data, header included, that become fewer: `last` is emptied, `new_last` is the last one then."""
+
+    first: int
+    last: int
+    new_last: int
+
+
 class Moves:
     """The insertions of one sheet. All rows are those of the template, in whatever order the insertions are given."""
 
-    def __init__(self, insertions: Sequence[Insertion]) -> None:
+    def __init__(self, insertions: Sequence[Insertion], shrinks: Sequence[Shrink] = ()) -> None:
         self.insertions = tuple(sorted((each for each in insertions if each.count > 0), key=lambda each: each.row))
         self._rows = [each.row for each in self.insertions]
         self._totals = [0, *accumulate(each.count for each in self.insertions)]
         self._grown = {each.row - 1 for each in self.insertions if each.grow}
+        self._shrunk = {each.last: each for each in shrinks}
 
     def __bool__(self) -> bool:
-        return bool(self.insertions)
+        return bool(self.insertions or self._shrunk)
 
     @property
     def first(self) -> int:
-        """The first row that moves; past the last row of a sheet if none does."""
-        return self._rows[0] if self._rows else MAX_ROW + 1
+        """The first row that moves, or follows rows that are emptied; past the last row of a sheet if there is none."""
+        return min([*self._rows[:1], *(each + 1 for each in self._shrunk)], default=MAX_ROW + 1)
 
     def row(self, number: int) -> int | None:
         """The new number of a row; None past the last row of a sheet."""
@@ -45,13 +55,16 @@ class Moves:
         return moved if moved <= MAX_ROW else None
 
     def grows(self, row: int) -> bool:
-        """Whether a row is the style row of rows that grow out of it."""
-        return row in self._grown
+        """Whether a row is the last of rows that become more, or fewer."""
+        return row in self._grown or row in self._shrunk
 
     def span(self, top: int, bottom: int, *, grow: bool = True) -> tuple[int, int] | None:
-        """New rows of a range; None if nothing of it is left. `grow` lets it reach over rows grown out of its end."""
+        """New rows of a range; None if nothing of it is left. `grow` lets it follow the end of rows of data."""
         if top == 1 and bottom == MAX_ROW:
             return top, bottom  # whole columns stay whole
+        shrunk = self._shrunk.get(bottom) if grow else None
+        if shrunk is not None and shrunk.first <= top <= shrunk.new_last:
+            bottom = shrunk.new_last
         first = self.row(top)
         if first is None:
             return None
