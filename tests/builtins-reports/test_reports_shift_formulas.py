@@ -75,6 +75,7 @@ MOVED = [
     ("C5#+@A5+_xlfn.ANCHORARRAY(C5)", "C15#+@A15+_xlfn.ANCHORARRAY(C15)"),
     ("-A5%^2>=A5", "-A15%^2>=A15"),
     ("SUM((A5,B6))+A1:C9 B5:B7", "SUM((A15,B16))+A1:C19 B15:B17"),
+    ("SUM((A2:B9~Data!C5))", "SUM((A2:B19~Data!C15))"),
     ("A5:INDEX(A:A,9)+SUM(INDEX(A:A,1):A5)", "A15:INDEX(A:A,9)+SUM(INDEX(A:A,1):A15)"),
     ("SUM(A2:B5:C9)+SUM(A5:total)", "SUM(A2:B15:C19)+SUM(A15:total)"),
     ("IF(A5>1,\n\tA5 ,\r\nB6)", "IF(A15>1,\n\tA15 ,\r\nB16)"),
