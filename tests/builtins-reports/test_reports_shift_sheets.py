@@ -2,7 +2,6 @@
 
 # ruff: noqa: E501, ISC004 -- XML before and after is easier to compare in one line
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -66,9 +65,9 @@ BEHIND = [
      '<formula2>"A5"</formula2></dataValidation></dataValidations>'),
     # links, marks, protection, scenarios, watches, consolidation
     ("""<hyperlinks><hyperlink ref="A5" location="Data!A9"/><hyperlink ref="A6:B7" location="'Other &amp; More'!A9"/>"""
-     '<hyperlink ref="A2" location="a_name"/><hyperlink ref="A3" r:id="rId1"/></hyperlinks>',
+     '<hyperlink ref="A2" location="A5) of (it"/><hyperlink ref="A3" r:id="rId1"/></hyperlinks>',
      """<hyperlinks><hyperlink ref="A15" location="Data!A19"/><hyperlink ref="A16:B17" location="'Other &amp; More'!A9"/>"""
-     '<hyperlink ref="A2" location="a_name"/><hyperlink ref="A3" r:id="rId1"/></hyperlinks>'),
+     '<hyperlink ref="A2" location="A5) of (it"/><hyperlink ref="A3" r:id="rId1"/></hyperlinks>'),
     ('<ignoredErrors><ignoredError sqref="A1:A9" numberStoredAsText="1"/></ignoredErrors>',
      '<ignoredErrors><ignoredError sqref="A1:A19" numberStoredAsText="1"/></ignoredErrors>'),
     ('<protectedRanges><protectedRange name="x5" sqref="A5:B9"/></protectedRanges>',
@@ -118,7 +117,7 @@ def test_what_stands_behind_the_rows(moved: Moved, before: str, after: str) -> N
 
 
 IN_FRONT = [
-    ('<dimension ref="A1:C9"/>', '<dimension ref="A1:C19"/>'),
+    ('<sheetPr syncRef="A5"/><dimension ref="A1:C9"/>', '<sheetPr syncRef="A15"/><dimension ref="A1:C19"/>'),
     # what a window shows: the new rows are in sight, and frozen rows stay frozen
     ('<sheetViews><sheetView topLeftCell="A5"/></sheetViews>', '<sheetViews><sheetView topLeftCell="A5"/></sheetViews>'),
     ('<sheetViews><sheetView topLeftCell="A9"><selection activeCell="B9" sqref="B9:C9"/></sheetView></sheetViews>',
@@ -239,11 +238,14 @@ def test_what_is_pushed_out_of_the_sheet_is_gone_if_it_held_nothing(moved: Moved
         sheet(
             '<row r="2"><c r="A2"><f>A1048570+SUM(A9:A1048572)</f></c></row><row r="1048570" ht="20"><c r="A1048570" s="1"/></row>',
             after='<mergeCells count="2"><mergeCell ref="A1048570:B1048571"/><mergeCell ref="A9:B1048570"/></mergeCells>'
-            '<hyperlinks><hyperlink ref="A1048570" location="x"/></hyperlinks>',
+            '<hyperlinks><hyperlink ref="A1048570" location="x"/></hyperlinks><extLst><ext><x14:sparklines><x14:sparkline>'
+            "<xm:f>Data!A1:F1</xm:f><xm:sqref>G1048570</xm:sqref></x14:sparkline><x14:sparkline><xm:f>Data!A1:F1</xm:f><xm:sqref>G1</xm:sqref>"
+            "</x14:sparkline></x14:sparklines></ext></extLst>",
         )
     )
     assert "<f>#REF!+SUM(A19:A1048576)</f></c></row></sheetData>" in found
-    assert re.search(r'<mergeCells count="1"><mergeCell ref="A19:B1048576"/></mergeCells></worksheet>', found)
+    assert '<mergeCells count="1"><mergeCell ref="A19:B1048576"/></mergeCells><extLst><ext><x14:sparklines>' in found
+    assert found.count("<x14:sparkline>") == 1
 
 
 GROWING = [

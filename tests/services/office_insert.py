@@ -94,6 +94,8 @@ def shapes(page: Any) -> list[Any]:
 
 def insert(sheet: Any, row: int, count: int) -> None:
     """Insert rows; they get the height of other rows, not of the one above: that is the filler's matter."""
+    if sheet.isProtected():
+        sheet.unprotect("")
     sheet.Rows.insertByIndex(row - 1, count)
     sheet.getCellRangeByPosition(0, row - 1, 0, row + count - 2).Rows.OptimalHeight = True
 

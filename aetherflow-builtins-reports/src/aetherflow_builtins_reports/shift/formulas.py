@@ -44,7 +44,7 @@ def shift_formula(
             where, str(error), "write the formula in another way, or move it to a sheet of its own"
         ) from error
     mover = _Mover(own_sheet, shift, where, growth, absolute_only)
-    mover.added_up = added_up(parts)
+    mover.added_up = added_up(parts) if shift.any_grows else set()
     moved = "".join(part if isinstance(part, str) else mover.moved(part, index) for index, part in enumerate(parts))
     return moved.replace(f"{_LOST}#", _LOST) if _LOST in moved else moved
 

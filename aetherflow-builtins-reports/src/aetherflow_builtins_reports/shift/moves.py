@@ -54,6 +54,11 @@ class Moves:
         moved = number + self._totals[bisect_right(self._rows, number)]
         return moved if moved <= MAX_ROW else None
 
+    @property
+    def any_grows(self) -> bool:
+        """Whether there is a style row."""
+        return bool(self._grown)
+
     def grows(self, row: int) -> bool:
         """Whether a row is the last of rows that become more, or fewer."""
         return row in self._grown or row in self._shrunk
@@ -110,6 +115,9 @@ class Shift:
         self._warned: dict[str, list[str]] = {}
         self.lowest = min((each.first - 1 for each in self._by_name.values()), default=MAX_ROW + 1)
         """No number below it names a row that moves or grows."""
+
+        self.any_grows = any(each.any_grows for each in self._by_name.values())
+        """Whether any range can grow."""
 
     def __bool__(self) -> bool:
         return bool(self.sheets)
