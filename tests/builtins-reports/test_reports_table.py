@@ -163,6 +163,29 @@ def test_validation_knows_tables(reports: Reports) -> None:
     assert "tables are: Sales" in text
 
 
+def test_validation_tries_to_make_room(reports: Reports) -> None:
+    with_table(reports.folder / "t.xlsx", rows=2)
+    targets = [{"name": "sales", "table": "Sales"}, {"name": "u", "cell": "Report!B20", "insert": "grow"}]
+    inputs = {"template_path": "t.xlsx", "required_names": ["Sales"]}
+    out = reports.one("excel_validate_template", targets=targets, **inputs)
+    assert out["found_targets"] == [
+        {"name": "sales", "sheet": "Report", "start_cell": [4, 2], "insert": "grow"},
+        {"name": "u", "sheet": "Report", "start_cell": [20, 2], "insert": "grow"},
+    ]
+    assert out["warnings"] == []
+    book = openpyxl.load_workbook(reports.folder / "t.xlsx")
+    book["Pivot"]["D4"], book["Pivot"]["D5"] = "=SUM(Report:Pivot!C30)", '=INDIRECT("Report!C30")'
+    book.save(reports.folder / "t.xlsx")
+    text = reports.fails("excel_validate_template", targets=targets, **inputs)
+    assert "'Pivot'!D4: Report:Pivot!C30 reaches over several sheets" in text
+    text = reports.fails("excel_validate_template", targets=[{"table": "Sale"}], **inputs)
+    assert "has no table 'Sale'" in text
+    book["Pivot"]["D4"] = None
+    book.save(reports.folder / "t.xlsx")
+    out = reports.one("excel_validate_template", targets=targets, **inputs)
+    assert "'Pivot'!D5" in out["warnings"][0]
+
+
 def test_dry_run(reports: Reports) -> None:
     with_table(reports.folder / "t.xlsx")
     inputs = {"template_path": "t.xlsx", "output": "o.xlsx", "targets": [{"table": "Sales", "rows_json": ROWS}]}
