@@ -97,6 +97,20 @@ def test_new_rows_look_like_the_style_row_in_full(project: Reports) -> None:
     assert not {f"{c}{row}" for c in "AG" for row in range(6, 12)} & set(found)
 
 
+def test_cells_that_are_merged_beside_the_data_are_merged_in_each_row(project: Reports) -> None:
+    book = openpyxl.load_workbook(project.folder / "t.xlsx")
+    book["Report"].merge_cells("G5:H5")
+    book["Report"].merge_cells("B8:C9")
+    book.save(project.folder / "t.xlsx")
+    sheet = openpyxl.load_workbook(grow(project)["output"])["Report"]
+    assert {str(each) for each in sheet.merged_cells.ranges} == {f"G{row}:H{row}" for row in range(5, 12)} | {"B14:C15"}
+    book["Report"].merge_cells("C5:D5")
+    book.save(project.folder / "t.xlsx")
+    text = project.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx",
+                         targets=[GROW | {"rows_json": ROWS}])  # fmt: skip
+    assert "meet the merged cells C5:D5" in text
+
+
 @pytest.mark.parametrize("rows", [[], [["only"]], [["a", 1, 2], ["b"], []]])
 def test_samples_never_stay(project: Reports, rows: list[Any]) -> None:
     out = grow(project, rows)

@@ -120,6 +120,7 @@ class Filling:
         writer.merge(rows, plan.blocks)
         tail_part = Tail(shifted.tail(rows.tail.raw) if shifted else rows.tail.raw, prefix)
         self._refuse_merged(plan, tail_part)
+        tail_part.repeat_merged([(first, last) for first, last, _ in room.grown])
         self._filter(plan, tail_part, parts)
         spool.write(tail_part.changed())
 
