@@ -122,10 +122,20 @@ def test_large_files_and_thresholds(reports: Reports) -> None:
     assert "more than rows_threshold" in text
 
 
+def test_no_value_of_a_long_row_is_lost(reports: Reports) -> None:
+    with_table(reports.folder / "t.xlsx")
+    rows = [["a", 1]] * 600
+    found = cells(fill(reports, [*rows, ["last", 1, 2.5]])["output"], "Report")
+    assert (found["B605"], found["D605"], found.get("D604")) == ("last", 2.5, None)
+    text = reports.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx",
+                         targets=[{"table": "Sales", "rows_json": [*rows, ["last", 1, 2.5, "lost"]]}])  # fmt: skip
+    assert "there is a row of 4 values; table 'Sales' takes 3" in text
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"table": "Sale"}, "has no table 'Sale' on it | its tables are: Sales"),
+        ({"table": "Sale"}, "has no table 'Sale' | its tables are: Sales"),
         ({"sheet": "Pivot"}, "has no table 'Sales' on sheet 'Pivot'; table 'Sales' is on sheet 'Report'"),
         ({"rows_json": [[1, 2, 3, 4]]}, "the data have 4 columns, table 'Sales' takes 3: region, amount, price"),
         ({"columns_json": ["region", "share"], "rows_json": [["a", 1]]}, "calculates what the data have: share"),
