@@ -103,8 +103,9 @@ class TableRows:
         row, most = self._first_row, max((each + 1 for each in sources if each is not None), default=0)
         for chunk in chunks:
             if len(chunk.columns) > most:
+                found = len(chunk.columns)
                 raise WorkbookError(
-                    f"{self.owner}: there is a row of {len(chunk.columns)} values; table {self.table.name!r} takes {most}",
+                    f"{self.owner}: there is a row of {found} values; table {self.table.name!r} takes {most}",
                     fix="give every row as many values as the table has columns that it does not calculate",
                 )
             rows = range(row, row + chunk.rows)
