@@ -12,7 +12,7 @@ import xlsxwriter
 
 from reports_project import Convert, Reports, cells
 from reports_tables import with_table
-from reports_templates import parts_of, prefixed, rewrite
+from reports_templates import parts_of, prefixed, rewrite, rich
 
 NAMES = ["name", "count", "price"]
 ROWS: list[list[Any]] = [[f"n{number}", number, number / 4] for number in range(1, 8)]
@@ -95,6 +95,20 @@ def test_new_rows_look_like_the_style_row_in_full(project: Reports) -> None:
     assert sheet.row_dimensions[12].height != 27.75
     assert (found["A5"], found["G5"]) == ("sample", "fixed")  # texts belong to their row
     assert not {f"{c}{row}" for c in "AG" for row in range(6, 12)} & set(found)
+
+
+def test_cells_that_are_merged_beside_the_data_are_merged_in_each_row(project: Reports) -> None:
+    book = openpyxl.load_workbook(project.folder / "t.xlsx")
+    book["Report"].merge_cells("G5:H5")
+    book["Report"].merge_cells("B8:C9")
+    book.save(project.folder / "t.xlsx")
+    sheet = openpyxl.load_workbook(grow(project)["output"])["Report"]
+    assert {str(each) for each in sheet.merged_cells.ranges} == {f"G{row}:H{row}" for row in range(5, 12)} | {"B14:C15"}
+    book["Report"].merge_cells("C5:D5")
+    book.save(project.folder / "t.xlsx")
+    text = project.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx",
+                         targets=[GROW | {"rows_json": ROWS}])  # fmt: skip
+    assert "meet the merged cells C5:D5" in text
 
 
 @pytest.mark.parametrize("rows", [[], [["only"]], [["a", 1, 2], ["b"], []]])
@@ -209,6 +223,12 @@ def test_pivots_on_grown_rows_follow_and_are_refreshed(reports: Reports, source:
     with_table(reports.folder / "t.xlsx", names={"AREA": "=Report!$B$4:$F$5"})
     with_pivot(reports.folder / "t.xlsx", source)
     target = {"cell": "Report!B4", "template_has_header": True, "insert": "grow", "rows_json": ROWS}
+    moved = {"cell": "Report!A2", "insert": "below", "rows_json": [["above"]] * 30, "name": "above"}
+    parts = parts_of(Path(reports.fill("t.xlsx", moved, target, small=True)["output"]))
+    assert b'refreshOnLoad="1"' in parts["xl/pivotCache/pivotCacheDefinition1.xml"]
+    elsewhere = {"cell": "Report!J2", "rows_json": [[1]]}
+    parts = parts_of(Path(reports.fill("t.xlsx", elsewhere, small=True)["output"]))
+    assert b"refreshOnLoad" not in parts["xl/pivotCache/pivotCacheDefinition1.xml"]
     out = reports.fill("t.xlsx", target, small=True)["output"]
     cache = parts_of(Path(out))["xl/pivotCache/pivotCacheDefinition1.xml"].decode()
     assert wanted in cache
@@ -216,6 +236,24 @@ def test_pivots_on_grown_rows_follow_and_are_refreshed(reports: Reports, source:
     book = openpyxl.load_workbook(out)
     assert book.defined_names["AREA"].attr_text == "Report!$B$4:$F$11"
     assert book["Report"].tables["Sales"].ref == "B4:F12"  # the table grows, too
+
+
+@pytest.mark.parametrize("insert", ["grow", "below"])
+def test_only_parts_that_name_the_rows_change(reports: Reports, insert: str) -> None:
+    before = parts_of(rich(reports.folder / "r.xlsm", macros=True))
+    target = {"cell": "Data!A9", "insert": insert, "rows_json": [["north", 2030, 1.5]] * 3}
+    out = reports.fill("r.xlsm", target, small=True, stamp=False)["output"]
+    after = parts_of(Path(out))
+    assert set(after) == set(before)
+    charts = {f"xl/charts/chart{number}.xml" for number in range(1, 7)}
+    assert {name for name in before if after[name] != before[name]} == charts | {
+        "xl/worksheets/sheet1.xml", "xl/worksheets/sheet2.xml", "xl/worksheets/sheet4.xml",
+        "xl/pivotCache/pivotCacheDefinition1.xml",
+    }  # fmt: skip
+    end = 11 if insert == "grow" else 12
+    assert cells(out, "Report")["B2"] == f"=SUM(Data!C2:C{end})"
+    for part in charts:
+        assert re.findall("<c:f>(.*?)</c:f>", after[part].decode()) == [f"Data!$A$2:$A${end}", f"Data!$C$2:$C${end}"]
 
 
 @pytest.mark.parametrize("producer", ["prefixes", "LibreOffice", "openpyxl"])

@@ -122,10 +122,20 @@ def test_large_files_and_thresholds(reports: Reports) -> None:
     assert "more than rows_threshold" in text
 
 
+def test_no_value_of_a_long_row_is_lost(reports: Reports) -> None:
+    with_table(reports.folder / "t.xlsx")
+    rows = [["a", 1]] * 600
+    found = cells(fill(reports, [*rows, ["last", 1, 2.5]])["output"], "Report")
+    assert (found["B605"], found["D605"], found.get("D604")) == ("last", 2.5, None)
+    text = reports.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx",
+                         targets=[{"table": "Sales", "rows_json": [*rows, ["last", 1, 2.5, "lost"]]}])  # fmt: skip
+    assert "there is a row of 4 values; table 'Sales' takes 3" in text
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"table": "Sale"}, "has no table 'Sale' on it | its tables are: Sales"),
+        ({"table": "Sale"}, "has no table 'Sale' | its tables are: Sales"),
         ({"sheet": "Pivot"}, "has no table 'Sales' on sheet 'Pivot'; table 'Sales' is on sheet 'Report'"),
         ({"rows_json": [[1, 2, 3, 4]]}, "the data have 4 columns, table 'Sales' takes 3: region, amount, price"),
         ({"columns_json": ["region", "share"], "rows_json": [["a", 1]]}, "calculates what the data have: share"),
@@ -161,6 +171,29 @@ def test_validation_knows_tables(reports: Reports) -> None:
     text = reports.fails("excel_validate_template", template_path="t.xlsx", required_names=["Sale", "below"])
     assert "lacks 1 of 2" in text
     assert "tables are: Sales" in text
+
+
+def test_validation_tries_to_make_room(reports: Reports) -> None:
+    with_table(reports.folder / "t.xlsx", rows=2)
+    targets = [{"name": "sales", "table": "Sales"}, {"name": "u", "cell": "Report!B20", "insert": "grow"}]
+    inputs = {"template_path": "t.xlsx", "required_names": ["Sales"]}
+    out = reports.one("excel_validate_template", targets=targets, **inputs)
+    assert out["found_targets"] == [
+        {"name": "sales", "sheet": "Report", "start_cell": [4, 2], "insert": "grow"},
+        {"name": "u", "sheet": "Report", "start_cell": [20, 2], "insert": "grow"},
+    ]
+    assert out["warnings"] == []
+    book = openpyxl.load_workbook(reports.folder / "t.xlsx")
+    book["Pivot"]["D4"], book["Pivot"]["D5"] = "=SUM(Report:Pivot!C30)", '=INDIRECT("Report!C30")'
+    book.save(reports.folder / "t.xlsx")
+    text = reports.fails("excel_validate_template", targets=targets, **inputs)
+    assert "'Pivot'!D4: Report:Pivot!C30 reaches over several sheets" in text
+    text = reports.fails("excel_validate_template", targets=[{"table": "Sale"}], **inputs)
+    assert "has no table 'Sale'" in text
+    book["Pivot"]["D4"] = None
+    book.save(reports.folder / "t.xlsx")
+    out = reports.one("excel_validate_template", targets=targets, **inputs)
+    assert "'Pivot'!D5" in out["warnings"][0]
 
 
 def test_dry_run(reports: Reports) -> None:

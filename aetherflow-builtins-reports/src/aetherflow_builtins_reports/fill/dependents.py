@@ -9,6 +9,7 @@ from aetherflow_builtins_reports.package.markup import Edits, Element, parse
 from aetherflow_builtins_reports.package.refs import Area, parse_area
 from aetherflow_builtins_reports.package.table_parts import TablePart, tables_of
 from aetherflow_builtins_reports.package.workbook import Sheet
+from aetherflow_builtins_reports.shift.moves import Shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,9 @@ class Filled:
 class Dependents:
     """The tables and pivot caches of a template, and what becomes of them."""
 
-    def __init__(self, template: Template, changed: dict[str, bytes]) -> None:
+    def __init__(self, template: Template, changed: dict[str, bytes], shift: Shift) -> None:
         self._template = template
+        self._shift = shift
         self.changed = changed
         """Parts with changes: at first those in which rows moved."""
         self._resized: set[str] = set()
@@ -143,7 +145,12 @@ class Dependents:
         if name.casefold() in self._resized:
             return True
         return any(
-            each_sheet.casefold() == filled.sheet.name.casefold() and each.meets(filled.area)
+            each_sheet.casefold() == filled.sheet.name.casefold() and self._moved(each_sheet, each).meets(filled.area)
             for defined in self._template.workbook.named(name)
             for each_sheet, each in defined.areas()
         )
+
+    def _moved(self, sheet: str, area: Area) -> Area:
+        """Where an area of the template is by now."""
+        moves = self._shift.of(sheet)
+        return (moves.area(area) if moves else None) or area

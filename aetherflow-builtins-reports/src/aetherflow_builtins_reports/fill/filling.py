@@ -120,6 +120,7 @@ class Filling:
         writer.merge(rows, plan.blocks)
         tail_part = Tail(shifted.tail(rows.tail.raw) if shifted else rows.tail.raw, prefix)
         self._refuse_merged(plan, tail_part)
+        tail_part.repeat_merged([(first, last) for first, last, _ in room.grown])
         self._filter(plan, tail_part, parts)
         spool.write(tail_part.changed())
 
@@ -142,7 +143,7 @@ class Filling:
                     )
 
     def _filter(self, plan: SheetPlan, tail: Tail, shifted: dict[str, bytes]) -> None:
-        dependents = Dependents(self.template, shifted)
+        dependents = Dependents(self.template, shifted, self._shift)
         for target in plan.targets:
             if target.wants_filter and not dependents.covers(target.filled):
                 tail.set_filter(target.filled.area)
@@ -208,7 +209,7 @@ class Filling:
         writer.close()
 
     def _changed_parts(self, shifted: dict[str, bytes]) -> dict[str, bytes]:
-        dependents = Dependents(self.template, shifted)
+        dependents = Dependents(self.template, shifted, self._shift)
         targets = [target.filled for plan in self._plans.values() for target in plan.targets]
         for filled in targets:
             dependents.resize_tables(filled)

@@ -110,9 +110,9 @@ def _table(template: Template, query: Query, name: str) -> Place:
     if place is not None and (query.sheet is None or query.sheet.casefold() == place.sheet.name.casefold()):
         return place
     found = f"; table {name!r} is on sheet {place.sheet.name!r}" if place else ""
-    where = f"sheet {query.sheet!r}" if query.sheet else "it"
+    where = f" on sheet {query.sheet!r}" if query.sheet else ""
     raise WorkbookError(
-        f"{query.owner}: {template.archive.name} has no table {name!r} on {where}{found}",
+        f"{query.owner}: {template.archive.name} has no table {name!r}{where}{found}",
         fix=f"its tables are: {', '.join(table_names(template)) or 'none'} (a table's name stands in Table Design)",
     )
 

@@ -77,7 +77,7 @@ class TableRows:
                 fix="give the data as many columns, or the names of the table's",
             )
         found: list[int | None] = [None] * self.width
-        for source, column in enumerate(free[:width]):
+        for source, column in enumerate(free):
             found[column] = source
         return found
 
@@ -100,8 +100,14 @@ class TableRows:
 
     def arranged(self, chunks: Iterator[Chunk], sources: Sequence[int | None]) -> Iterator[Chunk]:
         """The chunks with the columns of the table. Called when the place of the table is known."""
-        row = self._first_row
+        row, most = self._first_row, max((each + 1 for each in sources if each is not None), default=0)
         for chunk in chunks:
+            if len(chunk.columns) > most:
+                found = len(chunk.columns)
+                raise WorkbookError(
+                    f"{self.owner}: there is a row of {found} values; table {self.table.name!r} takes {most}",
+                    fix="give every row as many values as the table has columns that it does not calculate",
+                )
             rows = range(row, row + chunk.rows)
             row += chunk.rows
             columns: list[Sequence[Any]] = []

@@ -38,7 +38,8 @@ class ExcelFillFromFile(FillStep[Inputs]):
     """Fills a template with the rows of CSV, TSV, JSON-lines and Parquet files, however many, in constant memory.
 
     All that the template has and the rows do not touch comes back byte for byte: charts, images, pivots, slicers,
-    macros. Tables over a data sheet are resized, pivot tables on it are refreshed when the file is opened.
+    macros. Rows go onto a sheet of their own, into a region that makes room for them, or into a table; formulas,
+    charts, names and pivot tables follow.
 
     Example:
         - id: report
@@ -51,12 +52,15 @@ class ExcelFillFromFile(FillStep[Inputs]):
                 source_path: "{{steps.extract.artifact_path}}"
               - name: carriers
                 mode: report_region
-                insert: replace
+                insert: grow
                 sheet: Report
                 anchor: CARRIERS
                 source_path: "{{steps.carriers.artifact_path}}"
                 type_cast: basic
-                style_mode: copy_row
+              - name: months
+                table: Months
+                source_path: "{{steps.months.artifact_path}}"
+                type_cast: basic
     """
 
     Outputs = Outputs

@@ -93,7 +93,7 @@ class ExcelFillSmall(FillStep[Inputs]):
                 rows_json: "{{steps.carriers.rows}}"
                 columns_json: "{{steps.carriers.columns}}"
                 dtypes: "{{steps.carriers.dtypes}}"
-                style_mode: copy_row
+                insert: grow
     """
 
     Outputs = Outputs

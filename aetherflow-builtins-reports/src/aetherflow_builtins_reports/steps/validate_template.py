@@ -9,6 +9,8 @@ from aetherflow.core.api import Step, StepInputError, StepInputs, StepOutputs, S
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.places import find_texts, named_place, normalised, table_names
 from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.steps.fields import Target, _json
+from aetherflow_builtins_reports.steps.trial import try_targets
 
 
 def _names(value: Any) -> Any:
@@ -31,6 +33,11 @@ class Inputs(StepInputs):
         min_length=1,
         description="What targets are to find: defined names, tables, or texts of cells; a list, or one of them.",
     )
+    targets: Annotated[list[Target], BeforeValidator(_json, json_schema_input_type=list[Target] | str)] | None = Field(
+        None,
+        description="Targets of the fill steps, without their rows: they are looked for, and rows are put in there on "
+        "trial.",
+    )
     sheet: str | None = Field(None, description="Search texts on this sheet only; names and tables are always found.")
 
 
@@ -41,12 +48,18 @@ class Outputs(StepOutputs):
     found_named_ranges: list[str] = Field(description="Those that are defined names, sorted.")
     found_tables: list[str] = Field(description="Those that are tables, sorted.")
     found_anchor_cells: list[str] = Field(description="Those that are texts of cells, sorted.")
+    found_targets: list[dict[str, Any]] = Field(
+        description="Of each of `targets`: `name`, `sheet`, `start_cell` [row, column] in the template, `insert`."
+    )
+    warnings: list[str] = Field(description="References that cannot follow when rows go in.")
 
 
 class ExcelValidateTemplate(Step[Inputs]):
     """Checks that a template has the anchors that a flow fills, before the long queries run.
 
-    It finds what the fill steps find: names of both scopes, tables, and whole texts of cells, in any case.
+    It finds what the fill steps find: names of both scopes, tables, and whole texts of cells, in any case. With
+    `targets` it also tries to put rows in: formulas over several sheets and data tables, which could not follow, are
+    named with their addresses.
 
     Example:
         - id: template
@@ -54,6 +67,9 @@ class ExcelValidateTemplate(Step[Inputs]):
           inputs:
             template_path: report.xlsx
             required_names: [CARRIERS, AS_OF]
+            targets:
+              - {anchor: CARRIERS, sheet: Report, insert: grow}
+              - {table: Months}
     """
 
     Outputs = Outputs
@@ -82,11 +98,16 @@ class ExcelValidateTemplate(Step[Inputs]):
                     f"{', '.join(template.workbook.sheet_names)}; the tables are: "
                     f"{', '.join(table_names(template)) or 'none'}",
                 )
+            targets, warnings = try_targets(template, args.targets or [])
+        for warning in warnings:
+            self.ctx.log.warning(warning)
         return StepResult(
             output={
                 "template_ok": True,
                 "found_named_ranges": sorted(names),
                 "found_tables": sorted(tables),
                 "found_anchor_cells": sorted(cells),
+                "found_targets": targets,
+                "warnings": warnings,
             }
         )
