@@ -55,7 +55,7 @@ MOVED = [
     ("A1048566+1", "A1048576+1"),
     ("A1048567+1", "#REF!+1"),
     ("SUM(A1048567:B1048576)", "SUM(#REF!)"),
-    ("Data!A1048567", "Data!#REF!"),
+    ("Data!A1048567", "#REF!"),
     # sheets, in any case, quoted or not
     ("Data!A5+data!A5+'DATA'!A5:B6", "Data!A15+data!A15+'DATA'!A15:B16"),
     ("Data!A5:Data!B6", "Data!A15:Data!B16"),
@@ -75,6 +75,7 @@ MOVED = [
     ("C5#+@A5+_xlfn.ANCHORARRAY(C5)", "C15#+@A15+_xlfn.ANCHORARRAY(C15)"),
     ("-A5%^2>=A5", "-A15%^2>=A15"),
     ("SUM((A5,B6))+A1:C9 B5:B7", "SUM((A15,B16))+A1:C19 B15:B17"),
+    ("SUM((A2:B9~Data!C5))", "SUM((A2:B19~Data!C15))"),
     ("A5:INDEX(A:A,9)+SUM(INDEX(A:A,1):A5)", "A15:INDEX(A:A,9)+SUM(INDEX(A:A,1):A15)"),
     ("SUM(A2:B5:C9)+SUM(A5:total)", "SUM(A2:B15:C19)+SUM(A15:total)"),
     ("IF(A5>1,\n\tA5 ,\r\nB6)", "IF(A15>1,\n\tA15 ,\r\nB16)"),
@@ -262,3 +263,23 @@ def test_areas_follow_their_corners(insertions: list[Insertion], one: int, other
     expected = Area(_expected(top, insertions), 2, _expected(bottom, insertions), 3)
     assert moves.area(Area(top, 2, bottom, 3)) == expected
     assert moves.changes(top, bottom) == (expected != Area(top, 2, bottom, 3))
+
+
+@given(FORMULA, st.integers(2, 61), st.integers(1, 20))
+def test_growing_changes_nothing_but_the_ends_at_the_style_row(
+    shifted: Shifted, formula: str, row: int, count: int
+) -> None:
+    plain = pieces(shift_formula(formula, "Data", shifted({"Data": [Insertion(row, count)]})))
+    grown = pieces(shift_formula(formula, "Data", shifted({"Data": [Insertion(row, count, grow=True)]})))
+    for old, new in zip(plain, grown, strict=True):
+        ends = [old.first.row, old.last.row if old.last else 0] if isinstance(old, Reference) else []
+        if isinstance(old, str) or old.prefix not in ("", "Data!") or max(ends) != row - 1:
+            assert new == old
+            continue
+        assert isinstance(new, Reference)
+        found = [new.first.row, new.last.row if new.last else 0]
+        if old.last is not None:
+            assert found == [ends[0] if ends[0] < row - 1 else found[0], row - 1 + count]
+            assert ends[0] < row - 1 or found[0] == row - 1
+        else:  # a single cell, which grows if it is added up
+            assert found in ([row - 1, 0], [row - 1, row - 1 + count])

@@ -271,6 +271,17 @@ def test_what_grows_with_the_style_row(moved: Moved, before: str, after: str) ->
     assert moved(sheet(after=before), insertions=[Insertion(6, 3, grow=True)]) == sheet(after=after)
 
 
+def test_formats_of_whole_columns_are_counted_from_the_first_row_wherever_it_went(moved: Moved) -> None:
+    rule = '<conditionalFormatting sqref="{}"><cfRule><formula>$B1&gt;B${}</formula></cfRule></conditionalFormatting>'
+    before, after = rule.format("A1:A1048576 C:C", 7), rule.format("A1:A1048576 C:C", 8)
+    assert moved(sheet(after=before), insertions=[Insertion(1, 1)]) == sheet(after=after)
+    moving = (
+        '<conditionalFormatting sqref="A{0}:A9"><cfRule><formula>$B{0}&gt;5</formula></cfRule></conditionalFormatting>'
+    )
+    after = moving.format(2).replace("A9", "A10")
+    assert moved(sheet(after=moving.format(1)), insertions=[Insertion(1, 1)]) == sheet(after=after)
+
+
 def test_formulas_that_grow_and_those_of_the_style_row(moved: Moved) -> None:
     rows = '<row r="5"><c r="D5"><f>SUM(A5:C5)</f></c></row><row r="6"><c r="A6"><f>SUM(A5:A5)</f></c></row>'
     assert moved(sheet(rows), insertions=[Insertion(6, 3, grow=True)]) == sheet(

@@ -140,7 +140,7 @@ class _Mover:
         low, high = sorted((first, last), key=lambda point: point.row)
         rows = moves.span(low.row, high.row, grow=self._grows(reference, high, moves))
         if rows is None:
-            return f"{reference.prefix}{_LOST}"
+            return _LOST  # without its sheet, which LibreOffice would not read
         points = [Point(low.column, low.fixed, rows[0]), Point(high.column, high.fixed, rows[1])]
         if low is reference.last:
             points.reverse()
@@ -154,7 +154,7 @@ class _Mover:
         for point in (reference.first, reference.last or reference.first):
             row = moves.row(point.row) if point.fixed else point.row
             if row is None:
-                return f"{reference.prefix}{_LOST}"
+                return _LOST  # without its sheet, which LibreOffice would not read
             ends.append(Point(point.column, point.fixed, row))
         return str(Reference(reference.prefix, ends[0], ends[1], reference.last_prefix))
 

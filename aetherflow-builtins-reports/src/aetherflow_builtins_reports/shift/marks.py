@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
-from aetherflow_builtins_reports.package.refs import Area, parse_area
+from aetherflow_builtins_reports.package.refs import MAX_ROW, Area, parse_area
 from aetherflow_builtins_reports.shift.counted import COUNTED
 from aetherflow_builtins_reports.shift.formulas import Growth, shift_formula
 from aetherflow_builtins_reports.shift.moves import Moves, Shift
@@ -50,6 +50,8 @@ _PLAIN_NUMBER = re.compile(r"\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*")
 class _Context:
     growth: Growth
     where: str
+    absolute_only: bool = False
+    """Whether rows without a `$` stay: those of a format of whole columns are counted from row 1, wherever it went."""
 
 
 def shift_marks(data: bytes, own_sheet: str | None, shift: Shift, where: str) -> bytes:
@@ -108,6 +110,10 @@ class Marks:
         if local == "sparkline":
             cell = parse_area(_own_text(element, "sqref"))
             growth = "others" if cell and self._moves.grows(cell.bottom) else growth
+        if local in {"conditionalFormatting", "dataValidation"} and self._moves.row(1) != 1:
+            areas = map(parse_area, (element.attributes.get("sqref") or _own_text(element, "sqref")).split())
+            whole = any(area is not None and (area.top, area.bottom) == (1, MAX_ROW) for area in areas)
+            context = replace(context, absolute_only=whole)
         return replace(context, growth=growth)
 
     # Ranges
@@ -186,7 +192,11 @@ class Marks:
 
     def _formula(self, text: str, context: _Context) -> str:
         lead = text[: len(text) - len(text.lstrip("= "))]
-        return lead + shift_formula(text[len(lead) :], self._own, self._shift, context.where, growth=context.growth)
+        growth, absolute = context.growth, context.absolute_only
+        formula = text[len(lead) :]
+        return lead + shift_formula(
+            formula, self._own, self._shift, context.where, growth=growth, absolute_only=absolute
+        )
 
 
 def _own_text(element: Element, local: str) -> str:

@@ -16,14 +16,15 @@ _WHOLE_COLUMN = re.compile(rf"(?P<prefix>{_PREFIX})?(?P<column>\$?[A-Za-z]{{1,3}
 _PIECES = re.compile(r"((?:[^:'\[\]]|'(?:[^']|'')*'|\[(?:[^\[\]']|'.|\[(?:[^\[\]']|'.)*\])*\])+|:)")
 
 # What the tokenizer stumbles over is replaced by as many harmless characters: escapes and # in brackets, the # behind a
-# reference, errors newer than it, all white space but blanks. The text itself is read from the formula.
+# reference, errors newer than it, all white space but blanks, LibreOffice's ~ for unions. The text itself is read from
+# the formula.
 _MASKED = re.compile(
     r"""(?P<text>"(?:[^"]|"")*"|'(?:[^']|'')*')|(?P<bracket>\[(?:[^\[\]']|'.|\[(?:[^\[\]']|'.)*\])*\])"""
     r"""|(?P<spill>(?<=[\w)\]])\#)|(?P<error>\#(?!(?:NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|GETTING_DATA))[A-Z_]+[!?]?)"""
-    r"""|(?P<space>[\t\r\n\xa0])""",
+    r"""|(?P<space>[\t\r\n\xa0])|(?P<union>~)""",
     re.DOTALL,
 )  # fmt: skip
-_MAY_MASK = re.compile("[\"'\\[#\t\r\n\xa0]")
+_MAY_MASK = re.compile("[\"'~\\[#\t\r\n\xa0]")
 _ESCAPE = re.compile(r"'.|#", re.DOTALL)
 
 
@@ -111,6 +112,8 @@ def _mask(found: re.Match[str]) -> str:
             return _ESCAPE.sub(lambda escape: "_" * len(escape.group()), text)
         case "space":
             return " "
+        case "union":
+            return ","
     return "_" * len(text)
 
 
