@@ -69,6 +69,9 @@ def write_template(path: Path) -> None:
     below = book.add_chart({"type": "column"})
     below.add_series({"values": "=Region!$B$5:$B$6"})
     region.insert_chart("B10", below)
+    columns = [{"header": name, "format": look} for name in [*DTYPES, *(f"text{number}" for number in range(1, 6))]]
+    columns.append({"header": "double", "formula": "=Rows[[#This Row],[amount]]*2"})
+    book.add_worksheet("Table").add_table("A1:K3", {"name": "Rows", "columns": columns, "total_row": True})
     book.close()
 
 
@@ -76,6 +79,7 @@ PLACES: dict[str, dict[str, object]] = {
     "sheet": {"style_row_offset": 1},
     "below": {"mode": "report_region", "anchor": "ROWS", "fail_on_threshold": False},
     "grow": {"mode": "report_region", "anchor": "ROWS", "insert": "grow", "fail_on_threshold": False},
+    "table": {"table": "Rows"},
 }
 
 
@@ -200,10 +204,10 @@ def regions(rows: int, large: int, rounds: int) -> list[str]:
     peaks = {}
     for count in (rows, large):
         with prepared(count) as folder:
-            for place in ("below", "grow"):
+            for place in ("below", "grow", "table"):
                 peaks[place, count] = measure("fill", folder, count, "zlib", "copy_row", place)[1]
                 print(f"  {place}, {count:8} rows: {peaks[place, count]:6.1f} MiB")
-    for place in ("below", "grow"):
+    for place in ("below", "grow", "table"):
         growth = peaks[place, large] - peaks[place, rows]
         if growth > MOST_REGION_GROWTH_MIB:
             failures.append(f"insert: {place} uses {growth:.0f} MiB more for {large} rows than for {rows}")

@@ -7,6 +7,7 @@ import openpyxl
 import pytest
 import python_calamine
 import xlsxwriter
+from openpyxl.workbook.defined_name import DefinedName
 
 from reports_project import Convert, Reports, cells
 from reports_templates import layout
@@ -312,6 +313,25 @@ def test_rows_past_the_end_of_a_sheet(project: Reports) -> None:
                          targets=[{"anchor": "QIP_ANCHOR", "rows_json": TEN, "insert": "below"}])  # fmt: skip
     assert "row 1048570" in text
     assert "past the last row" in text
+
+
+def test_more_rows_than_a_sheet_has(project: Reports) -> None:
+    source = project.csv("d.csv", [NAMES, *TEN])
+    huge = region(source, insert="grow", row_count=2_000_000, fail_on_threshold=False)
+    text = project.fails("excel_fill_from_file", template_path="t.xlsx", output="o.xlsx", targets=[huge])
+    assert "row 7 of the template would move below row 1048576" in text
+    assert "mode: data_sheet" in text
+
+
+def test_a_named_style_row_grows(project: Reports) -> None:
+    book = openpyxl.load_workbook(project.folder / "t.xlsx")
+    book.defined_names["ROWS"] = DefinedName("ROWS", attr_text="Report!$A$6:$C$6")
+    book.save(project.folder / "t.xlsx")
+    out = project.fill("t.xlsx", {"anchor": "ROWS", "insert": "grow", "rows_json": TEN}, small=True)
+    assert out["written"][0]["start_cell"] == [6, 1]
+    assert openpyxl.load_workbook(out["output"]).defined_names["ROWS"].attr_text == "Report!$A$6:$C$15"
+    found = cells(out["output"], "Report")
+    assert (found["A5"], found["A6"], found["A15"], found["E6"], found["A20"]) == ("id", 0, 9, "beside", "QC_ANCHOR")
 
 
 def test_dry_run_says_what_goes_in(project: Reports) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from aetherflow_builtins_reports.cells.casting import MISSING_VALUE
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.block import Block
 from aetherflow_builtins_reports.fill.places import Place, style_row
@@ -117,8 +116,7 @@ class TableRows:
                 elif source is None or source >= len(chunk.columns):
                     columns.append([None] * chunk.rows)
                 else:
-                    column = chunk.columns[source]
-                    columns.append([None if each is MISSING_VALUE else each for each in column])
+                    columns.append(chunk.columns[source])
             yield Chunk(columns, chunk.rows)
 
     def shrink(self, room: SheetRoom, rows: int) -> None:
