@@ -224,15 +224,18 @@ F7 = Reference(
         type: excel_write
         inputs:
           output: book.xlsx
-          tables: [{name: Data, columns: [n, t], rows_json: [[1, x], [2, "a & b"], [3, null]]}]
-      - {id: rows, type: excel_read, inputs: {source_path: "{{steps.book.output}}", output: rows.csv}}
+          tables: [{name: Data, columns: [n, t], rows_json: [[1, x], [2, "a & b"], [3, null]], totals: {n: sum}}]
+      - {id: rows, type: excel_read, inputs: {source_path: "{{steps.book.output}}", output: rows.csv, range: "A1:B4"}}
       - id: report
         type: excel_fill_from_file
         inputs:
           template_path: "{{steps.book.output}}"
           output: report.xlsx
           cells: {"Data!E1": "{{job.outputs.n}}"}
-          targets: [{name: Copy, source_path: "{{steps.rows.artifact_path}}", type_cast: basic}]
+          targets:
+            - {name: Copy, source_path: "{{steps.rows.artifact_path}}", type_cast: basic}
+            - {name: In, mode: report_region, cell: Data!A3, source_path: "{{steps.rows.artifact_path}}"}
+            - {name: Up, mode: report_region, cell: Data!A4, insert: grow, source_path: "{{steps.rows.artifact_path}}"}
       - {id: two, type: torture_effect, inputs: {read: ["{{steps.report.output}}"]}}
 """,
     code=0,
