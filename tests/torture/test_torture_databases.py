@@ -1,6 +1,5 @@
 """N on PostgreSQL and MariaDB: cut off, or met with silence, in the middle of reading, loading and committing."""
 
-import contextlib
 import dataclasses
 import hashlib
 import random
@@ -14,7 +13,7 @@ from db_places import Place, mysql_place, postgres_place
 from proxy import How, Proxy
 from torture_bench import Bench, warm_up
 from torture_loads import Database, Work, flow, works, write_file
-from torture_tier import SEED, sized, suite
+from torture_tier import SEED, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +24,6 @@ LIMIT_SECONDS = 1.0
 DEADLINE_SECONDS = 2.0 + 3 * LIMIT_SECONDS + 2.0 + 8.0
 """Connect, the request, what ends it, one more connection to end the session there; the rest is a busy machine."""
 OPTIONS = {"connect_timeout": 2, "connect_attempts": 1, "read_timeout": LIMIT_SECONDS}
-WAYS: tuple[How, ...] = ("rst", "fin", "stall")
 READING = {"csv": "db_extract", "parquet": "db_extract_stream", "jsonl": "db_extract_stream", "csv.gz": "db_extract"}
 """COPY and plain cursors on PostgreSQL; each of them leaves a file."""
 WRITING = ("append", "truncate", "replace", "merge", "script")
@@ -153,24 +151,24 @@ def fill(cutting: Cutting) -> None:
     cutting.database.do(f"INSERT INTO source VALUES {rows}")
 
 
-def test_cut_at_any_byte(bench: Bench, place: Place) -> None:
+@pytest.mark.parametrize("how", ["rst", "fin", "stall"])
+def test_cut_at_any_byte(bench: Bench, place: Place, how: How) -> None:
     cutting = Cutting(bench, place)
     fill(cutting)
-    with contextlib.suppress(FileNotFoundError):
-        cutting.again(cutting.works[0])
+    cutting.again(cutting.works[0])
     bench.write(flow(cutting.works[0], place))
     warm_up(bench)
-    targets = [cutting.undisturbed(work) for work in cutting.works]
+    name = f"N {place.driver} {how}"
+    targets = [cutting.undisturbed(work) for work in sample(cutting.works, sized(2, 9), name)]
     cases = [
         (target, direction, at)
         for target in targets
         for direction in ("up", "down")
         for at in cuts(target.passed[direction])
     ]
-    chance = random.Random(f"{SEED}-N-{place.driver}")
-    chosen = chance.sample(cases, sized(10, 300))
-    with suite(f"N {place.driver}", 3, 7, 11) as counted:
-        for number, (target, direction, at) in enumerate(chosen):
-            how, faults = WAYS[number % 3], chance.choice([1, None])
-            with counted.case(f"{target.work.name} cut {direction} after {at} bytes by {how}, faults {faults}"):
+    chance = random.Random(f"{SEED}-{name}")
+    with suite(name, 3, 7, 11) as counted:
+        for target, direction, at in chance.sample(cases, sized(3, 100)):
+            faults = chance.choice([1, None])
+            with counted.case(f"{target.work.name} cut {direction} after {at} bytes, faults {faults}"):
                 cutting.cut(target, direction, at, how, faults)

@@ -2,16 +2,16 @@
 
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.mysql_rows import MySQLCsv, MySQLRows
 from aetherflow_builtins_db.connectors.mysql_types import column_of, decoders
 from aetherflow_builtins_db.connectors.server import ServerBase
 from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions, Ssl
 from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.params import percent_style
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class MySQLConnector(ServerBase[Config, Options]):
             cursor.execute(sql, dict(values) or None)
             return [each[0] for each in cursor.description or ()], list(cursor.fetchall())
 
-    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "MySQLRows":
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> MySQLRows:
         """Open an unbuffered query in a read-only transaction of its own."""
         from pymysql.cursors import SSCursor
 
@@ -251,36 +251,8 @@ class MySQLConnector(ServerBase[Config, Options]):
             raise
         return MySQLRows(self, connection, cursor, columns, fetch_size)
 
-
-class MySQLRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
-
-    def __init__(
-        self, connector: MySQLConnector, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
-    ) -> None:
-        super().__init__(columns)
-        self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
-        self._ended = False
-
-    def batches(self) -> Iterator[list[Row]]:
-        """The rows in lists of at most `fetch_size`."""
-        while True:
-            with self._connector.mapped("fetching rows"):
-                batch = self._cursor.fetchmany(self._fetch_size)
-            if not batch:
-                self._ended = True
-                return
-            yield list(batch)
-
-    def close(self) -> None:
-        """End the query; if rows are left, the connection is closed, for PyMySQL would read all of them first."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self._ended:
-            self._connector.give_back(connection)
-        else:
-            self._cursor.connection = None
-            if (result := connection._result) is not None:
-                result.unbuffered_active = False
-            self._connector.discard(connection)
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> MySQLCsv | None:
+        """Open a query as CSV; None if its bytes could differ from those that our own writer makes of `stream`."""
+        if not dialect.is_common or dialect.null_value:
+            return None
+        return MySQLCsv(self.stream(sql, params), dialect)
