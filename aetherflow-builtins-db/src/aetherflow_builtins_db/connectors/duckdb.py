@@ -3,16 +3,16 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, StringConstraints
-
-from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
+from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.duckdb_files import DuckDBFile, open_csv, open_parquet
+from aetherflow_builtins_db.connectors.duckdb_memory import lean
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
+from aetherflow_builtins_db.connectors.duckdb_settings import Config, Options
 from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
-from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.contract import NeedsMemoryError, Params, ScriptResult
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
@@ -20,35 +20,7 @@ from aetherflow_builtins_db.params import bind, translate
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
 
-SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
-ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
 _READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
-
-
-class Config(ConnectorConfig):
-    """Where the database is."""
-
-    path: str = Field(
-        ":memory:",
-        min_length=1,
-        description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "
-        "`:memory:` lives as long as the run.",
-    )
-    read_only: Flag = Field(
-        False, description="Open an existing file for reading only, which several processes may do."
-    )
-
-
-class Options(ConnectorOptions):
-    """How it behaves."""
-
-    extensions: tuple[ExtensionName, ...] = Field(
-        (), description="Extensions to load, installed from DuckDB's server first if they are not there."
-    )
-    pragmas: dict[SettingName, str | int | float | bool] = Field(
-        {}, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
-    )
 
 
 class DuckDBConnector(SqlBase[Config, Options]):
@@ -92,6 +64,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         self._lock = threading.RLock()
         self._root: DuckDBPyConnection | None = None
         self._sessions: set[DuckDBPyConnection] = set()
+        self._is_lean = False
 
     # Connection and sessions
 
@@ -159,6 +132,27 @@ class DuckDBConnector(SqlBase[Config, Options]):
         with self._lock:
             self._sessions.discard(session)
         session.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a session is open."""
+        return bool(self._sessions)
+
+    @contextmanager
+    def lean(self, sql: str, params: Params = None) -> Iterator[bool]:
+        """Little memory while this query is read, if it is one that needs little."""
+        with lean(self, sql, params) as self._is_lean:
+            try:
+                yield self._is_lean
+            finally:
+                self._is_lean = False
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """DuckDB's error in our words."""
+        found = super().failed(operation, error)
+        if self._is_lean and "Out of Memory" in str(error):
+            return NeedsMemoryError(str(found), fix=found.fix)
+        return found
 
     def probe(self) -> None:
         """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
