@@ -12,6 +12,7 @@ from aetherflow_builtins_db.connectors.duckdb_memory import lean
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
 from aetherflow_builtins_db.connectors.duckdb_settings import Config, Options
 from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
+from aetherflow_builtins_db.connectors.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import NeedsMemoryError, Params, ScriptResult
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
@@ -51,9 +52,14 @@ class DuckDBConnector(SqlBase[Config, Options]):
         (r"not a valid DuckDB database|different version", "check config.path: the file is of another kind or version"),
         (r"Table with name .* does not exist", "check the name; SHOW TABLES lists what the database holds"),
         (r"Referenced column .* not found|does not have a column", "check the column's name"),
+        (
+            r"Conflict on|write-write conflict|Transaction conflict",
+            "another transaction changed the same rows: run the step again (retry:)",
+        ),
         (r"syntax error", "check the SQL near the words quoted"),
         (r"Extension .* not found", "add it to options.extensions"),
         (r"read-only", "writing needs db_execute and a resource without read_only"),
+        (r"statement timeout", "raise options.statement_timeout, or make the query faster"),
         (r"Interrupted", "the run was being stopped"),
         (r"No space left", "free disk space"),
         (r"Out of Memory", "raise options.pragmas.memory_limit, or set temp_directory there"),
@@ -65,6 +71,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         self._root: DuckDBPyConnection | None = None
         self._sessions: set[DuckDBPyConnection] = set()
         self._is_lean = False
+        self.limit = TimeLimit(self.opts.statement_timeout)
 
     # Connection and sessions
 
@@ -213,7 +220,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
             affected = []
             for number, statement in enumerate(statements, 1):
                 try:
-                    affected.append(run(session, statement, values))
+                    with self.limit.on(session.interrupt):
+                        affected.append(run(session, statement, values))
                 except duckdb.Error as error:
                     raise self.failed(step_name(number, len(statements)), error) from error
             result = ScriptResult(tuple(affected))
@@ -256,7 +264,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
         session, statement, values = self.open_query(sql, params)
         try:
-            session.execute(statement, values)
+            with self.limit.on(session.interrupt):
+                session.execute(statement, values)
             columns = [column_of(name, str(kind)) for name, kind, *_ in session.description or ()]
         except duckdb.Error as error:
             self.close_session(session)
