@@ -20,11 +20,13 @@ from torture_bench import Bench, warm_up
 from torture_flows import F7_DB
 from torture_invariants import check_invariants, finished_artifacts, observe, undisturbed
 from torture_loads import Database
-from torture_tier import sample, sized, suite
+from torture_tier import full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
 KILLED = -signal.SIGKILL
+PARTS = 2 if full() else 1
+"""A test as a whole has ten minutes."""
 REQUESTS: dict[type, tuple[str, ...]] = {
     PostgresConnector: ("open", "begin", "run", "run_many", "fetch", "commit", "rollback", "stream", "_copy"),
     PostgresTransaction: ("copy_in",),
@@ -81,7 +83,8 @@ def points_at_the_database() -> None:
             around(owner, name)
 
 
-def test_kill_at_every_point_between_database_and_workbook(bench: Bench, place: Place) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kill_at_every_point_between_database_and_workbook(bench: Bench, place: Place, part: int) -> None:
     # A file of a database stands beside the runs, where nothing else may change.
     if "path" in place.resource["config"]:
         place.resource["config"]["path"] = str(bench.folder / "wh.file")
@@ -102,8 +105,8 @@ def test_kill_at_every_point_between_database_and_workbook(bench: Bench, place: 
     assert any("Connector." in name for name in names)
     bench.forget()
     sentinels = bench.sentinels()
-    points = sample(list(range(1, len(names) + 1)), sized(8, len(names)), f"A1-F7-{place.driver}")
-    with suite(f"A1 F7-{place.driver}", 1, 2, 3, 7, 10) as counted:
+    points = sample(list(range(1, len(names) + 1)), sized(6, len(names)), f"A1-F7-{place.driver}")[part::PARTS]
+    with suite(f"A1 F7-{place.driver} {part + 1}", 1, 2, 3, 7, 10) as counted:
         for point in points:
             with counted.case(f"kill at {point}, {names[point - 1]}"):
                 database.do(*TABLES)
