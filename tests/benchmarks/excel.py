@@ -27,6 +27,9 @@ ROWS, SMALL, LARGE, FEW = 500_000, 100_000, 1_000_000, 10
 ROUNDS = 3
 MOST_CPU = {"zlib": 0.25, "isal": 0.15}
 MOST_MIB, MOST_STYLE = 64, 1.10
+REGION_ROWS, REGION_LARGE, REGION_ROUNDS = 20_000, 200_000, 7
+MOST_REGION, MOST_REGION_GROWTH_MIB = 1.20, 16
+"""What grows is the memo of times of day, which is full at 86,400 of them, on a data sheet as well."""
 DTYPES = {"id": "int", "amount": "float", "day": "date", "at": "datetime", "ok": "bool"}
 TEXTS = ("north & south", "", "plain words of some length", "<none>", "Wien", "übergröße", "a > b", "x")
 
@@ -48,7 +51,7 @@ def write_source(path: Path, rows: int) -> None:
 
 
 def write_template(path: Path) -> None:
-    """A template with a chart and an image of its rows' look."""
+    """A template with a chart, an image of its rows' look, and a region with a total and a chart below it."""
     import xlsxwriter
 
     book = xlsxwriter.Workbook(path)
@@ -58,14 +61,33 @@ def write_template(path: Path) -> None:
     chart = book.add_chart({"type": "line"})
     chart.add_series({"values": "=DATA_rows!$B$2:$B$100"})
     report.insert_chart("B2", chart)
+    region = book.add_worksheet("Region")
+    region.write("A3", "ROWS")
+    region.write_row("A4", [*DTYPES, *(f"text{number}" for number in range(1, 6))])
+    region.write_row(4, 0, [""] * 10, look)
+    region.write_formula("B8", "=SUM(B5:B6)")
+    below = book.add_chart({"type": "column"})
+    below.add_series({"values": "=Region!$B$5:$B$6"})
+    region.insert_chart("B10", below)
+    columns = [{"header": name, "format": look} for name in [*DTYPES, *(f"text{number}" for number in range(1, 6))]]
+    columns.append({"header": "double", "formula": "=Rows[[#This Row],[amount]]*2"})
+    book.add_worksheet("Table").add_table("A1:K3", {"name": "Rows", "columns": columns, "total_row": True})
     book.close()
 
 
-def fill(folder: Path, rows: int, compression: str, style: str) -> NoReturn:
+PLACES: dict[str, dict[str, object]] = {
+    "sheet": {"style_row_offset": 1},
+    "below": {"mode": "report_region", "anchor": "ROWS", "fail_on_threshold": False},
+    "grow": {"mode": "report_region", "anchor": "ROWS", "insert": "grow", "fail_on_threshold": False},
+    "table": {"table": "Rows"},
+}
+
+
+def fill(folder: Path, rows: int, compression: str, style: str, place: str = "sheet") -> NoReturn:
     """Our side: this process becomes the command that runs a flow of one step."""
     target = {
-        "name": "rows", "source_path": str(folder / f"{rows}.csv"), "dtypes": DTYPES,
-        "style_mode": style, "style_row_offset": 1,
+        "name": "rows", "source_path": str(folder / f"{rows}.csv"), "dtypes": DTYPES, "style_mode": style,
+        **PLACES[place],
     }  # fmt: skip
     inputs = {
         "template_path": "template.xlsx", "output": "out.xlsx", "compression": compression, "targets": [target],
@@ -164,11 +186,40 @@ def memory(rows_listed: tuple[int, ...]) -> list[str]:
     return failures
 
 
+def regions(rows: int, large: int, rounds: int) -> list[str]:
+    """Rows below a marker, with the look of a style row, against the same rows on a data sheet: time, then memory."""
+    failures = []
+    with prepared(rows) as folder:
+        found: dict[str, list[float]] = {place: [] for place in PLACES}
+        for _ in range(rounds):
+            for place, times in found.items():
+                times.append(measure("fill", folder, rows, "zlib", "copy_row", place)[0])
+    medians = {place: statistics.median(times) for place, times in found.items()}
+    print(f"{rows} rows x 10 columns with copy_row, medians of {rounds}")
+    for place, seconds in medians.items():
+        ratio = seconds / medians["sheet"]
+        print(f"  {place:28} {seconds:7.2f} s CPU  {ratio:.3f} x the data sheet")
+        if ratio > MOST_REGION:
+            failures.append(f"insert: {place} takes {ratio:.3f} x the data sheet, more than {MOST_REGION} x")
+    peaks = {}
+    for count in (rows, large):
+        with prepared(count) as folder:
+            for place in ("below", "grow", "table"):
+                peaks[place, count] = measure("fill", folder, count, "zlib", "copy_row", place)[1]
+                print(f"  {place}, {count:8} rows: {peaks[place, count]:6.1f} MiB")
+    for place in ("below", "grow", "table"):
+        growth = peaks[place, large] - peaks[place, rows]
+        if growth > MOST_REGION_GROWTH_MIB:
+            failures.append(f"insert: {place} uses {growth:.0f} MiB more for {large} rows than for {rows}")
+    return failures
+
+
 def main() -> None:
     """Measure; exit 1 if a limit is not met."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     with prepared(rows) as folder:
         failures = speed(folder, rows, ROUNDS)
+    failures += regions(min(rows, REGION_ROWS), min(rows, REGION_LARGE), REGION_ROUNDS)
     failures += memory((SMALL, LARGE) if rows >= ROWS else (rows,))
     print(json.dumps(failures) if failures else "all limits are met")
     sys.exit(bool(failures))
@@ -176,8 +227,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["fill", folder, rows, compression, style]:
-            fill(Path(folder), int(rows), compression, style)
+        case ["fill", folder, rows, compression, style, *place]:
+            fill(Path(folder), int(rows), compression, style, *place)
         case ["peer", folder, rows]:
             xlsxwriter_new(Path(folder), int(rows))
         case _:

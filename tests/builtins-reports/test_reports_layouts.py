@@ -135,9 +135,10 @@ def test_single_values_go_to_names_and_cells_only(project: Reports, key: str) ->
     [
         ({"anchor": "A", "cell": "B1"}, "one of anchor and cell"),
         ({}, "one of anchor and cell"),
-        ({"cell": "Report!A1", "insert": "below"}, "not available in this version"),
-        ({"cell": "Report!A1", "insert": "grow"}, "not available in this version"),
-        ({"cell": "Report!A1", "table": "T"}, "not available in this version"),
+        ({"cell": "Report!A1", "table": "T"}, "one of anchor and cell, or a table"),
+        ({"table": "T", "insert": "below"}, "a table makes room for its rows"),
+        ({"table": "T", "style_row_offset": 1, "anchor_is_marker": True}, "anchor_is_marker, style_row_offset"),
+        ({"table": "T", "header_mode": "override"}, "a table keeps its header"),
         ({"cell": "Report!A1", "insrt": "replace"}, "insert"),
         ({"cell": "Report!A1", "columns": ["a"], "columns_json": ["b"]}, "both given and differ"),
         ({"cell": "Report!A1", "header_style": "style_row"}, "copy_row"),

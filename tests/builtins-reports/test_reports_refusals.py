@@ -110,7 +110,10 @@ def test_validate_template_names_all_that_is_missing(reports: Reports) -> None:
         "excel_validate_template", template_path="t.xlsx", required_names=["kpi", "qc_anchor", "LOCAL_KPI"]
     )
     assert found == {
-        "template_ok": True, "found_named_ranges": ["LOCAL_KPI", "kpi"], "found_anchor_cells": ["qc_anchor"],
+        "template_ok": True, "found_named_ranges": ["LOCAL_KPI", "kpi"], "found_tables": [],
+        "found_anchor_cells": ["qc_anchor"],
+        "found_targets": [],
+        "warnings": [],
     }  # fmt: skip
     message = reports.fails("excel_validate_template", template_path="t.xlsx", required_names='["A B", "KPI", "NOPE"]')
     assert "A B, NOPE" in message

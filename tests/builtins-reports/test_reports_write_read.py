@@ -94,7 +94,13 @@ def test_ranges_sheets_and_names(reports: Reports) -> None:
     assert out["rows"] == 4
     assert "beside" in Path(out["output"]).read_text()
     assert "its sheets are: Report" in reports.fails("excel_read", source_path=source, sheet="Nope", output="r.csv")
-    assert "is none" in reports.fails("excel_read", source_path=source, range="A1:", output="r.csv")
+
+
+@pytest.mark.parametrize("text", ["A1:", "1A", "Sheet!", "Sheet!A0", "A1:B", "XFE1", "A1:A1048577"])
+def test_validate_refuses_what_is_no_range(reports: Reports, text: str) -> None:
+    reports.flow({"id": "s", "type": "excel_read", "inputs": {"source_path": "w", "range": text, "output": "r.csv"}})
+    (error,) = reports.validate()
+    assert "is no range" in error["msg"]
 
 
 def test_nothing_there(reports: Reports) -> None:
@@ -104,3 +110,28 @@ def test_nothing_there(reports: Reports) -> None:
     ran = reports.run_step("excel_read", inputs | {"on_empty": "skip"})
     assert (ran["step"].status, ran["step"].outputs["output"]) == ("SKIPPED", None)
     assert "has no rows there" in reports.fails("excel_read", **inputs, on_empty="fail")
+
+
+def planned(reports: Reports, **inputs: object) -> str:
+    reports.flow({"id": "s", "type": "excel_read", "inputs": inputs})
+    (line,) = reports.effects()["s"]
+    return line
+
+
+def test_a_dry_run_of_a_read_says_from_where(reports: Reports) -> None:
+    book, output = str(reports.folder / "t.xlsx"), str(reports.work / "r.csv")
+    line = planned(reports, source_path=book, range="Plan!B3:F9", output=output)
+    assert line == f"write {output}, as csv, with range B3:F9 of sheet 'Plan' of {book}, which does not exist yet"
+    line = planned(reports, source_path=book, output="r.tsv")
+    assert line.endswith(f"as tsv, with all of the first sheet of {book}, which does not exist yet")
+    layout(reports.folder / "t.xlsx")
+    reports.work.mkdir(exist_ok=True)
+    Path(output).write_text("old")
+    line = planned(reports, source_path=book, sheet="REPORT", range="a4", output=output, format="parquet")
+    assert line == f"replace {output}, as parquet, with range a4 of sheet 'Report' of {book}"
+    assert Path(output).read_text() == "old"
+    for inputs, words in (
+        ({"sheet": "Nope"}, "has no sheet 'Nope'"),
+        ({"output": "/elsewhere/r.csv"}, "/elsewhere"),
+    ):
+        assert words in planned(reports, **{"source_path": book, "output": output, **inputs})

@@ -410,7 +410,9 @@ def test_a_scaffolded_plugin_works_untouched(environment: Path, dist: Path, tmp_
 
 @pytest.mark.slow
 def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_path: Path) -> None:
-    """Connectors that we do not ship, on an S3 server and an FTP server of its own tests."""
+    """Connectors that we do not ship, on an S3 server and two FTP servers of its own tests."""
+    if shutil.which("proftpd", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin") is None:
+        pytest.skip("proftpd is missing: apt-get install proftpd-core")
     plugin, built = tmp_path / "plugin", tmp_path / "built"
     shutil.copytree(EXAMPLE, plugin, ignore=shutil.ignore_patterns("__pycache__"))
     build_plugin(plugin, built)

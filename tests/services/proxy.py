@@ -41,6 +41,7 @@ class Proxy:
         self.up = self.down = self.connections = self.cuts = 0
         self.closing = threading.Event()
         self.open: list[socket.socket] = []
+        self.stalled: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -49,6 +50,14 @@ class Proxy:
         """From now on no faults; what is stalled stays so."""
         self.cut = {"up": None, "down": None}
         self.rate = None
+
+    def reconnect(self) -> None:
+        """The network is back: no faults, and who still waits on a stalled connection hears that it is gone."""
+        self.mend()
+        for each in self.stalled:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def close(self) -> None:
         """Close all connections and stop listening."""
@@ -126,6 +135,7 @@ class _Link:
         self._proxy.cuts += 1
         if self._proxy.how == "stall":
             self._stalled.set()
+            self._proxy.stalled += self._both
             return
         for each in self._both:
             with contextlib.suppress(OSError):

@@ -5,14 +5,20 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import xlsxwriter
 
 _RELS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _TYPES = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+VBA_PROJECT = Path(__file__).parent / "files" / "vbaProject.bin"
+"""Macros as Excel stored them; where they come from stands beside them."""
+REGIONS = ["north", "south", "east", "west"]
+RICH_ROWS: list[list[Any]] = [[REGIONS[row % 4], 2020 + row % 3, 10.5 * row] for row in range(1, 9)]
+"""What the sheet `Data` of the rich template holds below its header."""
 
 
 def png(width: int, height: int, color: tuple[int, int, int]) -> bytes:
@@ -24,17 +30,6 @@ def png(width: int, height: int, color: tuple[int, int, int]) -> bytes:
 
     head = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def ole_file() -> bytes:
-    """The smallest compound file: a header, one sector of allocation table, one of directory with the root alone."""
-    free, end, fat = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
-    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<5H", 0x3E, 3, 0xFFFE, 9, 6) + bytes(10)
-    header += struct.pack("<9I", 1, 1, 0, 4096, end, 0, end, 0, 0) + struct.pack("<108I", *[free] * 108)
-    table = struct.pack("<128I", fat, end, *[free] * 126)
-    root = "Root Entry".encode("utf-16-le").ljust(64, b"\0") + struct.pack("<HBB3I", 22, 5, 1, free, free, free)
-    root += bytes(36) + struct.pack("<IQ", end, 0)
-    return header + table + root + bytes(128 * 3)
 
 
 def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
@@ -75,19 +70,22 @@ def layout(path: Path) -> Path:
     return path
 
 
-def rich(path: Path, *, macros: bool = False) -> Path:
-    """A template with 46 parts of all kinds (of a workbook with macros: more), sheet `Data` to be filled."""
+def rich(path: Path, *, macros: bool = False, rows: Sequence[Sequence[Any]] = RICH_ROWS, charts: bool = True) -> Path:
+    """A template with 46 parts of all kinds (of a workbook with macros: more), sheet `Data` to be filled.
+
+    `charts=False`: the same pages without the six charts.
+    """
     book = xlsxwriter.Workbook(path)
     if macros:
-        book.add_vba_project(io.BytesIO(ole_file()), is_stream=True)
+        book.add_vba_project(str(VBA_PROJECT))
     report, data, pivot, extra = (book.add_worksheet(name) for name in ("Report", "Data", "Pivot", "Ideas & More"))
     bold = book.add_format({"bold": True})
     money = book.add_format({"num_format": "#,##0.00", "border": 1})
     data.write_row("A1", ["region", "year", "amount"], bold)
-    regions = ["north", "south", "east", "west"]
-    for row in range(1, 9):
-        data.write_row(row, 0, [regions[row % 4], 2020 + row % 3, 10.5 * row], money)
-    _charts(book, report)
+    for number, values in enumerate(rows, 1):
+        data.write_row(number, 0, values, money)
+    if charts:
+        _charts(book, report)
     _extras(book, report, extra)
     pivot.write_row("A3", ["Row Labels", "Sum of amount"], bold)
     for row, (region, amount) in enumerate([("east", 1.0), ("north", 2.0), ("south", 3.0), ("west", 4.0)], 3):
@@ -121,6 +119,8 @@ def _extras(book: xlsxwriter.Workbook, report: xlsxwriter.worksheet.Worksheet, e
     report.insert_image("H1", "red.png", {"image_data": io.BytesIO(png(40, 20, (200, 30, 30)))})
     report.set_header("&L&P")
     report.repeat_rows(0, 1)
+    report.print_area("A1:P55")  # one page for all of its charts
+    report.fit_to_pages(1, 1)
     report.protect("", {"select_locked_cells": True})
     sheet: xlsxwriter.worksheet.Worksheet = extra
     sheet.insert_image("H1", "blue.png", {"image_data": io.BytesIO(png(20, 40, (30, 30, 200)))})

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +39,10 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("blow", "tree"), CASES)
-def test_nothing_is_left_behind(blow: str, tree: str, folder: Path) -> None:
+def test_nothing_is_left_behind(
+    blow: str, tree: str, folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("trials", TIMES or 1)
     again = f"AETHERFLOW_TORTURE_SEED={SEED} pytest {Path(__file__).name} -k '{blow} and {tree}'"
     print(f"seed {SEED}; repeat with: {again}")
     dice = random.Random(f"{SEED} {blow} {tree}")

@@ -16,7 +16,6 @@ import pytest
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.durable.failpoint import hit
 from aetherflow_builtins_transfer import journal
-from aetherflow_builtins_transfer.connectors import transfer
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
 from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
@@ -32,7 +31,7 @@ from transfer_peers import sftp_resource, smb_resource
 pytestmark = pytest.mark.slow
 
 KILLED = -signal.SIGKILL
-REQUESTS = ("entries", "stat", "fetch", "store", "rename", "remove", "mkdir", "set_mtime")
+REQUESTS = ("entries", "stat", "fetch", "store", "store_all", "rename", "remove", "mkdir", "set_mtime")
 FLOW = """\
 version: 1
 flow: {{id: f, workspace: {{cleanup_policy: never}}}}
@@ -92,8 +91,7 @@ def points_at_the_peer() -> None:
     for session in (SftpSession, SmbSession):
         for name in REQUESTS:
             around(session, name)
-    around(transfer, "_sync_folder")
-    around(journal.Journal, "put")
+    around(journal.Journal, "put_all")
 
 
 def without_times(value: Any) -> str:
@@ -245,7 +243,7 @@ def attempt(
             if operation == "upload":
                 connector.upload(source, f"{base}/file", key="cut")
             else:
-                connector.download(f"{base}/file", target, key="cut")
+                connector.download(f"{base}/file", target)
         except ConnectorError as error:
             return error, time.monotonic() - started
     return None, time.monotonic() - started

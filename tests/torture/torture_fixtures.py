@@ -30,7 +30,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and not report.skipped and "tests/torture/" in report.nodeid:
         from torture_tier import count_test
 
-        count_test(report.nodeid, report.failed, report.duration, _counted, _spent)
+        trials = dict(report.user_properties).get("trials", 1)
+        count_test(report.nodeid, report.failed, report.duration, int(str(trials)), _counted, _spent)
 
 
 def pytest_sessionfinish() -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-HEAD = "version: 1\nflow: {{id: f, workspace: {{cleanup_policy: {policy}}}}}\njobs:\n"
+HEAD = "version: 1\nflow: {{id: f, workspace: {{cleanup_policy: {policy}}}}}\n{resources}jobs:\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +19,14 @@ class Reference:
     """Steps that fail each time, and so run once per start of the run."""
     artifacts: int | None = None
     """How many there are at the end; None: one of each step that ran and did not fail."""
+    resource: str = ""
+    """The resource `wh`, as YAML on one line."""
 
     @property
     def text(self) -> str:
         """The flow document."""
-        return HEAD.format(policy=self.policy) + self.jobs
+        resources = f"resources: {{wh: {self.resource}}}\n" if self.resource else ""
+        return HEAD.format(policy=self.policy, resources=resources) + self.jobs
 
 
 F1 = Reference(
@@ -224,15 +227,18 @@ F7 = Reference(
         type: excel_write
         inputs:
           output: book.xlsx
-          tables: [{name: Data, columns: [n, t], rows_json: [[1, x], [2, "a & b"], [3, null]]}]
-      - {id: rows, type: excel_read, inputs: {source_path: "{{steps.book.output}}", output: rows.csv}}
+          tables: [{name: Data, columns: [n, t], rows_json: [[1, x], [2, "a & b"], [3, null]], totals: {n: sum}}]
+      - {id: rows, type: excel_read, inputs: {source_path: "{{steps.book.output}}", output: rows.csv, range: "A1:B4"}}
       - id: report
         type: excel_fill_from_file
         inputs:
           template_path: "{{steps.book.output}}"
           output: report.xlsx
           cells: {"Data!E1": "{{job.outputs.n}}"}
-          targets: [{name: Copy, source_path: "{{steps.rows.artifact_path}}", type_cast: basic}]
+          targets:
+            - {name: Copy, source_path: "{{steps.rows.artifact_path}}", type_cast: basic}
+            - {name: In, mode: report_region, cell: Data!A3, source_path: "{{steps.rows.artifact_path}}"}
+            - {name: Up, mode: report_region, cell: Data!A4, insert: grow, source_path: "{{steps.rows.artifact_path}}"}
       - {id: two, type: torture_effect, inputs: {read: ["{{steps.report.output}}"]}}
 """,
     code=0,
@@ -240,6 +246,53 @@ F7 = Reference(
     artifacts=5,
 )
 """The half of it that is about workbooks."""
+F7_DB = Reference(
+    "F7-DB",
+    """\
+  - id: a
+    steps:
+      - {id: one, type: torture_effect, outputs: {n: 7}}
+      - id: rows
+        type: db_extract
+        inputs: {resource: wh, sql: "SELECT a, s, n FROM source ORDER BY a", output: rows.csv}
+        outputs: {rows: "{{result.rows}}"}
+      - id: fresh
+        type: db_extract_stream
+        inputs:
+          resource: wh
+          sql: SELECT a, s FROM source WHERE a > :watermark ORDER BY a
+          output: fresh.parquet
+          watermark: {column: a, initial: 3}
+          emit_dtypes: true
+      - id: few
+        type: db_fetch_small
+        inputs: {resource: wh, sql: "SELECT n, count(*) AS c FROM source GROUP BY n ORDER BY n"}
+      - id: good
+        type: db_check
+        inputs: {resource: wh, table: source, checks: [{not_null: a}, {unique: a}, {row_count: {min: 5}}]}
+      - id: book
+        type: excel_write
+        inputs: {output: book.xlsx, tables: [{name: Data, columns: [a, s, n], rows_json: [[0, x, null]]}]}
+      - id: report
+        type: excel_fill_from_file
+        inputs:
+          template_path: "{{steps.book.output}}"
+          output: report.xlsx
+          cells: {"Data!E1": "{{steps.few.rows_json}}", "Data!E2": "{{steps.rows.row_count}}"}
+          targets: [{name: Copy, source_path: "{{steps.rows.artifact_path}}", type_cast: basic}]
+      - id: back
+        type: db_load
+        inputs: {resource: wh, table: target, path: "{{steps.rows.output}}"}
+      - id: sums
+        type: db_execute
+        inputs: {resource: wh, sql: "UPDATE target SET n = n + 1; DELETE FROM target WHERE a = 5", exactly_once: true}
+      - {id: two, type: torture_effect, inputs: {read: ["{{steps.report.output}}"]}}
+""",
+    code=0,
+    runs=("one", "two"),
+    artifacts=6,
+)
+"""The whole of it: extracted in two formats and in part, checked, filled into a workbook, loaded back, changed."""
 ALL = (F1, F2, F3, F4)
 PROCESS = (F5, F6)
 """Those whose steps are programs. Where a program was when its runner died is not the runner's to say, so these flows

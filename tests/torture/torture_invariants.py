@@ -20,7 +20,7 @@ LATEST = "attempt = (SELECT max(attempt) FROM step_runs t WHERE t.job_id = s.job
 STEPS = f"SELECT job_id, step_id, status, outputs, blob, reason FROM step_runs s WHERE {LATEST} ORDER BY 1, 2"
 JOBS = "SELECT job_id, status, when_result, outputs, skip_reason, blocked_by FROM job_runs ORDER BY 1"
 ARTIFACTS = "SELECT path, step_id, size, sha256 FROM artifacts ORDER BY 1"
-MEASURES = ("attempts", "wall_seconds", "cpu_seconds", "peak_memory_bytes")
+MEASURES = ("attempts", "wall_seconds", "cpu_seconds", "peak_memory_bytes", "already_loaded", "already_done")
 ATTEMPTS = "SELECT job_id, step_id, attempt, status FROM step_runs"
 
 
@@ -37,8 +37,10 @@ def facts(bench: Bench) -> dict[str, Any]:
 
 
 def _without_measures(outputs: str | None) -> str | None:
-    """Outputs without what differs from one execution to the next: times, sizes, how often a child was started."""
-    if outputs is None or "wall_seconds" not in outputs:
+    """Outputs without what differs from one execution to the next: times, sizes, how often a child was started, and
+    whether the database had it already.
+    """
+    if outputs is None or not any(f'"{name}"' in outputs for name in MEASURES):
         return outputs
     return json.dumps({name: value for name, value in json.loads(outputs).items() if name not in MEASURES})
 

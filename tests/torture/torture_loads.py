@@ -54,9 +54,9 @@ def works(file: str) -> list[Work]:
     ]
 
 
-def write_file(path: Path) -> None:
+def write_file(path: Path, rows: int = ROWS) -> None:
     """Rows that partly are in the table already."""
-    lines = [f"{number},new {number},{number % 97}\n" for number in range(OLD // 2, OLD // 2 + ROWS)]
+    lines = [f"{number},new {number},{number % 97}\n" for number in range(OLD // 2, OLD // 2 + rows)]
     path.write_text("a,s,n\n" + "".join(lines))
 
 

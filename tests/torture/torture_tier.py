@@ -72,7 +72,8 @@ class Suite:
     def repeat(self) -> str:
         """The command that does exactly this again."""
         setting = f"AETHERFLOW_TORTURE_TIER={TIER} AETHERFLOW_TORTURE_SEED={SEED}"
-        return f"{setting} .venv/bin/python -m pytest {shlex.quote(self.test)}"
+        patience = "-o faulthandler_timeout=3600 " if full() else ""  # a suite in full takes longer than any test may
+        return f"{setting} .venv/bin/python -m pytest {patience}{shlex.quote(self.test)}"
 
 
 @contextlib.contextmanager
@@ -104,17 +105,19 @@ BY_TEST = {
     "test_torture_no_code.py": ("S6", (10,)),
     "test_torture_properties.py": ("P10", (10,)),
 }
-"""Modules that count their trials themselves: each of their tests is one case here."""
+"""Modules without suites of their own: each of their tests is one case here, or as many trials as it recorded."""
 
 
-def count_test(nodeid: str, failed: bool, seconds: float, counted: dict[str, Suite], spent: dict[str, float]) -> None:
+def count_test(
+    nodeid: str, failed: bool, seconds: float, trials: int, counted: dict[str, Suite], spent: dict[str, float]
+) -> None:
     """Count a test of one of these modules."""
     file = nodeid.partition("::")[0]
     if (found := BY_TEST.get(Path(file).name)) is None or not file.startswith("tests/torture/"):
         return
     name, promises = found
     own = counted.setdefault(name, Suite(name, nodeid.partition("[")[0], promises))
-    own.cases += 1
+    own.cases += trials
     spent[name] = spent.get(name, 0.0) + seconds
     if failed:
         own.violations.append(nodeid)

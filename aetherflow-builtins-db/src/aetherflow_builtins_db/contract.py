@@ -16,6 +16,10 @@ Params: TypeAlias = Mapping[str, Any] | None
 Row: TypeAlias = tuple[Any, ...]
 
 
+class NeedsMemoryError(ConnectorError):
+    """The little memory of `LeanSource.lean` was not enough for the query."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
     """What a script did: for every statement the number of rows that it changed, None where it changes no rows."""
@@ -225,6 +229,18 @@ class ParquetSource(Protocol):
 
     def stream_parquet(self, sql: str, params: Params = None, *, compression: str) -> FileBlocks | None:
         """Open a query as a Parquet file with the types that `ParquetWriter` gives it; None if they would differ."""
+        ...
+
+
+@runtime_checkable
+class LeanSource(Protocol):
+    """A connector whose database works in this process, and would fill its memory."""
+
+    def lean(self, sql: str, params: Params = None) -> AbstractContextManager[bool]:
+        """Little memory while this query is read, if it is one that needs little; whether it is so.
+
+        Where it was not enough after all, what fails in the block is NeedsMemoryError: read it again without.
+        """
         ...
 
 

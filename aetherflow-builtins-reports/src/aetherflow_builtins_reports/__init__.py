@@ -1,1 +1,1 @@
-"""Reserved for reports: Excel workbooks. Holds no plugin yet."""
+"""Excel workbooks: templates filled without losing anything in them, workbooks written and read."""

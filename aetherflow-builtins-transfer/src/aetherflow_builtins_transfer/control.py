@@ -2,8 +2,9 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from aetherflow.core.api import ResumableWriter
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.records import ControlFile
 
@@ -16,13 +17,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def rows_of(path: Path, header_rows: int) -> int:
+def rows_of(file: BinaryIO, header_rows: int) -> int:
     """Lines of a file without its header; a last line without its end counts."""
     lines, last = 0, b"\n"
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            lines += chunk.count(b"\n")
-            last = chunk[-1:]
+    while chunk := file.read(1 << 20):
+        lines += chunk.count(b"\n")
+        last = chunk[-1:]
     return max(0, lines + (last != b"\n") - header_rows)
 
 
@@ -30,11 +30,12 @@ def control_text(control: ControlFile, local: Path, name: str, sha256: str, head
     """Content of the side file: as sha256sum writes it, or a number."""
     if control == "sha256":
         return f"{sha256}  {name}\n".encode()
-    return f"{rows_of(local, header_rows)}\n".encode()
+    with local.open("rb") as file:
+        return f"{rows_of(file, header_rows)}\n".encode()
 
 
 def check_control(
-    control: ControlFile, peer: FileConnector[Any, Any], path: str, local: Path, sha256: str, header_rows: int
+    control: ControlFile, peer: FileConnector[Any, Any], path: str, arrived: ResumableWriter, header_rows: int
 ) -> None:
     """Read the side file of a remote file and compare; RemoteError if it is missing, unreadable or says otherwise."""
     side = f"{path}.{control}"
@@ -43,7 +44,10 @@ def check_control(
         raise peer.error("other", f"{side} is no control file", "leave `control_files` out, or ask the sender for it")
     words = peer.read_bytes(side).decode("utf-8", "replace").split()
     expected = words[0].lower() if words else ""
-    actual = sha256 if control == "sha256" else str(rows_of(local, header_rows))
+    actual = arrived.sha256
+    if control == "rows":
+        with arrived.reader() as file:
+            actual = str(rows_of(file, header_rows))
     if expected != actual:
         raise peer.error(
             "other",

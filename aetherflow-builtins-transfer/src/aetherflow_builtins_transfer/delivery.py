@@ -5,18 +5,23 @@ stand there (peer)? Then: temporary name, size and perhaps sha256 compared, rena
 follows with the step's SUCCESS; what a crash leaves between rename and SUCCESS is found in the journal or at the peer.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aetherflow.core.api import RunContext, StepInputError
+from aetherflow_builtins_transfer.batches import in_batches
 from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.transfer_batch import LARGEST, Small
 from aetherflow_builtins_transfer.control import control_text, sha256_of
+from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
@@ -60,6 +65,12 @@ class Delivery:
     _delivered: dict[str, Seen] = field(default_factory=dict, init=False)
     _names: dict[str, frozenset[str]] = field(default_factory=dict, init=False)
     """Names in each folder when the delivery began; what is not there need not be looked for."""
+    _found: dict[str, os.stat_result] = field(default_factory=dict, init=False)
+    """By target: the local files that are there."""
+    _doubtful: set[str] = field(default_factory=set, init=False)
+    """Targets of which nobody knows whether they arrived since then."""
+    _alone: bool = field(default=False, init=False)
+    """True once files are no longer sent together, since that failed."""
 
     def run(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         """Deliver all; of each file what became of it. StepError that names every file that failed."""
@@ -69,9 +80,17 @@ class Delivery:
         ledger = Deliveries(self.ctx, "up", self.resource)
         if self.plan.skip_delivered:
             self._delivered = {item.target: seen for item in items if (seen := ledger.get(item.target)) is not None}
+        self._find(items)
         self._remove_leftovers(items)
-        total = sum(item.local.stat().st_size for item in items if item.local.is_file())
-        outcome = run_all(self.ctx, items, self._deliver, self.plan.parallelism, total)
+        progress, total = Progress(), sum(found.st_size for found in self._found.values())
+        done = self._deliver_together(items, progress, total)
+        alone = [item for item in items if item.target not in done]
+        outcome = run_all(self.ctx, alone, self._deliver, self.plan.parallelism, total, progress)
+        if self._doubtful and not outcome.failed:
+            with contextlib.suppress(RemoteError):  # all has arrived; else the next delivery does it
+                self._remove_leftovers([item for item in items if item.target in self._doubtful])
+        done |= {item.target: facts for item, facts in outcome.done}
+        outcome.done = [(item, done[item.target]) for item in items if item.target in done]
         for item, facts in outcome.done:
             ledger.put(item.target, Seen(facts["size"], facts["mtime"], facts["sha256"]))
         raise_failures(outcome, lambda item: str(item.local), "uploaded")
@@ -107,6 +126,71 @@ class Delivery:
             file.write(json.dumps(lines, ensure_ascii=False, indent=1).encode())
         return path
 
+    def _find(self, items: Sequence[Item]) -> None:
+        for item in items:
+            with contextlib.suppress(OSError):  # a missing one is told when its turn comes
+                found = item.local.stat()
+                if stat.S_ISREG(found.st_mode):
+                    self._found[item.target] = found
+
+    def _deliver_together(self, items: Sequence[Item], progress: Progress, total: int) -> dict[str, dict[str, Any]]:
+        """Deliver small files in batches, where the peer has nothing of theirs yet; what became of those that arrived.
+
+        It is the quick way, and no more: what does not arrive by it, for whatever reason, goes alone afterwards.
+        """
+        plan = self.plan
+        if not self.peer.sends_together or not plan.parallelism.enabled or plan.verify_sha256 or plan.control_files:
+            return {}
+        batches = in_batches([(item, self._found[item.target].st_size) for item in items if self._is_new(item)])
+        if not batches:
+            return {}
+        for folder in {self.peer.parent(self.peer.at(item.target)) for batch in batches for item in batch}:
+            if not self._names[folder]:
+                with contextlib.suppress(RemoteError):  # each file then tells for itself
+                    self.peer.mkdir_recursive(folder)
+        outcome = run_all(self.ctx, batches, self._deliver_batch, plan.parallelism, total, progress)
+        return {target: facts for _, done in outcome.done for target, facts in done.items()}
+
+    def _is_new(self, item: Item) -> bool:
+        found, place = self._found.get(item.target), self.peer.at(item.target)
+        return (
+            found is not None
+            and found.st_size <= LARGEST
+            and item.target not in self._delivered
+            and self._journal.get(item.target) is None
+            and not self._was_there(place, self.peer.name_of(place))
+            and not self._was_there(place, self._usable(item, item.target) or "")
+        )
+
+    def _deliver_batch(self, batch: Sequence[Item], progress: Progress) -> dict[str, dict[str, Any]]:
+        if self._alone:
+            return {}
+        progress.tick(0)
+        self._doubtful.update(item.target for item in batch)
+        try:
+            moved = self.peer.upload_all(
+                [Small(item.local, item.target, self._owner(item.target)) for item in batch],
+                preserve_mtime=self.plan.preserve_mtime,
+                mode=self.plan.mode,
+                overwrite=self.plan.overwrite,
+            )
+        except RemoteError:
+            self._alone = True
+            return {}
+        done: dict[str, dict[str, Any]] = {
+            item.target: {"size": each.size, "mtime": each.mtime, "sha256": each.sha256, "status": "uploaded"}
+            for item, each in zip(batch, moved, strict=True)
+            if each is not None
+        }
+        progress.tick(sum(each.size for each in moved if each is not None))
+        self._alone |= len(done) < len(batch) and self.plan.parallelism.fail_fast
+        self._journal.put_all(done, sync=self.plan.after != "keep")
+        self._doubtful.difference_update(done)
+        for item in batch:
+            if item.target in done:
+                self._afterwards(item)
+        return done
+
     def _deliver(self, item: Item, progress: Progress) -> dict[str, Any]:
         progress.tick(0)
         facts = self._journal.get(item.target)
@@ -133,7 +217,7 @@ class Delivery:
                 item.local,
                 item.target,
                 key=self._key(item.target, found),
-                resume=self._was_there(self.peer.at(item.target), self._usable(item.local, item.target) or ""),
+                resume=self._was_there(self.peer.at(item.target), self._usable(item, item.target) or ""),
                 verify=self.plan.verify_sha256,
                 preserve_mtime=self.plan.preserve_mtime,
                 mode=self.plan.mode,
@@ -154,7 +238,8 @@ class Delivery:
         An attempt that was cut off between rename and SUCCESS leaves that; so nothing is delivered twice.
         """
         place = self.peer.at(item.target)
-        found = self.peer.find(item.target) if self._was_there(place, self.peer.name_of(place)) else None
+        look = item.target in self._doubtful or self._was_there(place, self.peer.name_of(place))
+        found = self.peer.find(item.target) if look else None
         if found is None:
             return None
         if found.is_dir:
@@ -184,7 +269,7 @@ class Delivery:
             for target in (item.target, *(f"{item.target}.{each}" for each in self.plan.control_files)):
                 place = self.peer.at(target)
                 begin = part_name(self.peer.name_of(place), self._owner(target)).removesuffix(".part")
-                folders.setdefault(self.peer.parent(place), {})[begin] = self._usable(item.local, target)
+                folders.setdefault(self.peer.parent(place), {})[begin] = self._usable(item, target)
         for folder, usable in folders.items():
             names = self.peer.names_in(folder)
             self._names[folder] = frozenset(map(str.casefold, names))
@@ -193,13 +278,10 @@ class Delivery:
                 if begin in usable and name != usable[begin]:
                     self.peer.remove_leftover(folder, name)
 
-    def _usable(self, local: Path, target: str) -> str | None:
-        """Name of the unfinished file that this delivery would go on with."""
-        try:
-            key = self._key(target, local.stat())
-        except OSError:
-            return None
-        return part_name(self.peer.name_of(self.peer.at(target)), key)
+    def _usable(self, item: Item, target: str) -> str | None:
+        """Name of the unfinished file, for this name at the peer, that this delivery would go on with."""
+        found = self._found.get(item.target)
+        return None if found is None else part_name(self.peer.name_of(self.peer.at(target)), self._key(target, found))
 
     def _afterwards(self, item: Item) -> None:
         """Delete or move the local file; an earlier attempt may have done it."""

@@ -59,10 +59,11 @@ def run_all(
     work: Callable[[ItemT, Progress], ResultT],
     parallelism: Parallelism,
     total_bytes: int | None = None,
+    progress: Progress | None = None,
 ) -> Outcome[ItemT, ResultT]:
     """Do `work` for each item; failures are collected, only the end of the step is raised."""
     workers = min(parallelism.workers if parallelism.enabled else 1, max(1, len(items)))
-    progress = Progress()
+    progress = progress or Progress()
     futures: list[Future[ResultT]] = []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="transfer")
     try:

@@ -19,7 +19,7 @@ import xlsxwriter
 
 NAVY, BLUE, SAND, GREY = "#12355B", "#2E75B6", "#F3EFE6", "#6B7280"
 COLUMNS = ["date", "departure", "carrier", "flight", "origin", "dest", "dep_delay", "arr_delay", "air_time", "distance"]
-CARRIERS, MONTHS = 16, 12
+NUMBERS = ["flights", "cancelled", "late", "mean delay", "late share"]
 HEAD = {"bold": True, "font_color": "white", "bg_color": BLUE, "valign": "vcenter"}
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -115,56 +115,91 @@ def design(book: xlsxwriter.Workbook) -> None:
 
 
 def tables(book: xlsxwriter.Workbook, report: object, section: object) -> None:
-    """Two regions with room for their rows, and a chart beside each."""
+    """A region that grows and a table, each with one row of samples, totals below, and a chart as high as they are."""
     sheet: xlsxwriter.worksheet.Worksheet = report  # type: ignore[assignment]
-    line = {"bottom": 4, "bottom_color": "#D0D5DD", "font_size": 10}
-    codes = ["@", "@", "#,##0", "#,##0", "#,##0", "0.0"]
+    line, total = {"bottom": 4, "bottom_color": "#D0D5DD", "font_size": 10}, {"top": 1, "bold": True, "font_size": 10}
+    codes = ["@", "@", "#,##0", "#,##0", "#,##0", "0.0", "0.0%"]
     formats = [book.add_format({**line, "num_format": code}) for code in codes]
+    totals = [book.add_format({**total, "num_format": code}) for code in codes]
+    carriers(book, sheet, section, formats, totals)
+    months(book, sheet, section, formats, totals)
+
+
+def carriers(
+    book: xlsxwriter.Workbook, sheet: xlsxwriter.worksheet.Worksheet, section: object, formats: list[object],
+    totals: list[object],
+) -> None:  # fmt: skip
+    """Marker in row 8, header in 9, the style row 10, totals in 11."""
     sheet.write("A7", "Carriers", section)
-    sheet.write_row("A8", ["CARRIER_ROWS"], book.add_format({"font_color": "white", "font_size": 6}))
-    _header(book, sheet, 8, ["carrier", "airline"])
-    for row in range(CARRIERS):
-        for column, look in enumerate(formats):
-            sheet.write_blank(9 + row, column, None, look)
+    sheet.write("A8", "CARRIER_ROWS", book.add_format({"font_color": "white", "font_size": 6}))
+    for column, (name, look) in enumerate(zip(["carrier", "airline", *NUMBERS], headers(book), strict=True)):
+        sheet.write(8, column, name, look)
+    for column, look in enumerate(formats[:6]):
+        sheet.write_blank(9, column, None, look)
+    sheet.write_formula("G10", '=IF(C10>0,E10/C10,"")', formats[6], "")
+    sheet.write("A11", "all", totals[0])
+    sheet.write_blank("B11", None, totals[1])
+    for column in "CDE":
+        sheet.write_formula(f"{column}11", f"=SUM({column}10:{column}10)", totals[2], 0)
+    sheet.write_formula("F11", "=SUMPRODUCT(C10:C10-D10:D10,F10:F10)/(C11-D11)", totals[5], 0)
+    sheet.write_formula("G11", "=E11/C11", totals[6], 0)
     chart = book.add_chart({"type": "bar"})
-    last = 9 + CARRIERS
     chart.add_series({
-        "name": "mean delay, minutes", "categories": f"=Report!$B$10:$B${last}", "values": f"=Report!$F$10:$F${last}",
+        "name": "mean delay, minutes", "categories": "=Report!$B$10:$B$10", "values": "=Report!$F$10:$F$10",
         "fill": {"color": BLUE}, "gap": 40,
     })  # fmt: skip
     chart.set_title({"name": "Mean delay by airline, minutes", "name_font": {"size": 12, "color": NAVY}})
     chart.set_legend({"none": True})
     chart.set_y_axis({"reverse": True, "num_font": {"size": 8}})
     chart.set_x_axis({"major_gridlines": {"visible": True, "line": {"color": "#E5E7EB"}}, "num_format": "0"})
-    chart.set_size({"width": 640, "height": 370})
-    sheet.insert_chart("H7", chart)
+    chart.set_size({"width": 560, "height": 80})
+    sheet.insert_chart("I8", chart, {"object_position": 1})  # moves and sizes with its rows
 
-    top = last + 2
-    sheet.write(top - 1, 0, "Months", section)
-    sheet.write(top, 0, "MONTH_ROWS", book.add_format({"font_color": "white", "font_size": 6}))
-    _header(book, sheet, top + 1, ["month", "name"])
-    for row in range(MONTHS):
-        for column, look in enumerate(formats):
-            sheet.write_blank(top + 2 + row, column, None, look)
-    first, end = top + 3, top + 2 + MONTHS
-    months = book.add_chart({"type": "column"})
-    months.add_series({"name": "flights", "categories": f"=Report!$B${first}:$B${end}",
-                       "values": f"=Report!$C${first}:$C${end}", "fill": {"color": "#C9D9EA"}, "gap": 60})  # fmt: skip
+
+def months(
+    book: xlsxwriter.Workbook, sheet: xlsxwriter.worksheet.Worksheet, section: object, formats: list[object],
+    totals: list[object],
+) -> None:  # fmt: skip
+    """The table Months: header in row 14, data in 15, totals in 16, its last column calculated."""
+    sheet.write("A13", "Months", section)
+    weighted = "SUMPRODUCT((Months[flights]-Months[cancelled])*Months[mean delay])"
+    formulas = {name: f"=SUBTOTAL(109,Months[{name}])" for name in ("flights", "cancelled", "late")}
+    formulas["mean delay"] = f"={weighted}/(Months[[#Totals],[flights]]-Months[[#Totals],[cancelled]])"
+    formulas["late share"] = "=Months[[#Totals],[late]]/Months[[#Totals],[flights]]"
+    columns: list[dict[str, object]] = []
+    for name, head, look in zip(["month", "name", *NUMBERS], headers(book), formats, strict=True):
+        columns.append({"header": name, "header_format": head, "format": look, "total_function": formulas.get(name)})
+    columns[0]["total_string"] = "all"
+    columns[6]["formula"] = "=Months[[#This Row],[late]]/Months[[#This Row],[flights]]"
+    options = {"name": "Months", "columns": columns, "total_row": True, "style": None, "autofilter": False}
+    sheet.add_table("A14:G16", options)
+    for number, name in enumerate(["month", "name", *NUMBERS]):
+        if number < 6:
+            sheet.write_blank(14, number, None, formats[number])
+        if name in formulas:
+            sheet.write_formula(15, number, formulas[name], totals[number], 0)
+        else:
+            sheet.write(15, number, "all" if number == 0 else None, totals[number])
+    chart = book.add_chart({"type": "column"})
+    chart.add_series({"name": "flights", "categories": "=Report!$B$15:$B$15", "values": "=Report!$C$15:$C$15",
+                      "fill": {"color": "#C9D9EA"}, "gap": 60})  # fmt: skip
     delay = book.add_chart({"type": "line"})
-    delay.add_series({"name": "mean delay, minutes", "categories": f"=Report!$B${first}:$B${end}",
-                      "values": f"=Report!$F${first}:$F${end}", "y2_axis": True,
-                      "line": {"color": NAVY, "width": 2.5}})  # fmt: skip
-    months.combine(delay)
-    months.set_title({"name": "Flights and mean delay by month", "name_font": {"size": 12, "color": NAVY}})
-    months.set_legend({"position": "bottom"})
-    months.set_y_axis({"num_format": "#,##0", "major_gridlines": {"visible": True, "line": {"color": "#E5E7EB"}}})
-    months.set_size({"width": 640, "height": 300})
-    sheet.insert_chart(top - 1, 7, months)
+    delay.add_series({
+        "name": "mean delay, minutes", "categories": "=Report!$B$15:$B$15", "values": "=Report!$F$15:$F$15",
+        "y2_axis": True, "line": {"color": NAVY, "width": 2.5},
+    })  # fmt: skip
+    chart.combine(delay)
+    chart.set_title({"name": "Flights and mean delay by month", "name_font": {"size": 12, "color": NAVY}})
+    chart.set_legend({"position": "bottom"})
+    chart.set_y_axis({"num_format": "#,##0", "major_gridlines": {"visible": True, "line": {"color": "#E5E7EB"}}})
+    chart.set_size({"width": 560, "height": 80})
+    sheet.insert_chart("I13", chart, {"object_position": 1})
 
 
-def _header(book: xlsxwriter.Workbook, sheet: xlsxwriter.worksheet.Worksheet, row: int, names: list[str]) -> None:
-    sheet.write_row(row, 0, names, book.add_format(HEAD))
-    sheet.write_row(row, 2, ["flights", "cancelled", "late", "mean delay"], book.add_format({**HEAD, "align": "right"}))
+def headers(book: xlsxwriter.Workbook) -> list[object]:
+    """Formats of a table's header: two texts, then numbers."""
+    texts, numbers = book.add_format(HEAD), book.add_format({**HEAD, "align": "right"})
+    return [texts] * 2 + [numbers] * len(NUMBERS)
 
 
 def origins(pivot: object, section: object) -> None:

@@ -402,3 +402,45 @@ def test_write_text_and_json(project: "Project") -> None:
 
 def test_check_items_can_fail(project: "Project") -> None:
     assert "count(0) < min_count(1)" in error(run(project, step("check_items", items="[]", on_empty="fail"), code=1))
+
+
+def test_a_dry_run_says_what_each_would_do_and_does_nothing(project: "Project") -> None:
+    folder = lay(project, in__a_dot_csv="1", in__b_dot_csv="22", sums=f"{hashlib.sha256(b'1').hexdigest()}  in/a.csv\n")
+    steps = {
+        "find": step("file_find", "find", path="in", pattern="*.csv", sort="size", descending=True),
+        "none": step("file_find", "none", path="in", pattern="*.txt"),
+        "copy": step("file_copy", "copy", src="in/*.csv", dest_dir="kept"),
+        "move": step("file_move", "move", src="in/a.csv", dest="in/c.csv"),
+        "delete": step("file_delete", "delete", path=["in/b.csv", "gone"]),
+        "hash": step("file_hash", "hash", path="in/*.csv", dest="SUMS", side_files=True),
+        "verify": step("file_hash", "verify", path="sums", verify=True),
+        "wait": step("file_wait", "wait", path=["in/a.csv", "later"], max_wait_seconds=9),
+        "write": step("file_write", "write", path="sums", content="12345"),
+        "items": step("check_items", "items", items="a,b", min_count=3),
+        "assert": step("assert", "assert", condition='run.id == "r"', on_false="skip"),
+        "fail": step("fail", "fail", message="no data"),
+        "sleep": step("sleep", "sleep", seconds=90),
+    }
+    project.write(json.dumps({"version": 1, "flow": {"id": "f"}, "jobs": [{"id": "a", "steps": list(steps.values())}]}))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found = project.cli("plan", "flow.yaml", "--run-id", "r", "--effects", "--json")
+    assert found.code == 0, found.err
+    said = {each["step_id"]: each["effects"]["lines"] for each in json.loads(found.out)["jobs"][0]["steps"]}
+    b, a = folder / "in/b.csv", folder / "in/a.csv"
+    assert said == {
+        "find": ["2 files match now: in/b.csv, in/a.csv"],
+        "none": ["no file matches now"],
+        "copy": ["copy 2 files to kept: in/a.csv, in/b.csv"],
+        "move": ["move 1 file to in/c.csv: in/a.csv"],
+        "delete": ["delete 1 file: in/b.csv", "not there: gone"],
+        "hash": ["hash 2 files: in/a.csv, in/b.csv", "write SUMS", "write side files"],
+        "verify": ["verify the checksums in sums"],
+        "wait": ["wait at most 9 s for in/a.csv, later"],
+        "write": ["replace sums, 5 bytes"],
+        "items": ["count items: 2 now, at least 3 wanted"],
+        "assert": ['skip unless run.id == "r"'],
+        "fail": ["fail: no data"],
+        "sleep": ["wait 90 s"],
+    }
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert (a.exists(), b.exists()) == (True, True)

@@ -139,7 +139,9 @@ def test_a_failure_between_two_files_is_gone_on_from(project: "Project", far: Pa
     forget(project, far)
     second = [number for number, name in enumerate(names, 1) if name == "move two.csv"][-1]
     assert attempt(f"{second}:enospc") == 1
-    assert "No space left" in Path("stderr").read_text()
+    said = Path("stderr").read_text()
+    assert "No space left" in said
+    assert "  fix: free space on that disk" in said
     assert attempt("") == 0, Path("stderr").read_text()
     assert left(project, far)["steps"] == expected["steps"]
 

@@ -65,6 +65,22 @@ def test_a_log_grows_with_every_attempt_of_every_step(project: "Project") -> Non
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_log_grows_with_every_attempt_of_one_run(project: "Project", wait_for: Callable[..., None]) -> None:
+    """Attempts that the engine repeats, and those after kill -9: each appends to the same file, none begins it anew."""
+    command = COUNT + "if [ $n = 3 ]; then sleep 60; fi; [ $n = 4 ]"
+    inputs = {"command": command, "shell": True, "log": {"stdout": "file", "stderr": "file", "file_path": "o.log"}}
+    flow(project, inputs, retry={"max_attempts": 3})
+    process = project.start("run", "flow.yaml", "--run-id", "r")
+    log = project.artifacts("a", "r") / "o.log"
+    wait_for(lambda: log.exists() and log.read_text() == "try 1\ntry 2\ntry 3\n")
+    process.kill()
+    process.communicate(timeout=10)
+    assert project.command("run", "flow.yaml", "--run-id", "r").code == 0
+    assert log.read_text() == "try 1\ntry 2\ntry 3\ntry 4\n"
+    statuses = project.rows("SELECT attempt, status FROM step_runs ORDER BY attempt")
+    assert statuses == [(1, "FAILED"), (2, "FAILED"), (3, "INTERRUPTED"), (4, "SUCCESS")]
+
+
 def test_a_log_can_be_read_while_the_child_runs(project: "Project", wait_for: Callable[..., None]) -> None:
     log = project.work / "live.log"
     flow(project, {"command": "echo one; sleep 60", "shell": True, "log": {"stdout": "file", "file_path": str(log)}})
@@ -278,6 +294,78 @@ def test_tries_without_a_condition_are_warned_about(project: "Project") -> None:
     for more in ({"retry_on": "any"}, {"retry_on_timeout": True}, {"retry_on_exit_codes": [3]}):
         flow(project, {"command": ["false"], "retry": {"max_attempts": 3, **more}})
         assert "AF1216" not in project.cli("validate", "flow.yaml").out
+
+
+# Events
+
+
+def test_events_of_programs_have_the_ids_of_their_attempt(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AETHERFLOW_LOG_LEVEL", "DEBUG")
+    retry = {"max_attempts": 3, "retry_on": "any"}
+    command = COUNT + "[ $n != 1 ] || sleep 60; [ $n = 3 ] || exit 1; true"
+    more = {"timeout_seconds": 0.5, "kill_grace_seconds": 1, "retry": retry}
+    run(project, {"command": command, "shell": True, "args": ["s3cret-argument"], **more})
+    (log,) = (project.states / "f.sqlite.d/logs/f").glob("*.jsonl")
+    text = log.read_text()
+    events = [event for event in map(json.loads, text.splitlines()) if event["event"].startswith("external_process_")]
+    ids = {"flow_id": "f", "job_id": "a", "step_id": "s", "step_type": "external.process", "attempt": 1}
+    assert all(event.items() >= ids.items() and event["level"] == "DEBUG" for event in events)
+    assert {event["run_id"] for event in events} == {log.stem}
+    told = [(event["event"].removeprefix("external_process_"), event["try"]) for event in events]
+    assert told == [
+        ("start", 1), ("timeout", 1), ("start", 2), ("exit", 2), ("start", 3), ("exit", 3), ("success", 3),
+    ]  # fmt: skip
+    assert (events[0]["program"], events[1]["timeout_seconds"], events[3]["exit_code"]) == ("/bin/sh", 0.5, 1)
+    assert "s3cret-argument" not in "".join(line for line in text.splitlines() if "external_process" in line)
+    monkeypatch.setenv("AETHERFLOW_LOG_LEVEL", "INFO")
+    assert "external_process" not in run(project, {"command": ["true"]}).err
+
+
+def test_given_outputs_win_and_hiding_others_is_warned_about(project: "Project") -> None:
+    inputs = {"command": ["true"], "outputs": {"exit_code": "none", "rows": 3}}
+    found = outputs(project, inputs)
+    assert (found["exit_code"], found["rows"]) == ("none", 3)
+    flow(project, inputs)
+    result = project.cli("validate", "flow.yaml")
+    assert result.code == 0
+    assert "AF1216 warning: jobs[0].steps[0].inputs: outputs replaces exit_code, which then says nothing" in result.out
+
+
+# Spellings
+
+
+SPELLINGS: list[tuple[str, str, str, Any, Any, int]] = [
+    # where, the two names, a value that each takes, another value, exit code of the run with the first
+    ("", "command", "cmd", ["true"], ["false"], 0),
+    ("success", "require_files", "required_files", "gone", "other", 1),
+    ("success", "require_glob", "required_globs", "*.gone", "*.other", 1),
+    ("success", "forbid_files", "forbidden_files", "gone", "other", 0),
+    ("retry", "backoff_seconds", "sleep_seconds", 0, 1, 0),
+    ("log", "max_capture_kb", "max_capture_bytes", 1, 3, 0),
+]
+
+
+@pytest.mark.parametrize(("block", "one", "two", "value", "other", "code"), SPELLINGS)
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside with_lock"])
+def test_both_spellings_of_a_key(
+    project: "Project", block: str, one: str, two: str, value: Any, other: Any, code: int, inside: bool
+) -> None:
+    def step(**given: Any) -> dict[str, Any]:
+        inputs = {"command": ["true"], block: given} if block else given
+        inner = {"id": "s", "type": "external.process", "inputs": inputs}
+        return {"id": "s", "type": "with_lock", "inputs": {"lock_key": "k", "step": inner}} if inside else inner
+
+    def write(**given: Any) -> None:
+        project.write(yaml.safe_dump({"flow": {"id": "f"}, "jobs": [{"id": "a", "steps": [step(**given)]}]}))
+
+    for name in (one, two):
+        write(**{name: value})
+        assert project.cli("run", "flow.yaml").code == code, name
+    write(**{one: value, two: other})
+    result = project.cli("validate", "flow.yaml")
+    assert result.code == 2
+    assert two in result.out
+    assert "twice, under two of its names" in result.out or "differ; keep one of them" in result.out
 
 
 # What the child gets

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
 from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.connectors.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
 from aetherflow_builtins_db.failures import Hints, driver_failure
 from aetherflow_builtins_db.params import Lexis, bind
@@ -64,6 +65,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
     transactional_ddl = True
     lexis: Lexis = "standard"
     read_only = False
+    limit = TimeLimit(0)
 
     @abstractmethod
     def script(
@@ -137,7 +139,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
         """The driver's error in our words; raise it `from error`."""
-        return driver_failure(self.label, operation, error, self.HINTS)
+        return driver_failure(self.label, operation, self.limit.explain(error), self.HINTS)
 
     def refuse(self, message: str, fix: str = "") -> ConnectorError:
         """An error of ours in the same form."""

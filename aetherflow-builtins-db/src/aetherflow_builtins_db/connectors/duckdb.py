@@ -3,16 +3,17 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, StringConstraints
-
-from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, ConnectorOptions, Flag
+from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.duckdb_files import DuckDBFile, open_csv, open_parquet
+from aetherflow_builtins_db.connectors.duckdb_memory import lean
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
+from aetherflow_builtins_db.connectors.duckdb_settings import Config, Options
 from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
-from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.connectors.time_limit import TimeLimit
+from aetherflow_builtins_db.contract import NeedsMemoryError, Params, ScriptResult
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
@@ -20,35 +21,7 @@ from aetherflow_builtins_db.params import bind, translate
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
 
-SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
-ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
 _READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
-
-
-class Config(ConnectorConfig):
-    """Where the database is."""
-
-    path: str = Field(
-        ":memory:",
-        min_length=1,
-        description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "
-        "`:memory:` lives as long as the run.",
-    )
-    read_only: Flag = Field(
-        False, description="Open an existing file for reading only, which several processes may do."
-    )
-
-
-class Options(ConnectorOptions):
-    """How it behaves."""
-
-    extensions: tuple[ExtensionName, ...] = Field(
-        (), description="Extensions to load, installed from DuckDB's server first if they are not there."
-    )
-    pragmas: dict[SettingName, str | int | float | bool] = Field(
-        {}, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
-    )
 
 
 class DuckDBConnector(SqlBase[Config, Options]):
@@ -79,9 +52,14 @@ class DuckDBConnector(SqlBase[Config, Options]):
         (r"not a valid DuckDB database|different version", "check config.path: the file is of another kind or version"),
         (r"Table with name .* does not exist", "check the name; SHOW TABLES lists what the database holds"),
         (r"Referenced column .* not found|does not have a column", "check the column's name"),
+        (
+            r"Conflict on|write-write conflict|Transaction conflict",
+            "another transaction changed the same rows: run the step again (retry:)",
+        ),
         (r"syntax error", "check the SQL near the words quoted"),
         (r"Extension .* not found", "add it to options.extensions"),
         (r"read-only", "writing needs db_execute and a resource without read_only"),
+        (r"statement timeout", "raise options.statement_timeout, or make the query faster"),
         (r"Interrupted", "the run was being stopped"),
         (r"No space left", "free disk space"),
         (r"Out of Memory", "raise options.pragmas.memory_limit, or set temp_directory there"),
@@ -92,6 +70,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
         self._lock = threading.RLock()
         self._root: DuckDBPyConnection | None = None
         self._sessions: set[DuckDBPyConnection] = set()
+        self._is_lean = False
+        self.limit = TimeLimit(self.opts.statement_timeout)
 
     # Connection and sessions
 
@@ -160,6 +140,27 @@ class DuckDBConnector(SqlBase[Config, Options]):
             self._sessions.discard(session)
         session.close()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a session is open."""
+        return bool(self._sessions)
+
+    @contextmanager
+    def lean(self, sql: str, params: Params = None) -> Iterator[bool]:
+        """Little memory while this query is read, if it is one that needs little."""
+        with lean(self, sql, params) as self._is_lean:
+            try:
+                yield self._is_lean
+            finally:
+                self._is_lean = False
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """DuckDB's error in our words."""
+        found = super().failed(operation, error)
+        if self._is_lean and "Out of Memory" in str(error):
+            return NeedsMemoryError(str(found), fix=found.fix)
+        return found
+
     def probe(self) -> None:
         """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
         import duckdb
@@ -219,7 +220,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
             affected = []
             for number, statement in enumerate(statements, 1):
                 try:
-                    affected.append(run(session, statement, values))
+                    with self.limit.on(session.interrupt):
+                        affected.append(run(session, statement, values))
                 except duckdb.Error as error:
                     raise self.failed(step_name(number, len(statements)), error) from error
             result = ScriptResult(tuple(affected))
@@ -262,7 +264,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
         session, statement, values = self.open_query(sql, params)
         try:
-            session.execute(statement, values)
+            with self.limit.on(session.interrupt):
+                session.execute(statement, values)
             columns = [column_of(name, str(kind)) for name, kind, *_ in session.description or ()]
         except duckdb.Error as error:
             self.close_session(session)

@@ -141,8 +141,9 @@ class DuckDBFile(OpenRows):
         copying = threading.Thread(target=self._run, args=(writing,), daemon=True)
         copying.start()
         try:
-            while block := os.read(reading, _BLOCK):
-                yield block
+            with self._connector.limit.on(self._session.interrupt):
+                while block := os.read(reading, _BLOCK):
+                    yield block
         finally:
             os.close(reading)  # a COPY that still writes fails now
             copying.join()

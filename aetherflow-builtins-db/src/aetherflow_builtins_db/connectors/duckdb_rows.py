@@ -59,7 +59,8 @@ class DuckDBRows(OpenRows):
 
         while True:
             try:
-                batch = self._session.fetchmany(self._fetch_size)
+                with self._connector.limit.on(self._session.interrupt):
+                    batch = self._session.fetchmany(self._fetch_size)
             except duckdb.Error as error:
                 raise self._connector.failed("fetching rows", error) from error
             if not batch:
@@ -93,7 +94,8 @@ class DuckDBArrowRows(OpenRows):
         import duckdb
 
         try:
-            yield from self._relation.to_arrow_reader(self._batch_rows)
+            with self._connector.limit.on(self._session.interrupt):
+                yield from self._relation.to_arrow_reader(self._batch_rows)
         except (duckdb.Error, OSError) as error:  # pyarrow passes a failed query on as an OSError
             raise self._connector.failed("fetching rows", error) from error
 

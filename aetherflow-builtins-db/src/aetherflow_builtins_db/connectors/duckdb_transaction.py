@@ -25,7 +25,7 @@ class DuckDBTransaction:
     def execute(self, sql: str, params: Params = None) -> int | None:
         """Run one statement."""
         statement, values = self._connector.parse_one(self.raw, sql, params)
-        with self._connector.mapped("statement"):
+        with self._connector.mapped("statement"), self._connector.limit.on(self.raw.interrupt):
             return run(self.raw, statement, values)
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -41,7 +41,7 @@ class DuckDBTransaction:
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
         """Names of the columns and all rows of a query."""
         statement, values = self._connector.parse_one(self.raw, sql, params)
-        with self._connector.mapped("query"):
+        with self._connector.mapped("query"), self._connector.limit.on(self.raw.interrupt):
             self.raw.execute(statement, values)
             return [name for name, *_ in self.raw.description or ()], self.raw.fetchall()
 

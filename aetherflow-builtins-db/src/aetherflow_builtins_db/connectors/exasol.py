@@ -17,6 +17,8 @@ from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.params import translate
 
 _PORT = 8563
+_SILENCE_SECONDS = 30
+"""Exasol gives a sign of life every second while a statement runs."""
 _INSTANT = "TIMESTAMP WITH LOCAL TIME ZONE"
 _TYPES = {
     "BOOLEAN": ColumnType("bool"),
@@ -27,6 +29,12 @@ _TYPES = {
 }
 _INT_DIGITS = 18
 """Digits that every whole number of 64 bits has."""
+
+
+class _WordsError(Exception):
+    """Pyexasol's words alone."""
+
+    lost = False
 
 
 class Config(ServerConfig):
@@ -79,6 +87,7 @@ class ExasolConnector(ServerBase[Config, Options]):
         (r"certificate|fingerprint|SSL", "check config.ssl: its mode and ca_file, or give the fingerprint in dsn"),
         (r"resolve|Name or service not known", "check config.host"),
         (r"refused|Could not connect", "check config.host and config.port, and that the server runs"),
+        (r"Connection timed out", "look at the cluster and the network, or raise options.read_timeout"),
         (r"timed out|timeout", "raise options.statement_timeout or connect_timeout, or make the query faster"),
         (r"interrupted|aborted", "the run was being stopped"),
         (r"collision|deadlock|GlobalTransactionRollback",
@@ -125,6 +134,7 @@ class ExasolConnector(ServerBase[Config, Options]):
             "password": place.get("password"),
             "schema": self.conf.opened_schema,
             "connection_timeout": self.opts.connect_timeout,
+            "socket_timeout": self.silence_limit or _SILENCE_SECONDS,
             "query_timeout": round(self.opts.statement_timeout),
             "compression": self.opts.compression,
             "fetch_mapper": value_of,
@@ -163,9 +173,18 @@ class ExasolConnector(ServerBase[Config, Options]):
         from pyexasol import ExaError, ExaQueryAbortError
 
         if isinstance(error, ExaError):
-            text = str(error.message)
-            error = Exception(f"interrupted: {text}" if isinstance(error, ExaQueryAbortError) else text)
+            text, lost = str(error.message), self.is_lost(error)
+            error = _WordsError(f"interrupted: {text}" if isinstance(error, ExaQueryAbortError) else text)
+            error.lost = lost
         return super().failed(operation, error)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Errors of the connection, not of a statement."""
+        import websocket
+        from pyexasol import ExaCommunicationError
+
+        kinds = (websocket.WebSocketException, ExaCommunicationError)
+        return super().is_lost(error) or isinstance(error, kinds) or getattr(error, "lost", False)
 
     def is_transient(self, error: BaseException) -> bool:
         """Nobody listens yet."""

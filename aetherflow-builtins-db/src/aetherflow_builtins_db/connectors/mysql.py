@@ -1,21 +1,25 @@
 """MySQL and MariaDB, by PyMySQL."""
 
+import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.mysql_rows import MySQLCsv, MySQLRows
 from aetherflow_builtins_db.connectors.mysql_types import column_of, decoders
 from aetherflow_builtins_db.connectors.server import ServerBase
 from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions, Ssl
 from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.params import percent_style
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
 
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
+"""A peer that has vanished is noticed after two minutes; by default a system takes two hours."""
+_LOST = frozenset((number,) for number in (0, 1053, 1927, 2003, 2006, 2013, 2014, 2055))
 _URL_NAMES = {"charset", "collation", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key"}
 
 
@@ -56,6 +60,8 @@ class MySQLConnector(ServerBase[Config, Options]):
         (r"\b1044\b|\b1142\b|command denied", "the user lacks the right: GRANT it, or use another user"),
         (r"Name or service not known|getaddrinfo|name resolution", "check config.host"),
         (r"Connection refused", "check config.host and config.port, and that the server runs"),
+        (r"\b2013\b.*timed out|\b2006\b.*timed out",
+         "look at the server and the network, or raise options.read_timeout; then run the step again"),
         (r"\b(2006|2014|2055)\b|\b2013\b.*during query",
          "the connection was lost: look at the server's log, then run the step again"),
         (r"certificate|CERTIFICATE|SSL is required|\b3159\b", "check config.ssl: its mode and ca_file"),
@@ -98,7 +104,8 @@ class MySQLConnector(ServerBase[Config, Options]):
         if unknown := sorted(set(query) - _URL_NAMES):
             raise ValueError(f"options of the url that PyMySQL does not have: {', '.join(unknown)}")
         arguments: dict[str, Any] = {"host": "localhost", "charset": "utf8mb4", **query, **place}
-        arguments["connect_timeout"] = self.opts.connect_timeout
+        # The login, too, ends at some time; `open` sets what holds after it.
+        arguments |= dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), self.opts.connect_timeout)
         # FOUND_ROWS: an UPDATE counts the rows that it meets, as everywhere else.
         arguments |= {"client_flag": CLIENT.FOUND_ROWS, "conv": decoders(), "autocommit": True}
         if self.conf.ssl is not None:
@@ -138,29 +145,56 @@ class MySQLConnector(ServerBase[Config, Options]):
             with connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
+            self._wait_as_usual(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _wait_as_usual(self, connection: Any) -> None:
+        given = self.opts.connect_args
+        connection._read_timeout = given.get("read_timeout", self.silence_limit)
+        connection._write_timeout = given.get("write_timeout", self.silence_limit)
+        if isinstance(connection._sock, socket.socket) and connection._sock.family != socket.AF_UNIX:
+            for name, value in _KEEPALIVE:
+                connection._sock.setsockopt(socket.IPPROTO_TCP, name, value)
+
     def is_transient(self, error: BaseException) -> bool:
-        """The server is starting or full, or nobody listens yet."""
-        return "refused" in str(error) or bool({1040, 2013} & set(error.args[:1]))
+        """The server is starting or full, nobody listens yet, or the login was broken off."""
+        text = str(error)
+        return any(word in text for word in ("refused", "EOF", "reset")) or bool({1040, 2013} & set(error.args[:1]))
 
     def shut(self, connection: "Connection[Any]") -> None:
         """Close the socket; what the server still wanted to send is not read."""
         connection.close()
 
-    def check(self, connection: "Connection[Any]") -> None:
-        """Ping."""
+    def check(self, connection: Any) -> None:
+        """Ping, within the time that a new connection may take."""
+        connection._read_timeout = self.opts.connect_timeout
         connection.ping(reconnect=False)
+        self._wait_as_usual(connection)
 
     def cancel(self, connection: "Connection[Any]") -> None:
         """KILL QUERY, over a connection of its own."""
+        self._kill("QUERY", connection)
+
+    def end_session(self, connection: "Connection[Any]") -> None:
+        """KILL CONNECTION, likewise."""
+        self._kill("CONNECTION", connection)
+
+    def _kill(self, what: str, connection: Any) -> None:
         import pymysql
 
         with pymysql.connect(**self.connect_arguments()) as killer, killer.cursor() as cursor:
-            cursor.execute(f"KILL QUERY {int(connection.thread_id())}")  # type: ignore[no-untyped-call]
+            cursor.execute(f"KILL {what} {int(connection.thread_id())}")
+
+    def break_off(self, connection: Any) -> None:
+        """Shut the socket down."""
+        connection._sock.shutdown(socket.SHUT_RDWR)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """PyMySQL's own numbers for that, and what the server says as it ends a session."""
+        return super().is_lost(error) or (isinstance(error, self.driver_errors()) and error.args[:1] in _LOST)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
         """`%(name)s`."""
@@ -198,7 +232,7 @@ class MySQLConnector(ServerBase[Config, Options]):
             cursor.execute(sql, dict(values) or None)
             return [each[0] for each in cursor.description or ()], list(cursor.fetchall())
 
-    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "MySQLRows":
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> MySQLRows:
         """Open an unbuffered query in a read-only transaction of its own."""
         from pymysql.cursors import SSCursor
 
@@ -217,36 +251,8 @@ class MySQLConnector(ServerBase[Config, Options]):
             raise
         return MySQLRows(self, connection, cursor, columns, fetch_size)
 
-
-class MySQLRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
-
-    def __init__(
-        self, connector: MySQLConnector, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
-    ) -> None:
-        super().__init__(columns)
-        self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
-        self._ended = False
-
-    def batches(self) -> Iterator[list[Row]]:
-        """The rows in lists of at most `fetch_size`."""
-        while True:
-            with self._connector.mapped("fetching rows"):
-                batch = self._cursor.fetchmany(self._fetch_size)
-            if not batch:
-                self._ended = True
-                return
-            yield list(batch)
-
-    def close(self) -> None:
-        """End the query; if rows are left, the connection is closed, for PyMySQL would read all of them first."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self._ended:
-            self._connector.give_back(connection)
-        else:
-            self._cursor.connection = None
-            if (result := connection._result) is not None:
-                result.unbuffered_active = False
-            self._connector.discard(connection)
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> MySQLCsv | None:
+        """Open a query as CSV; None if its bytes could differ from those that our own writer makes of `stream`."""
+        if not dialect.is_common or dialect.null_value:
+            return None
+        return MySQLCsv(self.stream(sql, params), dialect)

@@ -10,7 +10,9 @@ _BINARY = 63
 """The character set of bytes."""
 _TINY, _SHORT, _LONG, _FLOAT, _DOUBLE, _NULL, _TIMESTAMP, _LONGLONG, _INT24 = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _DATE, _TIME, _DATETIME, _YEAR, _NEWDATE, _BIT, _DECIMAL, _NEWDECIMAL = 10, 11, 12, 13, 14, 16, 0, 246
-_GEOMETRY, _UNSIGNED = 255, 32
+_GEOMETRY, _UNSIGNED, _ZEROFILL = 255, 32, 64
+_AS_SENT = frozenset({_TINY, _SHORT, _LONG, _LONGLONG, _INT24, _DECIMAL, _NEWDECIMAL, _DATE, _NEWDATE})
+"""Types whose values have the same text here and there."""
 _TEXTS = frozenset({15, 249, 250, 251, 252, 253, 254})
 _UNSIGNED_BIGINT = ColumnType("decimal", 20, 0)
 _TYPES: dict[int, ColumnType] = {
@@ -43,6 +45,22 @@ def _instant(text: str) -> Any:
 
     value = convert_datetime(text)
     return value.replace(tzinfo=datetime.UTC) if isinstance(value, datetime.datetime) else value
+
+
+def cell_text(field: Any, convert: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    """What makes a cell of CSV of the text that the server sends; None if it is the cell."""
+    kind = field.type_code
+    if kind in _AS_SENT and not field.flags & _ZEROFILL:
+        return None
+    if kind == _DATETIME and not field.scale:
+        return None
+    if kind == _TIMESTAMP and not field.scale:
+        return _instant_text
+    return convert
+
+
+def _instant_text(text: str) -> str:
+    return text if text.startswith("0000") else f"{text}+00"
 
 
 def decoders() -> dict[Any, Callable[[Any], Any]]:

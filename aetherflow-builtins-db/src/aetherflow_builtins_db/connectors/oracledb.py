@@ -160,7 +160,7 @@ class OracleConnector(ServerBase[Config, Options]):
         connection = within(self.opts.connect_timeout * 2, lambda: oracledb.connect(**arguments))
         try:
             connection.outputtypehandler = _handler
-            connection.call_timeout = round(self.opts.statement_timeout * 1000)
+            connection.call_timeout = round((self.opts.statement_timeout or self.silence_limit or 0) * 1000)
             with connection.cursor() as cursor:
                 cursor.execute("ALTER SESSION SET TIME_ZONE = '+00:00'")
                 for statement in self.opts.init_sql:

@@ -1,5 +1,7 @@
 """PostgreSQL, by psycopg 3."""
 
+import os
+import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -8,7 +10,9 @@ from aetherflow_builtins_db.columns import UNKNOWN, Column
 from aetherflow_builtins_db.connectors.base import OpenRows, setting_literal
 from aetherflow_builtins_db.connectors.postgres_copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
 from aetherflow_builtins_db.connectors.postgres_types import column_of, register_loaders
-from aetherflow_builtins_db.connectors.server import ServerBase, ServerTransaction
+from aetherflow_builtins_db.connectors.postgres_wait import first_cause, patient
+from aetherflow_builtins_db.connectors.server import ServerBase
+from aetherflow_builtins_db.connectors.server_transaction import ServerTransaction
 from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.dialect import Dialect
@@ -21,6 +25,12 @@ if TYPE_CHECKING:
 
     import psycopg
 
+_KEEPALIVE = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6, "tcp_user_timeout": 120_000}
+"""A peer that has vanished is noticed after two minutes; by default a system takes two hours."""
+_PASSING = (
+    "refused", "starting up", "shutting down", "too many clients", "slots", "closed the connection", "Connection reset",
+)  # fmt: skip
+"""Words of errors at connect that another try may not meet."""
 _SSL = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
 
 
@@ -58,6 +68,8 @@ class PostgresConnector(ServerBase[Config, Options]):
         (r"database \".*\" does not exist", "check config.database"),
         (r"could not translate host name|failed to resolve host|Name or service not known", "check config.host"),
         (r"Connection refused", "check config.host and config.port, and that the server runs"),
+        (r"has been silent",
+         "look at the server and the network, or raise options.read_timeout; then run the step again"),
         (r"timeout expired|timed out", "check config.host and the network, or raise options.connect_timeout"),
         (r"certificate verify failed|root certificate file|SSL", "check config.ssl: its mode and ca_file"),
         (r"no pg_hba.conf entry", "the server does not let this user in from here: ask its administrator"),
@@ -89,7 +101,7 @@ class PostgresConnector(ServerBase[Config, Options]):
     def connect_arguments(self) -> dict[str, Any]:
         """The arguments of psycopg.connect."""
         place = dict(self.conf.place)
-        arguments: dict[str, Any] = {"application_name": "aetherflow", **place.pop("query", {})}
+        arguments: dict[str, Any] = {"application_name": "aetherflow", **_KEEPALIVE, **place.pop("query", {})}
         if "database" in place:
             place["dbname"] = place.pop("database")
         arguments |= place
@@ -103,13 +115,12 @@ class PostgresConnector(ServerBase[Config, Options]):
         arguments["connect_timeout"] = max(round(self.opts.connect_timeout), 2)  # libpq takes no less
         return arguments | self.opts.connect_args
 
-    def open(self) -> "psycopg.Connection[Any]":
+    def open(self) -> Any:
         """Connect and set up the session."""
-        import psycopg
-
         # prepare_threshold: prepared statements would stay behind in a pooler between us and the server.
-        connection = psycopg.connect(**self.connect_arguments(), autocommit=True, prepare_threshold=None)
+        connection = patient().connect(**self.connect_arguments(), autocommit=True, prepare_threshold=None)
         try:
+            connection.silence_limit = self.opts.connect_timeout
             register_loaders(connection)
             settings = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "extra_float_digits": 1}
             if self.opts.statement_timeout:
@@ -120,28 +131,56 @@ class PostgresConnector(ServerBase[Config, Options]):
             connection.execute("SET client_encoding = 'UTF8'")
             for statement in self.opts.init_sql:
                 connection.execute(statement)
+            connection.silence_limit = self.silence_limit
         except BaseException:
             connection.close()
             raise
         return connection
 
     def is_transient(self, error: BaseException) -> bool:
-        """The server is starting, stopping, full, or nobody listens yet."""
+        """The server is starting, stopping, full, nobody listens yet, or the login was broken off."""
         text = str(error)
-        return any(word in text for word in ("refused", "starting up", "shutting down", "too many clients", "slots"))
+        return any(word in text for word in _PASSING)
 
-    def check(self, connection: "psycopg.Connection[Any]") -> None:
-        """SELECT 1."""
+    def check(self, connection: Any) -> None:
+        """SELECT 1, within the time that a new connection may take."""
+        connection.silence_limit = self.opts.connect_timeout
         connection.execute("SELECT 1")
+        connection.silence_limit = self.silence_limit
 
     def cancel(self, connection: "psycopg.Connection[Any]") -> None:
         """Ask the server to stop the query."""
         connection.cancel_safe(timeout=5)
 
-    def failed(self, operation: str, error: BaseException) -> Any:
-        """The driver's error in our words."""
+    def break_off(self, connection: "psycopg.Connection[Any]") -> None:
+        """Shut the socket down, so that libpq finds it closed."""
+        with socket.socket(fileno=os.dup(connection.fileno())) as same:
+            same.shutdown(socket.SHUT_RDWR)
+
+    def end_session(self, connection: Any) -> None:
+        """pg_terminate_backend, unless a pooler stands between us and the server: its numbers are not the server's."""
+        other = patient().connect(**self.connect_arguments(), autocommit=True)
+        with other:
+            other.silence_limit = self.opts.connect_timeout
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid = %s AND usename = current_user AND pg_backend_pid() = %s",
+                (connection.session, other.session),
+            )
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Errors of libpq carry no SQLSTATE; those of the server that end the session begin with 57P or 08."""
         import psycopg
 
+        if not isinstance(error, psycopg.OperationalError):
+            return super().is_lost(error)
+        return error.sqlstate is None or error.sqlstate.startswith(("57P", "08"))
+
+    def failed(self, operation: str, error: BaseException) -> Any:
+        """The driver's error in our words; of several, what came first."""
+        import psycopg
+
+        error = first_cause(error)
         if isinstance(error, psycopg.errors.QueryCanceled) and "user request" in str(error):
             error = psycopg.OperationalError(f"interrupted: {one_line(str(error))}").with_traceback(error.__traceback__)
         return super().failed(operation, error)

@@ -6,7 +6,10 @@ fifth of that. Waiting is done outside of it, so other threads run and can cance
 
 import select
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from aetherflow_builtins_db.connectors.postgres_wait import wait_for
 
 if TYPE_CHECKING:
     import psycopg
@@ -16,13 +19,44 @@ BLOCK_BYTES = 2**18
 """COPY gives one row at a time; so many bytes, or a little more, are handed on at once."""
 
 
+class _Line:
+    """The connection while a COPY has it."""
+
+    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
+        self.pgconn: PGconn = connection.pgconn
+        self._limit: float | None = getattr(connection, "silence_limit", None)
+        self._poll = select.poll()
+        self._socket = self.pgconn.socket
+
+    def send(self, sql: str) -> None:
+        """Send a statement."""
+        self.pgconn.send_query(sql.encode())
+        while self.pgconn.flush():
+            self._wait(select.POLLIN | select.POLLOUT)
+            self.pgconn.consume_input()
+        self._poll.register(self._socket, select.POLLIN)
+
+    def receive(self) -> None:
+        """Wait for something, and take it in."""
+        wait_for(self._poll, self.pgconn, self._limit)
+        self.pgconn.consume_input()
+
+    def result(self) -> "PGresult | None":
+        """The next result of the statement."""
+        while self.pgconn.is_busy():
+            self.receive()
+        return self.pgconn.get_result()
+
+    def _wait(self, events: int) -> None:
+        self._poll.register(self._socket, events)
+        wait_for(self._poll, self.pgconn, self._limit)
+
+
 def copy_out(connection: "psycopg.Connection[Any]", sql: str) -> Iterator[tuple[int, bytes]]:
     """Run a COPY statement; number of rows and their bytes, several rows at a time. Raises psycopg's errors."""
-    pgconn = connection.pgconn
-    socket = select.poll()
-    socket.register(pgconn.socket, select.POLLIN)
-    _start(pgconn, socket, sql)
-    get, gathered, rows = pgconn.get_copy_data, bytearray(), 0
+    line = _Line(connection)
+    _start(line, sql)
+    get, gathered, rows = line.pgconn.get_copy_data, bytearray(), 0
     while True:
         size, data = get(1)
         if size > 0:
@@ -33,43 +67,33 @@ def copy_out(connection: "psycopg.Connection[Any]", sql: str) -> Iterator[tuple[
                 gathered.clear()
                 rows = 0
         elif size == 0:
-            socket.poll()
-            pgconn.consume_input()
+            line.receive()
         else:
             break
-    _end(pgconn, socket)
+    _end(line)
     yield rows, bytes(gathered)
 
 
-def _start(pgconn: "PGconn", socket: select.poll, sql: str) -> None:
+def _start(line: _Line, sql: str) -> None:
     from psycopg.pq import ExecStatus
 
-    pgconn.send_query(sql.encode())
-    while pgconn.flush():
-        select.select([], [pgconn.socket], [])
-    result = _result(pgconn, socket)
+    line.send(sql)
+    result = line.result()
     if result is None or result.status != ExecStatus.COPY_OUT:
-        _raise(pgconn, socket, result)
+        _raise(line, result)
 
 
-def _end(pgconn: "PGconn", socket: select.poll) -> None:
+def _end(line: _Line) -> None:
     from psycopg.pq import ExecStatus
 
-    result = _result(pgconn, socket)
+    result = line.result()
     if result is None or result.status != ExecStatus.COMMAND_OK:
-        _raise(pgconn, socket, result)
-    while _result(pgconn, socket) is not None:
+        _raise(line, result)
+    while line.result() is not None:
         pass
 
 
-def _result(pgconn: "PGconn", socket: select.poll) -> "PGresult | None":
-    while pgconn.is_busy():
-        socket.poll()
-        pgconn.consume_input()
-    return pgconn.get_result()
-
-
-def _raise(pgconn: "PGconn", socket: select.poll, result: "PGresult | None") -> None:
+def _raise(line: _Line, result: "PGresult | None") -> None:
     import psycopg
     from psycopg.pq import DiagnosticField
 
@@ -77,10 +101,11 @@ def _raise(pgconn: "PGconn", socket: select.poll, result: "PGresult | None") -> 
         raise psycopg.OperationalError("the connection is lost")
     state = result.error_field(DiagnosticField.SQLSTATE) or b""
     text = result.error_message.decode("utf-8", "replace").removeprefix("ERROR:").strip()
-    while pgconn.socket >= 0 and _result(pgconn, socket) is not None:
-        pass
+    with suppress(psycopg.Error):  # of a connection that is lost: what was said before counts
+        while line.result() is not None:
+            pass
     try:
         kind = psycopg.errors.lookup(state.decode())
     except KeyError:
-        kind = psycopg.DatabaseError
+        kind = psycopg.OperationalError if not state else psycopg.DatabaseError
     raise kind(text)

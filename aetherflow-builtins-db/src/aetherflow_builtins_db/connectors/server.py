@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.base import SqlBase, step_name
 from aetherflow_builtins_db.connectors.pool import Limits, Pool, PoolFullError
+from aetherflow_builtins_db.connectors.server_transaction import ServerTransaction
 from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
 from aetherflow_builtins_db.contract import Params, Row, ScriptResult
 from aetherflow_builtins_db.files import local_file
@@ -21,7 +22,11 @@ OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
 """What drivers raise for a value that they cannot send."""
 
+_LOST = "the connection was lost: look at the server's log, then run the step again"
+_DOUBT = "nobody can tell whether the server has committed: look, before you repeat what must not happen twice"
 _CANCEL_PAUSE_SECONDS, _INSIST_SECONDS = 0.5, 60.0
+_BREAK_SECONDS = 5.0
+"""A server that has not answered a cancel by then is not waited for."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
@@ -39,6 +44,7 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         pooling = self.opts.pooling
+        self.silence_limit = self.opts.silence_limit
         limits = Limits(
             pooling.size, pooling.size + pooling.max_overflow, pooling.recycle_seconds, self.opts.connect_timeout
         )
@@ -65,6 +71,20 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
     @abstractmethod
     def cancel(self, connection: Any) -> None:
         """Stop what runs on the connection; called from another thread."""
+
+    def break_off(self, connection: Any) -> None:
+        """Wake whoever waits for the server on this connection, with an error; called from another thread."""
+        self.shut(connection)
+
+    def end_session(self, connection: Any) -> None:
+        """End the session of a lost connection on the server, over another one; may raise anything.
+
+        A server that was only cut off goes on waiting for its client, and keeps the locks that the next try needs.
+        """
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether the error says that the connection is gone, and not what the server thinks of a statement."""
+        return isinstance(error, OSError)
 
     @abstractmethod
     def begin(self, connection: Any, *, read_only: bool) -> None:
@@ -149,8 +169,11 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         return True
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """The driver's error in our words; the password is in none of them."""
+        """The driver's error in our words: a lost connection with its peer; the password is in none of them."""
         found = super().failed(operation, error)
+        if self.is_lost(error):
+            where = "" if self.address in str(found) else f" ({self.address})"
+            found = ConnectorError(f"{found}{where}", fix=found.fix or _LOST)
         password = self.conf.place.get("password")
         if password and password in str(found):
             return ConnectorError(str(found).replace(password, "***"), fix=found.fix)
@@ -180,36 +203,32 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         self._pool.discard(connection)
 
     def give_back(self, connection: Any) -> None:
-        """Take back a connection after a failure: undo what is open; if that fails, close it."""
+        """Take back a connection after a failure: undo what is open; if that fails, close it here and there."""
         try:
             self.rollback(connection)
         except Exception:  # noqa: BLE001 - the connection is of no use any more
             self.discard(connection)
+            with suppress(Exception):  # the server may be gone altogether
+                self.end_session(connection)
         else:
             self.release(connection)
 
     def interrupt(self) -> None:
-        """Stop everything that runs; called from another thread.
+        """Stop everything that runs; called from another thread, which does not wait for the server.
 
-        A server forgets a cancel that comes before the statement does, so it is repeated until the work has ended.
+        A server forgets a cancel that comes before the statement does, so it is repeated until the work has ended. A
+        server that does not answer at all is left: the connection breaks.
         """
         self._interrupts += 1
-        working = self._pool.used
-        self._cancel_all(working)
-        if working:
-            threading.Thread(target=self._insist, args=(working,), daemon=True).start()
+        for each in self._pool.used:
+            threading.Thread(target=self._insist, args=each, daemon=True).start()
 
-    def _insist(self, working: list[tuple[Any, int]]) -> None:
-        deadline = time.monotonic() + _INSIST_SECONDS
-        while working and time.monotonic() < deadline:
-            time.sleep(_CANCEL_PAUSE_SECONDS)
-            working = [each for each in working if self._pool.lends(*each)]
-            self._cancel_all(working)
-
-    def _cancel_all(self, working: list[tuple[Any, int]]) -> None:
-        for connection, _number in working:
+    def _insist(self, connection: Any, number: int) -> None:
+        begun = time.monotonic()
+        while self._pool.lends(connection, number) and (past := time.monotonic() - begun) < _INSIST_SECONDS:
             with suppress(Exception):  # it was closed in this moment
-                self.cancel(connection)
+                (self.cancel if past < _BREAK_SECONDS else self.break_off)(connection)
+            time.sleep(_CANCEL_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Close all connections; twice is fine."""
@@ -255,13 +274,13 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         return result
 
     @contextmanager
-    def transaction(self) -> Iterator["ServerTransaction"]:
+    def transaction(self) -> Iterator[ServerTransaction]:
         """Several operations on one connection that come true together."""
         self.check_writable()
         with self._working(together=True, keep=False) as connection:
             yield self.transaction_on(connection)
 
-    def transaction_on(self, connection: Any) -> "ServerTransaction":
+    def transaction_on(self, connection: Any) -> ServerTransaction:
         """The object that `transaction` hands out."""
         return ServerTransaction(self, connection)
 
@@ -274,8 +293,7 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
                 if together:
                     self.begin(connection, read_only=False)
             yield connection
-            with self.mapped("commit"):
-                self.commit(connection)
+            self._commit(connection)
         except BaseException:
             self.give_back(connection)
             raise
@@ -283,6 +301,16 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             self.release(connection)
         else:
             self.discard(connection)
+
+    def _commit(self, connection: Any) -> None:
+        known: tuple[type[BaseException], ...] = (*self.driver_errors(), OSError)
+        try:
+            self.commit(connection)
+        except known as error:
+            found = self.failed("commit", error)
+            if not self.is_lost(error):
+                raise found from error
+            raise ConnectorError(str(found), fix=_DOUBT) from error
 
     @contextmanager
     def mapped(self, operation: str) -> Iterator[None]:
@@ -292,34 +320,3 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             yield
         except known as error:
             raise self.failed(operation, error) from error
-
-
-class ServerTransaction:
-    """See `contract.Transaction`."""
-
-    def __init__(self, connector: ServerBase[Any, Any], connection: Any) -> None:
-        self._connector = connector
-        self.raw = connection
-
-    def execute(self, sql: str, params: Params = None) -> int | None:
-        """Run one statement."""
-        text, names = self._connector.markers(sql)
-        with self._connector.mapped("statement"):
-            count = self._connector.run(self.raw, text, self._connector.bound(names, params))
-        return count if changes_rows(sql) else None
-
-    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values."""
-        text, _names = self._connector.markers(sql)
-        with self._connector.mapped("statement"):
-            return self._connector.run_many(self.raw, text, rows)
-
-    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """Names of the columns and all rows of a query."""
-        text, names = self._connector.markers(sql)
-        with self._connector.mapped("query"):
-            return self._connector.fetch(self.raw, text, self._connector.bound(names, params))
-
-    def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """The driver's error in our words."""
-        return self._connector.failed(operation, error)

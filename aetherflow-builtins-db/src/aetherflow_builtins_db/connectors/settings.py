@@ -10,6 +10,8 @@ from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag
 
 SslMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 _MODES = {True: "verify-full", False: "disable"}
+_LATER_SECONDS = 15.0
+"""A server that stops its statement says so before the client stops waiting for it."""
 
 
 class Ssl(ConnectorConfig):
@@ -138,6 +140,12 @@ class ServerOptions(ConnectorOptions):
         3, ge=1, description="Tries to connect before it is an error, if the server does not answer or is starting."
     )
     statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
+    read_timeout: float | None = Field(
+        None,
+        ge=0,
+        description="Seconds that the server may stay silent before the connection is given up; 0 is no limit. "
+        "Default: 15 more than `statement_timeout`, or no limit without one.",
+    )
     init_sql: tuple[str, ...] = Field(
         (), description="Statements that every new session begins with: `[SET search_path TO sales]`."
     )
@@ -160,6 +168,13 @@ class ServerOptions(ConnectorOptions):
             if value is not None and name in self.pool.model_fields_set and value != getattr(self.pool, name):
                 raise ValueError(f"{flat} and pool.{name} are both given and differ")
         return self
+
+    @property
+    def silence_limit(self) -> float | None:
+        """Seconds to wait for a sign of the server; None for ever."""
+        if self.read_timeout is None:
+            return self.statement_timeout + _LATER_SECONDS if self.statement_timeout else None
+        return self.read_timeout or None
 
     @property
     def pooling(self) -> PoolOptions:

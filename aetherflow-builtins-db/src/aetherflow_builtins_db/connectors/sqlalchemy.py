@@ -150,7 +150,7 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         known: dict[str, dict[str, Any]] = {
             "psycopg": {"connect_timeout": max(round(timeout), 2)},
             "psycopg2": {"connect_timeout": max(round(timeout), 2)},
-            "pymysql": {"connect_timeout": timeout},
+            "pymysql": {"connect_timeout": timeout, "read_timeout": self.opts.silence_limit},
             "pysqlite": {"check_same_thread": False},
         }
         driver = url.get_driver_name()

@@ -14,6 +14,7 @@ from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, ste
 from aetherflow_builtins_db.connectors.sqlite3_rows import Sqlite3Rows, declared_columns
 from aetherflow_builtins_db.connectors.sqlite3_sql import bindable, split
 from aetherflow_builtins_db.connectors.sqlite3_transaction import Sqlite3Transaction
+from aetherflow_builtins_db.connectors.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params, ScriptResult
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
@@ -79,6 +80,7 @@ class Options(ConnectorOptions):
     busy_timeout_seconds: float = Field(
         10.0, ge=0, description="How long to wait while another process writes before it is an error."
     )
+    statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
     pragmas: dict[SettingName, str | int | float | bool] = Field(
         {}, description="PRAGMA settings at connect: `{foreign_keys: true, journal_mode: wal}`."
     )
@@ -128,6 +130,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             r"[Bb]inding|type '.*' is not supported|too large to convert",
             "SQLite takes text, numbers, bytes, dates and null",
         ),
+        (r"statement timeout", "raise options.statement_timeout, or make the query faster"),
         (r"interrupted", "the run was being stopped"),
         (r"disk is full", "free disk space"),
     )
@@ -135,6 +138,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         self.lock = threading.RLock()
+        self.limit = TimeLimit(self.opts.statement_timeout)
         self._connection: sqlite3.Connection | None = None
 
     # Connection
@@ -280,7 +284,8 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             cursor = connection.cursor()
             try:
                 connection.execute("PRAGMA query_only = 1")
-                cursor.execute(translated, values)
+                with self.limit.on(connection.interrupt):
+                    cursor.execute(translated, values)
                 if cursor.description is None:
                     raise self.refuse("the SQL returns no rows", "use db_execute to change data")
                 return Sqlite3Rows(self, cursor, declared, fetch_size)
@@ -297,9 +302,10 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     ) -> int | None:
         """Run a statement to its end; the number of rows that it changed, None if it changes none."""
         try:
-            cursor = connection.execute(statement, values)
-            while cursor.fetchmany(1000):  # RETURNING: a result that is not fetched leaves the statement unfinished
-                pass
+            with self.limit.on(connection.interrupt):
+                cursor = connection.execute(statement, values)
+                while cursor.fetchmany(1000):  # RETURNING: a result that is not fetched leaves it unfinished
+                    pass
             if not changes_rows(statement):
                 return None
             # Not cursor.rowcount: Python does not see the INSERT behind a WITH clause.

@@ -80,7 +80,7 @@ class Sqlite3Rows(OpenRows):
         """The rows in lists of at most `fetch_size`."""
         while True:
             try:
-                with self._connector.lock:
+                with self._connector.lock, self._connector.limit.on(self._cursor.connection.interrupt):
                     batch = self._cursor.fetchmany(self._fetch_size)
             except (sqlite3.Error, OverflowError) as error:
                 raise self._connector.failed("fetching rows", error) from error

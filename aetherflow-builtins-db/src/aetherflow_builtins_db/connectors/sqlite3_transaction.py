@@ -39,8 +39,9 @@ class Sqlite3Transaction:
         """Names of the columns and all rows of a query."""
         translated, names = translate(sql, lambda name: f":{name}")
         try:
-            cursor = self.raw.execute(translated, bindable(bind(names, params)))
-            return [each[0] for each in cursor.description or ()], cursor.fetchall()
+            with self._connector.limit.on(self.raw.interrupt):
+                cursor = self.raw.execute(translated, bindable(bind(names, params)))
+                return [each[0] for each in cursor.description or ()], cursor.fetchall()
         except (sqlite3.Error, OverflowError) as error:
             raise self.failed("query", error) from error
 

@@ -2,13 +2,15 @@
 
 import json
 import time
-from pathlib import PurePath
+from contextlib import nullcontext
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepInputError, StepOutputs, StepResult
 from aetherflow_builtins_db.columns import Column, ColumnType, parse_type
+from aetherflow_builtins_db.contract import LeanSource, NeedsMemoryError, SqlConnector
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
@@ -126,6 +128,8 @@ class ExtractStep(Step[Inputs]):
 
     Outputs = Outputs
     _rows = 0
+    _columns: list[Column]
+    _sink: HashingSink
 
     def run(self) -> StepResult:
         """Write the file."""
@@ -147,20 +151,32 @@ class ExtractStep(Step[Inputs]):
             emit_dtypes=args.emit_dtypes,
         )
         target = self.ctx.write_path(args.output)
+        connector = connector_of(args, self.ctx)
+        writing = Writing(connector, sql, params, spec, self._on_rows)
         try:
-            with self.ctx.write_file(target) as file:
-                self._sink = HashingSink(file)
-                writing = Writing(connector_of(args, self.ctx), sql, params, spec, self._on_rows)
-                columns = writing.run(self._sink, tracker.follow if tracker else None)
-                args.refuse_shortage(self._rows)
-                if args.verdict(self._rows) == "skip":
-                    raise _TooFewRowsError
+            self._write_leanly(connector, writing, target, tracker)
         except _TooFewRowsError:
-            return StepResult(STEP_SKIPPED, self._output(columns, None, tracker), args.shortage(self._rows))
+            return StepResult(STEP_SKIPPED, self._output(None, tracker), args.shortage(self._rows))
         if tracker:
             tracker.put()
         self._say(time.monotonic() - started)
-        return StepResult(output=self._output(columns, str(target), tracker))
+        return StepResult(output=self._output(str(target), tracker))
+
+    def _write_leanly(self, connector: SqlConnector, writing: Writing, target: Path, tracker: Tracker | None) -> None:
+        try:
+            with connector.lean(*writing.query) if isinstance(connector, LeanSource) else nullcontext():
+                return self._write(writing, target, tracker)
+        except NeedsMemoryError:
+            self.ctx.log.info("the rows need more memory than expected: once more, with all that the database may take")
+        return self._write(writing, target, tracker)
+
+    def _write(self, writing: Writing, target: Path, tracker: Tracker | None) -> None:
+        with self.ctx.write_file(target) as file:
+            self._rows, self._sink = 0, HashingSink(file)
+            self._columns = writing.run(self._sink, tracker.follow if tracker else None)
+            self.args.refuse_shortage(self._rows)
+            if self.args.verdict(self._rows) == "skip":
+                raise _TooFewRowsError
 
     def _on_rows(self, rows: int | None) -> None:
         if rows is None:
@@ -175,7 +191,8 @@ class ExtractStep(Step[Inputs]):
         rate = f"{self._rows / seconds:,.0f} rows/s, {size / seconds:.1f} MB/s" if seconds > 0 else "at once"
         self.ctx.log.info("%s rows, %.1f MB in %.2f s: %s", f"{self._rows:,}", size, seconds, rate)
 
-    def _output(self, columns: list[Column], path: str | None, tracker: Tracker | None) -> dict[str, Any]:
+    def _output(self, path: str | None, tracker: Tracker | None) -> dict[str, Any]:
+        columns = self._columns
         output: dict[str, Any] = {
             "output": path,
             "artifact_path": path,

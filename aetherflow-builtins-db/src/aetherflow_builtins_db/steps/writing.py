@@ -46,6 +46,11 @@ class Writing:
     ) -> None:
         self._connector, self._sql, self._params, self._spec, self._on_rows = connector, sql, params, spec, on_rows
 
+    @property
+    def query(self) -> tuple[str, Mapping[str, Any] | None]:
+        """The SQL and its parameters."""
+        return self._sql, self._params
+
     def run(self, sink: HashingSink, seen: Callable[[list[Column]], Seen] | None = None) -> list[Column]:
         """Write everything; the columns, with types if somebody wants them."""
         if seen is None and (columns := self._natively(sink)) is not None:

@@ -5,8 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
 
-from aetherflow_builtins_reports.cells.casting import FALSE, MISSING_VALUE, TRUE, Caster, Conventions, Dtype
+from aetherflow_builtins_reports.cells.casting import FALSE, MISSING_VALUE, TRUE, Caster, Conventions, Dtype, Formula
 from aetherflow_builtins_reports.cells.dates import Irregular
 from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
 from aetherflow_builtins_reports.cells.texts import plain_texts
@@ -89,6 +90,8 @@ class ColumnEncoder:
         (kind,) = types
         if kind is str:
             return self._texts(values)
+        if kind is Formula:
+            return "f", list(map(escape, values))
         if kind is int:
             return ("n", list(map(str, values))) if min(values) > -_INT_LIMIT and max(values) < _INT_LIMIT else None
         if kind is float:

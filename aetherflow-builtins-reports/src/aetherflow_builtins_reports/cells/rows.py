@@ -1,12 +1,25 @@
 """Cells as markup: whole chunks of rows by one template, single cells by another."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from aetherflow_builtins_reports.cells.columns import Column
 from aetherflow_builtins_reports.package.refs import letters
 
 StyleOf = Callable[[str, int], int]
 """Kind of a cell and column of the block, counted from 0, to the index of its format."""
+
+
+class Surroundings(NamedTuple):
+    """What rows have beside the cells of a block, as markup with `%s` for row numbers, and what is added to each."""
+
+    start: str
+    """The start tag, with one `%s`."""
+    before: str = ""
+    before_offsets: Sequence[int] = ()
+    behind: str = ""
+    behind_offsets: Sequence[int] = ()
+
 
 _OPEN = {"b": ' t="b"', "t": ' t="inlineStr"', "p": ' t="inlineStr"'}
 _BEFORE = {"f": "<{0}f>", "t": "<{0}is><{0}t>", "p": '<{0}is><{0}t xml:space="preserve">'}
@@ -33,10 +46,26 @@ class Markup:
         before, behind = self._around(kind, style)
         return f'<{self.prefix}c r="{letters(column)}{row}{before}{content}{behind}'
 
-    def rows(self, first_row: int, first_column: int, columns: Sequence[Column], count: int, style_of: StyleOf) -> str:
+    def rows(
+        self,
+        first_row: int,
+        first_column: int,
+        columns: Sequence[Column],
+        count: int,
+        style_of: StyleOf,
+        around: Surroundings | None = None,
+    ) -> str:
         """Whole rows from encoded columns."""
         numbers = list(map(str, range(first_row, first_row + count)))
-        template, arguments = [f'<{self.prefix}row r="%s">'], [numbers]
+        around = around or Surroundings(f'<{self.prefix}row r="%s">')
+
+        def moved(offsets: Sequence[int]) -> list[list[str]]:
+            known = {0: numbers}
+            for offset in set(offsets) - {0}:
+                known[offset] = list(map(str, range(first_row + offset, first_row + offset + count)))
+            return [known[offset] for offset in offsets]
+
+        template, arguments = [around.start, around.before], [numbers, *moved(around.before_offsets)]
         for index, column in enumerate(columns):
             name = letters(first_column + index)
             if column.kind and column.whole:
@@ -48,7 +77,8 @@ class Markup:
                 if cells is not None:
                     template.append("%s")
                     arguments.append(cells)
-        template.append(f"</{self.prefix}row>")
+        template += [around.behind, f"</{self.prefix}row>"]
+        arguments += moved(around.behind_offsets)
         return "".join(map("".join(template).__mod__, zip(*arguments, strict=True)))
 
     def _cells(self, name: str, numbers: list[str], column: Column, index: int, style_of: StyleOf) -> list[str] | None:

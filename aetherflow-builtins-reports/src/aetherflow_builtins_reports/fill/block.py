@@ -36,6 +36,14 @@ class Block:
     """What is changed of the cells' formats."""
     clear_below: bool = False
     """Whether old rows that follow directly below are emptied."""
+    clear_through: int = 0
+    """Rows below the block that are emptied in any case, up to this one."""
+    fills_gaps: bool = False
+    """Whether the cells that a short row lacks are emptied instead of left as they are."""
+    promised: int | None = None
+    """The number of rows for which room was made: others are an error, before they meet what stands below."""
+    promised_by: str = ""
+    """Who said so."""
     follows: "Block | None" = None
     """The block under which this one stands, wherever it ends; `top` is then of no meaning before."""
     max_columns: int | None = None
@@ -73,6 +81,8 @@ class Block:
     def _load(self) -> None:
         chunk = next((chunk for chunk in self.chunks if chunk.rows), None)
         if chunk is None:
+            if self.promised is not None and self.written < self.promised:
+                raise self._broken_promise(f"there are {self.written}")
             self._ended = True
             return
         self._check(chunk)
@@ -87,10 +97,25 @@ class Block:
             self.on_rows(self.written + chunk.rows)
 
     def _encoded(self, chunk: Chunk) -> list[Column]:
-        return [encoder.encode(values) for encoder, values in zip(self._encoders, chunk.columns, strict=False)]
+        columns = [encoder.encode(values) for encoder, values in zip(self._encoders, chunk.columns, strict=False)]
+        if not self.fills_gaps:
+            return columns
+        return [
+            each._replace(kinds=["" if kind == "-" else kind for kind in each.kinds]) if "-" in each.kinds else each
+            for each in columns
+        ]
+
+    def _broken_promise(self, found: str) -> StepInputError:
+        return StepInputError(
+            f"{self.owner}: room was made for {self.promised} rows, as {self.promised_by} says, and {found}; "
+            "nothing was written",
+            fix="leave row_count out, so that the rows are counted; a source must not change while it is read",
+        )
 
     def _check(self, chunk: Chunk) -> None:
         width, rows = len(chunk.columns), self.written + chunk.rows
+        if self.promised is not None and rows > self.promised:
+            raise self._broken_promise("there are more")
         if self.max_columns is not None and width > self.max_columns:
             raise StepInputError(f"{self.owner}: {width} columns are more than max_cols ({self.max_columns})")
         if self.max_rows is not None and rows > self.max_rows:

@@ -7,8 +7,9 @@ from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
 from aetherflow_builtins_reports.package.refs import Area, parse_area
-from aetherflow_builtins_reports.package.relations import relations
+from aetherflow_builtins_reports.package.table_parts import TablePart, tables_of
 from aetherflow_builtins_reports.package.workbook import Sheet
+from aetherflow_builtins_reports.shift.moves import Shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Filled:
     """The data, at least one row even if there was none."""
     shrinks: bool
     """Whether old rows below were emptied."""
+    table_part: str = ""
+    """Of a target that is a table: its part."""
+    table_area: Area | None = None
+    """And its range."""
 
     @property
     def area(self) -> Area:
@@ -44,67 +49,60 @@ class Filled:
 class Dependents:
     """The tables and pivot caches of a template, and what becomes of them."""
 
-    def __init__(self, template: Template) -> None:
+    def __init__(self, template: Template, changed: dict[str, bytes], shift: Shift) -> None:
         self._template = template
-        self.changed: dict[str, bytes] = {}
-        """Parts with changes."""
+        self._shift = shift
+        self.changed = changed
+        """Parts with changes: at first those in which rows moved."""
         self._resized: set[str] = set()
         """Names of tables and defined names over filled cells, in lower case."""
 
-    def tables(self, sheet: Sheet) -> "Iterator[tuple[str, bytes, Element, Area]]":
-        """Parts, texts, trees and ranges of the tables of a sheet."""
-        archive = self._template.archive
-        if self._template.is_new(sheet):
-            return
-        for relation in relations(archive, sheet.part):
-            if relation.kind == "table" and relation.target in archive:
-                data = archive.read(relation.target)
-                root = parse(data)
-                area = parse_area(root.attributes.get("ref", ""))
-                if area is not None:
-                    yield relation.target, data, root, area
+    def _read(self, part: str) -> bytes:
+        return self.changed.get(part) or self._template.archive.read(part)
+
+    def _tables(self, sheet: Sheet) -> Iterator[TablePart]:
+        return tables_of(self._template.archive, sheet.part, self._read)
 
     def covers(self, filled: Filled) -> bool:
         """Whether a table meets the block."""
-        return any(area.meets(filled.area) for *_, area in self.tables(filled.sheet))
+        return any(table.area.meets(filled.area) for table in self._tables(filled.sheet))
 
     def resize_tables(self, filled: Filled) -> None:
         """Let the tables that begin with the header of the block end where it ends."""
-        for part, data, root, area in self.tables(filled.sheet):
-            if not area.meets(filled.area):
+        for table in self._tables(filled.sheet):
+            if table.part == filled.table_part:
+                self._resized.add(table.name.casefold())
+                self.changed[table.part] = table.resized(filled.table_area or table.area)
                 continue
-            name = root.attributes.get("displayName", root.attributes.get("name", "?"))
-            self._resized.add(name.casefold())
-            new = filled.under(area)
+            if not table.area.meets(filled.area):
+                continue
+            self._resized.add(table.name.casefold())
+            new = filled.under(table.area)
             if new is None:
                 continue
-            self._check_header(filled, root, name, area)
-            if root.attributes.get("totalsRowCount", "0") != "0":
-                if filled.data.bottom >= area.bottom:
+            self._check_header(filled, table)
+            if table.totals_rows:
+                if filled.data.bottom >= table.area.bottom:
                     raise WorkbookError(
-                        f"{filled.owner}: the rows reach the totals row of table {name!r} (row {area.bottom})",
-                        fix="remove the table's totals row from the template, or leave more room above it",
+                        f"{filled.owner}: the rows reach the totals row of table {table.name!r} (row "
+                        f"{table.area.bottom})",
+                        fix=f"set table: {table.name} instead of an anchor, so that the totals row moves",
                     )
                 continue
-            if new != area:
-                edits = Edits(data)
-                edits.set_attributes(root, ref=str(new))
-                for child in root.named("autoFilter"):
-                    edits.set_attributes(child, ref=str(new))
-                self.changed[part] = edits.apply()
+            if new != table.area:
+                self.changed[table.part] = table.resized(new)
 
     @staticmethod
-    def _check_header(filled: Filled, root: Element, name: str, area: Area) -> None:
-        columns = root.first("tableColumns")
-        if filled.header is None or columns is None:
+    def _check_header(filled: Filled, table: TablePart) -> None:
+        if filled.header is None:
             return
-        wanted = [each.attributes.get("name", "") for each in columns.children]
-        start = area.left - filled.data.left
+        wanted = table.column_names
+        start = table.area.left - filled.data.left
         written = [str(each) for each in filled.header[start : start + len(wanted)]]
         if [each.casefold() for each in wanted] != [each.casefold() for each in written]:
             raise WorkbookError(
-                f"{filled.owner}: its header {written} is not that of table {name!r}, {wanted}; Excel would call the "
-                "workbook damaged",
+                f"{filled.owner}: its header {written} is not that of table {table.name!r}, {wanted}; Excel would call "
+                "the workbook damaged",
                 fix="give the data the names of the table's columns, or set header_mode: template and "
                 "template_has_header: true",
             )
@@ -115,7 +113,7 @@ class Dependents:
         for relation in workbook.relations:
             if relation.kind != "pivotCacheDefinition" or relation.target not in archive:
                 continue
-            data = archive.read(relation.target)
+            data = self._read(relation.target)
             root = parse(data, 3)
             cache = root.first("cacheSource")
             source = cache.first("worksheetSource") if cache else None
@@ -147,7 +145,12 @@ class Dependents:
         if name.casefold() in self._resized:
             return True
         return any(
-            each_sheet.casefold() == filled.sheet.name.casefold() and each.meets(filled.area)
+            each_sheet.casefold() == filled.sheet.name.casefold() and self._moved(each_sheet, each).meets(filled.area)
             for defined in self._template.workbook.named(name)
             for each_sheet, each in defined.areas()
         )
+
+    def _moved(self, sheet: str, area: Area) -> Area:
+        """Where an area of the template is by now."""
+        moves = self._shift.of(sheet)
+        return (moves.area(area) if moves else None) or area

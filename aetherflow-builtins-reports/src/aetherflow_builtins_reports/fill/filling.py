@@ -1,14 +1,12 @@
 """The fill: sheets rewritten into spools, then the package written, each part copied, changed, new or left out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.fill.block import Block
-from aetherflow_builtins_reports.fill.dependents import Dependents, Filled
-from aetherflow_builtins_reports.fill.frames import Freeze, Head, Tail, new_frame
+from aetherflow_builtins_reports.fill.dependents import Dependents
+from aetherflow_builtins_reports.fill.frames import Head, Tail, new_frame
 from aetherflow_builtins_reports.fill.package_parts import (
     NEW_STYLES_PART,
     TYPES_PART,
@@ -16,6 +14,9 @@ from aetherflow_builtins_reports.fill.package_parts import (
     changed_types,
     without_relations,
 )
+from aetherflow_builtins_reports.fill.plans import SheetPlan
+from aetherflow_builtins_reports.fill.room import SheetRoom
+from aetherflow_builtins_reports.fill.row_patterns import Repeat, Repeats
 from aetherflow_builtins_reports.fill.sheet_writer import SheetWriter, column_styles
 from aetherflow_builtins_reports.fill.stamp import STAMP_PART
 from aetherflow_builtins_reports.fill.template import Template
@@ -25,50 +26,11 @@ from aetherflow_builtins_reports.package.relations import rels_part
 from aetherflow_builtins_reports.package.sheet_stream import Event, Frame, Row
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.package.writer import ArchiveWriter
+from aetherflow_builtins_reports.shift.moves import Shift
+from aetherflow_builtins_reports.shift.parts import sheets_that_follow, shifted_parts
+from aetherflow_builtins_reports.shift.sheet import ShiftedSheet
 
 _SIGNATURES = "_xmlsignatures/"
-
-
-@dataclass(slots=True)
-class TargetPlan:
-    """One target: its blocks are those that carry its rows; areas are known once they were written."""
-
-    owner: str
-    sheet: Sheet
-    data: Block
-    header: Sequence[str] | None
-    header_row: int | None
-    wants_filter: bool = False
-    guarded: bool = True
-    """Whether it may not overlap other guarded targets."""
-
-    @property
-    def filled(self) -> Filled:
-        """Where it was written."""
-        block = self.data
-        right = block.left + max(block.width, 1) - 1
-        area = Area(block.top, block.left, block.top + max(block.written, 1) - 1, right)
-        return Filled(self.owner, self.sheet, self.header_row, self.header, area, block.clear_below)
-
-    @property
-    def occupied(self) -> Area:
-        """Rows of header and data, as the overlap guard counts them."""
-        filled = self.filled.area
-        rows = self.data.written + (self.header_row is not None)
-        return Area(filled.top, filled.left, filled.top + max(0, rows - 1), filled.right)
-
-
-@dataclass(slots=True)
-class SheetPlan:
-    """What happens to one sheet."""
-
-    sheet: Sheet
-    blocks: list[Block] = field(default_factory=list)
-    """In the order in which they count: the later one wins."""
-    targets: list[TargetPlan] = field(default_factory=list)
-    freeze: Freeze | None = None
-    inner_head: bytes = b""
-    """What a new sheet has before its rows."""
 
 
 class Filling:
@@ -82,54 +44,84 @@ class Filling:
         self._compression = compression
         self._drop_results = drop_results
         self._plans: dict[str, SheetPlan] = {}
+        self._rooms: dict[str, SheetRoom] = {}
+        self._shift = Shift(template.workbook, {})
         self.warnings: list[str] = []
 
     def plan(self, sheet: Sheet) -> SheetPlan:
         """The plan of a sheet."""
         return self._plans.setdefault(sheet.part, SheetPlan(sheet))
 
+    def room(self, sheet: Sheet) -> SheetRoom:
+        """The room on a sheet."""
+        return self._rooms.setdefault(sheet.part, SheetRoom(sheet))
+
     def write(self, file: BinaryIO, output: str, stamp: Callable[[], bytes] | None) -> None:
         """Write the workbook. Nothing is left behind, whatever happens."""
         spools: dict[str, Spool] = {}
+        self._shift = Shift(self.template.workbook, {part: room.moves for part, room in self._rooms.items()})
+        shifted = self._shifted_parts()
         if self._drop_results:
             for sheet in self.template.workbook.sheets:  # those without targets have formulas, too
                 self.plan(sheet)
         try:
             for part, plan in self._plans.items():
                 spools[part] = Spool(self._scratch, self._compression)
-                self._write_sheet(plan, spools[part])
+                self._write_sheet(plan, spools[part], shifted)
                 spools[part].finish()
             self._refuse_overlaps()
-            self._write_package(file, output, stamp, spools)
+            self._write_package(file, output, stamp, spools, shifted)
+            self.warnings += self._shift.warnings
+            tables = [(each.table, each.data) for plan in self._plans.values() for each in plan.targets if each.table]
+            self.warnings += filter(None, (table.warning(block.written) for table, block in tables))
         finally:
             for spool in spools.values():
                 spool.close()
 
+    def _shifted_parts(self) -> dict[str, bytes]:
+        """The small parts in which rows are named that move; sheets that name some are written anew, too."""
+        for plan in self._plans.values():
+            for target in plan.targets:
+                if target.table is not None:
+                    target.table.bind(self._shift)
+        if not self._shift:
+            return {}
+        for sheet in [*self._shift.sheets, *sheets_that_follow(self.template, self._shift)]:
+            self.plan(sheet)
+        return shifted_parts(self.template, self._shift)
+
     # A sheet
 
-    def _write_sheet(self, plan: SheetPlan, spool: Spool) -> None:
-        first = min((block.top for block in plan.blocks), default=1)
+    def _write_sheet(self, plan: SheetPlan, spool: Spool, parts: dict[str, bytes]) -> None:
+        room, shifted = self.room(plan.sheet), None
         events: Iterator[Event]
         if self.template.is_new(plan.sheet):
             head, tail = new_frame(plan.inner_head)
             events = iter([Frame(head), Frame(tail)])
             begin, prefix = next(events), ""
         else:
-            stream, events = self.template.events(plan.sheet, first)
+            first = min((block.top for block in plan.blocks), default=1)
+            stream, events = self.template.events(plan.sheet, min(first, max(room.moves.first - 1, 1)))
             begin, prefix = next(events), stream.prefix
-        head_part = Head(begin.raw, prefix)
-        if plan.blocks:
+            if self._shift:
+                shifted = ShiftedSheet(self._shift, plan.sheet, prefix)
+        head_part = Head(shifted.head(begin.raw) if shifted else begin.raw, prefix)
+        if plan.blocks or room.moves:
             head_part.forget_dimension()
         if plan.freeze is not None:
             head_part.freeze(plan.freeze)
         spool.write(head_part.changed())
-        rows = _Rows(events)
-        columns = column_styles(head_part.columns)
-        writer = SheetWriter(prefix, self.template.styles, columns, spool.write, drop_results=self._drop_results)
+        rows = _Rows(events, shifted)
+        repeats = Repeats([Repeat(*each) for each in room.grown], prefix, plan.sheet.name)
+        writer = SheetWriter(
+            prefix, self.template.styles, column_styles(head_part.columns), spool.write,
+            drop_results=self._drop_results, repeats=repeats,
+        )  # fmt: skip
         writer.merge(rows, plan.blocks)
-        tail_part = Tail(rows.tail.raw, prefix)
+        tail_part = Tail(shifted.tail(rows.tail.raw) if shifted else rows.tail.raw, prefix)
         self._refuse_merged(plan, tail_part)
-        self._filter(plan, tail_part)
+        tail_part.repeat_merged([(first, last) for first, last, _ in room.grown])
+        self._filter(plan, tail_part, parts)
         spool.write(tail_part.changed())
 
     def _refuse_merged(self, plan: SheetPlan, tail: Tail) -> None:
@@ -150,8 +142,8 @@ class Filling:
                         fix=f"undo the merge of {merged} in the template, or move the target",
                     )
 
-    def _filter(self, plan: SheetPlan, tail: Tail) -> None:
-        dependents = Dependents(self.template)
+    def _filter(self, plan: SheetPlan, tail: Tail, shifted: dict[str, bytes]) -> None:
+        dependents = Dependents(self.template, shifted, self._shift)
         for target in plan.targets:
             if target.wants_filter and not dependents.covers(target.filled):
                 tail.set_filter(target.filled.area)
@@ -172,10 +164,15 @@ class Filling:
     # The package
 
     def _write_package(
-        self, file: BinaryIO, output: str, stamp: Callable[[], bytes] | None, spools: dict[str, Spool]
+        self,
+        file: BinaryIO,
+        output: str,
+        stamp: Callable[[], bytes] | None,
+        spools: dict[str, Spool],
+        shifted: dict[str, bytes],
     ) -> None:
         archive, workbook = self.template.archive, self.template.workbook
-        changed = self._changed_parts()
+        changed = self._changed_parts(shifted)
         dropped = {relation.target for relation in workbook.relations if relation.kind == "calcChain"}
         signatures = {info.filename for info in archive.infos if info.filename.lower().startswith(_SIGNATURES)}
         if signatures:
@@ -211,8 +208,8 @@ class Filling:
                 writer.add(part, changed[part])
         writer.close()
 
-    def _changed_parts(self) -> dict[str, bytes]:
-        dependents = Dependents(self.template)
+    def _changed_parts(self, shifted: dict[str, bytes]) -> dict[str, bytes]:
+        dependents = Dependents(self.template, shifted, self._shift)
         targets = [target.filled for plan in self._plans.values() for target in plan.targets]
         for filled in targets:
             dependents.resize_tables(filled)
@@ -226,16 +223,20 @@ class Filling:
 class _Rows:
     """The rows among the events of a sheet; what comes last is kept aside."""
 
-    def __init__(self, events: Iterator[Event]) -> None:
+    def __init__(self, events: Iterator[Event], shifted: ShiftedSheet | None) -> None:
         self._events = events
+        self._shifted = shifted
         self.tail = Frame(b"")
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Row:
-        event = next(self._events)
-        if isinstance(event, Row):
-            return event
-        self.tail = event
+        for event in self._events:
+            if isinstance(event, Frame):
+                self.tail = event
+                break
+            row = self._shifted.row(event) if self._shifted else event
+            if row is not None:
+                return row
         raise StopIteration

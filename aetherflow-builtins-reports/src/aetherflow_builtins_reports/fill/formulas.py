@@ -3,9 +3,12 @@
 import re
 from collections.abc import Sequence
 
+from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.markup import Element, parse
 from aetherflow_builtins_reports.package.refs import cell_name
 from aetherflow_builtins_reports.package.sheet_stream import Cell
+from aetherflow_builtins_reports.shift.formulas import copy_formula
+from aetherflow_builtins_reports.shift.references import FormulaError
 
 _SHARED = b"shared"
 
@@ -21,14 +24,14 @@ class SharedFormulas:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self.orphaned: dict[str, tuple[str, str]] = {}
-        """Groups without their first cell: its formula and where it stood."""
+        self.orphaned: dict[str, tuple[str, int, int]] = {}
+        """Groups without their first cell: its formula, and its row and column."""
 
     def dropped(self, cell: Cell, row: int) -> None:
         """A cell is overwritten or emptied."""
         formula = _formula(cell)
         if formula is not None and formula.text:
-            self.orphaned[formula.attributes.get("si", "")] = (formula.text, cell_name(row, cell.column))
+            self.orphaned[formula.attributes.get("si", "")] = (formula.text, row, cell.column)
 
     def concern(self, cells: Sequence[Cell]) -> bool:
         """Whether a row holds cells of a group that lost its first one."""
@@ -42,11 +45,12 @@ class SharedFormulas:
         found = self.orphaned.get(formula.attributes.get("si", ""))
         if found is None:
             return cell.raw
-        # openpyxl knows how to move a formula; it is large, and this is rare.
-        from openpyxl.formula.translate import Translator
-
-        text, origin = found
-        moved = Translator(f"={text}", origin=origin).translate_formula(cell_name(row, cell.column))[1:]
+        text, origin_row, origin_column = found
+        where = cell_name(row, cell.column)
+        try:
+            moved = copy_formula(text, row - origin_row, cell.column - origin_column)
+        except FormulaError as error:
+            raise WorkbookError(f"the shared formula of {where} loses its original: {error}") from error
         escaped = moved.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         new = f"<{self._prefix}f>{escaped}</{self._prefix}f>".encode()
         return cell.raw[: formula.start] + new + cell.raw[formula.end :]

@@ -101,6 +101,20 @@ class Tail:
         found = [parse_area(each.attributes.get("ref", "")) for each in listed.children] if listed else []
         return [area for area in found if area is not None]
 
+    def repeat_merged(self, rows: Sequence[tuple[int, int]]) -> None:
+        """In new rows, given as first and last ones, merge cells as they are merged in the row above."""
+        listed = self._root.first("mergeCells")
+        new = [
+            Area(number, merged.left, number, merged.right)
+            for first, last in rows
+            for merged in self.merged
+            if merged.top == merged.bottom == first - 1
+            for number in range(first, last + 1)
+        ]
+        if listed is not None and new:
+            tags = [start_tag(f"{self._prefix}mergeCell", {"ref": str(area)}, empty=True) for area in new]
+            self._edits.append(listed, b"".join(tags), count=str(len(listed.children) + len(new)))
+
     def set_filter(self, area: Area) -> None:
         """Put a filter over a range, in place of one that is there: its conditions would hide new rows."""
         new = start_tag(f"{self._prefix}autoFilter", {"ref": str(area)}, empty=True)

@@ -13,11 +13,12 @@ from aetherflow_builtins_reports.fill.sheet_writer import ColumnStyles, column_s
 from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.refs import parse_cell, split_sheet
 from aetherflow_builtins_reports.package.sheet_stream import Row
+from aetherflow_builtins_reports.package.table_parts import tables_of
 from aetherflow_builtins_reports.package.workbook import Sheet
 
 _SHARED, _FORMULA, _TAGS = re.compile(rb">\s*(\d+)\s*</"), re.compile(rb"<(?:\w+:)?f[\s>/]"), re.compile(rb"<[^>]*>")
 
-Kind: TypeAlias = Literal["name", "cell", "text"]
+Kind: TypeAlias = Literal["name", "cell", "text", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Place:
     row: int
     column: int
     kind: Kind
+    has_header: bool = False
+    """Of a table: whether its header is switched on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Query:
     anchor: str | None
     cell: str | None
     sheet: str | None
+    table: str | None = None
 
 
 def normalised(text: str) -> str:
@@ -71,6 +75,8 @@ def _by_reference(template: Template, query: Query) -> Place | None:
     """The place of a cell, a name or an anchor that reads like a cell; None for a text to search."""
     if query.sheet is not None and query.anchor is not None:
         template.workbook.sheet(query.sheet)  # an unknown sheet is an error, not a wider search
+    if query.table is not None:
+        return _table(template, query, query.table)
     if query.cell is not None:
         return _cell(template, query, query.cell)
     anchor = query.anchor or ""
@@ -83,6 +89,32 @@ def _by_reference(template: Template, query: Query) -> Place | None:
     if sheet is None and find_texts(template, [(anchor, query.sheet)]):
         return None  # KPI1 reads like a cell, but here it is a text that stands somewhere
     return _cell(template, query, anchor)
+
+
+def table_names(template: Template) -> list[str]:
+    """Names of all tables, in the order of the sheets."""
+    return [each.name for sheet in template.workbook.sheets for each in tables_of(template.archive, sheet.part)]
+
+
+def table_place(template: Template, name: str) -> Place | None:
+    """The top left cell of the table of that name."""
+    for sheet in template.workbook.sheets:
+        for table in tables_of(template.archive, sheet.part):
+            if table.name.casefold() == name.casefold():
+                return Place(sheet, table.area.top, table.area.left, "table", table.header_rows > 0)
+    return None
+
+
+def _table(template: Template, query: Query, name: str) -> Place:
+    place = table_place(template, name)
+    if place is not None and (query.sheet is None or query.sheet.casefold() == place.sheet.name.casefold()):
+        return place
+    found = f"; table {name!r} is on sheet {place.sheet.name!r}" if place else ""
+    where = f" on sheet {query.sheet!r}" if query.sheet else ""
+    raise WorkbookError(
+        f"{query.owner}: {template.archive.name} has no table {name!r}{where}{found}",
+        fix=f"its tables are: {', '.join(table_names(template)) or 'none'} (a table's name stands in Table Design)",
+    )
 
 
 def named_place(template: Template, name: str, sheet: str | None = None) -> Place | None:
@@ -176,6 +208,12 @@ class StyleRow:
 
     row: Row | None
     columns: ColumnStyles
+
+    def samples(self, first: int) -> int:
+        """How many cells side by side, from a column on, hold something that is no formula."""
+        cells = (self.row.cells or ()) if self.row else ()
+        known = {cell.column for cell in cells if cell.has_content and not _FORMULA.search(cell.raw)}
+        return next(index for index in range(len(known) + 1) if first + index not in known)
 
     def formats(self, first: int, width: int) -> list[int]:
         """Formats of its cells, from a column on."""

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from aetherflow_builtins_reports.cells.rows import Markup
 from aetherflow_builtins_reports.fill.block import Block
 from aetherflow_builtins_reports.fill.formulas import SharedFormulas, stored_result
+from aetherflow_builtins_reports.fill.row_patterns import Repeats
 from aetherflow_builtins_reports.package.refs import MAX_ROW
 from aetherflow_builtins_reports.package.sheet_stream import Row, row_start
 from aetherflow_builtins_reports.package.styles import DATE, DATETIME, TIME, Look, Styles
 
+_BARE_ROWS = 500
 _DATE_CODES = {"d": DATE, "s": DATETIME, "h": TIME}
 
 
@@ -34,6 +36,7 @@ class SheetWriter:
         write: Callable[[bytes], None],
         *,
         drop_results: bool = False,
+        repeats: Repeats | None = None,
     ) -> None:
         self._markup = Markup(prefix)
         self._prefix = prefix
@@ -43,6 +46,7 @@ class SheetWriter:
         self._memo: dict[tuple[int, str, Look, bool], int] = {}
         self._shared = SharedFormulas(prefix)
         self._results = stored_result(prefix) if drop_results else None
+        self._repeats = repeats or Repeats([], prefix, "")
 
     def merge(self, rows: Iterator[Row], blocks: Sequence[Block]) -> None:
         """Write all rows."""
@@ -51,19 +55,23 @@ class SheetWriter:
             starts = [(block.next_row, block) for block in blocks]
             open_starts = [(row, block) for row, block in starts if row is not None]
             block_row = min((row for row, _ in open_starts), default=MAX_ROW + 1)
-            if following is None and not open_starts:
+            template_row = following.number if following is not None else MAX_ROW + 1
+            repeated_row = self._repeats.next_row
+            if min(block_row, template_row, repeated_row) > MAX_ROW:
                 return
-            if following is not None and following.number < block_row:
+            if following is not None and template_row < min(block_row, repeated_row):
                 self._template_row(following, blocks)
                 following = next(rows, None)
                 continue
+            if repeated_row < block_row:
+                self._bare_rows(repeated_row, min(block_row, template_row) - repeated_row)
+                continue
             here = [block for row, block in open_starts if row == block_row]
-            if len(here) == 1 and (following is None or following.number > block_row):
+            if len(here) == 1 and template_row > block_row:
                 others = min((row for row, _ in open_starts if row != block_row), default=MAX_ROW + 1)
-                limit = min(others, following.number if following else MAX_ROW + 1)
-                self._rows(here[0], block_row, limit - block_row)
+                self._rows(here[0], block_row, min(others, template_row) - block_row)
             else:
-                taken = following if following is not None and following.number == block_row else None
+                taken = following if template_row == block_row else None
                 self._merged_row(block_row, taken, here, blocks)
                 if taken is not None:
                     following = next(rows, None)
@@ -74,11 +82,22 @@ class SheetWriter:
     # New rows
 
     def _rows(self, block: Block, row: int, most: int) -> None:
-        columns, count = block.take(most)
+        columns, count = block.take(min(most, self._repeats.alike(row)))
+        around = self._repeats.around(row, block.left, block.left + len(columns) - 1)
         text = self._markup.rows(
-            row, block.left, columns, count, lambda kind, index: self._new_style(block, kind, index)
+            row, block.left, columns, count, lambda kind, index: self._new_style(block, kind, index), around
         )
         self._write(text.encode("utf-8"))
+        self._repeats.done(row + count - 1)
+
+    def _bare_rows(self, row: int, most: int) -> None:
+        """New rows beyond those of the blocks: they only look like the others."""
+        count = min(most, self._repeats.alike(row))
+        around = self._repeats.around(row, 1, 0)
+        for first in range(row, row + count, _BARE_ROWS):
+            some = min(_BARE_ROWS, row + count - first)
+            self._write(self._markup.rows(first, 1, (), some, lambda *_: 0, around).encode("utf-8"))
+        self._repeats.done(row + count - 1)
 
     def _new_style(self, block: Block, kind: str, index: int) -> int:
         if block.styles is None and not kind and block.look == Look():
@@ -104,6 +123,7 @@ class SheetWriter:
     # Rows of the template
 
     def _template_row(self, row: Row, blocks: Sequence[Block]) -> None:
+        self._repeats.see(row)
         cleared = self._stale_columns(row, blocks)
         if cleared:
             self._write_row(row.number, row, {}, cleared)
@@ -117,9 +137,10 @@ class SheetWriter:
         """Columns in which the row follows a finished block without a gap, and so is left over from a longer one."""
         found: set[int] = set()
         for block in blocks:
-            if not block.clear_below or block.next_row is not None or row.cells is None or not block.width:
+            if block.next_row is not None or row.cells is None or not block.width:
                 continue
-            if row.number != block.top + block.written + block.cleared:
+            follows = block.clear_below and row.number == block.top + block.written + block.cleared
+            if not follows and not block.top + block.written <= row.number <= block.clear_through:
                 continue
             columns = range(block.left, block.left + block.width)
             stale = {cell.column for cell in row.cells if cell.column in columns and cell.has_content}
@@ -147,6 +168,11 @@ class SheetWriter:
 
     def _write_row(self, number: int, row: Row | None, new: dict[int, str], cleared: set[int]) -> None:
         parts = {column: text.encode("utf-8") for column, text in new.items()}
+        if row is None:
+            for column, text in self._repeats.cells(number, set(new)).items():
+                parts[column] = text.encode("utf-8")
+        else:
+            self._repeats.see(row)
         for cell in (row.cells or ()) if row else ():
             if cell.column in parts:
                 self._shared.dropped(cell, number)
@@ -155,9 +181,10 @@ class SheetWriter:
                 parts[cell.column] = self._markup.cell(number, cell.column, "", "", cell.style).encode()
             else:
                 parts[cell.column] = self._without_results(self._shared.kept(cell, number))
-        start = row_start(row, self._prefix) if row else f'<{self._prefix}row r="{number}">'.encode()
+        start = row_start(row, self._prefix) if row else self._repeats.start(number).encode("utf-8")
         body = b"".join(parts[column] for column in sorted(parts))
         self._write(start + body + f"</{self._prefix}row>".encode())
+        self._repeats.done(number)
 
 
 def column_styles(columns: Sequence[dict[str, str]]) -> ColumnStyles:

@@ -79,6 +79,7 @@ class Workbook:
         """Names of chart sheets and other sheets without cells."""
         self._added: list[tuple[str, str]] = []
         self._filters: dict[int, str] = {}
+        self._name_texts: dict[int, str] = {}
         self._read_sheets()
         self.names = self._read_names()
         properties = self._root.first("workbookPr")
@@ -175,11 +176,16 @@ class Workbook:
         """Remember the range of a sheet's filter; Excel keeps it as a hidden name."""
         self._filters[sheet.index] = f"{quoted(sheet.name)}!{area.absolute}"
 
+    def set_name(self, index: int, text: str) -> None:
+        """Give one of `names`, by its place in that list, another text in the file; `names` keeps what was read."""
+        self._name_texts[index] = text
+
     def changed(self) -> bytes:
         """The part with all changes, and with the order to calculate everything when it is opened."""
         edits, prefix, root = Edits(self._data), self._prefix, self._root
         self._add_sheets(edits)
         self._put_filters(edits)
+        self._put_names(edits)
         calc = root.first("calcPr")
         if calc is not None:
             edits.set_attributes(calc, fullCalcOnLoad="1")
@@ -220,6 +226,14 @@ class Workbook:
         elif new:
             wrapped = f"<{self._prefix}definedNames>".encode() + new + f"</{self._prefix}definedNames>".encode()
             edits.insert(after(self._root, _BEFORE_NAMES), wrapped)
+
+    def _put_names(self, edits: Edits) -> None:
+        listed = self._root.first("definedNames")
+        elements = listed.named("definedName") if listed else []
+        replaced = [self._filter_name(listed, index) for index in self._filters]
+        for index, text in self._name_texts.items():
+            if elements[index] not in replaced:
+                edits.replace(elements[index].tag_end, elements[index].inner_end, escape(text).encode())
 
     @staticmethod
     def _filter_name(listed: Element | None, index: int) -> Element | None:

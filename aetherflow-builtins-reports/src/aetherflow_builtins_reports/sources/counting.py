@@ -28,7 +28,7 @@ def count_rows(path: Path, kind: str, dialect: Dialect, *, fast: bool, has_heade
         return max(0, _lines(path, dialect.linefeed.encode(dialect.encoding)) - int(has_header))
     delimited = DelimitedSource(path, dialect, has_header=has_header)
     try:
-        return sum(chunk.rows for chunk in delimited.chunks())
+        return delimited.count()
     finally:
         delimited.close()
 

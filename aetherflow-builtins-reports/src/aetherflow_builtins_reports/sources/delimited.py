@@ -88,6 +88,11 @@ class DelimitedSource:
                 chunk = Chunk(nulled, chunk.rows)
             yield chunk
 
+    def count(self) -> int:
+        """How many rows are left; they are read for it."""
+        with self._failing():
+            return sum(1 for _ in self._rows)
+
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
         try:

@@ -12,9 +12,9 @@ _BATCH_ROWS = 8 * CHUNK_ROWS
 
 
 class ParquetSource:
-    """A Parquet file, read in batches."""
+    """A Parquet file, read in batches; without `has_header` as if its columns had no names."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, has_header: bool = True) -> None:
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -28,7 +28,7 @@ class ParquetSource:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise SourceError(f"{path} is no Parquet file: {error}") from error
-        self.names: list[str] | None = list(self._file.schema_arrow.names)
+        self.names: list[str] | None = list(self._file.schema_arrow.names) if has_header else None
         self.rows = int(self._file.metadata.num_rows)
 
     def chunks(self) -> Iterator[Chunk]:

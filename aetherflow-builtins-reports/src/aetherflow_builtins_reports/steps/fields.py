@@ -8,8 +8,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from aetherflow.core.api import Flag, StepInputs
 from aetherflow_builtins_reports.cells.casting import Dtype, Formula
 
-NOT_YET = "is not available in this version; use insert: replace, and leave room for the rows in the template"
-
+_NOT_OF_TABLES = ("anchor_is_marker", "template_has_header", "style_row_offset")
 _DTYPES: dict[str, Dtype] = {
     "string": "string", "int": "int", "float": "float", "bool": "bool", "date": "date", "datetime": "datetime",
 }  # fmt: skip
@@ -113,9 +112,15 @@ class Target(Casting):
     anchor: str | None = Field(None, description="A defined name, a cell, or the whole text of a cell, in any case.")
     cell: str | None = Field(None, description="`A1` with `sheet`, or `Sheet!A1`.")
     insert: Insert | None = Field(
-        None, description="`replace` writes over what is there. `below` and `grow`, which make room, come later."
+        None,
+        description="`replace` writes over what is there. `below`: new rows go in, and what stood there moves down. "
+        "`grow`: the style row becomes the first row, the others go in below it, and totals and charts stretch.",
     )
-    table: str | None = Field(None, description="Reserved: a table of the template that is to be filled.")
+    table: str | None = Field(
+        None,
+        description="Instead of `anchor` and `cell`: a table of the template, which is filled and gets as many rows as "
+        "there are.",
+    )
     anchor_is_marker: Flag | None = Field(
         None, description="Whether the anchor stands alone above the header. Default: true for texts, false for names."
     )
@@ -132,11 +137,15 @@ class Target(Casting):
         "cell", description="`row`: `anchor_clear_width` cells from the anchor to the right."
     )
     anchor_clear_width: FreeWidth = Field(1, description="Cells that `anchor_clear_mode: row` empties.")
-    style_mode: Annotated[Literal["none", "copy_row"], Word] = Field(
-        "none", description="`copy_row`: the rows look like the style row of the template."
+    style_mode: Annotated[Literal["none", "copy_row"], Word] | None = Field(
+        None,
+        description="`copy_row`: the rows look like the style row of the template. Default: `none`; with `grow` and "
+        "`table` `copy_row`.",
     )
-    style_row_offset: int = Field(
-        2, description="The style row, counted from the marker or from the block's first row."
+    style_row_offset: int | None = Field(
+        None,
+        description="The style row, counted from the marker or from the block's first row. Default 2; with "
+        "`insert: grow` and `table` it is the first row of data.",
     )
     style_apply: Annotated[Literal["data", "header", "both"], Word] = Field(
         "data", description="What gets the format of the style row."
@@ -149,19 +158,46 @@ class Target(Casting):
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
-        if self.table is not None:
-            raise ValueError(f"table {NOT_YET}")
-        if self.insert == "grow":
-            raise ValueError(f"insert: grow {NOT_YET}")
         self.check_place()
-        if self.header_style == "style_row" and (self.style_mode != "copy_row" or self.style_apply == "data"):
+        if self.table is not None:
+            self._check_table()
+        if self.header_style == "style_row" and (not self.copies_style or self.style_apply == "data"):
             raise ValueError("header_style: style_row needs style_mode: copy_row and style_apply: header or both")
         return self
 
     def check_place(self) -> None:
-        """ValueError unless exactly one of `anchor` and `cell` is given."""
-        if (self.anchor is None) == (self.cell is None):
-            raise ValueError("give one of anchor and cell")
+        """ValueError unless exactly one of `anchor`, `cell` and `table` is given."""
+        if sum(each is not None for each in (self.anchor, self.cell, self.table)) != 1:
+            raise ValueError("give one of anchor and cell, or a table")
+
+    def _check_table(self) -> None:
+        if self.insert not in {None, "grow"}:
+            raise ValueError(f"a table makes room for its rows; leave insert: {self.insert} out")
+        told = [key for key in _NOT_OF_TABLES if getattr(self, key) is not None]
+        if told:
+            raise ValueError(f"{', '.join(told)}: the table says that; leave it out")
+        if self.writes_header:
+            raise ValueError("a table keeps its header; leave header_mode out")
+
+    @property
+    def grows(self) -> bool:
+        """Whether the first row of data stands in the template and the others go in below it."""
+        return self.insert == "grow" or self.table is not None
+
+    @property
+    def copies_style(self) -> bool:
+        """`style_mode` as it counts."""
+        return self.grows if self.style_mode is None else self.style_mode == "copy_row"
+
+    @property
+    def effective_insert(self) -> str:
+        """`insert` as it counts."""
+        return "grow" if self.grows else self.insert or "replace"
+
+    @property
+    def writes_header(self) -> bool:
+        """Whether `header_mode` asks for a header."""
+        return False
 
     @property
     def owner(self) -> str:

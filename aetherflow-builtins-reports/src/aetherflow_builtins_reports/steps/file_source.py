@@ -73,7 +73,11 @@ class FileSource(ReadingOptions, Casting):
         validation_alias=AliasChoices("source_format", "format"),
         description="`csv`, `tsv`, `jsonl` or `parquet`. Default: by the suffix, else `tsv`.",
     )
-    read_header: Flag = Field(True, description="Whether the first record of a CSV or TSV file holds the names.")
+    read_header: Flag = Field(
+        True,
+        description="Whether the first record of a CSV or TSV file holds the names; false for Parquet: its own names "
+        "do not count, those of `columns` do.",
+    )
     file: ReadingOptions | None = Field(None, description="The options for CSV and TSV may stand in this block.")
 
     @model_validator(mode="before")
@@ -113,7 +117,7 @@ class FileSource(ReadingOptions, Casting):
             )
         kind = self.format_of(path)
         if kind == "parquet":
-            return ParquetSource(path)
+            return ParquetSource(path, has_header=self.read_header)
         if kind == "jsonl":
             return JsonlSource(path, self.columns_json, self.dialect(path).encoding)
         return DelimitedSource(path, self.dialect(path), has_header=self.read_header)

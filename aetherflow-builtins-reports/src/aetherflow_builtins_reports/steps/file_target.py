@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from aetherflow.core.api import Flag, StepInputError, parse_bool
 from aetherflow_builtins_reports.errors import ReportTooLargeError
 from aetherflow_builtins_reports.sources.counting import count_rows
-from aetherflow_builtins_reports.steps.fields import NOT_YET, HeaderMode, Target, Word
+from aetherflow_builtins_reports.steps.fields import HeaderMode, Target, Word
 from aetherflow_builtins_reports.steps.file_source import FileSource
 
 ROWS_THRESHOLD = 50_000
@@ -32,7 +32,7 @@ class FileTarget(Target, FileSource):
     rows_threshold: int | None = Field(None, ge=0, description="Most rows of a region. Default: the step's.")
     fail_on_threshold: Flag = Field(True, description="false: a region may have any number of rows.")
     count_mode: Annotated[Literal["fast", "csv_parse"], Word] = Field(
-        "fast", description="How rows are counted for the threshold: line ends, or records."
+        "fast", description="How rows are counted for the threshold: line ends, or records. Room is made for records."
     )
     data_sheet_prefix: str = Field("DATA_", description="Name of a data sheet without `sheet`: this and `name`.")
     freeze_panes: Flag | None = Field(
@@ -57,20 +57,36 @@ class FileTarget(Target, FileSource):
 
     @model_validator(mode="after")
     def _modes(self) -> Self:
-        if self.mode == "report_region" and self.insert in {None, "below"}:
-            what = "insert: below" if self.insert else "insert: below, the default of report_region,"
-            raise ValueError(f"{what} {NOT_YET}")
+        if self.mode == "data_sheet" and self.insert == "grow" and self.table is None:
+            raise ValueError("insert: grow needs mode: report_region; no rows go into a data sheet")
         return self
 
     def check_place(self) -> None:
-        """ValueError unless one of `anchor` and `cell` is given; a data sheet needs none."""
-        if self.mode == "report_region" or self.anchor is not None or self.cell is not None:
+        """ValueError unless one of `anchor`, `cell` and `table` is given; a data sheet needs none."""
+        if self.mode == "report_region" or (self.anchor, self.cell, self.table) != (None, None, None):
             super().check_place()
+
+    @property
+    def writes_header(self) -> bool:
+        """Whether `header_mode` asks for a header."""
+        return self.effective_header_mode != "template"
+
+    @property
+    def is_sheet(self) -> bool:
+        """Whether the rows have a sheet to themselves, with all that goes with it."""
+        return self.mode == "data_sheet" and self.table is None
+
+    @property
+    def effective_insert(self) -> str:
+        """`insert` as it counts; on a data sheet no rows go in."""
+        if self.grows:
+            return "grow"
+        return "replace" if self.mode == "data_sheet" else self.insert or "below"
 
     @property
     def effective_header_mode(self) -> str:
         """`header_mode` as it counts."""
-        return self.header_mode or ("append" if self.mode == "data_sheet" else "template")
+        return self.header_mode or ("append" if self.is_sheet else "template")
 
     @property
     def data_sheet(self) -> str:
@@ -85,6 +101,14 @@ class FileTarget(Target, FileSource):
         return count_rows(
             path, kind, self.dialect(path), fast=self.count_mode == "fast", has_header=self.read_header
         )  # fmt: skip
+
+    def rows_to_expect(self, path: Path) -> tuple[int, str]:
+        """Number of rows for which room is made, and who says so. Records are counted, whatever `count_mode` is."""
+        if self.row_count is not None:
+            return self.row_count, "row_count"
+        kind = self.format_of(path)
+        count = count_rows(path, kind, self.dialect(path), fast=False, has_header=self.read_header)
+        return count, f"counting those of {path.name}"
 
     def guard(self, path: Path, step_threshold: int) -> None:
         """Raise for more rows than the target may have, before anything is written."""

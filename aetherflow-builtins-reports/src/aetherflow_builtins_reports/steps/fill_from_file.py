@@ -1,6 +1,7 @@
 """The step `excel_fill_from_file`."""
 
 import contextlib
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -16,7 +17,8 @@ from aetherflow_builtins_reports.steps.file_source import AnySource
 from aetherflow_builtins_reports.steps.file_target import ROWS_THRESHOLD, FileTarget
 from aetherflow_builtins_reports.steps.fill_inputs import FillInputs, WrittenOutputs
 from aetherflow_builtins_reports.steps.filling_step import FillStep, written_cells
-from aetherflow_builtins_reports.steps.planning import Planned, Resolved, plan_target
+from aetherflow_builtins_reports.steps.layouts import Resolved, marks
+from aetherflow_builtins_reports.steps.planning import Draft, Rows, draft_target, plan_target
 
 Targets = Annotated[list[FileTarget], BeforeValidator(_json, json_schema_input_type=list[FileTarget] | str)]
 
@@ -36,7 +38,8 @@ class ExcelFillFromFile(FillStep[Inputs]):
     """Fills a template with the rows of CSV, TSV, JSON-lines and Parquet files, however many, in constant memory.
 
     All that the template has and the rows do not touch comes back byte for byte: charts, images, pivots, slicers,
-    macros. Tables over a data sheet are resized, pivot tables on it are refreshed when the file is opened.
+    macros. Rows go onto a sheet of their own, into a region that makes room for them, or into a table; formulas,
+    charts, names and pivot tables follow.
 
     Example:
         - id: report
@@ -49,12 +52,15 @@ class ExcelFillFromFile(FillStep[Inputs]):
                 source_path: "{{steps.extract.artifact_path}}"
               - name: carriers
                 mode: report_region
-                insert: replace
+                insert: grow
                 sheet: Report
                 anchor: CARRIERS
                 source_path: "{{steps.carriers.artifact_path}}"
                 type_cast: basic
-                style_mode: copy_row
+              - name: months
+                table: Months
+                source_path: "{{steps.months.artifact_path}}"
+                type_cast: basic
     """
 
     Outputs = Outputs
@@ -73,10 +79,11 @@ class ExcelFillFromFile(FillStep[Inputs]):
             filling = self.filling(template)
             conventions = self.conventions(date1904=template.workbook.date1904)
             places = self._places(template, targets)
-            planned = [
-                self._plan(filling, target, place, source)
+            drafts = [
+                self._draft(filling, target, place, source)
                 for target, place, source in zip(targets, places, sources, strict=True)
             ]
+            planned = [plan_target(filling, each, conventions, self.on_rows) for each in drafts]
             cells = self.put_cells(filling, conventions)
             stamped = self.stamp(
                 lambda: [Input("source", each.path.name, each.sha256) for each in sources]  # read to their ends by then
@@ -93,7 +100,7 @@ class ExcelFillFromFile(FillStep[Inputs]):
 
     def _data_place(self, template: Template, target: FileTarget) -> Place:
         name, cell = target.data_sheet, target.cell or "A1"
-        if target.mode == "report_region" or "!" in cell:
+        if target.mode == "report_region" or target.table is not None or "!" in cell:
             return self.places(template, [target])[0]
         sheet = template.workbook.find_sheet(name)
         if sheet is None:
@@ -102,38 +109,35 @@ class ExcelFillFromFile(FillStep[Inputs]):
         pinned = target.model_copy(update={"sheet": name, "cell": cell})
         return self.places(template, [pinned])[0]
 
-    def _plan(self, filling: Filling, target: FileTarget, place: Place, source: AnySource) -> Planned:
+    def _draft(self, filling: Filling, target: FileTarget, place: Place, source: AnySource) -> Draft:
         region = target.mode == "report_region"
-        marker = target.anchor_is_marker
-        if marker is None:
-            marker = region and target.anchor is not None and place.kind != "name"
-        template_header = target.template_has_header
-        if template_header is None:
-            template_header = region and target.anchor is not None and marker
+        marker, template_header = marks(target, place, region=region)
         names = source.names
         columns = names or target.columns_json
-        self._warn(target, columns)
+        self._warn(filling, target, columns)
         header_mode = target.effective_header_mode
         writes = header_mode != "template" and bool(names)
         freeze = writes if target.freeze_panes is None else target.freeze_panes
+        insert = target.effective_insert
         resolved = Resolved(
-            header_mode, marker, template_header, names, target.column_types(columns),
-            clear_below=not region and target.clear_stale_rows,
-            bold=not region and target.header_bold,
-            autofilter=not region and target.autofilter,
-            freeze=not region and freeze,
-            guarded=region or target.insert == "below",
+            insert, header_mode, marker, template_header, columns if target.table else names,
+            target.column_types(columns),
+            clear_below=target.is_sheet and target.clear_stale_rows,
+            bold=target.is_sheet and target.header_bold,
+            autofilter=target.is_sheet and target.autofilter,
+            freeze=target.is_sheet and freeze,
+            guarded=not target.is_sheet or target.insert == "below",
             default_clear_width=lambda header, _: header,
         )  # fmt: skip
-        conventions = self.conventions(date1904=filling.template.workbook.date1904)
-        return plan_target(filling, target, resolved, place, source.chunks(), conventions, self.on_rows)
+        count, counted = (None, "") if insert == "replace" else target.rows_to_expect(source.path)
+        return draft_target(filling, target, resolved, place, Rows(source.chunks(), count, counted))
 
-    def _warn(self, target: FileTarget, columns: list[str] | None) -> None:
+    def _warn(self, filling: Filling, target: FileTarget, columns: list[str] | None) -> None:
         if target.mode == "data_sheet" and target.insert == "below":
-            self.ctx.log.warning("%s: insert: below inserts nothing on a data sheet", target.owner)
+            filling.warnings.append(f"{target.owner}: insert: below inserts nothing on a data sheet")
         unknown = sorted(set(target.wanted_types) - set(columns or ()))
         if unknown:
-            self.ctx.log.warning("%s: dtypes names no column of its file: %s", target.owner, ", ".join(unknown))
+            filling.warnings.append(f"{target.owner}: dtypes names no column of its file: {', '.join(unknown)}")
 
     def plan(self) -> list[str]:
         """What would be written."""
@@ -141,7 +145,15 @@ class ExcelFillFromFile(FillStep[Inputs]):
         for target in self.args.targets:
             path = self.ctx.read_path(target.source_path)
             what = f"the rows of {path}" if path.is_file() else f"the rows of {path}, which does not exist yet,"
-            where = target.anchor or target.cell or "A1"
-            sheet = target.sheet if target.sheet or target.mode == "report_region" else target.data_sheet
-            lines.append(f"{what} go to {sheet + ', ' if sheet else ''}{where} as {target.owner}")
+            where = f"table {target.table}" if target.table else target.anchor or target.cell or "A1"
+            sheet = target.data_sheet if target.is_sheet else target.sheet
+            room = self._planned_room(target, path) if path.is_file() else ""
+            lines.append(f"{what} go to {sheet + ', ' if sheet else ''}{where} as {target.owner}{room}")
         return self.planned(lines)
+
+    def _planned_room(self, target: FileTarget, path: Path) -> str:
+        """What would be inserted, if the template is there already."""
+        if target.effective_insert == "replace" or not self.ctx.asset_path(self.args.template_path).is_file():
+            return ""
+        with self.template() as template, contextlib.closing(target.open(path)) as source:
+            return self._draft(self.filling(template), target, self.places(template, [target])[0], source).room

@@ -91,4 +91,6 @@ class WrittenOutputs(StepOutputs):
         "counted, and `adjusted`: column to rule to the number of values that the rule changed."
     )
     cells: dict[str, str] = Field(description="Of each of `cells`: where it was written.")
-    warnings: list[str] = Field(description="What was left out of the file, and why.")
+    warnings: list[str] = Field(
+        description="What a person should look at: parts that were left out, references that could not follow."
+    )

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,10 +13,11 @@ from aetherflow_builtins_reports.fill.places import Place
 from aetherflow_builtins_reports.fill.stamp import Input
 from aetherflow_builtins_reports.package.refs import cell_name
 from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, transposed
-from aetherflow_builtins_reports.steps.fields import NOT_YET, HeaderMode, JsonRows, Target, _json
+from aetherflow_builtins_reports.steps.fields import HeaderMode, JsonRows, Target, _json
 from aetherflow_builtins_reports.steps.fill_inputs import FillInputs, WrittenOutputs
 from aetherflow_builtins_reports.steps.filling_step import FillStep, written_cells
-from aetherflow_builtins_reports.steps.planning import Planned, Resolved, plan_target
+from aetherflow_builtins_reports.steps.layouts import Resolved, marks
+from aetherflow_builtins_reports.steps.planning import Draft, Rows, draft_target, plan_target
 
 
 class SmallTarget(Target):
@@ -30,12 +30,15 @@ class SmallTarget(Target):
 
     @model_validator(mode="after")
     def _rows(self) -> Self:
-        if self.insert == "below":
-            raise ValueError(f"insert: below {NOT_YET}")
         for row in self.rows_json or ():
             if not isinstance(row, list | tuple | Mapping):
                 raise ValueError("rows_json must hold rows: lists, or maps by column")
         return self
+
+    @property
+    def writes_header(self) -> bool:
+        """Whether `header_mode` asks for a header."""
+        return self.header_mode != "template"
 
     @property
     def names(self) -> list[str] | None:
@@ -90,7 +93,7 @@ class ExcelFillSmall(FillStep[Inputs]):
                 rows_json: "{{steps.carriers.rows}}"
                 columns_json: "{{steps.carriers.columns}}"
                 dtypes: "{{steps.carriers.dtypes}}"
-                style_mode: copy_row
+                insert: grow
     """
 
     Outputs = Outputs
@@ -104,35 +107,33 @@ class ExcelFillSmall(FillStep[Inputs]):
             filling = self.filling(template)
             conventions = self.conventions(date1904=template.workbook.date1904)
             places = self.places(template, targets)
-            planned = [self._plan(filling, each, place) for each, place in zip(targets, places, strict=True)]
+            drafts = [self._draft(filling, each, place) for each, place in zip(targets, places, strict=True)]
+            planned = [plan_target(filling, each, conventions, self.on_rows) for each in drafts]
             cells = self.put_cells(filling, conventions)
             stamped = self.stamp(lambda: [Input("source", each.name, _sha256(each)) for each in targets])
             path = self.save(filling, self.args.output, stamped)
         written = [each.written(type_cast=each.target.cast) for each in planned]
         return StepResult(output={"output": str(path), "written": written, **written_cells(cells, filling)})
 
-    def _plan(self, filling: Filling, target: SmallTarget, place: Place) -> Planned:
-        marker = target.anchor_is_marker
-        if marker is None:
-            marker = target.anchor is not None and place.kind != "name"
-        template_header = target.template_has_header
-        if template_header is None:
-            template_header = target.anchor is not None and marker
+    def _draft(self, filling: Filling, target: SmallTarget, place: Place) -> Draft:
+        marker, template_header = marks(target, place)
         names = target.names
-        rows = iter(target.rows)
-        chunks = (transposed(chunk) for chunk in iter(lambda: list(islice(rows, CHUNK_ROWS)), []))
-        resolved = Resolved(target.header_mode, marker, template_header, names, target.column_types(names))
-        conventions = self.conventions(date1904=filling.template.workbook.date1904)
-        return plan_target(filling, target, resolved, place, chunks, conventions, self.on_rows)
+        rows = target.rows
+        chunks = (transposed(rows[start : start + CHUNK_ROWS]) for start in range(0, len(rows), CHUNK_ROWS))
+        resolved = Resolved(
+            target.effective_insert, target.header_mode, marker, template_header, names, target.column_types(names)
+        )
+        return draft_target(filling, target, resolved, place, Rows(chunks, len(rows), "rows_json"))
 
     def plan(self) -> list[str]:
         """What would be written."""
         with self.template() as template:
             places = self.places(template, self.args.targets)
-            lines = []
+            filling, lines = self.filling(template), []
             for target, place in zip(self.args.targets, places, strict=True):
                 where = f"{place.sheet.name}!{cell_name(place.row, place.column)}"
-                lines.append(f"{len(target.rows_json or ())} rows as {target.owner} to {where}")
+                room = self._draft(filling, target, place).room
+                lines.append(f"{len(target.rows_json or ())} rows as {target.owner} to {where}{room}")
             return self.planned(lines)
 
 

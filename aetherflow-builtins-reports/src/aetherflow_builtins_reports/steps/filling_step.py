@@ -95,7 +95,8 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
     def places(self, template: Template, targets: Sequence[Target]) -> list[Place]:
         """The places of targets that have an anchor or a cell."""
         self.refuse_wide_search(template, targets)
-        return find_places(template, [Query(each.owner, each.anchor, each.cell, each.sheet) for each in targets])
+        queries = [Query(each.owner, each.anchor, each.cell, each.sheet, each.table) for each in targets]
+        return find_places(template, queries)
 
     def refuse_wide_search(self, template: Template, targets: Sequence[Target]) -> None:
         """In enterprise mode a text is searched on a named sheet only."""
@@ -115,11 +116,12 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
         where = {}
         for key, value in self.args.cell_values.items():
             place = value_place(filling.template, key)
+            row = filling.room(place.sheet).row(place.row)
             block = Block(
-                f"cells.{key}", place.row, place.column, fixed([value.content]), conventions, default_dtype=value.dtype
+                f"cells.{key}", row, place.column, fixed([value.content]), conventions, default_dtype=value.dtype
             )
             filling.plan(place.sheet).blocks.append(block)
-            where[key] = f"{quoted(place.sheet.name)}!{cell_name(place.row, place.column)}"
+            where[key] = f"{quoted(place.sheet.name)}!{cell_name(row, place.column)}"
         return where
 
     def stamp(self, sources: Callable[[], Sequence[Input]]) -> Callable[[], bytes] | None:

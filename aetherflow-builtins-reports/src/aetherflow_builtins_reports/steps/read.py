@@ -2,11 +2,12 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import WorkbookError
@@ -14,6 +15,9 @@ from aetherflow_builtins_reports.package.archive import Archive
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area, parse_area, split_sheet
 from aetherflow_builtins_reports.steps.fields import JsonNames, Word
 from aetherflow_builtins_reports.tables import column_of, write_delimited, write_parquet
+
+if TYPE_CHECKING:
+    import python_calamine as calamine
 
 Format: TypeAlias = Literal["csv", "tsv", "parquet"]
 
@@ -40,6 +44,14 @@ class Inputs(StepInputs):
     on_empty: Annotated[Literal["skip", "fail", "ok"], Word] = Field(
         "ok", description="Without rows: an empty file, a step that is SKIPPED, or an error."
     )
+
+    @field_validator("range")
+    @classmethod
+    def _is_a_range(cls, value: str | None) -> str | None:
+        ref = split_sheet(value)[1] if value else ""
+        if ref and parse_area(ref) is None:
+            raise ValueError(f"{value!r} is no range; write B3:F90, Sheet!B3:F90, or B3")
+        return value
 
     @property
     def file_format(self) -> Format:
@@ -106,12 +118,32 @@ class ExcelRead(Step[Inputs]):
                 write_delimited(columns, len(rows), file, "," if args.file_format == "csv" else "\t")
         return StepResult(output=output | {"output": str(path), "artifact_path": str(path)})
 
-    def _read(self) -> tuple[str, list[list[Any]]]:
+    def plan(self) -> list[str]:
+        """What would be written, from where; sheet and range are checked if the workbook is there already."""
+        args = self.args
+        output = self.ctx.write_path(args.output)
+        path = self.ctx.read_path(args.source_path)
+        named, ref = self._wanted()
+        what = f"range {ref}" if ref else "all"
+        if path.is_file():
+            with self._opened(path) as (_, sheet):
+                source = f"{what} of sheet {sheet!r} of {path}"
+        else:
+            source = (
+                f"{what} of {f'sheet {named!r}' if named else 'the first sheet'} of {path}, which does not exist yet"
+            )
+        return [f"{'replace' if output.exists() else 'write'} {output}, as {args.file_format}, with {source}"]
+
+    def _wanted(self) -> tuple[str | None, str]:
+        """Name of the sheet, if one is given, and the range."""
+        named, ref = split_sheet(self.args.range or "")
+        return named or self.args.sheet, ref
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[tuple["calamine.CalamineWorkbook", str]]:
+        """The workbook and the name of its sheet, as the workbook writes it."""
         import python_calamine as calamine
 
-        path = self.ctx.read_path(self.args.source_path)
-        if not path.is_file():
-            raise StepInputError(f"workbook {path} does not exist")
         if zipfile.is_zipfile(path):
             with Archive(path) as archive:
                 archive.refuse_bombs()
@@ -121,26 +153,32 @@ class ExcelRead(Step[Inputs]):
             raise WorkbookError(f"{path} is encrypted", fix="save it without a password") from error
         except calamine.CalamineError as error:
             raise WorkbookError(f"{path} cannot be read as a workbook: {error}") from error
-        named, ref = split_sheet(self.args.range or "")
-        wanted = named or self.args.sheet
-        names = list(book.sheet_names)
-        found = names[0] if wanted is None else next((n for n in names if n.casefold() == wanted.casefold()), None)
-        if found is None:
-            raise StepInputError(f"{path} has no sheet {wanted!r}", fix=f"its sheets are: {', '.join(names)}")
         try:
-            sheet = book.get_sheet_by_name(found)
-            rows = sheet.to_python(skip_empty_area=False)
-        except calamine.CalamineError as error:
-            raise WorkbookError(f"{path}: sheet {found!r} cannot be read: {error}") from error
+            names = list(book.sheet_names)
+            wanted = self._wanted()[0]
+            found = names[0] if wanted is None else next((n for n in names if n.casefold() == wanted.casefold()), None)
+            if found is None:
+                raise StepInputError(f"{path} has no sheet {wanted!r}", fix=f"its sheets are: {', '.join(names)}")
+            yield book, found
         finally:
             book.close()
-        return found, self._cut(rows, ref)
+
+    def _read(self) -> tuple[str, list[list[Any]]]:
+        import python_calamine as calamine
+
+        path = self.ctx.read_path(self.args.source_path)
+        if not path.is_file():
+            raise StepInputError(f"workbook {path} does not exist")
+        with self._opened(path) as (book, found):
+            try:
+                rows = book.get_sheet_by_name(found).to_python(skip_empty_area=False)
+            except calamine.CalamineError as error:
+                raise WorkbookError(f"{path}: sheet {found!r} cannot be read: {error}") from error
+        return found, self._cut(rows, self._wanted()[1])
 
     def _cut(self, rows: list[list[Any]], ref: str) -> list[list[Any]]:
         """The range of the rows, without what is empty at its end."""
-        area = parse_area(ref) if ref else _used(rows)
-        if area is None:
-            raise StepInputError(f"range {self.args.range!r} is none", fix="write B3:F90, Sheet!B3:F90, or B3")
+        area = (parse_area(ref) if ref else None) or _used(rows)
         if ref and ":" not in ref:
             area = Area(area.top, area.left, MAX_ROW, MAX_COLUMN)
         cut = [row[area.left - 1 : area.right] for row in rows[area.top - 1 : area.bottom]]

@@ -7,8 +7,10 @@ from pydantic import BeforeValidator, Field
 
 from aetherflow.core.api import Step, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.fill.places import find_texts, named_place, normalised
+from aetherflow_builtins_reports.fill.places import find_texts, named_place, normalised, table_names
 from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.steps.fields import Target, _json
+from aetherflow_builtins_reports.steps.trial import try_targets
 
 
 def _names(value: Any) -> Any:
@@ -28,9 +30,15 @@ class Inputs(StepInputs):
 
     template_path: str = Field(min_length=1, description="The workbook to check.")
     required_names: Annotated[list[str], BeforeValidator(_names, json_schema_input_type=list[str] | str)] = Field(
-        min_length=1, description="Anchors that must exist: defined names or texts of cells; a list, or one of them."
+        min_length=1,
+        description="What targets are to find: defined names, tables, or texts of cells; a list, or one of them.",
     )
-    sheet: str | None = Field(None, description="Search texts on this sheet only; names are always found.")
+    targets: Annotated[list[Target], BeforeValidator(_json, json_schema_input_type=list[Target] | str)] | None = Field(
+        None,
+        description="Targets of the fill steps, without their rows: they are looked for, and rows are put in there on "
+        "trial.",
+    )
+    sheet: str | None = Field(None, description="Search texts on this sheet only; names and tables are always found.")
 
 
 class Outputs(StepOutputs):
@@ -38,13 +46,20 @@ class Outputs(StepOutputs):
 
     template_ok: bool = Field(description="Always true: anything missing fails the step.")
     found_named_ranges: list[str] = Field(description="Those that are defined names, sorted.")
+    found_tables: list[str] = Field(description="Those that are tables, sorted.")
     found_anchor_cells: list[str] = Field(description="Those that are texts of cells, sorted.")
+    found_targets: list[dict[str, Any]] = Field(
+        description="Of each of `targets`: `name`, `sheet`, `start_cell` [row, column] in the template, `insert`."
+    )
+    warnings: list[str] = Field(description="References that cannot follow when rows go in.")
 
 
 class ExcelValidateTemplate(Step[Inputs]):
     """Checks that a template has the anchors that a flow fills, before the long queries run.
 
-    It finds what the fill steps find: names of both scopes and whole texts of cells, in any case.
+    It finds what the fill steps find: names of both scopes, tables, and whole texts of cells, in any case. With
+    `targets` it also tries to put rows in: formulas over several sheets and data tables, which could not follow, are
+    named with their addresses.
 
     Example:
         - id: template
@@ -52,6 +67,9 @@ class ExcelValidateTemplate(Step[Inputs]):
           inputs:
             template_path: report.xlsx
             required_names: [CARRIERS, AS_OF]
+            targets:
+              - {anchor: CARRIERS, sheet: Report, insert: grow}
+              - {table: Months}
     """
 
     Outputs = Outputs
@@ -66,7 +84,9 @@ class ExcelValidateTemplate(Step[Inputs]):
             if args.sheet is not None:
                 template.workbook.sheet(args.sheet)
             names = {token for token in args.required_names if named_place(template, token, args.sheet)}
-            rest = [token for token in args.required_names if token not in names]
+            known = {name.casefold() for name in table_names(template)}
+            tables = {token for token in args.required_names if token not in names and token.casefold() in known}
+            rest = [token for token in args.required_names if token not in names | tables]
             texts = find_texts(template, [(token, args.sheet) for token in rest])
             cells = {token for token in rest if (normalised(token), args.sheet) in texts}
             missing = sorted(set(rest) - cells)
@@ -74,8 +94,20 @@ class ExcelValidateTemplate(Step[Inputs]):
                 where = f"sheet {args.sheet!r}" if args.sheet else "its sheets"
                 raise WorkbookError(
                     f"{path.name} lacks {len(missing)} of {len(args.required_names)} anchors: {', '.join(missing)}",
-                    fix=f"define the names, or write the texts into cells of {where}; "
-                    f"the sheets are: {', '.join(template.workbook.sheet_names)}",
+                    fix=f"define the names, or write the texts into cells of {where}; the sheets are: "
+                    f"{', '.join(template.workbook.sheet_names)}; the tables are: "
+                    f"{', '.join(table_names(template)) or 'none'}",
                 )
-        found = {"template_ok": True, "found_named_ranges": sorted(names), "found_anchor_cells": sorted(cells)}
-        return StepResult(output=found)
+            targets, warnings = try_targets(template, args.targets or [])
+        for warning in warnings:
+            self.ctx.log.warning(warning)
+        return StepResult(
+            output={
+                "template_ok": True,
+                "found_named_ranges": sorted(names),
+                "found_tables": sorted(tables),
+                "found_anchor_cells": sorted(cells),
+                "found_targets": targets,
+                "warnings": warnings,
+            }
+        )

@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.cells.casting import Conventions, Formula
 from aetherflow_builtins_reports.fill.block import Block, fixed
-from aetherflow_builtins_reports.fill.filling import Filling, TargetPlan
+from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.frames import Freeze, columns_markup
+from aetherflow_builtins_reports.fill.plans import TargetPlan
 from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.blank import blank_workbook
 from aetherflow_builtins_reports.package.refs import Area

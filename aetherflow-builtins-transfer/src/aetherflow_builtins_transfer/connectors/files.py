@@ -1,15 +1,17 @@
 """Files at a peer: what steps and other code ask of every connector of kind `sftp` and `smb`."""
 
+import builtins
 import hashlib
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aetherflow.core.api import RemoteFileMeta
+from aetherflow.core.api import RemoteFileMeta, ResumableWriter
+from aetherflow_builtins_transfer.connectors.download import Check, Download, PartFile
 from aetherflow_builtins_transfer.connectors.file_options import ConfigT, FileOptions, OptionsT
 from aetherflow_builtins_transfer.connectors.peer import PeerConnector
 from aetherflow_builtins_transfer.connectors.session import Entry, FileSession
-from aetherflow_builtins_transfer.connectors.transfer import Download, Moved, Upload
+from aetherflow_builtins_transfer.connectors.transfer import Moved, Upload
+from aetherflow_builtins_transfer.connectors.transfer_batch import BatchUpload, Small
 from aetherflow_builtins_transfer.failures import RemoteError, shown
 from aetherflow_builtins_transfer.paths import check_name, is_part
 
@@ -21,6 +23,14 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
 
     Up to `options.pool_size` threads work at the same time.
     """
+
+    BATCHES = False
+    """True if its sessions can bring many small files at once."""
+
+    @property
+    def sends_together(self) -> bool:
+        """True if `upload_all` may be used; not where bytes per second are limited, which a batch would lump."""
+        return self.BATCHES and self.opts.max_bytes_per_second is None
 
     # Listing and looking
 
@@ -117,7 +127,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         stops = self._stops
 
         def take(data: bytes) -> None:
-            write(data)
+            write(bytes(data))  # sessions may hand on a view of what came
             self.pace(len(data), stops)
 
         session.fetch(self.at(remote_path), 0, None, take)
@@ -151,31 +161,44 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         upload.preserve_mtime = preserve_mtime
         return upload.run()
 
-    def download(
+    def upload_all(
         self,
-        remote_path: str,
-        local_path: str | Path,
+        files: "Sequence[Small]",
         *,
-        key: str | None = None,
         preserve_mtime: bool = False,
-        check: Callable[[Path, Moved], None] | None = None,
+        mode: int | None = None,
+        overwrite: bool = True,
+    ) -> "builtins.list[Moved | None]":
+        """Copy small files to the peer together, each as `upload` does; None for one that `upload` is to send.
+
+        Only where `sends_together` is true. After a RemoteError some may have arrived.
+        """
+        return BatchUpload(self, files, preserve_mtime, mode, overwrite).run()
+
+    def download(self, remote_path: str, local_path: str | Path, *, preserve_mtime: bool = False) -> Moved:
+        """Copy a file to a local one, whose folder exists: under a temporary name, size checked, synced, renamed."""
+        sink = PartFile(Path(local_path))
+        try:
+            moved = Download(self, remote_path, sink).run()
+            sink.publish(moved.mtime if preserve_mtime else None)
+        finally:
+            sink.discard()
+        return moved
+
+    def download_to(
+        self,
+        sink: ResumableWriter,
+        remote_path: str,
+        *,
+        check: Check | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Moved:
-        """Copy a file of the peer to a local one, whose folder exists: temporary name, size checked, synced, renamed.
+        """Copy a file of the peer into a sink, such as `ctx.resume_file` gives; its size is checked.
 
-        With a `key` the unfinished file stays after a cut, and the next call with the same key goes on from there.
-        `check` may raise: it is given the whole file before it gets its name.
+        What an earlier attempt left in the sink counts if it was of this very file: its path, size and time are
+        compared, and the last bytes before the cut. `check` may raise: it is given the whole file.
         """
-        return Download(
-            self,
-            remote_path,
-            Path(local_path),
-            key or secrets.token_hex(6),
-            keep=key is not None,
-            preserve_mtime=preserve_mtime,
-            check=check,
-            on_bytes=on_bytes,
-        ).run()
+        return Download(self, remote_path, sink, check, on_bytes).run()
 
     # Changing
 

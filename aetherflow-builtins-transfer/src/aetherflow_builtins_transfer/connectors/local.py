@@ -114,8 +114,16 @@ def _entry(name: str, found: os.stat_result) -> Entry:
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
+class LocalShareSession(LocalSession):
+    """The same in the place of a share, where files have no permission bits."""
+
+    chmod = FileSession.chmod
+
+
 class LocalFiles(FileConnector[ConfigT, OptionsT]):
     """What both local drivers share."""
+
+    SESSION: type[LocalSession] = LocalSession
 
     @property
     def root(self) -> Path:
@@ -139,7 +147,7 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
             raise self.error(
                 "denied", f"the folder {root} cannot be made: {one_line(error)}", "check config.root"
             ) from error
-        return LocalSession(root)
+        return self.SESSION(root)
 
     def probe(self) -> None:
         """Look at the folder."""
@@ -179,6 +187,8 @@ class SmbLocal(LocalFiles[SmbConfig, Options]):
 
     Paths have every form that `smb:smbclient` takes; the name of the host does not matter.
     """
+
+    SESSION = LocalShareSession
 
     def at(self, path: str) -> str:
         r"""The path below the folder; the share comes first."""

@@ -2,7 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +24,16 @@ Write = Callable[[bytes], object]
 """Takes the next bytes that came from the peer."""
 Read = Callable[[int], bytes]
 """Gives the next bytes for the peer, at most so many; none at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A small file in memory on its way: the name it has first, the one it gets, and the time of its last change."""
+
+    part: str
+    target: str
+    data: bytes
+    mtime: float | None
 
 
 class FileSession(ABC):
@@ -49,6 +59,13 @@ class FileSession(ABC):
     @abstractmethod
     def store(self, path: str, offset: int, read: Read) -> None:
         """Write a file from `offset` on; 0 makes it, or empties it. On return the peer has acknowledged every byte."""
+
+    def store_all(self, files: Sequence[Whole], *, replace: bool, mode: int | None) -> list[bool]:
+        """Bring small files there together, each under its temporary name, size compared, then renamed.
+
+        Of each whether it arrived; one that did not is to be sent alone. Only where the connector's BATCHES says so.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def rename(self, old: str, new: str, *, replace: bool) -> None:

@@ -48,6 +48,7 @@ class SftpConnector(FileConnector[Config, Options]):
     """
 
     requires = ("paramiko",)
+    BATCHES = True
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)

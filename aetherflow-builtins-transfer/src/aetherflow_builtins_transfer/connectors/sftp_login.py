@@ -2,7 +2,8 @@
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,11 +81,14 @@ class SshLogin:
 
     def _authenticate(self, transport: "paramiko.Transport", host: SshHost) -> None:
         """Log in by key, by password, or by both where the server asks for both."""
+        with self._agent() as keys:
+            self._try_all(transport, host, keys + self._home_keys())
+
+    def _try_all(self, transport: "paramiko.Transport", host: SshHost, offered: "list[paramiko.PKey]") -> None:
         from paramiko import AuthenticationException, BadAuthenticationType
 
         key = own_key(host, self._path_of)
-        keys = [key] if key is not None else []
-        keys += list(self._offered())
+        keys = [*([key] if key is not None else []), *offered]
         password = host.password.get_secret_value() if host.password is not None else None
         tried = []
         wants_more: list[str] = []
@@ -96,7 +100,7 @@ class SshLogin:
             except BadAuthenticationType as error:
                 tried[-1] += f" (the server takes {', '.join(error.allowed_types)})"
             except AuthenticationException as error:
-                if not transport.is_active():  # it took too long, or the server hung up
+                if _is_silence(error) or not transport.is_active():  # it took too long, or the server hung up
                     raise LostError(f"the login was not answered: {error}") from error
         if transport.is_authenticated():
             return
@@ -107,7 +111,7 @@ class SshLogin:
             except BadAuthenticationType as error:
                 tried[-1] += f" (the server takes {', '.join(error.allowed_types)})"
             except AuthenticationException as error:
-                if not transport.is_active() and "timeout" in str(error).lower():
+                if _is_silence(error):
                     raise LostError(f"the login was not answered: {error}") from error
         if not transport.is_authenticated():
             what = " and ".join(tried) or "nothing: the resource has neither password nor key"
@@ -117,25 +121,39 @@ class SshLogin:
                 fix="check config.user, and the password or key; the server's log tells its reason",
             )
 
-    def _offered(self) -> "list[paramiko.PKey]":
-        """Keys of the agent and of the user's folder, if the resource asks for them."""
-        found: list[paramiko.PKey] = []
-        if self._opts.use_agent:
-            from paramiko import Agent
+    @contextmanager
+    def _agent(self) -> "Iterator[list[paramiko.PKey]]":
+        """Keys of the agent, which signs as long as this lasts, if the resource asks for them."""
+        if not self._opts.use_agent:
+            yield []
+            return
+        from paramiko import Agent
 
-            found += Agent().get_keys()
-        if self._opts.look_for_keys:
-            for name in ("id_ed25519", "id_ecdsa", "id_rsa"):
-                path = Path("~/.ssh").expanduser() / name
-                if path.is_file():
-                    host = SshHost(host="-", user="-", pkey_path=str(path))
-                    try:
-                        key = own_key(host, str)
-                    except RemoteError as error:
-                        log.warning("%s", error)
-                        continue
-                    found += [key] if key is not None else []
+        agent = Agent()
+        try:
+            yield list(agent.get_keys())
+        finally:
+            agent.close()
+
+    def _home_keys(self) -> "list[paramiko.PKey]":
+        """Keys of the user's folder, if the resource asks for them."""
+        found: list[paramiko.PKey] = []
+        for name in ("id_ed25519", "id_ecdsa", "id_rsa") if self._opts.look_for_keys else ():
+            path = Path("~/.ssh").expanduser() / name
+            if path.is_file():
+                host = SshHost(host="-", user="-", pkey_path=str(path))
+                try:
+                    key = own_key(host, str)
+                except RemoteError as error:
+                    log.warning("%s", error)
+                    continue
+                found += [key] if key is not None else []
         return found
+
+
+def _is_silence(error: Exception) -> bool:
+    """True where nobody has refused: the library raises the same error when no answer came in time."""
+    return "timeout" in str(error).lower()
 
 
 def _prefer(transport: "paramiko.Transport", types: list[str]) -> None:

@@ -3,9 +3,10 @@
 import contextlib
 import stat as modes
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Whole, Write
 from aetherflow_builtins_transfer.failures import LostError
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class SftpSession(FileSession):
     """
 
     def __init__(self, transport: "paramiko.Transport", idle_timeout: float, *, large_requests: bool) -> None:
-        from paramiko import SFTPClient
+        from aetherflow_builtins_transfer.connectors.sftp_client import Client
 
-        client = SFTPClient.from_transport(transport, window_size=WINDOW, max_packet_size=PACKET)
+        client = Client.from_transport(transport, window_size=WINDOW, max_packet_size=PACKET)
         if client is None:
             raise LostError("the server opened no channel")
         self.client: Any = client
@@ -85,6 +86,11 @@ class SftpSession(FileSession):
             while data := read(self.chunk):
                 writer.write(data)
             writer.finish()
+
+    def store_all(self, files: Sequence[Whole], *, replace: bool, mode: int | None) -> list[bool]:
+        from aetherflow_builtins_transfer.connectors.sftp_batch import Batch
+
+        return Batch(self.client, files, self.chunk, self.beat).store(replace=replace, mode=mode)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         if not replace:

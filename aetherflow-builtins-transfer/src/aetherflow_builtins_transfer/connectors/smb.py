@@ -42,11 +42,12 @@ class SmbSession(FileSession):
 
     def __init__(self, conf: Config, opts: Options) -> None:
         import smbclient
-        from smbprotocol.connection import Connection
+
+        from aetherflow_builtins_transfer.connectors.smb_connection import SmbConnection
 
         silence("smbprotocol", "smbclient")
         self._api = smbclient
-        self._connection = Connection(
+        self._connection = SmbConnection(
             smbclient.ClientConfig().client_guid, conf.server, conf.port, require_signing=opts.signing
         )
         # Half: the library asks once whether the server is still there before it gives up. It has no public setting.

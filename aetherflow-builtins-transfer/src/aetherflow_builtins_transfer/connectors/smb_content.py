@@ -14,6 +14,8 @@ SMALLEST, LARGEST = 256 << 10, 4 << 20
 QUICK_SECONDS = 0.5
 CREDIT = 65536
 """Bytes that one credit pays for, [MS-SMB2] 3.1.5.2."""
+HEADER_BYTES = 64
+"""Of a message; the place of the content in the answer to a read counts from its beginning, [MS-SMB2] 2.2.20."""
 Beat = Callable[[], None]
 
 
@@ -38,7 +40,7 @@ class Pipe:
                 length = self._affordable(min(self._chunk, end - offset, self._connection.max_read_size))
                 if not length:
                     break
-                self._send(self._open.read(offset, length, send=False), offset, length)
+                self._send((self._open.read(offset, length, send=False)[0], self._content), offset, length)
                 offset += length
             if not self._asked:
                 return
@@ -87,6 +89,12 @@ class Pipe:
         if time.monotonic() - asked_at < QUICK_SECONDS:
             self._chunk = min(self._chunk * 2, LARGEST)
         return answer, offset, length
+
+    def _content(self, request: Any) -> memoryview:
+        """What a read brought, where it is: the library would copy it once more."""
+        message = memoryview(self._connection.receive(request)["data"].get_value())
+        begin, size = message[2] - HEADER_BYTES, int.from_bytes(message[4:8], "little")
+        return message[begin : begin + size]
 
     def _acknowledge(self) -> None:
         written, _, length = self._receive()

@@ -1,4 +1,4 @@
-"""One file on its way: under a temporary name, checked, then renamed; taken up again after a cut."""
+"""A file on its way to a peer: under a temporary name, checked, then renamed; taken up again after a cut."""
 
 import hashlib
 import io
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_transfer.connectors.session import Entry, FileSession
 from aetherflow_builtins_transfer.paths import part_name
 
@@ -149,7 +148,7 @@ class Upload:
         begin = max(0, found.size - TAIL)
         source.seek(begin)
         expected = source.read(found.size - begin)
-        return found.size if _piece(session, part, begin, len(expected)) == expected else 0
+        return found.size if piece(session, part, begin, len(expected)) == expected else 0
 
     def _arrived(self, session: FileSession, size: int, part: str, target: str) -> bool:
         """After a rename whose answer was lost: was it done?"""
@@ -165,104 +164,6 @@ class Upload:
                 session.remove(part)
         except Exception:  # noqa: BLE001 a later delivery of the same file meets it again
             return
-
-
-@dataclass
-class Download:
-    """A file on its way from the peer."""
-
-    connector: "FileConnector[Any, Any]"
-    remote_path: str
-    final: Path
-    key: str
-    keep: bool = False
-    preserve_mtime: bool = False
-    check: Callable[[Path, Moved], None] | None = None
-    on_bytes: Callable[[int], None] | None = None
-    moved: int = 0
-    size: int | None = None
-    _stops: int = field(default=0, init=False)
-
-    def run(self) -> Moved:
-        """Bring it here; a ConnectorError, or the OSError of the local file, if that fails."""
-        peer = self.connector
-        self._stops = peer.stops
-        path = peer.at(self.remote_path)
-        part = self.final.with_name(part_name(self.final.name, self.key))
-        try:
-            with _opened(part) as file:
-                moved = peer.run(
-                    "downloading",
-                    self.remote_path,
-                    lambda session: self._once(session, path, file),
-                    again=True,
-                    detail=lambda: f" after {self.moved:,} of {'?' if self.size is None else f'{self.size:,}'} bytes",
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            if self.check is not None:
-                self.check(part, moved)
-            if self.preserve_mtime and moved.mtime is not None:
-                os.utime(part, (moved.mtime, moved.mtime))
-            part.replace(self.final)
-            _sync_folder(self.final.parent)
-        except BaseException as error:
-            kind = getattr(error, "kind", "lost" if not isinstance(error, ConnectorError) else "other")
-            if not self.keep or kind != "lost" or not _size(part):
-                part.unlink(missing_ok=True)
-            raise
-        return moved
-
-    def _once(self, session: FileSession, path: str, file: BinaryIO) -> Moved:
-        peer = self.connector
-        before = session.stat(path)
-        if before.kind != "file":
-            raise peer.error(
-                "other", f"{self.remote_path} is no file but a {before.kind}", "take files only; list steps do"
-            )
-        self.size = before.size
-        digest = hashlib.sha256()
-        resumed = self._offset(session, path, file, before)
-        file.truncate(resumed)
-        _hash_prefix(file, resumed, digest)
-        self.moved = resumed
-
-        def write(data: bytes) -> None:
-            file.write(data)
-            digest.update(data)
-            self.moved += len(data)
-            peer.pace(len(data), self._stops)
-            if self.on_bytes is not None:
-                self.on_bytes(len(data))
-
-        session.fetch(path, resumed, None, write)
-        after = session.stat(path)
-        if (after.size, after.mtime) != (before.size, before.mtime):
-            raise peer.error(
-                "other",
-                f"downloading {self.remote_path}: the file changed while it was read",
-                "take files that are finished: min_age_seconds or stable_seconds of the list step",
-            )
-        if before.size is not None and self.moved != before.size:
-            raise peer.error("other", f"downloading {self.remote_path}: {self.moved} of {before.size} bytes arrived")
-        return Moved(self.moved, digest.hexdigest(), before.mtime, resumed)
-
-    def _offset(self, session: FileSession, path: str, file: BinaryIO, before: Entry) -> int:
-        """Where to go on: the length of what an earlier attempt left, if the file still begins so."""
-        file.seek(0, os.SEEK_END)
-        have = file.tell()
-        if not have or before.size is None or have > before.size:
-            return 0
-        begin = max(0, have - TAIL)
-        file.seek(begin)
-        ours = file.read(have - begin)
-        return have if _piece(session, path, begin, len(ours)) == ours else 0
-
-
-def _opened(part: Path) -> BinaryIO:
-    """The unfinished local file, for nobody else's eyes; a link of its name is refused."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(part, flags, 0o600), "ab+")
 
 
 def _facts(file: BinaryIO) -> tuple[int, float | None]:
@@ -282,7 +183,7 @@ def _hash_prefix(file: BinaryIO, length: int, digest: Any) -> None:
         length -= len(chunk)
 
 
-def _piece(session: FileSession, path: str, offset: int, length: int) -> bytes:
+def piece(session: FileSession, path: str, offset: int, length: int) -> bytes:
     """A piece of a file at the peer."""
     found: list[bytes] = []
     session.fetch(path, offset, length, found.append)
@@ -308,18 +209,3 @@ def _or_none(connector: "FileConnector[Any, Any]", look: Callable[[], Entry]) ->
         if connector.explain(error)[0] == "missing":
             return None
         raise
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,12 +4,13 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, Step, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import Flag, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import safe_relative
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, RemoteFiles, empty_result, refuse_folders
+from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 MTIME_SLACK = 1.0
 """Seconds by which two protocols tell the time of one change differently."""
@@ -61,15 +62,7 @@ DeleteT = TypeVar("DeleteT", bound=DeleteInputs)
 MoveT = TypeVar("MoveT", bound=MoveInputs)
 
 
-class _Change(Step[ChangeT]):
-    KIND = ""
-
-    @property
-    def peer(self) -> FileConnector[Any, Any]:
-        """The connector of the resource."""
-        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
-        return found
-
+class _Change(RemoteStep[ChangeT]):
     def _there(self, file: RemoteFile) -> bool:
         """True if the file is there as it was listed; RemoteError if another one is."""
         found = self.peer.look(file.path, follow=False)

@@ -1,19 +1,19 @@
 """Downloading files from a peer, for SFTP and SMB alike."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, Step, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.connectors.transfer import Moved
 from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
-from aetherflow_builtins_transfer.paths import part_key, private_folder, safe_relative
+from aetherflow_builtins_transfer.paths import private_folder, safe_relative
 from aetherflow_builtins_transfer.records import (
     After,
     ControlFile,
@@ -24,6 +24,7 @@ from aetherflow_builtins_transfer.records import (
     refuse_folders,
 )
 from aetherflow_builtins_transfer.steps.remote_change import changed, counted, some, unique
+from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 
 class DownloadInputs(StepInputs):
@@ -79,21 +80,14 @@ class _Item:
 DownloadT = TypeVar("DownloadT", bound=DownloadInputs)
 
 
-class DownloadFiles(Step[DownloadT]):
+class DownloadFiles(RemoteStep[DownloadT]):
     """Downloads files from a peer."""
 
     Outputs = DownloadOutputs
-    KIND = ""
-
-    @property
-    def peer(self) -> FileConnector[Any, Any]:
-        """The connector of the resource."""
-        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
-        return found
 
     def plan(self) -> list[str]:
         """What would be brought, and what would happen at the peer."""
-        names, resource = [each.path for each in self.args.files], self.inputs["resource"]
+        names, resource = [each.path for each in self.args.files], self.resource
         if not names:
             return []
         told = [f"download {counted(names)} from resource {resource} to {self.args.dest_dir}: {some(names)}"]
@@ -112,8 +106,9 @@ class DownloadFiles(Step[DownloadT]):
             output = {"local_files": [], "dest_dir": str(folder), "count": 0, "files": []}
             return empty_result(args.on_empty, output, "files")
         items = self._items(folder)
-        taken = Deliveries(self.ctx, "down", self.inputs["resource"])
+        taken = Deliveries(self.ctx, "down", self.resource)
         journal = Journal(self.ctx)
+        self._brought: set[Path] = set()
         known = {item.file.path for item in items if self._is_known(item.file, taken, journal)}
         wanted = [item for item in items if item.file.path not in known]
         for place in sorted({item.local.parent for item in wanted}):
@@ -126,7 +121,8 @@ class DownloadFiles(Step[DownloadT]):
             self.ctx, wanted, lambda item, progress: self._bring(item, journal, progress), args.parallelism, total
         )
         for item, facts in outcome.done:
-            self.ctx.artifact(item.local, sha256=facts["sha256"])
+            if item.local not in self._brought:  # by an earlier attempt
+                self.ctx.artifact(item.local, sha256=facts["sha256"])
             taken.put(item.file.path, Seen(facts["size"], facts["mtime"], facts["sha256"]))
         raise_failures(outcome, lambda item: item.file.path, "downloaded")
         told = {item.file.path: facts for item, facts in outcome.done}
@@ -165,6 +161,7 @@ class DownloadFiles(Step[DownloadT]):
             if item.local.exists() and not self.args.overwrite:
                 raise StepInputError(f"{item.local} exists", fix="overwrite: true replaces it")
             facts = self._download(item, progress)
+            self._brought.add(item.local)
             journal.put(item.file.path, facts, sync=self.args.after != "keep")
         self._afterwards(item.file, facts)
         return facts
@@ -178,19 +175,18 @@ class DownloadFiles(Step[DownloadT]):
             return False
 
     def _download(self, item: _Item, progress: Progress) -> dict[str, Any]:
-        file, peer = item.file, self.peer
-        key = part_key(self.ctx.run_id, self.ctx.step_id, file.path)
-        moved = peer.download(
-            file.path,
-            item.local,
-            key=key,
-            preserve_mtime=self.args.preserve_mtime,
-            check=lambda part, arrived: self._check(file, part, arrived),
-            on_bytes=progress.tick,
-        )
+        with self.ctx.resume_file(item.local) as sink:
+            moved = self.peer.download_to(
+                sink,
+                item.file.path,
+                check=lambda sink, arrived: self._check(item.file, sink, arrived),
+                on_bytes=progress.tick,
+            )
+        if self.args.preserve_mtime and moved.mtime is not None:
+            os.utime(item.local, (moved.mtime, moved.mtime))
         return {"size": moved.size, "mtime": moved.mtime, "sha256": moved.sha256}
 
-    def _check(self, file: RemoteFile, part: Path, arrived: Moved) -> None:
+    def _check(self, file: RemoteFile, sink: ResumableWriter, arrived: Moved) -> None:
         """Refuse a file that is not what it has to be, before it gets its name."""
         peer = self.peer
         if changed(file, arrived.size, None):
@@ -206,7 +202,7 @@ class DownloadFiles(Step[DownloadT]):
         if file.sha256 is not None and file.sha256.lower() != arrived.sha256:
             raise peer.error("other", f"{file.path} has the sha256 {arrived.sha256} instead of {file.sha256}")
         for control in self.args.control_files:
-            check_control(control, peer, file.path, part, arrived.sha256, self.args.header_rows)
+            check_control(control, peer, file.path, sink, self.args.header_rows)
 
     def _afterwards(self, file: RemoteFile, facts: dict[str, Any]) -> None:
         """Delete or move the file at the peer, if it still is the one that was brought."""

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, Step, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.connectors.session import Entry
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.ledger import Deliveries
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts
+from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 MAX_DEPTH = 64
 """Folders within folders; deeper is taken for a loop of the server's own making."""
@@ -53,16 +54,15 @@ Found = dict[str, tuple[str, Entry]]
 """By rel_path: the path at the peer and what is there."""
 
 
-class ListFiles(Step[ListT]):
+class ListFiles(RemoteStep[ListT]):
     """Finds files at a peer."""
 
     Outputs = ListOutputs
-    KIND = ""
 
     def run(self) -> StepResult:
         """Find them."""
         args = self.args
-        peer: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
+        peer = self.peer
         found = self._find(peer)
         if args.stable_seconds:
             self._wait(args.stable_seconds)
@@ -81,7 +81,7 @@ class ListFiles(Step[ListT]):
             for rel_path, (path, entry) in sorted(found.items())
         ]
         if args.new_only:
-            taken = Deliveries(self.ctx, "down", self.inputs["resource"])
+            taken = Deliveries(self.ctx, "down", self.resource)
             files = [
                 each
                 for each in files

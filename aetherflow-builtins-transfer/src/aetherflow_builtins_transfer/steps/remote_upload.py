@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from aetherflow.core.api import Flag, Step, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.delivery import Delivery, Item, Plan
 from aetherflow_builtins_transfer.parallel import Parallelism
 from aetherflow_builtins_transfer.paths import safe_relative, safe_remote_name
 from aetherflow_builtins_transfer.records import After, ControlFile, LocalFiles, OnEmpty, empty_result
 from aetherflow_builtins_transfer.steps.remote_change import counted, some
+from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 
 class UploadInputs(StepInputs):
@@ -81,17 +81,10 @@ class UploadOutputs(StepOutputs):
 UploadT = TypeVar("UploadT", bound=UploadInputs)
 
 
-class UploadFiles(Step[UploadT]):
+class UploadFiles(RemoteStep[UploadT]):
     """Uploads files to a peer."""
 
     Outputs = UploadOutputs
-    KIND = ""
-
-    @property
-    def peer(self) -> FileConnector[Any, Any]:
-        """The connector of the resource."""
-        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=self.KIND, name=self.inputs["resource"])
-        return found
 
     def plan(self) -> list[str]:
         """What would be sent, and what would happen here."""
@@ -112,7 +105,7 @@ class UploadFiles(Step[UploadT]):
         delivery = Delivery(
             self.ctx,
             self.peer,
-            self.inputs["resource"],
+            self.resource,
             Plan(
                 overwrite=args.overwrite,
                 skip_delivered=args.skip_delivered,

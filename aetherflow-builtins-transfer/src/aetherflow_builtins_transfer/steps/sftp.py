@@ -4,20 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aetherflow.core.api import ResourceRef
+from aetherflow.core.api import ResourceRef, StepInputs
 from aetherflow_builtins_transfer.steps.remote_change import DeleteFiles, DeleteInputs, MoveFiles, MoveInputs
 from aetherflow_builtins_transfer.steps.remote_download import DownloadFiles, DownloadInputs
 from aetherflow_builtins_transfer.steps.remote_list import ListFiles, ListInputs
 from aetherflow_builtins_transfer.steps.remote_upload import UploadFiles, UploadInputs
 
-Resource = Annotated[str, ResourceRef("sftp")]
-NAME = "Name of a resource of kind `sftp`."
+
+class OnSftp(StepInputs):
+    """The resource."""
+
+    resource: Annotated[str, ResourceRef("sftp")] = Field(description="Name of a resource of kind `sftp`.")
 
 
-class SftpListInputs(ListInputs):
+class SftpListInputs(ListInputs, OnSftp):
     """Inputs of `sftp_list_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SftpListFiles(ListFiles[SftpListInputs]):
@@ -36,13 +37,9 @@ class SftpListFiles(ListFiles[SftpListInputs]):
           on_no_data: skip_job
     """
 
-    KIND = "sftp"
 
-
-class SftpDownloadInputs(DownloadInputs):
+class SftpDownloadInputs(DownloadInputs, OnSftp):
     """Inputs of `sftp_download_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SftpDownloadFiles(DownloadFiles[SftpDownloadInputs]):
@@ -61,13 +58,9 @@ class SftpDownloadFiles(DownloadFiles[SftpDownloadInputs]):
             new_only: true
     """
 
-    KIND = "sftp"
 
-
-class SftpUploadInputs(UploadInputs):
+class SftpUploadInputs(UploadInputs, OnSftp):
     """Inputs of `sftp_upload_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SftpUploadFiles(UploadFiles[SftpUploadInputs]):
@@ -86,13 +79,9 @@ class SftpUploadFiles(UploadFiles[SftpUploadInputs]):
             control_files: [sha256]
     """
 
-    KIND = "sftp"
 
-
-class SftpDeleteInputs(DeleteInputs):
+class SftpDeleteInputs(DeleteInputs, OnSftp):
     """Inputs of `sftp_delete_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SftpDeleteFiles(DeleteFiles[SftpDeleteInputs]):
@@ -106,13 +95,9 @@ class SftpDeleteFiles(DeleteFiles[SftpDeleteInputs]):
             files: [outbox/orders.csv]
     """
 
-    KIND = "sftp"
 
-
-class SftpMoveInputs(MoveInputs):
+class SftpMoveInputs(MoveInputs, OnSftp):
     """Inputs of `sftp_move_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SftpMoveFiles(MoveFiles[SftpMoveInputs]):
@@ -127,5 +112,3 @@ class SftpMoveFiles(MoveFiles[SftpMoveInputs]):
             dest_dir: archive
             overwrite: true
     """
-
-    KIND = "sftp"

@@ -4,20 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aetherflow.core.api import ResourceRef
+from aetherflow.core.api import ResourceRef, StepInputs
 from aetherflow_builtins_transfer.steps.remote_change import DeleteFiles, DeleteInputs, MoveFiles, MoveInputs
 from aetherflow_builtins_transfer.steps.remote_download import DownloadFiles, DownloadInputs
 from aetherflow_builtins_transfer.steps.remote_list import ListFiles, ListInputs
 from aetherflow_builtins_transfer.steps.remote_upload import UploadFiles, UploadInputs
 
-Resource = Annotated[str, ResourceRef("smb")]
-NAME = "Name of a resource of kind `smb`."
+
+class OnSmb(StepInputs):
+    """The resource."""
+
+    resource: Annotated[str, ResourceRef("smb")] = Field(description="Name of a resource of kind `smb`.")
 
 
-class SmbListInputs(ListInputs):
+class SmbListInputs(ListInputs, OnSmb):
     """Inputs of `smb_list_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SmbListFiles(ListFiles[SmbListInputs]):
@@ -36,13 +37,9 @@ class SmbListFiles(ListFiles[SmbListInputs]):
           on_no_data: skip_job
     """
 
-    KIND = "smb"
 
-
-class SmbDownloadInputs(DownloadInputs):
+class SmbDownloadInputs(DownloadInputs, OnSmb):
     """Inputs of `smb_download_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SmbDownloadFiles(DownloadFiles[SmbDownloadInputs]):
@@ -61,13 +58,9 @@ class SmbDownloadFiles(DownloadFiles[SmbDownloadInputs]):
             new_only: true
     """
 
-    KIND = "smb"
 
-
-class SmbUploadInputs(UploadInputs):
+class SmbUploadInputs(UploadInputs, OnSmb):
     """Inputs of `smb_upload_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SmbUploadFiles(UploadFiles[SmbUploadInputs]):
@@ -86,13 +79,9 @@ class SmbUploadFiles(UploadFiles[SmbUploadInputs]):
             control_files: [sha256]
     """
 
-    KIND = "smb"
 
-
-class SmbDeleteInputs(DeleteInputs):
+class SmbDeleteInputs(DeleteInputs, OnSmb):
     """Inputs of `smb_delete_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SmbDeleteFiles(DeleteFiles[SmbDeleteInputs]):
@@ -106,13 +95,9 @@ class SmbDeleteFiles(DeleteFiles[SmbDeleteInputs]):
             files: [outbox/orders.csv]
     """
 
-    KIND = "smb"
 
-
-class SmbMoveInputs(MoveInputs):
+class SmbMoveInputs(MoveInputs, OnSmb):
     """Inputs of `smb_move_files`."""
-
-    resource: Resource = Field(description=NAME)
 
 
 class SmbMoveFiles(MoveFiles[SmbMoveInputs]):
@@ -127,5 +112,3 @@ class SmbMoveFiles(MoveFiles[SmbMoveInputs]):
             dest_dir: archive
             overwrite: true
     """
-
-    KIND = "smb"

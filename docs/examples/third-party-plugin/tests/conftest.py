@@ -1,23 +1,66 @@
-"""An FTP server for the tests: `serve_ftp(folder)` starts one for the account acme and returns its port."""
+"""FTP servers for the tests, for the account acme: `serve_ftp(folder)` starts one and returns its port, likewise
+`serve_proftpd(folder)`, which is one that was not written for tests, nor in Python.
+"""
 
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
 from pyftpdlib.servers import ThreadedFTPServer
 
 pytest_plugins = ["aetherflow.core.testing.fixtures"]
 
+PROFTPD = shutil.which("proftpd", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+CONFIG = """\
+<IfModule mod_dso.c>
+ModulePath /usr/lib/proftpd
+LoadModule mod_ls.c
+LoadModule mod_xfer.c
+</IfModule>
+ServerName test
+ServerType standalone
+DefaultAddress 127.0.0.1
+Port {port}
+UseIPv6 off
+UseReverseDNS off
+WtmpLog off
+User {user}
+Group {group}
+RootLogin on
+RequireValidShell off
+AuthOrder mod_auth_file.c
+AuthUserFile {work}/users
+AllowOverwrite on
+MaxInstances 50
+PidFile {work}/pid
+ScoreboardFile {work}/scoreboard
+SystemLog {work}/log
+"""
+HASHED = "$1$aetherfl$gN7xF1g7GH88H04sxAJ27/"
+"""`pass`, by `openssl passwd -1 -salt aetherfl pass`."""
+
 
 @contextmanager
-def running(folder: Path) -> Iterator[int]:
+def running(folder: Path, certificate: Path | None = None) -> Iterator[int]:
     authorizer = DummyAuthorizer()
     authorizer.add_user("acme", "pass", str(folder), perm="elradfmwMT")
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer})
+    if certificate is None:
+        handler = type("Handler", (FTPHandler,), {"authorizer": authorizer})
+    else:
+        secured = {"certfile": str(certificate), "tls_control_required": True, "tls_data_required": True}
+        handler = type("Handler", (TLS_FTPHandler,), {"authorizer": authorizer, **secured})
     server = ThreadedFTPServer(("127.0.0.1", 0), handler)
     ended = threading.Event()
 
@@ -35,7 +78,58 @@ def running(folder: Path) -> Iterator[int]:
         thread.join()
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and its certificate for 127.0.0.1, which nobody signed but itself."""
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(["openssl", "req", "-x509", *made, *names], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
 @pytest.fixture
-def serve_ftp() -> Iterator[Callable[[Path], int]]:
+def serve_ftp() -> Iterator[Callable[..., int]]:
     with ExitStack() as stack:
-        yield lambda folder: stack.enter_context(running(folder))
+        yield lambda folder, certificate=None: stack.enter_context(running(folder, certificate))
+
+
+@contextmanager
+def running_proftpd(folder: Path, work: Path) -> Iterator[int]:
+    """Serve a folder to the account acme; the port."""
+    if PROFTPD is None:
+        raise RuntimeError("proftpd is missing: apt-get install proftpd-core")
+    user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    work.mkdir(mode=0o700)
+    users = work / "users"
+    users.write_text(f"acme:{HASHED}:{user.pw_uid}:{group.gr_gid}::{folder}:/bin/sh\n")
+    users.chmod(0o600)
+    config = work / "config"
+    config.write_text(CONFIG.format(port=port, user=user.pw_name, group=group.gr_name, work=work))
+    with (work / "out").open("w") as out:
+        process = subprocess.Popen([PROFTPD, "-n", "-q", "-c", str(config)], stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((work / "out").read_text())
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def serve_proftpd(tmp_path: Path) -> Iterator[Callable[[Path], int]]:
+    if PROFTPD is None:
+        pytest.skip("proftpd is missing: apt-get install proftpd-core")
+    with ExitStack() as stack:
+        yield lambda folder: stack.enter_context(running_proftpd(folder, tmp_path / "proftpd"))

@@ -9,7 +9,7 @@ from moto.server import ThreadedMotoServer
 
 from acme_fsspec.ftp import Ftp
 from acme_fsspec.s3 import S3
-from aetherflow.core.api import ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import FileTransferSuite
 
 CLOSED_PORT = 9
@@ -78,3 +78,32 @@ class TestFtp(FileTransferSuite):
 
     def names_at(self, place: Path, folder: str) -> list[str]:
         return sorted(path.name for path in (place / folder).iterdir())
+
+
+class TestFtpWithTls(TestFtp):
+    @pytest.fixture(autouse=True)
+    def _server(self, place: Path, serve_ftp: Callable[..., int], certificate: Path) -> None:
+        self.port, self.ca_file = serve_ftp(place, certificate), f"{certificate}.crt"
+
+    def options(self, place: Path) -> dict[str, Any]:
+        return {"timeout_seconds": 5, "ca_file": self.ca_file}
+
+    def test_a_certificate_that_nobody_vouches_for_is_refused(self, place: Path) -> None:
+        """Before the password is told."""
+        options = {"timeout_seconds": 5}
+        with (
+            Ftp(ConnectorInit("peer", "acme_fsspec", "ftp", self.config(place), options)) as peer,
+            pytest.raises(ConnectorError, match="certificate verify failed"),
+        ):
+            peer.probe()
+
+
+class TestFtpOnProFtpd(TestFtp):
+    """The same on a server that was not written for tests, nor in Python."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, place: Path, serve_proftpd: Callable[[Path], int]) -> None:
+        self.port = serve_proftpd(place)
+
+    def config(self, place: Path) -> dict[str, Any]:
+        return {**super().config(place), "folder": str(place)}  # it shows the whole file system, as many do

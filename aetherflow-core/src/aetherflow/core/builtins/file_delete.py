@@ -11,6 +11,7 @@ from aetherflow.core.builtins.file_lists import (
     Listed,
     Texts,
     below,
+    counted,
     list_files,
     no_folders,
     require_all,
@@ -81,7 +82,9 @@ class FileDelete(Step[Inputs]):
         paths, missing = remembered(self) or self._decide()
         paths = [path for path in paths if Path(path).exists()]
         said = [
-            f"delete {len(paths)} files: {shown(below(self.ctx, self.job_id, paths))}" if paths else "no file to delete"
+            f"delete {counted(len(paths))}: {shown(below(self.ctx, self.job_id, paths))}"
+            if paths
+            else "no file to delete"
         ]
         return said + ([f"not there: {shown(missing)}"] if missing else [])
 

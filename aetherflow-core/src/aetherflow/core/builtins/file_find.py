@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aetherflow.core.api import Flag, RunContext, Step, StepError, StepOutputs, StepResult
-from aetherflow.core.builtins.file_lists import Texts, below, locate, shown
+from aetherflow.core.builtins.file_lists import Texts, below, counted, locate, shown
 from aetherflow.core.builtins.gate import GateInputs
 from aetherflow.core.builtins.globbing import Found, find, look
 
@@ -87,7 +87,11 @@ class FileFind(Step[Inputs]):
         """What it finds now."""
         files = self._sorted(self._search())
         names = shown(below(self.ctx, self.job_id, [each.path for each in files]))
-        return [f"{len(files)} files match now: {names}" if files else "no file matches now"]
+        return [
+            f"{counted(len(files))} match{'' if len(files) > 1 else 'es'} now: {names}"
+            if files
+            else "no file matches now"
+        ]
 
     def _search(self) -> list[Found]:
         args = self.args

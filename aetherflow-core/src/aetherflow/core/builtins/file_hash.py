@@ -8,7 +8,17 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepOutputs, StepResult
 from aetherflow.core.builtins.checksums import as_line, read_lines
-from aetherflow.core.builtins.file_lists import Files, Listed, Texts, below, list_files, no_folders, require_all, shown
+from aetherflow.core.builtins.file_lists import (
+    Files,
+    Listed,
+    Texts,
+    below,
+    counted,
+    list_files,
+    no_folders,
+    require_all,
+    shown,
+)
 from aetherflow.core.builtins.gate import GateInputs
 
 CHUNK = 1 << 20
@@ -83,7 +93,7 @@ class FileHash(Step[Inputs]):
             return ["no file to hash"]
         if args.verify:
             return [f"verify the checksums in {shown(names)}"]
-        said = [f"hash {len(files)} files: {shown(names)}"]
+        said = [f"hash {counted(len(files))}: {shown(names)}"]
         return said + ([f"write {args.dest}"] if args.dest else []) + (["write side files"] if args.side_files else [])
 
     def _listed(self) -> list[Listed]:

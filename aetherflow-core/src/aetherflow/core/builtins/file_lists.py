@@ -116,6 +116,11 @@ def shown(names: Sequence[object]) -> str:
     return ", ".join(map(str, names[:SHOWN])) + more
 
 
+def counted(number: int) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} file{'s' if number != 1 else ''}"
+
+
 def no_folders(files: Sequence[Listed], fix: str) -> None:
     """StepError if one of these is a folder."""
     if folders := [str(each.path) for each in files if each.path.is_dir()]:

@@ -13,6 +13,7 @@ from aetherflow.core.builtins.file_lists import (
     Role,
     Texts,
     below,
+    counted,
     list_files,
     no_folders,
     require_all,
@@ -108,7 +109,7 @@ class FileTransfer(Step[TransferInputs]):
             todo = self._decide({Transfer(*each).path for each in found or ()})
         where = self.args.dest or self.args.dest_dir
         names = below(self.ctx, self.job_id, [each.src for each in todo])
-        return [f"{self.verb} {len(todo)} files to {where}: {shown(names)}" if todo else f"no file to {self.verb}"]
+        return [f"{self.verb} {counted(len(todo))} to {where}: {shown(names)}" if todo else f"no file to {self.verb}"]
 
     def transfer(self, each: Transfer, *, again: bool) -> None:
         """Bring one file to its place; `again`: an earlier attempt may have done so."""

@@ -54,13 +54,19 @@ class ExternalProcess(Step[Inputs]):
 
     @classmethod
     def remarks(cls, inputs: Mapping[str, Any]) -> list[str]:
-        """Several tries and no condition: there is never a second one."""
+        """Several tries and no condition: there is never a second one. Outputs that hide what the step itself says."""
+        found = []
         retry = inputs.get("retry")
-        if not isinstance(retry, dict) or retry.get("max_attempts", 1) in (1, "1"):
-            return []
-        if any(retry.get(key) for key in ("retry_on", "retry_on_exit_codes", "retry_on_timeout")):
-            return []
-        return ["retry.max_attempts has no effect: say after what to try again, for example `retry_on: any`"]
+        if isinstance(retry, dict) and retry.get("max_attempts", 1) not in (1, "1"):
+            conditions = ("retry_on", "retry_on_exit_codes", "retry_on_timeout")
+            if not any(retry.get(key) for key in conditions):
+                advice = "say after what to try again, for example `retry_on: any`"
+                found.append(f"retry.max_attempts has no effect: {advice}")
+        given = inputs.get("outputs")
+        if isinstance(given, dict) and (hidden := sorted(Outputs.model_fields.keys() & given.keys())):
+            names = ", ".join(hidden)
+            found.append(f"outputs replaces {names}, which then says nothing of the program: choose another name")
+        return found
 
     def plan(self) -> list[str]:
         """What is started where, and what happens to folders and files."""
@@ -112,7 +118,7 @@ class ExternalProcess(Step[Inputs]):
         env = {**self._environment(), **rules.fresh_output(), **wanted.fresh()}
         with self._file() as to_file:  # a result is dropped by any error, a log is closed
             sinks = {name: self._sink(name, mode, captures[name], to_file) for name, mode in modes.items()}
-            self.ctx.log.debug("external_process_start program=%s try=%d", args.argv[0], number)
+            self._tell("start", number, program=args.argv[0])
             end = run_child(
                 self.ctx,
                 args.argv,
@@ -122,11 +128,15 @@ class ExternalProcess(Step[Inputs]):
                 timeout_seconds=args.timeout_seconds,
                 kill_grace_seconds=args.kill_grace_seconds,
             )
-            self.ctx.log.debug("external_process_exit code=%s try=%d", end.code, number)
+            if end.code is None:
+                self._tell("timeout", number, timeout_seconds=args.timeout_seconds)
+            else:
+                self._tell("exit", number, exit_code=end.code)
             self._judge(end.code, captures, number)
         rules.require()
         written = wanted.read()
         rules.publish()
+        self._tell("success", number)
         output: dict[str, Any] = {
             "exit_code": end.code,
             "attempts": number,
@@ -154,6 +164,13 @@ class ExternalProcess(Step[Inputs]):
             error = TryError(f"{how}{detail}", fix=fix)
             error.child_code = code
             raise error
+
+    def _tell(self, what: str, number: int, **fields: Any) -> None:
+        """An event for who follows the programs themselves; never with arguments, which may hold secrets."""
+        ctx = self.ctx
+        ids = {"flow_id": ctx.flow_id, "run_id": ctx.run_id, "job_id": self.job_id, "step_id": self.id}
+        told = {**ids, "step_type": "external.process", "attempt": ctx.attempt, "try": number, **fields}
+        ctx.log.debug("external_process_%s", what, extra={"event_fields": told})
 
     # Surroundings
 

@@ -132,7 +132,9 @@ class Inputs(StepInputs):
         default_factory=IdempotencyInputs, description="How a repetition is kept from doing harm"
     )
     retry: RetryInputs = Field(default_factory=RetryInputs, description="When the child is started again")
-    outputs: dict[str, Any] = Field({}, description="Values that are added to the outputs as they are")
+    outputs: dict[str, Any] = Field(
+        {}, description="Values that are added to the outputs as they are; they win over those of the same name"
+    )
 
     @field_validator("command", "args")
     @classmethod
@@ -170,8 +172,6 @@ class Inputs(StepInputs):
         marker = self.idempotency.marker_path or self.success.marker_file
         if self.idempotency.strategy == "marker" and not marker:
             raise ValueError("strategy marker needs idempotency.marker_path or success.marker_file")
-        if clash := Outputs.model_fields.keys() & self.outputs.keys():
-            raise ValueError(f"outputs may not replace {', '.join(sorted(clash))}")
         return self
 
     @property

@@ -1,5 +1,6 @@
 """What a failure looks like to people: code, one message, place, fix; secrets masked."""
 
+import errno
 from typing import Any
 
 from aetherflow.core.documents.source_map import SourceMap
@@ -7,6 +8,14 @@ from aetherflow.core.errors import AetherflowError, StepError, WhenError
 from aetherflow.core.location import DocPath
 from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.summary import FailureSummary
+
+_FIXES = {
+    errno.ENOSPC: "free space on that disk, then go on with the command below",
+    errno.EDQUOT: "free space within the quota of this account, then go on with the command below",
+    errno.EROFS: "that disk can only be read: name another place, or look why it was mounted so",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+"""What helps where the system refused; of other errors a step itself has to say it."""
 
 
 def describe_failure(error: BaseException, source: SourceMap, path: DocPath, redactor: Redactor) -> FailureSummary:
@@ -17,6 +26,8 @@ def describe_failure(error: BaseException, source: SourceMap, path: DocPath, red
     if isinstance(error, WhenError):
         message = f"when: {message}"
     fix: Any = getattr(error, "fix", "")
+    if not fix and isinstance(error, OSError):
+        fix = _FIXES.get(error.errno or 0, "")
     return FailureSummary(
         step=None,
         code=code,

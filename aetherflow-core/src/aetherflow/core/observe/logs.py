@@ -1,7 +1,7 @@
 """The run's logger tree: what steps log goes the way of all events, secrets masked."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from aetherflow.core.observe.events import Events
@@ -15,7 +15,11 @@ class EventHandler(logging.Handler):
         self._events = events
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on."""
+        """Pass one record on; with a map as its `event_fields` it is an event of its own, named by its message."""
+        fields = getattr(record, "event_fields", None)
+        if isinstance(fields, Mapping):
+            self._events.emit(record.getMessage(), **{**fields, "level": record.levelname})
+            return
         self._events.emit("log", level=record.levelname, logger=record.name, message=self.format(record))
 
 

@@ -1,0 +1,36 @@
+"""Settings of a DuckDB resource."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag
+
+SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
+ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Config(ConnectorConfig):
+    """Where the database is."""
+
+    path: str = Field(
+        ":memory:",
+        min_length=1,
+        description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "
+        "`:memory:` lives as long as the run.",
+    )
+    read_only: Flag = Field(
+        False, description="Open an existing file for reading only, which several processes may do."
+    )
+
+
+class Options(ConnectorOptions):
+    """How it behaves."""
+
+    extensions: tuple[ExtensionName, ...] = Field(
+        (), description="Extensions to load, installed from DuckDB's server first if they are not there."
+    )
+    statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
+    pragmas: dict[SettingName, str | int | float | bool] = Field(
+        {}, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
+    )

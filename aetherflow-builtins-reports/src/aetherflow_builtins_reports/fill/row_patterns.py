@@ -1,0 +1,153 @@
+"""What new rows have beside the data: the row above them repeated, its height, its formats, and its own formulas."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+from aetherflow_builtins_reports.cells.rows import Surroundings
+from aetherflow_builtins_reports.fill.row_formulas import RowFormula
+from aetherflow_builtins_reports.package.markup import parse
+from aetherflow_builtins_reports.package.refs import MAX_ROW, cell_name, letters
+from aetherflow_builtins_reports.package.sheet_stream import Cell, Row, row_start
+
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+
+
+class RowPattern:
+    """Repeats one row below itself. Texts and numbers are not repeated: they belong to one row."""
+
+    def __init__(self, row: Row | None, number: int, prefix: str, sheet: str) -> None:
+        self._prefix = prefix
+        self._cells: dict[int, tuple[str, RowFormula | None]] = {}
+        start = row_start(row, prefix).decode() if row else f'<{prefix}row r="{number}">'
+        self.start = start.replace("%", "%%").replace(f' r="{number}"', ' r="%s"', 1)
+        """The start tag of a row, with `%s` for its number."""
+        for cell in (row.cells or ()) if row else ():
+            formula = self._formula(cell, number, sheet)
+            if formula is not None or cell.style:
+                self._cells[cell.column] = (f' s="{cell.style}"' if cell.style else "", formula)
+
+    @staticmethod
+    def _formula(cell: Cell, number: int, sheet: str) -> RowFormula | None:
+        if not _FORMULA.search(cell.raw):
+            return None
+        formula = next((each for each in parse(cell.raw).children if each.local == "f"), None)
+        if formula is None or not formula.text.strip() or formula.attributes.get("t", "normal") != "normal":
+            return None
+        return RowFormula(formula.text, number, f"'{sheet}'!{cell_name(number, cell.column)}")
+
+    def pieces(self, columns: Iterable[int], *, formulas: bool) -> tuple[str, list[int]]:
+        """Markup of those of its cells that stand in `columns`, with `%s` for row numbers; what is added to each."""
+        parts, offsets = [], []
+        for column in columns:
+            known = self._cells.get(column)
+            if known is None:
+                continue
+            style, formula = known
+            parts.append(f'<{self._prefix}c r="{letters(column)}%s"{style}')
+            offsets.append(0)
+            if formula is None or not formulas:
+                parts.append("/>")
+            else:
+                parts.append(f"><{self._prefix}f>{escape(formula.template)}</{self._prefix}f></{self._prefix}c>")
+                offsets += formula.offsets
+        return "".join(parts), offsets
+
+    @property
+    def columns(self) -> list[int]:
+        """Columns in which it has cells."""
+        return sorted(self._cells)
+
+
+@dataclass(slots=True)
+class Repeat:
+    """New rows that repeat the row above them."""
+
+    first: int
+    last: int
+    filled: Sequence[tuple[int, int]]
+    """(first, last) columns of the targets: what formulas stand there is theirs to say."""
+    pattern: RowPattern | None = None
+    around: dict[tuple[int, int], Surroundings] = field(default_factory=dict)
+
+
+class Repeats:
+    """All such rows of one sheet, asked for from top to bottom."""
+
+    def __init__(self, repeats: Sequence[Repeat], prefix: str, sheet: str) -> None:
+        self._repeats = list(repeats)
+        self._prefix = prefix
+        self._sheet = sheet
+        self._done = 0
+
+    @property
+    def next_row(self) -> int:
+        """The next one that was not written; past the last row of a sheet if there is none."""
+        return max(self._repeats[0].first, self._done + 1) if self._repeats else MAX_ROW + 1
+
+    def done(self, row: int) -> None:
+        """All rows up to this one were written."""
+        self._done = row
+        while self._repeats and self._repeats[0].last <= row:
+            self._repeats.pop(0)
+
+    def see(self, row: Row) -> None:
+        """A row of the sheet goes by, as it was before it was filled."""
+        if self._repeats and row.number == self._repeats[0].first - 1:
+            self._repeats[0].pattern = RowPattern(row, row.number, self._prefix, self._sheet)
+
+    def alike(self, row: int) -> int:
+        """How many rows from this one on are all repeated, or all not."""
+        if not self._repeats:
+            return MAX_ROW
+        here = self._repeats[0]
+        return here.first - row if row < here.first else here.last - row + 1
+
+    def _at(self, row: int) -> Repeat | None:
+        here = self._repeats[0] if self._repeats else None
+        if here is None or row < here.first:
+            return None
+        if here.pattern is None:  # the row above is not written down in the template
+            here.pattern = RowPattern(None, here.first - 1, self._prefix, self._sheet)
+        return here
+
+    def around(self, row: int, left: int, right: int) -> Surroundings | None:
+        """What a row has beside the columns of a block; None for one that repeats nothing."""
+        here = self._at(row)
+        if here is None or here.pattern is None:
+            return None
+        found = here.around.get((left, right))
+        if found is None:
+            columns = here.pattern.columns
+            before = self._pieces(here, here.pattern, [each for each in columns if each < left or right < left])
+            behind = self._pieces(here, here.pattern, [each for each in columns if each > right >= left])
+            found = here.around[left, right] = Surroundings(here.pattern.start, *before, *behind)
+        return found
+
+    @staticmethod
+    def _pieces(repeat: Repeat, pattern: RowPattern, columns: Sequence[int]) -> tuple[str, list[int]]:
+        parts, offsets = [], []
+        for column in columns:
+            taken = any(first <= column <= last for first, last in repeat.filled)
+            text, more = pattern.pieces([column], formulas=not taken)
+            parts.append(text)
+            offsets += more
+        return "".join(parts), offsets
+
+    def start(self, row: int) -> str:
+        """The start tag of a row."""
+        here = self._at(row)
+        return here.pattern.start % row if here and here.pattern else f'<{self._prefix}row r="{row}">'
+
+    def cells(self, row: int, taken: set[int]) -> dict[int, str]:
+        """Cells of a row in columns that nobody has taken."""
+        here = self._at(row)
+        if here is None or here.pattern is None:
+            return {}
+        found = {}
+        for column in here.pattern.columns:
+            if column not in taken:
+                text, offsets = self._pieces(here, here.pattern, [column])
+                found[column] = text % tuple(row + offset for offset in offsets)
+        return found

@@ -1,0 +1,171 @@
+"""A table of the template as a target: columns filled by name or by place, its own formulas in every row."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.fill.block import Block
+from aetherflow_builtins_reports.fill.places import Place, style_row
+from aetherflow_builtins_reports.fill.room import SheetRoom
+from aetherflow_builtins_reports.fill.row_formulas import RowFormula
+from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.markup import parse
+from aetherflow_builtins_reports.package.refs import Area, cell_name, quoted
+from aetherflow_builtins_reports.package.table_parts import TablePart, tables_of
+from aetherflow_builtins_reports.package.workbook import Sheet
+from aetherflow_builtins_reports.shift.formulas import shift_formula
+from aetherflow_builtins_reports.shift.moves import Shift
+from aetherflow_builtins_reports.sources.chunk import Chunk
+
+_ARRAY = frozenset({"1", "true"})
+
+
+@dataclass
+class TableRows:
+    """One table as a target."""
+
+    owner: str
+    sheet: Sheet
+    table: TablePart
+    calculated: dict[int, str]
+    """Columns of the table, counted from 0, and their formulas as they stand in the first row of data."""
+    bottom: int | None = None
+    """The last row of the filled table, totals included; None: where the data end."""
+    _formulas: dict[int, RowFormula] = field(default_factory=dict)
+    _first_row: int = 0
+
+    @classmethod
+    def of(cls, template: Template, place: Place, owner: str) -> Self:
+        """The table that stands at a place."""
+        table = next(
+            each
+            for each in tables_of(template.archive, place.sheet.part)
+            if (each.area.top, each.area.left) == (place.row, place.column)
+        )
+        return cls(owner, place.sheet, table, _calculated(template, place.sheet, table, owner))
+
+    @property
+    def kept(self) -> int:
+        """Rows of data that the template holds."""
+        area = self.table.area
+        return area.bottom - area.top + 1 - self.table.header_rows - self.table.totals_rows
+
+    @property
+    def width(self) -> int:
+        """Columns of the table."""
+        return self.table.area.right - self.table.area.left + 1
+
+    def sources(self, names: Sequence[str] | None, width: int) -> list[int | None]:
+        """Which column of the data goes into each of the table: by name if it has all of them, else by place."""
+        columns = [each.casefold() for each in self.table.column_names]
+        wanted = [each.casefold() for each in names or ()]
+        free = [index for index in range(self.width) if index not in self.calculated]
+        if wanted and len(set(wanted)) == len(wanted) and set(wanted) <= set(columns):
+            clash = [self.table.column_names[index] for index in self.calculated if columns[index] in wanted]
+            if clash:
+                raise WorkbookError(
+                    f"{self.owner}: table {self.table.name!r} calculates what the data have: {', '.join(clash)}",
+                    fix="leave them out of the data, or remove the column's formula from the template",
+                )
+            return [wanted.index(name) if name in wanted else None for name in columns]
+        if width > len(free):
+            listed = ", ".join(self.table.column_names[index] for index in free)
+            raise WorkbookError(
+                f"{self.owner}: the data have {width} columns, table {self.table.name!r} takes {len(free)}: {listed}",
+                fix="give the data as many columns, or the names of the table's",
+            )
+        found: list[int | None] = [None] * self.width
+        for source, column in enumerate(free):
+            found[column] = source
+        return found
+
+    def unknown(self, names: Sequence[str] | None) -> list[str]:
+        """The names that are no columns of the table, if others are."""
+        columns = {each.casefold() for each in self.table.column_names}
+        unknown = [each for each in names or () if each.casefold() not in columns]
+        return unknown if len(unknown) < len(names or ()) else []
+
+    def warning(self, written: int) -> str:
+        """What a person should know when the rows have been written; empty if nothing."""
+        table, rows = self.table, max(written, 1)
+        if self.bottom is None or self._first_row + rows == self.bottom:
+            return ""
+        empty = self.bottom - self._first_row - rows
+        return (
+            f"{self.owner}: table {table.name!r} keeps {empty} empty rows above its totals, for the template holds "
+            f"{self.kept} rows of data; leave one there, and the table gets as many as there are"
+        )
+
+    def arranged(self, chunks: Iterator[Chunk], sources: Sequence[int | None]) -> Iterator[Chunk]:
+        """The chunks with the columns of the table. Called when the place of the table is known."""
+        row, most = self._first_row, max((each + 1 for each in sources if each is not None), default=0)
+        for chunk in chunks:
+            if len(chunk.columns) > most:
+                found = len(chunk.columns)
+                raise WorkbookError(
+                    f"{self.owner}: there is a row of {found} values; table {self.table.name!r} takes {most}",
+                    fix="give every row as many values as the table has columns that it does not calculate",
+                )
+            rows = range(row, row + chunk.rows)
+            row += chunk.rows
+            columns: list[Sequence[Any]] = []
+            for index, source in enumerate(sources):
+                if index in self._formulas:
+                    columns.append(self._formulas[index].column(rows))
+                elif source is None or source >= len(chunk.columns):
+                    columns.append([None] * chunk.rows)
+                else:
+                    columns.append(chunk.columns[source])
+            yield Chunk(columns, chunk.rows)
+
+    def shrink(self, room: SheetRoom, rows: int) -> None:
+        """Let all that uses the table follow if fewer rows come than the template holds; one always stays."""
+        area = self.table.area
+        last = area.bottom - self.table.totals_rows
+        room.shrink(area.top, last, last - self.kept + max(rows, 1))
+
+    def place(self, block: Block, room: SheetRoom) -> None:
+        """Take the place that the rows get."""
+        table = self.table
+        self._first_row = block.top
+        block.clear_through = room.row(table.area.bottom - table.totals_rows)
+        if table.totals_rows:
+            self.bottom = room.row(table.area.bottom)
+
+    def bind(self, shift: Shift) -> None:
+        """Make the formulas of the calculated columns for the place of the table."""
+        top = self.table.area.top + self.table.header_rows
+        for index, text in self.calculated.items():
+            where = f"{quoted(self.sheet.name)}!{cell_name(top, self.table.area.left + index)}"
+            moved = shift_formula(text, self.sheet.name, shift, where, growth="absolute")
+            self._formulas[index] = RowFormula(moved, self._first_row, where)
+
+    def area(self, top: int, data: Area) -> Area:
+        """The range of the table when the rows have been written; `top` is that of the header, if it has one."""
+        return Area(top, self.table.area.left, self.bottom or data.bottom, self.table.area.right)
+
+
+def _calculated(template: Template, sheet: Sheet, table: TablePart, owner: str) -> dict[int, str]:
+    """Formulas of the calculated columns."""
+    found = {}
+    for index, column in enumerate(table.columns):
+        element = column.first("calculatedColumnFormula")
+        if element is None:
+            continue
+        if element.attributes.get("array") in _ARRAY:
+            raise WorkbookError(
+                f"{owner}: column {column.attributes.get('name')!r} of table {table.name!r} holds an array formula, "
+                "which cannot be filled",
+                fix="write it as a plain formula in the template",
+            )
+        found[index] = element.text
+    if found:
+        # how the table itself counts references without $ is not said; the cell's formula has a place
+        row = style_row(template, sheet, table.area.top + table.header_rows).row
+        for cell in (row.cells or ()) if row else ():
+            index = cell.column - table.area.left
+            formula = parse(cell.raw).first("f") if index in found else None
+            if formula is not None and formula.text.strip():
+                found[index] = formula.text
+    return found

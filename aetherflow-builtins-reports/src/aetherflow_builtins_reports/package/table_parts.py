@@ -1,0 +1,72 @@
+"""The tables of a workbook (Insert, Table): where they stand, their columns, their totals row."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aetherflow_builtins_reports.package.archive import Archive
+from aetherflow_builtins_reports.package.markup import Edits, Element, MarkupError, parse
+from aetherflow_builtins_reports.package.refs import Area, parse_area
+from aetherflow_builtins_reports.package.relations import relations
+
+
+@dataclass(frozen=True, slots=True)
+class TablePart:
+    """One table as its part says."""
+
+    part: str
+    data: bytes
+    root: Element
+    area: Area
+    """Header, data and totals."""
+
+    @property
+    def name(self) -> str:
+        """The name that formulas use."""
+        return self.root.attributes.get("displayName", self.root.attributes.get("name", "?"))
+
+    @property
+    def header_rows(self) -> int:
+        """1, or 0 if the header is switched off."""
+        return int(self.root.attributes.get("headerRowCount", "1"))
+
+    @property
+    def totals_rows(self) -> int:
+        """1 with a totals row."""
+        return int(self.root.attributes.get("totalsRowCount", "0"))
+
+    @property
+    def columns(self) -> list[Element]:
+        """Its columns, in their order."""
+        listed = self.root.first("tableColumns")
+        return listed.named("tableColumn") if listed else []
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of its columns."""
+        return [each.attributes.get("name", "") for each in self.columns]
+
+    def resized(self, area: Area) -> bytes:
+        """The part for another range; the filter covers header and data, never the totals."""
+        edits = Edits(self.data)
+        edits.set_attributes(self.root, ref=str(area))
+        filtered = Area(area.top, area.left, max(area.bottom - self.totals_rows, area.top), area.right)
+        for child in self.root.named("autoFilter"):
+            edits.set_attributes(child, ref=str(filtered))
+        return edits.apply()
+
+
+def tables_of(archive: Archive, sheet_part: str, read: Callable[[str], bytes] | None = None) -> Iterator[TablePart]:
+    """The tables of a sheet; `read` gives the parts as they are by now."""
+    if sheet_part not in archive:
+        return
+    for relation in relations(archive, sheet_part):
+        if relation.kind != "table" or relation.target not in archive:
+            continue
+        data = (read or archive.read)(relation.target)
+        try:
+            root = parse(data)
+        except MarkupError as error:
+            raise archive.error(f"is damaged: part {relation.target}: {error}") from error
+        area = parse_area(root.attributes.get("ref", ""))
+        if area is not None:
+            yield TablePart(relation.target, data, root, area)

@@ -1,0 +1,1 @@
+"""Rows go in, and everything that refers to rows moves with them."""

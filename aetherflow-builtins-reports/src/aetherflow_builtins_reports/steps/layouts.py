@@ -1,0 +1,117 @@
+"""The row geometry of the documented layouts, in rows of the template: header, data, and the room they need.
+
+M: the anchor is a marker above the block. T: the template keeps a header. W: a header is written.
+r0 = anchor row + M; H = max(T, W); data starts at r0 + H.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aetherflow.core.api import StepInputError
+from aetherflow_builtins_reports.cells.casting import Dtype
+from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.fill.places import Place
+from aetherflow_builtins_reports.fill.room import Room, SheetRoom
+from aetherflow_builtins_reports.steps.fields import Target
+
+_STYLE_OFFSET = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The values of a target that depend on its step, its mode and what was found."""
+
+    insert: str
+    header_mode: str
+    marker: bool
+    template_header: bool
+    header: list[str] | None
+    """The header that is at hand; whether it is written says `header_mode`."""
+    types: tuple[list[Dtype], Dtype]
+    clear_below: bool = False
+    bold: bool = False
+    autofilter: bool = False
+    freeze: bool = False
+    guarded: bool = True
+    default_clear_width: Callable[[int, int], int] = field(default=max)
+    """From header length and block width."""
+
+    @property
+    def writes_header(self) -> bool:
+        """W."""
+        return self.header_mode in {"override", "append"} and bool(self.header)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the block of a target belongs. All rows are those of the template."""
+
+    top: int
+    """r0."""
+    header_rows: int
+    """H."""
+    style_row: int
+    room: Room | None
+    """The rows that go in; None if none do."""
+    header_moves_up: bool = False
+    """Whether the header goes into the new rows, too: it is written where the template keeps none."""
+    kept: int = 0
+    """Rows of data that stand in the template already."""
+
+    def header_row(self, sheet: SheetRoom) -> int:
+        """The first row of the block in the filled sheet."""
+        return sheet.start(self.top) if self.header_moves_up else sheet.row(self.top)
+
+    def data_row(self, sheet: SheetRoom) -> int:
+        """The first row of data in the filled sheet; WorkbookError if another target tears it from its header."""
+        row = self.header_row(sheet) + self.header_rows
+        if self.kept and row != sheet.row(self.top + self.header_rows):
+            owner = self.room.owner if self.room else "a target"
+            raise WorkbookError(
+                f"{owner}: another target puts rows between its header and row {self.top + self.header_rows} of sheet "
+                f"{sheet.sheet.name!r}",
+                fix="place both with insert: grow, or one below the other",
+            )
+        return row
+
+
+def marks(target: Target, place: Place, *, region: bool = True) -> tuple[bool, bool]:
+    """M and T: as the target says, else by its place; nothing is assumed of a data sheet."""
+    if place.kind == "table":
+        return False, place.has_header
+    marker = target.anchor_is_marker
+    if marker is None:
+        marker = region and target.anchor is not None and place.kind != "name"
+    template_header = target.template_has_header
+    if template_header is None:
+        template_header = region and target.anchor is not None and marker
+    return marker, template_header
+
+
+def lay_out(target: Target, resolved: Resolved, place: Place, rows: int, width: int, kept: int = 1) -> Layout:
+    """The layout of so many rows of data; `kept` of them stand in the template already, if the target grows."""
+    marker, template_header, written = resolved.marker, resolved.template_header, int(resolved.writes_header)
+    top = place.row + marker
+    header_rows = max(int(template_header), written)
+    style_row = _style_row(target, place.row if marker else top)
+    columns = (place.column, place.column + max(width, 1) - 1)
+    if resolved.insert == "grow":
+        first = top + header_rows
+        if target.style_row_offset is not None and style_row != first:
+            raise StepInputError(
+                f"{target.owner}: with insert: grow the style row is the first row of data, row {first}; "
+                f"style_row_offset names row {style_row}",
+                fix="leave style_row_offset out",
+            )
+        room = Room(target.owner, first + kept, rows - kept, *columns, grow=True)
+        return Layout(top, header_rows, first, room, kept=kept)
+    if resolved.insert != "below":
+        return Layout(top, header_rows, style_row, None)
+    if template_header:
+        return Layout(top, header_rows, style_row, Room(target.owner, top + 1, rows, *columns, grow=False))
+    room = Room(target.owner, top, rows + written, *columns, grow=False)
+    return Layout(top, header_rows, style_row, room, header_moves_up=True)
+
+
+def _style_row(target: Target, base: int) -> int:
+    return base + (_STYLE_OFFSET if target.style_row_offset is None else target.style_row_offset)

@@ -1,0 +1,181 @@
+"""A file on its way from a peer: into a sink that keeps what came, so that a later attempt goes on from there."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from aetherflow.core.api import ConnectorError, ResumableWriter
+from aetherflow_builtins_transfer.connectors.session import FileSession
+from aetherflow_builtins_transfer.connectors.transfer import TAIL, Moved, piece
+from aetherflow_builtins_transfer.paths import part_name
+
+if TYPE_CHECKING:
+    from aetherflow_builtins_transfer.connectors.files import FileConnector
+
+CHECKPOINT_SECONDS = 1.0
+"""What came within so long before the process died is brought again."""
+Check = Callable[[ResumableWriter, Moved], None]
+"""Refuses, by raising, a whole file before it gets its name."""
+
+
+@dataclass
+class Download:
+    """A file on its way from the peer. The note of the sink says which file it was: its path, size and time."""
+
+    connector: "FileConnector[Any, Any]"
+    remote_path: str
+    sink: ResumableWriter
+    check: Check | None = None
+    on_bytes: Callable[[int], None] | None = None
+    moved: int = 0
+    size: int | None = None
+    _stops: int = field(default=0, init=False)
+
+    def run(self) -> Moved:
+        """Bring it into the sink; a ConnectorError, or the OSError of the local file, if that fails.
+
+        What came before a cut stays in the sink; after any other failure nothing does.
+        """
+        peer = self.connector
+        self._stops = peer.stops
+        path = peer.at(self.remote_path)
+        try:
+            moved = peer.run(
+                "downloading",
+                self.remote_path,
+                lambda session: self._once(session, path),
+                again=True,
+                detail=lambda: f" after {self.moved:,} of {'?' if self.size is None else f'{self.size:,}'} bytes",
+            )
+            if self.check is not None:
+                self.check(self.sink, moved)
+        except BaseException as error:
+            kind = getattr(error, "kind", "lost" if not isinstance(error, ConnectorError) else "other")
+            if kind != "lost":
+                self.sink.discard()
+            raise
+        return moved
+
+    def _once(self, session: FileSession, path: str) -> Moved:
+        peer, sink = self.connector, self.sink
+        before = session.stat(path)
+        if before.kind != "file":
+            raise peer.error(
+                "other", f"{self.remote_path} is no file but a {before.kind}", "take files only; list steps do"
+            )
+        self.size = before.size
+        note = {"path": path, "size": before.size, "mtime": before.mtime}
+        resumed = self._offset(session, path, note)
+        self.moved, saved_at = resumed, time.monotonic()
+
+        def write(data: bytes) -> None:
+            nonlocal saved_at
+            sink.write(data)
+            self.moved += len(data)
+            if (now := time.monotonic()) - saved_at >= CHECKPOINT_SECONDS:
+                sink.checkpoint(note)
+                saved_at = now
+            peer.pace(len(data), self._stops)
+            if self.on_bytes is not None:
+                self.on_bytes(len(data))
+
+        try:
+            session.fetch(path, resumed, None, write)
+        except BaseException:
+            with suppress(Exception):  # the error that led here is the one to tell
+                sink.checkpoint(note)
+            raise
+        after = session.stat(path)
+        if (after.size, after.mtime) != (before.size, before.mtime):
+            raise peer.error(
+                "other",
+                f"downloading {self.remote_path}: the file changed while it was read",
+                "take files that are finished: min_age_seconds or stable_seconds of the list step",
+            )
+        if before.size is not None and self.moved != before.size:
+            raise peer.error("other", f"downloading {self.remote_path}: {self.moved} of {before.size} bytes arrived")
+        return Moved(self.moved, sink.sha256, before.mtime, resumed)
+
+    def _offset(self, session: FileSession, path: str, note: Mapping[str, Any]) -> int:
+        """Where to go on: the length of what an earlier attempt left, if it is of this file, which still begins so."""
+        sink = self.sink
+        if not sink.size:
+            return 0
+        if dict(sink.note) == note and note["size"] is not None and sink.size <= note["size"]:
+            begin = max(0, sink.size - TAIL)
+            with sink.reader() as file:
+                file.seek(begin)
+                ours = file.read(sink.size - begin)
+            if piece(session, path, begin, len(ours)) == ours:
+                return sink.size
+        sink.restart()
+        return 0
+
+
+class PartFile:
+    """A sink that lives as long as one call: a local file under a temporary name, for nobody else's eyes."""
+
+    def __init__(self, final: Path) -> None:
+        self._final, self._part = final, final.with_name(part_name(final.name))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.fdopen(os.open(self._part, flags, 0o600), "r+b", 1 << 18)
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self.note: dict[str, Any] = {}
+
+    @property
+    def sha256(self) -> str:
+        """Of all that is in the file, in hex."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        """Append bytes."""
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def checkpoint(self, note: Mapping[str, Any]) -> None:
+        """Say what the file is; it ends with the call, so there is nothing to keep."""
+        self.note = dict(note)
+
+    def restart(self) -> None:
+        """Forget what came so far."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._hash = hashlib.sha256()
+        self.size, self.note = 0, {}
+
+    def reader(self) -> BinaryIO:
+        """All that came, from its start."""
+        self._file.flush()
+        return self._part.open("rb")
+
+    def publish(self, mtime: float | None) -> None:
+        """Make the file lasting, and give it its name and perhaps a time."""
+        self._file.flush()
+        if mtime is not None:
+            os.utime(self._part, (mtime, mtime))
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._part.replace(self._final)
+        _sync_folder(self._final.parent)
+
+    def discard(self) -> None:
+        """Remove the file, whatever it is called by now."""
+        with suppress(OSError):
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,93 @@
+"""smbprotocol's connection: large files cost fewer copies, and what should be signed is not taken unsigned."""
+
+import select
+import socket
+import time
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
+from smbprotocol import Dialects
+from smbprotocol.connection import Ciphers, Connection
+from smbprotocol.exceptions import SMBException
+from smbprotocol.header import Commands, NtStatus, Smb2Flags
+from smbprotocol.transport import Tcp
+
+LARGE = 256 << 10
+"""Bytes of a message from which on it is decrypted into a buffer that is used again."""
+UNSOLICITED = 0xFFFFFFFFFFFFFFFF
+"""Number of a message that answers no request; it is never signed, [MS-SMB2] 3.2.5.1.3."""
+NONCE_BYTES, BLOCK_BYTES = 12, 16
+ASSOCIATED = ("nonce", "original_message_size", "reserved", "flags", "session_id")
+"""Fields of an encrypted message's header that its signature covers, [MS-SMB2] 2.2.41."""
+
+
+class _Socket(Tcp):  # type: ignore[misc]  # the library has no types
+    """The library takes what comes piece by piece and copies it twice; the system can fill one buffer.
+
+    A message that stops half-way is the watchdog's matter: it ends the connection.
+    """
+
+    def _recv(self, length: int, timeout: float) -> tuple[bytes | None, float]:
+        began = time.monotonic()
+        with self._close_lock:
+            if not self.connected:
+                return None, timeout
+            if not select.select([self._sock], [], [], max(timeout, 1))[0]:
+                raise TimeoutError(f"nothing came for {time.monotonic() - began:.1f} s")
+            try:
+                data: bytes = self._sock.recv(length, socket.MSG_WAITALL)
+            except ConnectionError:
+                data = b""
+        if len(data) < length:
+            self.close()
+            return None, timeout
+        return data, timeout - (time.monotonic() - began)
+
+
+class SmbConnection(Connection):  # type: ignore[misc]  # the library has no types
+    """A connection whose large messages are received and decrypted with fewer copies, and none is taken unsigned."""
+
+    _plain = bytearray()
+    """The last large message; the library's one thread that receives takes out of it what it needs, by copying."""
+
+    @property
+    def transport(self) -> Any:
+        """The socket; the library makes it, of its own class."""
+        return self._transport
+
+    @transport.setter
+    def transport(self, made: Any) -> None:
+        if isinstance(made, Tcp):
+            made.__class__ = _Socket
+        self._transport = made
+
+    def verify_signature(self, header: Any, session_id: int, force: bool = False) -> None:
+        """The library passes over a message without a signature, which is what a forger would send."""
+        session = self.session_table.get(session_id)
+        if session is not None and (session.signing_required or session.encrypt_data):
+            unsolicited = header["message_id"].get_value() == UNSOLICITED
+            pending = header["status"].get_value() == NtStatus.STATUS_PENDING
+            login = header["command"].get_value() in (Commands.SMB2_NEGOTIATE, Commands.SMB2_SESSION_SETUP)
+            is_signed = header["flags"].has_flag(Smb2Flags.SMB2_FLAGS_SIGNED)
+            if not (unsolicited or pending or login) and (session.encrypt_data or not is_signed):
+                raise SMBException("an answer came without the protection that was agreed upon; it was not taken")
+        super().verify_signature(header, session_id, force)
+
+    def _decrypt(self, message: Any) -> Any:
+        cipher = self.cipher_id if self.dialect >= Dialects.SMB_3_1_1 else Ciphers.AES_128_CCM
+        size = message["original_message_size"].get_value()
+        if size < LARGE or cipher not in (Ciphers.AES_128_GCM, Ciphers.AES_256_GCM):
+            return super()._decrypt(message)
+        session = self.session_table.get(message["session_id"].get_value())
+        if session is None or message["flags"].get_value() != 1:
+            raise SMBException("an encrypted message of no session")
+        nonce, signature = message["nonce"].get_value()[:NONCE_BYTES], message["signature"].get_value()
+        decryptor = Cipher(AES(session.decryption_key), GCM(nonce, signature)).decryptor()
+        decryptor.authenticate_additional_data(b"".join(message[name].pack() for name in ASSOCIATED))
+        if len(self._plain) < size + BLOCK_BYTES:
+            self._plain = bytearray(size + BLOCK_BYTES)
+        length = decryptor.update_into(message["data"].get_value(), self._plain)
+        decryptor.finalize()  # raises if anything of it is forged
+        return memoryview(self._plain)[:length]

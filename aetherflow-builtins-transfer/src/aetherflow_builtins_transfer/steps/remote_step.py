@@ -1,0 +1,26 @@
+"""What all steps with files at a peer have in common."""
+
+from typing import Any, TypeVar
+
+from aetherflow.core.api import ResourceRef, Step, StepInputs
+from aetherflow_builtins_transfer.connectors.files import FileConnector
+
+InputsT = TypeVar("InputsT", bound=StepInputs)
+
+
+class RemoteStep(Step[InputsT]):
+    """A step on a resource, of the kind that its input `resource` refers to."""
+
+    @property
+    def resource(self) -> str:
+        """Name of the resource."""
+        name: str = self.inputs["resource"]
+        return name
+
+    @property
+    def peer(self) -> FileConnector[Any, Any]:
+        """The connector of the resource."""
+        field = type(self.args).model_fields["resource"]
+        (kind,) = (each.kind for each in field.metadata if isinstance(each, ResourceRef))
+        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=kind, name=self.resource)
+        return found

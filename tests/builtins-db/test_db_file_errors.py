@@ -1,0 +1,124 @@
+"""What goes wrong with SQLite and DuckDB is provoked for real, and told in one line: what, where, what to do."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from aetherflow_builtins_db.dialect import Dialect
+from svc import workdir
+
+CLASSES: dict[str, Any] = {"sqlite3": Sqlite3Connector, "duckdb": DuckDBConnector}
+ENDLESS = {
+    "sqlite3": "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) AS a, 1 AS b FROM r",
+    "duckdb": "SELECT max(a.range * b.range) AS a, 1 AS b FROM range(10000000) a, range(10000000) b",
+}
+
+
+@pytest.fixture(params=list(CLASSES))
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def made(driver: str, path: Path, **options: Any) -> Any:
+    return CLASSES[driver](ConnectorInit("wh", "db", driver, {"path": str(path)}, options))
+
+
+@contextmanager
+def told(driver: str, what: str, advice: str) -> Iterator[None]:
+    with pytest.raises(ConnectorError, match=what) as caught:
+        yield
+    text = str(caught.value)
+    assert text.startswith(f"resource wh (db:{driver}): ")
+    assert "\n" not in text
+    assert advice in caught.value.fix
+
+
+WAYS: dict[str, Any] = {
+    "read": lambda db, sql: db.read(sql),
+    "stream": lambda db, sql: list(db.stream(sql).batches()),
+    "script": lambda db, sql: db.script(f"CREATE TABLE made AS {sql}"),
+    "transaction": lambda db, sql: in_transaction(db, sql),  # noqa: PLW0108 - defined below
+    "csv": lambda db, sql: list(db.stream_csv(sql, dialect=Dialect()).blocks()),
+}
+
+
+def in_transaction(db: Any, sql: str) -> None:
+    with db.transaction() as tx:
+        tx.execute("CREATE TABLE first (a INTEGER)")
+        tx.read(sql)
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) -> None:
+    if way == "csv" and driver == "sqlite3":
+        way = "read"
+    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        begun = time.monotonic()
+        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
+            WAYS[way](db, ENDLESS[driver])
+        assert time.monotonic() - begun < 20
+        assert db.execute("INSERT INTO t VALUES (1)") == 1
+        assert db.read("SELECT a FROM t")[1] == [(1,)], "the next statement has its own time"
+        with pytest.raises(ConnectorError):
+            db.read("SELECT * FROM first")
+
+
+def test_a_stop_is_no_time_limit(driver: str, tmp_path: Path) -> None:
+    import threading
+
+    with made(driver, tmp_path / "x.db", statement_timeout=60) as db:
+        stopping = threading.Timer(0.5, db.interrupt)
+        stopping.start()
+        with told(driver, "(?i)interrupted", "the run was being stopped"):
+            db.read(ENDLESS[driver])
+        stopping.join()
+
+
+def test_two_writers_of_one_row(tmp_path: Path) -> None:
+    """DuckDB knows no locks to wait for: the second writer is refused, and may try again."""
+    with made("duckdb", tmp_path / "x.db") as db:
+        db.script("CREATE TABLE t (a INTEGER, n INTEGER); INSERT INTO t VALUES (1, 0)")
+        with db.transaction() as one:
+            one.execute("UPDATE t SET n = 1")
+            with told("duckdb", "(?i)conflict", "run the step again"):
+                db.execute("UPDATE t SET n = 2")
+        assert db.execute("UPDATE t SET n = n + 10") == 1
+        assert db.read("SELECT n FROM t")[1] == [(11,)]
+
+
+@contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of 4 MB; only root can mount one, which CI is."""
+    if os.getuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    with workdir("small") as home:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", home], check=True)
+        try:
+            yield home
+        finally:
+            subprocess.run(["umount", home], check=True)
+
+
+def test_a_full_disk(driver: str) -> None:
+    many = {
+        "sqlite3": "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 20000) "
+        "INSERT INTO t SELECT n, hex(randomblob(500)) FROM r",
+        "duckdb": "INSERT INTO t SELECT range, repeat(md5(range::VARCHAR), 20) || hash(range) FROM range(100000)",
+    }[driver]
+    with small_disk() as folder:
+        with made(driver, folder / "x.db") as db:
+            db.script("CREATE TABLE t (a INTEGER, s VARCHAR); INSERT INTO t VALUES (1, 'x')")
+            with told(driver, "(?i)disk is full|No space left", "free disk space"):
+                db.script(f"{many}; DELETE FROM t WHERE a = -1")
+        with made(driver, folder / "x.db") as db:
+            assert db.read("SELECT count(*) AS n FROM t")[1] == [(1,)]

@@ -1,0 +1,145 @@
+"""DuckDB reads a large result with little memory, unless somebody says otherwise or the query needs more."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.contract import NeedsMemoryError
+
+ROWS = 1_500_000
+LIMIT = "SELECT current_setting('memory_limit') AS m"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Any]:
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {"path": f"{tmp_path}/wh.duckdb"}, {})) as made:
+        made.script("CREATE TABLE t AS SELECT range AS a, 'text ' || range AS s FROM range(1000)")
+        yield made
+
+
+def limit(db: Any) -> str:
+    return str(db.read(LIMIT)[1][0][0])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT * FROM t", "SELECT a + 1, s FROM t WHERE a > :n LIMIT 5", "SELECT * FROM t UNION ALL SELECT * FROM t"],
+)
+def test_a_query_that_passes_rows_on(db: Any, sql: str) -> None:
+    usual = limit(db)
+    with db.lean(sql, {"n": 1} if ":n" in sql else None) as done:
+        assert done
+        amount, unit = re.fullmatch(r"([\d.]+) (\w+)", limit(db)).groups()  # type: ignore[union-attr]
+        assert unit == "MiB"
+        assert float(amount) >= 90
+    assert limit(db) == usual
+
+
+def test_wide_rows_are_copied_by_fewer_threads(db: Any) -> None:
+    def threads() -> int:
+        return int(db.read("SELECT current_setting('threads') AS n")[1][0][0])
+
+    usual = threads()
+    with db.lean("SELECT a FROM t"):
+        assert threads() == usual
+    with db.lean(f"SELECT {', '.join(f's AS s{number}' for number in range(40))} FROM t"):
+        assert threads() == 1
+    assert threads() == usual
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM t ORDER BY s",
+        "SELECT s, count(*) FROM t GROUP BY s",
+        "SELECT * FROM t JOIN t u USING (a)",
+        "SELECT sum(a) OVER () FROM t",
+        "SELECT nonsense",
+        "DELETE FROM t",
+        "SELECT 1; SELECT 2",
+    ],
+)
+def test_any_other_query_may_take_what_it_wants(db: Any, sql: str) -> None:
+    usual = limit(db)
+    with db.lean(sql) as done:
+        assert not done
+        assert limit(db) == usual
+
+
+def test_the_users_own_limit_stays(tmp_path: Path) -> None:
+    options = {"pragmas": {"memory_limit": "300MB"}}
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {"path": f"{tmp_path}/x.duckdb"}, options)) as db:
+        usual = limit(db)
+        with db.lean("SELECT 1 AS a") as done:
+            assert not done
+            assert limit(db) == usual
+
+
+def test_somebody_elses_query_keeps_its_memory(db: Any) -> None:
+    with db.stream("SELECT * FROM t"), db.lean("SELECT * FROM t") as done:
+        assert not done
+
+
+def test_too_little_memory_is_told_apart(db: Any) -> None:
+    with db.lean("SELECT * FROM t"), pytest.raises(NeedsMemoryError, match="Out of Memory"):
+        raise_memory(db)
+    with pytest.raises(ConnectorError) as caught:
+        raise_memory(db)
+    assert not isinstance(caught.value, NeedsMemoryError)
+
+
+def raise_memory(db: Any) -> None:
+    import duckdb
+
+    raise db.failed("copying rows", duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"))
+
+
+def test_rows_that_need_more_are_read_again(lite: Any) -> None:
+    """Row groups of long text do not fit into the little memory: the step notices and takes what there is."""
+    lite.resources["wh"] = {"kind": "db", "driver": "duckdb", "config": {"path": ":memory:"}}
+    sql = "SELECT range AS a, repeat(chr(65 + CAST(range % 26 AS INTEGER)), 20000) AS s FROM range(8000)"
+    out = lite.one(type="db_extract", sql=sql, output="long.csv")
+    assert out["rows"] == 8_000
+    logs = "".join(path.read_text() for path in lite.root.rglob("*.jsonl"))
+    assert "the rows need more memory than expected" in logs
+    lines = Path(out["output"]).read_text().splitlines()
+    assert len(lines) == 8_001
+    assert lines[27] == f"26,{'A' * 20000}"
+
+
+PEAK = """
+import sys
+from aetherflow.core.runner import run_flow
+assert run_flow(sys.argv[1]).status == "SUCCESS"
+print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "big.duckdb"
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {"path": str(file)}, {})) as db:
+        columns = ", ".join(f"hash(range + {number}) AS c{number}" for number in range(12))
+        db.script(f"CREATE TABLE t AS SELECT {columns} FROM range({ROWS})")
+    assert file.stat().st_size > 120_000_000
+
+    def peak(name: str, query: str) -> int:
+        flow = tmp_path / f"{name}.yaml"
+        flow.write_text(
+            "version: 1\n"
+            f'flow: {{id: f, workspace: {{root: "{tmp_path}/w"}}, state: {{path: "{tmp_path}/s.sqlite"}}}}\n'
+            f'resources: {{wh: {{kind: db, driver: duckdb, config: {{path: "{file}"}}}}}}\n'
+            "jobs:\n  - id: j\n    steps:\n"
+            f'      - {{id: s, type: db_extract, inputs: {{resource: wh, sql: "{query}", output: out.csv}}}}\n'
+        )
+        done = subprocess.run([sys.executable, "-c", PEAK, str(flow)], capture_output=True, text=True, check=True)
+        return int(done.stdout.split()[-1])
+
+    idle = peak("idle", "SELECT * FROM t LIMIT 1")
+    assert peak("all", "SELECT * FROM t") - idle <= 150

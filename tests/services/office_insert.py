@@ -1,0 +1,124 @@
+"""LibreOffice inserts rows: run by the Python that has its bridge (Debian's), with a JSON file of jobs.
+
+Each job opens a workbook, inserts rows as the program itself does, calculates everything and saves it as flat XML.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uno
+from com.sun.star.beans import PropertyValue
+from com.sun.star.connection import NoConnectException
+
+SMALLEST = 1000
+"""A chart that is not loaded yet is smaller, in hundredths of a millimetre."""
+
+
+def value(name: str, content: object) -> Any:
+    """A property."""
+    return PropertyValue(Name=name, Value=content)
+
+
+class Office:
+    """The running program."""
+
+    def __init__(self, pipe: str, process: subprocess.Popen[bytes], deadline: float) -> None:
+        local = uno.getComponentContext()
+        resolver = local.ServiceManager.createInstanceWithContext("com.sun.star.bridge.UnoUrlResolver", local)
+        while True:
+            try:
+                context = resolver.resolve(f"uno:pipe,name={pipe};urp;StarOffice.ComponentContext")
+                break
+            except NoConnectException:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        self.desktop = context.ServiceManager.createInstanceWithContext("com.sun.star.frame.Desktop", context)
+        self.toolkit = context.ServiceManager.createInstanceWithContext("com.sun.star.awt.Toolkit", context)
+
+    def run(self, job: dict[str, Any]) -> None:
+        """Open, insert, save."""
+        hidden = (value("Hidden", True),)
+        document = self.desktop.loadComponentFromURL(f"file://{job['source']}", "_blank", 0, hidden)
+        if document is None:
+            raise SystemExit(f"LibreOffice does not open {job['source']}")
+        try:
+            self.settle(document)
+            for sheet, row, count in job["insert"]:
+                try:
+                    insert(document.Sheets.getByName(sheet), row, count)
+                except Exception as error:
+                    raise SystemExit(
+                        f"{job['source']}: LibreOffice inserts nothing at {sheet} {row}: {error!r}"
+                    ) from error
+            for name in document.Sheets.ElementNames:
+                pivots = document.Sheets.getByName(name).DataPilotTables
+                for pivot in pivots.ElementNames:  # opening a workbook reads them anew, inserting rows does not
+                    pivots.getByName(pivot).refresh()
+            document.calculateAll()
+            self.settle(document)
+            kind = (value("FilterName", "OpenDocument Spreadsheet Flat XML"),)
+            document.storeToURL(f"file://{job['target']}", kind)
+        finally:
+            document.close(True)
+
+    def settle(self, document: Any) -> None:
+        """Wait until charts are loaded, which happens beside everything else: before, they have no size."""
+        deadline = time.monotonic() + 60
+        while True:
+            self.toolkit.processEventsToIdle()
+            charts = [
+                shape
+                for name in document.Sheets.ElementNames
+                for shape in shapes(document.Sheets.getByName(name).DrawPage)
+                if shape.supportsService("com.sun.star.drawing.OLE2Shape")
+            ]
+            for chart in charts:
+                chart.Model  # noqa: B018 -- loads it
+            if all(chart.Size.Height > SMALLEST for chart in charts):
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit("LibreOffice does not load the charts")
+            time.sleep(0.05)
+
+
+def shapes(page: Any) -> list[Any]:
+    """All shapes of a sheet."""
+    return [page.getByIndex(number) for number in range(page.Count)]
+
+
+def insert(sheet: Any, row: int, count: int) -> None:
+    """Insert rows; they get the height of other rows, not of the one above: that is the filler's matter."""
+    if sheet.isProtected():
+        sheet.unprotect("")
+    sheet.Rows.insertByIndex(row - 1, count)
+    sheet.getCellRangeByPosition(0, row - 1, 0, row + count - 2).Rows.OptimalHeight = True
+
+
+def main(path: str) -> None:
+    """All jobs of a file in one process of the program."""
+    work = json.loads(Path(path).read_text())
+    pipe = f"aetherflow-{work['name']}"
+    command = [
+        work["program"], f"-env:UserInstallation=file://{work['profile']}", "--headless", "--norestore", "--nologo",
+        "--nodefault", f"--accept=pipe,name={pipe};urp;",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            office = Office(pipe, process, time.monotonic() + 120)
+            for job in work["jobs"]:
+                office.run(job)
+            with contextlib.suppress(Exception):  # the bridge may be gone before the answer
+                office.desktop.terminate()
+            process.wait(60)
+        finally:
+            process.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

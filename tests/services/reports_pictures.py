@@ -1,0 +1,85 @@
+"""Charts as LibreOffice draws them: workbooks as pictures of their pages, and how alike two pictures are."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageChops, ImageFilter
+
+from services import need
+
+DPI = 80
+SOLID, DARK = 64, 110
+"""From this saturation on a pixel is coloured; up to this brightness it is text or a line."""
+HUES = 6
+SLACK = 5
+"""Width of the square in which a pixel finds its like: two pixels aside are the same place."""
+Box = tuple[int, int, int, int]
+
+
+def draw(folder: Path, *workbooks: Path) -> dict[str, list[Image.Image]]:
+    """Pages of workbooks, by the names of the files without suffix."""
+    office, poppler = need("soffice", "pdftoppm")
+    command = [office, f"-env:UserInstallation=file://{folder}/office", "--headless", "--convert-to", "pdf"]
+    subprocess.run([*command, "--outdir", folder, *workbooks], check=True, capture_output=True, timeout=300)
+    pages = {}
+    for name in (workbook.stem for workbook in workbooks):
+        subprocess.run([poppler, "-r", str(DPI), "-png", folder / f"{name}.pdf", folder / name], check=True)
+        found = sorted(folder.glob(f"{name}-*.png"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        pages[name] = [Image.open(path).convert("RGB") for path in found]
+    return pages
+
+
+def frames(
+    page: Image.Image, bare: Image.Image, columns: int, places: Sequence[tuple[int, int, int, int]]
+) -> list[Box]:
+    """Where the charts stand on a page that is known without them, too.
+
+    `places` are left, top, right and bottom of each in one unit, `columns` the width of all together.
+    """
+    around = ImageChops.difference(page, bare).getbbox()
+    assert around is not None, "there are no charts on the page"
+    scale = (around[2] - around[0]) / columns
+    left, top = around[0], around[1]
+    first = min(place[1] for place in places)
+    return [
+        (round(left + scale * x), round(top + scale * (y - first)),
+         round(left + scale * right), round(top + scale * (bottom - first)))
+        for x, y, right, bottom in places
+    ]  # fmt: skip
+
+
+def ink(picture: Image.Image) -> list[Image.Image]:
+    """Where there is something: masks of six hues, which is what charts draw data in, and of what is dark."""
+    hue, saturation, _ = picture.convert("HSV").split()
+    coloured = saturation.point([255 * (value >= SOLID) for value in range(256)])
+    masks = []
+    for number in range(HUES):
+        band = hue.point([255 * (value * HUES // 256 == number) for value in range(256)])
+        masks.append(ImageChops.darker(band, coloured))
+    grey = picture.convert("L").point([255 * (value <= DARK) for value in range(256)])
+    return [*masks, ImageChops.subtract(grey, coloured)]
+
+
+def likeness(expected: Image.Image, found: Image.Image) -> float:
+    """1: each has everything that the other has, in the same place and colour; 0: they have nothing in common.
+
+    Data and the rest (titles, axes, labels) are judged apart; the worse counts.
+    """
+    assert expected.size == found.size, f"pages of different sizes: {expected.size} and {found.size}"
+    ones, others = ink(expected), ink(found)
+    return min(_shared(ones[:HUES], others[:HUES]), _shared(ones[HUES:], others[HUES:]))
+
+
+def _shared(ones: list[Image.Image], others: list[Image.Image]) -> float:
+    there, missing, there_too, too_much = 0, 0, 0, 0
+    for one, other in zip(ones, others, strict=True):
+        there, there_too = there + _count(one), there_too + _count(other)
+        missing += _count(ImageChops.subtract(one, other.filter(ImageFilter.MaxFilter(SLACK))))
+        too_much += _count(ImageChops.subtract(other, one.filter(ImageFilter.MaxFilter(SLACK))))
+    assert there >= 50, f"only {there} pixels are expected: nothing to compare with"
+    return 1 - max(missing / there, too_much / there_too if there_too else 1)
+
+
+def _count(mask: Image.Image) -> int:
+    return mask.histogram()[255]
