@@ -232,6 +232,7 @@ def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:
                 "aetherflow.bundle_sources",
                 "aetherflow.connectors",
                 "aetherflow.documents",
+                "aetherflow.launchers",
                 "aetherflow.steps",
             }
             for entry, target in entries.items():

@@ -264,6 +264,7 @@ def test_a_flow_that_is_not_there_stops_validate_and_not_the_schedule(
         ),
         (USUAL + "params: {regoin: eu}", "AF8012", "7:13", "no parameter 'regoin'", "did you mean 'region'?"),
         (USUAL + "params: {day: soon}", "AF8012", "7:13", "must be a whole number", "give a value of type integer"),
+        (USUAL + "launcher: subproces", "AF2101", "7:15", "the launcher 'subproces'", "did you mean 'subprocess'?"),
         (USUAL + "flow_job: lod", "AF8013", "7:15", "the flow has no job 'lod'", "did you mean 'load'?"),
         (USUAL + "overlap: queu", "AF1103", "7:14", "must be 'skip', 'queue', 'allow' or 'kill_old'", "'queue'?"),
         (USUAL + "max_catch_up: 0", "AF1103", "7:19", "greater than or equal to 1", "correct the value"),
@@ -282,7 +283,7 @@ def test_a_mistake_is_found_at_its_place(
     assert (found["af"], f"{found['line']}:{found['col']}", found["item"]) == (af, place, "one")
     assert message in found["msg"]
     assert fix in found["fix"]
-    with pytest.raises(SpecError) if af not in ("AF8012", "AF8013") else _nothing():
+    with pytest.raises(SpecError) if af not in ("AF2101", "AF8012", "AF8013") else _nothing():
         load_schedule("scheduler.yaml")
 
 

@@ -12,6 +12,7 @@ from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.resolve.params import ParamError, settle_params
 from aetherflow.scheduler.document import Read, read_schedule
+from aetherflow.scheduler.launchers import launcher_names
 from aetherflow.scheduler.paths import exists
 from aetherflow.scheduler.settle import Findings, Named
 from aetherflow.scheduler.spec import SchedulerItemSpec
@@ -53,6 +54,10 @@ class _Flows:
             self._item(("items", each.number), each)
 
     def _item(self, at: DocPath, item: Named) -> None:
+        if "launcher" in item.spec.model_fields_set and item.spec.launcher not in (known := launcher_names()):
+            message = f"no installed distribution provides the launcher {item.spec.launcher!r}"
+            fix = did_you_mean(item.spec.launcher, known, what="installed launchers")
+            self.found.add("AF2101", message, self._at(at, "launcher"), "unknown_launcher", fix)
         if item.manifest is not None:
             self._document(item.manifest, "manifest", self._at(at, "bundle_manifest"))
             return
