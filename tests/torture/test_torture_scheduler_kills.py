@@ -166,8 +166,8 @@ def check_storms(world: World) -> None:
         assert len(storm) <= policy.max_catch_up, (iso(claimed), storm)
         starts = [begun[run_id] for run_id, _ in storm if run_id in begun]
         assert starts == sorted(starts), (iso(claimed), storm)
-        if not starts or any(starts[0] - HOUR <= at <= starts[-1] for at, _ in world.jumps):
+        if not starts or any(starts[0] - 24 * HOUR <= at <= starts[-1] for at, _ in world.jumps):
             continue
         # by the ledger: a scheduler that is killed between this and the start of its process is late with the latter
         gaps = [later - earlier for (_, earlier), (_, later) in pairwise(storm) if earlier and later]
-        assert all(gap >= policy.spacing for gap in gaps), (iso(claimed), gaps)
+        assert all(gap >= policy.spacing or gap < 0 for gap in gaps), (iso(claimed), gaps)  # below 0: it was set back
