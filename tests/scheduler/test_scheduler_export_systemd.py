@@ -132,6 +132,18 @@ def test_signs_in_paths_arrive(export: Exporter, tmp_path: Path) -> None:
     assert r"50%% of $$HOME \"quoted\"/my plan.yaml" in service.read_text()
 
 
+def test_a_name_that_systemd_run_would_expand_is_refused(export: Exporter, tmp_path: Path) -> None:
+    export.folder = tmp_path / "a$b"
+    export.folder.mkdir()
+    export.write('id: a, cron: "0 1 * * *", overlap: queue')
+    answer = export("systemd")
+    assert answer.code == 2
+    assert "systemd-run cannot hold the name" in answer.err
+    answer = export("systemd", "--user", "x\nExecStart=y")
+    assert answer.code == 2
+    assert "is no account" in answer.err
+
+
 def test_names_are_escaped_as_systemd_does_it() -> None:
     (escape,) = need("systemd-escape")
     for name in ("my plan", "ä", "a\\b", "a@b", "x:y.z_1"):

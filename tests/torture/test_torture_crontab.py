@@ -49,14 +49,14 @@ def test_debians_cron_runs_an_exported_crontab(tmp_path: Path, system: bool) -> 
     (tmp_path / "scheduler.yaml").write_text(ITEMS.format(zone=zone, other=other, since=since))
     account = ["--user", "root"] if system else []
     table = command(tmp_path, env, "export", "crontab", "scheduler.yaml", *account).stdout
-    clock = clock_before_a_minute(8)
-    with cron_daemon(table, system=system, clock=clock) as cron:
-        wanted = MINUTES * 4
-        deadline = time.monotonic() + 60 * MINUTES + 60
-        while (ended := ended_slots(tmp_path)) < wanted and time.monotonic() < deadline:
-            time.sleep(0.2)
-        log = cron.log()
     with suite(f"K4 {'cron.d' if system else 'crontab'}", 12) as counted:
+        clock = clock_before_a_minute(8)
+        with cron_daemon(table, system=system, clock=clock) as cron:
+            wanted = MINUTES * 4
+            deadline = time.monotonic() + 60 * MINUTES + 60
+            while (ended := ended_slots(tmp_path)) < wanted and time.monotonic() < deadline:
+                time.sleep(0.2)
+            log = cron.log()
         with counted.case("cron has started every line"):
             assert ended >= wanted, (ended, log)
         done = command(tmp_path, env | clock, "audit", "scheduler.yaml", "--json", code=None)

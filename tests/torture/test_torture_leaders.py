@@ -138,6 +138,7 @@ def test_the_leader_is_killed_again_and_again(herd: Herd) -> None:
                 assert takeovers[-1] <= 2 * LEASE_SECONDS, f"take-over after {takeovers[-1]:.2f} s"
             herd.start()
         print(f"longest take-over {max(takeovers):.2f} s")
+        herd.wait_until_all_stand_by()
         settle(herd)
         with counted.case("the end"):
             assert herd.end() == [0, 0, 0]

@@ -70,14 +70,14 @@ def test_a_year_against_a_model(world_place: Path, zone: str) -> None:
     world = World(world_place, START, sorted(set(itertools.chain(*slots.values()))), SEED)
     document = write_schedule(world_place, zone, policies)
     spans = lives(chance, to_ms(START), to_ms(end))
-    for start, until in spans:
-        world.now = start
-        world.leave()
-        assert scheduler(world, document, until) == 0
-    last = spans[-1][1]
-    found = rows(world_place / "ledger.sqlite")
-    executed = [run.run_id for run in world.executions() if not run.cut]
     with suite(f"K1 {zone}", 12) as counted:
+        for start, until in spans:
+            world.now = start
+            world.leave()
+            assert scheduler(world, document, until) == 0
+        last = spans[-1][1]
+        found = rows(world_place / "ledger.sqlite")
+        executed = [run.run_id for run in world.executions() if not run.cut]
         for name, (expression, policy) in policies.items():
             with counted.case(f"{name} {policy} {expression}"):
                 own = [slot for slot in slots[expression] if slot <= last]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.errors import UsageError
-from aetherflow.scheduler.export.target import Command, Exported, comment, plain_words
+from aetherflow.scheduler.export.target import Command, Exported, comment, one_word, plain_words
 from aetherflow.scheduler.export.target_zone import same_rules
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def crontab(
     plain_words(list(command.env.values()), "crontab")
     lines = ["SHELL=/bin/sh", f"PATH={_path(command)}", *(f"{name}={value}" for name, value in command.env.items())]
     if mail_to is not None:
-        lines.append(f"MAILTO={_one_word(mail_to, '--mailto')}")
-    account = f"{_one_word(user, '--user')} " if user else ""
+        lines.append(f"MAILTO={one_word(mail_to, '--mailto')}")
+    account = f"{one_word(user, '--user')} " if user else ""
     lines += [f"{item.cron.normal} {account}{_escaped(command.run_item(item))}" for item in here]
     if elsewhere:
         lines.append(f"{EVERY_MINUTE} {account}{_escaped(command.tick(elsewhere))}")
@@ -77,12 +77,6 @@ def _escaped(words: Sequence[str]) -> str:
             f"cron takes commands of {_LONGEST} characters, this one has {len(text)}: {text[:60]}...",
             fix="move the file to a shorter path, or export fewer items at a time: --item ID",
         )
-    return text
-
-
-def _one_word(text: str, option: str) -> str:
-    if not re.fullmatch(r"[\w.@+,$-]+", text):
-        raise UsageError(f"{option} {text!r} is no account or address", fix="write it without blanks and signs")
     return text
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from aetherflow.core.errors import UsageError
 from aetherflow.scheduler.export.names import UNIT_MAX, distinct, unit_name
 from aetherflow.scheduler.export.on_calendar import OnCalendar, on_calendar
-from aetherflow.scheduler.export.target import PROGRAM, YEARS, Command, Exported, comment, plain_words
+from aetherflow.scheduler.export.target import PROGRAM, YEARS, Command, Exported, comment, one_word, plain_words
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item
@@ -59,6 +59,8 @@ def systemd(
     """
     if user is not None and scope == "user":
         raise UsageError("--user and --scope user exclude each other", fix="units of a user run as that user")
+    if user is not None:
+        one_word(user, "--user")
     names = distinct([item.id for item in items], lambda item_id: unit_name(prefix, item_id), UNIT_MAX, "unit")
     together = [item for item in items if item.spec.overlap != "skip"]
     times = {item.id: on_calendar(item.cron, item.zone, now, YEARS) for item in items}
@@ -71,9 +73,11 @@ def systemd(
             head=comment(f"Item {item.id}.", command.file, _notes([item], together, times, now)),
             description=description,
             folder=folder,
-            mounts=_word(command.file.rpartition("/")[0] or "/"),
+            mounts=_quoted(folder),
             user=f"User={user}\n" if user and item not in together else "",
-            env="".join(f"Environment={_word(f'{name}={value}')}\n" for name, value in command.env.items()),
+            env="".join(
+                f"Environment={_quoted(_specifiers(f'{name}={value}'))}\n" for name, value in command.env.items()
+            ),
             command=_words(_start(item, command, user, scope, exact=times[item.id].exact)),
         )
         files[f"{unit}.timer"] = TIMER.format(
@@ -90,6 +94,7 @@ def _start(item: "Item", command: Command, user: str | None, scope: Scope, *, ex
     run = command.run_item(item) if exact else command.tick([item])
     if item.spec.overlap == "skip":
         return run
+    plain_words(run, "systemd-run")
     # systemd starts no unit a second time while it runs; a unit of its own for each slot leaves overlap to the ledger
     account = [f"--uid={user}"] if user else []
     manager = ["--user"] if scope == "user" else []
@@ -135,7 +140,10 @@ def _words(words: Sequence[str]) -> str:
 
 def _word(word: str) -> str:
     """One word of ExecStart: `%` and `$` stand for themselves, blanks and signs are quoted."""
-    text = _specifiers(word).replace("$", "$$")
+    return _quoted(_specifiers(word).replace("$", "$$"))
+
+
+def _quoted(text: str) -> str:
     if text and all(letter.isalnum() or letter in "/._-=:,@+%$" for letter in text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

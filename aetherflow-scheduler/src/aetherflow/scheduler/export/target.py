@@ -1,5 +1,6 @@
 """What the exports share: the items, the command that every target starts, and what a target does differently."""
 
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ _PLACES = (
     "AETHERFLOW_STATE_ROOT",
     "AETHERFLOW_WORK_ROOT",
 )
+_NOT_IN = {"crontab": "\\", "systemd-run": "$"}
+"""Signs that these take for their own; systemd-run would have them expanded a second time."""
 YEARS = 10
 """How far ahead changes of the clock are written down; the zones' rules are not known for longer either."""
 
@@ -80,8 +83,15 @@ def program_here(given: str | None) -> tuple[str, ...]:
 def plain_words(words: Sequence[str], target: str) -> None:
     """Refuse what no quoting of a target carries."""
     for word in words:
-        if any(letter in word for letter in "\n\r\0") or (target == "crontab" and "\\" in word):
+        if any(letter in word for letter in _NOT_IN.get(target, "") + "\n\r\0"):
             raise UsageError(f"{target} cannot hold the name {word!r}", fix="rename the file or folder")
+
+
+def one_word(text: str, option: str) -> str:
+    """The name of an account or an address; UsageError for what a target would read as something else."""
+    if not re.fullmatch(r"[A-Za-z0-9_][\w.@+,-]*\$?", text, re.ASCII):
+        raise UsageError(f"{option} {text!r} is no account or address", fix="write it without blanks and signs")
+    return text
 
 
 def chosen_items(schedule: "Schedule", wanted: Sequence[str]) -> list["Item"]:
