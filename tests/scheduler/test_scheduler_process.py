@@ -259,7 +259,7 @@ def test_runs_that_misbehave_do_not_delay_others(bench: "Bench", until: Until) -
     retry = {"max_attempts": 3, "backoff_seconds": 1}
     bad = [past(name, retry=retry) for name in ("segv", "memory", "cpu", "noise")]
     bench.schedule_of({"id": "tick", "cron": "* * * * *", "flow": "tick.yaml"}, *bad, max_running=10)
-    process = bench.start("run", "scheduler.yaml")
+    process = bench.start("run", "scheduler.yaml", "--drain-seconds", "0", AETHERFLOW_STOP_GRACE_SECONDS="1")
     until(lambda: bench.slots("tick"), 90)
     ((claimed, slot),) = bench.rows("SELECT started_at, slot FROM slots WHERE item='tick' LIMIT 1")
     # a second is what is promised on a machine that is not busy with other tests
