@@ -3,7 +3,8 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,77 @@ def test_the_users_own_limit_stays(tmp_path: Path) -> None:
         with db.lean("SELECT 1 AS a") as done:
             assert not done
             assert limit(db) == usual
+
+
+def in_thread(call: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def test_two_at_once_leave_the_limits_as_they_were(db: Any) -> None:
+    usual = limit(db)
+    first, second = db.lean("SELECT * FROM t"), db.lean("SELECT * FROM t")
+    assert first.__enter__()
+    assert not second.__enter__(), "one at a time"
+    first.__exit__(None, None, None)
+    assert limit(db) == usual
+    second.__exit__(None, None, None)
+    assert limit(db) == usual
+    with db.lean("SELECT * FROM t") as done:
+        assert done, "the next one may again"
+
+
+def test_many_at_once_leave_the_limits_as_they_were(db: Any) -> None:
+    usual = limit(db)
+
+    def extract(_number: int) -> int:
+        with db.lean("SELECT * FROM t"), db.stream("SELECT * FROM t") as rows:
+            return sum(map(len, rows.batches()))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(extract, range(60))) == {1000}
+    assert limit(db) == usual
+
+
+@pytest.mark.parametrize("where", ["same thread, beside the open rows", "another thread"])
+def test_who_comes_later_has_all_the_memory(db: Any, where: str) -> None:
+    usual = limit(db)
+    with db.lean("SELECT * FROM t") as done:
+        assert done
+        if where == "another thread":
+            assert in_thread(lambda: limit(db)) == usual
+        with db.stream("SELECT * FROM t", fetch_size=10) as rows:
+            assert limit(db) == usual
+            with db.lean("SELECT * FROM t") as other:
+                assert not other
+            with pytest.raises(NeedsMemoryError):
+                raise_memory(db)
+            with pytest.raises(ConnectorError) as caught:
+                in_thread(lambda: raise_memory(db))
+            assert not isinstance(caught.value, NeedsMemoryError), "that query was never lean"
+            assert sum(map(len, rows.batches())) == 1000
+    assert limit(db) == usual
+
+
+def test_two_resources_of_one_file(db: Any, tmp_path: Path) -> None:
+    usual = limit(db)
+    config = {"path": f"{tmp_path}/../{tmp_path.name}/wh.duckdb"}
+    with DuckDBConnector(ConnectorInit("wh2", "db", "duckdb", config, {})) as second:
+        with db.lean("SELECT * FROM t") as done:
+            assert done
+            assert in_thread(lambda: limit(second)) == usual
+        with second.stream("SELECT * FROM t"), db.lean("SELECT * FROM t") as done:
+            assert not done
+        with db.lean("SELECT * FROM t") as done:
+            assert done
+            db.close()
+            assert limit(second) == usual
+
+
+def test_a_closed_database_is_not_opened_again(db: Any) -> None:
+    with db.lean("SELECT * FROM t"):
+        db.close()
+    assert db.root is None
 
 
 def test_somebody_elses_query_keeps_its_memory(db: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.duckdb_files import DuckDBFile, open_csv, open_parquet
-from aetherflow_builtins_db.connectors.duckdb_memory import lean
+from aetherflow_builtins_db.connectors.duckdb_memory import Memory, lean, memory_of
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
 from aetherflow_builtins_db.connectors.duckdb_settings import Config, Options
 from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
@@ -70,7 +70,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         self._lock = threading.RLock()
         self._root: DuckDBPyConnection | None = None
         self._sessions: set[DuckDBPyConnection] = set()
-        self._is_lean = False
+        self.memory = Memory()
         self.limit = TimeLimit(self.opts.statement_timeout)
 
     # Connection and sessions
@@ -81,6 +81,11 @@ class DuckDBConnector(SqlBase[Config, Options]):
             if self._root is None:
                 self._root = self._open()
             return self._root
+
+    @property
+    def root(self) -> "DuckDBPyConnection | None":
+        """The same, if it is open."""
+        return self._root
 
     def _open(self) -> "DuckDBPyConnection":
         try:
@@ -106,6 +111,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         except duckdb.Error as error:
             root.close()
             raise self.failed("loading an extension", error) from error
+        self.memory = memory_of(path)
         return root
 
     def _load_extension(self, root: "DuckDBPyConnection", name: str) -> None:
@@ -121,14 +127,16 @@ class DuckDBConnector(SqlBase[Config, Options]):
         """A session of its own; hand it to `close_session`."""
         import duckdb
 
-        session = self.connect().cursor()
+        root = self.connect()
+        with self.mapped("opening a session"):
+            session = self.memory.open_session(root)
         try:
             # Else `SELECT * FROM rows` would find a Python variable of that name in this program.
             session.execute("SET python_enable_replacements = false")
             for name, value in self.opts.pragmas.items():
                 session.execute(f"SET {name} = {setting_literal(value)}")
         except duckdb.Error as error:
-            session.close()
+            self.close_session(session)
             raise self.failed("setting options.pragmas", error) from error
         with self._lock:
             self._sessions.add(session)
@@ -138,26 +146,19 @@ class DuckDBConnector(SqlBase[Config, Options]):
         """Undo what the session left open and close it; twice is fine."""
         with self._lock:
             self._sessions.discard(session)
+        self.memory.forget((session,))
         session.close()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a session is open."""
-        return bool(self._sessions)
 
     @contextmanager
     def lean(self, sql: str, params: Params = None) -> Iterator[bool]:
         """Little memory while this query is read, if it is one that needs little."""
-        with lean(self, sql, params) as self._is_lean:
-            try:
-                yield self._is_lean
-            finally:
-                self._is_lean = False
+        with lean(self, sql, params) as is_lean:
+            yield is_lean
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
         """DuckDB's error in our words."""
         found = super().failed(operation, error)
-        if self._is_lean and "Out of Memory" in str(error):
+        if self.memory.is_lean_here and "Out of Memory" in str(error):
             return NeedsMemoryError(str(found), fix=found.fix)
         return found
 
@@ -192,6 +193,9 @@ class DuckDBConnector(SqlBase[Config, Options]):
         with self._lock:
             sessions, self._sessions = self._sessions, set()
             root, self._root = self._root, None
+        if root is not None:
+            self.memory.restore(root)  # the database lives on in another resource of the same file
+        self.memory.forget(sessions)
         for each in (*sessions, root):
             if each is not None:
                 each.close()

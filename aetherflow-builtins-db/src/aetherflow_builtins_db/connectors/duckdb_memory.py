@@ -1,13 +1,17 @@
 """Less memory for DuckDB while it reads a large result: left alone it fills most of the machine with its cache.
 
-The limit is the database's, not the session's. So it is lowered only if nobody else works on the connection, and for
-queries that pass rows on as they come; what sorts, joins or counts may take what DuckDB takes.
+The limit is the database's, not the session's. So it is lowered only while nobody else works on the database, and for
+queries that pass rows on as they come; what sorts, joins or counts may take what DuckDB takes. As soon as another
+session opens, the usual limits hold again.
 """
 
 import json
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.contract import Params
@@ -36,42 +40,141 @@ _PASSING = frozenset(
 """Operators that keep no rows."""
 
 
+class Memory:
+    """The limits of one database, and who works on it: all connectors of this process that have its file open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._open: set[DuckDBPyConnection] = set()
+        self._owner: int | None = None
+        self._before: dict[str, str] | None = None
+
+    def open_session(self, root: "DuckDBPyConnection") -> "DuckDBPyConnection":
+        """A new session. If it is not the one that is to be lean, the limits are as usual from here on."""
+        with self._lock:
+            if self._open or self._owner != threading.get_ident():
+                self._restore(root)
+            session = root.cursor()
+            self._open.add(session)
+        return session
+
+    def forget(self, sessions: Iterable["DuckDBPyConnection"]) -> None:
+        """They are about to be closed."""
+        with self._lock:
+            self._open.difference_update(sessions)
+
+    @property
+    def is_lean_here(self) -> bool:
+        """Whether it is this thread whose query is to be lean."""
+        return self._owner == threading.get_ident()
+
+    def claim(self) -> bool:
+        """Whether this thread may lower the limits; then it calls `release` at the end."""
+        with self._lock:
+            if self._owner is not None or self._open:
+                return False
+            self._owner = threading.get_ident()
+            return True
+
+    def lower(self, session: "DuckDBPyConnection", bytes_per_thread: float) -> bool:
+        """Lower the limits, if this session is the only one; whether that was done."""
+        import duckdb
+
+        with self._lock:
+            if self._open != {session}:
+                return False
+            self._before = {name: _current(session, name) for name in _SETTINGS}
+            threads = int(self._before["threads"])
+            budget = MEGABYTES_PER_THREAD * max(threads, 2)
+            try:
+                session.execute(f"SET memory_limit = '{budget}MB'")
+                session.execute(f"SET threads = {max(1, min(threads, int(budget * 1e6 / bytes_per_thread)))}")
+            except duckdb.Error:  # a database in memory may hold more than that
+                self._restore(session)
+                return False
+            return True
+
+    def restore(self, root: "DuckDBPyConnection") -> None:
+        """The usual limits; without effect if they hold already."""
+        with self._lock:
+            self._restore(root)
+
+    def release(self, root: "DuckDBPyConnection | None") -> None:
+        """The usual limits, and another query may have its turn. Without root the database is closed."""
+        with self._lock:
+            if root is not None:
+                self._restore(root)
+            self._owner = self._before = None
+
+    def _restore(self, connection: "DuckDBPyConnection") -> None:
+        import duckdb
+
+        before, self._before = self._before, None
+        if before is None:
+            return
+        with suppress(duckdb.Error), connection.cursor() as session:  # it was closed in this moment
+            for name, value in before.items():
+                session.execute(f"RESET {name}")  # at first: what can be read is rounded
+                if _current(session, name) != value:
+                    session.execute(f"SET {name} = '{value}'")
+
+
+_KNOWN: WeakValueDictionary[str, Memory] = WeakValueDictionary()
+_KNOWN_LOCK = threading.Lock()
+
+
+def memory_of(path: str) -> Memory:
+    """The one of a database; a new one for what nobody else can open."""
+    if path == ":memory:":  # `:memory:name` is shared, too
+        return Memory()
+    with _KNOWN_LOCK:
+        return _KNOWN.setdefault(os.path.realpath(path), Memory())
+
+
 @contextmanager
 def lean(connector: "DuckDBConnector", sql: str, params: Params) -> Iterator[bool]:
     """Lower the limits for the time of the block; whether that was done."""
     chosen = any(name.lower() in {"memory_limit", "max_memory", "threads"} for name in connector.opts.pragmas)
-    before = None if chosen or connector.is_busy else _lower(connector, sql, params)
+    memory = None if chosen else _memory(connector)
+    if memory is None or not memory.claim():
+        yield False
+        return
+    is_lean = False
     try:
-        yield before is not None
+        is_lean = _lower(connector, memory, sql, params)
+        if is_lean:
+            yield True
     finally:
-        if before is not None:
-            _restore(connector, before)
+        memory.release(connector.root)
+    if not is_lean:
+        yield False
 
 
-def _lower(connector: "DuckDBConnector", sql: str, params: Params) -> dict[str, str] | None:
-    """The settings that held before; None if they still do."""
+def _memory(connector: "DuckDBConnector") -> Memory | None:
+    try:
+        connector.connect()
+    except ConnectorError:  # which the query itself will tell
+        return None
+    return connector.memory
+
+
+def _lower(connector: "DuckDBConnector", memory: Memory, sql: str, params: Params) -> bool:
     import duckdb
 
     try:
         session, statement, values = connector.open_query(sql, params)
     except ConnectorError:  # which the query itself will tell
-        return None
+        return False
     try:
         plan = session.execute(f"EXPLAIN (FORMAT json) {statement.query}", values).fetchone()
         if plan is None or not set(_operators(json.loads(plan[1])[0])) <= _PASSING:
-            return None
+            return False
         kinds = session.sql(statement, params=values).types
-        before = {name: _current(session, name) for name in _SETTINGS}
-        threads = int(before["threads"])
-        budget = MEGABYTES_PER_THREAD * max(threads, 2)
-        each = _GATHERED_ROWS * sum(_WIDTHS.get(str(kind), _WIDTH) for kind in kinds) / 1e6
-        session.execute(f"SET memory_limit = '{budget}MB'")
-        session.execute(f"SET threads = {max(1, min(threads, int(budget / each)))}")
-    except (duckdb.Error, ValueError, LookupError):  # a database in memory may hold more than that
-        return None
+        return memory.lower(session, _GATHERED_ROWS * sum(_WIDTHS.get(str(kind), _WIDTH) for kind in kinds))
+    except (duckdb.Error, ValueError, LookupError):
+        return False
     finally:
         connector.close_session(session)
-    return before
 
 
 def _operators(node: dict[str, Any]) -> Iterator[str]:
@@ -83,17 +186,3 @@ def _operators(node: dict[str, Any]) -> Iterator[str]:
 def _current(session: "DuckDBPyConnection", name: str) -> str:
     found = session.execute(f"SELECT current_setting('{name}')").fetchone()
     return "" if found is None else str(found[0])
-
-
-def _restore(connector: "DuckDBConnector", before: dict[str, str]) -> None:
-    import duckdb
-
-    with suppress(duckdb.Error, ConnectorError):  # of a connection that is closed
-        session = connector.open_session()
-        try:
-            for name, value in before.items():
-                session.execute(f"RESET {name}")  # at first: what can be read is rounded
-                if _current(session, name) != value:
-                    session.execute(f"SET {name} = '{value}'")
-        finally:
-            connector.close_session(session)
