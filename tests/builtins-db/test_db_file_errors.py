@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from aetherflow_builtins_db.connectors.time_limit import TimeLimit
 from aetherflow_builtins_db.dialect import Dialect
 from svc import workdir
 
@@ -48,6 +51,7 @@ WAYS: dict[str, Any] = {
     "script": lambda db, sql: db.script(f"CREATE TABLE made AS {sql}"),
     "transaction": lambda db, sql: in_transaction(db, sql),  # noqa: PLW0108 - defined below
     "csv": lambda db, sql: list(db.stream_csv(sql, dialect=Dialect()).blocks()),
+    "arrow": lambda db, sql: list(db.stream_arrow(sql, batch_rows=1000).record_batches()),
 }
 
 
@@ -59,7 +63,7 @@ def in_transaction(db: Any, sql: str) -> None:
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) -> None:
-    if way == "csv" and driver == "sqlite3":
+    if way in {"csv", "arrow"} and driver == "sqlite3":
         way = "read"
     with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
         db.execute("CREATE TABLE t (a INTEGER)")
@@ -73,9 +77,44 @@ def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) 
             db.read("SELECT * FROM first")
 
 
-def test_a_stop_is_no_time_limit(driver: str, tmp_path: Path) -> None:
-    import threading
+@pytest.mark.parametrize("way", ["csv", "arrow"])
+def test_the_time_of_who_uses_the_rows_does_not_count(way: str, tmp_path: Path) -> None:
+    with made("duckdb", tmp_path / "x.db", statement_timeout=1) as db:
+        db.script("CREATE TABLE t AS SELECT range AS a, 'text ' || range AS s FROM range(400000)")
+        opened = (
+            db.stream_csv("SELECT * FROM t", dialect=Dialect())
+            if way == "csv"
+            else db.stream_arrow("SELECT * FROM t", batch_rows=2048)
+        )
+        lines = 0
+        with opened:
+            for number, part in enumerate(opened.blocks() if way == "csv" else opened.record_batches()):
+                lines += part.count(b"\n") if way == "csv" else part.num_rows
+                if number == 0:
+                    time.sleep(1.3)
+        assert lines == 400_000
 
+
+def test_the_time_limit_of_one_thread_is_not_told_in_another() -> None:
+    limit, interrupted = TimeLimit(0.05), threading.Event()
+    error = RuntimeError("interrupted")
+
+    def elsewhere() -> BaseException:
+        with suppress(RuntimeError), limit.on(lambda: None):
+            raise error
+        return limit.explain(error)
+
+    with ThreadPoolExecutor(1) as pool:
+        with suppress(RuntimeError), limit.on(interrupted.set):
+            assert interrupted.wait(20)
+            assert pool.submit(elsewhere).result() is error, "it was stopped by somebody else"
+            raise error
+        assert pool.submit(elsewhere).result() is error
+    assert "statement timeout" in str(limit.explain(error))
+    assert limit.explain(error) is error, "a later stop is another matter"
+
+
+def test_a_stop_is_no_time_limit(driver: str, tmp_path: Path) -> None:
     with made(driver, tmp_path / "x.db", statement_timeout=60) as db:
         stopping = threading.Timer(0.5, db.interrupt)
         stopping.start()

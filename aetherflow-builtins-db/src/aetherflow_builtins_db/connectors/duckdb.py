@@ -29,7 +29,9 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
     One connection stays open for the run, so that `:memory:` lasts. Every call works in a session of its own on it:
     temporary tables and SET end with the script that made them, readers see what was committed, and calls from
-    several threads do not disturb each other. Reading runs in a read-only transaction.
+    several threads do not disturb each other. Reading runs in a read-only transaction. `db_extract` reads with little
+    memory if the query sorts, joins and counts nothing, nobody else in this process works on the database meanwhile,
+    and `options.pragmas` sets neither `memory_limit` nor `threads`.
 
         resources:
           warehouse:

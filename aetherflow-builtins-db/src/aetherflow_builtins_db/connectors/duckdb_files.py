@@ -140,15 +140,19 @@ class DuckDBFile(OpenRows):
             fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, _BLOCK)
         copying = threading.Thread(target=self._run, args=(writing,), daemon=True)
         copying.start()
-        try:
-            with self._connector.limit.on(self._session.interrupt):
-                while block := os.read(reading, _BLOCK):
+        connector = self._connector
+        with connector.mapped("copying rows"), connector.limit.counting(self._session.interrupt) as clock:
+            try:
+                while True:
+                    with clock.running():
+                        block = os.read(reading, _BLOCK)
+                    if not block:
+                        break
                     yield block
-        finally:
-            os.close(reading)  # a COPY that still writes fails now
-            copying.join()
-        if self._error is not None:
-            with self._connector.mapped("copying rows"):
+            finally:
+                os.close(reading)  # a COPY that still writes fails now
+                copying.join()
+            if self._error is not None:
                 raise self._error
 
     def _run(self, writing: int) -> None:

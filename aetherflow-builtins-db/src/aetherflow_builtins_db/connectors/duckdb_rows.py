@@ -94,8 +94,15 @@ class DuckDBArrowRows(OpenRows):
         import duckdb
 
         try:
-            with self._connector.limit.on(self._session.interrupt):
-                yield from self._relation.to_arrow_reader(self._batch_rows)
+            with self._connector.limit.counting(self._session.interrupt) as clock:
+                with clock.running():
+                    reader = self._relation.to_arrow_reader(self._batch_rows)
+                while True:
+                    with clock.running():
+                        batch = next(reader, None)
+                    if batch is None:
+                        return
+                    yield batch
         except (duckdb.Error, OSError) as error:  # pyarrow passes a failed query on as an OSError
             raise self._connector.failed("fetching rows", error) from error
 

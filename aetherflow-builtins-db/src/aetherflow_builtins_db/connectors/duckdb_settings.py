@@ -30,7 +30,12 @@ class Options(ConnectorOptions):
     extensions: tuple[ExtensionName, ...] = Field(
         (), description="Extensions to load, installed from DuckDB's server first if they are not there."
     )
-    statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
+    statement_timeout: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds that one statement may run; 0 is no limit. The time in which its rows are written "
+        "elsewhere does not count.",
+    )
     pragmas: dict[SettingName, str | int | float | bool] = Field(
         {}, description="Settings for every session: `{memory_limit: 2GB, TimeZone: UTC}`."
     )
