@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -152,6 +153,31 @@ def test_the_session_of_a_lost_connection_is_ended_on_the_server(server: Databas
         assert look(server, driver, "SELECT count(*) FROM held") == 0
         proxy.reconnect()
         db.execute("DROP TABLE held")
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_only_the_server_of_a_session_is_told_to_end_it(mariadb: Database, moved: bool) -> None:
+    """An address may lead to one server today and to another tomorrow, where the number is an innocent's."""
+    root = replace(mariadb, user="root", password="")
+    lives = "SELECT count(*) FROM information_schema.processlist WHERE id = {}"
+    usual = look(root, "mysql", "SELECT @@server_id")
+    with behind("mysql", mariadb, {"read_timeout": 1, "pool": {"pre_ping": False}}) as (db, proxy):
+        number: Any = None
+        try:
+            with suppress(ConnectorError), db.transaction() as tx:
+                number = tx.read("SELECT connection_id()")[1][0][0]
+                if moved:
+                    look(root, "mysql", f"SET GLOBAL server_id = {usual + 1}")
+                stall_now(proxy, "down")
+                tx.execute("DO 1")
+            deadline = time.monotonic() + (0.5 if moved else PATIENCE_SECONDS)
+            while (count := look(root, "mysql", lives.format(number))) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert count == int(moved)
+        finally:
+            look(root, "mysql", f"SET GLOBAL server_id = {usual}")
+            if moved:
+                look(root, "mysql", f"KILL CONNECTION {number}")
 
 
 @pytest.mark.parametrize("way", ["csv", "script"])

@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_db.connectors.mysql_rows import MySQLCsv, MySQLRows
@@ -88,6 +89,7 @@ class MySQLConnector(ServerBase[Config, Options]):
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         self._statement_timeout_ms = round(self.opts.statement_timeout * 1000)
+        self._places: WeakKeyDictionary[Connection[Any], tuple[Any, ...] | None] = WeakKeyDictionary()
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
         """PyMySQL's exceptions."""
@@ -145,11 +147,23 @@ class MySQLConnector(ServerBase[Config, Options]):
             with connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
+            self._places[connection] = self._place_of(connection)
             self._wait_as_usual(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _place_of(self, connection: Any) -> tuple[Any, ...] | None:
+        """Which server it is, of those that one address may lead to; None if it does not tell."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT @@hostname, @@port, @@server_id")
+                return tuple(cursor.fetchone() or ())
+        except self.driver_errors() as error:
+            if self.is_lost(error):
+                raise
+            return None
 
     def _wait_as_usual(self, connection: Any) -> None:
         given = self.opts.connect_args
@@ -186,7 +200,9 @@ class MySQLConnector(ServerBase[Config, Options]):
         import pymysql
 
         with pymysql.connect(**self.connect_arguments()) as killer, killer.cursor() as cursor:
-            cursor.execute(f"KILL {what} {int(connection.thread_id())}")
+            # Behind a balancer this may be another server, where the number is somebody else's.
+            if self._place_of(killer) == self._places.get(connection):
+                cursor.execute(f"KILL {what} {int(connection.thread_id())}")
 
     def break_off(self, connection: Any) -> None:
         """Shut the socket down."""
