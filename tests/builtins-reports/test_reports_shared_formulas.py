@@ -158,3 +158,56 @@ def test_a_table_without_data_waits_no_longer_when_it_has_some(
     part = parts_of(Path(out))["xl/tables/table1.xml"]
     assert (b'insertRow="1"' in part, b'insertRowShift="1"' in part) == (rows == 0, rows == 0)
     assert openpyxl.load_workbook(out)["Report"].tables["Sales"].ref == f"B4:F{4 + max(rows, 1)}"
+
+
+def test_array_formulas_of_the_style_row_are_repeated_too(project: Reports) -> None:
+    book = xlsxwriter.Workbook(project.folder / "t.xlsx")
+    sheet = book.add_worksheet("Report")
+    sheet.write_row("A4", ["name", "count"])
+    sheet.write_row("A5", ["sample", 99])
+    sheet.write_array_formula("D5:D5", "{=SUM(B5*2)}")
+    sheet.write_dynamic_array_formula("E5:F5", "{=B5*{1,2}}")
+    book.close()
+    xml = parts_of(Path(fill(project)))[SHEET].decode()
+    for row in (5, 6, 7):
+        assert f'<c r="D{row}"><f t="array" ref="D{row}">SUM(B{row}*2)</f>' in xml
+        assert f'<c r="E{row}" cm="1"><f t="array" ref="E{row}:F{row}">B{row}*{{1,2}}</f>' in xml
+
+
+@pytest.mark.slow
+def test_libreoffice_calculates_the_repeated_array_formulas(project: Reports, convert: Convert) -> None:
+    book = xlsxwriter.Workbook(project.folder / "t.xlsx")
+    sheet = book.add_worksheet("Report")
+    sheet.write_row("A4", ["name", "count"])
+    sheet.write_row("A5", ["sample", 99])
+    sheet.write_array_formula("D5:E5", "{=B5*{1,2}}")
+    book.close()
+    read = python_calamine.CalamineWorkbook.from_path(str(convert(fill(project), "xlsx"))).get_sheet_by_name("Report")
+    assert [row[3:5] for row in read.to_python(skip_empty_area=False)[4:7]] == [[1, 2], [2, 4], [3, 6]]
+
+
+@pytest.mark.parametrize(("left", "right", "kept"), [(3, 1, 1), (1, 3, 1), (0, 2, 1), (3, 1, 3), (3, 3, 3), (1, 5, 3)])
+def test_empty_rows_of_a_shorter_table_calculate_nothing(reports: Reports, left: int, right: int, kept: int) -> None:
+    """Two tables side by side, the right one with `kept` rows in the template."""
+    book = xlsxwriter.Workbook(reports.folder / "t.xlsx")
+    sheet = book.add_worksheet("Report")
+    for name, area, rows in (("L", "A2:B4", 1), ("Q", f"E2:F{3 + kept}", kept)):
+        columns = [{"header": "n"}, {"header": "more", "formula": f"={name}[[#This Row],[n]]+1"}]
+        sheet.add_table(area, {"name": name, "total_row": True, "columns": columns})
+        for row in range(rows):
+            sheet.write(2 + row, 0 if name == "L" else 4, 7)
+    book.close()
+    targets = [
+        {"name": name, "table": name, "rows_json": [[10 + row] for row in range(count)]}
+        for name, count in (("L", left), ("Q", right))
+    ]
+    out = reports.fill("t.xlsx", *targets, small=True)
+    found = cells(out["output"], "Report")
+    for columns, name, count in (("AB", "L", left), ("EF", "Q", right)):
+        values = [found.get(f"{columns[0]}{row}") for row in range(3, 20)]
+        assert values == [*range(10, 10 + count), *[None] * (17 - count)]
+        formulas = [found.get(f"{columns[1]}{row}") for row in range(3, 20)]
+        assert formulas == [f"={name}[[#This Row],[n]]+1"] * count + [None] * (17 - count)
+    if kept == 1:
+        (warning,) = out["warnings"]
+        assert "above its totals, for more rows went in beside it" in warning

@@ -93,9 +93,12 @@ class TableRows:
         if self.bottom is None or self._first_row + rows == self.bottom:
             return ""
         empty = self.bottom - self._first_row - rows
+        keeps = f"{self.owner}: table {table.name!r} keeps {empty} empty row{'s'[: empty - 1]} above its totals, for "
+        if self.kept <= rows:
+            return f"{keeps}more rows went in beside it; put the tables one below the other to avoid that"
         return (
-            f"{self.owner}: table {table.name!r} keeps {empty} empty rows above its totals, for the template holds "
-            f"{self.kept} rows of data; leave one there, and the table gets as many as there are"
+            f"{keeps}the template holds {self.kept} rows of data; leave one there, and the table gets as many as there "
+            "are"
         )
 
     def arranged(self, chunks: Iterator[Chunk], sources: Sequence[int | None]) -> Iterator[Chunk]:
