@@ -203,10 +203,10 @@ def test_empty_rows_of_a_shorter_table_calculate_nothing(reports: Reports, left:
     ]
     out = reports.fill("t.xlsx", *targets, small=True)
     found = cells(out["output"], "Report")
-    for columns, name, count in (("AB", "L", left), ("EF", "Q", right)):
-        values = [found.get(f"{columns[0]}{row}") for row in range(3, 20)]
+    for (data, calculated), name, count in (("AB", "L", left), ("EF", "Q", right)):
+        values = [found.get(f"{data}{row}") for row in range(3, 20)]
         assert values == [*range(10, 10 + count), *[None] * (17 - count)]
-        formulas = [found.get(f"{columns[1]}{row}") for row in range(3, 20)]
+        formulas = [found.get(f"{calculated}{row}") for row in range(3, 20)]
         assert formulas == [f"={name}[[#This Row],[n]]+1"] * count + [None] * (17 - count)
     if kept == 1:
         (warning,) = out["warnings"]

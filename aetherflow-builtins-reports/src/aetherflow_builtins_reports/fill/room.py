@@ -34,7 +34,7 @@ class SheetRoom:
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._wanted: list[Room] = []
-        self._content: list[Room] = []
+        self._satisfied: list[Room] = []
         """Targets that could grow but have rows enough, beside which others may grow."""
         self._shrinks: list[Shrink] = []
         self._moves: Moves | None = None
@@ -43,7 +43,7 @@ class SheetRoom:
         """Make room for a target."""
         if room.count < 1:
             if room.grow:
-                self._content.append(room)
+                self._satisfied.append(room)
             return
         for other in self._wanted:
             if other.row == room.row and other.left <= room.right and room.left <= other.right:
@@ -96,7 +96,7 @@ class SheetRoom:
             (
                 self.start(row),
                 self.row(row) - 1,
-                [(each.left, each.right) for each in [*self._wanted, *self._content] if each.fills(row)],
+                [(each.left, each.right) for each in [*self._wanted, *self._satisfied] if each.fills(row)],
             )
             for row in rows
         ]
