@@ -24,6 +24,8 @@ class Filled:
     """The header, if it was written."""
     data: Area
     """The data, at least one row even if there was none."""
+    rows: int
+    """How many rows of data there were."""
     shrinks: bool
     """Whether old rows below were emptied."""
     table_part: str = ""
@@ -72,25 +74,23 @@ class Dependents:
         for table in self._tables(filled.sheet):
             if table.part == filled.table_part:
                 self._resized.add(table.name.casefold())
-                self.changed[table.part] = table.resized(filled.table_area or table.area)
+                self.changed[table.part] = table.resized(filled.table_area or table.area, has_data=filled.rows > 0)
                 continue
             if not table.area.meets(filled.area):
                 continue
             self._resized.add(table.name.casefold())
             new = filled.under(table.area)
-            if new is None:
-                continue
-            self._check_header(filled, table)
-            if table.totals_rows:
-                if filled.data.bottom >= table.area.bottom:
+            if new is not None:
+                self._check_header(filled, table)
+                if table.totals_rows and filled.data.bottom >= table.area.bottom:
                     raise WorkbookError(
                         f"{filled.owner}: the rows reach the totals row of table {table.name!r} (row "
                         f"{table.area.bottom})",
                         fix=f"set table: {table.name} instead of an anchor, so that the totals row moves",
                     )
-                continue
-            if new != table.area:
-                self.changed[table.part] = table.resized(new)
+            area = table.area if new is None or table.totals_rows else new
+            if area != table.area or (table.waits and filled.rows):
+                self.changed[table.part] = table.resized(area, has_data=filled.rows > 0)
 
     @staticmethod
     def _check_header(filled: Filled, table: TablePart) -> None:

@@ -33,7 +33,7 @@ class TargetPlan:
         right = block.left + max(block.width, 1) - 1
         area = Area(block.top, block.left, block.top + max(block.written, 1) - 1, right)
         shrinks = block.clear_below or block.clear_through > 0
-        filled = Filled(self.owner, self.sheet, self.header_row, self.header, area, shrinks)
+        filled = Filled(self.owner, self.sheet, self.header_row, self.header, area, block.written, shrinks)
         if self.table is None:
             return filled
         return replace(

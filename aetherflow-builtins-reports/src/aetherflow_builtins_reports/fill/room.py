@@ -20,6 +20,12 @@ class Room:
     right: int
     grow: bool
     """Whether ranges that end above `row` reach over the new rows."""
+    first: int = 0
+    """The first row of data of a target that grows."""
+
+    def fills(self, row: int) -> bool:
+        """Whether new rows above a row of the template are among those that the target fills."""
+        return self.row == row or (self.grow and self.first < row < self.row)
 
 
 class SheetRoom:
@@ -28,12 +34,16 @@ class SheetRoom:
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._wanted: list[Room] = []
+        self._satisfied: list[Room] = []
+        """Targets that could grow but have rows enough, beside which others may grow."""
         self._shrinks: list[Shrink] = []
         self._moves: Moves | None = None
 
     def need(self, room: Room) -> None:
         """Make room for a target."""
         if room.count < 1:
+            if room.grow:
+                self._satisfied.append(room)
             return
         for other in self._wanted:
             if other.row == room.row and other.left <= room.right and room.left <= other.right:
@@ -83,6 +93,10 @@ class SheetRoom:
         """New rows that repeat the row above them: (first, last, the columns that targets fill)."""
         rows = sorted({room.row for room in self._wanted if room.grow})
         return [
-            (self.start(row), self.row(row) - 1, [(each.left, each.right) for each in self._wanted if each.row == row])
+            (
+                self.start(row),
+                self.row(row) - 1,
+                [(each.left, each.right) for each in [*self._wanted, *self._satisfied] if each.fills(row)],
+            )
             for row in rows
         ]

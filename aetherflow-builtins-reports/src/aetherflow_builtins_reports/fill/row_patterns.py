@@ -8,10 +8,22 @@ from xml.sax.saxutils import escape
 from aetherflow_builtins_reports.cells.rows import Surroundings
 from aetherflow_builtins_reports.fill.row_formulas import RowFormula
 from aetherflow_builtins_reports.package.markup import parse
-from aetherflow_builtins_reports.package.refs import MAX_ROW, cell_name, letters
+from aetherflow_builtins_reports.package.refs import MAX_ROW, cell_name, letters, parse_area
 from aetherflow_builtins_reports.package.sheet_stream import Cell, Row, row_start
 
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeated:
+    """A formula as it is repeated."""
+
+    attributes: str
+    """What its cell has because of it."""
+    markup: str
+    """With `%s` for row numbers."""
+    offsets: Sequence[int]
+    """What is added to the number of a row for each of them."""
 
 
 class RowPattern:
@@ -19,7 +31,7 @@ class RowPattern:
 
     def __init__(self, row: Row | None, number: int, prefix: str, sheet: str) -> None:
         self._prefix = prefix
-        self._cells: dict[int, tuple[str, RowFormula | None]] = {}
+        self._cells: dict[int, tuple[str, _Repeated | None]] = {}
         start = row_start(row, prefix).decode() if row else f'<{prefix}row r="{number}">'
         self.start = start.replace("%", "%%").replace(f' r="{number}"', ' r="%s"', 1)
         """The start tag of a row, with `%s` for its number."""
@@ -28,14 +40,27 @@ class RowPattern:
             if formula is not None or cell.style:
                 self._cells[cell.column] = (f' s="{cell.style}"' if cell.style else "", formula)
 
-    @staticmethod
-    def _formula(cell: Cell, number: int, sheet: str) -> RowFormula | None:
+    def _formula(self, cell: Cell, number: int, sheet: str) -> _Repeated | None:
         if not _FORMULA.search(cell.raw):
             return None
-        formula = next((each for each in parse(cell.raw).children if each.local == "f"), None)
-        if formula is None or not formula.text.strip() or formula.attributes.get("t", "normal") != "normal":
+        element = parse(cell.raw)
+        formula = next((each for each in element.children if each.local == "f"), None)
+        if formula is None or not formula.text.strip():
             return None
-        return RowFormula(formula.text, number, f"'{sheet}'!{cell_name(number, cell.column)}")
+        start, offsets, attributes = f"<{self._prefix}f>", [], ""
+        if formula.attributes.get("t", "normal") != "normal":
+            area = parse_area(formula.attributes.get("ref", ""))
+            if formula.attributes["t"] != "array" or area is None or area.top != area.bottom:
+                return None
+            # an array formula of one row, also one that Excel wrote because its result may be an array
+            ends = [f"{letters(column)}%s" for column in sorted({area.left, area.right})]
+            start, offsets = f'<{self._prefix}f t="array" ref="{":".join(ends)}">', [0] * len(ends)
+            if "cm" in element.attributes:
+                attributes = f' cm="{escape(element.attributes["cm"])}"'
+        repeated = RowFormula(formula.text, number, f"'{sheet}'!{cell_name(number, cell.column)}")
+        return _Repeated(
+            attributes, f"{start}{escape(repeated.template)}</{self._prefix}f>", [*offsets, *repeated.offsets]
+        )
 
     def pieces(self, columns: Iterable[int], *, formulas: bool) -> tuple[str, list[int]]:
         """Markup of those of its cells that stand in `columns`, with `%s` for row numbers; what is added to each."""
@@ -50,7 +75,7 @@ class RowPattern:
             if formula is None or not formulas:
                 parts.append("/>")
             else:
-                parts.append(f"><{self._prefix}f>{escape(formula.template)}</{self._prefix}f></{self._prefix}c>")
+                parts.append(f"{formula.attributes}>{formula.markup}</{self._prefix}c>")
                 offsets += formula.offsets
         return "".join(parts), offsets
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.block import Block
+from aetherflow_builtins_reports.fill.formulas import SharedFormulas
 from aetherflow_builtins_reports.fill.places import Place, style_row
 from aetherflow_builtins_reports.fill.room import SheetRoom
 from aetherflow_builtins_reports.fill.row_formulas import RowFormula
@@ -92,9 +93,12 @@ class TableRows:
         if self.bottom is None or self._first_row + rows == self.bottom:
             return ""
         empty = self.bottom - self._first_row - rows
+        keeps = f"{self.owner}: table {table.name!r} keeps {empty} empty row{'s'[: empty - 1]} above its totals, for "
+        if self.kept <= rows:
+            return f"{keeps}more rows went in beside it; put the tables one below the other to avoid that"
         return (
-            f"{self.owner}: table {table.name!r} keeps {empty} empty rows above its totals, for the template holds "
-            f"{self.kept} rows of data; leave one there, and the table gets as many as there are"
+            f"{keeps}the template holds {self.kept} rows of data; leave one there, and the table gets as many as there "
+            "are"
         )
 
     def arranged(self, chunks: Iterator[Chunk], sources: Sequence[int | None]) -> Iterator[Chunk]:
@@ -162,10 +166,14 @@ def _calculated(template: Template, sheet: Sheet, table: TablePart, owner: str) 
         found[index] = element.text
     if found:
         # how the table itself counts references without $ is not said; the cell's formula has a place
-        row = style_row(template, sheet, table.area.top + table.header_rows).row
+        top = table.area.top + table.header_rows
+        row = style_row(template, sheet, top).row
+        shared = SharedFormulas("")
         for cell in (row.cells or ()) if row else ():
             index = cell.column - table.area.left
-            formula = parse(cell.raw).first("f") if index in found else None
+            whole = shared.kept(cell, top)
+            shared.dropped(cell, top)  # so that the next ones of its group come in full
+            formula = parse(whole).first("f") if index in found else None
             if formula is not None and formula.text.strip():
                 found[index] = formula.text
     return found

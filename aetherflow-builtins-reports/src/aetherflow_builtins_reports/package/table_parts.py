@@ -8,6 +8,8 @@ from aetherflow_builtins_reports.package.markup import Edits, Element, MarkupErr
 from aetherflow_builtins_reports.package.refs import Area, parse_area
 from aetherflow_builtins_reports.package.relations import relations
 
+_WAITING = ("insertRow", "insertRowShift")
+
 
 @dataclass(frozen=True, slots=True)
 class TablePart:
@@ -45,10 +47,16 @@ class TablePart:
         """Names of its columns."""
         return [each.attributes.get("name", "") for each in self.columns]
 
-    def resized(self, area: Area) -> bytes:
+    @property
+    def waits(self) -> bool:
+        """Whether its only row of data is the one that Excel keeps for the first entry: it counts as no data."""
+        return any(key in self.root.attributes for key in _WAITING)
+
+    def resized(self, area: Area, *, has_data: bool) -> bytes:
         """The part for another range; the filter covers header and data, never the totals."""
         edits = Edits(self.data)
-        edits.set_attributes(self.root, ref=str(area))
+        gone: dict[str, str | None] = dict.fromkeys(_WAITING) if has_data else {}
+        edits.set_attributes(self.root, ref=str(area), **gone)
         filtered = Area(area.top, area.left, max(area.bottom - self.totals_rows, area.top), area.right)
         for child in self.root.named("autoFilter"):
             edits.set_attributes(child, ref=str(filtered))

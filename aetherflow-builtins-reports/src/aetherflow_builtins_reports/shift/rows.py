@@ -184,8 +184,8 @@ class ShiftedRows:
             return raw
         else:
             raise self._shift.error(where, "its shared formula has no original above it", "save the workbook in Excel")
-        if not first.expanded and row < self._moves.first:
-            return raw
+        if not first.expanded and row < self._moves.first and not self._moves.grows(row):
+            return raw  # a row that grows needs its formulas in full: new rows repeat them
         try:
             text = copy_formula(first.text, row - first.row, column - first.column)
         except FormulaError as error:

@@ -103,7 +103,7 @@ def lay_out(target: Target, resolved: Resolved, place: Place, rows: int, width: 
                 f"style_row_offset names row {style_row}",
                 fix="leave style_row_offset out",
             )
-        room = Room(target.owner, first + kept, rows - kept, *columns, grow=True)
+        room = Room(target.owner, first + kept, rows - kept, *columns, grow=True, first=first)
         return Layout(top, header_rows, first, room, kept=kept)
     if resolved.insert != "below":
         return Layout(top, header_rows, style_row, None)
