@@ -235,14 +235,17 @@ def test_no_more_sessions_than_the_pool_may_hold(smbd: Smbd) -> None:
 
 # Somebody between who takes the signatures off
 
-READ, SIGNED = 8, 0x08
+NEGOTIATE, SESSION_SETUP, READ, SIGNED = 0, 1, 8, 0x08
 
 
 class _Forger:
-    """Passes SMB on; in answers to reads it changes a byte of the content and takes the signature off."""
+    """Passes SMB on; in answers to reads it changes a byte of the content and takes the signature off.
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    It passes them off as answers to `command`, of the session that it names, if it names one.
+    """
+
+    def __init__(self, target: int, command: int = READ, session: bytes = b"") -> None:
+        self._target, self._command, self._session = target, command, session
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.forged = 0
@@ -273,7 +276,9 @@ class _Forger:
                 message = bytearray(stream.read(int.from_bytes(head, "big")))
                 if message[:4] == b"\xfeSMB" and message[12] == READ and message[8:12] == bytes(4):
                     self.forged += 1
+                    message[12] = self._command
                     message[16] &= ~SIGNED
+                    message[40 : 40 + len(self._session)] = self._session
                     message[48:64] = bytes(16)
                     message[-1] ^= 1
                 try:
@@ -283,9 +288,18 @@ class _Forger:
         client.close()
 
 
-def test_an_answer_whose_signature_was_taken_off_is_refused(smbd_old: Smbd) -> None:
+@pytest.mark.parametrize(
+    ("command", "session"),
+    [
+        pytest.param(READ, b"", id="read"),
+        pytest.param(NEGOTIATE, b"", id="as-negotiate"),
+        pytest.param(SESSION_SETUP, b"", id="as-login"),
+        pytest.param(SESSION_SETUP, b"stranger", id="as-login-of-another-session"),
+    ],
+)
+def test_an_answer_whose_signature_was_taken_off_is_refused(smbd_old: Smbd, command: int, session: bytes) -> None:
     (smbd_old.root / "invoice").write_bytes(b"pay 100")
-    forger = _Forger(smbd_old.port)
+    forger = _Forger(smbd_old.port, command, session)
     resource = smb_resource(smbd_old, port=forger.port, idle_timeout_seconds=5)
     with SmbClientConnector(ConnectorInit("partner", "smb", "smbclient", resource["config"], {})) as partner:
         with pytest.raises(ConnectorError):
