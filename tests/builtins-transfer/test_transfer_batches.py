@@ -127,7 +127,8 @@ def test_a_limit_of_bytes_per_second_and_one_after_the_other_send_alone(ssh: Pee
 
 def replace_after(method: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     """Once this method has sent it, another file takes its place, of the same size and time; tells whether it did."""
-    original, lock, done = getattr(SftpConnector, method), threading.Lock(), []
+    original, lock = getattr(SftpConnector, method), threading.Lock()
+    done: list[Path] = []
 
     def send(partner: SftpConnector, files: Any, *places: Any, **options: Any) -> Any:
         result = original(partner, files, *places, **options)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,8 @@ def silent_server(where: str) -> Iterator[tuple[int, str]]:
             transport = paramiko.Transport(client)
             stack.callback(transport.close)
             transport.add_server_key(key)
-            transport.start_server(server=_Silent(where, ended))
+            with suppress(paramiko.SSHException, EOFError, OSError):  # the client has run out of patience before
+                transport.start_server(server=_Silent(where, ended))
 
         if where != "connect":
             threading.Thread(target=serve, daemon=True).start()
@@ -270,16 +271,17 @@ class _Forger:
 
     @staticmethod
     def _up(client: socket.socket, server: socket.socket) -> None:
-        while data := client.recv(1 << 16):
-            server.sendall(data)
+        with suppress(OSError):  # a client that is not taken in hangs up by a reset
+            while data := client.recv(1 << 16):
+                server.sendall(data)
         server.close()
 
     def _down(self, server: socket.socket, client: socket.socket) -> None:
-        with server.makefile("rb") as stream:
+        with suppress(OSError), server.makefile("rb") as stream:
             while head := stream.read(4):
                 message = bytearray(stream.read(int.from_bytes(head, "big")))
                 if message[:4] == b"\xfdSMB" and self.guessed:
-                    message = self._made(self.guessed.pop(), message[44:52], b"pay 101")
+                    message = self._made(self.guessed.pop(), bytes(message[44:52]), b"pay 101")
                     head = len(message).to_bytes(4, "big")
                 if message[:4] == b"\xfeSMB" and message[12] == READ and message[8:12] == bytes(4):
                     self.forged += 1
@@ -288,10 +290,7 @@ class _Forger:
                     message[40 : 40 + len(self._session)] = self._session
                     message[48:64] = bytes(16)
                     message[-1] ^= 1
-                try:
-                    client.sendall(head + message)
-                except OSError:
-                    return
+                client.sendall(head + message)
         client.close()
 
     @staticmethod
