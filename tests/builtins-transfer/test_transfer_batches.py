@@ -1,11 +1,14 @@
 """Small files that go together over SFTP: each as whole, checked and told as one that goes alone."""
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
 from services import Sshd
 from transfer_peers import Peer, build_peer
 
@@ -120,3 +123,59 @@ def test_a_limit_of_bytes_per_second_and_one_after_the_other_send_alone(ssh: Pee
         ssh.local(name, data)
     assert upload(ssh, changed).error is None
     assert {name.removeprefix("in/box/"): data for name, data in ssh.tree().items()} == changed
+
+
+def replace_after(method: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Once this method has sent it, another file takes its place, of the same size and time; tells whether it did."""
+    original, lock = getattr(SftpConnector, method), threading.Lock()
+    done: list[Path] = []
+
+    def send(partner: SftpConnector, files: Any, *places: Any, **options: Any) -> Any:
+        result = original(partner, files, *places, **options)
+        sent = [files] if isinstance(files, Path) else [each.local for each in files]
+        with lock:
+            if path in sent and not done:
+                done.append(path)
+                found, other = path.stat(), path.with_name("other")
+                other.write_bytes(b"N" * found.st_size)
+                os.utime(other, ns=(found.st_atime_ns, found.st_mtime_ns))
+                other.replace(path)
+        return result
+
+    monkeypatch.setattr(SftpConnector, method, send)
+    return lambda: bool(done)
+
+
+@pytest.mark.parametrize("method", ["upload_all", "upload"])
+@pytest.mark.parametrize("after", ["delete", "move"])
+def test_a_file_that_was_replaced_on_the_way_stays_and_is_told(
+    ssh: Peer, monkeypatch: pytest.MonkeyPatch, method: str, after: str
+) -> None:
+    files = {f"f{each}": os.urandom(700) for each in range(8)}
+    paths = {name: ssh.local(name, data) for name, data in files.items()}
+    moved_to = ssh.project.work / "done"
+    more: dict[str, Any] = {"move_to": str(moved_to)} if after == "move" else {}
+    more |= {"after": after, "parallelism": {"enabled": method == "upload_all", "fail_fast": False}}
+    replaced = replace_after(method, paths["f3"], monkeypatch)
+    ran = upload(ssh, files, **more)
+    assert replaced()
+    assert ran.error is not None
+    assert f"{paths['f3']} was replaced while it was sent" in ran.error.message
+    assert "run the flow again" in (ran.error.fix or "")
+    assert paths["f3"].read_bytes() == b"N" * 700, "nobody has delivered that"
+    assert [name for name, path in paths.items() if path.exists()] == ["f3"]
+    assert {name.removeprefix("in/box/"): data for name, data in ssh.tree().items()} == files
+
+    again = ssh.project.run(run_id=ran.summary.run_id)
+    assert again.error is None, again.error
+    files["f3"] = b"N" * 700
+    assert {name.removeprefix("in/box/"): data for name, data in ssh.tree().items()} == files
+    assert not any(path.exists() for path in paths.values())
+    if after == "move":
+        assert {path.name: path.read_bytes() for path in moved_to.iterdir()} == files
+
+    for name, data in files.items():
+        stamp = (moved_to / name).stat() if after == "move" else (ssh.disk / "in/box" / name).stat()
+        os.utime(ssh.local(name, data), ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    known = upload(ssh, files)
+    assert {each["status"] for each in known["upload"].outputs["files"]} == {"unchanged"}, "all stand in the ledger"

@@ -69,7 +69,7 @@ def impostor() -> Iterator[Impostor]:
             transport.add_server_key(key)
             try:
                 transport.start_server(server=_Server(seen))
-            except (paramiko.SSHException, EOFError):
+            except (paramiko.SSHException, EOFError, OSError):  # who was not convinced has hung up
                 continue
 
     thread = threading.Thread(target=serve, daemon=True)

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_transfer.connectors.local import SftpLocal, SmbLocal
 from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
 from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
+from aetherflow_builtins_transfer.connectors.smb_connection import SmbConnection
 from aetherflow_builtins_transfer.connectors.smb_pysmb import PysmbConnector
 from proxy import Proxy
 from services import Smbd, Sshd
@@ -169,7 +171,8 @@ def silent_server(where: str) -> Iterator[tuple[int, str]]:
             transport = paramiko.Transport(client)
             stack.callback(transport.close)
             transport.add_server_key(key)
-            transport.start_server(server=_Silent(where, ended))
+            with suppress(paramiko.SSHException, EOFError, OSError):  # the client has run out of patience before
+                transport.start_server(server=_Silent(where, ended))
 
         if where != "connect":
             threading.Thread(target=serve, daemon=True).start()
@@ -235,14 +238,19 @@ def test_no_more_sessions_than_the_pool_may_hold(smbd: Smbd) -> None:
 
 # Somebody between who takes the signatures off
 
-READ, SIGNED = 8, 0x08
+NEGOTIATE, SESSION_SETUP, READ, SIGNED = 0, 1, 8, 0x08
 
 
 class _Forger:
-    """Passes SMB on; in answers to reads it changes a byte of the content and takes the signature off."""
+    """Passes SMB on; in answers to reads it changes a byte of the content and takes the signature off.
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    It passes them off as answers to `command`, of the session that it names, if it names one. In the place of an
+    encrypted answer it puts one of its own making, once `guessed` holds the number of the read.
+    """
+
+    def __init__(self, target: int, command: int = READ, session: bytes = b"") -> None:
+        self._target, self._command, self._session = target, command, session
+        self.guessed: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.forged = 0
@@ -263,32 +271,71 @@ class _Forger:
 
     @staticmethod
     def _up(client: socket.socket, server: socket.socket) -> None:
-        while data := client.recv(1 << 16):
-            server.sendall(data)
+        with suppress(OSError):  # a client that is not taken in hangs up by a reset
+            while data := client.recv(1 << 16):
+                server.sendall(data)
         server.close()
 
     def _down(self, server: socket.socket, client: socket.socket) -> None:
-        with server.makefile("rb") as stream:
+        with suppress(OSError), server.makefile("rb") as stream:
             while head := stream.read(4):
                 message = bytearray(stream.read(int.from_bytes(head, "big")))
+                if message[:4] == b"\xfdSMB" and self.guessed:
+                    message = self._made(self.guessed.pop(), bytes(message[44:52]), b"pay 101")
+                    head = len(message).to_bytes(4, "big")
                 if message[:4] == b"\xfeSMB" and message[12] == READ and message[8:12] == bytes(4):
                     self.forged += 1
+                    message[12] = self._command
                     message[16] &= ~SIGNED
+                    message[40 : 40 + len(self._session)] = self._session
                     message[48:64] = bytes(16)
                     message[-1] ^= 1
-                try:
-                    client.sendall(head + message)
-                except OSError:
-                    return
+                client.sendall(head + message)
         client.close()
 
+    @staticmethod
+    def _made(number: bytes, session: bytes, content: bytes) -> bytearray:
+        """An answer to a read, as [MS-SMB2] 2.2.1.2 and 2.2.20 have it."""
+        head = struct.pack("<4sHHIHHII8sII8s16s", b"\xfeSMB", 64, 1, 0, READ, 64, 1, 0, number, 0, 0, session, b"")
+        return bytearray(head + struct.pack("<HBBIII", 17, 80, 0, len(content), 0, 0) + content)
 
-def test_an_answer_whose_signature_was_taken_off_is_refused(smbd_old: Smbd) -> None:
+
+@pytest.mark.parametrize(
+    ("command", "session"),
+    [
+        pytest.param(READ, b"", id="read"),
+        pytest.param(NEGOTIATE, b"", id="as-negotiate"),
+        pytest.param(SESSION_SETUP, b"", id="as-login"),
+        pytest.param(SESSION_SETUP, b"stranger", id="as-login-of-another-session"),
+    ],
+)
+def test_an_answer_whose_signature_was_taken_off_is_refused(smbd_old: Smbd, command: int, session: bytes) -> None:
     (smbd_old.root / "invoice").write_bytes(b"pay 100")
-    forger = _Forger(smbd_old.port)
+    forger = _Forger(smbd_old.port, command, session)
     resource = smb_resource(smbd_old, port=forger.port, idle_timeout_seconds=5)
     with SmbClientConnector(ConnectorInit("partner", "smb", "smbclient", resource["config"], {})) as partner:
-        with pytest.raises(ConnectorError):
+        with pytest.raises(ConnectorError, match="it was not taken"):
+            partner.read_bytes("invoice")
+        assert forger.forged == 1
+    forger.close()
+
+
+@pytest.mark.parametrize("command", [READ, NEGOTIATE, SESSION_SETUP])
+def test_an_answer_that_is_not_encrypted_is_refused(smbd: Smbd, command: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    (smbd.root / "invoice").write_bytes(b"pay 100")
+    forger, encrypt = _Forger(smbd.port, command), SmbConnection._encrypt
+    numbers: list[bytes] = []
+
+    def overheard(connection: SmbConnection, message: bytes, session: Any) -> Any:
+        if message[12] == READ and not numbers:
+            numbers.append(message[24:32])
+            forger.guessed.append(message[24:32])
+        return encrypt(connection, message, session)
+
+    monkeypatch.setattr(SmbConnection, "_encrypt", overheard)
+    resource = smb_resource(smbd, port=forger.port, idle_timeout_seconds=5)
+    with SmbClientConnector(ConnectorInit("partner", "smb", "smbclient", resource["config"], {})) as partner:
+        with pytest.raises(ConnectorError, match="it was not taken"):
             partner.read_bytes("invoice")
         assert forger.forged == 1
     forger.close()

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.api import RunContext, StepInputError
+from aetherflow_builtins_transfer.afterwards import delete_or_move, facts_of, is_noted
 from aetherflow_builtins_transfer.batches import in_batches
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.connectors.transfer_batch import LARGEST, Small
@@ -25,7 +25,7 @@ from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
-from aetherflow_builtins_transfer.paths import is_part, part_key, part_name, private_folder
+from aetherflow_builtins_transfer.paths import is_part, part_key, part_name
 from aetherflow_builtins_transfer.records import After, ControlFile
 
 
@@ -69,6 +69,8 @@ class Delivery:
     """By target: the local files that are there."""
     _doubtful: set[str] = field(default_factory=set, init=False)
     """Targets of which nobody knows whether they arrived since then."""
+    _kept: dict[str, Exception] = field(default_factory=dict, init=False)
+    """By target: why a local file that went with others could not be deleted or moved."""
     _alone: bool = field(default=False, init=False)
     """True once files are no longer sent together, since that failed."""
 
@@ -178,9 +180,9 @@ class Delivery:
             self._alone = True
             return {}
         done: dict[str, dict[str, Any]] = {
-            item.target: {"size": each.size, "mtime": each.mtime, "sha256": each.sha256, "status": "uploaded"}
+            item.target: {**facts_of(each.source), "sha256": each.sha256, "status": "uploaded"}
             for item, each in zip(batch, moved, strict=True)
-            if each is not None
+            if each is not None and each.source is not None
         }
         progress.tick(sum(each.size for each in moved if each is not None))
         self._alone |= len(done) < len(batch) and self.plan.parallelism.fail_fast
@@ -188,17 +190,26 @@ class Delivery:
         self._doubtful.difference_update(done)
         for item in batch:
             if item.target in done:
-                self._afterwards(item)
+                try:
+                    self._afterwards(item, done[item.target])
+                except (StepInputError, OSError) as error:
+                    self._kept[item.target] = error
+                    del done[item.target]
         return done
 
     def _deliver(self, item: Item, progress: Progress) -> dict[str, Any]:
         progress.tick(0)
+        if item.target in self._kept:
+            raise self._kept[item.target]
         facts = self._journal.get(item.target)
-        if facts is None or (item.local.exists() and not _is(item.local, facts)):
+        if facts is None or (item.local.exists() and not is_noted(item.local, facts)):
             facts = self._send(item, progress)
             self._journal.put(item.target, facts, sync=self.plan.after != "keep")
-        self._afterwards(item)
+        self._afterwards(item, facts)
         return facts
+
+    def _afterwards(self, item: Item, facts: dict[str, Any]) -> None:
+        delete_or_move(item.local, facts, self.plan.after, self.plan.move_to)
 
     def _send(self, item: Item, progress: Progress) -> dict[str, Any]:
         if not item.local.is_file():
@@ -210,7 +221,7 @@ class Delivery:
         seen = self._delivered.get(item.target)
         if seen is not None and seen.size == size and (seen.mtime == mtime or seen.sha256 == sha256_of(item.local)):
             progress.tick(size)
-            return {"size": size, "mtime": mtime, "sha256": seen.sha256, "status": "unchanged"}
+            return {**facts_of(found), "sha256": seen.sha256, "status": "unchanged"}
         there = self._already_there(item, size)
         if there is None:
             moved = self.peer.upload(
@@ -230,7 +241,7 @@ class Delivery:
             text = control_text(control, item.local, name, there, self.plan.header_rows)
             side = f"{item.target}.{control}"
             self.peer.write_bytes(side, text, key=self._key(side, found))
-        return {"size": size, "mtime": mtime, "sha256": there, "status": "uploaded"}
+        return {**facts_of(found), "sha256": there, "status": "uploaded"}
 
     def _already_there(self, item: Item, size: int) -> str | None:
         """The sha256 of the local file if the peer has just that under the final name.
@@ -282,25 +293,3 @@ class Delivery:
         """Name of the unfinished file, for this name at the peer, that this delivery would go on with."""
         found = self._found.get(item.target)
         return None if found is None else part_name(self.peer.name_of(self.peer.at(target)), self._key(target, found))
-
-    def _afterwards(self, item: Item) -> None:
-        """Delete or move the local file; an earlier attempt may have done it."""
-        if self.plan.after == "delete":
-            item.local.unlink(missing_ok=True)
-        elif self.plan.after == "move" and self.plan.move_to is not None and item.local.exists():
-            private_folder(self.plan.move_to)
-            target = self.plan.move_to / item.local.name
-            if target.exists():
-                raise StepInputError(f"{target} exists; {item.local} was delivered and left in its place")
-            shutil.move(item.local, target)
-            descriptor = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-def _is(local: Path, facts: dict[str, Any]) -> bool:
-    """True if the local file still is the one that was noted."""
-    found = local.stat()
-    return bool(found.st_size == facts["size"] and found.st_mtime == facts["mtime"])

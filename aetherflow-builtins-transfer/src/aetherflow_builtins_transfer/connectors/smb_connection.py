@@ -64,15 +64,24 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
         self._transport = made
 
     def verify_signature(self, header: Any, session_id: int, force: bool = False) -> None:
-        """The library passes over a message without a signature, which is what a forger would send."""
-        session = self.session_table.get(session_id)
-        if session is not None and (session.signing_required or session.encrypt_data):
-            unsolicited = header["message_id"].get_value() == UNSOLICITED
-            pending = header["status"].get_value() == NtStatus.STATUS_PENDING
-            login = header["command"].get_value() in (Commands.SMB2_NEGOTIATE, Commands.SMB2_SESSION_SETUP)
-            is_signed = header["flags"].has_flag(Smb2Flags.SMB2_FLAGS_SIGNED)
-            if not (unsolicited or pending or login) and (session.encrypt_data or not is_signed):
-                raise SMBException("an answer came without the protection that was agreed upon; it was not taken")
+        """The library passes over a message without a signature, which is what a forger would send.
+
+        What has to be signed goes by the request: the command and the session of an answer are the forger's to say.
+        With `force` the library itself insists on the signature, at the end of a login whose request is done with.
+        """
+        message_id = header["message_id"].get_value()
+        if not force and message_id != UNSOLICITED:
+            request = self.outstanding_requests.get(message_id)
+            asked = None if request is None else request.message["command"].get_value()
+            if asked != header["command"].get_value():
+                raise SMBException("an answer to another command; it was not taken")
+            session = self.session_table.get(session_id)
+            if session is not None and (session.signing_required or session.encrypt_data):
+                pending = header["status"].get_value() == NtStatus.STATUS_PENDING
+                login = asked in (Commands.SMB2_NEGOTIATE, Commands.SMB2_SESSION_SETUP)
+                is_signed = header["flags"].has_flag(Smb2Flags.SMB2_FLAGS_SIGNED)
+                if not (pending or login) and (session.encrypt_data or not is_signed):
+                    raise SMBException("an answer came without the protection that was agreed upon; it was not taken")
         super().verify_signature(header, session_id, force)
 
     def _decrypt(self, message: Any) -> Any:

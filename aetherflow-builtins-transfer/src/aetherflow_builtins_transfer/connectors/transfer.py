@@ -21,14 +21,15 @@ TAIL = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A file that arrived: its size in bytes, its sha256, the time of its last change at the source, and how many
-    bytes an earlier attempt had already moved.
+    """A file that arrived: its size in bytes, its sha256, the time of its last change at the source, how many bytes
+    an earlier attempt had already moved, and, of one that went with others, what the system told of the local file.
     """
 
     size: int
     sha256: str
     mtime: float | None
     resumed_at: int = 0
+    source: os.stat_result | None = None
 
 
 @dataclass

@@ -74,4 +74,4 @@ class BatchUpload:
         target = peer.at(file.remote_path)
         part = peer.beside(target, part_name(peer.name_of(target), f"{file.owner}-{secrets.token_hex(6)}"))
         whole = Whole(part, target, data, after.st_mtime if self.preserve_mtime else None)
-        return whole, Moved(len(data), hashlib.sha256(data).hexdigest(), after.st_mtime)
+        return whole, Moved(len(data), hashlib.sha256(data).hexdigest(), after.st_mtime, source=after)
