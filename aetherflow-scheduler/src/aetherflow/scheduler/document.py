@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +18,6 @@ from aetherflow.scheduler.schedule import Schedule
 from aetherflow.scheduler.settle import Named, Settling
 from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
 
-_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -62,7 +60,7 @@ def read_schedule(path: str | Path) -> Read:
 
 
 def _check_text(data: Any, at: DocPath, document: Document, problems: Problems) -> None:
-    """Text that no program can be given, and no ledger can hold, is refused wherever it stands."""
+    """Text that no program can be given is refused wherever it stands."""
     if isinstance(data, dict):
         for key, value in data.items():
             _check_text(key, at, document, problems)
@@ -70,9 +68,9 @@ def _check_text(data: Any, at: DocPath, document: Document, problems: Problems) 
     elif isinstance(data, list):
         for index, value in enumerate(data):
             _check_text(value, (*at, index), document, problems)
-    elif isinstance(data, str) and (found := _UNUSABLE.search(data)):
+    elif isinstance(data, str) and "\0" in data:
         where = format_path(at)
-        message = f"{where} holds the character U+{ord(found[0]):04X}, which no program can be given"
+        message = f"{where} holds the character NUL, which no program can be given"
         problem = Problem("AF1103", message, document.source.value(at), where, "scheduler:text", "remove the character")
         problems.add(problem)
 
