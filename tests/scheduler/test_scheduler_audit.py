@@ -37,13 +37,13 @@ def test_items_that_were_never_seen(daily: "Bench") -> None:
     assert (found["ok"], found["never_seen"]) == (False, ["new"])
     assert [(gap["item"], gap["slot"][:10]) for gap in found["gaps"]] == [("old", day(n)) for n in (3, 2, 1, 0)]
     assert f"note: there is no ledger yet: {daily.folder}/ledger.sqlite" in daily.errors
-    assert "note: new was never seen" in daily.errors
+    assert "note: never seen, so no slot is expected yet: new" in daily.errors
     out = daily.command("audit", "scheduler.yaml", "--from", day(9), "--to", day(2), code=1)
     assert "1 gaps in 1 expected slots" in out
     daily.schedule_of(new)
     daily.command("backfill", "scheduler.yaml", "new", "--from", day(1), "--to", day(0))
     assert daily.command("audit", "scheduler.yaml") == "no gap in 0 expected slots\n"
-    assert "note: new was never seen" in daily.errors
+    assert "note: never seen, so no slot is expected yet: new" in daily.errors
     assert "no ledger" not in daily.errors
 
 

@@ -44,9 +44,8 @@ def audit(
         found = compare(schedule, ledger, first, last or dt.datetime.now(dt.UTC), led=led)
     if is_new:
         typer.echo(f"note: there is no ledger yet: {schedule.state}", err=True)
-    for name in found.never_seen:
-        fix = "no slot of it is expected until a scheduler, `tick` or a trigger sees it, or `since:` says so"
-        typer.echo(f"note: {name} was never seen: {fix}", err=True)
+    if found.never_seen:
+        typer.echo(f"note: never seen, so no slot is expected yet: {', '.join(found.never_seen)}", err=True)
     if as_json:
         gaps = [gap.as_json() for gap in found.gaps]
         report: dict[str, Any] = {"schema": SCHEMA, "ok": not gaps, "expected": found.expected}
