@@ -12,6 +12,7 @@ from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.records import Epoch, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.slots import expected
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Schedule
@@ -43,6 +44,8 @@ class Audit:
     gaps: list[Gap] = field(default_factory=list)
     pending: int = 0
     """Expected slots whose time has just come: not entered yet, and not late either."""
+    never_seen: list[str] = field(default_factory=list)
+    """Enabled items without `since` that nobody has seen yet: of these nothing can be expected."""
 
 
 def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
@@ -60,6 +63,8 @@ def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
 def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: dt.datetime, *, led: bool) -> Audit:
     """Compare what was expected with the ledger; `start` None: since each item was first seen. Reads only.
 
+    Of an item that was never seen the slots since its `since` are expected, if it has one.
+
     `led`: a scheduler runs, so that slots that wait for nobody in particular are its business.
     """
     found = Audit()
@@ -70,10 +75,19 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     graces = {item.id: round(item.spec.misfire_grace_time * 1000) for item in schedule.items}
     slots = Slots(ledger)
     last = min(to_ms(end), now + 1)
-    for name, own in sorted(epochs.items()):
-        first = own[0].since if start is None else to_ms(start)
+    unseen = {item.id: item for item in schedule.items if item.spec.enabled and item.id not in epochs}
+    found.never_seen = [name for name, item in unseen.items() if item.since is None]
+    begins = {name: own[0].since for name, own in epochs.items()}
+    begins |= {name: to_ms(item.since) for name, item in unseen.items() if item.since is not None}
+    for name, begin in sorted(begins.items()):
+        first = begin if start is None else to_ms(start)
         rows = slots.between(name, first, last)
-        for slot in expected_slots(own, first, last):
+        if name in epochs:
+            wanted = expected_slots(epochs[name], first, last)
+        else:
+            first = max(first, begin)
+            wanted = (to_ms(slot.at) for slot in expected(unseen[name], from_ms(first), from_ms(max(first, last))))
+        for slot in wanted:
             row, grace = rows.get(slot), graces.get(name, GRACE_MS)
             if row is None and now - slot <= grace:
                 found.pending += 1

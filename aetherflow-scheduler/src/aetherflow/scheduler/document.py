@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from aetherflow.core.api import SpecError
 from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
-from aetherflow.core.problems import Problems
+from aetherflow.core.location import DocPath, format_path
+from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.state_root import find_state_root
 from aetherflow.scheduler.paths import expanded
 from aetherflow.scheduler.schedule import Schedule
@@ -44,6 +45,7 @@ def read_schedule(path: str | Path) -> Read:
     except SpecError as error:
         problems.extend(error.problems)
         return Read(None, None, problems)
+    _check_text(document.data, (), document, problems)
     spec, items = _bind(document, problems)
     if spec is None:
         return Read(document, None, problems)
@@ -55,6 +57,22 @@ def read_schedule(path: str | Path) -> Read:
     whole = Path(path).absolute()
     schedule = Schedule(whole, spec, tuple(settled), _state(whole, spec), tuple(problems.warnings))
     return Read(document, schedule, problems, named)
+
+
+def _check_text(data: Any, at: DocPath, document: Document, problems: Problems) -> None:
+    """Text that no program can be given is refused wherever it stands."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            _check_text(key, at, document, problems)
+            _check_text(value, (*at, key), document, problems)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            _check_text(value, (*at, index), document, problems)
+    elif isinstance(data, str) and "\0" in data:
+        where = format_path(at)
+        message = f"{where} holds the character NUL, which no program can be given"
+        problem = Problem("AF1103", message, document.source.value(at), where, "scheduler:text", "remove the character")
+        problems.add(problem)
 
 
 def _bind(document: Document, problems: Problems) -> tuple[SchedulerFileSpec | None, dict[int, SchedulerItemSpec]]:

@@ -1,20 +1,19 @@
 """Running slots: each is started when its turn has come; every step of it in the ledger."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aetherflow.core.errors import AetherflowError
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.events import Events
-from aetherflow.scheduler.launchers import Launcher, load_launcher
+from aetherflow.scheduler.launchers import Launcher, Running, load_launcher
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.orders import log_of, order_for
-from aetherflow.scheduler.outcomes import End
 from aetherflow.scheduler.policy import Status
 from aetherflow.scheduler.turns import BY_HAND, Turn, Turns, by_item
-from aetherflow.scheduler.watching import REPLACED, Live, Watch
+from aetherflow.scheduler.watching import REPLACED, Live, Watch, fault_end
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Schedule
@@ -216,8 +215,11 @@ class Dispatcher:
             log = log_of(self._ledger.side, row.item, row.run_id, row.attempts)
             order = order_for(item, row, self._schedule.path.parent, log)
             running = self._launchers(item.spec.launcher).start(order, self._ledger.clock.wake)
-        except (OSError, AetherflowError) as error:
-            self._watch.finish(row, item, End(Status.FAILED, f"cannot be started: {error}", 1, retry=True))
+            if not isinstance(running, Running):
+                raise TypeError(f"start() gave {type(running).__name__}, not a Running")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
+            end = fault_end(error, item.spec.launcher)
+            self._watch.finish(row, item, replace(end, reason=f"cannot be started: {end.reason}"))
             return
         self._watch.add(row, item, running, orphan)
         self._events.info("started", f"{row.item} {iso(row.slot)}: started as {row.run_id}", **fields, pid=running.pid)

@@ -51,5 +51,10 @@ def reason_of(summary: Mapping[str, Any] | None) -> str | None:
     if not isinstance(error, Mapping):
         return None
     place = ".".join(str(error[name]) for name in ("job", "step") if error.get(name))
-    message = str(error.get("message") or error.get("code") or "").strip().partition("\n")[0]
-    return f"{place}: {message}"[:500] if place and message else (message or place)[:500] or None
+    message = one_line(str(error.get("message") or error.get("code") or ""))
+    return one_line(f"{place}: {message}" if place and message else message or place) or None
+
+
+def one_line(text: str) -> str:
+    """The first line of a text, as a ledger can hold it: not endless, and of characters that UTF-8 has."""
+    return text.strip().partition("\n")[0][:500].encode(errors="replace").decode()

@@ -17,7 +17,7 @@ from aetherflow.scheduler.paths import Paths
 from aetherflow.scheduler.schedule import Item
 from aetherflow.scheduler.settle_days import read_blackout, read_days
 from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
-from aetherflow.scheduler.times import read_instant, read_zone
+from aetherflow.scheduler.times import read_begin, read_zone
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """What can begin a run id and leaves room for the slot."""
@@ -186,7 +186,7 @@ class Settling:
         since = None
         if item.since is not None:
             try:
-                since = read_instant(item.since, zone)
+                since = read_begin(item.since, zone)
             except ValueError as error:
                 self.found.refused("AF8010", error, self.at(index, "since"), "time")
         days = read_days(item.calendar, self.at(index, "calendar"), self.paths, self.found)

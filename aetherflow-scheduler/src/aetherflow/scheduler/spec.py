@@ -7,6 +7,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 Overlap = Literal["skip", "queue", "allow", "kill_old"]
 Misfire = Literal["skip", "last", "all"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+MOST = 10**9
+"""Largest number of any key; what lies beyond it, infinity included, overflows a clock."""
+Number = Annotated[float, Field(le=MOST, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class SchedulerModel(BaseModel):
@@ -18,10 +22,10 @@ class SchedulerModel(BaseModel):
 class RetrySpec(SchedulerModel):
     """When a run that failed is started again, with the same run id: it goes on where it failed."""
 
-    max_attempts: int = Field(1, ge=1, description="Starts in all, the first included")
-    backoff_seconds: float = Field(0, ge=0, description="Wait before the second start")
-    backoff_multiplier: float = Field(1, ge=1, description="Growth of the wait from start to start")
-    max_backoff_seconds: float | None = Field(None, ge=0, description="Longest wait")
+    max_attempts: Count = Field(1, description="Starts in all, the first included")
+    backoff_seconds: Number = Field(0, ge=0, description="Wait before the second start")
+    backoff_multiplier: Number = Field(1, ge=1, description="Growth of the wait from start to start")
+    max_backoff_seconds: Number | None = Field(None, ge=0, description="Longest wait")
 
 
 class CalendarSpec(SchedulerModel):
@@ -70,17 +74,17 @@ class ItemOptions(SchedulerModel):
     misfire: Misfire = Field(
         "skip", description="Of the slots that are later than the grace: skip them, run the last one, or all"
     )
-    misfire_grace_time: float = Field(300, ge=0, description="Seconds after which a slot counts as missed")
-    max_catch_up: int = Field(10, ge=1, description="Most slots that `misfire: all` runs, the newest")
-    spacing_seconds: float = Field(0, ge=0, description="Time between starts while it catches up")
-    timeout_seconds: float | None = Field(None, gt=0, description="Ends the run; the same run id goes on later")
+    misfire_grace_time: Number = Field(300, ge=1, description="Seconds after which a slot counts as missed")
+    max_catch_up: Count = Field(10, description="Most slots that `misfire: all` runs, the newest")
+    spacing_seconds: Number = Field(0, ge=0, description="Time between starts while it catches up")
+    timeout_seconds: Number | None = Field(None, gt=0, description="Ends the run; the same run id goes on later")
     retry: RetrySpec | None = Field(None, description="When a failed run is started again")
     calendar: CalendarSpec | None = Field(None, description="On which days slots run")
     blackouts: list[BlackoutSpec] = Field([], description="Times without runs")
-    late_after_seconds: float | None = Field(
+    late_after_seconds: Number | None = Field(
         None, gt=0, description="Warn once if the run has not ended so long after its slot"
     )
-    max_duration_seconds: float | None = Field(None, gt=0, description="Warn once if a run takes longer")
+    max_duration_seconds: Number | None = Field(None, gt=0, description="Warn once if a run takes longer")
 
 
 class SchedulerItemSpec(ItemOptions):
@@ -108,8 +112,8 @@ class SchedulerFileSpec(SchedulerModel):
     state: str | None = Field(
         None, description="File of the slot ledger, relative to this file; omitted: under the state root"
     )
-    max_running: int = Field(4, ge=1, description="Runs of this scheduler at a time")
-    lease_seconds: float = Field(10, gt=0, description="How long the leader's lease holds; a standby then takes over")
-    pools: dict[str, Annotated[int, Field(ge=1)]] = Field({}, description="Name of a pool to the number of its slots")
+    max_running: Count = Field(4, description="Runs of this scheduler at a time")
+    lease_seconds: Number = Field(10, gt=0, description="How long the leader's lease holds; a standby then takes over")
+    pools: dict[str, Count] = Field({}, description="Name of a pool to the number of its slots")
     defaults: ItemOptions = Field(default_factory=ItemOptions, description="Keys for every item that does not set them")
     items: list[SchedulerItemSpec] = Field([], description="What starts when")

@@ -9,6 +9,7 @@ from aetherflow.core.documents.suggest import nearest
 _DAILY = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})\Z", re.ASCII)
 _NO_ZONES = frozenset({"local", "localtime", "Factory", "posixrules"})
 DAY = 1440
+FIRST_YEAR, LAST_YEAR = 1900, 9998
 
 
 def read_zone(name: str) -> ZoneInfo:
@@ -35,6 +36,14 @@ def read_instant(text: str, zone: ZoneInfo, *, last: bool = False) -> dt.datetim
         raise ValueError(
             f"{text!r} is no time", "write 2026-12-24, 2026-12-24 06:00 or 2026-12-24T06:00+01:00"
         ) from None
+
+
+def read_begin(text: str, zone: ZoneInfo) -> dt.datetime:
+    """An instant that slots are looked for around: like `read_instant`, of years that calendars have room around."""
+    found = read_instant(text, zone)
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise ValueError(f"{text!r} is too far away", f"write a year from {FIRST_YEAR} to {LAST_YEAR}")
+    return found
 
 
 def read_daily(text: str) -> tuple[int, int]:

@@ -1,11 +1,13 @@
 """The runs of a process: watched, ended where they take too long, and what they came to, written down."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from aetherflow.core.errors import AetherflowError
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.events import Events
 from aetherflow.scheduler.launchers import Running
@@ -13,8 +15,10 @@ from aetherflow.scheduler.launchers.subprocess import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.orders import one_line
 from aetherflow.scheduler.outcomes import End, retries, settle_end
 from aetherflow.scheduler.policy import Status
+from aetherflow.scheduler.turns import BY_HAND
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item
@@ -48,6 +52,35 @@ class Live:
     """Why it is being ended."""
     drained: bool = False
     kill_at: float | None = None
+    fault: BaseException | None = None
+    """What its launcher raised, though it should not: the run is over for this process."""
+
+    def ask(self, name: Literal["terminate", "kill"]) -> None:
+        """Call a method of a plugin, which may raise anything; its next look tells."""
+        try:
+            getattr(self.running, name)()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
+            self.fault = error
+
+    def end(self) -> End | None:
+        """How it ended; None while it goes on."""
+        try:
+            if self.fault is not None:
+                raise self.fault
+            outcome = self.running.poll()
+            return None if outcome is None else settle_end(outcome, self.stopped, drained=self.drained)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
+            self.fault = error
+            with contextlib.suppress(Exception, SystemExit):
+                self.running.kill()  # nobody watches it any more
+            return fault_end(error, self.item.spec.launcher)
+
+
+def fault_end(error: BaseException, launcher: str) -> End:
+    """How a start ended whose launcher raised; another one helps only against faults that launchers may have."""
+    expected = isinstance(error, (OSError, AetherflowError))
+    shown = str(error) if expected else f"the launcher {launcher!r} has a fault: {type(error).__name__}: {error}"
+    return End(Status.FAILED, one_line(shown), 1, retry=expected)
 
 
 class Watch:
@@ -83,12 +116,12 @@ class Watch:
         """See what has ended, and what takes too long; True if something has ended."""
         ended = False
         for live in list(self.live):
-            outcome = live.running.poll()
-            if outcome is None:
+            end = live.end()
+            if end is None:
                 self._check_times(live)
                 continue
             ended = True
-            self.finish(live.row, live.item, settle_end(outcome, live.stopped, drained=live.drained))
+            self.finish(live.row, live.item, end)
             self.live.remove(live)
         return ended
 
@@ -120,7 +153,7 @@ class Watch:
         if live.kill_at is not None:
             if now >= live.kill_at:
                 live.kill_at = now + self._kill_after
-                live.running.kill()
+                live.ask("kill")
                 signal_orphan(*live.orphan, signal.SIGKILL)
         elif spec.timeout_seconds is not None and now - live.since >= spec.timeout_seconds:
             self.stop(live, f"timeout: it ran for more than {spec.timeout_seconds:g} s")
@@ -137,12 +170,14 @@ class Watch:
             self._events.warning(flag, message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
 
     def check_late(self, find: "Callable[[str], Item | None]") -> None:
-        """Warn, once each, of slots that take longer than `late_after_seconds`, waiting included."""
+        """Warn, once each, of slots that take longer than `late_after_seconds`, waiting included; those asked for by
+        hand, long after their time as a rule, are never late.
+        """
         now = self._ledger.clock.now_ms()
         for row in self._slots.active():
             item = find(row.item)
             limit = item.spec.late_after_seconds if item is not None else None
-            if limit is None or row.late or now < row.slot + limit * 1000:
+            if limit is None or row.late or row.trigger in BY_HAND or now < row.slot + limit * 1000:
                 continue
             self._mark(row, "late", f"{row.item} {iso(row.slot)}: has not ended {limit:g} s after its slot")
             if (live := self.find(row)) is not None:
@@ -155,7 +190,7 @@ class Watch:
         if live.kill_at is None:
             live.stopped, live.drained = reason, drained
             live.kill_at = self._ledger.clock.monotonic() + self._kill_after
-            live.running.terminate()
+            live.ask("terminate")
             signal_orphan(*live.orphan, signal.SIGTERM)
             message = f"{live.row.item} {iso(live.row.slot)}: being stopped, {reason}"
             self._events.warning("stopping", message, item=live.row.item, run_id=live.row.run_id)
@@ -181,4 +216,4 @@ class Watch:
 
     def reap_only(self) -> None:
         """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""
-        self.live = [live for live in self.live if live.running.poll() is None]
+        self.live = [live for live in self.live if live.end() is None]

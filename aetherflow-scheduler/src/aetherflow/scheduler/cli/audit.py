@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,28 +21,36 @@ def audit(
 ) -> None:
     """Check that every expected slot is accounted for: ran, runs, was skipped or missed, with a reason.
 
-    Slots are expected from when an item was first seen (or its `since:`), by the cron that it had then; also of items
-    that cron or systemd triggers. Changes nothing. Ends with 1 if there is a gap.
+    Slots are expected from when an item was first seen (or its `since:`, seen or not), by the cron that it had then;
+    also of items that cron or systemd triggers. Items that were never seen are named. Changes nothing. Ends with 1 if
+    there is a gap.
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
     from aetherflow.core.cli.table import table
     from aetherflow.scheduler.audit import audit as compare
     from aetherflow.scheduler.cli.app import SCHEMA
-    from aetherflow.scheduler.cli.instants import instant, ledger_of
+    from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.clock import iso
     from aetherflow.scheduler.leader import current_leader
 
     schedule = load(file)
     first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")
+    check_span(first, last)
     with ledger_of(schedule, read_only=True) as ledger:
+        is_new = not schedule.state.exists()
         led = current_leader(ledger) is not None
         found = compare(schedule, ledger, first, last or dt.datetime.now(dt.UTC), led=led)
+    if is_new:
+        typer.echo(f"note: there is no ledger yet: {schedule.state}", err=True)
+    if found.never_seen:
+        typer.echo(f"note: never seen, so no slot is expected yet: {', '.join(found.never_seen)}", err=True)
     if as_json:
         gaps = [gap.as_json() for gap in found.gaps]
-        report = {"schema": SCHEMA, "ok": not gaps, "expected": found.expected, "pending": found.pending}
-        typer.echo(json.dumps({**report, "counts": found.counts, "gaps": gaps}, ensure_ascii=False, indent=2))
+        report: dict[str, Any] = {"schema": SCHEMA, "ok": not gaps, "expected": found.expected}
+        report |= {"pending": found.pending, "counts": found.counts, "gaps": gaps, "never_seen": found.never_seen}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         if found.gaps:
             rows = [[gap.item, iso(gap.slot), gap.problem] for gap in found.gaps[:SHOWN]]

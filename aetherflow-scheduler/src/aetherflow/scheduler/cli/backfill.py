@@ -1,6 +1,7 @@
 """`aetherflow-scheduler backfill`."""
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -31,15 +32,16 @@ def backfill(
     `missing`: slots that are not in the ledger, were missed or skipped; those that the calendar or a blackout leaves
     out stay so. `failed`: failed and interrupted slots, whose runs go on where they stopped. `all`: every slot anew,
     under run ids of their own; the slot stays the same, and so do the names of loads, so that no row is doubled. Ends
-    with 1 if one failed. Ctrl-C: the slot that runs is interrupted, the rest stays as it was.
+    with 1 if one of them has not ended in SUCCESS. Ctrl-C: the slot that runs is interrupted, the rest stays as it was.
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
     from aetherflow.scheduler.backfill import backfill as fill
     from aetherflow.scheduler.backfill import choose
     from aetherflow.scheduler.cli.app import SCHEMA
-    from aetherflow.scheduler.cli.instants import instant, ledger_of
+    from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.policy import Status
     from aetherflow.scheduler.session import session
     from aetherflow.scheduler.tick import BAD
 
@@ -49,8 +51,9 @@ def backfill(
         raise UsageError("--include all runs slots that have succeeded once more", fix='say why: --reason "TEXT"')
     schedule = load(file)
     found = schedule.item(item)
-    first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")
+    first, last = instant(schedule, start, "--from", found), instant(schedule, end, "--to", found)
     assert first is not None and last is not None  # noqa: PT018, S101 both are required
+    check_span(first, last)
     chosen = cast("Include", include)
     if dry_run:
         with ledger_of(schedule, read_only=True) as ledger:
@@ -63,16 +66,21 @@ def backfill(
             here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")
         done = fill(here, found, wanted, reason, lambda row: None if as_json or quiet else _show_row(row))
         stopped = here.stop.signal
+        after = [(each.slot, here.slots.find(item, each.slot)) for each in wanted]
+    undone = {slot: row.status if row else "-" for slot, row in after if row is None or row.status != Status.SUCCESS}
     failed = [row for row in done if row.status in BAD]
     if as_json:
         report: dict[str, Any] = {"schema": SCHEMA, "item": item, "slots": [row.as_json() for row in done]}
         report |= {"left": len(wanted) - len(done), "failed": len(failed)}
+        report["not_done"] = [{"slot": _iso(slot), "status": status} for slot, status in undone.items()]
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     elif not quiet:
-        typer.echo(f"{len(done)} of {len(wanted)} slots have run, {len(failed)} of them failed")
+        counts = ", ".join(f"{number} {status}" for status, number in sorted(Counter(undone.values()).items()))
+        told = f"{len(done)} of {len(wanted)} slots have run, {len(failed)} of them failed"
+        typer.echo(told + (f"; not done: {counts}" if counts else ""))
     if stopped is not None:
         raise typer.Exit(128 + stopped)
-    if failed:
+    if undone:
         raise typer.Exit(1)
 
 

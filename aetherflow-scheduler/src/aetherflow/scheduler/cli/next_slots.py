@@ -38,8 +38,8 @@ def next_slots(
     """Show the next slots, in the item's zone and in UTC.
 
     The notes say what a change of the clock does to a slot, and which slots the item's calendar and blackouts will
-    skip, and why. Times without an offset are those of the document's zone. Slots of items that are not enabled are
-    shown only if the item is named.
+    skip, and why. Times without an offset are those of the document's zone, or if one item is named of its own. Slots
+    of items that are not enabled are shown only if the item is named.
 
     Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
     """
@@ -50,10 +50,11 @@ def next_slots(
     if number is not None and not 1 <= number <= MOST:
         raise UsageError(f"-n {number} is out of range", fix=f"write 1 to {MOST}")
     schedule = load(file)
-    first = instant(schedule, start, "--from") or dt.datetime.now(dt.UTC)
-    end = instant(schedule, until, "--until")
-    most = number or (USUAL if end is None else MOST)
     chosen = [schedule.item(name) for name in items] if items else [i for i in schedule.items if i.spec.enabled]
+    only = chosen[0] if items and len(chosen) == 1 else None
+    first = instant(schedule, start, "--from", only) or dt.datetime.now(dt.UTC)
+    end = instant(schedule, until, "--until", only)
+    most = number or (USUAL if end is None else MOST)
     slots = list(islice(_merged(chosen, first, end or dt.datetime.max.replace(tzinfo=dt.UTC)), most))
     if end is not None and number is None and len(slots) == MOST:
         raise UsageError(f"more than {MOST} slots until {until}", fix="name an earlier --until, items, or -n")

@@ -30,8 +30,7 @@ def pause(
     from aetherflow.scheduler.ledger.store import actor
 
     schedule = load(file)
-    schedule.item(item)
-    at = instant(schedule, until, "--until")
+    at = instant(schedule, until, "--until", schedule.item(item))
     end = to_ms(at) if at is not None else None
     with ledger_of(schedule, read_only=False) as ledger:
         now = ledger.clock.now_ms()

@@ -42,7 +42,7 @@ def run_item(
     if trigger not in TRIGGERS:
         raise UsageError(f"--trigger {trigger!r} is not known", fix=f"write one of: {', '.join(TRIGGERS)}")
     schedule = load(file)
-    at = instant(schedule, slot, "--slot")
+    at = instant(schedule, slot, "--slot", schedule.item(item))
     done = run_one(schedule, item, slot=at, trigger=trigger, reason=reason, quiet=quiet)
     row = done.row
     if as_json:

@@ -64,6 +64,7 @@ class Launcher(ABC):
     def start(self, order: Order, ended: Callable[[], None]) -> Running:
         """Start a run and return at once; `ended` is called, from any thread, when `poll` has an outcome.
 
-        Raises OSError if it cannot be started. It must be given the run id of the order: an earlier process of the
-        same run may still be there, and `--if-busy wait` among the arguments waits for it.
+        Raises OSError if it cannot be started, which `retry` tries again; anything else fails the slot. It must be
+        given the run id of the order: an earlier process of the same run may still be there, and `--if-busy wait` among
+        the arguments waits for it.
         """

@@ -16,12 +16,12 @@ class Epochs:
 
     def cursor(self, item: str) -> int | None:
         """The instant up to which, itself included, all slots of an item are accounted for; None: it was never seen."""
-        row = self.db.execute("SELECT cursor FROM items WHERE item=?", (item,)).fetchone()
-        return int(row[0]) if row else None
+        rows = self.ledger.read("SELECT cursor FROM items WHERE item=?", (item,))
+        return int(rows[0][0]) if rows else None
 
     def cursors(self) -> dict[str, int]:
         """Those of all items."""
-        return dict(self.db.execute("SELECT item, cursor FROM items ORDER BY item"))
+        return {row[0]: row[1] for row in self.ledger.read("SELECT item, cursor FROM items ORDER BY item")}
 
     def set_cursor(self, item: str, instant: int) -> None:
         """Account for all slots up to an instant, or, when the clock went back, only up to an earlier one."""
@@ -31,7 +31,7 @@ class Epochs:
         """All epochs, or those of an item, in order."""
         where, values = ("WHERE item=?", (item,)) if item is not None else ("", ())
         query = f"SELECT item, definition, since, until FROM epochs {where} ORDER BY item, since, id"  # noqa: S608 ours
-        return [Epoch(row[0], json.loads(row[1]), row[2], row[3]) for row in self.db.execute(query, values)]
+        return [Epoch(row[0], json.loads(row[1]), row[2], row[3]) for row in self.ledger.read(query, values)]
 
     def present(self) -> dict[str, Epoch]:
         """The epoch of each item that still lasts."""
@@ -57,7 +57,7 @@ class Pauses:
 
     def of(self, item: str, start: int, end: int) -> list[Pause]:
         """The pauses of an item that touch [start, end]."""
-        rows = self.db.execute(
+        rows = self.ledger.read(
             "SELECT item, since, until, reason, actor FROM pauses "
             "WHERE item=? AND since<=? AND (until IS NULL OR until>?) ORDER BY since, id",
             (item, end, start),

@@ -55,19 +55,19 @@ class Slots:
     def attempts(self, item: str, slot: int) -> list[Attempt]:
         """The starts of a slot, in order."""
         query = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE item=? AND slot=? ORDER BY attempt"  # noqa: S608 ours
-        return [Attempt(*row) for row in self.db.execute(query, (item, slot))]
+        return [Attempt(*row) for row in self.ledger.read(query, (item, slot))]
 
     def room(self, max_running: int, pools: Mapping[str, int]) -> Room:
         """How much goes on, whichever process started it."""
-        rows = self.db.execute(
+        rows = self.ledger.read(
             f"SELECT pool, count(*) FROM slots WHERE {_OPEN} AND status='RUNNING' GROUP BY pool"  # noqa: S608 ours
-        ).fetchall()
+        )
         in_pool = {pool: number for pool, number in rows if pool is not None}
         return Room(max_running, pools, sum(number for _, number in rows), in_pool)
 
     def _select(self, where: str, values: Sequence[Any] = ()) -> list[SlotRow]:
         query = f"SELECT {COLUMNS} FROM slots WHERE {where}"  # noqa: S608 names are ours
-        return [SlotRow.read(row) for row in self.db.execute(query, values).fetchall()]
+        return [SlotRow.read(row) for row in self.ledger.read(query, values)]
 
     # Writing
 

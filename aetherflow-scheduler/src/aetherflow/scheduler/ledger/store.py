@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Ledger:
         self.token: int | None = None
         """Set for a leader: every transaction checks that nobody leads under a later token."""
         self._alive: AliveFile | None = None
-        with self._reported():
+        with self.reported():
             self.db = self._open(read_only)
 
     def _open(self, read_only: bool) -> sqlite3.Connection:
@@ -90,15 +90,20 @@ class Ledger:
     @contextlib.contextmanager
     def transaction(self, name: str, *, fenced: bool = True) -> Iterator[None]:
         """One transaction. Raises DeposedError if another scheduler leads by now, StateError on a fault of the file."""
-        with self._reported(), durable.transaction(self.db, name):
+        with self.reported(), durable.transaction(self.db, name):
             if fenced and self.token is not None and self.fence() != self.token:
                 raise DeposedError("another scheduler has taken the lead", fix="nothing; this one stands by")
             yield
 
+    def read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query. Raises StateError on a fault of the file."""
+        with self.reported():
+            return self.db.execute(query, values).fetchall()
+
     def fence(self) -> int:
         """The token of the last leader; 0 if there was none."""
-        row = self.db.execute("SELECT token FROM fence").fetchone()
-        return int(row[0]) if row else 0
+        rows = self.read("SELECT token FROM fence")
+        return int(rows[0][0]) if rows else 0
 
     def journal(self, event: str, item: str | None = None, slot: int | None = None, **detail: Any) -> None:
         """Write down who changed what, inside the transaction that does it."""
@@ -108,7 +113,7 @@ class Ledger:
 
     def changes(self) -> int:
         """A number that differs once another connection has changed the file."""
-        with self._reported():
+        with self.reported():
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
     # Owners
@@ -119,7 +124,7 @@ class Ledger:
 
     def owners(self) -> dict[str, Owner]:
         """All that have entered and not left, the dead ones too."""
-        rows = self.db.execute("SELECT name, kind, host, pid, since FROM owners ORDER BY since")
+        rows = self.read("SELECT name, kind, host, pid, since FROM owners ORDER BY since")
         return {row[0]: Owner(*row) for row in rows}
 
     def is_gone(self, name: str | None) -> bool:
@@ -139,7 +144,8 @@ class Ledger:
                 self.db.execute("DELETE FROM owners WHERE name=?", (name,))
 
     @contextlib.contextmanager
-    def _reported(self) -> Iterator[None]:
+    def reported(self) -> Iterator[None]:
+        """Faults of the file inside the block are StateErrors that name it."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
