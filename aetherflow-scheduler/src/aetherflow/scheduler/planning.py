@@ -14,11 +14,12 @@ from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Due, Status, Verdict, settle_due
-from aetherflow.scheduler.slots import Slot, due, next_slot
+from aetherflow.scheduler.slots import Slot, due, expected, next_slot
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item
 
+REDEFINED = "the schedule of the item was changed"
 STEP_BACK_MS = 2000
 """A clock that goes back by less is being kept in time; nothing is looked at anew."""
 MOST_AT_ONCE = 20_000
@@ -72,10 +73,10 @@ class Planner:
     ) -> None:
         since = now if first is None else min(first, now)
         if item.id in cursors:
-            if item.id in present:
-                self._close(item.id, now, "the schedule of the item was changed")
-                since = now if first is None else max(first, present[item.id].since)
-            since = max(since, cursors[item.id] + 1) if first is None else since
+            kept = self._close(item.id, now, REDEFINED, item) if item.id in present else []
+            # of a clock that was ahead nothing is accounted for
+            since = min(now, max(since, cursors[item.id] + 1))
+            self._claim(item, self._verdicts(item, kept, now) if kept else [])
         if item.since is not None:
             wanted = to_ms(item.since)
             since = wanted if item.id not in cursors else max(since, wanted)
@@ -83,15 +84,22 @@ class Planner:
         self._epochs.set_cursor(item.id, since - 1)
         self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
 
-    def _close(self, name: str, now: int, reason: str) -> None:
-        """End the present epoch; slots of it that nobody has accounted for were missed."""
+    def _close(self, name: str, now: int, reason: str, item: "Item | None" = None) -> list[Slot]:
+        """End the present epoch; slots of it that nobody has accounted for were missed.
+
+        But for those that `item`, its new definition, has as well: they are returned, its policies decide about them.
+        """
         epoch, cursor = self._epochs.present()[name], self._epochs.cursor(name) or 0
         cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
         start = max(cursor + 1, epoch.since)
-        left = [to_ms(at) for at in cron.between(from_ms(start), from_ms(max(start, now)), zone)]
-        self._slots.claim(name, [Verdict(slot, Status.MISSED, reason) for slot in left], trigger=self._trigger)
+        first, last = from_ms(start), from_ms(max(start, now))
+        left = [to_ms(at) for at in cron.between(first, last, zone)]
+        kept = {to_ms(slot.at): slot for slot in expected(item, first, last)} if item is not None else {}
+        missed = [Verdict(slot, Status.MISSED, reason) for slot in left if slot not in kept]
+        self._slots.claim(name, missed, trigger=self._trigger)
         self._epochs.end(name, now)
         self._ledger.journal("epoch end", name, reason=reason)
+        return [kept[slot] for slot in left if slot in kept]
 
     def _rewind(self, now: int) -> None:
         """Where the clock went back, look again from now on; slots that are known stay as they are."""
