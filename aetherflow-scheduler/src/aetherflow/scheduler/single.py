@@ -77,16 +77,12 @@ def run_item(
             planner.sync(whole=False, first={name: at})
             planner.plan()
             _take_waiting(here, name)
-        row = here.slots.find(name, at)
-        wanted = _claim(here, item, at, row, asked, named=slot is not None, reason=reason)
+        wanted = _claim(here, item, at, asked, named=slot is not None, reason=reason)
         me = here.ledger.me
         here.work(lambda: any(each.owner == me for each in here.slots.active_of(name)))
-        if wanted is None:
-            assert row is not None  # noqa: S101 a slot without a row is claimed
-            return Single(row, ran=False)
         done = here.slots.find(name, at)
         assert done is not None  # noqa: S101 rows are never deleted
-        return Single(done, ran=done.attempts > 0, signal=here.stop.signal)
+        return Single(done, ran=wanted and done.attempts > 0, signal=here.stop.signal if wanted else None)
 
 
 def _take_waiting(here: Session, name: str) -> None:
@@ -124,21 +120,12 @@ def _ms(slot: Slot | None) -> int | None:
     return None if slot is None else to_ms(slot.at)
 
 
-def _claim(
-    here: Session, item: "Item", at: int, row: SlotRow | None, trigger: str, *, named: bool, reason: str | None
-) -> SlotRow | None:
-    """The slot, kept for this process; None if there is nothing to be done."""
+def _claim(here: Session, item: "Item", at: int, trigger: str, *, named: bool, reason: str | None) -> bool:
+    """Keep the slot for this process; False if there is nothing to be done."""
     ledger = here.ledger
-    if row is not None and row.active and row.owner != ledger.me and not ledger.is_gone(row.owner):
-        owner = ledger.owners().get(row.owner or "")
-        raise RunBusyError(f"the slot {iso(at)} of {item.id} is {row.status} ({owner})", fix="wait for it")
-    if row is not None and not row.active:
-        resumed = row.status == Status.INTERRUPTED or (named and row.status != Status.SUCCESS)
-        if not resumed:
-            return None
     with ledger.transaction("claim slot"):
-        found = here.slots.find(item.id, at)
-        if found is None:
+        row = here.slots.find(item.id, at)
+        if row is None:
             skip = None if trigger in BY_HAND else excluded(Slot(item, from_ms(at)))
             verdict = Verdict(at, Status.WAITING if skip is None else Status.SKIPPED, skip)
             here.slots.claim(
@@ -147,9 +134,15 @@ def _claim(
             cursor = Epochs(ledger).cursor(item.id)
             if cursor is not None and cursor < at and trigger not in BY_HAND:
                 Epochs(ledger).set_cursor(item.id, at)  # a trigger that came a little early
-        else:
-            reopen(here, found, trigger, reason)
-        return here.slots.find(item.id, at)
+            return True
+        # asked in here: another process may have taken it, and even ended it, a moment ago
+        if row.active and not ledger.is_gone(row.owner) and row.owner != ledger.me:
+            owner = ledger.owners().get(row.owner or "")
+            raise RunBusyError(f"the slot {iso(at)} of {item.id} is {row.status} ({owner})", fix="wait for it")
+        resumed = row.status == Status.INTERRUPTED or (named and row.status != Status.SUCCESS)
+        if not row.active and not resumed:
+            return False
+        return reopen(here, row, trigger, reason)
 
 
 def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **values: Any) -> bool:
