@@ -154,6 +154,8 @@ def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **valu
     if row.status != Status.WAITING:
         into |= {"status": Status.WAITING, "reason": None, "trigger": trigger, "queued": 1, "failures": 0}
         into |= {"finished_at": None, "not_before": None, "waits_since": None, "late": 0, "overdue": 0}
+    elif trigger in BY_HAND:
+        into |= {"trigger": trigger, "queued": 1, "not_before": None, "waits_since": None}
     if trigger in BY_HAND:
         run_id = values.get("run_id", row.run_id)
         here.ledger.journal(trigger, row.item, row.slot, was=row.status, run_id=run_id, reason=reason)

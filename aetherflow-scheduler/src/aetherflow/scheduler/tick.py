@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.events import Events
     from aetherflow.scheduler.schedule import Schedule
 
-BAD = (Status.FAILED, Status.UNKNOWN)
+BAD = (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Ticked:
 
     @property
     def exit_code(self) -> int:
-        """1 if a slot failed; 128 + n after signal n."""
+        """1 if a slot failed or was stopped; 128 + n after signal n."""
         if self.signal is not None:
             return 128 + self.signal
         return int(any(row.status in BAD for row in self.rows))
