@@ -30,7 +30,8 @@ EARLY_MS = 60_000
 class Single:
     """What became of the slot."""
 
-    row: SlotRow
+    row: SlotRow | None
+    """None if no slot is expected yet: `since` lies ahead."""
     ran: bool
     """False if it had ended before, or is left out."""
     signal: int | None = None
@@ -38,6 +39,8 @@ class Single:
     @property
     def exit_code(self) -> int:
         """That of the run; 0 for a slot that is left out."""
+        if self.row is None:
+            return 0
         if self.signal is not None and self.row.status in (Status.INTERRUPTED, Status.WAITING, Status.MISSED):
             return 128 + self.signal
         if self.row.status in (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED):
@@ -59,6 +62,7 @@ def run_item(
     """Claim a slot of an item and run it here: the one that is current, or `slot`.
 
     A slot that has ended is not run again; only by its name one that did not succeed is: the same run goes on.
+    A trigger that comes before the item's `since` does nothing.
     Raises UsageError for an instant that is no slot, RunBusyError while another process runs it.
     """
     item = schedule.item(name)
@@ -77,6 +81,8 @@ def run_item(
             planner.sync(whole=False, first={name: at})
             planner.plan()
             _take_waiting(here, name)
+            if item.since is not None and at < to_ms(item.since):
+                return Single(None, ran=False)
         wanted = _claim(here, item, at, asked, named=slot is not None, reason=reason)
         me = here.ledger.me
         here.work(lambda: any(each.owner == me for each in here.slots.active_of(name)))
