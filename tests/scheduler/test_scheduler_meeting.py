@@ -3,7 +3,6 @@
 import contextlib
 import datetime as dt
 import signal
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,7 @@ def test_a_run_anew_that_does_not_get_to_run_leaves_the_slot_as_it_was(
     daily: "Bench", until: Callable[..., Any]
 ) -> None:
     columns = "status, reason, run_id, batch, trigger, started_at, exit_code, attempts"
-    query = f"SELECT {columns} FROM slots WHERE slot=?"  # noqa: S608 ours
+    query = f"SELECT {columns} FROM slots WHERE slot=?"
     backfill(daily)
     before = daily.rows(query, ms(midnight(1)))
     with somebody(daily) as slots:  # another slot runs meanwhile

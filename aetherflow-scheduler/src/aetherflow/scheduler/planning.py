@@ -55,8 +55,9 @@ class Planner:
         """
         now = self._ledger.clock.now_ms()
         present, cursors = self._epochs.present(), self._epochs.cursors()
+        known = [item for item in self._items.values() if self._is_known(item, present)]
         fresh = [item for item in self._items.values() if not self._is_known(item, present)]
-        later = [item for item in self._items.values() if item not in fresh and self._begins_later(item, present, cursors)]
+        later = [item for item in known if self._begins_later(item, present, cursors)]
         gone = [name for name in present if name not in self._items] if whole else []
         if fresh or gone or later:
             with self._ledger.transaction("sync items"):

@@ -49,7 +49,7 @@ class Epochs:
         insert(self.db, "epochs", {"item": item, "definition": text, "since": since, "until": until})
 
     def move(self, item: str, since: int, now: int) -> None:
-        """Let the present epoch begin at another time, and earlier ones end by now, all set by a clock that was ahead."""
+        """Let the present epoch begin at another time, and earlier ones end by now: a clock was ahead."""
         self.db.execute("UPDATE epochs SET until=max(since, ?) WHERE item=? AND until>?", (now, item, now))
         self.db.execute("UPDATE epochs SET since=? WHERE item=? AND until IS NULL", (since, item))
 
