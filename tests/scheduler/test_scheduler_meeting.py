@@ -16,6 +16,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Status, Verdict
 from aetherflow.scheduler.single import run_item
+from aetherflow.scheduler.tick import Ticked
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Bench
@@ -162,3 +163,11 @@ def test_a_run_anew_that_does_not_get_to_run_leaves_the_slot_as_it_was(
     assert "1 of 1 slots have run" in backfill(daily, "--include", "all", "--reason", "test")
     again = daily.rows("SELECT status, batch, run_id FROM slots WHERE slot=?", ms(midnight(1)))
     assert again == [("SUCCESS", 2, f"{before[0][2]}-b2")]
+
+
+@pytest.mark.parametrize(("status", "code"), [(Status.SUCCESS, 0), (Status.INTERRUPTED, 1)])
+def test_a_pass_whose_run_was_stopped_from_outside_has_failed(daily: "Bench", status: Status, code: int) -> None:
+    with somebody(daily, "tick") as slots:
+        row = enter_slot(slots, ms(midnight()), Status.RUNNING, status)
+    assert row is not None
+    assert Ticked([row], []).exit_code == code
