@@ -57,6 +57,7 @@ def test_the_form_of_cron_d_names_the_account(export: Exporter) -> None:
     assert lines[2] == "MAILTO=etl@example.com"
     assert lines[3].startswith("0 1 * * * etl /")
     assert lines[4].startswith("@reboot etl /")
+    assert lines[4].endswith(" --item a --wait --quiet")
 
 
 def test_items_of_other_zones_are_looked_after_every_minute(export: Exporter, tmp_path: Path) -> None:

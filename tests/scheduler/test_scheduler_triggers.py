@@ -15,6 +15,10 @@ def slot(minutes_ago: int) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def days_ago(number: int) -> str:
+    return f"{dt.datetime.now(dt.UTC) - dt.timedelta(days=number):%Y-%m-%d}"
+
+
 def test_a_pass_over_some_items_leaves_the_others_alone(bench: "Bench") -> None:
     bench.flow(["true"])
     bench.schedule_of(*({"id": name, "cron": "* * * * *", "since": slot(3), "misfire": "last"} for name in "abc"))
@@ -25,6 +29,17 @@ def test_a_pass_over_some_items_leaves_the_others_alone(bench: "Bench") -> None:
     assert {item for (item,) in bench.rows("SELECT item FROM epochs WHERE until IS NULL")} == {"a", "b", "c"}
     bench.command("tick", "scheduler.yaml", "--item", "nope", code=2)
     assert "has no item 'nope'" in bench.errors
+
+
+def test_a_pass_that_waits_runs_all_that_is_caught_up(bench: "Bench") -> None:
+    bench.flow(["true"])
+    rest = {"misfire": "all", "max_catch_up": 2, "spacing_seconds": 1, "misfire_grace_time": 1}
+    bench.schedule_of({"id": "a", "cron": "0 0 * * *", "since": days_ago(2), **rest})
+    bench.command("tick", "scheduler.yaml", "--item", "a")
+    query = "SELECT status FROM slots ORDER BY slot"
+    assert [status for (status,) in bench.rows(query)] == ["MISSED", "SUCCESS", "WAITING"]
+    bench.command("tick", "scheduler.yaml", "--item", "a", "--wait")
+    assert [status for (status,) in bench.rows(query)] == ["MISSED", "SUCCESS", "SUCCESS"]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from aetherflow.scheduler.adoption import adopt
 from aetherflow.scheduler.audit import expected_slots
 from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
@@ -44,7 +45,8 @@ def choose(
 ) -> tuple[list[Wanted], list[SlotRow]]:
     """The slots in [start, end) up to now that `include` means, and those left out because they wait or run.
 
-    Before the item was first seen, its present cron says which slots there were.
+    What waits or runs for a process that has died is wanted, whatever `include` says: the same run goes on. Before the
+    item was first seen, its present cron says which slots there were.
     """
     first, last = to_ms(start), min(to_ms(end), ledger.clock.now_ms() + 1)
     epochs = Epochs(ledger).all(item.id)
@@ -58,12 +60,22 @@ def choose(
         if slot >= last:
             continue
         if row is not None and row.active:
-            busy.append(row)
+            if _is_busy(ledger, row):
+                busy.append(row)
+            else:
+                chosen.append(Wanted(slot, row.run_id, row.status, row.reason or "its process has ended"))
         elif _is_wanted(item, slot, row, include):
             batch = row.batch + 1 if row is not None and include == "all" and row.attempts else 1
             run_id = run_id_of(item.id, slot, batch) if row is None or include == "all" else row.run_id
             chosen.append(Wanted(slot, run_id, row.status if row else "-", row.reason if row else None))
     return chosen, busy
+
+
+def _is_busy(ledger: Ledger, row: SlotRow) -> bool:
+    """Whether somebody has a slot that waits or runs, or will see to it: what nobody has yet is a scheduler's."""
+    if not ledger.is_gone(row.owner):
+        return row.owner != ledger.me
+    return row.status == Status.WAITING and current_leader(ledger) is not None
 
 
 def _is_wanted(item: "Item", slot: int, row: SlotRow | None, include: Include) -> bool:
@@ -72,7 +84,7 @@ def _is_wanted(item: "Item", slot: int, row: SlotRow | None, include: Include) -
         return include != "failed" and not reason.startswith(NEVER)
     if include == "all":
         return True
-    wanted = (Status.MISSED,) if include == "missing" else (Status.FAILED, Status.INTERRUPTED)
+    wanted = (Status.MISSED,) if include == "missing" else (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
     return row.status in wanted
 
 
@@ -119,7 +131,10 @@ def _claim(here: Session, item: "Item", want: Wanted, reason: str | None) -> boo
             )
             ledger.journal("backfill", item.id, want.slot, was=None, run_id=want.run_id, reason=reason)
             return True
-        if row.active:
+        # asked again: one that was adopted for this may wait while a scheduler runs, others are left to it
+        if row.active and (row.status == Status.RUNNING or not ledger.is_gone(row.owner)):
+            return False
+        if row.active and want.was != Status.RUNNING and _is_busy(ledger, row):
             return False
         new = {}
         if want.run_id != row.run_id:

@@ -114,12 +114,12 @@ class Scheduler:
         for left in self._left:
             left.reap_only()
         self._left = [left for left in self._left if left.live]
-        self._reload()
-        if not self._lead():
-            return
-        assert self._planner is not None  # noqa: S101 made with the lead
-        if self._planner.plan():
+        leads = self._lead()
+        if self._planner is not None and self._planner.plan():
             self._dispatcher.changed()
+        self._reload()  # what was due before is entered as it was expected
+        if not leads:
+            return
         if self._is_time("adopt", ADOPT_SECONDS):
             adopt(self._ledger, self._events, leading=True)
             resume_interrupted(self._ledger, self._events, drained_only=True)

@@ -1,6 +1,7 @@
 """Finding out what is due: from the ledger's cursors, never from the clock alone."""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Due, Status, Verdict, settle_due
-from aetherflow.scheduler.slots import Slot, due, next_slot
+from aetherflow.scheduler.slots import Slot, due, expected, next_slot
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item
 
+REDEFINED = "the schedule of the item was changed"
+SINCE = "since was set to an earlier time"
 STEP_BACK_MS = 2000
 """A clock that goes back by less is being kept in time; nothing is looked at anew."""
 MOST_AT_ONCE = 20_000
@@ -52,30 +55,69 @@ class Planner:
         """
         now = self._ledger.clock.now_ms()
         present, cursors = self._epochs.present(), self._epochs.cursors()
+        known = [item for item in self._items.values() if self._is_known(item, present)]
         fresh = [item for item in self._items.values() if not self._is_known(item, present)]
+        later = [item for item in known if self._begins_later(item, present, cursors)]
         gone = [name for name in present if name not in self._items] if whole else []
-        if fresh or gone:
+        if fresh or gone or later:
             with self._ledger.transaction("sync items"):
                 for name in gone:
                     self._close(name, now, "the item was disabled or removed")
                 for item in fresh:
                     self._open(item, now, (first or {}).get(item.id), present, cursors)
+                for item in later:
+                    self._begin_later(item, cursors[item.id] + 1)
         self._last = 0
         self._rewind(now)
+        self._extend()
         self._fill()
 
     def _is_known(self, item: "Item", present: Mapping[str, Any]) -> bool:
         return item.id in present and present[item.id].definition == definition_of(item)
+
+    def _begins_later(self, item: "Item", present: Mapping[str, Any], cursors: Mapping[str, int]) -> bool:
+        """Whether `since` was set to a time up to which slots are not accounted for yet."""
+        return item.since is not None and to_ms(item.since) > max(cursors[item.id] + 1, present[item.id].since)
+
+    def _begin_later(self, item: "Item", until: int) -> None:
+        """Nothing is expected from `until` to the item's `since`."""
+        assert item.since is not None  # noqa: S101 that is why
+        since = to_ms(item.since)
+        self._epochs.end(item.id, until)
+        self._epochs.begin(item.id, definition_of(item), since)
+        self._epochs.set_cursor(item.id, since - 1)
+        self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
+
+    def _extend(self) -> None:
+        """Where `since` was set to a time before all that is known of an item: slots from there on were missed."""
+        known: dict[str, int] = {}
+        for epoch in self._epochs.all():
+            known.setdefault(epoch.item, epoch.since)
+        items = [item for item in self._items.values() if item.since is not None]
+        earlier = [item for item in items if item.since is not None and to_ms(item.since) < known[item.id]]
+        if not earlier:
+            return
+        with self._ledger.transaction("extend"):
+            for item in earlier:
+                assert item.since is not None  # noqa: S101 only such were chosen
+                slots = expected(item, item.since, from_ms(known[item.id]))
+                missed = [Verdict(to_ms(slot.at), Status.MISSED, SINCE) for slot in slots if excluded(slot) is None]
+                left = [Verdict(to_ms(slot.at), Status.SKIPPED, why) for slot in slots if (why := excluded(slot))]
+                self._slots.claim(item.id, [*missed, *left], trigger=self._trigger)
+                self._epochs.precede(item.id, definition_of(item), to_ms(item.since), known[item.id])
+                self._ledger.journal("epoch", item.id, since=iso(to_ms(item.since)), **definition_of(item))
+                message = f"{item.id}: slots since {iso(to_ms(item.since))} are expected now, and were missed"
+                self._events.warning("since", message, item=item.id, slots=len(missed))
 
     def _open(
         self, item: "Item", now: int, first: int | None, present: Mapping[str, Any], cursors: Mapping[str, int]
     ) -> None:
         since = now if first is None else min(first, now)
         if item.id in cursors:
-            if item.id in present:
-                self._close(item.id, now, "the schedule of the item was changed")
-                since = now if first is None else max(first, present[item.id].since)
-            since = max(since, cursors[item.id] + 1) if first is None else since
+            kept = self._close(item.id, now, REDEFINED, item) if item.id in present else []
+            # of a clock that was ahead nothing is accounted for
+            since = min(now, max(since, cursors[item.id] + 1))
+            self._claim(item, self._verdicts(item, kept, now) if kept else [])
         if item.since is not None:
             wanted = to_ms(item.since)
             since = wanted if item.id not in cursors else max(since, wanted)
@@ -83,18 +125,29 @@ class Planner:
         self._epochs.set_cursor(item.id, since - 1)
         self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
 
-    def _close(self, name: str, now: int, reason: str) -> None:
-        """End the present epoch; slots of it that nobody has accounted for were missed."""
+    def _close(self, name: str, now: int, reason: str, item: "Item | None" = None) -> list[Slot]:
+        """End the present epoch; slots of it that nobody has accounted for were missed.
+
+        But for those that `item`, its new definition, has as well: they are returned, its policies decide about them.
+        """
         epoch, cursor = self._epochs.present()[name], self._epochs.cursor(name) or 0
         cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
         start = max(cursor + 1, epoch.since)
-        left = [to_ms(at) for at in cron.between(from_ms(start), from_ms(max(start, now)), zone)]
-        self._slots.claim(name, [Verdict(slot, Status.MISSED, reason) for slot in left], trigger=self._trigger)
+        first, last = from_ms(start), from_ms(max(start, now))
+        left = [to_ms(at) for at in cron.between(first, last, zone)]
+        kept = {to_ms(slot.at): slot for slot in expected(item, first, last)} if item is not None else {}
+        missed = [Verdict(slot, Status.MISSED, reason) for slot in left if slot not in kept]
+        self._slots.claim(name, missed, trigger=self._trigger)
         self._epochs.end(name, now)
         self._ledger.journal("epoch end", name, reason=reason)
+        return [kept[slot] for slot in left if slot in kept]
 
     def _rewind(self, now: int) -> None:
-        """Where the clock went back, look again from now on; slots that are known stay as they are."""
+        """Where the clock went back, look again from now on; slots that are known stay as they are.
+
+        Definitions that begin in the future, though no `since` says so, were entered by a clock that was ahead.
+        """
+        self._move_epochs(now)
         ahead = [name for name, cursor in self._epochs.cursors().items() if cursor > now + STEP_BACK_MS]
         since = {name: epoch.since for name, epoch in self._epochs.present().items()}
         ahead = [name for name in ahead if name in self._items and since.get(name, 0) <= now]
@@ -104,6 +157,29 @@ class Planner:
                     self._epochs.set_cursor(name, now)
             message = f"the clock went back to {iso(now)}: slots that have run stay as they are and run no second time"
             self._events.warning("clock_back", message, items=len(ahead))
+
+    def _move_epochs(self, now: int) -> None:
+        epochs = self._epochs.all()
+        known = Counter(epoch.item for epoch in epochs)
+        moved = {}
+        for epoch in epochs:
+            name = epoch.item
+            if epoch.until is not None or epoch.since <= now + STEP_BACK_MS or name not in self._items:
+                continue
+            since = self._items[name].since
+            # nothing was expected of the only one so far: it begins where the file says
+            target = now if since is None else to_ms(since) if known[name] == 1 else max(now, to_ms(since))
+            if target < epoch.since:
+                moved[name] = target
+        if moved:
+            with self._ledger.transaction("move epochs"):
+                for name, target in moved.items():
+                    self._epochs.move(name, target, now)
+                    self._epochs.set_cursor(name, target - 1)
+                    self._ledger.journal("epoch", name, since=iso(target), **definition_of(self._items[name]))
+            why = "by another `since`, or by a clock that was ahead; they begin now, or as `since` says"
+            message = f"{len(moved)} items were to begin later, {why}"
+            self._events.warning("epochs_moved", message, items=len(moved))
 
     def _fill(self) -> None:
         cursors = self._epochs.cursors()

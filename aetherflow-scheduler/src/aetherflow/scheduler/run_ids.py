@@ -1,5 +1,7 @@
 """The id of a slot's run: the same whenever the slot is triggered again, so that a run is resumed, never doubled."""
 
+import re
+
 from aetherflow.scheduler.clock import from_ms
 
 
@@ -10,3 +12,9 @@ def run_id_of(item: str, slot: int, batch: int = 1) -> str:
     """
     instant = from_ms(slot).strftime("%Y%m%dT%H%M%SZ")
     return f"{item}-{instant}" + (f"-b{batch}" if batch > 1 else "")
+
+
+def batch_of(run_id: str) -> int:
+    """Which run of its slot a run id names; 1 for the slot's own."""
+    found = re.search(r"Z-b(\d+)\Z", run_id)
+    return int(found[1]) if found else 1

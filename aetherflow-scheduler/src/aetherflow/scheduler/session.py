@@ -2,23 +2,26 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.errors import StateError
 from aetherflow.scheduler.attempt_logs import prune_logs
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.events import Events, events_for
 from aetherflow.scheduler.execution import Dispatcher
+from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.outcomes import DRAINED
 from aetherflow.scheduler.policy import Status
+from aetherflow.scheduler.run_ids import batch_of
 from aetherflow.scheduler.stopping import StopRequest
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Schedule
 
 LOOK_SECONDS = 0.5
+_OF_ATTEMPT = ("run_id", "status", "reason", "trigger", "host", "finished_at", "exit_code", "log")
 
 
 class Session:
@@ -59,7 +62,20 @@ class Session:
             for row in self.slots.active():
                 if row.owner == self.ledger.me and row.status == Status.WAITING:
                     status = Status.INTERRUPTED if row.begun else Status.MISSED
-                    self.slots.update(row, status=status, reason=self._stopped, owner=None, finished_at=now)
+                    given_up: dict[str, Any] = {"status": status, "reason": self._stopped, "finished_at": now}
+                    self.slots.update(row, **given_up | self._before(row), owner=None)
+
+    def _before(self, row: SlotRow) -> dict[str, Any]:
+        """How a slot ended, for one that was to run anew and did not get to: its last run still counts."""
+        if row.begun or not row.attempts:
+            return {}
+        starts = self.slots.attempts(row.item, row.slot)
+        last = starts[-1]
+        if last.finished_at is None:
+            return {}
+        own = [each for each in starts if each.run_id == last.run_id]
+        found = {name: getattr(last, name) for name in _OF_ATTEMPT}
+        return found | {"batch": batch_of(last.run_id), "started_at": own[0].started_at, "queued": 0}
 
     def _step(self) -> None:
         """One pass; a ledger that cannot be written for a while is waited for as long as something runs."""

@@ -30,7 +30,8 @@ EARLY_MS = 60_000
 class Single:
     """What became of the slot."""
 
-    row: SlotRow
+    row: SlotRow | None
+    """None if no slot is expected yet: `since` lies ahead."""
     ran: bool
     """False if it had ended before, or is left out."""
     signal: int | None = None
@@ -38,6 +39,8 @@ class Single:
     @property
     def exit_code(self) -> int:
         """That of the run; 0 for a slot that is left out."""
+        if self.row is None:
+            return 0
         if self.signal is not None and self.row.status in (Status.INTERRUPTED, Status.WAITING, Status.MISSED):
             return 128 + self.signal
         if self.row.status in (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED):
@@ -59,6 +62,7 @@ def run_item(
     """Claim a slot of an item and run it here: the one that is current, or `slot`.
 
     A slot that has ended is not run again; only by its name one that did not succeed is: the same run goes on.
+    A trigger that comes before the item's `since` does nothing.
     Raises UsageError for an instant that is no slot, RunBusyError while another process runs it.
     """
     item = schedule.item(name)
@@ -77,16 +81,14 @@ def run_item(
             planner.sync(whole=False, first={name: at})
             planner.plan()
             _take_waiting(here, name)
-        row = here.slots.find(name, at)
-        wanted = _claim(here, item, at, row, asked, named=slot is not None, reason=reason)
+            if item.since is not None and at < to_ms(item.since):
+                return Single(None, ran=False)
+        wanted = _claim(here, item, at, asked, named=slot is not None, reason=reason)
         me = here.ledger.me
         here.work(lambda: any(each.owner == me for each in here.slots.active_of(name)))
-        if wanted is None:
-            assert row is not None  # noqa: S101 a slot without a row is claimed
-            return Single(row, ran=False)
         done = here.slots.find(name, at)
         assert done is not None  # noqa: S101 rows are never deleted
-        return Single(done, ran=done.attempts > 0, signal=here.stop.signal)
+        return Single(done, ran=wanted and done.attempts > 0, signal=here.stop.signal if wanted else None)
 
 
 def _take_waiting(here: Session, name: str) -> None:
@@ -124,21 +126,12 @@ def _ms(slot: Slot | None) -> int | None:
     return None if slot is None else to_ms(slot.at)
 
 
-def _claim(
-    here: Session, item: "Item", at: int, row: SlotRow | None, trigger: str, *, named: bool, reason: str | None
-) -> SlotRow | None:
-    """The slot, kept for this process; None if there is nothing to be done."""
+def _claim(here: Session, item: "Item", at: int, trigger: str, *, named: bool, reason: str | None) -> bool:
+    """Keep the slot for this process; False if there is nothing to be done."""
     ledger = here.ledger
-    if row is not None and row.active and row.owner != ledger.me and not ledger.is_gone(row.owner):
-        owner = ledger.owners().get(row.owner or "")
-        raise RunBusyError(f"the slot {iso(at)} of {item.id} is {row.status} ({owner})", fix="wait for it")
-    if row is not None and not row.active:
-        resumed = row.status == Status.INTERRUPTED or (named and row.status != Status.SUCCESS)
-        if not resumed:
-            return None
     with ledger.transaction("claim slot"):
-        found = here.slots.find(item.id, at)
-        if found is None:
+        row = here.slots.find(item.id, at)
+        if row is None:
             skip = None if trigger in BY_HAND else excluded(Slot(item, from_ms(at)))
             verdict = Verdict(at, Status.WAITING if skip is None else Status.SKIPPED, skip)
             here.slots.claim(
@@ -147,9 +140,15 @@ def _claim(
             cursor = Epochs(ledger).cursor(item.id)
             if cursor is not None and cursor < at and trigger not in BY_HAND:
                 Epochs(ledger).set_cursor(item.id, at)  # a trigger that came a little early
-        else:
-            reopen(here, found, trigger, reason)
-        return here.slots.find(item.id, at)
+            return True
+        # asked in here: another process may have taken it, and even ended it, a moment ago
+        if row.active and not ledger.is_gone(row.owner) and row.owner != ledger.me:
+            owner = ledger.owners().get(row.owner or "")
+            raise RunBusyError(f"the slot {iso(at)} of {item.id} is {row.status} ({owner})", fix="wait for it")
+        resumed = row.status == Status.INTERRUPTED or (named and row.status != Status.SUCCESS)
+        if not row.active and not resumed:
+            return False
+        return reopen(here, row, trigger, reason)
 
 
 def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **values: Any) -> bool:
@@ -161,6 +160,8 @@ def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **valu
     if row.status != Status.WAITING:
         into |= {"status": Status.WAITING, "reason": None, "trigger": trigger, "queued": 1, "failures": 0}
         into |= {"finished_at": None, "not_before": None, "waits_since": None, "late": 0, "overdue": 0}
+    elif trigger in BY_HAND:
+        into |= {"trigger": trigger, "queued": 1, "not_before": None, "waits_since": None}
     if trigger in BY_HAND:
         run_id = values.get("run_id", row.run_id)
         here.ledger.journal(trigger, row.item, row.slot, was=row.status, run_id=run_id, reason=reason)

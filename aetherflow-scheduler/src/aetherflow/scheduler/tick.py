@@ -1,6 +1,6 @@
 """One pass over a schedule: what is due is started, and waited for. For cron, where no scheduler is to stay."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from aetherflow.core.locks.records import Holder
     from aetherflow.scheduler.clock import Clock
     from aetherflow.scheduler.events import Events
+    from aetherflow.scheduler.ledger.store import Ledger
     from aetherflow.scheduler.schedule import Schedule
 
-BAD = (Status.FAILED, Status.UNKNOWN)
+BAD = (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Ticked:
 
     @property
     def exit_code(self) -> int:
-        """1 if a slot failed; 128 + n after signal n."""
+        """1 if a slot failed or was stopped; 128 + n after signal n."""
         if self.signal is not None:
             return 128 + self.signal
         return int(any(row.status in BAD for row in self.rows))
@@ -43,6 +44,7 @@ def tick(
     schedule: "Schedule",
     *,
     items: Sequence[str] = (),
+    wait: bool = False,
     quiet: bool = False,
     clock: "Clock | None" = None,
     events: "Events | None" = None,
@@ -51,7 +53,8 @@ def tick(
 
     `items`: look only at what is due of these; something else triggers the others.
 
-    What cannot start, for want of room or because another pass runs the slot before, waits for the next pass.
+    What cannot start, for want of room or because another pass runs the slot before, waits for the next pass; with
+    `wait`, this one stays until nothing of its items waits, or another process sees to it.
     """
     from aetherflow.scheduler.leader import current_leader
 
@@ -66,13 +69,22 @@ def tick(
         planner = Planner(here.ledger, chosen, here.events, trigger="tick")
         planner.sync(whole=not items)
         planner.plan()
-        here.work(lambda: _retries(here.slots.active(), here.ledger.me))
+        names, fence = {item.id for item in chosen}, here.ledger.fence()
+
+        def goes_on() -> bool:
+            rows = here.slots.active()
+            if any(row.owner == here.ledger.me for row in rows):  # it waits for its next attempt
+                return True
+            # a scheduler that takes the lead meanwhile takes what waits
+            return wait and here.ledger.fence() == fence and any(_is_free(here.ledger, row, names) for row in rows)
+
+        here.work(goes_on)
         started = here.dispatcher.started or {}
         rows = [row for item, slot in started if (row := here.slots.find(item, slot)) is not None]
         waiting = [row for row in here.slots.active() if row.status == Status.WAITING]
         return Ticked(rows, waiting, signal=here.stop.signal)
 
 
-def _retries(rows: list[SlotRow], me: str | None) -> bool:
-    """Whether a slot that this process has started waits for its next attempt."""
-    return any(row.owner == me for row in rows)
+def _is_free(ledger: "Ledger", row: SlotRow, names: Container[str]) -> bool:
+    """Whether a slot of some items waits, and no living process has it."""
+    return row.item in names and row.status == Status.WAITING and ledger.is_gone(row.owner)

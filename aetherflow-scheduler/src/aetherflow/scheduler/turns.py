@@ -58,7 +58,7 @@ class Turns:
             return Turn("wait", str(pause), pause.until) if row.begun else Turn("skip", str(pause))
         if not is_ready(now, row.not_before, row.waits_since):
             return Turn("wait", row.reason, row.not_before)
-        if item.after is not None and not row.begun and row.trigger != "manual":
+        if item.after is not None and not row.begun and not by_hand:
             turn = self._after(item.after, row, now, round(item.spec.misfire_grace_time * 1000))
             if turn.action != "start":
                 return turn

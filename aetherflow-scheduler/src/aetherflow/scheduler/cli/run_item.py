@@ -45,6 +45,16 @@ def run_item(
     at = instant(schedule, slot, "--slot", schedule.item(item))
     done = run_one(schedule, item, slot=at, trigger=trigger, reason=reason, quiet=quiet)
     row = done.row
+    if row is None:
+        since = schedule.item(item).since
+        assert since is not None  # noqa: S101 that is why there is no slot
+        why = f"nothing to do, slots are expected since {since:%Y-%m-%dT%H:%M:%SZ}"
+        if as_json:
+            report = {"schema": SCHEMA, "ran": False, "item": item, "slot": None, "reason": why, "exit_code": 0}
+            typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        elif not quiet:
+            typer.echo(f"{item}: {why}")
+        return
     if as_json:
         report = {"schema": SCHEMA, "ran": done.ran, **row.as_json(), "exit_code": done.exit_code}
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))

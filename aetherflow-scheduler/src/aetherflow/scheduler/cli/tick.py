@@ -16,27 +16,31 @@ def tick(
         list[str] | None,
         typer.Option("--item", metavar="ITEM", help="Look only at this item; may be given several times."),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until nothing of these items waits: spaced catch-up runs, say.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do one pass: start what is due, wait for it, end.
 
     For a host where cron, and not a scheduler of its own, is to stay: call it every minute. Passes may overlap; each
-    slot is started by one of them. What has no room waits for the next pass. Ends with 1 if a slot failed; does
+    slot is started by one of them. What has no room, or is not to start before some time, waits for the next pass;
+    --wait stays for it instead, as the line @reboot of an exported crontab does. Ends with 1 if a slot failed; does
     nothing while `aetherflow-scheduler run` works on the same ledger.
 
     Example: aetherflow-scheduler tick scheduler.yaml
     """
-    one_pass(file, items=item or [], quiet=quiet, as_json=as_json)
+    one_pass(file, items=item or [], wait=wait, quiet=quiet, as_json=as_json)
 
 
-def one_pass(file: Path, *, items: Sequence[str] = (), quiet: bool, as_json: bool) -> None:
+def one_pass(file: Path, *, items: Sequence[str] = (), wait: bool = False, quiet: bool, as_json: bool) -> None:
     """Do it, and tell what came of it."""
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.tick import tick as do_pass
 
-    done = do_pass(load(file), items=items, quiet=quiet)
+    done = do_pass(load(file), items=items, wait=wait, quiet=quiet)
     if as_json:
         report = {
             "schema": SCHEMA,

@@ -40,7 +40,7 @@ def crontab(
     if elsewhere:
         lines.append(f"{EVERY_MINUTE} {account}{_escaped(command.tick(elsewhere))}")
     if caught_up:
-        lines.append(f"@reboot {account}{_escaped(command.tick(caught_up))}")
+        lines.append(f"@reboot {account}{_escaped(command.tick(caught_up, wait=True))}")
     form = f"a file for /etc/cron.d, run as {user}" if user else "the crontab of an account"
     head = comment(f"Items for cron, {form}; times in {zone}.", command.file, told)
     return Exported({"crontab": head + "\n".join(lines) + "\n"}, tuple(told))

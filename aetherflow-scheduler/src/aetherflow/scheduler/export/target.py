@@ -54,10 +54,10 @@ class Command:
         """Run the item's current slot."""
         return [*self.program, "run-item", self.file, item.id, "--trigger", self.trigger, *self._quiet]
 
-    def tick(self, items: Iterable["Item"]) -> list[str]:
-        """Run whatever is due of some items: nothing, most of the time."""
+    def tick(self, items: Iterable["Item"], *, wait: bool = False) -> list[str]:
+        """Run whatever is due of some items: nothing, most of the time. `wait`: also what may start only later."""
         chosen = [part for item in items for part in ("--item", item.id)]
-        return [*self.program, "tick", self.file, *chosen, *self._quiet]
+        return [*self.program, "tick", self.file, *chosen, *(["--wait"] if wait else []), *self._quiet]
 
     @property
     def _quiet(self) -> list[str]:

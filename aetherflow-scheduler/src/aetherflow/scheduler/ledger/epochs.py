@@ -43,9 +43,21 @@ class Epochs:
         text = json.dumps(definition, sort_keys=True)
         insert(self.db, "epochs", {"item": item, "definition": text, "since": since, "until": None})
 
+    def precede(self, item: str, definition: dict[str, Any], since: int, until: int) -> None:
+        """Enter an epoch from before all others."""
+        text = json.dumps(definition, sort_keys=True)
+        insert(self.db, "epochs", {"item": item, "definition": text, "since": since, "until": until})
+
+    def move(self, item: str, since: int, now: int) -> None:
+        """Let the present epoch begin at another time, and earlier ones end by now: a clock was ahead."""
+        self.db.execute("UPDATE epochs SET until=max(since, ?) WHERE item=? AND until>?", (now, item, now))
+        self.db.execute("UPDATE epochs SET since=? WHERE item=? AND until IS NULL", (since, item))
+
     def end(self, item: str, until: int) -> None:
         """Let the present epoch of an item end: no slots are expected from then on."""
-        self.db.execute("UPDATE epochs SET until=max(since, ?) WHERE item=? AND until IS NULL", (until, item))
+        # also those that a clock which was ahead let end later
+        where = "item=? AND (until IS NULL OR until>?)"
+        self.db.execute(f"UPDATE epochs SET until=max(since, ?) WHERE {where}", (until, item, until))  # noqa: S608 ours
 
 
 class Pauses:
