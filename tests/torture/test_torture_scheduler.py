@@ -56,7 +56,7 @@ def test_a_year_against_a_model(world_place: Path, zone: str) -> None:
             Policy(
                 overlap,
                 misfire,
-                chance.choice([0, 300_000, 7_200_000]),
+                chance.choice([1_000, 300_000, 7_200_000]),
                 chance.choice([1, 4]),
                 chance.choice([0, 120_000]),
             ),

@@ -29,7 +29,7 @@ KILLED = -9
 HOUR = 3_600_000
 ITEMS = {
     "one": ("0 */2 * * *", Policy("queue", "all", 300_000, 3, 120_000)),
-    "two": ("30 1-4 * * *", Policy("skip", "last", 0)),
+    "two": ("30 1-4 * * *", Policy("skip", "last", 1_000)),
     "three": ("10,40 2 * * *", Policy("kill_old", "skip", 7_200_000)),
 }
 SPAN = 6 * HOUR - 90_000

@@ -43,7 +43,6 @@ def backfill(
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.policy import Status
     from aetherflow.scheduler.session import session
-    from aetherflow.scheduler.tick import BAD
 
     if include not in ("missing", "failed", "all"):
         raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
@@ -68,7 +67,7 @@ def backfill(
         stopped = here.stop.signal
         after = [(each.slot, here.slots.find(item, each.slot)) for each in wanted]
     undone = {slot: row.status if row else "-" for slot, row in after if row is None or row.status != Status.SUCCESS}
-    failed = [row for row in done if row.status in BAD]
+    failed = [row for row in done if row.status in (Status.FAILED, Status.UNKNOWN)]
     if as_json:
         report: dict[str, Any] = {"schema": SCHEMA, "item": item, "slots": [row.as_json() for row in done]}
         report |= {"left": len(wanted) - len(done), "failed": len(failed)}
