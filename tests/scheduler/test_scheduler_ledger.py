@@ -1,5 +1,6 @@
 """The file of the ledger: its versions, its tables on the page, who may write."""
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -64,14 +65,89 @@ def test_a_damaged_file_is_named(bench: "Bench") -> None:
 def test_an_older_file_is_migrated_after_a_backup(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> None:
     path = bench.folder / "ledger.sqlite"
     Ledger(path, Clock()).close()
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
-    monkeypatch.setitem(schema._MIGRATIONS, 1, "ALTER TABLE slots ADD COLUMN note TEXT")
+    newer = schema.SCHEMA_VERSION + 1
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", newer)
+    monkeypatch.setitem(schema._MIGRATIONS, newer - 1, "ALTER TABLE slots ADD COLUMN note TEXT")
     ledger = Ledger(path, Clock())
-    assert ledger.db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert ledger.db.execute("PRAGMA user_version").fetchone() == (newer,)
     assert "note" in [row[1] for row in ledger.db.execute("PRAGMA table_info(slots)")]
     ledger.close()
-    with closing(sqlite3.connect(bench.folder / "ledger.sqlite.v1.bak")) as copy:
-        assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+    with closing(sqlite3.connect(bench.folder / f"ledger.sqlite.v{newer - 1}.bak")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (newer - 1,)
+
+
+def test_a_ledger_of_the_first_version_goes_on(bench: "Bench") -> None:
+    bench.schedule_of({"id": "a", "cron": "* * * * *"})
+    bench.minutes(2)
+    with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db:
+        db.execute("ALTER TABLE items DROP COLUMN file")
+        db.execute("PRAGMA user_version=1")
+    bench.command("status", "scheduler.yaml", code=4)
+    assert "has schema 1" in bench.errors
+    assert "`tick`" in bench.errors
+    bench.minutes(1)
+    assert bench.slots("a") == {f"12:0{n}": "SUCCESS" for n in (1, 2, 3)}
+    assert bench.rows("SELECT file FROM items") == [(str(bench.file),)]
+    assert (bench.folder / "ledger.sqlite.v1.bak").exists()
+    bench.command("status", "scheduler.yaml")
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "words"),
+    [
+        ("slots", "params='{'", "params are no JSON"),
+        ("slots", "params='[1]'", "params are no JSON object"),
+        ("slots", "status='ODD'", "'ODD' is not a valid Status"),
+        ("epochs", "definition='{'", "a definition of a cannot be read"),
+        ("epochs", "definition=json_set(definition, '$.timezone', 'No/Where')", "No/Where"),
+        ("epochs", "definition='{}'", "'cron'"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(bench: "Bench", table: str, change: str, words: str) -> None:
+    bench.schedule_of({"id": "a", "cron": "* * * * *"})
+    bench.minutes(1)
+    with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db:
+        db.execute(f"UPDATE {table} SET {change}")
+        db.commit()
+    bench.command("audit", "scheduler.yaml", code=4)
+    assert words in bench.errors
+    assert str(bench.folder / "ledger.sqlite") in bench.errors
+    assert "sqlite3" in bench.errors
+
+
+# Two documents
+
+
+def other_document(bench: "Bench", *ids: str) -> None:
+    items = [{"id": name, "cron": "* * * * *", "flow": "flow.yaml"} for name in ids]
+    bench.write(json.dumps({"timezone": "UTC", "state": "ledger.sqlite", "items": items}), "other.yaml")
+
+
+@pytest.mark.parametrize("command", ["run", "tick"])
+def test_another_document_does_not_end_the_items_of_the_first(bench: "Bench", command: str) -> None:
+    bench.schedule_of({"id": "a", "cron": "* * * * *"}, {"id": "b", "cron": "* * * * *"})
+    bench.minutes(1)
+    other_document(bench, "b", "c")
+    before = bench.rows("SELECT item, until FROM epochs")
+    bench.command(command, "other.yaml", code=4)
+    assert f"has items of {bench.file}, which {bench.folder / 'other.yaml'} would end: a" in bench.errors
+    assert "--take-over" in bench.errors
+    assert bench.rows("SELECT item, until FROM epochs") == before == [("a", None), ("b", None)]
+
+
+def test_a_document_takes_the_place_of_another(bench: "Bench") -> None:
+    bench.flow(["true"])
+    bench.schedule_of({"id": "a", "cron": "0 0 1 1 *"})
+    bench.command("tick", "scheduler.yaml")
+    other_document(bench, "b")
+    bench.command("tick", "other.yaml", "--take-over", "-q")
+    assert bench.rows("SELECT item, until IS NULL FROM epochs ORDER BY item") == [("a", 0), ("b", 1)]
+    assert bench.rows("SELECT file FROM items WHERE item='b'") == [(str(bench.folder / "other.yaml"),)]
+    bench.command("tick", "scheduler.yaml", code=4)  # and not back unasked
+    (bench.folder / "other.yaml").rename(bench.folder / "moved.yaml")
+    bench.command("tick", "moved.yaml", "-q")  # what was moved needs no word
+    assert bench.rows("SELECT file FROM items WHERE item='b'") == [(str(bench.folder / "moved.yaml"),)]
+    assert bench.rows("SELECT event FROM journal WHERE event='document'") == [("document",)]
 
 
 def test_a_slot_is_claimed_once(bench: "Bench") -> None:

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,6 +141,43 @@ def test_an_earlier_since_of_a_known_item_has_effect(bench: "Bench") -> None:
     assert len(bench.rows("SELECT 1 FROM epochs")) == 2
 
 
+def test_an_earlier_since_leaves_out_what_the_calendar_does(bench: "Bench") -> None:
+    daily = {"id": "a", "cron": "0 6 * * *", "calendar": {"business_days": True}}
+    bench.schedule_of(daily)
+    bench.minutes(1)
+    bench.schedule_of({**daily, "since": "2026-02-27"})
+    bench.minutes(1)
+    found = [status for (status,) in bench.rows("SELECT status FROM slots ORDER BY slot")]
+    assert found == ["MISSED", "SKIPPED", "SKIPPED", "MISSED"]  # from Friday to Monday
+    assert gaps(bench) == []
+
+
+def test_years_that_an_earlier_since_adds_are_entered_in_steps(bench: "Bench") -> None:
+    """A kill between two steps leaves no gap, and the next start makes up for it."""
+    daily = {"id": "a", "cron": "*/20 * * * *"}
+    bench.schedule_of(daily)
+    bench.command("tick", "scheduler.yaml")
+    begin = dt.datetime.now(dt.UTC) - dt.timedelta(days=180)
+    bench.schedule_of({**daily, "since": f"{begin:%Y-%m-%dT00:00:00Z}"})
+    names = bench.folder / "points"
+    copy = bench.folder / "copy.sqlite"
+    shutil.copy(bench.folder / "ledger.sqlite", copy)
+    bench.command("tick", "scheduler.yaml", AETHERFLOW_FAILPOINT=f"log:{names}")
+    points = names.read_text().splitlines()
+    steps = [number for number, name in enumerate(points, 1) if name == "commit extend"]
+    assert len(steps) == 3  # of 5,000 slots
+    for left in bench.folder.glob("ledger.sqlite-*"):
+        left.unlink()
+    shutil.copy(copy, bench.folder / "ledger.sqlite")
+    code = -signal.SIGKILL
+    bench.command("tick", "scheduler.yaml", code=code, AETHERFLOW_FAILPOINT=str(steps[1]))
+    bench.command("audit", "scheduler.yaml")
+    bench.command("tick", "scheduler.yaml", "-q")
+    found = json.loads(bench.command("audit", "scheduler.yaml", "--json"))
+    assert found["gaps"] == []
+    assert found["expected"] >= 180 * 72
+
+
 # A clock that was ahead
 
 
@@ -166,3 +205,18 @@ def test_items_that_were_seen_by_a_clock_that_was_ahead(bench: "Bench", known: b
     assert ran == ["SUCCESS"] * 2
     assert gaps(bench) == []
     assert bench.rows("SELECT count(*) FROM epochs WHERE since>? OR until>?", *[bench.clock.wall] * 2) == [(0,)]
+
+
+@pytest.mark.parametrize("change", ["removed", "disabled"])
+def test_an_item_that_went_while_the_clock_was_ahead(bench: "Bench", change: str) -> None:
+    other = {"id": "b", "cron": "* * * * *"}
+    bench.schedule_of(MINUTELY, other)
+    bench.minutes(1)
+    bench.clock.wall += 86_400_000
+    bench.schedule_of(other, *([{**MINUTELY, "enabled": False}] if change == "disabled" else []))
+    bench.minutes(0.3)
+    bench.clock.wall -= 86_400_000
+    bench.minutes(1)
+    bench.clock.pass_time(1200)
+    assert gaps(bench) == []  # nothing is expected of it for the day that did not come
+    assert bench.rows("SELECT count(*) FROM epochs WHERE until>?", bench.clock.wall) == [(0,)]

@@ -1,9 +1,12 @@
 """Taking over what processes left that have died: their runs are started again under the same ids, and go on."""
 
 from collections.abc import Callable
+from typing import Any
 
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.events import Events
+from aetherflow.scheduler.launchers.subprocess import birth_of
+from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Pauses
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
@@ -57,16 +60,55 @@ def resume_interrupted(ledger: Ledger, events: Events, *, drained_only: bool, it
 
 
 def _restart(ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], reason: str, item: str | None) -> int:
-    slots = Slots(ledger)
-    if not [row for row in find() if item in (None, row.item)]:
-        return 0
-    with ledger.transaction("adopt"):
-        rows = [row for row in find() if item in (None, row.item)]
-        for row in rows:
-            slots.end_attempt(row, Status.INTERRUPTED, reason, None)
-            slots.update(row, status=Status.WAITING, reason=f"resumes: {reason}", owner=None, finished_at=None)
-            ledger.journal("adopted", row.item, row.slot, run_id=row.run_id, reason=reason)
+    def wanted() -> list[SlotRow]:
+        return [row for row in find() if item in (None, row.item)]
+
+    into = {"status": Status.WAITING, "reason": f"resumes: {reason}", "owner": None, "finished_at": None}
+    rows = _take(ledger, wanted, "adopted", reason, into)
     for row in rows:
         message = f"{row.item} {iso(row.slot)}: goes on as {row.run_id}; {reason}"
         events.warning("adopted", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
     return len(rows)
+
+
+def release(ledger: Ledger, events: Events) -> int:
+    """Let RUNNING slots of dead processes be INTERRUPTED where no scheduler is there to adopt them; returns how many.
+
+    For processes that see to some slots only: what nobody sees to would hold up theirs, and take up room, without end.
+    A run that goes on without its process is waited for. The next scheduler, or pass, resumes them.
+    """
+    slots = Slots(ledger)
+
+    def left() -> list[SlotRow]:
+        return [row for row in slots.active() if row.status == Status.RUNNING and is_over(ledger, row)]
+
+    if not left() or current_leader(ledger) is not None:
+        return 0
+    into = {"status": Status.INTERRUPTED, "reason": LEFT, "owner": None, "finished_at": ledger.clock.now_ms()}
+    rows = _take(ledger, left, "released", LEFT, into | {"pid": None, "birth": None})
+    for row in rows:
+        message = f"{row.item} {iso(row.slot)}: INTERRUPTED, {LEFT}; `run`, `tick` or `run-item --slot` resumes it"
+        events.warning("released", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
+    return len(rows)
+
+
+def is_over(ledger: Ledger, row: SlotRow) -> bool:
+    """Whether both have ended, the process that had a slot and the run that it started."""
+    if row.owner == ledger.me or not ledger.is_gone(row.owner):
+        return False
+    return row.pid is None or row.birth is None or birth_of(row.pid) != row.birth
+
+
+def _take(
+    ledger: Ledger, find: Callable[[], list[SlotRow]], event: str, reason: str, into: dict[str, Any]
+) -> list[SlotRow]:
+    """Change the slots that are found, once more inside the transaction; their last starts are over."""
+    if not find():
+        return []
+    with ledger.transaction("adopt"):
+        rows = find()
+        for row in rows:
+            Slots(ledger).end_attempt(row, Status.INTERRUPTED, reason, None)
+            Slots(ledger).update(row, **into)
+            ledger.journal(event, row.item, row.slot, run_id=row.run_id, reason=reason)
+    return rows

@@ -55,7 +55,7 @@ class Dispatcher:
     def use(self, schedule: "Schedule") -> None:
         """Go by another schedule from now on; what runs goes on as it began."""
         self._schedule = schedule
-        self._turns = Turns(self._ledger, schedule)
+        self._turns = Turns(self._ledger, schedule, only_mine=self._only_mine)
         self._changed = True
 
     def changed(self) -> None:
@@ -140,7 +140,15 @@ class Dispatcher:
             with self._ledger.transaction("slot reasons"):
                 for row, reason in told:
                     self._slots.update(row, reason=reason)
+            self._tell_waiting(told)
         self._look_at = self._ledger.clock.monotonic() + LOOK_SECONDS
+
+    def _tell_waiting(self, told: list[tuple[SlotRow, str | None]]) -> None:
+        """Say what somebody who sits before it waits for."""
+        for row, reason in told:
+            if self._only_mine and reason:
+                message = f"{row.item} {iso(row.slot)}: waits; {reason}"
+                self._events.info("waits", message, item=row.item, slot=iso(row.slot), reason=reason)
 
     def _is_free(self, row: SlotRow) -> bool:
         if row.owner == self._ledger.me:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aetherflow.core.errors import StateError
 from aetherflow.scheduler.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.attempt_logs import prune_logs
+from aetherflow.scheduler.belonging import check_document
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.events import Events, events_for
 from aetherflow.scheduler.execution import Dispatcher
@@ -42,6 +43,7 @@ class Scheduler:
         clock: Clock | None = None,
         events: Events | None = None,
         drain_seconds: float = DRAIN_SECONDS,
+        take_over: bool = False,
         load: "Callable[[Path], Schedule] | None" = None,
         launchers: Callable[[str], Launcher] = load_launcher,
     ) -> None:
@@ -50,6 +52,7 @@ class Scheduler:
         self._events = events or events_for(schedule.path.parent)
         self._schedule = schedule
         self._drain_seconds = drain_seconds
+        self._take_over = take_over
         self._ledger = Ledger(schedule.state, self.clock)
         self._leadership: Leadership | None = None
         self._planner: Planner | None = None
@@ -76,6 +79,8 @@ class Scheduler:
         return 0
 
     def _enter(self) -> None:
+        if not self._take_over:  # asked here as well, where it ends the process: a standby would find out too late
+            check_document(self._ledger, self._schedule.path, [i.id for i in self._schedule.items if i.spec.enabled])
         self._ledger.enter("scheduler")
         self._leadership = Leadership(self._ledger, self._schedule.spec.lease_seconds)
         enabled = sum(item.spec.enabled for item in self._schedule.items)
@@ -167,7 +172,14 @@ class Scheduler:
         return True
 
     def _synced(self) -> Planner:
-        planner = Planner(self._ledger, self._schedule.items, self._events, trigger="scheduler")
+        planner = Planner(
+            self._ledger,
+            self._schedule.items,
+            self._events,
+            trigger="scheduler",
+            file=self._schedule.path,
+            take_over=self._take_over,
+        )
         planner.sync()
         return planner
 

@@ -4,9 +4,11 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from aetherflow.scheduler.belonging import check_document, note_document
 from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.cron import Cron
@@ -38,8 +40,19 @@ def definition_of(item: "Item") -> dict[str, Any]:
 class Planner:
     """The next instants of all items in a heap; `plan` enters in the ledger what is due."""
 
-    def __init__(self, ledger: Ledger, items: Sequence["Item"], events: Events, *, trigger: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        items: Sequence["Item"],
+        events: Events,
+        *,
+        trigger: str,
+        file: Path,
+        take_over: bool = False,
+    ) -> None:
         self._ledger = ledger
+        self._file = file
+        self._take_over = take_over
         self._events = events
         self._trigger = trigger
         self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
@@ -51,8 +64,11 @@ class Planner:
         """Let epochs begin and end as the schedule says, and fill the heap.
 
         `whole`: items that are not in the schedule have been removed from it. `first`: the first slot of items that
-        are seen for the first time; omitted, slots are expected from now on.
+        are seen for the first time; omitted, slots are expected from now on. Raises StateError, with nothing changed,
+        if they are items of another document.
         """
+        if whole and not self._take_over:
+            check_document(self._ledger, self._file, self._items)
         now = self._ledger.clock.now_ms()
         present, cursors = self._epochs.present(), self._epochs.cursors()
         known = [item for item in self._items.values() if self._is_known(item, present)]
@@ -67,6 +83,7 @@ class Planner:
                     self._open(item, now, (first or {}).get(item.id), present, cursors)
                 for item in later:
                     self._begin_later(item, cursors[item.id] + 1)
+        note_document(self._ledger, self._file, self._items)
         self._last = 0
         self._rewind(now)
         self._extend()
@@ -97,17 +114,26 @@ class Planner:
         earlier = [item for item in items if item.since is not None and to_ms(item.since) < known[item.id]]
         if not earlier:
             return
-        with self._ledger.transaction("extend"):
-            for item in earlier:
-                assert item.since is not None  # noqa: S101 only such were chosen
-                slots = expected(item, item.since, from_ms(known[item.id]))
-                missed = [Verdict(to_ms(slot.at), Status.MISSED, SINCE) for slot in slots if excluded(slot) is None]
-                left = [Verdict(to_ms(slot.at), Status.SKIPPED, why) for slot in slots if (why := excluded(slot))]
-                self._slots.claim(item.id, [*missed, *left], trigger=self._trigger)
-                self._epochs.precede(item.id, definition_of(item), to_ms(item.since), known[item.id])
-                self._ledger.journal("epoch", item.id, since=iso(to_ms(item.since)), **definition_of(item))
-                message = f"{item.id}: slots since {iso(to_ms(item.since))} are expected now, and were missed"
-                self._events.warning("since", message, item=item.id, slots=len(missed))
+        for item in earlier:
+            assert item.since is not None  # noqa: S101 only such were chosen
+            begin, until = to_ms(item.since), known[item.id]
+            # years may lie between: entered in steps, expected once all are there; a kill between two is made up for
+            slots = expected(item, item.since, from_ms(until))
+            counts = Counter[Status]()
+            while verdicts := [self._past(slot) for slot in islice(slots, BATCH)]:
+                with self._ledger.transaction("extend"):
+                    self._slots.claim(item.id, verdicts, trigger=self._trigger)
+                counts.update(verdict.status for verdict in verdicts)
+            with self._ledger.transaction("extended"):
+                self._epochs.precede(item.id, definition_of(item), begin, until)
+                self._ledger.journal("epoch", item.id, since=iso(begin), **definition_of(item))
+            message = f"{item.id}: slots since {iso(begin)} are expected now, and were missed"
+            self._events.warning("since", message, item=item.id, slots=counts[Status.MISSED])
+
+    @staticmethod
+    def _past(slot: Slot) -> Verdict:
+        why = excluded(slot)
+        return Verdict(to_ms(slot.at), Status.MISSED if why is None else Status.SKIPPED, why or SINCE)
 
     def _open(
         self, item: "Item", now: int, first: int | None, present: Mapping[str, Any], cursors: Mapping[str, int]
@@ -130,7 +156,8 @@ class Planner:
 
         But for those that `item`, its new definition, has as well: they are returned, its policies decide about them.
         """
-        epoch, cursor = self._epochs.present()[name], self._epochs.cursor(name) or 0
+        epoch = next(each for each in self._epochs.all(name) if each.until is None)
+        cursor = self._epochs.cursor(name) or 0
         cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
         start = max(cursor + 1, epoch.since)
         first, last = from_ms(start), from_ms(max(start, now))
@@ -148,6 +175,11 @@ class Planner:
         Definitions that begin in the future, though no `since` says so, were entered by a clock that was ahead.
         """
         self._move_epochs(now)
+        if any(
+            epoch.until is not None and epoch.since <= now < epoch.until - STEP_BACK_MS for epoch in self._epochs.all()
+        ):
+            with self._ledger.transaction("end epochs"):
+                self._ledger.journal("epochs ended", number=self._epochs.end_by(now), at=iso(now))
         ahead = [name for name, cursor in self._epochs.cursors().items() if cursor > now + STEP_BACK_MS]
         since = {name: epoch.since for name, epoch in self._epochs.present().items()}
         ahead = [name for name in ahead if name in self._items and since.get(name, 0) <= now]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.errors import StateError
+from aetherflow.scheduler.adoption import release
 from aetherflow.scheduler.attempt_logs import prune_logs
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.events import Events, events_for
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Schedule
 
 LOOK_SECONDS = 0.5
+RELEASE_SECONDS = 5.0
+"""Between two looks for what processes left that have died."""
 _OF_ATTEMPT = ("run_id", "status", "reason", "trigger", "host", "finished_at", "exit_code", "log")
 
 
@@ -44,11 +47,15 @@ class Session:
     def work(self, goes_on: Callable[[], bool]) -> None:
         """Start and watch until `goes_on` is False and nothing of this process runs; a signal interrupts what runs."""
         self.dispatcher.changed()
+        look_at = 0.0
         while True:
+            if self.clock.monotonic() >= look_at and not self.stop.asked:
+                look_at = self.clock.monotonic() + RELEASE_SECONDS
+                self._guarded(self.release)
             if self.stop.asked:
                 for live in self.dispatcher.live:
                     self.dispatcher.stop(live, self._stopped, drained=True)
-            self._step()
+            self._guarded(self._step)
             if not self.dispatcher.live and (self.stop.asked or not goes_on()):
                 if self.stop.asked and self._stopped != DRAINED:
                     self._give_up_waiting()
@@ -77,11 +84,19 @@ class Session:
         found = {name: getattr(last, name) for name in _OF_ATTEMPT}
         return found | {"batch": batch_of(last.run_id), "started_at": own[0].started_at, "queued": 0}
 
+    def release(self) -> None:
+        """Let nothing that a dead process left hold up what this one is to run."""
+        if release(self.ledger, self.events):
+            self.dispatcher.changed()
+
     def _step(self) -> None:
-        """One pass; a ledger that cannot be written for a while is waited for as long as something runs."""
+        self.dispatcher.step(start=not self.stop.asked)
+        self.dispatcher.check_late()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do it; a ledger that cannot be written for a while is waited for as long as something runs."""
         try:
-            self.dispatcher.step(start=not self.stop.asked)
-            self.dispatcher.check_late()
+            work()
         except StateError as error:
             if not self.dispatcher.live:
                 raise

@@ -77,7 +77,7 @@ def run_item(
         if item.spec.enabled and slot is None and machine:
             # it stands in for the scheduler, whose policies hold
             resume_interrupted(here.ledger, here.events, drained_only=True, item=name)
-            planner = Planner(here.ledger, [item], here.events, trigger=asked)
+            planner = Planner(here.ledger, [item], here.events, trigger=asked, file=schedule.path)
             planner.sync(whole=False, first={name: at})
             planner.plan()
             _take_waiting(here, name)

@@ -45,13 +45,15 @@ def tick(
     *,
     items: Sequence[str] = (),
     wait: bool = False,
+    take_over: bool = False,
     quiet: bool = False,
     clock: "Clock | None" = None,
     events: "Events | None" = None,
 ) -> Ticked:
     """Do one pass. While a scheduler runs on the same ledger, nothing: all is its business.
 
-    `items`: look only at what is due of these; something else triggers the others.
+    `items`: look only at what is due of these; something else triggers the others. `take_over`: items of another
+    document have been removed.
 
     What cannot start, for want of room or because another pass runs the slot before, waits for the next pass; with
     `wait`, this one stays until nothing of its items waits, or another process sees to it.
@@ -66,7 +68,7 @@ def tick(
         adopt(here.ledger, here.events, leading=False)
         resume_interrupted(here.ledger, here.events, drained_only=True)
         chosen = [schedule.item(name) for name in items] or schedule.items
-        planner = Planner(here.ledger, chosen, here.events, trigger="tick")
+        planner = Planner(here.ledger, chosen, here.events, trigger="tick", file=schedule.path, take_over=take_over)
         planner.sync(whole=not items)
         planner.plan()
         names, fence = {item.id for item in chosen}, here.ledger.fence()

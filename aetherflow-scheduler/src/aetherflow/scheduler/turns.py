@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
@@ -31,10 +32,14 @@ class Turn:
 
 
 class Turns:
-    """Judges waiting slots. Reads the ledger only; to be asked again inside the transaction that acts on the answer."""
+    """Judges waiting slots. Reads the ledger only; to be asked again inside the transaction that acts on the answer.
 
-    def __init__(self, ledger: Ledger, schedule: "Schedule") -> None:
+    `only_mine`: for a process that starts no other slots than its own.
+    """
+
+    def __init__(self, ledger: Ledger, schedule: "Schedule", *, only_mine: bool = False) -> None:
         self._ledger = ledger
+        self._only_mine = only_mine
         self._schedule = schedule
         self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
         self._items: dict[str, Item] = {item.id: item for item in schedule.items}
@@ -73,7 +78,7 @@ class Turns:
         open_ones = [
             Other(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
             for other in others
-            if other.slot != row.slot
+            if other.slot != row.slot and not self._is_left(other)
         ]
         turn = settle_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
         if turn in ("start", "replace"):
@@ -81,6 +86,12 @@ class Turns:
         first = next((other for other in open_ones if other.running), open_ones[0])
         doing = "still runs" if first.running else "still waits"
         return Turn(turn, f"overlap: the slot {iso(first.slot)} {doing}")
+
+    def _is_left(self, row: SlotRow) -> bool:
+        """Whether a slot waits for somebody who may never come: this process does not start it, no scheduler runs."""
+        if not self._only_mine or row.status != Status.WAITING or row.owner == self._ledger.me:
+            return False
+        return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None
 
     def _after(self, other: str, row: SlotRow, now: int, grace: int) -> Turn:
         followed = self._items.get(other)

@@ -13,3 +13,7 @@ ItemsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="ITEM", help="Ids of items; omitted: all.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+TakeOverOption = Annotated[
+    bool,
+    typer.Option("--take-over", help="This document takes the place of another one on the same ledger."),
+]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from aetherflow.scheduler.cli.arguments import ScheduleArgument
+from aetherflow.scheduler.cli.arguments import ScheduleArgument, TakeOverOption
 
 
 def run(
@@ -13,6 +13,7 @@ def run(
         float, typer.Option(metavar="SECONDS", help="How long runs may go on after a signal to stop.", min=0)
     ] = 30.0,
     once: Annotated[bool, typer.Option("--once", help="Do one pass and end, as `tick` does.")] = False,
+    take_over: TakeOverOption = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
 ) -> None:
     """Start flows when their time has come, until a signal ends it.
@@ -30,13 +31,13 @@ def run(
     if once:
         from aetherflow.scheduler.cli.tick import one_pass
 
-        one_pass(file, quiet=quiet, as_json=False)
+        one_pass(file, take_over=take_over, quiet=quiet, as_json=False)
         return
     from aetherflow.scheduler.events import events_for
     from aetherflow.scheduler.loop import Scheduler
 
     schedule = load(file)
     events = events_for(schedule.path.parent, quiet=quiet)
-    code = Scheduler(schedule, events=events, drain_seconds=drain_seconds).run()
+    code = Scheduler(schedule, events=events, drain_seconds=drain_seconds, take_over=take_over).run()
     if code:
         raise typer.Exit(code)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument, TakeOverOption
 
 
 def tick(
@@ -19,6 +19,7 @@ def tick(
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until nothing of these items waits: spaced catch-up runs, say.")
     ] = False,
+    take_over: TakeOverOption = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,16 +32,24 @@ def tick(
 
     Example: aetherflow-scheduler tick scheduler.yaml
     """
-    one_pass(file, items=item or [], wait=wait, quiet=quiet, as_json=as_json)
+    one_pass(file, items=item or [], wait=wait, take_over=take_over, quiet=quiet, as_json=as_json)
 
 
-def one_pass(file: Path, *, items: Sequence[str] = (), wait: bool = False, quiet: bool, as_json: bool) -> None:
+def one_pass(
+    file: Path,
+    *,
+    items: Sequence[str] = (),
+    wait: bool = False,
+    take_over: bool = False,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Do it, and tell what came of it."""
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.tick import tick as do_pass
 
-    done = do_pass(load(file), items=items, wait=wait, quiet=quiet)
+    done = do_pass(load(file), items=items, wait=wait, take_over=take_over, quiet=quiet)
     if as_json:
         report = {
             "schema": SCHEMA,

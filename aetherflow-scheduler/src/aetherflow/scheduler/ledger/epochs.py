@@ -2,7 +2,10 @@
 
 import json
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from aetherflow.core.errors import StateError
+from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.ledger.records import Epoch, Pause, insert
 from aetherflow.scheduler.ledger.store import Ledger
 
@@ -25,13 +28,39 @@ class Epochs:
 
     def set_cursor(self, item: str, instant: int) -> None:
         """Account for all slots up to an instant, or, when the clock went back, only up to an earlier one."""
-        insert(self.db, "items", {"item": item, "cursor": instant}, otherwise="REPLACE")
+        self.db.execute(
+            "INSERT INTO items (item, cursor) VALUES (?, ?) ON CONFLICT (item) DO UPDATE SET cursor=excluded.cursor",
+            (item, instant),
+        )
+
+    def files(self) -> dict[str, str | None]:
+        """The document that each item was last read from; None for those of an older scheduler."""
+        return dict(self.ledger.read("SELECT item, file FROM items ORDER BY item"))
+
+    def set_file(self, item: str, file: str) -> None:
+        """Write down the document that an item is read from."""
+        self.db.execute("UPDATE items SET file=? WHERE item=?", (file, item))
 
     def all(self, item: str | None = None) -> list[Epoch]:
         """All epochs, or those of an item, in order."""
         where, values = ("WHERE item=?", (item,)) if item is not None else ("", ())
         query = f"SELECT item, definition, since, until FROM epochs {where} ORDER BY item, since, id"  # noqa: S608 ours
-        return [Epoch(row[0], json.loads(row[1]), row[2], row[3]) for row in self.ledger.read(query, values)]
+        return [
+            Epoch(row[0], self._definition(row[0], row[1]), row[2], row[3]) for row in self.ledger.read(query, values)
+        ]
+
+    def _definition(self, item: str, text: str) -> dict[str, Any]:
+        """Raises StateError for one that was edited by hand, or whose zone this system does not know."""
+        try:
+            found: dict[str, Any] = json.loads(text)
+            Cron.parse(found["cron"])
+            ZoneInfo(found["timezone"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise StateError(
+                f"ledger {self.ledger.path}: a definition of {item} cannot be read: {error}",
+                fix="correct it in the table epochs with sqlite3, or bring the ledger back from a copy",
+            ) from error
+        return found
 
     def present(self) -> dict[str, Epoch]:
         """The epoch of each item that still lasts."""
@@ -52,6 +81,13 @@ class Epochs:
         """Let the present epoch begin at another time, and earlier ones end by now: a clock was ahead."""
         self.db.execute("UPDATE epochs SET until=max(since, ?) WHERE item=? AND until>?", (now, item, now))
         self.db.execute("UPDATE epochs SET since=? WHERE item=? AND until IS NULL", (since, item))
+
+    def end_by(self, now: int) -> int:
+        """Let what was ended by a clock that was ahead end by now; returns how many epochs that were.
+
+        Those that begin later are left alone: it is the present clock that is wrong, or they expect nothing.
+        """
+        return self.db.execute("UPDATE epochs SET until=? WHERE until>? AND since<=?", (now, now, now)).rowcount
 
     def end(self, item: str, until: int) -> None:
         """Let the present epoch of an item end: no slots are expected from then on."""

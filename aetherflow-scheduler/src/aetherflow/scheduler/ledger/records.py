@@ -61,7 +61,7 @@ class SlotRow:
         """The record of a row of `COLUMNS`."""
         values = dict(zip(NAMES, row, strict=True))
         values |= {name: bool(values[name]) for name in ("queued", "late", "overdue")}
-        return cls(**values | {"status": Status(values["status"]), "params": json.loads(values["params"])})
+        return cls(**values | {"status": Status(values["status"]), "params": _params(values["params"])})
 
     def as_json(self) -> dict[str, Any]:
         """The slot for machines: instants as ISO 8601."""
@@ -72,6 +72,16 @@ class SlotRow:
             if shown[name] is not None:
                 shown[name] = from_ms(shown[name]).isoformat().replace("+00:00", "Z")
         return shown
+
+
+def _params(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"params are no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"params are no JSON object: {text[:100]}")
+    return found
 
 
 NAMES = tuple(field.name for field in fields(SlotRow))

@@ -6,10 +6,10 @@ from pathlib import Path
 from aetherflow.core import durable
 from aetherflow.core.errors import StateError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = """
-CREATE TABLE items (item TEXT NOT NULL PRIMARY KEY, cursor INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE items (item TEXT NOT NULL PRIMARY KEY, cursor INTEGER NOT NULL, file TEXT) WITHOUT ROWID, STRICT;
 CREATE TABLE epochs (
     id INTEGER PRIMARY KEY, item TEXT NOT NULL, definition TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER
 ) STRICT;
@@ -48,12 +48,15 @@ CREATE TABLE journal (
 ) STRICT;
 """
 
-_MIGRATIONS: dict[int, str] = {}
+_MIGRATIONS: dict[int, str] = {1: "ALTER TABLE items ADD COLUMN file TEXT"}
 """Version to the statements that make the next one of it."""
 
 
-def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables in a new file, migrate an older one after a backup, refuse any other with a StateError."""
+def prepare_schema(connection: sqlite3.Connection, path: Path, *, read_only: bool = False) -> None:
+    """Create the tables in a new file, migrate an older one after a backup, refuse any other with a StateError.
+
+    `read_only`: an older file is refused too, as nothing may be written.
+    """
     version = _version(connection)
     if version == SCHEMA_VERSION:
         return
@@ -61,6 +64,11 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
         raise StateError(
             f"ledger {path} has schema {version}, this scheduler knows up to {SCHEMA_VERSION}",
             fix="update aetherflow-scheduler, or name another file in `state:`",
+        )
+    if version and read_only:
+        raise StateError(
+            f"ledger {path} has schema {version}, this scheduler reads {SCHEMA_VERSION}",
+            fix="let `aetherflow-scheduler run` or `tick` open it once, which migrates it after a backup",
         )
     if version:
         _migrate(connection, path, version)

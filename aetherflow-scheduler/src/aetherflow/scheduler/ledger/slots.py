@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from aetherflow.core.errors import StateError
+from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Room, Status, Verdict
@@ -67,7 +69,17 @@ class Slots:
 
     def _select(self, where: str, values: Sequence[Any] = ()) -> list[SlotRow]:
         query = f"SELECT {COLUMNS} FROM slots WHERE {where}"  # noqa: S608 names are ours
-        return [SlotRow.read(row) for row in self.ledger.read(query, values)]
+        return [self._read(row) for row in self.ledger.read(query, values)]
+
+    def _read(self, row: tuple[Any, ...]) -> SlotRow:
+        try:
+            return SlotRow.read(row)
+        except ValueError as error:  # edited by hand, or a damaged disk
+            item, slot = row[:2]
+            raise StateError(
+                f"ledger {self.ledger.path}: the row of {item} {iso(slot)} cannot be read: {error}",
+                fix=f"correct it with sqlite3 (item={item!r}, slot={slot}), or bring the ledger back from a copy",
+            ) from error
 
     # Writing
 

@@ -53,7 +53,7 @@ class Ledger:
         else:
             db = durable.connect(self.path, busy_seconds=BUSY_SECONDS)
         try:
-            prepare_schema(db, self.path)
+            prepare_schema(db, self.path, read_only=read_only and self.path.exists())
         except BaseException:
             db.close()
             raise
