@@ -81,6 +81,7 @@ def test_a_ledger_of_the_first_version_goes_on(bench: "Bench") -> None:
     bench.minutes(2)
     with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db:
         db.execute("ALTER TABLE items DROP COLUMN file")
+        db.execute("ALTER TABLE items DROP COLUMN pruned")
         db.execute("PRAGMA user_version=1")
     bench.command("status", "scheduler.yaml", code=4)
     assert "has schema 1" in bench.errors

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.ledger.epochs import Epochs
+from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.records import Epoch, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -44,6 +45,8 @@ class Audit:
     gaps: list[Gap] = field(default_factory=list)
     pending: int = 0
     """Expected slots whose time has just come: not entered yet, and not late either."""
+    pruned: dict[str, int] = field(default_factory=dict)
+    """Items of which slots were asked for that the ledger has forgotten, those before the instant."""
     never_seen: list[str] = field(default_factory=list)
     """Enabled items without `since` that nobody has seen yet: of these nothing can be expected."""
 
@@ -73,7 +76,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     for epoch in Epochs(ledger).all():
         epochs.setdefault(epoch.item, []).append(epoch)
     graces = {item.id: round(item.spec.misfire_grace_time * 1000) for item in schedule.items}
-    slots = Slots(ledger)
+    slots, pruned = Slots(ledger), pruned_until(ledger)
     last = min(to_ms(end), now + 1)
     unseen = {item.id: item for item in schedule.items if item.spec.enabled and item.id not in epochs}
     found.never_seen = [name for name, item in unseen.items() if item.since is None]
@@ -81,6 +84,8 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     begins |= {name: to_ms(item.since) for name, item in unseen.items() if item.since is not None}
     for name, begin in sorted(begins.items()):
         first = begin if start is None else to_ms(start)
+        if first < (forgotten := pruned.get(name, first)):
+            found.pruned[name], first = forgotten, forgotten
         rows = slots.between(name, first, last)
         if name in epochs:
             wanted = expected_slots(epochs[name], first, last)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from aetherflow.core.errors import UsageError
 from aetherflow.scheduler.adoption import adopt
 from aetherflow.scheduler.audit import expected_slots
 from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Epochs
+from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -46,9 +48,14 @@ def choose(
     """The slots in [start, end) up to now that `include` means, and those left out because they wait or run.
 
     What waits or runs for a process that has died is wanted, whatever `include` says: the same run goes on. Before the
-    item was first seen, its present cron says which slots there were.
+    item was first seen, its present cron says which slots there were. UsageError for a span that was pruned.
     """
     first, last = to_ms(start), min(to_ms(end), ledger.clock.now_ms() + 1)
+    if first < (forgotten := pruned_until(ledger).get(item.id, first)):
+        raise UsageError(
+            f"the slots of {item.id} before {iso(forgotten)} were pruned: nobody knows any more which of them have run",
+            fix=f"begin there: --from {iso(forgotten)}; a single one by its name: run-item --slot",
+        )
     epochs = Epochs(ledger).all(item.id)
     seen = epochs[0].since if epochs else last
     instants = [to_ms(slot.at) for slot in expected(item, from_ms(first), from_ms(max(first, min(last, seen))))]

@@ -14,6 +14,7 @@ from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.events import Events
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
+from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Due, Status, Verdict, settle_due
@@ -111,14 +112,14 @@ class Planner:
         for epoch in self._epochs.all():
             known.setdefault(epoch.item, epoch.since)
         items = [item for item in self._items.values() if item.since is not None]
-        earlier = [item for item in items if item.since is not None and to_ms(item.since) < known[item.id]]
-        if not earlier:
-            return
-        for item in earlier:
-            assert item.since is not None  # noqa: S101 only such were chosen
-            begin, until = to_ms(item.since), known[item.id]
+        pruned = pruned_until(self._ledger)
+        # what was forgotten on purpose is not missed
+        begins = {item: max(to_ms(item.since), pruned.get(item.id, 0)) for item in items if item.since is not None}
+        for item, begin in begins.items():
+            if begin >= (until := known[item.id]):
+                continue
             # years may lie between: entered in steps, expected once all are there; a kill between two is made up for
-            slots = expected(item, item.since, from_ms(until))
+            slots = expected(item, from_ms(begin), from_ms(until))
             counts = Counter[Status]()
             while verdicts := [self._past(slot) for slot in islice(slots, BATCH)]:
                 with self._ledger.transaction("extend"):

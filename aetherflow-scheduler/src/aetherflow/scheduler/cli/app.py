@@ -32,6 +32,7 @@ class Commands(LazyGroup):
             "status": "status:status",
             "audit": "audit:audit",
             "backfill": "backfill:backfill",
+            "prune": "prune:prune",
             "pause": "pause:pause",
             "resume": "resume:resume",
             "export": "export:app",

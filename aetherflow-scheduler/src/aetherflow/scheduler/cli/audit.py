@@ -44,12 +44,17 @@ def audit(
         found = compare(schedule, ledger, first, last or dt.datetime.now(dt.UTC), led=led)
     if is_new:
         typer.echo(f"note: there is no ledger yet: {schedule.state}", err=True)
+    forgotten = {name: iso(at) for name, at in found.pruned.items()}
+    if forgotten:
+        told = ", ".join(f"{name} before {at}" for name, at in forgotten.items())
+        typer.echo(f"note: pruned, so nothing can be said of these: {told}", err=True)
     if found.never_seen:
         typer.echo(f"note: never seen, so no slot is expected yet: {', '.join(found.never_seen)}", err=True)
     if as_json:
         gaps = [gap.as_json() for gap in found.gaps]
         report: dict[str, Any] = {"schema": SCHEMA, "ok": not gaps, "expected": found.expected}
         report |= {"pending": found.pending, "counts": found.counts, "gaps": gaps, "never_seen": found.never_seen}
+        report |= {"pruned": forgotten}
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         if found.gaps:

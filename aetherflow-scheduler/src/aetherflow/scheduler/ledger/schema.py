@@ -9,7 +9,9 @@ from aetherflow.core.errors import StateError
 SCHEMA_VERSION = 2
 
 _TABLES = """
-CREATE TABLE items (item TEXT NOT NULL PRIMARY KEY, cursor INTEGER NOT NULL, file TEXT) WITHOUT ROWID, STRICT;
+CREATE TABLE items (
+    item TEXT NOT NULL PRIMARY KEY, cursor INTEGER NOT NULL, file TEXT, pruned INTEGER
+) WITHOUT ROWID, STRICT;
 CREATE TABLE epochs (
     id INTEGER PRIMARY KEY, item TEXT NOT NULL, definition TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER
 ) STRICT;
@@ -48,7 +50,7 @@ CREATE TABLE journal (
 ) STRICT;
 """
 
-_MIGRATIONS: dict[int, str] = {1: "ALTER TABLE items ADD COLUMN file TEXT"}
+_MIGRATIONS: dict[int, str] = {1: "ALTER TABLE items ADD COLUMN file TEXT; ALTER TABLE items ADD COLUMN pruned INTEGER"}
 """Version to the statements that make the next one of it."""
 
 
