@@ -139,7 +139,8 @@ def test_a_slot_that_runs_elsewhere_is_busy(bench: "Bench", until: Callable[...,
 
 
 def test_a_wish_that_waits_is_given_up_with_ctrl_c(bench: "Bench", until: Callable[..., Any]) -> None:
-    sh(bench, "flow", "echo $RUN >> $EFFECTS; sleep 8")
+    go = bench.folder / "go"
+    sh(bench, "flow", f"echo $RUN >> $EFFECTS; while ! test -e {go}; do sleep 0.05; done")
     bench.schedule_of({"id": "a", "cron": "0 0 * * *"}, {"id": "b", "cron": "0 0 * * *"}, max_running=1)
     first = bench.start("run-item", "scheduler.yaml", "a")
     until(lambda: effects(bench))
@@ -148,6 +149,7 @@ def test_a_wish_that_waits_is_given_up_with_ctrl_c(bench: "Bench", until: Callab
     second.send_signal(2)
     assert second.wait(60) == 130
     assert statuses(bench)[1] == "MISSED"
+    go.touch()
     assert first.wait(60) == 0
     assert len(effects(bench)) == 1
 

@@ -124,13 +124,15 @@ def other_document(bench: "Bench", *ids: str) -> None:
     bench.write(json.dumps({"timezone": "UTC", "state": "ledger.sqlite", "items": items}), "other.yaml")
 
 
-@pytest.mark.parametrize("command", ["run", "tick"])
-def test_another_document_does_not_end_the_items_of_the_first(bench: "Bench", command: str) -> None:
+@pytest.mark.parametrize(
+    "options", [["run"], ["tick"], ["tick", "--item", "b"], ["run-item", "c", "--trigger", "cron"]]
+)
+def test_another_document_does_not_end_the_items_of_the_first(bench: "Bench", options: list[str]) -> None:
     bench.schedule_of({"id": "a", "cron": "* * * * *"}, {"id": "b", "cron": "* * * * *"})
     bench.minutes(1)
     other_document(bench, "b", "c")
     before = bench.rows("SELECT item, until FROM epochs")
-    bench.command(command, "other.yaml", code=4)
+    bench.command(options[0], "other.yaml", *options[1:], code=4)
     assert f"has items of {bench.file}, which {bench.folder / 'other.yaml'} would end: a" in bench.errors
     assert "--take-over" in bench.errors
     assert bench.rows("SELECT item, until FROM epochs") == before == [("a", None), ("b", None)]

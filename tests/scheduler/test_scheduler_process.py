@@ -72,11 +72,16 @@ def test_slots_of_the_past_run_in_order_with_logs(bench: "Bench", until: Until) 
 
 
 def test_term_waits_for_runs(bench: "Bench", until: Until) -> None:
-    sh(bench, "a", "echo begin >> $EFFECTS; sleep 3; echo end >> $EFFECTS")
+    go = bench.folder / "go"
+    sh(bench, "a", f"echo begin >> $EFFECTS; while ! test -e {go}; do sleep 0.05; done; echo end >> $EFFECTS")
     bench.schedule_of(past("a"))
-    process = bench.start("run", "scheduler.yaml")
+    process = bench.start("run", "scheduler.yaml", "--drain-seconds", "600")
     until(lambda: effects(bench) == ["begin"])
-    assert bench.stop(process) == 0
+    process.send_signal(signal.SIGTERM)
+    until(lambda: "stopping:" in bench.told_so_far())
+    assert process.poll() is None
+    go.touch()
+    assert process.wait(60) == 0
     assert statuses(bench) == ["SUCCESS"]
     assert effects(bench) == ["begin", "end"]
 
@@ -106,13 +111,17 @@ def test_term_interrupts_what_takes_too_long_and_the_next_start_resumes_it(
 
 
 def test_a_killed_scheduler_leaves_its_runs_and_the_next_one_finds_them(bench: "Bench", until: Until) -> None:
-    sh(bench, "a", "echo begin >> $EFFECTS; sleep 4; echo end >> $EFFECTS")
+    go = bench.folder / "go"
+    sh(bench, "a", f"echo begin >> $EFFECTS; while ! test -e {go}; do sleep 0.05; done; echo end >> $EFFECTS")
     bench.schedule_of(past("a"))
     process = bench.start("run", "scheduler.yaml")
     until(lambda: effects(bench) == ["begin"])
     assert bench.stop(process, signal.SIGKILL) == -signal.SIGKILL
     assert statuses(bench) == ["RUNNING"]
     process = bench.start("run", "scheduler.yaml")
+    until(lambda: bench.rows("SELECT 1 FROM slots WHERE status='RUNNING' AND attempts=2"))
+    assert effects(bench) == ["begin"]
+    go.touch()
     until(lambda: statuses(bench) == ["SUCCESS"])
     assert effects(bench) == ["begin", "end"], "it was waited for, and not done again"
     assert bench.stop(process) == 0

@@ -103,3 +103,13 @@ def test_a_time_that_is_too_late_is_refused(known: "Bench") -> None:
     known.command("prune", "scheduler.yaml", "--before", "2199-01-01", code=2)
     assert "is less than a day ago" in known.errors
     known.command("prune", "scheduler.yaml", code=2)
+
+
+def test_a_clock_that_goes_back_beyond_it_runs_nothing_again(known: "Bench") -> None:
+    pruned(known)
+    started = len(known.launcher.started())
+    known.clock.wall -= 25 * 60_000  # to about 12:05, of which the ledger has forgotten all
+    known.minutes(10)
+    assert len(known.launcher.started()) == started
+    known.minutes(20)
+    assert len(known.launcher.started()) == len(set(known.launcher.started())) == started + 5

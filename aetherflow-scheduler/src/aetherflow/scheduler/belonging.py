@@ -11,9 +11,9 @@ SHOWN = 3
 
 
 def check_document(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
-    """StateError if a ledger expects slots of items that only another document has, which is still there.
+    """StateError if a ledger expects slots of items that are not `enabled` here, but come from another document.
 
-    One that was moved or deleted has no say: its items go on here, or were removed.
+    One that was moved or deleted since has no say: its items go on here, or were removed.
     """
     epochs = Epochs(ledger)
     files = epochs.files()

@@ -79,8 +79,7 @@ class Scheduler:
         return 0
 
     def _enter(self) -> None:
-        if not self._take_over:  # asked here as well, where it ends the process: a standby would find out too late
-            check_document(self._ledger, self._schedule.path, [i.id for i in self._schedule.items if i.spec.enabled])
+        self._check_document()  # here it ends the process
         self._ledger.enter("scheduler")
         self._leadership = Leadership(self._ledger, self._schedule.spec.lease_seconds)
         enabled = sum(item.spec.enabled for item in self._schedule.items)
@@ -171,14 +170,18 @@ class Scheduler:
         self._dispatcher.changed()
         return True
 
+    def _check_document(self) -> None:
+        if not self._take_over:
+            check_document(self._ledger, self._schedule.path, self._schedule.enabled)
+
     def _synced(self) -> Planner:
+        self._check_document()
         planner = Planner(
             self._ledger,
             self._schedule.items,
             self._events,
             trigger="scheduler",
             file=self._schedule.path,
-            take_over=self._take_over,
         )
         planner.sync()
         return planner

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from aetherflow.scheduler.belonging import check_document, note_document
+from aetherflow.scheduler.belonging import note_document
 from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.cron import Cron
@@ -49,11 +49,9 @@ class Planner:
         *,
         trigger: str,
         file: Path,
-        take_over: bool = False,
     ) -> None:
         self._ledger = ledger
         self._file = file
-        self._take_over = take_over
         self._events = events
         self._trigger = trigger
         self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
@@ -65,11 +63,8 @@ class Planner:
         """Let epochs begin and end as the schedule says, and fill the heap.
 
         `whole`: items that are not in the schedule have been removed from it. `first`: the first slot of items that
-        are seen for the first time; omitted, slots are expected from now on. Raises StateError, with nothing changed,
-        if they are items of another document.
+        are seen for the first time; omitted, slots are expected from now on.
         """
-        if whole and not self._take_over:
-            check_document(self._ledger, self._file, self._items)
         now = self._ledger.clock.now_ms()
         present, cursors = self._epochs.present(), self._epochs.cursors()
         known = [item for item in self._items.values() if self._is_known(item, present)]
@@ -185,9 +180,10 @@ class Planner:
         since = {name: epoch.since for name, epoch in self._epochs.present().items()}
         ahead = [name for name in ahead if name in self._items and since.get(name, 0) <= now]
         if ahead:
+            pruned = pruned_until(self._ledger)
             with self._ledger.transaction("rewind"):
-                for name in ahead:
-                    self._epochs.set_cursor(name, now)
+                for name in ahead:  # of slots that were forgotten nobody knows any more that they have run
+                    self._epochs.set_cursor(name, max(now, pruned.get(name, 0) - 1))
             message = f"the clock went back to {iso(now)}: slots that have run stay as they are and run no second time"
             self._events.warning("clock_back", message, items=len(ahead))
 

@@ -65,6 +65,11 @@ class Schedule:
     """File of the ledger, absolute."""
     warnings: tuple[Problem, ...] = ()
 
+    @property
+    def enabled(self) -> frozenset[str]:
+        """Ids of the items that are enabled."""
+        return frozenset(item.id for item in self.items if item.spec.enabled)
+
     def item(self, name: str) -> Item:
         """The item of an id; UsageError for an unknown one."""
         found = next((item for item in self.items if item.id == name), None)

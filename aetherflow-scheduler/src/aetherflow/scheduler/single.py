@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.errors import RunBusyError, UsageError
 from aetherflow.scheduler.adoption import adopt, resume_interrupted
+from aetherflow.scheduler.belonging import check_document
 from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.ledger.epochs import Epochs
@@ -76,6 +77,7 @@ def run_item(
         adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)
         if item.spec.enabled and slot is None and machine:
             # it stands in for the scheduler, whose policies hold
+            check_document(here.ledger, schedule.path, schedule.enabled)
             resume_interrupted(here.ledger, here.events, drained_only=True, item=name)
             planner = Planner(here.ledger, [item], here.events, trigger=asked, file=schedule.path)
             planner.sync(whole=False, first={name: at})

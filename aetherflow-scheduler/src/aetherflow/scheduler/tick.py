@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aetherflow.scheduler.adoption import adopt, resume_interrupted
+from aetherflow.scheduler.belonging import check_document
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.planning import Planner
 from aetherflow.scheduler.policy import Status
@@ -65,10 +66,12 @@ def tick(
         if leader is not None:
             here.events.info("led", f"nothing done: the scheduler with pid {leader.pid} on {leader.host} runs")
             return Ticked([], [], leader)
+        if not take_over:
+            check_document(here.ledger, schedule.path, schedule.enabled)
         adopt(here.ledger, here.events, leading=False)
         resume_interrupted(here.ledger, here.events, drained_only=True)
         chosen = [schedule.item(name) for name in items] or schedule.items
-        planner = Planner(here.ledger, chosen, here.events, trigger="tick", file=schedule.path, take_over=take_over)
+        planner = Planner(here.ledger, chosen, here.events, trigger="tick", file=schedule.path)
         planner.sync(whole=not items)
         planner.plan()
         names, fence = {item.id for item in chosen}, here.ledger.fence()
