@@ -154,6 +154,7 @@ def test_an_earlier_since_leaves_out_what_the_calendar_does(bench: "Bench") -> N
 
 def test_years_that_an_earlier_since_adds_are_entered_in_steps(bench: "Bench") -> None:
     """A kill between two steps leaves no gap, and the next start makes up for it."""
+    bench.flow(["true"])
     daily = {"id": "a", "cron": "*/20 * * * *"}
     bench.schedule_of(daily)
     bench.command("tick", "scheduler.yaml")

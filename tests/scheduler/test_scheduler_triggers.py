@@ -33,7 +33,7 @@ def test_a_pass_over_some_items_leaves_the_others_alone(bench: "Bench") -> None:
 
 def test_a_pass_that_waits_runs_all_that_is_caught_up(bench: "Bench") -> None:
     bench.flow(["true"])
-    rest = {"misfire": "all", "max_catch_up": 2, "spacing_seconds": 1, "misfire_grace_time": 1}
+    rest = {"misfire": "all", "max_catch_up": 2, "spacing_seconds": 4, "misfire_grace_time": 1}
     bench.schedule_of({"id": "a", "cron": "0 0 * * *", "since": days_ago(2), **rest})
     bench.command("tick", "scheduler.yaml", "--item", "a")
     query = "SELECT status FROM slots ORDER BY slot"
