@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from aetherflow.core.api import ConnectorError, StepError
 from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.loading.batch import Batch
+from aetherflow_builtins_db.loading.mysql_lock import LOCK_SECONDS, wait_for_merges
 from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Server
 from aetherflow_builtins_db.loading.table import Table, TableColumn
 
@@ -15,8 +16,6 @@ _ABOUT_ROWS = frozenset(
 )
 """Server errors that a row causes: null, duplicate, out of range, wrong value, too long, no parent, CHECK, JSON."""
 
-
-_LOCK_SECONDS = 3600
 _INDEXED_CHARACTERS = 150
 """Of a long text key: an index holds 3,072 bytes in all, a character up to four."""
 
@@ -85,9 +84,14 @@ class MySqlServer(Server):
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         except (OSError, UnicodeError, AttributeError, TypeError, ValueError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
+        self.tx.moved.rows += len(batch.rows)  # type: ignore[attr-defined]  # a server's transaction
         return len(batch.rows)
 
     # Merge
+
+    def wait_for_merges(self, table: Table) -> None:
+        """By a lock with a name."""
+        wait_for_merges(self.tx, table)
 
     def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
         """A temporary table, which commits nothing, with an index: MariaDB joins without one row by row."""
@@ -141,14 +145,13 @@ class MySqlServer(Server):
         new, old = self._names(table)
         # Another process may do the same; the lock goes with the connection, which is not used again.
         lock = f"aetherflow {self.load_name}"
-        ((got,),) = self.tx.read("SELECT GET_LOCK(:name, :wait)", {"name": lock, "wait": _LOCK_SECONDS})[1]
+        ((got,),) = self.tx.read("SELECT GET_LOCK(:name, :wait)", {"name": lock, "wait": LOCK_SECONDS})[1]
         if not got:
             raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
         for leftover in (new, old):  # of an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
         self._made = new
         self.tx.execute(f"CREATE TABLE {new.sql} LIKE {table.sql}")
-        self.tx.raw.begin()
         return new
 
     def swap(self, table: Table, staged: Table) -> None:
