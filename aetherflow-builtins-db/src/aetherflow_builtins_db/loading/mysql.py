@@ -54,7 +54,7 @@ class MySqlServer(Server):
         schema, name = map(str, found[0])
         sql = self.quote(schema, name)
         rows = self.connector.read(
-            "SELECT column_name, column_type, is_nullable, extra FROM information_schema.columns "
+            "SELECT column_name, column_type, is_nullable, extra, datetime_precision FROM information_schema.columns "
             "WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position",
             {"schema": schema, "name": name},
         )[1]
@@ -62,9 +62,13 @@ class MySqlServer(Server):
             types = {column.name: column.type for column in opened.columns}
         columns = tuple(
             TableColumn(
-                column, types.get(column, UNKNOWN), str(declared), nullable == "YES" or "auto_inc" in str(extra)
+                column,
+                types.get(column, UNKNOWN),
+                str(declared),
+                nullable == "YES" or "auto_inc" in str(extra),
+                6 if digits is None else int(digits),
             )
-            for column, declared, nullable, extra in rows
+            for column, declared, nullable, extra, digits in rows
         )
         return Table(sql, schema, name, columns)
 
