@@ -3,7 +3,7 @@
 import datetime
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,9 @@ from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.mysql import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
-from db_places import Place, mysql_place, postgres_place, settings
+from db_places import Place, mysql_place, postgres_place, settings, sqlalchemy_place
 from services import Database
+from svc import free_port
 
 CLASSES: dict[str, Any] = {"postgres": PostgresConnector, "mysql": MySQLConnector, "sqlalchemy": SQLAlchemyConnector}
 PATIENCE_SECONDS = 25
@@ -198,3 +199,50 @@ def test_postgres_ends_only_the_session_that_was_lost(postgres: Database, same: 
             time.sleep(0.05)
         assert count == int(not same)
         db.discard(victim)
+
+
+# SQLAlchemy tells what the drivers of our own tell
+
+
+def test_sqlalchemy_counts_its_attempts(mariadb: Database) -> None:
+    nowhere = by_url(mariadb)
+    config = nowhere.resource["config"]
+    config["url"] = config["url"].replace(f":{mariadb.port}/", f":{free_port()}/")
+    said = r"connecting to app@127.0.0.1:\d+/app failed \(attempt 2 of 2\): "
+    begun = time.monotonic()
+    with (
+        connector(nowhere, connect_attempts=2) as db,
+        pytest.raises(ConnectorError, match=said) as caught,
+    ):
+        db.read("SELECT 1")
+    assert time.monotonic() - begun >= 0.2, "it tried again"
+    assert mariadb.password not in str(caught.value)
+
+
+def insert_and_lose(db: Any, kill: Callable[[Any], object], statement: str) -> None:
+    """Three rows, then the session ends, which a statement finds out, or else the commit."""
+    with db.transaction() as tx:
+        tx.executemany("INSERT INTO sent VALUES (:a)", [{"a": each} for each in range(3)])
+        kill(tx)
+        time.sleep(0.2)
+        if statement:
+            tx.execute(statement)
+
+
+@pytest.mark.parametrize("driver", ["postgres", "mysql"])
+def test_sqlalchemy_tells_of_a_lost_connection(request: pytest.FixtureRequest, driver: str) -> None:
+    server: Database = request.getfixturevalue("postgres" if driver == "postgres" else "mariadb")
+    place = by_url(server) if driver == "mysql" else sqlalchemy_place(server, "sessions")
+    own = place.server
+    assert own is not None
+    kill = "SELECT pg_terminate_backend({})" if driver == "postgres" else "KILL {}"
+    number = "SELECT pg_backend_pid()" if driver == "postgres" else "SELECT connection_id()"
+    with connector(place) as db, connector(place) as other:
+        db.execute("CREATE TABLE sent (a int)")
+        for statement, advice in (("INSERT INTO sent VALUES (7)", "the connection was lost"), ("", "nobody can tell")):
+            with pytest.raises(ConnectorError, match=r"failed after 3 rows: ") as caught:
+                insert_and_lose(db, lambda tx: other.script(kill.format(tx.read(number)[1][0][0])), statement)
+            assert f"127.0.0.1:{own.port}" in str(caught.value)
+            assert advice in caught.value.fix
+        assert db.read("SELECT a FROM sent")[1] == []
+        db.execute("DROP TABLE sent")
