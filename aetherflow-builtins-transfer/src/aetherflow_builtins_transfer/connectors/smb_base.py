@@ -116,6 +116,13 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
         """The UNC path of what a user wrote; smb_paths tells the forms."""
         return parse(path, self.conf.share, self.conf.server, self.label).unc(self.conf.server)
 
+    def probe(self) -> None:
+        """Connect and log in, and look at the share, if the resource names one."""
+        if self.conf.share is not None:
+            super().probe()
+        else:
+            self.run("reaching", self.peer, lambda session: session.alive())
+
     def identity(self, path: str) -> str:
         """SMB servers take upper and lower case for the same."""
         return self.at(path).casefold()
