@@ -190,3 +190,21 @@ def test_no_relative_path_leads_out(rel_path: str) -> None:
     assert os.path.normpath(base / found) == str(base / found)
     assert (base / found).is_relative_to(base)
     assert found != Path()
+
+
+def test_names_from_elsewhere_do_not_speak_to_the_terminal(local_peer: Peer) -> None:
+    names = ["a\x1b[2Jb", "c\nFAILED nothing at all"]
+    for name in names:
+        local_peer.put(name)
+    files = [f"{local_peer.base}/{name}" for name in names]
+    control: dict[str, Any] = {"control_files": ["sha256"], "parallelism": {"fail_fast": False}}
+    for step in (
+        local_peer.step("download", files=files, dest_dir="got", **control),
+        local_peer.step("delete", files=[f"{each}!" for each in files], missing_ok=False),
+        local_peer.step("delete", files=[{"path": files[0], "is_dir": True}]),
+    ):
+        ran = local_peer.run(step)
+        assert ran.error is not None
+        assert "\x1b" not in ran.error.message
+        assert "\nFAILED" not in ran.error.message
+        assert "a\\x1b[2Jb" in ran.error.message

@@ -339,3 +339,17 @@ def test_an_answer_that_is_not_encrypted_is_refused(smbd: Smbd, command: int, mo
             partner.read_bytes("invoice")
         assert forger.forged == 1
     forger.close()
+
+
+@pytest.mark.parametrize("driver", ["smbclient", "pysmb"])
+def test_a_resource_without_a_share_is_probed_by_its_login(smbd: Smbd, smbd_old: Smbd, driver: str) -> None:
+    server = smbd if driver == "smbclient" else smbd_old
+    config = smb_resource(server, driver)["config"]
+    del config["share"]
+    cls: Any = SmbClientConnector if driver == "smbclient" else PysmbConnector
+    with cls(ConnectorInit("partner", "smb", driver, config, {})) as partner:
+        partner.probe()
+        assert partner.list("data:/") is not None
+    wrong = cls(ConnectorInit("partner", "smb", driver, config | {"password": "wrong"}, {}))
+    with wrong, pytest.raises(ConnectorError, match="login"):
+        wrong.probe()

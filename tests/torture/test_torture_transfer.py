@@ -49,7 +49,7 @@ jobs:
       - id: down
         type: {kind}_download_files
         inputs: {{resource: peer, files: "{{{{steps.list.files}}}}", dest_dir: got, control_files: [sha256],
-                 after: delete, parallelism: {{enabled: false}}}}
+                 after: delete, overwrite: false, parallelism: {{enabled: false}}}}
       - {{id: rest, type: {kind}_list_files, inputs: {{resource: peer, remote_dir: {folder}}}}}
       - id: move
         type: {kind}_move_files
