@@ -249,19 +249,22 @@ def attempt(
     return None, time.monotonic() - started
 
 
-def test_a_cut_delivery_is_repeated_once(bench: Bench, sshd: Sshd) -> None:
+@pytest.mark.parametrize("kind", ["sftp", "smb"])
+def test_a_cut_delivery_is_repeated_once(bench: Bench, kind: str, request: pytest.FixtureRequest) -> None:
     """The flow through a proxy that cuts; the same run again without it: every file once, no part left."""
-    disk = sshd.root / "repeated"
-    with Proxy(sshd.port, faults=None) as proxy:
-        resource = sftp_resource(sshd, proxy.port, idle_timeout_seconds=2)
-        bench.write(FLOW.format(kind="sftp", resource=json.dumps(resource), folder=str(disk)))
+    server = request.getfixturevalue("sshd" if kind == "sftp" else "smbd")
+    disk, build = server.root / "repeated", sftp_resource if kind == "sftp" else smb_resource
+    folder = str(disk) if kind == "sftp" else "repeated"
+    with Proxy(server.port, faults=None) as proxy:
+        resource = build(server, port=proxy.port, idle_timeout_seconds=2)
+        bench.write(FLOW.format(kind=kind, resource=json.dumps(resource), folder=folder))
         warm_up(bench)
         shutil.rmtree(disk, ignore_errors=True)
         before = proxy.up
         assert bench.attempt() == 0, bench.error_text()
         total, oracle = proxy.up - before, end_state(bench, disk)
-        with suite("N flow", 1, 7) as counted:
-            for at in sample(cuts(total), sized(4, len(cuts(total))), "N-flow"):
+        with suite("N flow" if kind == "sftp" else "N flow-smb", 1, 7) as counted:
+            for at in sample(cuts(total), sized(4, len(cuts(total))), f"N-flow-{kind}"):
                 bench.forget()
                 shutil.rmtree(disk, ignore_errors=True)
                 with counted.case(f"cut after {at} bytes up"):
