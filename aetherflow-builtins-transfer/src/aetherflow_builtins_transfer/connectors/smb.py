@@ -2,7 +2,6 @@
 
 import socket
 import stat as modes
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -54,8 +53,9 @@ class SmbSession(FileSession):
 
         silence("smbprotocol", "smbclient")
         self._api = smbclient
-        # a client of its own: what one client has open on a broken connection stays open as long as it has another one
-        self._connection = SmbConnection(uuid.uuid4(), conf.server, conf.port, require_signing=opts.signing)
+        self._connection = SmbConnection(
+            smbclient.ClientConfig().client_guid, conf.server, conf.port, require_signing=opts.signing
+        )
         # Half: the library asks once whether the server is still there before it gives up. It has no public setting.
         self._connection._receive_timeout = max(1, int(opts.idle_timeout_seconds / 2))
         self._keys: dict[str, Any] = {
