@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -240,8 +241,51 @@ def test_what_is_left_early_leaves_no_session(db: Any) -> None:
     assert db.ping()
 
 
-def test_a_database_that_may_not_write_files_is_read_row_by_row() -> None:
+def test_a_database_that_may_not_write_files_hands_out_csv() -> None:
     options = {"pragmas": {"enable_external_access": False}}
     with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {}, options)) as made:
-        assert made.stream_csv("SELECT 1 AS a, 2 AS b", dialect=Dialect()) is None
-        assert written(made, "SELECT 1 AS a, 2 AS b", native=False) == b"a,b\n1,2\n"
+        assert written(made, "SELECT 1 AS a, 2 AS b", native=True) == b"a,b\n1,2\n"
+
+
+def test_without_pyarrow_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {}, {})) as made:
+        made.script(
+            "CREATE TABLE n AS SELECT range AS i, CASE WHEN range % 3 > 0 THEN repeat('é,', range % 5) END AS s "
+            "FROM range(10000)"
+        )
+        sql = "SELECT * FROM n"
+        fast = written(made, sql, native=True)
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        assert written(made, sql, native=True) == fast
+    assert fast.decode().splitlines()[:5] == ["i,s", "0,", '1,"é,"', '2,"é,é,"', "3,"]
+    assert fast.count(b"\n") == 10_001
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [{"delimiter": "-"}, {"delimiter": "1", "null_value": "t"}, {"null_value": "false"}, {"null_value": "0"},
+     {"null_value": "2013-07-01", "quotechar": "e"}, {"null_value": "12.50", "delimiter": "."}],
+)  # fmt: skip
+def test_signs_that_are_part_of_values_are_byte_equal(dialect: dict[str, Any]) -> None:
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {}, {})) as made:
+        uuid = "'ab0c8fb3-9dbb-4a30-9a1e-f29a1b51ec7b'::UUID"
+        sql = (
+            "SELECT * FROM (VALUES (0, -1.5e30, 12.50, DATE '2013-07-01', false, 'false', '\\x00'::BLOB, "
+            f"{uuid}), (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), "
+            "(-1, 0.0, -1, DATE '2013-07-02', true, 't', ''::BLOB, NULL))"
+        )
+        fast, slow = (written(made, sql, native=native, dialect=dialect).decode() for native in (True, False))
+        assert fast == slow
+
+
+def test_the_order_is_the_order_of_the_query(tmp_path: Path) -> None:
+    config = {"path": str(tmp_path / "o.duckdb")}
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", config, {"pragmas": {"threads": 8}})) as made:
+        made.script("CREATE TABLE n AS SELECT range AS i, hash(range) AS h FROM range(1000000)")
+        lines = written(made, "SELECT i, h FROM n WHERE h % 3 > 0", native=True).decode().splitlines()[1:]
+        numbers = [int(line.split(",")[0]) for line in lines]
+        assert numbers == sorted(numbers)
+        assert len(numbers) > 600_000
+        below = written(made, "SELECT h, i FROM n ORDER BY h", native=True).decode().splitlines()[1:]
+        hashes = [int(line.split(",")[0]) for line in below]
+        assert hashes == sorted(hashes)

@@ -33,7 +33,7 @@ REQUESTS: dict[type, tuple[str, ...]] = {
     MySQLConnector: ("open", "begin", "run", "run_many", "fetch", "commit", "rollback", "stream"),
     Sqlite3Connector: ("script", "stream"),
     Sqlite3Transaction: ("execute", "executemany", "read"),
-    DuckDBConnector: ("script", "stream", "stream_csv", "stream_parquet", "open_session", "close_session"),
+    DuckDBConnector: ("script", "stream", "stream_csv", "stream_arrow", "open_session", "close_session"),
     DuckDBTransaction: ("execute", "executemany", "read"),
 }
 """What goes to a database; the process dies before and after each."""

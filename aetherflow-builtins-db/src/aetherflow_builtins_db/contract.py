@@ -201,7 +201,7 @@ class FileBlocks(Protocol):
         """Rows in the bytes so far; None if that is known at the end only, after which it is a number."""
         ...
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[bytes | memoryview]:
         """The bytes; call it once."""
         ...
 
@@ -220,15 +220,6 @@ class CsvSource(Protocol):
         """Open a query as CSV without header, byte for byte what `DelimitedWriter` makes of `stream`; None if it would
         not be, or cannot be promised.
         """
-        ...
-
-
-@runtime_checkable
-class ParquetSource(Protocol):
-    """A connector whose database writes Parquet."""
-
-    def stream_parquet(self, sql: str, params: Params = None, *, compression: str) -> FileBlocks | None:
-        """Open a query as a Parquet file with the types that `ParquetWriter` gives it; None if they would differ."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
-from aetherflow_builtins_db.connectors.duckdb_files import DuckDBFile, open_csv, open_parquet
+from aetherflow_builtins_db.connectors.duckdb_lines import DuckDBLines, open_lines
 from aetherflow_builtins_db.connectors.duckdb_memory import Memory, lean, memory_of
 from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
 from aetherflow_builtins_db.connectors.duckdb_settings import Config, Options
@@ -300,13 +300,9 @@ class DuckDBConnector(SqlBase[Config, Options]):
                 self.close_session(session)
         return opened
 
-    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> DuckDBFile | None:
-        """Open a query as CSV, written by DuckDB; None if our own writer would write other bytes."""
-        return open_csv(self, sql, params, dialect) if dialect.is_common else None
-
-    def stream_parquet(self, sql: str, params: Params = None, *, compression: str) -> DuckDBFile | None:
-        """Open a query as a Parquet file, written by DuckDB; None if a column would have another type."""
-        return open_parquet(self, sql, params, compression)
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> DuckDBLines | None:
+        """Open a query as CSV, made by DuckDB; None if our own writer would write other bytes."""
+        return open_lines(self, sql, params, dialect) if dialect.is_common else None
 
     def open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
         """A session in a read-only transaction, the one statement of the SQL, and its values."""

@@ -21,16 +21,12 @@ if TYPE_CHECKING:
 
     from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
 
-MEGABYTES_PER_THREAD = 60
+MEGABYTES = 64
+_COLUMN_MEGABYTES = 0.75
+"""What one thread keeps of one column while it reads: a block of the file or two, and a vector."""
+_MOST_THREADS = 4
+"""More would wait for the one thread that writes the file."""
 _SETTINGS = ("memory_limit", "threads")
-_GATHERED_ROWS = 2 * 122_880
-"""COPY gathers whole row groups: one that a thread fills, one that waits to be written."""
-_WIDTHS = {
-    "BOOLEAN": 6, "TINYINT": 5, "UTINYINT": 5, "SMALLINT": 8, "USMALLINT": 8, "INTEGER": 10, "UINTEGER": 10,
-    "FLOAT": 22, "DATE": 15, "VARCHAR": 28, "DOUBLE": 28, "BIGINT": 28, "UBIGINT": 28, "TIME": 24,
-}  # fmt: skip
-_WIDTH = 36
-"""Bytes of a value and of its text, as they usually are; of all other types so many."""
 _PASSING = frozenset(
     {
         "SEQ_SCAN", "TABLE_SCAN", "READ_PARQUET", "PARQUET_SCAN", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "RANGE",
@@ -76,7 +72,7 @@ class Memory:
             self._owner = threading.get_ident()
             return True
 
-    def lower(self, session: "DuckDBPyConnection", bytes_per_thread: float) -> bool:
+    def lower(self, session: "DuckDBPyConnection", columns: int) -> bool:
         """Lower the limits, if this session is the only one; whether that was done."""
         import duckdb
 
@@ -84,11 +80,11 @@ class Memory:
             if self._open != {session}:
                 return False
             self._before = {name: _current(session, name) for name in _SETTINGS}
-            threads = int(self._before["threads"])
-            budget = MEGABYTES_PER_THREAD * max(threads, 2)
+            share = columns * _COLUMN_MEGABYTES
+            threads = max(1, min(int(self._before["threads"]), _MOST_THREADS, int(MEGABYTES / 2 / share)))
             try:
-                session.execute(f"SET memory_limit = '{budget}MB'")
-                session.execute(f"SET threads = {max(1, min(threads, int(budget * 1e6 / bytes_per_thread)))}")
+                session.execute(f"SET memory_limit = '{max(MEGABYTES, int(2 * share))}MB'")
+                session.execute(f"SET threads = {threads}")
             except duckdb.Error:  # a database in memory may hold more than that
                 self._restore(session)
                 return False
@@ -169,8 +165,7 @@ def _lower(connector: "DuckDBConnector", memory: Memory, sql: str, params: Param
         plan = session.execute(f"EXPLAIN (FORMAT json) {statement.query}", values).fetchone()
         if plan is None or not set(_operators(json.loads(plan[1])[0])) <= _PASSING:
             return False
-        kinds = session.sql(statement, params=values).types
-        return memory.lower(session, _GATHERED_ROWS * sum(_WIDTHS.get(str(kind), _WIDTH) for kind in kinds))
+        return memory.lower(session, len(session.sql(statement, params=values).types))
     except (duckdb.Error, ValueError, LookupError):
         return False
     finally:

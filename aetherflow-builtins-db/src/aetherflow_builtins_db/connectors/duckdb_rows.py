@@ -91,21 +91,28 @@ class DuckDBArrowRows(OpenRows):
 
     def record_batches(self) -> Iterator[Any]:
         """Record batches of at most `batch_rows` rows."""
-        import duckdb
-
-        try:
-            with self._connector.limit.counting(self._session.interrupt) as clock:
-                with clock.running():
-                    reader = self._relation.to_arrow_reader(self._batch_rows)
-                while True:
-                    with clock.running():
-                        batch = next(reader, None)
-                    if batch is None:
-                        return
-                    yield batch
-        except (duckdb.Error, OSError) as error:  # pyarrow passes a failed query on as an OSError
-            raise self._connector.failed("fetching rows", error) from error
+        return record_batches(self._connector, self._session, self._relation, self._batch_rows)
 
     def close(self) -> None:
         """End the session of the query."""
         self._connector.close_session(self._session)
+
+
+def record_batches(
+    connector: "DuckDBConnector", session: "DuckDBPyConnection", relation: "DuckDBPyRelation", batch_rows: int
+) -> Iterator[Any]:
+    """Run the query of a relation: record batches of at most so many rows, computed as they are wanted."""
+    import duckdb
+
+    try:
+        with connector.limit.counting(session.interrupt) as clock:
+            with clock.running():
+                reader = relation.to_arrow_reader(batch_rows)
+            while True:
+                with clock.running():
+                    batch = next(reader, None)
+                if batch is None:
+                    return
+                yield batch
+    except (duckdb.Error, OSError) as error:  # pyarrow passes a failed query on as an OSError
+        raise connector.failed("fetching rows", error) from error

@@ -12,7 +12,7 @@ Packing: TypeAlias = Literal["none", "gzip", "zstd"]
 class Sink(Protocol):
     """What a writer writes to."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Write all of `data`."""
         ...
 
@@ -37,7 +37,7 @@ class HashingSink:
         self._abandoned = False
         self.closed = False
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Write all of `data`."""
         if self._abandoned:
             return len(data)

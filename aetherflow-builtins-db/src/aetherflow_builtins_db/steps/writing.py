@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from aetherflow_builtins_db.columns import Column, ColumnType, refuse_duplicates
-from aetherflow_builtins_db.contract import ArrowSource, CsvSource, FileBlocks, ParquetSource, Row, SqlConnector
+from aetherflow_builtins_db.contract import ArrowSource, CsvSource, FileBlocks, Row, SqlConnector
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter, write_delimited
 from aetherflow_builtins_db.formats.jsonl import write_jsonl
@@ -18,7 +18,7 @@ OnRows: TypeAlias = Callable[[int | None], None]
 """Hears the number of rows so far; None where the database does not tell it before the end."""
 Seen: TypeAlias = Callable[[list[Row]], None]
 
-ARROW_BATCH_ROWS = 20_000
+ARROW_BATCH_ROWS = 8192
 """Arrow batches are this large at least: one costs more than its rows. `fetch_size` is about Python rows."""
 
 
@@ -63,10 +63,6 @@ class Writing:
         if spec.format == "parquet":
             if spec.dtypes or spec.emit_dtypes:
                 return None
-            if isinstance(connector, ParquetSource):
-                blocks = connector.stream_parquet(self._sql, self._params, compression=spec.compression)
-                if blocks is not None:
-                    return self._copy(blocks, sink)
             return self._arrow(sink)
         if spec.emit_dtypes:
             return None  # types that the database does not tell come from the rows
@@ -80,7 +76,7 @@ class Writing:
         spec = self._spec
         with blocks, packed(sink, spec.packing) as out:
             refuse_duplicates(blocks.columns)
-            if spec.format != "parquet" and spec.dialect.include_header:
+            if spec.dialect.include_header:
                 DelimitedWriter(out, [column.name for column in blocks.columns], spec.dialect).write_header()
             for block in blocks.blocks():
                 out.write(block)

@@ -48,7 +48,9 @@ class FileCopy(FileTransfer):
         del again
         digest, size = hashlib.sha256(), 0
         with Path(each.src).open("rb") as old, self.ctx.write_file(each.path) as new:
-            while data := old.read(CHUNK):
+            while size <= each.size and (
+                data := old.read(CHUNK)
+            ):  # who writes faster than we copy would keep us for ever
                 self.ctx.check_cancelled()
                 digest.update(data)
                 size += new.write(data)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +85,9 @@ class FilesystemSource(BundleSource[Config]):
         try:
             fd = os.open(self.base / rel_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(fd, "rb") as source:
-                shutil.copyfileobj(source, target, 1 << 20)
+                left = os.fstat(fd).st_size  # of a file that grows meanwhile, what was there
+                while data := source.read(min(left, 1 << 20)):
+                    left -= target.write(data)
         except OSError as error:
             raise self._failed(error) from error
 
