@@ -144,7 +144,7 @@ class SftpSession(FileSession):
             if error.errno is None:
                 try:
                     self.client.lstat(path)
-                except FileNotFoundError:
+                except OSError:
                     raise error from None
                 raise FileExistsError(17, "it exists", path) from error
             raise

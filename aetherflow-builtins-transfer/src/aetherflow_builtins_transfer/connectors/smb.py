@@ -12,6 +12,7 @@ from aetherflow.core.api import Flag
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb_base import (
     OPEN_ELSEWHERE,
+    PENDING,
     Auth,
     SmbConfig,
     SmbConnector,
@@ -122,7 +123,7 @@ class SmbSession(FileSession):
             patiently(lambda: self._api.rename(old, new, **self._keys), _status_of, self.beat)
 
     def remove(self, path: str) -> None:
-        patiently(lambda: self._api.remove(path, **self._keys), _status_of, self.beat)
+        patiently(lambda: self._api.remove(path, **self._keys), _status_of, self.beat, PENDING)
 
     def mkdir(self, path: str) -> None:
         self._api.mkdir(path, **self._keys)

@@ -77,7 +77,9 @@ class SmbOptions(FileOptions):
 
 
 T = TypeVar("T")
-BUSY = frozenset({0xC0000043, 0xC0000056})
+PENDING = frozenset({0xC0000056})
+"""How a server refuses a file that was deleted, and that somebody has not yet closed."""
+BUSY = PENDING | {0xC0000043}
 """How a server refuses a file that somebody has open, or has deleted and not yet closed."""
 OPEN_ELSEWHERE = BUSY | {0xC0000022}
 """How a server refuses to replace a file that somebody has open."""

@@ -14,6 +14,7 @@ from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, Fi
 from aetherflow_builtins_transfer.connectors.smb_base import (
     BUSY,
     OPEN_ELSEWHERE,
+    PENDING,
     SmbConfig,
     SmbConnector,
     SmbOptions,
@@ -138,7 +139,7 @@ class PysmbSession(FileSession):
 
     def remove(self, path: str) -> None:
         share, rest = _split(path)
-        patiently(lambda: self._smb.deleteFiles(share, rest, timeout=self._wait), _status_of, self.beat)
+        patiently(lambda: self._smb.deleteFiles(share, rest, timeout=self._wait), _status_of, self.beat, PENDING)
 
     def mkdir(self, path: str) -> None:
         self._smb.createDirectory(*_split(path), timeout=self._wait)
