@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.api import BundleSourceInit, ConnectorInit
+import pytest
+
+from aetherflow.core.api import BundleSourceInit, ConnectorError, ConnectorInit
 from aetherflow.core.testing import BundleSourceSuite
 from aetherflow_builtins_db.bundle_source import DbBundleSource
 from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
@@ -69,3 +71,15 @@ def test_upper_case_names_texts_and_nulls(tmp_path: Path) -> None:
             with target.open("wb") as file:
                 source.fetch(path, file)
             assert target.read_bytes() == content
+
+
+def test_content_that_is_none(tmp_path: Path) -> None:
+    with Sqlite3Connector(ConnectorInit("flows", "db", "sqlite3", {"path": str(tmp_path / "x.db")}, {})) as db:
+        db.script("CREATE TABLE f (path TEXT, size INTEGER); INSERT INTO f VALUES ('a.txt', 5)")
+        config = {"list_sql": "SELECT path FROM f", "fetch_sql": "SELECT size FROM f WHERE path = :path"}
+        source = DbBundleSource(BundleSourceInit("db", "any", config, tmp_path, db))
+        with (
+            (tmp_path / "out").open("wb") as file,
+            pytest.raises(ConnectorError, match=r"the content of a\.txt is of the type int"),
+        ):
+            source.fetch("a.txt", file)

@@ -51,6 +51,12 @@ def test_checks_that_hold(filled: Any) -> None:
 @pytest.mark.parametrize(
     ("one", "said"),
     [
+        (
+            {"accepted_values": {"column": "s", "values": ["x", None]}},  # not: s NOT IN ('x', NULL), which is never so
+            "accepted_values of s: 2 rows of s hold other values: y (1), z (1)",
+        ),
+        ({"accepted_values": {"column": "s", "values": [None]}}, "3 rows of s hold other values"),
+        ({"row_count": 1, "where": "a = 2 -- of the twos"}, "row_count: 3 rows in"),
         ({"row_count": {"max": 3}}, "row_count: 4 rows in"),
         (
             {"freshness": {"column": "ts", "max_age_seconds": 60}},

@@ -104,6 +104,18 @@ def test_a_watermark_reads_only_what_is_new(filled: Any, output: str) -> None:
     assert (third["rows"], third["watermark_before"], third["watermark"]) == (2, 3, 7)
 
 
+def test_a_watermark_does_not_go_back(filled: Any) -> None:
+    """A run that reads with an overlap may find less than there was before; so may a step that shares the name."""
+    step = {"type": "db_extract", "output": "n.csv", "watermark": MARK | {"name": "shared"}}
+    overlap = "SELECT id, s FROM t WHERE id > :watermark - 100 AND id < {} ORDER BY id"
+    first, less, more = ({**step, "sql": overlap.format(most)} for most in (3, 2, 100))
+    assert filled.run(step=first).outputs["step"]["watermark"] == 2
+    again = filled.run(other=less).outputs["other"]
+    assert (again["rows"], again["watermark_before"], again["watermark"]) == (1, 2, 2)
+    last = filled.run(step=more).outputs["step"]
+    assert (last["watermark_before"], last["watermark"]) == (2, 3)
+
+
 def test_a_failed_step_does_not_move_the_watermark(filled: Any) -> None:
     failing = {"type": "db_extract", "sql": NEW, "output": "n.csv", "watermark": MARK, "min_rows": 100}
     assert filled.run(step=failing).status["step"] == "FAILED"

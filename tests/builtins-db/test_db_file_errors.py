@@ -25,6 +25,11 @@ ENDLESS = {
     "duckdb": "SELECT max(a.range * b.range) AS a, 1 AS b FROM range(10000000) a, range(10000000) b",
 }
 
+SLOW = {
+    "sqlite3": "CHECK (length(hex(zeroblob(200000 + a))) > 0)",
+    "duckdb": "CHECK (NOT regexp_matches(s, '(x+x+)+y') AND levenshtein(s, reverse(s) || 'y') > 0)",
+}
+
 
 @pytest.fixture(params=list(CLASSES))
 def driver(request: pytest.FixtureRequest) -> str:
@@ -75,6 +80,32 @@ def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) 
         assert db.read("SELECT a FROM t")[1] == [(1,)], "the next statement has its own time"
         with pytest.raises(ConnectorError):
             db.read("SELECT * FROM first")
+
+
+def test_many_rows_that_take_too_long(driver: str, tmp_path: Path) -> None:
+    """`executemany` is one statement, as long as it may be; what it has done so far is undone."""
+    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        begun = time.monotonic()
+        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
+            db.executemany("INSERT INTO t VALUES (:a)", ({"a": number} for number in range(2**31)))
+        assert time.monotonic() - begun < 20
+        assert db.read("SELECT count(*) AS n FROM t")[1] == [(0,)]
+
+
+def test_a_load_that_takes_too_long(driver: str, tmp_path: Path, make_project: Any) -> None:
+    resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.3}}
+    project = make_project(tmp_path, {"wh": resource})
+    project.sql(
+        "CREATE TABLE t (a INTEGER, s VARCHAR)",
+        # A check that takes its time with every row.
+        f"CREATE TABLE slow (a INTEGER, s VARCHAR {SLOW[driver]})",
+    )
+    file = tmp_path / "in.csv"
+    file.write_text("a,s\n" + f"1,{'x' * 3000}\n" * 10_000)
+    error = project.run(step={"type": "db_load", "table": "slow", "path": str(file), "batch_rows": 10_000}).error
+    assert "statement timeout: it ran longer than 0.3 s" in error.message
+    assert project.rows("SELECT count(*) AS n FROM slow") == [[0]]
 
 
 @pytest.mark.parametrize("way", ["csv", "arrow"])

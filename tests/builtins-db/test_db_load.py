@@ -272,6 +272,27 @@ def test_numbers_are_not_rounded_silently(ready: Any) -> None:
         assert "line 2" in ran.error.message or "lines 2" in ran.error.message
 
 
+@pytest.mark.parametrize("place", ["mysql"], indirect=True)
+@pytest.mark.parametrize("kind", ["DATETIME", "TIMESTAMP"])
+def test_seconds_are_not_cut_silently(anywhere: Any, kind: str) -> None:
+    """MariaDB cuts them off and MySQL rounds them, neither with a word."""
+    anywhere.sql(f"CREATE TABLE t (a {kind} NULL, b {kind}(3) NULL)")
+    path = anywhere.root / "in.csv"
+    path.write_text(
+        "a,b\n2026-11-01 05:00:00,2026-11-01 05:00:00.125\n"
+        "2026-11-01 05:00:00.5,\n,2026-11-01 05:00:00.1255\n2026-11-01 05:00:00.000,2026-11-01 05:00:00.120000\n"
+    )
+    out = anywhere.one(type="db_load", table="t", path=str(path), max_rejects=2)
+    assert (out["rows"], out["rejected"]) == (2, 2)
+    told = Path(out["reject_file"]).read_text()
+    assert (
+        f"3,a,the value '2026-11-01 05:00:00.5' has more digits behind the second than a {kind.lower()} keeps" in told
+    )
+    assert (
+        f"4,b,the value '2026-11-01 05:00:00.1255' has more digits behind the second than a {kind.lower()}(3)" in told
+    )
+
+
 def test_json_rows_that_are_none(ready: Any) -> None:
     text = '{"a": 1}\n[2]\n{"a": 3\n{"a": 4}\n' + json.dumps({"a": 5, "s": {"k": ["ü"]}}) + "\n"
     out = ready.one(**load(write(ready, text, "in.jsonl"), max_rejects=2))

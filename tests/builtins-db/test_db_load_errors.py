@@ -1,12 +1,8 @@
 """What goes wrong at a database while a step writes: one line that says what, where, and what to do."""
 
 import contextlib
-import os
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,7 +11,6 @@ import pytest
 
 from db_places import Place, settings
 from proxy import Proxy
-from svc import account
 
 pytestmark = pytest.mark.slow
 
@@ -138,36 +133,3 @@ def test_a_full_disk_of_sqlite(lite: Any) -> None:
     ran = lite.run(step=given(lite, rows))
     told(ran, "disk is full", fix="free disk space")
     assert lite.rows("SELECT count(*) AS n FROM t") == [[0]]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB that PostgreSQL may write to."""
-    if os.getuid() != 0:
-        pytest.skip("mounting a file system needs root")
-    folder = Path(f"/tmp/aetherflow-small-{os.getpid()}")
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=True)
-    try:
-        uid, gid = account("postgres") or (0, 0)
-        os.chown(folder, uid, gid)
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-        folder.rmdir()
-
-
-@pytest.mark.parametrize("place", ["postgres"], indirect=True)
-def test_a_full_disk_of_postgres(anywhere: Any, small_disk: Path) -> None:
-    with contextlib.closing(other_session(anywhere.place)) as admin:
-        admin.autocommit = True
-        admin.execute(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
-        try:
-            anywhere.sql(f"{CREATE} TABLESPACE small")
-            rows = "a,s\n" + "".join(f"{number},{'x' * 40}\n" for number in range(400_000))
-            ran = anywhere.run(step=given(anywhere, rows))
-            told(ran, "resource wh", "No space left on device", fix="free disk space on the database server")
-            assert anywhere.rows("SELECT count(*) AS n FROM t") == [[0]]
-        finally:
-            anywhere.sql("DROP TABLE t")
-            admin.execute("DROP TABLESPACE small")

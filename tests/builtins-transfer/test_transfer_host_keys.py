@@ -17,6 +17,7 @@ import pytest
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
+from aetherflow_builtins_transfer.connectors.sftp_keys import HostKeys
 from services import Sshd
 from transfer_peers import sftp_resource
 
@@ -139,6 +140,35 @@ def test_accept_new_remembers_the_first_key_and_no_other(impostor: Impostor, ssh
     known.write_text(known.read_text().replace(str(sshd.port), str(impostor.port)))
     refusal(config | {"port": impostor.port}, host_key_policy="accept-new")
     assert impostor.seen == []
+
+
+def test_a_first_key_that_another_run_has_just_remembered_is_not_joined_by_a_second(
+    impostor: Impostor, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tmp_path / "known_hosts"
+    original = HostKeys._remember
+
+    def late(keys: HostKeys, key: paramiko.PKey, shown: str) -> None:
+        line = (sshd.known_hosts).read_text().split(maxsplit=1)[1]
+        known.write_text(f"[127.0.0.1]:{impostor.port} {line}")
+        original(keys, key, shown)
+
+    monkeypatch.setattr(HostKeys, "_remember", late)
+    config = {"host": "127.0.0.1", "port": impostor.port, "user": "me", "password": SECRET, "known_hosts": str(known)}
+    error = refusal(config, host_key_policy="accept-new")
+    assert "is not the one in" in str(error)
+    assert impostor.seen == []
+    assert len(known.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("what", ["read", "written"])
+def test_a_known_hosts_that_is_of_no_use_is_named(sshd: Sshd, tmp_path: Path, what: str) -> None:
+    known = tmp_path if what == "read" else Path("/proc/no-such-process/known_hosts")
+    config = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "pkey_path": str(sshd.key)}
+    error = refusal(config | {"known_hosts": str(known)}, host_key_policy="accept-new")
+    assert str(known) in str(error)
+    assert f"cannot be {what}" in str(error)
+    assert "known_hosts" in error.fix
 
 
 def test_insecure_takes_an_unknown_key_and_writes_nothing(sshd: Sshd, tmp_path: Path) -> None:

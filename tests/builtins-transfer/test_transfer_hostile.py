@@ -16,7 +16,7 @@ from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, parse
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.paths import safe_relative
 from services import Sshd
-from transfer_peers import Peer, sftp_resource
+from transfer_peers import Peer, build_peer, sftp_resource
 
 ESCAPES = ("../x", "a/../../x", "/etc/x", "a//x", "./x", "..", ".", "", "a/", "x\0y")
 
@@ -190,3 +190,45 @@ def test_no_relative_path_leads_out(rel_path: str) -> None:
     assert os.path.normpath(base / found) == str(base / found)
     assert (base / found).is_relative_to(base)
     assert found != Path()
+
+
+def test_names_from_elsewhere_do_not_speak_to_the_terminal(local_peer: Peer) -> None:
+    names = ["a\x1b[2Jb", "c\nFAILED nothing at all"]
+    for name in names:
+        local_peer.put(name)
+    files = [f"{local_peer.base}/{name}" for name in names]
+    control: dict[str, Any] = {"control_files": ["sha256"], "parallelism": {"fail_fast": False}}
+    for step in (
+        local_peer.step("download", files=files, dest_dir="got", **control),
+        local_peer.step("delete", files=[f"{each}!" for each in files], missing_ok=False),
+        local_peer.step("delete", files=[{"path": files[0], "is_dir": True}]),
+    ):
+        ran = local_peer.run(step)
+        assert ran.error is not None
+        assert "\x1b" not in ran.error.message
+        assert "\nFAILED" not in ran.error.message
+        assert "a\\x1b[2Jb" in ran.error.message
+
+
+@pytest.mark.parametrize("kind", ["sftp", "smb"])
+def test_under_a_policy_a_local_folder_is_no_way_out(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    peer = build_peer(f"{kind}.local", request, tmp_path)
+    outside = peer.put("secret", "of others")
+    peer.project.env["AETHERFLOW_MODE"] = "enterprise"
+    steps = [
+        peer.step("list", remote_dir=peer.base),
+        peer.step("download", files=f"{peer.base}/secret", dest_dir="got"),
+        peer.step("delete", files=f"{peer.base}/secret"),
+    ]
+    for step in steps:
+        ran = peer.run(step)
+        assert ran.error is not None, "it left the sandbox"
+        assert ran.error.code == "AF5003", ran.error
+        assert outside.read_text() == "of others"
+    peer.project.write(f"paths: {{write: [{tmp_path / 'server'}]}}\n", "aetherflow.yaml").chmod(0o600)
+    peer.project.folder.chmod(0o700)
+    assert peer.run(steps[0]).error is None, "the policy allows it"
+    (peer.project.folder / "aetherflow.yaml").unlink()
+    peer.resource["config"]["root"] = "partner"
+    (peer.project.work / "flow" / "partner" / "data").mkdir(parents=True)
+    assert peer.run(peer.step("list", remote_dir="/", min_count=0)).error is None, "its own folder is allowed, too"

@@ -15,6 +15,7 @@ import paramiko
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.local import SftpLocal, SmbLocal
 from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
 from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
@@ -339,3 +340,41 @@ def test_an_answer_that_is_not_encrypted_is_refused(smbd: Smbd, command: int, mo
             partner.read_bytes("invoice")
         assert forger.forged == 1
     forger.close()
+
+
+@pytest.mark.parametrize("driver", ["smbclient", "pysmb"])
+def test_a_resource_without_a_share_is_probed_by_its_login(smbd: Smbd, smbd_old: Smbd, driver: str) -> None:
+    server = smbd if driver == "smbclient" else smbd_old
+    config = smb_resource(server, driver)["config"]
+    del config["share"]
+    cls: Any = SmbClientConnector if driver == "smbclient" else PysmbConnector
+    with cls(ConnectorInit("partner", "smb", driver, config, {})) as partner:
+        partner.probe()
+        assert partner.list("data:/") is not None
+    wrong = cls(ConnectorInit("partner", "smb", driver, config | {"password": "wrong"}, {}))
+    with wrong, pytest.raises(ConnectorError, match="login"):
+        wrong.probe()
+
+
+@pytest.mark.parametrize("driver", ["paramiko", "smbclient", "pysmb"])
+@pytest.mark.parametrize("where", ["connect", "banner"])
+def test_a_stopped_run_does_not_wait_for_a_server_that_does_not_answer(driver: str, where: str, tmp_path: Path) -> None:
+    """None of the limits of the connection is near; that of the step is."""
+    limits = dict.fromkeys(("timeout", "idle_timeout_seconds"), LONG)
+    with silent_server(where) as (port, key):
+        login = {"port": port, "user": "a", "password": "b"}
+        resource: dict[str, Any] = {"kind": "smb", "driver": driver, "options": limits}
+        resource["config"] = login | {"server": "127.0.0.1", "share": "data"}
+        if driver == "paramiko":
+            limits |= dict.fromkeys(("banner_timeout_seconds", "auth_timeout_seconds"), LONG)
+            resource |= {"kind": "sftp", "config": login | {"host": "127.0.0.1", "host_key": key}}
+        project = FlowProject(tmp_path / "project")
+        step = {"id": "down", "type": f"{resource['kind']}_download_files", "timeout_seconds": 1}
+        step["inputs"] = {"resource": "peer", "files": ["a", "b"], "dest_dir": "got"}
+        project.flow(step, resources={"peer": resource})
+        began = time.monotonic()
+        ran = project.run()
+        took = time.monotonic() - began
+    assert ran.error is not None
+    assert "time limit" in ran.error.message
+    assert took < 8, f"{took:.1f} s"

@@ -1,6 +1,8 @@
 """A file that is written over several attempts, and what it takes for a piece of it to count."""
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +92,62 @@ def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
     kept.symlink_to(tmp_path / "other")
     with pytest.raises(OSError, match="symbolic link"):
         opened(tmp_path)
+
+
+def unfinished(folder: Path, name: str, key: str) -> durable.ResumableFile:
+    file = durable.ResumableFile(folder / name, key)
+    file.write(b"half")
+    file.checkpoint({})
+    return file
+
+
+def test_leftovers_of_others_are_removed_unless_they_are_being_written(tmp_path: Path) -> None:
+    names = ("file", "file.x", "other", "old")
+    for name in names:
+        for key in ("a", "b", "c"):
+            unfinished(tmp_path, name, key).close()
+    writing = unfinished(tmp_path, "file", "b")
+    (tmp_path / "file").write_text("whole")
+    mine, ages_ago = durable.Leftovers(), time.time() - 8 * 86400
+    for path in tmp_path.glob(".aetherflow-old.*"):
+        os.utime(path, (ages_ago, ages_ago))
+    before = {path.name for path in tmp_path.iterdir()}
+    mine.remove(tmp_path / "file", "a")
+    gone = before - {path.name for path in tmp_path.iterdir()}
+    assert gone == {f".aetherflow-file.c.{each}" for each in ("kept", "note")} | {
+        f".aetherflow-old.{key}.{each}" for key in "abc" for each in ("kept", "note")
+    }
+    mine.remove(tmp_path / "other", "d")
+    assert not list(tmp_path.glob(".aetherflow-other.*"))
+    writing.publish()
+    assert (tmp_path / "file").read_bytes() == b"halfhalf"
+    assert durable.ResumableFile(tmp_path / "file", "a").size == 4, "ours is still there"
+    mine.remove(tmp_path / "none" / "file", "a")  # a folder that is not there yet
+
+
+def test_leftovers_beside_a_file_that_no_run_owns_go_with_the_next_run(project: "Project") -> None:
+    target = project.folder / "work" / "shared" / "out.txt"
+    step = {"id": "s", "type": "resumes_elsewhere", "inputs": {"path": str(target)}}
+    flow = project.write(
+        json.dumps({"version": 1, "flow": {"id": "f"}, "jobs": [{"id": "a", "steps": [step]}]}),
+    )
+    for run_id, left in (("one", 2), ("two", 2)):
+        assert project.cli("run", str(flow), "--run-id", run_id).code == 1
+        assert len(list(target.parent.iterdir())) == left, "those of the run before are gone"
+    target.with_name("go").touch()
+    assert project.cli("run", str(flow), "--run-id", "three").code == 0
+    assert {path.name for path in target.parent.iterdir()} == {"go", "out.txt"}
+
+
+@register_step("resumes_elsewhere")
+class ResumesElsewhere(Step[Any]):
+    def run(self) -> None:
+        target = Path(self.inputs["path"])
+        with self.ctx.resume_file(target) as file:
+            file.write(b"x")
+            file.checkpoint({})
+            if not target.with_name("go").exists():
+                raise StepError("cut")
 
 
 @register_step("once_by_method")

@@ -40,6 +40,7 @@ class Proxy:
         self.how, self.faults, self.rate = how, faults, rate
         self.up = self.down = self.connections = self.cuts = 0
         self.closing = threading.Event()
+        self.cutting = threading.Lock()
         self.open: list[socket.socket] = []
         self.stalled: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -47,7 +48,11 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def mend(self) -> None:
-        """From now on no faults; what is stalled stays so."""
+        """From now on no faults; what is stalled stays so, what was being cut is cut: a child that is forked then holds
+        none of it open.
+        """
+        with self.cutting:
+            pass
         self.cut = {"up": None, "down": None}
         self.rate = None
 
@@ -137,6 +142,10 @@ class _Link:
             self._stalled.set()
             self._proxy.stalled += self._both
             return
+        with self._proxy.cutting:
+            self._close()
+
+    def _close(self) -> None:
         for each in self._both:
             with contextlib.suppress(OSError):
                 if self._proxy.how == "rst":

@@ -64,6 +64,8 @@ SUITES = {
     "P12": "changes, syncs, crashes, damaged blobs; flows and syncs of one store at the same time",
     "P15": "captured output of 0 B to 10 MB is what the program wrote, both streams",
     "P5": "typed values through state and resume (values, not runs)",
+    "R1": "kill -9 of SFTP and SMB flows at every failpoint and around every request to the server (F9, F10)",
+    "R2": "SFTP and SMB cut after n bytes, either way: reset, closed, stalled; then repeated: whole files, each once",
     "S1": "canaries: secrets that enter by every way, and no trace of them (tests, each of many flows)",
     "S5": "hostile documents are refused (tests, each of many documents)",
     "S6": "code beside a flow runs in `run` only (tests)",

@@ -1,4 +1,4 @@
-"""A1 and N where small files go together over SFTP: killed around every burst of requests, and cut at every byte."""
+"""R1 and R2 where small files go together over SFTP: killed around every burst of requests, and cut at every byte."""
 
 import functools
 import json
@@ -90,8 +90,8 @@ def test_kill_around_every_burst(bench: Bench, sshd: Sshd) -> None:
     ours = [at for at, name in enumerate(names, 1) if name.endswith(("answers", "store_all", "put_all"))]
     assert len([at for at in ours if names[at - 1] == "before answers"]) == 4, "opened, written, renamed, cleaned"
     numbers = ours if sized(0, 1) == 0 else list(range(1, len(names) + 1))
-    with suite("A1 F9 batch", 1, 2, 3, 7) as counted:
-        for point in sample(numbers, sized(8, len(numbers)), "A1-batch"):
+    with suite("R1 F9-batch", 1, 2, 3, 7) as counted:
+        for point in sample(numbers, sized(8, len(numbers)), "R1-batch"):
             bench.forget()
             shutil.rmtree(folder, ignore_errors=True)
             prepare(bench, sftp_resource(sshd), folder)
@@ -121,8 +121,8 @@ def test_a_batch_that_is_cut_is_delivered_once(bench: Bench, sshd: Sshd) -> None
         cases = [
             (direction, spans[direction] * step // 60, hows[step % 3]) for direction in spans for step in range(1, 60)
         ]
-        with suite("N sftp batch", 1, 7, 11) as counted:
-            for direction, at, how in sample(cases, sized(8, len(cases)), "N-batch"):
+        with suite("R2 sftp-batch", 1, 7, 11) as counted:
+            for direction, at, how in sample(cases, sized(8, len(cases)), "R2-batch"):
                 bench.forget()
                 shutil.rmtree(folder, ignore_errors=True)
                 prepare(bench, resource, folder)

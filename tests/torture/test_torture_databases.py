@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import random
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ DEADLINE_SECONDS = 2.0 + 3 * LIMIT_SECONDS + 2.0 + 8.0
 OPTIONS = {"connect_timeout": 2, "connect_attempts": 1, "read_timeout": LIMIT_SECONDS}
 READING = {"csv": "db_extract", "parquet": "db_extract_stream", "jsonl": "db_extract_stream", "csv.gz": "db_extract"}
 """COPY and plain cursors on PostgreSQL; each of them leaves a file."""
+_FAILED = re.compile(r" failed(?: after [\d,]+ (?:rows|bytes)(?:, [\d,]+ bytes)?)?(?: \(attempt \d of \d\))?: ")
+"""How far it came stands there, if anything was moved."""
 WRITING = ("append", "truncate", "replace", "merge", "script")
 
 
@@ -137,7 +140,7 @@ class Cutting:
         assert lines, told
         for line in lines:
             assert f"resource wh (db:{self.place.driver}): " in line, told
-            assert " failed: " in line, told
+            assert _FAILED.search(line), told
             assert f"127.0.0.1:{proxy.port}" in line, f"no peer: {told}"
         assert "s3cret" not in told, told
         assert "Traceback" not in told, told

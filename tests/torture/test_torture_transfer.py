@@ -1,4 +1,4 @@
-"""A1 on F9 (SFTP) and F10 (SMB): killed at every failpoint and around every request to the peer; N: network cuts."""
+"""R1, on F9 (SFTP) and F10 (SMB): killed at every failpoint and around every request to the peer; R2: network cuts."""
 
 import contextlib
 import functools
@@ -49,7 +49,7 @@ jobs:
       - id: down
         type: {kind}_download_files
         inputs: {{resource: peer, files: "{{{{steps.list.files}}}}", dest_dir: got, control_files: [sha256],
-                 after: delete, parallelism: {{enabled: false}}}}
+                 after: delete, overwrite: false, parallelism: {{enabled: false}}}}
       - {{id: rest, type: {kind}_list_files, inputs: {{resource: peer, remote_dir: {folder}}}}}
       - id: move
         type: {kind}_move_files
@@ -125,8 +125,8 @@ def test_kill_at_every_point_of_a_delivery(bench: Bench, peer: tuple[str, str, P
     bench.forget()
     shutil.rmtree(disk)
     sentinels = bench.sentinels()
-    numbers = sample(list(range(1, len(names) + 1)), sized(12, len(names)), f"A1-{name}")
-    with suite(f"A1 {name}", 1, 2, 3, 7, 10) as counted:
+    numbers = sample(list(range(1, len(names) + 1)), sized(12, len(names)), f"R1-{name}")
+    with suite(f"R1 {name}", 1, 2, 3, 7, 10) as counted:
         for point in numbers:
             with counted.case(f"kill at {point}, {names[point - 1]}"):
                 assert bench.attempt(f"{point}", before=points_at_the_peer) == KILLED
@@ -143,7 +143,7 @@ def test_kill_at_every_point_of_a_delivery(bench: Bench, peer: tuple[str, str, P
             shutil.rmtree(disk, ignore_errors=True)
 
 
-# N: network cuts
+# R2: network cuts
 
 SIZE = 300_000
 OLD, NEW = b"old" * 1000, bytes(range(256)) * (SIZE // 256)
@@ -203,8 +203,8 @@ def test_network_cuts(wire: tuple[str, int, Make, Path, str], tmp_path: Path) ->
         for direction in ("up", "down")
         for index, at in enumerate(cuts(SIZE + 20_000 if (operation, direction) in USEFUL else 8192))
     ]
-    with suite(f"N {name}", 7, 11) as counted:
-        for operation, direction, at, how in sample(cases, sized(10, 170), f"N-{name}"):
+    with suite(f"R2 {name}", 7, 11) as counted:
+        for operation, direction, at, how in sample(cases, sized(10, 170), f"R2-{name}"):
             with counted.case(f"{operation} cut after {at} bytes {direction} ({how})"):
                 for old in (disk / "file", target):
                     old.write_bytes(OLD if operation == "upload" or old == target else NEW)
@@ -249,19 +249,22 @@ def attempt(
     return None, time.monotonic() - started
 
 
-def test_a_cut_delivery_is_repeated_once(bench: Bench, sshd: Sshd) -> None:
+@pytest.mark.parametrize("kind", ["sftp", "smb"])
+def test_a_cut_delivery_is_repeated_once(bench: Bench, kind: str, request: pytest.FixtureRequest) -> None:
     """The flow through a proxy that cuts; the same run again without it: every file once, no part left."""
-    disk = sshd.root / "repeated"
-    with Proxy(sshd.port, faults=None) as proxy:
-        resource = sftp_resource(sshd, proxy.port, idle_timeout_seconds=2)
-        bench.write(FLOW.format(kind="sftp", resource=json.dumps(resource), folder=str(disk)))
+    server = request.getfixturevalue("sshd" if kind == "sftp" else "smbd")
+    disk, build = server.root / "repeated", sftp_resource if kind == "sftp" else smb_resource
+    folder = str(disk) if kind == "sftp" else "repeated"
+    with Proxy(server.port, faults=None) as proxy:
+        resource = build(server, port=proxy.port, idle_timeout_seconds=2)
+        bench.write(FLOW.format(kind=kind, resource=json.dumps(resource), folder=folder))
         warm_up(bench)
         shutil.rmtree(disk, ignore_errors=True)
         before = proxy.up
         assert bench.attempt() == 0, bench.error_text()
         total, oracle = proxy.up - before, end_state(bench, disk)
-        with suite("N flow", 1, 7) as counted:
-            for at in sample(cuts(total), sized(4, len(cuts(total))), "N-flow"):
+        with suite(f"R2 flow-{kind}", 1, 7) as counted:
+            for at in sample(cuts(total), sized(4, len(cuts(total))), f"R2-flow-{kind}"):
                 bench.forget()
                 shutil.rmtree(disk, ignore_errors=True)
                 with counted.case(f"cut after {at} bytes up"):

@@ -70,8 +70,14 @@ class DbBundleSource(BundleSource[Config]):
         content = rows[0][0]
         if isinstance(content, str):
             content = content.encode()
-        if content is not None:
-            target.write(content)
+        if content is None:
+            return
+        if not isinstance(content, bytes | bytearray | memoryview):
+            raise ConnectorError(
+                f"bundle source {self.type}: the content of {rel_path} is of the type {type(content).__name__}",
+                fix="the first column of fetch_sql must be bytes or text",
+            )
+        target.write(content)
 
     def _params(self, sql: str, **more: str) -> dict[str, str]:
         """The values that the query asks for."""

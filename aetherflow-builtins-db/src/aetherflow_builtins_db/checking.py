@@ -120,10 +120,12 @@ class Checker:
 
     def _accepted(self, check: "Check", wanted: "AcceptedValues", table: Table) -> Finding:
         column = self._column(wanted.column, table)
-        marks = {f"aetherflow_v{index}": value for index, value in enumerate(wanted.values)}
+        # Without null, which is accepted anyway: nothing is ever NOT IN a list with a null.
+        known = [value for value in wanted.values if value is not None]
+        marks = {f"aetherflow_v{index}": value for index, value in enumerate(known)}
         listed = ", ".join(f":{mark}" for mark in marks)
         sql = f"SELECT {column}, count(*) AS n FROM {table.sql}"
-        rest = [f"{column} IS NOT NULL", f"{column} NOT IN ({listed})"]
+        rest = [f"{column} IS NOT NULL", *([f"{column} NOT IN ({listed})"] if marks else [])]
         found = self._read(check, sql, [f"GROUP BY {column} ORDER BY n DESC, {column}"], rest, marks)
         failures = sum(int(count) for _, count in found)
         sample = [list(row) for row in found[:SAMPLE]]
@@ -160,7 +162,7 @@ class Checker:
         conditions: list[str] | None = None,
         values: dict[str, Any] | None = None,
     ) -> list[Row]:
-        listed = [*(conditions or []), *([f"({check.where})"] if check.where is not None else [])]
+        listed = [*(conditions or []), *([f"({check.where}\n)"] if check.where is not None else [])]
         where = f" WHERE {' AND '.join(listed)}" if listed else ""
         params = {**(check.params or {}), **(values or {})}
         return self._connector.read(" ".join([f"{sql}{where}", *behind]), params or None)[1]

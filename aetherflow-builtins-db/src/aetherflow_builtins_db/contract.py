@@ -99,6 +99,10 @@ class Transaction(Protocol):
         """The driver's error in our words, for work on `raw`; raise it `from error`."""
         ...
 
+    def limited(self) -> AbstractContextManager[None]:
+        """Work on `raw` that is one statement: `statement_timeout` holds for it, where the database has none itself."""
+        ...
+
 
 @runtime_checkable
 class CopyTransaction(Protocol):

@@ -17,8 +17,10 @@ def one_line(message: str) -> str:
     return " ".join(text.split())
 
 
-def driver_failure(resource: str, operation: str, error: BaseException, hints: Hints) -> ConnectorError:
-    """The ConnectorError to raise `from error`."""
+def driver_failure(
+    resource: str, operation: str, error: BaseException, hints: Hints, detail: str = ""
+) -> ConnectorError:
+    """The ConnectorError to raise `from error`; `detail` says how far the operation came."""
     message = one_line(str(error)) or type(error).__name__
     advice = next((text for pattern, text in hints if re.search(pattern, message, re.IGNORECASE)), "")
-    return ConnectorError(f"{resource}: {operation} failed: {message}", fix=advice)
+    return ConnectorError(f"{resource}: {operation} failed{detail}: {message}", fix=advice)

@@ -2,7 +2,8 @@
 
 For each file, in this order: is it delivered already, by this run (journal) or an earlier one (ledger), or does it
 stand there (peer)? Then: temporary name, size and perhaps sha256 compared, rename, side files, journal. The ledger
-follows with the step's SUCCESS; what a crash leaves between rename and SUCCESS is found in the journal or at the peer.
+follows with the end of the step, whichever that is; what a crash leaves before that is found in the journal or at the
+peer.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from aetherflow_builtins_transfer.control import control_text, sha256_of
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
-from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
+from aetherflow_builtins_transfer.parallel import Outcome, Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import is_part, part_key, part_name
 from aetherflow_builtins_transfer.records import After, ControlFile
 
@@ -63,6 +64,9 @@ class Delivery:
     resource: str
     plan: Plan
     _delivered: dict[str, Seen] = field(default_factory=dict, init=False)
+    """By target: what the ledger says of earlier deliveries."""
+    _arrived: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
+    """By target: what is there, whatever becomes of the step."""
     _names: dict[str, frozenset[str]] = field(default_factory=dict, init=False)
     """Names in each folder when the delivery began; what is not there need not be looked for."""
     _found: dict[str, os.stat_result] = field(default_factory=dict, init=False)
@@ -82,19 +86,11 @@ class Delivery:
         ledger = Deliveries(self.ctx, "up", self.resource)
         if self.plan.skip_delivered:
             self._delivered = {item.target: seen for item in items if (seen := ledger.get(item.target)) is not None}
-        self._find(items)
-        self._remove_leftovers(items)
-        progress, total = Progress(), sum(found.st_size for found in self._found.values())
-        done = self._deliver_together(items, progress, total)
-        alone = [item for item in items if item.target not in done]
-        outcome = run_all(self.ctx, alone, self._deliver, self.plan.parallelism, total, progress)
-        if self._doubtful and not outcome.failed:
-            with contextlib.suppress(RemoteError):  # all has arrived; else the next delivery does it
-                self._remove_leftovers([item for item in items if item.target in self._doubtful])
-        done |= {item.target: facts for item, facts in outcome.done}
-        outcome.done = [(item, done[item.target]) for item in items if item.target in done]
-        for item, facts in outcome.done:
-            ledger.put(item.target, Seen(facts["size"], facts["mtime"], facts["sha256"]))
+        try:
+            outcome = self._deliver_all(items)
+        finally:
+            for target, facts in list(self._arrived.items()):
+                ledger.put(target, Seen(facts["size"], facts["mtime"], facts["sha256"]))
         raise_failures(outcome, lambda item: str(item.local), "uploaded")
         if self.plan.after != "keep":
             for item in items:
@@ -110,6 +106,20 @@ class Delivery:
             }
             for item, facts in outcome.done
         ]
+
+    def _deliver_all(self, items: Sequence[Item]) -> Outcome[Item, dict[str, Any]]:
+        self._find(items)
+        self._remove_leftovers(items)
+        progress, total = Progress(), sum(found.st_size for found in self._found.values())
+        done = self._deliver_together(items, progress, total)
+        alone = [item for item in items if item.target not in done]
+        outcome = run_all(self.ctx, alone, self._deliver, self.plan.parallelism, total, progress)
+        if self._doubtful and not outcome.failed:
+            with contextlib.suppress(RemoteError):  # all has arrived; else the next delivery does it
+                self._remove_leftovers([item for item in items if item.target in self._doubtful])
+        done |= {item.target: facts for item, facts in outcome.done}
+        outcome.done = [(item, done[item.target]) for item in items if item.target in done]
+        return outcome
 
     def write_manifest(self, items: Sequence[Item], results: Sequence[dict[str, Any]]) -> Path:
         """Write the list of what was delivered; a step that is repeated for each of a list writes one per item."""
@@ -187,6 +197,7 @@ class Delivery:
         progress.tick(sum(each.size for each in moved if each is not None))
         self._alone |= len(done) < len(batch) and self.plan.parallelism.fail_fast
         self._journal.put_all(done, sync=self.plan.after != "keep")
+        self._arrived.update(done)
         self._doubtful.difference_update(done)
         for item in batch:
             if item.target in done:
@@ -205,6 +216,7 @@ class Delivery:
         if facts is None or (item.local.exists() and not is_noted(item.local, facts)):
             facts = self._send(item, progress)
             self._journal.put(item.target, facts, sync=self.plan.after != "keep")
+        self._arrived[item.target] = facts
         self._afterwards(item, facts)
         return facts
 
@@ -217,9 +229,9 @@ class Delivery:
                 f"no such file: {item.local}", fix="check the path; relative ones start in the artifacts"
             )
         found = item.local.stat()
-        size, mtime = found.st_size, found.st_mtime
+        size = found.st_size
         seen = self._delivered.get(item.target)
-        if seen is not None and seen.size == size and (seen.mtime == mtime or seen.sha256 == sha256_of(item.local)):
+        if seen is not None and seen.size == size and seen.sha256 == sha256_of(item.local):
             progress.tick(size)
             return {**facts_of(found), "sha256": seen.sha256, "status": "unchanged"}
         there = self._already_there(item, size)

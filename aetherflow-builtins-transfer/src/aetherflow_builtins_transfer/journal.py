@@ -1,5 +1,6 @@
 """What a step has done so far in this run, on disk: an attempt after a crash goes on from there."""
 
+import errno
 import json
 import os
 import threading
@@ -20,6 +21,8 @@ class Journal:
         self._lock = threading.Lock()
         self._found: dict[str, dict[str, Any]] = {}
         self._cut = False
+        """True after a line without its end."""
+        self._is_named = False
         self._read()
 
     def _read(self) -> None:
@@ -52,13 +55,27 @@ class Journal:
         with self._lock:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, b"\n" + lines if self._cut else lines)
+                data = b"\n" + lines if self._cut else lines
+                self._cut = True
+                if os.write(descriptor, data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
                 self._cut = False
                 if sync:
                     os.fsync(descriptor)
+                    self._sync_name()
             finally:
                 os.close(descriptor)
             self._found |= entries
+
+    def _sync_name(self) -> None:
+        """Make the file's name outlive a power cut too; once is enough."""
+        if not self._is_named:
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            self._is_named = True
 
 
 def journal_path(ctx: RunContext) -> Path:

@@ -26,11 +26,16 @@ class Seen:
 
 
 class Deliveries:
-    """One direction and one resource of the ledger. What is put counts from the step's SUCCESS on."""
+    """One direction and one resource of the ledger.
+
+    What was brought counts from the step's SUCCESS on: else nobody has worked with it yet. What was delivered counts
+    also if the step fails: the peer has it, and may have taken it away.
+    """
 
     def __init__(self, ctx: RunContext, direction: Literal["up", "down"], resource: str) -> None:
         self._ledger = ctx.ledger(NAME)
         self._prefix = f"{direction} {resource} "
+        self._put = self._ledger.put_fact if direction == "up" else self._ledger.put
 
     def get(self, path: str) -> Seen | None:
         """The file of that remote path as it was, None if no run has moved it."""
@@ -42,4 +47,4 @@ class Deliveries:
     def put(self, path: str, seen: Seen) -> None:
         """Note a file; a note that is there already stays as it is."""
         if self.get(path) != seen:
-            self._ledger.put(self._prefix + path, {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256})
+            self._put(self._prefix + path, {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256})

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from pydantic import Field
 
 from aetherflow.core.api import Flag, RunContext, StepCancelledError, StepError, StepInputs
+from aetherflow_builtins_transfer.failures import shown
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -105,7 +106,7 @@ def raise_failures(outcome: Outcome[ItemT, ResultT], name_of: Callable[[ItemT], 
         raise outcome.failed[0][1]
     total = len(outcome.done) + len(outcome.failed) + len(outcome.left)
     lines = [f"{len(outcome.failed)} of {total} files were not {what}; {len(outcome.done)} were"]
-    lines += [f"{name_of(item)}: {error}" for item, error in outcome.failed]
+    lines += [f"{shown(name_of(item))}: {error}" for item, error in outcome.failed]
     if outcome.left:
         lines.append(f"not begun after that: {len(outcome.left)} (parallelism.fail_fast)")
     fix = next((error.fix for _, error in outcome.failed if isinstance(error, StepError) and error.fix), "")

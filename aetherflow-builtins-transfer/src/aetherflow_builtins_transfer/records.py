@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from aetherflow.core.api import Flag, StepInputError, StepInputs, StepResult
+from aetherflow_builtins_transfer.failures import shown
 
 OnEmpty = Literal["ok", "skip", "fail"]
 After = Literal["keep", "move", "delete"]
@@ -79,5 +80,5 @@ def refuse_folders(files: list[RemoteFile]) -> None:
     for each in files:
         if each.is_dir:
             raise StepInputError(
-                f"a folder, not a file: {each.path}", fix="list with recursive: true for what is in it"
+                f"a folder, not a file: {shown(each.path)}", fix="list with recursive: true for what is in it"
             )

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
 from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.connectors.moved import Moved
 from aetherflow_builtins_db.connectors.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
 from aetherflow_builtins_db.failures import Hints, driver_failure
@@ -40,6 +41,7 @@ class OpenRows:
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
+        self.moved = Moved()
 
     def batches(self) -> Iterator[list[Row]]:
         """The rows in lists of at most `fetch_size`; call it once."""
@@ -137,9 +139,9 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         """How messages name this resource."""
         return f"resource {self.name} ({self.kind}:{self.driver})"
 
-    def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """The driver's error in our words; raise it `from error`."""
-        return driver_failure(self.label, operation, self.limit.explain(error), self.HINTS)
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
+        """The driver's error in our words, with how far the operation came; raise it `from error`."""
+        return driver_failure(self.label, operation, self.limit.explain(error), self.HINTS, detail)
 
     def refuse(self, message: str, fix: str = "") -> ConnectorError:
         """An error of ours in the same form."""

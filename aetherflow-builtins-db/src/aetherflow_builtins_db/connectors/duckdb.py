@@ -157,9 +157,9 @@ class DuckDBConnector(SqlBase[Config, Options]):
         with lean(self, sql, params) as is_lean:
             yield is_lean
 
-    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
         """DuckDB's error in our words."""
-        found = super().failed(operation, error)
+        found = super().failed(operation, error, detail)
         if self.memory.is_lean_here and "Out of Memory" in str(error):
             return NeedsMemoryError(str(found), fix=found.fix)
         return found

@@ -1,6 +1,7 @@
 """Several operations in one DuckDB session."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError
@@ -25,14 +26,17 @@ class DuckDBTransaction:
     def execute(self, sql: str, params: Params = None) -> int | None:
         """Run one statement."""
         statement, values = self._connector.parse_one(self.raw, sql, params)
-        with self._connector.mapped("statement"), self._connector.limit.on(self.raw.interrupt):
+        with self._connector.mapped("statement"), self.limited():
             return run(self.raw, statement, values)
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values; for many rows there are faster ways on `raw`."""
+        """Run one statement for every map of values; for many rows there are faster ways on `raw`.
+
+        All of them together are one statement, as far as `statement_timeout` goes.
+        """
         translated, _names = translate(sql, lambda name: f"${name}")
         changed = 0
-        with self._connector.mapped("statement"):
+        with self._connector.mapped("statement"), self.limited():
             (statement,) = self.raw.extract_statements(translated)
             for row in rows:
                 changed += run(self.raw, statement, dict(row)) or 0
@@ -41,13 +45,17 @@ class DuckDBTransaction:
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
         """Names of the columns and all rows of a query."""
         statement, values = self._connector.parse_one(self.raw, sql, params)
-        with self._connector.mapped("query"), self._connector.limit.on(self.raw.interrupt):
+        with self._connector.mapped("query"), self.limited():
             self.raw.execute(statement, values)
             return [name for name, *_ in self.raw.description or ()], self.raw.fetchall()
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
         """DuckDB's error in our words."""
         return self._connector.failed(operation, error)
+
+    def limited(self) -> AbstractContextManager[None]:
+        """`statement_timeout` holds for the block."""
+        return self._connector.limit.on(self.raw.interrupt)
 
 
 def run(session: "DuckDBPyConnection", statement: "Statement", values: dict[str, Any]) -> int | None:

@@ -168,7 +168,7 @@ class ExasolConnector(ServerBase[Config, Options]):
             raise
         return connection
 
-    def failed(self, operation: str, error: BaseException) -> Any:
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> Any:
         """Pyexasol's own words, without its pages of context."""
         from pyexasol import ExaError, ExaQueryAbortError
 
@@ -176,7 +176,7 @@ class ExasolConnector(ServerBase[Config, Options]):
             text, lost = str(error.message), self.is_lost(error)
             error = _WordsError(f"interrupted: {text}" if isinstance(error, ExaQueryAbortError) else text)
             error.lost = lost
-        return super().failed(operation, error)
+        return super().failed(operation, error, detail)
 
     def is_lost(self, error: BaseException) -> bool:
         """Errors of the connection, not of a statement."""
@@ -302,10 +302,11 @@ class ExasolRows(OpenRows):
     def batches(self) -> Iterator[list[Row]]:
         """The rows in lists of at most `fetch_size`."""
         while True:
-            with self._connector.mapped("fetching rows"):
+            with self._connector.mapped("fetching rows", self.moved):
                 batch = self._statement.fetchmany(self._fetch_size)
             if not batch:
                 return
+            self.moved.rows += len(batch)
             yield batch
 
     def close(self) -> None:

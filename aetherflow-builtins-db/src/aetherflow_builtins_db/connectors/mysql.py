@@ -14,6 +14,7 @@ from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptio
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.params import percent_style
+from aetherflow_builtins_db.statements import changes_rows
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -73,12 +74,13 @@ class MySQLConnector(ServerBase[Config, Options]):
         (r"\b1317\b|interrupted", "the run was being stopped"),
         (r"\b1213\b|Deadlock found", "another transaction held what this one wanted: run the step again (retry:)"),
         (r"\b1205\b|Lock wait timeout", "another transaction holds a lock: run the step again (retry:)"),
+        (r"\b1020\b", "another transaction changed the same rows: run the step again (retry:)"),
         (r"\b1146\b|doesn't exist", "check the table's name and config.database"),
         (r"\b1054\b|Unknown column", "check the column's name"),
         (r"\b1064\b|SQL syntax", "check the SQL near the words quoted"),
         (r"\b1792\b|READ ONLY transaction", "reading cannot change data; use db_execute"),
         (r"\b(1021|1114|1030)\b|No space left|Disk full|is full", "free disk space on the database server"),
-        (r"\b1050\b|\b1062\b|\b1048\b|\b1136\b|already exists|Duplicate entry|cannot be null",
+        (r"\b(1048|1050|1062|1136|1264|1265|1292|1364|1366|1406|1451|1452|4025)\b|already exists|Duplicate entry",
          "the data or the table stand against it"),
         (r"no attribute|no default type converter|not supported|encode",
          "parameters are text, numbers, bytes, dates and null"),
@@ -155,11 +157,15 @@ class MySQLConnector(ServerBase[Config, Options]):
         return connection
 
     def _place_of(self, connection: Any) -> tuple[Any, ...] | None:
-        """Which server it is, of those that one address may lead to; None if it does not tell."""
+        """Which server it is, of those that one address may lead to.
+
+        None if it does not tell, or if something between counts sessions in its own way.
+        """
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT @@hostname, @@port, @@server_id")
-                return tuple(cursor.fetchone() or ())
+                cursor.execute("SELECT connection_id(), @@hostname, @@port, @@server_id")
+                number, *place = cursor.fetchone() or (None,)
+                return tuple(place) if number == connection.thread_id() else None
         except self.driver_errors() as error:
             if self.is_lost(error):
                 raise
@@ -199,9 +205,11 @@ class MySQLConnector(ServerBase[Config, Options]):
     def _kill(self, what: str, connection: Any) -> None:
         import pymysql
 
+        if (place := self._places.get(connection)) is None:
+            return
         with pymysql.connect(**self.connect_arguments()) as killer, killer.cursor() as cursor:
             # Behind a balancer this may be another server, where the number is somebody else's.
-            if self._place_of(killer) == self._places.get(connection):
+            if self._place_of(killer) == place:
                 cursor.execute(f"KILL {what} {int(connection.thread_id())}")
 
     def break_off(self, connection: Any) -> None:
@@ -224,6 +232,15 @@ class MySQLConnector(ServerBase[Config, Options]):
         """START TRANSACTION."""
         with connection.cursor() as cursor:
             cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
+
+    def go_on(self, connection: Any, sql: str) -> None:
+        """Behind CREATE and the like, which commit: else whatever follows would commit by itself."""
+        from pymysql.constants import SERVER_STATUS
+
+        if not changes_rows(sql):
+            connection.ping(reconnect=False)  # PyMySQL does not look at the status behind a result, which ANALYZE has
+        if not connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+            self.begin(connection, read_only=False)
 
     def run(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
         """Run a statement to its end; its count of rows."""

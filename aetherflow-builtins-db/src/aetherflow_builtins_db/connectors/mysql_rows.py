@@ -49,7 +49,7 @@ class MySQLRows(OpenRows):
         result, read = self._connection._result, self._connection._read_packet
         while not self._ended:
             batch: list[Row] = []
-            with self._connector.mapped("fetching rows"):
+            with self._connector.mapped("fetching rows", self.moved):
                 while len(batch) < self._fetch_size:
                     packet = read()
                     if result._check_packet_is_eof(packet):
@@ -57,6 +57,7 @@ class MySQLRows(OpenRows):
                         break
                     batch.append(parse(packet.get_all_data(), cells))
             if batch:
+                self.moved.rows += len(batch)
                 yield batch
 
     def close(self) -> None:

@@ -170,11 +170,11 @@ class OracleConnector(ServerBase[Config, Options]):
             raise
         return connection
 
-    def failed(self, operation: str, error: BaseException) -> Any:
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> Any:
         """The driver's error in our words."""
         if "ORA-01013" in str(error):
             error = Exception(f"interrupted: {error}")
-        return super().failed(operation, error)
+        return super().failed(operation, error, detail)
 
     def is_transient(self, error: BaseException) -> bool:
         """Nobody listens yet, or the instance is starting."""
@@ -254,10 +254,11 @@ class OracleRows(OpenRows):
     def batches(self) -> Iterator[list[Row]]:
         """The rows in lists of at most `fetch_size`."""
         while True:
-            with self._connector.mapped("fetching rows"):
+            with self._connector.mapped("fetching rows", self.moved):
                 batch = self._cursor.fetchmany(self._fetch_size)
             if not batch:
                 return
+            self.moved.rows += len(batch)
             yield batch
 
     def close(self) -> None:

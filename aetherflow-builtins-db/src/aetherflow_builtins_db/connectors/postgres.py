@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow_builtins_db.columns import UNKNOWN, Column
 from aetherflow_builtins_db.connectors.base import OpenRows, setting_literal
+from aetherflow_builtins_db.connectors.moved import Moved
 from aetherflow_builtins_db.connectors.postgres_copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
+from aetherflow_builtins_db.connectors.postgres_session import end_session, note_session
 from aetherflow_builtins_db.connectors.postgres_types import column_of, register_loaders
 from aetherflow_builtins_db.connectors.postgres_wait import first_cause, patient
 from aetherflow_builtins_db.connectors.server import ServerBase
@@ -131,6 +133,7 @@ class PostgresConnector(ServerBase[Config, Options]):
             connection.execute("SET client_encoding = 'UTF8'")
             for statement in self.opts.init_sql:
                 connection.execute(statement)
+            note_session(connection)
             connection.silence_limit = self.silence_limit
         except BaseException:
             connection.close()
@@ -158,15 +161,11 @@ class PostgresConnector(ServerBase[Config, Options]):
             same.shutdown(socket.SHUT_RDWR)
 
     def end_session(self, connection: Any) -> None:
-        """pg_terminate_backend, unless a pooler stands between us and the server: its numbers are not the server's."""
-        other = patient().connect(**self.connect_arguments(), autocommit=True)
-        with other:
-            other.silence_limit = self.opts.connect_timeout
-            other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE pid = %s AND usename = current_user AND pg_backend_pid() = %s",
-                (connection.session, other.session),
-            )
+        """pg_terminate_backend, if that server has the session."""
+        if connection.begun is not None:
+            with patient().connect(**self.connect_arguments(), autocommit=True) as other:
+                other.silence_limit = self.opts.connect_timeout
+                end_session(other, connection)
 
     def is_lost(self, error: BaseException) -> bool:
         """Errors of libpq carry no SQLSTATE; those of the server that end the session begin with 57P or 08."""
@@ -176,14 +175,14 @@ class PostgresConnector(ServerBase[Config, Options]):
             return super().is_lost(error)
         return error.sqlstate is None or error.sqlstate.startswith(("57P", "08"))
 
-    def failed(self, operation: str, error: BaseException) -> Any:
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> Any:
         """The driver's error in our words; of several, what came first."""
         import psycopg
 
         error = first_cause(error)
         if isinstance(error, psycopg.errors.QueryCanceled) and "user request" in str(error):
             error = psycopg.OperationalError(f"interrupted: {one_line(str(error))}").with_traceback(error.__traceback__)
-        return super().failed(operation, error)
+        return super().failed(operation, error, detail)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
         """`%(name)s`."""
@@ -221,9 +220,9 @@ class PostgresConnector(ServerBase[Config, Options]):
             cursor.execute(sql, dict(values) or None)
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
-    def transaction_on(self, connection: Any) -> "PostgresTransaction":
+    def transaction_on(self, connection: Any, moved: Moved) -> "PostgresTransaction":
         """A transaction that also copies."""
-        return PostgresTransaction(self, connection)
+        return PostgresTransaction(self, connection, moved)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "PostgresRows":
         """Open a query with a cursor on the server, in a read-only transaction of its own."""
@@ -309,10 +308,11 @@ class PostgresTransaction(ServerTransaction):
 
     def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
         """Run COPY … FROM STDIN with these bytes; the number of rows that came in."""
-        with self._connector.mapped("copy"), self.raw.cursor() as cursor:
+        with self._connector.mapped("copy", self.moved), self.raw.cursor() as cursor:
             with cursor.copy(sql) as copy:
                 for block in blocks:
                     copy.write(block)
+                    self.moved.bytes += len(block)
             return max(int(cursor.rowcount), 0)
 
 
@@ -329,10 +329,11 @@ class PostgresRows(OpenRows):
     def batches(self) -> "Iterator[list[Row]]":
         """The rows in lists of at most `fetch_size`."""
         while True:
-            with self._connector.mapped("fetching rows"):
+            with self._connector.mapped("fetching rows", self.moved):
                 batch = self._cursor.fetchmany(self._fetch_size)
             if not batch:
                 return
+            self.moved.rows += len(batch)
             yield batch
 
     def close(self) -> None:

@@ -83,8 +83,12 @@ class PostgresCopy(OpenRows):
         super().__init__(columns)
         self._connector, self._copy_sql, self._values = connector, copy_sql, values
         self._connection: psycopg.Connection[Any] | None = connection
-        self.rows = 0
         self._ended = False
+
+    @property
+    def rows(self) -> int:
+        """Rows in the bytes so far."""
+        return self.moved.rows
 
     def blocks(self) -> Iterator[bytes]:
         """The rows as bytes, several at a time."""
@@ -96,9 +100,10 @@ class PostgresCopy(OpenRows):
         text = (
             psycopg.ClientCursor(connection).mogrify(self._copy_sql, self._values) if self._values else self._copy_sql
         )
-        with self._connector.mapped("copying rows"):
+        with self._connector.mapped("copying rows", self.moved):
             for count, block in copy_out(connection, text):
-                self.rows += count
+                self.moved.rows += count
+                self.moved.bytes += len(block)
                 yield block
         self._ended = True
 

@@ -1,5 +1,6 @@
 """Waiting for PostgreSQL, not for ever: libpq itself has no limit once a connection is made."""
 
+import datetime
 import functools
 import select
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ def patient() -> Any:
     class Patient(psycopg.Connection[Any]):
         silence_limit: float | None = None
         session = 0
+        begun: datetime.datetime | None = None
 
         def __init__(self, pgconn: "PGconn", *args: Any, **kwargs: Any) -> None:
             super().__init__(pgconn, *args, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.base import SqlBase, step_name
+from aetherflow_builtins_db.connectors.moved import Moved
 from aetherflow_builtins_db.connectors.pool import Limits, Pool, PoolFullError
 from aetherflow_builtins_db.connectors.server_transaction import ServerTransaction
 from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
@@ -22,12 +23,12 @@ OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
 """What drivers raise for a value that they cannot send."""
 
-_LOST = "the connection was lost: look at the server's log, then run the step again"
-_DOUBT = "nobody can tell whether the server has committed: look, before you repeat what must not happen twice"
+LOST = "the connection was lost: look at the server's log, then run the step again"
+DOUBT = "nobody can tell whether the server has committed: look, before you repeat what must not happen twice"
 _CANCEL_PAUSE_SECONDS, _INSIST_SECONDS = 0.5, 60.0
 _BREAK_SECONDS = 5.0
 """A server that has not answered a cancel by then is not waited for."""
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
 class ServerBase(SqlBase[ConfigT, OptionsT]):
@@ -106,6 +107,9 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
     def fetch(self, connection: Any, sql: str, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
         """Run a translated query; the names of its columns and all its rows."""
 
+    def go_on(self, connection: Any, sql: str) -> None:
+        """Start a transaction again if this statement has ended the one that it was in."""
+
     def commit(self, connection: Any) -> None:
         """End the transaction for good."""
         connection.commit()
@@ -140,17 +144,19 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
     def _open_patiently(self) -> Any:
         self._require_driver()
         errors: tuple[type[BaseException], ...] = (*self.driver_errors(), OSError)
-        pause = _FIRST_PAUSE_SECONDS
-        for left in reversed(range(self.opts.connect_attempts)):
+        pause, interrupts, most = FIRST_PAUSE_SECONDS, self._interrupts, self.opts.connect_attempts
+        for attempt in range(1, most + 1):
             try:
                 return self.open()
             except errors as error:
-                if not left or not self.is_transient(error):
-                    raise self.failed(f"connecting to {self.address}", error) from error
+                again = self.is_transient(error)
+                if attempt == most or not again or self._interrupts != interrupts:
+                    count = f" (attempt {attempt} of {most})" if again and most > 1 else ""
+                    raise self.failed(f"connecting to {self.address}", error, count) from error
             except (TypeError, ValueError) as error:  # an unknown key of connect_args
                 raise self.failed(f"connecting to {self.address}", error) from error
             time.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         raise AssertionError("unreachable")
 
     def _require_driver(self) -> None:
@@ -168,12 +174,12 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             return False
         return True
 
-    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
         """The driver's error in our words: a lost connection with its peer; the password is in none of them."""
-        found = super().failed(operation, error)
+        found = super().failed(operation, error, detail)
         if self.is_lost(error):
             where = "" if self.address in str(found) else f" ({self.address})"
-            found = ConnectorError(f"{found}{where}", fix=found.fix or _LOST)
+            found = ConnectorError(f"{found}{where}", fix=found.fix or LOST)
         password = self.conf.place.get("password")
         if password and password in str(found):
             return ConnectorError(str(found).replace(password, "***"), fix=found.fix)
@@ -202,8 +208,11 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         """Close a connection that cannot be used again; twice is fine."""
         self._pool.discard(connection)
 
-    def give_back(self, connection: Any) -> None:
-        """Take back a connection after a failure: undo what is open; if that fails, close it here and there."""
+    def give_back(self, connection: Any, *, keep: bool = True) -> None:
+        """Take back a connection after a failure: undo what is open; if that fails, close it here and there.
+
+        :param keep: whether its session is as it was; if not, it is closed: locks and temporary tables are not undone
+        """
         try:
             self.rollback(connection)
         except Exception:  # noqa: BLE001 - the connection is of no use any more
@@ -211,7 +220,7 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             with suppress(Exception):  # the server may be gone altogether
                 self.end_session(connection)
         else:
-            self.release(connection)
+            (self.release if keep else self.discard)(connection)
 
     def interrupt(self) -> None:
         """Stop everything that runs; called from another thread, which does not wait for the server.
@@ -267,6 +276,8 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             for number, (statement, text, names) in enumerate(translated, 1):
                 with self.mapped(step_name(number, len(statements))):
                     count = self.run(connection, text, {name: values[name] for name in names})
+                    if together:
+                        self.go_on(connection, statement)
                 affected.append(count if changes_rows(statement) else None)
             result = ScriptResult(tuple(affected))
             if before_commit:
@@ -277,15 +288,16 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
     def transaction(self) -> Iterator[ServerTransaction]:
         """Several operations on one connection that come true together."""
         self.check_writable()
-        with self._working(together=True, keep=False) as connection:
-            yield self.transaction_on(connection)
+        moved = Moved()
+        with self._working(together=True, keep=False, moved=moved) as connection:
+            yield self.transaction_on(connection, moved)
 
-    def transaction_on(self, connection: Any) -> ServerTransaction:
+    def transaction_on(self, connection: Any, moved: Moved) -> ServerTransaction:
         """The object that `transaction` hands out."""
-        return ServerTransaction(self, connection)
+        return ServerTransaction(self, connection, moved)
 
     @contextmanager
-    def _working(self, *, together: bool, keep: bool) -> Iterator[Any]:
+    def _working(self, *, together: bool, keep: bool, moved: Moved | None = None) -> Iterator[Any]:
         """A connection, in a transaction if `together`; committed at the end of the block, undone if it raises."""
         connection = self.acquire()
         try:
@@ -293,30 +305,30 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
                 if together:
                     self.begin(connection, read_only=False)
             yield connection
-            self._commit(connection)
+            self._commit(connection, str(moved or ""))
         except BaseException:
-            self.give_back(connection)
+            self.give_back(connection, keep=keep)
             raise
         if keep:
             self.release(connection)
         else:
             self.discard(connection)
 
-    def _commit(self, connection: Any) -> None:
+    def _commit(self, connection: Any, detail: str) -> None:
         known: tuple[type[BaseException], ...] = (*self.driver_errors(), OSError)
         try:
             self.commit(connection)
         except known as error:
-            found = self.failed("commit", error)
+            found = self.failed("commit", error, detail)
             if not self.is_lost(error):
                 raise found from error
-            raise ConnectorError(str(found), fix=_DOUBT) from error
+            raise ConnectorError(str(found), fix=DOUBT) from error
 
     @contextmanager
-    def mapped(self, operation: str) -> Iterator[None]:
-        """Driver errors inside become ours."""
+    def mapped(self, operation: str, moved: Moved | None = None) -> Iterator[None]:
+        """Driver errors inside become ours, with what was moved before."""
         known: tuple[type[BaseException], ...] = (*self.driver_errors(), *VALUE_ERRORS, OSError)
         try:
             yield
         except known as error:
-            raise self.failed(operation, error) from error
+            raise self.failed(operation, error, str(moved or "")) from error

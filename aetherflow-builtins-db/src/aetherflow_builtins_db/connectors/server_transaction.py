@@ -1,9 +1,11 @@
 """The transaction that all database servers hand out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.moved import Moved
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.statements import changes_rows
 
@@ -14,29 +16,39 @@ if TYPE_CHECKING:
 class ServerTransaction:
     """See `contract.Transaction`."""
 
-    def __init__(self, connector: "ServerBase[Any, Any]", connection: Any) -> None:
+    def __init__(self, connector: "ServerBase[Any, Any]", connection: Any, moved: Moved) -> None:
         self._connector = connector
         self.raw = connection
+        self.moved = moved
 
     def execute(self, sql: str, params: Params = None) -> int | None:
         """Run one statement."""
         text, names = self._connector.markers(sql)
-        with self._connector.mapped("statement"):
+        with self._connector.mapped("statement", self.moved):
             count = self._connector.run(self.raw, text, self._connector.bound(names, params))
+            self._connector.go_on(self.raw, sql)
         return count if changes_rows(sql) else None
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run one statement for every map of values."""
         text, _names = self._connector.markers(sql)
-        with self._connector.mapped("statement"):
-            return self._connector.run_many(self.raw, text, rows)
+        listed = list(rows)
+        with self._connector.mapped("statement", self.moved):
+            count = self._connector.run_many(self.raw, text, listed)
+        self.moved.rows += len(listed)
+        return count
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
         """Names of the columns and all rows of a query."""
         text, names = self._connector.markers(sql)
-        with self._connector.mapped("query"):
+        with self._connector.mapped("query", self.moved):
             return self._connector.fetch(self.raw, text, self._connector.bound(names, params))
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """The driver's error in our words."""
-        return self._connector.failed(operation, error)
+        """The driver's error in our words, with what was sent before."""
+        return self._connector.failed(operation, error, str(self.moved))
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Nothing to do: the server itself keeps the limit."""
+        yield

@@ -1,24 +1,37 @@
 """Any database that SQLAlchemy has a dialect for."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
-
-from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorInit, Flag
+from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.columns import ColumnType
 from aetherflow_builtins_db.connectors.base import SqlBase, step_name
-from aetherflow_builtins_db.connectors.server import VALUE_ERRORS
-from aetherflow_builtins_db.connectors.settings import ServerOptions
+from aetherflow_builtins_db.connectors.moved import Moved
+from aetherflow_builtins_db.connectors.server import (
+    DOUBT,
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    LOST,
+    VALUE_ERRORS,
+)
 from aetherflow_builtins_db.connectors.sqlalchemy_rows import SQLAlchemyRows, SQLAlchemyTransaction, columns_of, run
+from aetherflow_builtins_db.connectors.sqlalchemy_session import (
+    cancel,
+    connect_args,
+    is_transient,
+    note_server,
+    was_interrupted,
+)
+from aetherflow_builtins_db.connectors.sqlalchemy_settings import Config, Options
 from aetherflow_builtins_db.connectors.sqlite3_rows import declared_columns
 from aetherflow_builtins_db.connectors.sqlite3_sql import bindable
 from aetherflow_builtins_db.contract import Params, ScriptResult
 from aetherflow_builtins_db.files import database_file
 from aetherflow_builtins_db.params import Lexis, translate
-from aetherflow_builtins_db.statements import changes_rows
+from aetherflow_builtins_db.statements import changes_rows, keeps_session
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, TextClause
@@ -33,29 +46,6 @@ _READ_ONLY = {
     "oracle": "SET TRANSACTION READ ONLY",
     "sqlite": "PRAGMA query_only = 1",
 }
-
-
-class Config(ConnectorConfig):
-    """Where the database is."""
-
-    url: str = Field(
-        min_length=1,
-        repr=False,
-        description="SQLAlchemy's URL: `postgresql+psycopg://user:password@host:5432/db`. A relative file of SQLite is "
-        "under `<workspace.root>/<flow id>`.",
-    )
-    read_only: Flag = Field(False, description="Refuse everything that changes data.")
-
-    @field_validator("url")
-    @classmethod
-    def _a_url(cls, value: str) -> str:
-        if ":" not in value:
-            raise ValueError("must be a URL: dialect+driver://user:password@host:port/database")
-        return value
-
-
-class Options(ServerOptions):
-    """How the connection behaves. What a dialect has no setting for goes into `connect_args` or `init_sql`."""
 
 
 class SQLAlchemyConnector(SqlBase[Config, Options]):
@@ -129,7 +119,7 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
             elif url.database in {None, "", ":memory:"}:
                 pool = {"poolclass": sqlalchemy.StaticPool}  # one connection, or every one has a database of its own
             engine = sqlalchemy.create_engine(
-                url, pool_pre_ping=pooling.pre_ping, connect_args=self._connect_args(url), **pool
+                url, pool_pre_ping=pooling.pre_ping, connect_args=connect_args(url, self.opts), **pool
             )
             self._listen(engine)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
@@ -144,21 +134,6 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
             url = url.set(database=str(database_file(self, url.database)))
         return url
 
-    def _connect_args(self, url: "URL") -> dict[str, Any]:
-        """The timeouts, where the driver's name for them is known."""
-        timeout, limit = self.opts.connect_timeout, self.opts.statement_timeout
-        known: dict[str, dict[str, Any]] = {
-            "psycopg": {"connect_timeout": max(round(timeout), 2)},
-            "psycopg2": {"connect_timeout": max(round(timeout), 2)},
-            "pymysql": {"connect_timeout": timeout, "read_timeout": self.opts.silence_limit},
-            "pysqlite": {"check_same_thread": False},
-        }
-        driver = url.get_driver_name()
-        chosen = dict(known.get(driver, {}))
-        if limit and driver.startswith("psycopg"):
-            chosen["options"] = f"-c statement_timeout={max(round(limit * 1000), 1)}"
-        return chosen | self.opts.connect_args
-
     def _listen(self, engine: "Engine") -> None:
         from sqlalchemy import event
 
@@ -168,13 +143,14 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         sqlite = self.dialect == "sqlite"
 
         @event.listens_for(engine, "connect")
-        def _session(connection: Any, _record: Any) -> None:
+        def _session(connection: Any, record: Any) -> None:
             if sqlite:
                 connection.isolation_level = None  # BEGIN comes from us, before DDL too
             cursor = connection.cursor()
             for statement in statements:
                 cursor.execute(statement)
             cursor.close()
+            note_server(engine, connection, record.info)
 
         if sqlite:
 
@@ -182,11 +158,32 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
             def _begin(connection: "Connection") -> None:
                 connection.exec_driver_sql("BEGIN")
 
+    def _connect(self) -> "Connection":
+        from sqlalchemy.exc import SQLAlchemyError
+
+        engine, pause, most = self.engine(), FIRST_PAUSE_SECONDS, self.opts.connect_attempts
+        for attempt in range(1, most + 1):
+            try:
+                with self.mapped(f"connecting to {self.address}"):
+                    return engine.connect()
+            except ConnectorError as error:
+                cause = error.__cause__
+                if not isinstance(cause, SQLAlchemyError) or not is_transient(cause):
+                    raise
+                if attempt == most:
+                    count = f" (attempt {attempt} of {most})" if most > 1 else ""
+                    raise self.failed(f"connecting to {self.address}", cause, count) from cause
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        raise AssertionError("unreachable")
+
     @contextmanager
-    def _connection(self) -> "Iterator[Connection]":
-        """A connection; its transaction is undone at the end unless it was committed."""
-        with self.mapped("connecting"):
-            connection = self.engine().connect()
+    def _connection(self, *, keep: bool = True) -> "Iterator[Connection]":
+        """A connection; its transaction is undone at the end unless it was committed.
+
+        :param keep: whether its session is as it was in the end; if not, it is closed
+        """
+        connection = self._connect()
         with self._lock:
             self._used[id(connection)] = connection
         try:
@@ -195,22 +192,38 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
             with self._lock:
                 self._used.pop(id(connection), None)
             with suppress(Exception):
+                if not keep and self.dialect != "sqlite":
+                    connection.detach()
+            with suppress(Exception):
                 connection.close()
 
+    @property
+    def address(self) -> str:
+        """Where messages say that the database is; without the password."""
+        try:
+            url = self._url()
+        except Exception:  # noqa: BLE001 - what is wrong with it, `engine` tells
+            return "the database"
+        host = f"{url.host}{f':{url.port}' if url.port else ''}/" if url.host else ""
+        return f"{f'{url.username}@' if url.username else ''}{host}{url.database or ''}"
+
     @contextmanager
-    def mapped(self, operation: str) -> Iterator[None]:
+    def mapped(self, operation: str, moved: Moved | None = None) -> Iterator[None]:
         """SQLAlchemy's and the driver's errors inside become ours."""
         import sqlalchemy
 
         try:
             yield
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, *VALUE_ERRORS) as error:
-            raise self.failed(operation, error) from error
+            raise self.failed(operation, error, str(moved or "")) from error
 
-    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
         """The driver's own words, without the SQL, parameters and links that SQLAlchemy adds; no password."""
         cause = getattr(error, "orig", None) or error
-        found = super().failed(operation, Exception("interrupted") if _was_interrupted(cause) else cause)
+        found = super().failed(operation, Exception("interrupted") if was_interrupted(cause) else cause, detail)
+        if getattr(error, "connection_invalidated", False):  # it is lost
+            where = "" if self.address in str(found) else f" ({self.address})"
+            found = ConnectorError(f"{found}{where}", fix=DOUBT if operation == "commit" else LOST)
         with suppress(Exception):
             password = self._url().password
             if password and str(password) in str(found):
@@ -223,16 +236,7 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
             used = list(self._used.values())
         for connection in used:
             with suppress(Exception):  # it was closed in this moment
-                self._cancel(connection.connection.driver_connection)
-
-    def _cancel(self, raw: Any) -> None:
-        for name in ("interrupt", "cancel_safe", "cancel"):
-            if hasattr(raw, name):
-                getattr(raw, name)()
-                return
-        if hasattr(raw, "thread_id"):  # MySQL's drivers
-            with self.engine().connect() as killer:
-                killer.exec_driver_sql(f"KILL QUERY {raw.thread_id()}")
+                cancel(self.engine(), connection)
 
     def close(self) -> None:
         """Close all connections; twice is fine."""
@@ -279,7 +283,7 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         self.check_writable()
         translated = [(statement, *self.markers(statement)) for statement in statements]
         values = self.values(list(dict.fromkeys(name for *_, names in translated for name in names)), params)
-        with self._connection() as connection:
+        with self._connection(keep=all(map(keeps_session, statements))) as connection:
             affected = []
             for number, (statement, text, names) in enumerate(translated, 1):
                 with self.mapped(step_name(number, len(statements))):
@@ -296,9 +300,10 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
     def transaction(self) -> Iterator["SQLAlchemyTransaction"]:
         """Several operations on one connection that come true together."""
         self.check_writable()
-        with self._connection() as connection:
-            yield SQLAlchemyTransaction(self, connection)
-            with self.mapped("commit"):
+        with self._connection(keep=False) as connection:
+            tx = SQLAlchemyTransaction(self, connection)
+            yield tx
+            with self.mapped("commit", tx.moved):
                 connection.commit()
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "SQLAlchemyRows":
@@ -338,7 +343,3 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         if self.dialect == "sqlite":
             with suppress(Exception):
                 connection.exec_driver_sql("PRAGMA query_only = 0")
-
-
-def _was_interrupted(error: BaseException) -> bool:
-    return "user request" in str(error) or error.args[:1] == (1317,)

@@ -1,13 +1,14 @@
 """Open results and transactions of SQLAlchemy."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import UNKNOWN, Column, ColumnType
 from aetherflow_builtins_db.connectors import mysql_types, postgres_types
 from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.moved import Moved
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.statements import changes_rows
 
@@ -23,11 +24,12 @@ class SQLAlchemyTransaction:
     def __init__(self, connector: "SQLAlchemyConnector", connection: "Connection") -> None:
         self._connector = connector
         self.raw = connection
+        self.moved = Moved()
 
     def execute(self, sql: str, params: Params = None) -> int | None:
         """Run one statement."""
         text, names = self._connector.markers(sql)
-        with self._connector.mapped("statement"):
+        with self._connector.mapped("statement", self.moved):
             count = run(self.raw, text, self._connector.values(names, params))
         return count if changes_rows(sql) else None
 
@@ -37,19 +39,26 @@ class SQLAlchemyTransaction:
         listed = [dict(row) for row in rows]
         if not listed:
             return 0
-        with self._connector.mapped("statement"):
-            return max(self.raw.execute(text, listed).rowcount, 0)
+        with self._connector.mapped("statement", self.moved):
+            count = max(self.raw.execute(text, listed).rowcount, 0)
+        self.moved.rows += len(listed)
+        return count
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
         """Names of the columns and all rows of a query."""
         text, names = self._connector.markers(sql)
-        with self._connector.mapped("query"):
+        with self._connector.mapped("query", self.moved):
             result = self.raw.execute(text, self._connector.values(names, params))
             return list(result.keys()), [tuple(row) for row in result]
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
         """The driver's error in our words."""
-        return self._connector.failed(operation, error)
+        return self._connector.failed(operation, error, str(self.moved))
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Nothing to do: the database itself keeps the limit, where it has one."""
+        yield
 
 
 class SQLAlchemyRows(OpenRows):
@@ -74,10 +83,11 @@ class SQLAlchemyRows(OpenRows):
         """The rows in lists of at most `fetch_size`."""
         parts = self._result.partitions(self._fetch_size)  # without the number psycopg would hand out all at once
         while True:
-            with self._connector.mapped("fetching rows"):
+            with self._connector.mapped("fetching rows", self.moved):
                 batch = [tuple(row) for row in next(parts, ())]
             if not batch:
                 return
+            self.moved.rows += len(batch)
             yield batch
 
     def close(self) -> None:

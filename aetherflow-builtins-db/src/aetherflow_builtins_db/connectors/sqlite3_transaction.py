@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError
@@ -26,20 +27,25 @@ class Sqlite3Transaction:
         return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values."""
+        """Run one statement for every map of values; together they are one, as far as `statement_timeout` goes."""
         translated, _names = translate(sql, lambda name: f":{name}")
         before = self.raw.total_changes
         try:
-            self.raw.executemany(translated, map(bindable, rows))
-        except (sqlite3.Error, OverflowError) as error:
+            self.send(translated, map(bindable, rows))
+        except (sqlite3.Error, OverflowError, TimeoutError) as error:
             raise self.failed("statement", error) from error
         return self.raw.total_changes - before
+
+    def send(self, sql: str, rows: Iterable[Any]) -> None:
+        """Run one statement for every row, as the driver takes them; raises its errors, and TimeoutError."""
+        with self.limited():
+            self.raw.executemany(sql, self._connector.limit.in_time(rows))
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
         """Names of the columns and all rows of a query."""
         translated, names = translate(sql, lambda name: f":{name}")
         try:
-            with self._connector.limit.on(self.raw.interrupt):
+            with self.limited():
                 cursor = self.raw.execute(translated, bindable(bind(names, params)))
                 return [each[0] for each in cursor.description or ()], cursor.fetchall()
         except (sqlite3.Error, OverflowError) as error:
@@ -48,3 +54,7 @@ class Sqlite3Transaction:
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
         """SQLite's error in our words."""
         return self._connector.failed(operation, error)
+
+    def limited(self) -> AbstractContextManager[None]:
+        """`statement_timeout` holds for the block."""
+        return self._connector.limit.on(self.raw.interrupt)

@@ -2,8 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+RowT = TypeVar("RowT")
 
 _AGAIN_SECONDS = 0.05
 """An interrupt that comes before the statement does is forgotten."""
@@ -75,6 +78,17 @@ class TimeLimit:
             watching.join()
             self._last.passed = failed and passed.is_set()
 
+    def in_time(self, rows: Iterable[RowT]) -> Iterator[RowT]:
+        """The rows; TimeoutError when time is up. For work of many parts, each too short to be interrupted."""
+        ends = time.monotonic() + self._seconds
+        for row in rows:
+            if self._seconds and time.monotonic() > ends:
+                raise self._over()
+            yield row
+
+    def _over(self) -> TimeoutError:
+        return TimeoutError(f"statement timeout: it ran longer than {self._seconds:g} s")
+
     def _watch(
         self, done: threading.Event, passed: threading.Event, clock: Clock, interrupt: Callable[[], object]
     ) -> None:
@@ -91,5 +105,5 @@ class TimeLimit:
         """The error, or, if it is the interrupt of this limit in this thread, one that says so."""
         if self._last.passed and "interrupt" in str(error).lower():
             self._last.passed = False
-            return TimeoutError(f"statement timeout: it ran longer than {self._seconds:g} s")
+            return self._over()
         return error

@@ -16,6 +16,7 @@ from aetherflow_builtins_db.loading.table import TableColumn
 Convert = Callable[[Any], Any]
 
 _INSTANT, _LOCAL = ColumnType("datetime", zoned=True), ColumnType("datetime")
+_MICRO_DIGITS = 6
 _NUMBERS = frozenset({"int", "float", "decimal"})
 _TEXT = frozenset({str, type(None)})
 _DIRECT = frozenset({"unknown", "string"})
@@ -32,6 +33,22 @@ def converter(wanted: ColumnType) -> Convert:
     if wanted.kind == "datetime" and wanted.zoned:
         return _as_instant
     return lambda value: coerce(value, wanted)
+
+
+def _converter_of(column: TableColumn) -> Convert:
+    """The same for a column, which may keep less than its type can."""
+    convert = converter(column.type)
+    if column.type.kind != "datetime" or column.second_digits >= _MICRO_DIGITS:
+        return convert
+    step = 10 ** (_MICRO_DIGITS - column.second_digits)
+
+    def exact(value: Any) -> Any:
+        moment = convert(value)
+        if moment.microsecond % step:
+            raise ValueError(f"has more digits behind the second than a {column.declared} keeps")
+        return moment
+
+    return exact
 
 
 def _as_instant(value: Any) -> datetime.datetime:
@@ -79,7 +96,7 @@ class Converter:
 
     def __init__(self, columns: Sequence[TableColumn]) -> None:
         self._columns = columns
-        self._converts = [converter(column.type) for column in columns]
+        self._converts = [_converter_of(column) for column in columns]
 
     def __call__(self, batch: Batch, on_reject: OnReject) -> Batch:
         """The rows that can be loaded, as values; the others go to `on_reject`."""

@@ -16,6 +16,8 @@ from aetherflow_builtins_db.loading.source import Packing, SourceFile
 from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
 
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
+_STOPPED = "(Error: Interrupted!)"
+"""What DuckDB says of a constraint that it did not finish looking at."""
 _DIALECT = Dialect(include_header=False)
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
@@ -121,8 +123,11 @@ class DuckDBServer(Server):
         values = [*values, *(f"$extra{index}" for index in range(len(extra)))]
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) SELECT {', '.join(values)} FROM {source}"
         try:
-            row = self.tx.raw.execute(sql, given).fetchone()
+            with self.tx.limited():
+                row = self.tx.raw.execute(sql, given).fetchone()
         except (duckdb.ConversionException, duckdb.ConstraintException, duckdb.InvalidInputException) as error:
+            if str(error).endswith(_STOPPED):
+                raise self.tx.failed(f"loading into {into.sql}", error) from error
             found = _LINE.search(str(error))
             raise RowsRefusedError(_reason(error), int(found.group(1)) if found else None) from error
         except duckdb.Error as error:

@@ -5,12 +5,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.loading.mysql_lock import wait_for_merges
 from aetherflow_builtins_db.loading.server import STAGE, Server
 from aetherflow_builtins_db.loading.table import Table, TableColumn
 
 _NO_TEMPORARY_TABLES = frozenset({"oracle", "exasol"})
 _MERGES = frozenset({"oracle", "exasol", "mssql"})
 _JOINS = frozenset({"mysql", "mariadb"})
+_LOCKS = frozenset({"postgresql", "oracle"})
 
 
 class GenericServer(Server):
@@ -46,6 +48,16 @@ class GenericServer(Server):
             if self._stage is not None and self.connector.dialect in _NO_TEMPORARY_TABLES:
                 with suppress(ConnectorError):
                     self.connector.script(f"DROP TABLE {self._stage.sql}")
+
+    def wait_for_merges(self, table: Table) -> None:
+        """By a lock with a name, where there is no other."""
+        if self.connector.dialect in _JOINS:
+            wait_for_merges(self.tx, table)
+
+    def lock_for_merge(self, table: Table) -> None:
+        """Readers go on, other writers wait."""
+        if self.connector.dialect in _LOCKS:
+            self.tx.execute(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
 
     def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
         """A temporary table; on Oracle and Exasol an ordinary one, named after the load."""

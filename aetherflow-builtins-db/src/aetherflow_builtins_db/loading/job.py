@@ -143,6 +143,7 @@ class Load:
     def _run_mode(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
         server, table, mode = self._server, self.table, self._request.mode
         if mode == "merge":
+            server.wait_for_merges(table)
             stage = server.stage(table, self._columns, self._keys)
             result.loaded = self._fill(stage, on_rows)
             self._check_count(stage, result.loaded)

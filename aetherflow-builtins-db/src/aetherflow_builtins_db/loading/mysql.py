@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from aetherflow.core.api import ConnectorError, StepError
 from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.loading.batch import Batch
+from aetherflow_builtins_db.loading.mysql_lock import LOCK_SECONDS, wait_for_merges
 from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Server
 from aetherflow_builtins_db.loading.table import Table, TableColumn
 
@@ -15,8 +16,6 @@ _ABOUT_ROWS = frozenset(
 )
 """Server errors that a row causes: null, duplicate, out of range, wrong value, too long, no parent, CHECK, JSON."""
 
-
-_LOCK_SECONDS = 3600
 _INDEXED_CHARACTERS = 150
 """Of a long text key: an index holds 3,072 bytes in all, a character up to four."""
 
@@ -55,7 +54,7 @@ class MySqlServer(Server):
         schema, name = map(str, found[0])
         sql = self.quote(schema, name)
         rows = self.connector.read(
-            "SELECT column_name, column_type, is_nullable, extra FROM information_schema.columns "
+            "SELECT column_name, column_type, is_nullable, extra, datetime_precision FROM information_schema.columns "
             "WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position",
             {"schema": schema, "name": name},
         )[1]
@@ -63,9 +62,13 @@ class MySqlServer(Server):
             types = {column.name: column.type for column in opened.columns}
         columns = tuple(
             TableColumn(
-                column, types.get(column, UNKNOWN), str(declared), nullable == "YES" or "auto_inc" in str(extra)
+                column,
+                types.get(column, UNKNOWN),
+                str(declared),
+                nullable == "YES" or "auto_inc" in str(extra),
+                6 if digits is None else int(digits),
             )
-            for column, declared, nullable, extra in rows
+            for column, declared, nullable, extra, digits in rows
         )
         return Table(sql, schema, name, columns)
 
@@ -85,9 +88,14 @@ class MySqlServer(Server):
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         except (OSError, UnicodeError, AttributeError, TypeError, ValueError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
+        self.tx.moved.rows += len(batch.rows)  # type: ignore[attr-defined]  # a server's transaction
         return len(batch.rows)
 
     # Merge
+
+    def wait_for_merges(self, table: Table) -> None:
+        """By a lock with a name."""
+        wait_for_merges(self.tx, table)
 
     def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
         """A temporary table, which commits nothing, with an index: MariaDB joins without one row by row."""
@@ -141,14 +149,13 @@ class MySqlServer(Server):
         new, old = self._names(table)
         # Another process may do the same; the lock goes with the connection, which is not used again.
         lock = f"aetherflow {self.load_name}"
-        ((got,),) = self.tx.read("SELECT GET_LOCK(:name, :wait)", {"name": lock, "wait": _LOCK_SECONDS})[1]
+        ((got,),) = self.tx.read("SELECT GET_LOCK(:name, :wait)", {"name": lock, "wait": LOCK_SECONDS})[1]
         if not got:
             raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
         for leftover in (new, old):  # of an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
         self._made = new
         self.tx.execute(f"CREATE TABLE {new.sql} LIKE {table.sql}")
-        self.tx.raw.begin()
         return new
 
     def swap(self, table: Table, staged: Table) -> None:

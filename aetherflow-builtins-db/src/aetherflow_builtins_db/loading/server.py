@@ -147,6 +147,9 @@ class Server:
         """Remove it."""
         self.tx.execute(f"DROP TABLE {stage.sql}")
 
+    def wait_for_merges(self, table: Table) -> None:
+        """Wait for merges into the table that have begun, where `lock_for_merge` would come too late."""
+
     def lock_for_merge(self, table: Table) -> None:
         """Keep other writers away until the end, where two merges could else both insert a key."""
 

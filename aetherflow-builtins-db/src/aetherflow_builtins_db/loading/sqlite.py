@@ -54,10 +54,10 @@ class SqliteServer(Server):
             row if all(isinstance(cell, _PLAIN) for cell in row) else tuple(map(_stored, row)) for row in batch.rows
         )
         try:
-            self.tx.raw.executemany(sql, rows)
+            self.tx.send(sql, rows)  # type: ignore[attr-defined]  # SQLite's transaction
         except (sqlite3.IntegrityError, OverflowError) as error:
             raise RowsRefusedError(values_of(error)) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TimeoutError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         return len(batch.rows)
 

@@ -20,6 +20,8 @@ class TableColumn:
     declared: str = ""
     """Its type in the database's own words."""
     nullable: bool = True
+    second_digits: int = 6
+    """Of a time: digits behind the second that it keeps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,15 +76,24 @@ class Tracker:
     def put(self) -> None:
         """Remember the greatest value; it counts once the step has succeeded. Without rows the old one stays."""
         if self.value is not None:
-            self._ledger.put(
-                self._key, {"kind": _kind_of(self.value, self._wanted.column), "value": _stored(self.value)}
-            )
+            kind = _kind_of(self.value, self._wanted.column)
+            if (after := self._after) is not self.before:
+                self._ledger.put(self._key, {"kind": kind, "value": _stored(after)})
 
     @property
     def outputs(self) -> dict[str, Any]:
         """What templates may read: the value before and after."""
-        after = self.before if self.value is None else self.value
-        return {"watermark": json_value(after), "watermark_before": json_value(self.before)}
+        return {"watermark": json_value(self._after), "watermark_before": json_value(self.before)}
+
+    @property
+    def _after(self) -> Any:
+        """The greatest value of all runs: one that reads with an overlap may find less than there was before."""
+        if self.value is None:
+            return self.before
+        try:
+            return max(self.before, self.value)
+        except TypeError:  # the initial value, written as another type
+            return self.value
 
 
 def _kind_of(value: Any, column: str) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from aetherflow.core.api import AetherflowError, ConnectorBase, ConnectorInit
 from aetherflow_builtins_transfer.connectors.file_options import ConfigT, OptionsT
+from aetherflow_builtins_transfer.connectors.opening import open_unless
 from aetherflow_builtins_transfer.connectors.session import FileSession, SessionPool
 from aetherflow_builtins_transfer.connectors.watchdog import Watchdog
 from aetherflow_builtins_transfer.failures import InterruptedTransferError, Kind, LostError, RemoteError, shown
@@ -28,7 +29,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
-        self.pool = SessionPool(self.open_session, self.opts.pool_size)
+        self.pool = SessionPool(self._open, self.opts.pool_size)
         self.watchdog = Watchdog(self.opts.idle_timeout_seconds)
         self.throttle = Throttle(self.opts.max_bytes_per_second)
         self._stops = 0
@@ -86,6 +87,10 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         self.run("reaching", self.peer, lambda session: session.stat(self.at("")))
 
     # Helpers
+
+    def _open(self) -> FileSession:
+        stops = self._stops
+        return open_unless(self.open_session, lambda: self.check(stops))
 
     @property
     def label(self) -> str:

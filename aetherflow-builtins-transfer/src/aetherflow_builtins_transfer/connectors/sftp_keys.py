@@ -113,7 +113,7 @@ class HostKeys:
             )
         log.warning("the host key of %s was not known and is accepted: %s", self._name, shown)
         if self._policy == "accept-new":
-            self._remember(key)
+            self._remember(key, shown)
 
     def _known(self) -> "list[tuple[paramiko.PKey, bool]]":
         """Keys for this server, and whether they are revoked; lines that cannot be read are passed over."""
@@ -135,22 +135,34 @@ class HostKeys:
             text = self._file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise self._refused(
+                f"known_hosts {self._file} cannot be read: {error.strerror}", "check config.known_hosts"
+            ) from error
         for line in text.splitlines():
             if line.strip() and not line.lstrip().startswith("#"):
                 yield line.strip()
 
-    def _remember(self, key: "paramiko.PKey") -> None:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if any(other == key for other, _ in self._known()):
-                return  # another run was faster
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 1))
-            gap = "" if file.read(1) in (b"", b"\n") else "\n"
-            file.write(f"{gap}{self._name} {key.get_name()} {key.get_base64()}\n".encode())
-            os.fsync(file.fileno())
+    def _remember(self, key: "paramiko.PKey", shown: str) -> None:
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(descriptor, "r+b", buffering=0) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if known := [other for other, _ in self._known()]:  # another run was faster
+                    if key not in known:
+                        raise self._changed(shown, str(self._file))
+                    return
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 1))
+                gap = "" if file.read(1) in (b"", b"\n") else "\n"
+                file.write(f"{gap}{self._name} {key.get_name()} {key.get_base64()}\n".encode())
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._refused(
+                f"the host key of {self._name} cannot be written to {self._file}: {error.strerror}",
+                "accept-new needs a file that it may write: check config.known_hosts, or pin config.host_key",
+            ) from error
 
     def _changed(self, shown: str, where: str) -> RemoteError:
         return self._refused(

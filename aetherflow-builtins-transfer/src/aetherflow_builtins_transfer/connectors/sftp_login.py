@@ -73,6 +73,7 @@ class SshLogin:
             self._authenticate(transport, host)
         except BaseException:
             transport.close()
+            sock.close()  # the library leaves it open if nothing was said yet
             raise
         if opts.keepalive_seconds:
             transport.set_keepalive(opts.keepalive_seconds)

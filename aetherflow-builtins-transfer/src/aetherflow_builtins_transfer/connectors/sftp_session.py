@@ -3,11 +3,12 @@
 import contextlib
 import stat as modes
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Whole, Write
 from aetherflow_builtins_transfer.failures import LostError
+from aetherflow_builtins_transfer.paths import PART_PREFIX, PART_SUFFIX, is_part
 
 if TYPE_CHECKING:
     import paramiko
@@ -94,7 +95,7 @@ class SftpSession(FileSession):
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         if not replace:
-            self.client.rename(old, new)  # refuses an existing name
+            self._if_it_exists(new, lambda: self.client.rename(old, new))  # refuses an existing name
             return
         try:
             self.client.posix_rename(old, new)
@@ -105,32 +106,45 @@ class SftpSession(FileSession):
 
     def _rename_aside(self, old: str, new: str) -> None:
         """For servers that cannot replace: the old file makes room, and comes back if the new one does not come."""
-        aside = f"{old}.old"
-        moved = True
-        try:
-            self.client.rename(new, aside)
-        except FileNotFoundError:
-            moved = False
+        folder, slash, name = old.rpartition("/")
+        # a hidden name, which the next delivery takes for a leftover, should the connection break in between
+        stem = name.removesuffix(PART_SUFFIX) if is_part(name) else PART_PREFIX + name
+        aside = f"{folder}{slash}{stem}.old{PART_SUFFIX}"
+        moved = self._make_room(new, aside)
         try:
             self.client.rename(old, new)
         except OSError:
             if moved:
                 self.client.rename(aside, new)
             raise
-        if moved:
+        with contextlib.suppress(FileNotFoundError):
             self.client.remove(aside)
+
+    def _make_room(self, new: str, aside: str) -> bool:
+        try:
+            self.client.rename(new, aside)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            self.client.remove(aside)  # an attempt that was cut may have left it; if not, this tells
+            self.client.rename(new, aside)
+        return True
 
     def remove(self, path: str) -> None:
         self.client.remove(path)
 
     def mkdir(self, path: str) -> None:
+        self._if_it_exists(path, lambda: self.client.mkdir(path))
+
+    def _if_it_exists(self, path: str, action: Callable[[], object]) -> None:
+        """Do what an existing path forbids. "Failure" is all that the protocol says then; this says that it exists."""
         try:
-            self.client.mkdir(path)
+            action()
         except OSError as error:
-            if error.errno is None:  # "Failure" is all that the protocol says; mostly it exists
+            if error.errno is None:
                 try:
                     self.client.lstat(path)
-                except FileNotFoundError:
+                except OSError:
                     raise error from None
                 raise FileExistsError(17, "it exists", path) from error
             raise

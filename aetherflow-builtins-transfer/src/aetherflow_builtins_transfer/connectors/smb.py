@@ -10,11 +10,18 @@ from pydantic import Field
 
 from aetherflow.core.api import Flag
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
-from aetherflow_builtins_transfer.connectors.smb_base import Auth, SmbConfig, SmbConnector, SmbOptions, patiently
+from aetherflow_builtins_transfer.connectors.smb_base import (
+    OPEN_ELSEWHERE,
+    PENDING,
+    Auth,
+    SmbConfig,
+    SmbConnector,
+    SmbOptions,
+    patiently,
+)
 from aetherflow_builtins_transfer.connectors.smb_content import Pipe
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
-SHARING_VIOLATION = 0xC0000043
 REPARSE_POINT, DIRECTORY = 0x400, 0x10
 SHARED = "rwd"
 """Others may read, write, rename and delete a file while we read it: our reading must not stand in their way."""
@@ -80,7 +87,7 @@ class SmbSession(FileSession):
         return found
 
     def stat(self, path: str, *, follow: bool = True) -> Entry:
-        found = self._api.stat(path, follow_symlinks=follow, **self._keys)
+        found = patiently(lambda: self._api.stat(path, follow_symlinks=follow, **self._keys), _status_of, self.beat)
         kind: EntryKind = "folder" if modes.S_ISDIR(found.st_mode) else "file"
         if modes.S_ISLNK(found.st_mode):
             kind = "link"
@@ -98,8 +105,7 @@ class SmbSession(FileSession):
     def _open(self, path: str, mode: str, **keys: Any) -> Iterator[Any]:
         """An open file; if its use fails, that is what is told, and not that closing it failed too."""
         file = patiently(
-            lambda: self._api.open_file(path, mode, buffering=0, **keys, **self._keys),
-            lambda error: getattr(error, "ntstatus", 0) if getattr(error, "ntstatus", 0) == SHARING_VIOLATION else 0,
+            lambda: self._api.open_file(path, mode, buffering=0, **keys, **self._keys), _status_of, self.beat
         )
         try:
             yield file
@@ -112,12 +118,12 @@ class SmbSession(FileSession):
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         if replace:
-            patiently(lambda: self._api.replace(old, new, **self._keys), lambda error: getattr(error, "ntstatus", 0))
+            patiently(lambda: self._api.replace(old, new, **self._keys), _status_of, self.beat, OPEN_ELSEWHERE)
         else:
-            self._api.rename(old, new, **self._keys)
+            patiently(lambda: self._api.rename(old, new, **self._keys), _status_of, self.beat)
 
     def remove(self, path: str) -> None:
-        self._api.remove(path, **self._keys)
+        patiently(lambda: self._api.remove(path, **self._keys), _status_of, self.beat, PENDING)
 
     def mkdir(self, path: str) -> None:
         self._api.mkdir(path, **self._keys)
@@ -185,6 +191,11 @@ class SmbClientConnector(SmbConnector[Config, Options]):
         if isinstance(error, SMBException) and "timeout" in text.lower():
             return "lost", text
         return super().explain(error)
+
+
+def _status_of(error: Exception) -> int:
+    """Number of the answer that made a request fail, 0 if there was none."""
+    return int(getattr(error, "ntstatus", 0) or 0)
 
 
 def _kind(attributes: Any) -> EntryKind:

@@ -23,6 +23,7 @@ NTSTATUS: dict[int, Kind] = {
     0xC0000035: "exists",  # OBJECT_NAME_COLLISION
     0xC0000022: "denied",  # ACCESS_DENIED
     0xC0000043: "denied",  # SHARING_VIOLATION
+    0xC0000056: "denied",  # DELETE_PENDING
     0xC0000121: "denied",  # CANNOT_DELETE
     0xC000006D: "denied",  # LOGON_FAILURE
     0xC0000203: "lost",  # USER_SESSION_DELETED
@@ -35,6 +36,7 @@ NTSTATUS: dict[int, Kind] = {
 _STATUS = re.compile(r"0x([0-9A-Fa-f]{8})")
 WORDS: dict[int, str] = {
     0xC0000043: "the file is open elsewhere",
+    0xC0000056: "the file is being deleted, and is still open elsewhere",
     0xC0000022: "access is denied",
     0xC0000035: "it exists",
     0xC0000101: "the folder is not empty",
@@ -75,13 +77,22 @@ class SmbOptions(FileOptions):
 
 
 T = TypeVar("T")
-OPEN_ELSEWHERE = frozenset({0xC0000022, 0xC0000043})
+PENDING = frozenset({0xC0000056})
+"""How a server refuses a file that was deleted, and that somebody has not yet closed."""
+BUSY = PENDING | {0xC0000043}
+"""How a server refuses a file that somebody has open, or has deleted and not yet closed."""
+OPEN_ELSEWHERE = BUSY | {0xC0000022}
 """How a server refuses to replace a file that somebody has open."""
 PATIENCE_SECONDS = 10.0
 """How long to wait until nobody has it open any more."""
 
 
-def patiently(action: Callable[[], T], status_of: Callable[[Exception], int]) -> T:
+def patiently(
+    action: Callable[[], T],
+    status_of: Callable[[Exception], int],
+    beat: Callable[[], None],
+    refusals: frozenset[int] = BUSY,
+) -> T:
     """Do what SMB refuses while somebody has the file open: it is tried for a while. Only for what has no half.
 
     That somebody may be ourselves: a server holds the files of a broken connection until it has noticed.
@@ -91,8 +102,9 @@ def patiently(action: Callable[[], T], status_of: Callable[[Exception], int]) ->
         try:
             return action()
         except Exception as error:
-            if status_of(error) not in OPEN_ELSEWHERE or time.monotonic() > deadline:
+            if status_of(error) not in refusals or time.monotonic() > deadline:
                 raise
+        beat()  # it answers, so it is not silent
         time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 so as not to keep in step with who reads
         wait = min(wait * 1.1, 0.02)
 
@@ -115,6 +127,13 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
     def at(self, path: str) -> str:
         """The UNC path of what a user wrote; smb_paths tells the forms."""
         return parse(path, self.conf.share, self.conf.server, self.label).unc(self.conf.server)
+
+    def probe(self) -> None:
+        """Connect and log in, and look at the share, if the resource names one."""
+        if self.conf.share is not None:
+            super().probe()
+        else:
+            self.run("reaching", self.peer, lambda session: session.alive())
 
     def identity(self, path: str) -> str:
         """SMB servers take upper and lower case for the same."""

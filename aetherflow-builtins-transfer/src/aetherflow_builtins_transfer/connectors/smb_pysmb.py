@@ -11,11 +11,18 @@ from typing import Any
 from pydantic import Field
 
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
-from aetherflow_builtins_transfer.connectors.smb_base import SmbConfig, SmbConnector, SmbOptions, patiently
+from aetherflow_builtins_transfer.connectors.smb_base import (
+    BUSY,
+    OPEN_ELSEWHERE,
+    PENDING,
+    SmbConfig,
+    SmbConnector,
+    SmbOptions,
+    patiently,
+)
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
 RENAME_INFO = 0x0A
-SHARING_VIOLATION = 0xC0000043
 FILE_WRITE_DATA, SHARE_ALL = 0x02, 0x07
 NO_MORE_FILES = 0x80000006
 ATTRIBUTE_DIRECTORY, ATTRIBUTE_REPARSE = 0x10, 0x400
@@ -98,8 +105,7 @@ class PysmbSession(FileSession):
         del follow  # the server follows
         share, rest = _split(path)
         found = patiently(
-            lambda: self._smb.getAttributes(share, rest or "/", timeout=self._wait),
-            lambda error: SHARING_VIOLATION if _status_of(error) == SHARING_VIOLATION else 0,
+            lambda: self._smb.getAttributes(share, rest or "/", timeout=self._wait), _status_of, self.beat
         )
         return _entry(found, path.rpartition("\\")[2])
 
@@ -109,7 +115,8 @@ class PysmbSession(FileSession):
         taker = _Taker(write)
         patiently(
             lambda: self._smb.retrieveFileFromOffset(share, rest, taker, offset, most, timeout=self._wait),
-            lambda error: SHARING_VIOLATION if not taker.began and _status_of(error) == SHARING_VIOLATION else 0,
+            lambda error: 0 if taker.began else _status_of(error),
+            self.beat,
         )
 
     def store(self, path: str, offset: int, read: Read) -> None:
@@ -117,7 +124,8 @@ class PysmbSession(FileSession):
         giver = _Giver(read)
         patiently(
             lambda: self._smb.storeFileFromOffset(share, rest, giver, offset, truncate=not offset, timeout=self._wait),
-            lambda error: SHARING_VIOLATION if not giver.began and _status_of(error) == SHARING_VIOLATION else 0,
+            lambda error: 0 if giver.began else _status_of(error),
+            self.beat,
         )
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
@@ -126,11 +134,12 @@ class PysmbSession(FileSession):
         if share.lower() != other.lower():
             raise RemoteError("a file cannot be renamed from one share to another")
         self._smb.replacing = replace
-        patiently(lambda: self._smb.rename(share, source, target, timeout=self._wait), _status_of)
+        refusals = OPEN_ELSEWHERE if replace else BUSY
+        patiently(lambda: self._smb.rename(share, source, target, timeout=self._wait), _status_of, self.beat, refusals)
 
     def remove(self, path: str) -> None:
         share, rest = _split(path)
-        self._smb.deleteFiles(share, rest, timeout=self._wait)
+        patiently(lambda: self._smb.deleteFiles(share, rest, timeout=self._wait), _status_of, self.beat, PENDING)
 
     def mkdir(self, path: str) -> None:
         self._smb.createDirectory(*_split(path), timeout=self._wait)

@@ -175,7 +175,11 @@ def changed(file: RemoteFile, size: int | None, mtime: float | None) -> bool:
     return file.mtime is not None and mtime is not None and abs(file.mtime - mtime) > MTIME_SLACK
 
 
-def unique(targets: list[tuple[RemoteFile, str]], peer: FileConnector[Any, Any]) -> list[tuple[RemoteFile, str]]:
+def unique(
+    targets: list[tuple[RemoteFile, str]],
+    peer: FileConnector[Any, Any],
+    fix: str = "keep_tree: true keeps their folders apart",
+) -> list[tuple[RemoteFile, str]]:
     """The same; RemoteError if two files would have one name."""
     seen: dict[str, RemoteFile] = {}
     for file, target in targets:
@@ -184,7 +188,7 @@ def unique(targets: list[tuple[RemoteFile, str]], peer: FileConnector[Any, Any])
             raise peer.error(
                 "exists",
                 f"{seen[place].path} and {file.path} would both become {target}",
-                "keep_tree: true keeps their folders apart",
+                fix,
             )
         seen[place] = file
     return targets

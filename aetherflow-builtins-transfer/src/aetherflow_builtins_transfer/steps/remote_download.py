@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.connectors.transfer import Moved
 from aetherflow_builtins_transfer.control import check_control, sha256_of
+from aetherflow_builtins_transfer.failures import RemoteError, shown
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
@@ -39,7 +40,7 @@ class DownloadInputs(StepInputs):
         False, description="Take only what no earlier run of this flow has taken, or what has changed since then."
     )
     after: After = Field(
-        "keep", description="What becomes of a file at the peer once it is safe here: `keep`, `move`, `delete`."
+        "keep", description="What becomes of the files at the peer once all are safe here: `keep`, `move`, `delete`."
     )
     move_to: str | None = Field(None, min_length=1, description="With `after: move`: the folder at the peer.")
     verify: Literal["size", "sha256"] = Field(
@@ -113,7 +114,8 @@ class DownloadFiles(RemoteStep[DownloadT]):
         wanted = [item for item in items if item.file.path not in known]
         for place in sorted({item.local.parent for item in wanted}):
             private_folder(place)
-        if args.after == "move" and args.move_to is not None:
+        if args.move_to is not None:
+            self._check_move([item.file for item in items])
             self.peer.mkdir_recursive(args.move_to)
         sizes = [item.file.size for item in wanted]
         total = sum(size for size in sizes if size is not None) if None not in sizes else None
@@ -125,6 +127,9 @@ class DownloadFiles(RemoteStep[DownloadT]):
                 self.ctx.artifact(item.local, sha256=facts["sha256"])
             taken.put(item.file.path, Seen(facts["size"], facts["mtime"], facts["sha256"]))
         raise_failures(outcome, lambda item: item.file.path, "downloaded")
+        if args.after != "keep":
+            cleared = run_all(self.ctx, outcome.done, self._afterwards, args.parallelism)
+            raise_failures(cleared, lambda each: each[0].file.path, f"{args.after}d at the peer")
         told = {item.file.path: facts for item, facts in outcome.done}
         files = [self._told(item, told.get(item.file.path)) for item in items]
         return StepResult(
@@ -156,15 +161,22 @@ class DownloadFiles(RemoteStep[DownloadT]):
         return seen.same_as(size, mtime)
 
     def _bring(self, item: _Item, journal: Journal, progress: Progress) -> dict[str, Any]:
-        facts = journal.get(item.file.path)
-        if facts is None or not self._is_here(item.local, facts):
-            if item.local.exists() and not self.args.overwrite:
-                raise StepInputError(f"{item.local} exists", fix="overwrite: true replaces it")
+        path = item.file.path
+        facts, begun = journal.get(path), f"\0{path}"  # no path at a peer
+        if facts is None or not self._is_here(item.local, facts) or self._is_replaced(path, facts):
+            if not self.args.overwrite and facts is None and journal.get(begun) is None:
+                if item.local.exists():
+                    raise StepInputError(f"{shown(str(item.local))} exists", fix="overwrite: true replaces it")
+                journal.put(begun, {})  # from now on what has the name is of this step
             facts = self._download(item, progress)
             self._brought.add(item.local)
-            journal.put(item.file.path, facts, sync=self.args.after != "keep")
-        self._afterwards(item.file, facts)
+            journal.put(path, facts, sync=self.args.after != "keep")
         return facts
+
+    def _is_replaced(self, path: str, facts: dict[str, Any]) -> bool:
+        """What an earlier attempt brought is to be deleted or moved at the peer, and another file has its name now."""
+        found = self.peer.find(path) if self.args.after != "keep" else None
+        return found is not None and (found.size, found.mtime) != (facts["size"], facts["mtime"])
 
     @staticmethod
     def _is_here(local: Path, facts: dict[str, Any]) -> bool:
@@ -197,32 +209,49 @@ class DownloadFiles(RemoteStep[DownloadT]):
             )
         if self.args.verify == "sha256" and file.sha256 is None:
             raise StepInputError(
-                f"verify: sha256, and nobody tells that of {file.path}", fix="control_files: [sha256] reads FILE.sha256"
+                f"verify: sha256, and nobody tells that of {shown(file.path)}",
+                fix="control_files: [sha256] reads FILE.sha256",
             )
         if file.sha256 is not None and file.sha256.lower() != arrived.sha256:
             raise peer.error("other", f"{file.path} has the sha256 {arrived.sha256} instead of {file.sha256}")
         for control in self.args.control_files:
             check_control(control, peer, file.path, sink, self.args.header_rows)
 
-    def _afterwards(self, file: RemoteFile, facts: dict[str, Any]) -> None:
-        """Delete or move the file at the peer, if it still is the one that was brought."""
-        if self.args.after == "keep":
-            return
-        peer = self.peer
-        found = peer.find(file.path)
+    def _afterwards(self, brought: tuple[_Item, dict[str, Any]], progress: Progress) -> None:
+        """Delete or move a file at the peer, if it still is the one that was brought."""
+        (item, facts), peer = brought, self.peer
+        path = item.file.path
+        progress.tick(0)
+        found = peer.find(path)
         if found is None:
             return  # an earlier attempt has done it
         if (found.size, found.mtime) != (facts["size"], facts["mtime"]):
             raise peer.error(
                 "other",
-                f"{file.path} was replaced after it was downloaded; it was left alone",
-                "run the flow again for it",
+                f"{path} was replaced after it was downloaded; what is there now was left alone",
+                "resume the run: it brings that, too",
             )
         if self.args.after == "delete":
-            peer.delete(file.path)
-        else:
-            name = safe_relative(file.relative).name
-            peer.rename(file.path, peer.join(self.args.move_to or "", name), overwrite=False)
+            peer.delete(path)
+            return
+        target = self._moved(item.file)
+        try:
+            peer.rename(path, target, overwrite=False)
+        except RemoteError as error:
+            if error.kind != "exists":
+                raise
+            raise peer.error(
+                "exists",
+                f"{path} was downloaded, and cannot be moved: {target} exists",
+                "take that away and resume the run; a folder for each run never has it: move_to: done/{{run.id}}",
+            ) from error
+
+    def _moved(self, file: RemoteFile) -> str:
+        return self.peer.join(self.args.move_to or "", safe_relative(file.relative).name)
+
+    def _check_move(self, files: list[RemoteFile]) -> None:
+        """Two files that would have one name in move_to are an error before anything is brought."""
+        unique([(file, self._moved(file)) for file in files], self.peer, "take each folder by a step of its own")
 
     @staticmethod
     def _told(item: _Item, facts: dict[str, Any] | None) -> dict[str, Any]:
@@ -247,4 +276,4 @@ class _Local:
     @staticmethod
     def error(kind: str, message: str, fix: str) -> StepInputError:
         del kind
-        return StepInputError(message, fix=fix.replace("keep_tree: true keeps", "rel_path in the records keeps"))
+        return StepInputError(shown(message), fix=fix.replace("keep_tree: true keeps", "rel_path in the records keeps"))

@@ -142,16 +142,28 @@ class UploadFiles(RemoteStep[UploadT]):
                 folder = local.relative_to(artifacts).parent
                 name = str(safe_relative(str(folder / name)))
             found.append(Item(each.id or local.name, local, self.peer.join(args.remote_dir, name)))
-        taken: dict[str, Path] = {}
-        for item in found:
-            place = self.peer.identity(item.target)
-            if place in taken:
-                raise StepInputError(
-                    f"{taken[place]} and {item.local} would both become {item.target}",
-                    fix="preserve_tree: true keeps their folders apart, remote_name gives another name",
-                )
-            taken[place] = item.local
+        self._check_names(found)
         return found
+
+    def _check_names(self, items: list[Item]) -> None:
+        """Two files for one name, at the peer or in move_to, are an error before anything is sent."""
+        taken: dict[str, Path] = {}
+        for item in items:
+            for target in (item.target, *(f"{item.target}.{each}" for each in self.args.control_files)):
+                place = self.peer.identity(target)
+                if place in taken:
+                    raise StepInputError(
+                        f"{taken[place]} and {item.local} would both become {target}",
+                        fix="preserve_tree: true keeps their folders apart, remote_name gives another name",
+                    )
+                taken[place] = item.local
+        moved: dict[str, Path] = {}
+        for item in items if self.args.after == "move" else ():
+            if (other := moved.setdefault(item.local.name, item.local)) != item.local:
+                raise StepInputError(
+                    f"{other} and {item.local} would both become {item.local.name} in move_to",
+                    fix="deliver each folder by a step of its own",
+                )
 
     def _path(self, given: str) -> Path:
         return self.ctx.read_path(given) if self.args.after == "keep" else self.ctx.write_path(given)

@@ -8,7 +8,8 @@ from typing import Any, BinaryIO, Protocol
 class Ledger(Protocol):
     """A small durable map of one flow, for watermarks, load ids and deliveries.
 
-    Writes are staged and committed in the transaction that records the step's SUCCESS; reads see staged writes.
+    Writes are staged and committed in the transaction that records the step's SUCCESS, facts in the one that records
+    its end, whichever that is; reads see staged writes.
     Values are JSON-safe.
     """
 
@@ -18,6 +19,10 @@ class Ledger(Protocol):
 
     def put(self, key: str, value: Any) -> None:
         """Set `key`."""
+        ...
+
+    def put_fact(self, key: str, value: Any) -> None:
+        """Set `key`, also if the step fails: for what has happened elsewhere and stays so, as a file that arrived."""
         ...
 
     def put_if_absent(self, key: str, value: Any) -> bool:

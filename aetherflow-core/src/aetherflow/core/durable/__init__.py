@@ -49,7 +49,7 @@ from aetherflow.core.durable.folders import (
     swap_dir,
 )
 from aetherflow.core.durable.processes import ChildProcess, spawn, spawn_guard
-from aetherflow.core.durable.resumable import ResumableFile
+from aetherflow.core.durable.resumable import Leftovers, ResumableFile
 
 __all__ = [
     "FILE_MODE",
@@ -61,6 +61,7 @@ __all__ = [
     "AppendedFile",
     "AtomicFile",
     "ChildProcess",
+    "Leftovers",
     "ResumableFile",
     "backup_database",
     "connect",

@@ -66,16 +66,17 @@ def make_dir(path: Path, *, mode: int = FOLDER_MODE) -> None:
 
 def part_of(final: Path) -> Path:
     """A temporary name beside `final`, cut so that it stays within the file system's 255 bytes."""
-    return final.with_name(f"{_stem(final)}.{secrets.token_hex(6)}{PART_SUFFIX}")
+    return final.with_name(f"{hidden_stem(final)}.{secrets.token_hex(6)}{PART_SUFFIX}")
 
 
 def parts_of(final: Path) -> list[Path]:
     """The temporary names beside `final` that unfinished writes of it left."""
-    shape = re.compile(re.escape(_stem(final)) + r"\.[0-9a-f]{12}" + re.escape(PART_SUFFIX))
+    shape = re.compile(re.escape(hidden_stem(final)) + r"\.[0-9a-f]{12}" + re.escape(PART_SUFFIX))
     return sorted(path for path in final.parent.iterdir() if shape.fullmatch(path.name))
 
 
-def _stem(final: Path) -> str:
+def hidden_stem(final: Path) -> str:
+    """What the names of all unfinished writes of `final` begin with."""
     return PART_PREFIX + final.name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
 
 

@@ -1,19 +1,23 @@
 """Files that are written over several attempts: what an earlier one wrote stays, and is proven before it counts."""
 
 import contextlib
+import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aetherflow.core.durable.base import FILE_MODE, PART_PREFIX, make_dir, naming, part_of, sync_dir
+from aetherflow.core.durable.base import FILE_MODE, PART_PREFIX, hidden_stem, make_dir, naming, part_of, sync_dir
 from aetherflow.core.durable.failpoint import hit
 from aetherflow.core.durable.hashing import BackgroundHash
 
 _KEPT, _NOTE = ".kept", ".note"
 _CHUNK = 1 << 20
+LEFT_SECONDS = 7 * 86400
+"""After so long what nobody went on with counts as left behind."""
 
 
 class ResumableFile(BufferedIOBase):
@@ -29,9 +33,8 @@ class ResumableFile(BufferedIOBase):
         make_dir(final.parent)
         self.final = final
         self._check = check
-        stem = final.name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
-        self._kept = final.with_name(f"{PART_PREFIX}{stem}.{key}{_KEPT}")
-        self._side = final.with_name(f"{PART_PREFIX}{stem}.{key}{_NOTE}")
+        self._kept = final.with_name(f"{hidden_stem(final)}.{key}{_KEPT}")
+        self._side = final.with_name(f"{hidden_stem(final)}.{key}{_NOTE}")
         self._hash = BackgroundHash()
         self.size = 0
         """Bytes in the file, those of earlier attempts included."""
@@ -39,8 +42,7 @@ class ResumableFile(BufferedIOBase):
         """What the last checkpoint said; empty at the start."""
         self._ended = False
         hit(f"resume {final.name}")
-        descriptor = os.open(self._kept, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
-        self._file = os.fdopen(descriptor, "r+b", 1 << 18)
+        self._file = os.fdopen(_open_alone(self._kept), "r+b", 1 << 18)
         try:
             self._take_up()
         except BaseException:
@@ -171,3 +173,61 @@ class ResumableFile(BufferedIOBase):
             self._hash.close()
             self._hash = BackgroundHash()
             self.note = {}
+
+
+def _open_alone(path: Path) -> int:
+    """Open the file, and mark it as being written, so that nobody takes it for one that was left behind."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        with contextlib.suppress(BlockingIOError):  # an attempt that was left behind has it still; it writes no more
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # removed as a leftover, just then
+
+
+class Leftovers:
+    """What writers that are gone left unfinished in folders that no run owns: who writes there again removes it.
+
+    That is everything left of the same file, and of other files what nobody has touched for `LEFT_SECONDS`.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Path, list[Path]] = {}
+
+    def remove(self, final: Path, key: str) -> None:
+        """Remove what others than `key` left of `final`, and, at the first call for a folder, what is old there."""
+        begin = f"{hidden_stem(final)}."
+        if (found := self._found.get(final.parent)) is None:
+            with contextlib.suppress(FileNotFoundError):
+                found = [path for path in final.parent.iterdir() if path.name.startswith(PART_PREFIX)]
+            found = [path for path in found or () if path.suffix in (_KEPT, _NOTE)]
+            self._found[final.parent] = found
+            for path in found:
+                if _is_old(path) and not path.name.startswith(f"{begin}{key}."):
+                    _remove_if_left(path)
+        for path in found:
+            owner = path.name.removeprefix(begin).removesuffix(path.suffix)
+            if path.name.startswith(begin) and "." not in owner and owner != key:
+                _remove_if_left(path)
+
+
+def _is_old(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.lstat().st_mtime > LEFT_SECONDS
+    return False
+
+
+def _remove_if_left(path: Path) -> None:
+    """Remove an unfinished file, or its note, unless somebody is writing it."""
+    kept = path.with_suffix(_KEPT)
+    with contextlib.suppress(OSError):  # gone, held by a writer, or not ours to remove
+        descriptor = os.open(kept, os.O_RDWR | os.O_NOFOLLOW) if kept.exists() else None
+        try:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hit(f"remove {path.name}")
+            path.unlink()
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)

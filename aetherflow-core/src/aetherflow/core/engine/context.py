@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
+from aetherflow.core import durable
 from aetherflow.core.contracts.context import StreamName
 from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger
 from aetherflow.core.contracts.step import StepResult
@@ -57,6 +58,7 @@ class StepContext(FileContext):
         self.control = Control(parts.stop)
         """What can end this attempt."""
         self.effects = StepEffects()
+        self._leftovers = durable.Leftovers()
         self.leases = AttemptLeases(parts.locks, self.control.cancel)
         self.flow_id = parts.flow_id
         self.flow_sha256 = parts.flow_sha256
@@ -194,6 +196,7 @@ class _StagedLedger:
         self._name = name
         self._state = state
         self._staged = effects.ledger
+        self._facts = effects.facts
 
     def get(self, key: str, default: Any = None) -> Any:
         if (self._name, key) in self._staged:
@@ -203,6 +206,10 @@ class _StagedLedger:
     def put(self, key: str, value: Any) -> None:
         self._control.check_open()
         self._staged[self._name, key] = json_safe(value, f"ledger {self._name}.{key}")
+
+    def put_fact(self, key: str, value: Any) -> None:
+        self.put(key, value)
+        self._facts[self._name, key] = self._staged[self._name, key]
 
     def put_if_absent(self, key: str, value: Any) -> bool:
         missing = object()

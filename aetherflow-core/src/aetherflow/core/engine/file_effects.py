@@ -41,6 +41,7 @@ class FileContext(RunContext):
     control: Control
     """What can end this attempt."""
     effects: StepEffects
+    _leftovers: durable.Leftovers
 
     def job_dir(self, job_id: str) -> Path:
         return self._parts.workspace.job_dir(job_id)
@@ -84,7 +85,10 @@ class FileContext(RunContext):
     def resume_file(self, path: str | Path) -> Iterator[ResumableWriter]:
         self.control.check_open()
         final = self.write_path(str(path))
-        file = durable.ResumableFile(final, self.idempotency_key[:OWNER_LENGTH], check=self.control.check_open)
+        key = self.idempotency_key[:OWNER_LENGTH]
+        if not final.is_relative_to(self.job_dir(self.job_id)):
+            self._leftovers.remove(final, key)  # elsewhere no cleanup of a run comes by
+        file = durable.ResumableFile(final, key, check=self.control.check_open)
         try:
             yield file
             if not file.ended:

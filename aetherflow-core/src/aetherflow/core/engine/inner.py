@@ -58,7 +58,8 @@ class InnerSteps:
             ended = isinstance(error, StepCancelledError) or outer.control.cancelled
             status = Status.INTERRUPTED if ended else Status.FAILED
             if not outer.control.closed and state.latest[key].status is Status.RUNNING:
-                state.fail(key, status, self._runner.parts.redactor.mask(message_of(error)))
+                told = self._runner.parts.redactor.mask(message_of(error))
+                state.fail(key, status, told, dict(ctx.effects.facts))
             raise
         return result
 

@@ -177,6 +177,8 @@ class _ReadLedger:
     def put(self, key: str, value: Any) -> NoReturn:
         _refuse(f"write {self._name}.{key} into the ledger")
 
+    put_fact = put
+
     def put_if_absent(self, key: str, value: Any) -> NoReturn:
         _refuse(f"write {self._name}.{key} into the ledger")
 

@@ -244,7 +244,7 @@ class StepRunner:
         for key in ctx.inner_keys():  # still RUNNING if the thread of the attempt was left behind
             if (found := self.state.latest.get(key)) is not None and found.status is Status.RUNNING:
                 self.state.fail(key, Status.INTERRUPTED, error)
-        self.state.fail(work.key, status, error)
+        self.state.fail(work.key, status, error, dict(ctx.effects.facts))
 
     def _finish(
         self, work: Work, ctx: StepContext, result: StepResult, output: OutputLog, following: Work | None

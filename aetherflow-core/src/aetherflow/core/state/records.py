@@ -129,6 +129,8 @@ class StepEffects:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     consumed: set[str] = field(default_factory=set)
     ledger: dict[tuple[str, str], Any] = field(default_factory=dict)
+    facts: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """Entries of the ledger that are committed with whatever end the attempt comes to."""
 
 
 @dataclass(frozen=True, slots=True)

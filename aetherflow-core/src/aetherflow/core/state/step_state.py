@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aetherflow.core.state.blobs import dump_outputs, load_outputs
@@ -118,10 +119,13 @@ class StepStates:
         self._latest[key].secret_keys = end.secret_keys
         return number
 
-    def fail(self, key: StepKey, status: Status, error: str) -> None:
-        """An attempt ends badly: FAILED or INTERRUPTED."""
+    def fail(
+        self, key: StepKey, status: Status, error: str, facts: Mapping[tuple[str, str], Any] = MappingProxyType({})
+    ) -> None:
+        """An attempt ends badly: FAILED or INTERRUPTED. `facts` are entries of the ledger that hold nevertheless."""
         with self._unit.transaction(f"step {status}"):
             self._end(key, status, error=error)
+            self._store_ledger(facts)
 
     def skip(self, keys: Iterable[StepKey], reason: str, def_hashes: Mapping[StepKey, str]) -> None:
         """The rest of a short-circuited job, recorded SKIPPED and never executed."""
@@ -225,7 +229,11 @@ class StepStates:
             insert(unit.db, "artifacts", {**at, **dataclasses.asdict(artifact)}, otherwise="REPLACE")
         for path in effects.consumed:
             update(unit.db, "artifacts", {"gone_by": str(key)}, {**unit.key, "path": path})
-        for (namespace, name), value in effects.ledger.items():
+        self._store_ledger(effects.ledger)
+
+    def _store_ledger(self, entries: Mapping[tuple[str, str], Any]) -> None:
+        unit = self._unit
+        for (namespace, name), value in entries.items():
             row = {"flow_id": unit.flow_id, "namespace": namespace, "key": name, "value": to_json(value)}
             insert(unit.db, "ledger", {**row, "run_id": unit.run_id, "at": now_ms()}, otherwise="REPLACE")
 

@@ -123,3 +123,13 @@ class StepStateSuite(StateBase):
         assert list(later.ledger("marks", "a/")) == ["a/1", "a/2"]
         assert later.ledger("marks", "%") == {}, "a prefix is no pattern"
         assert self.begin(other, "another", "r").steps.ledger("marks", "") == {}
+
+    def test_facts_are_written_with_a_failure(self, open: Callable[[], Any]) -> None:
+        """What happened elsewhere stays so, whatever becomes of the attempt."""
+        store, other = open(), open()
+        run = self.begin(store)
+        run.start_job("job", "")
+        run.steps.start(start())
+        run.steps.fail(KEY, Status.FAILED, "no", {("marks", "a"): 1, ("more", "b"): [2]})
+        assert self.look(other).steps.ledger("marks", "") == {"a": 1}
+        assert self.begin(other, FLOW, "later").steps.ledger("more", "") == {"b": [2]}

@@ -1,0 +1,248 @@
+"""What a session keeps beyond a transaction: none of it reaches the next call, and no stop reaches another session."""
+
+import datetime
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.mysql import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres import PostgresConnector
+from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
+from db_places import Place, mysql_place, postgres_place, settings, sqlalchemy_place
+from services import Database
+from svc import free_port
+
+CLASSES: dict[str, Any] = {"postgres": PostgresConnector, "mysql": MySQLConnector, "sqlalchemy": SQLAlchemyConnector}
+PATIENCE_SECONDS = 25
+"""A busy machine has that long for what takes a second."""
+
+
+def by_url(server: Database) -> Place:
+    """MariaDB by SQLAlchemy."""
+    url = f"mysql+pymysql://{server.user}:{server.password}@{server.host}:{server.port}/{server.name}"
+    mysql_place(server)
+    return Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, server)
+
+
+@contextmanager
+def connector(place: Place, **options: Any) -> Iterator[Any]:
+    with CLASSES[place.driver](ConnectorInit("wh", "db", place.driver, place.resource["config"], options)) as db:
+        yield db
+
+
+@pytest.fixture(params=list(CLASSES))
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "postgres":
+        return postgres_place(request.getfixturevalue("postgres"), "sessions")
+    server = request.getfixturevalue("mariadb")
+    return mysql_place(server) if request.param == "mysql" else by_url(server)
+
+
+def fail_in_the_middle(db: Any, statement: str) -> None:
+    with db.transaction() as tx:
+        tx.execute("CREATE TEMPORARY TABLE gathered (a int)")
+        tx.read(statement)
+        raise ZeroDivisionError
+
+
+def test_nothing_of_a_failed_transaction_stays_in_its_session(place: Place) -> None:
+    """Rolling back undoes neither locks with a name nor, on MariaDB, temporary tables."""
+    take, look = "SELECT GET_LOCK('held', 1)", "SELECT count(*) FROM (SELECT 1 AS a) q WHERE IS_USED_LOCK('held')"
+    if place.driver == "postgres":
+        take, look = "SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    with connector(place) as db:
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                fail_in_the_middle(db, take)
+        deadline = time.monotonic() + PATIENCE_SECONDS  # a server needs a moment to notice that its client has gone
+        while (held := db.read(look)[1][0][0]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert held == 0, "another process would wait for the lock as long as this one lives"
+
+
+def test_nothing_of_a_failed_script_stays_in_its_session(place: Place) -> None:
+    with connector(place) as db:
+        for _ in range(2):
+            with pytest.raises(ConnectorError, match=r"statement 2 of 2 failed.*nope"):
+                db.script("CREATE TEMPORARY TABLE gathered (a int); INSERT INTO nope VALUES (1)")
+
+
+@pytest.mark.parametrize("first", ["CREATE TABLE IF NOT EXISTS other (a int)", "ANALYZE TABLE u", "TRUNCATE TABLE u"])
+def test_what_stands_behind_ddl_is_one_transaction(mariadb: Database, first: str) -> None:
+    """DDL commits and ends the transaction: without a new one every statement behind it would commit itself."""
+    script = f"{first}; INSERT INTO u VALUES (1); INSERT INTO u VALUES (1)"
+    for make in (mysql_place, by_url):
+        with connector(make(mariadb)) as db:
+            db.execute("CREATE TABLE u (a int PRIMARY KEY)")
+            with pytest.raises(ConnectorError, match="statement 3 of 3 failed"):
+                db.script(script)
+            assert db.read("SELECT a FROM u")[1] == []
+            with pytest.raises(ZeroDivisionError):
+                db.script(f"{first}; INSERT INTO u VALUES (1)", before_commit=lambda _: 1 / 0)
+            assert db.read("SELECT a FROM u")[1] == []
+            assert db.script(f"{first}; INSERT INTO u VALUES (1)").affected_rows == 1
+            assert db.read("SELECT a FROM u")[1] == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("driver", "level"),
+    [("mysql", "REPEATABLE READ"), ("mysql", "READ COMMITTED"), ("sqlalchemy", "READ COMMITTED"), ("postgres", "")],
+)
+def test_two_merges_of_the_same_new_keys_double_nothing(
+    request: pytest.FixtureRequest, make_project: Any, tmp_path: Path, driver: str, level: str
+) -> None:
+    """There is no row yet that a row lock could hold, and no unique key."""
+    server: Database = request.getfixturevalue("postgres" if driver == "postgres" else "mariadb")
+    if driver == "postgres":  # by SQLAlchemy: the way of its own has a lock of its own
+        own = postgres_place(server, "merges").server
+        assert own is not None
+        url = f"postgresql+psycopg://{own.user}:{own.password}@{own.host}:{own.port}/{own.name}"
+        place = Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, own)
+        init, gate = "SET lock_timeout = '60s'", ""
+    else:
+        place = mysql_place(server) if driver == "mysql" else by_url(server)
+        init = f"SET SESSION TRANSACTION ISOLATION LEVEL {level}"
+        gate = "SET NEW.s = CONCAT(NEW.s, LEFT(GET_LOCK('gate', 60) + RELEASE_LOCK('gate'), 0))"
+    place.resource["options"] = {"init_sql": init}
+    projects = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "in.csv").write_text("a,s\n" + "".join(f"{number},x\n" for number in range(20)))
+        projects.append(make_project(folder, {"wh": place.resource}, place))
+    projects[0].sql("CREATE TABLE t (a INTEGER, s VARCHAR(20))")
+    if gate:
+        projects[0].sql(f"CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW {gate}")
+    else:
+        projects[0].sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; END$$",
+            "CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+    ran: dict[int, Any] = {}
+
+    def merge(number: int) -> None:
+        step = {"type": "db_load", "table": "t", "mode": "merge", "keys": ["a"]}
+        ran[number] = projects[number].run(m=step | {"path": str(projects[number].root / "in.csv")})
+
+    merging = [threading.Thread(target=merge, args=(number,)) for number in range(2)]
+    with connector(place) as holder, holder.transaction() as tx:
+        tx.read("SELECT pg_advisory_lock(7)" if driver == "postgres" else "SELECT GET_LOCK('gate', 1)")
+        for each in merging:
+            each.start()
+        time.sleep(2)  # both have looked for their keys by then, if they are let
+    for each in merging:
+        each.join()
+    for each in ran.values():
+        assert each.status["m"] == "SUCCESS", each.error
+    assert projects[0].rows("SELECT count(*) AS n, count(DISTINCT a) AS keys_there FROM t") == [[20, 20]]
+    assert sorted(each.outputs["m"]["updated"] for each in ran.values()) == [0, 20]
+
+
+# A stop reaches the session that is meant, or none
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_sqlalchemy_stops_only_what_runs_on_that_server(mariadb: Database, moved: bool) -> None:
+    root = settings(replace(mariadb, user="root", password=""))
+    errors: list[str] = []
+
+    def work(db: Any) -> None:
+        try:
+            db.read("SELECT SLEEP(4) AS a")
+        except ConnectorError as error:
+            errors.append(str(error))
+
+    with closing(pymysql.connect(**root, autocommit=True)) as other, other.cursor() as cursor:
+        cursor.execute("SELECT @@server_id")
+        (usual,) = cursor.fetchone() or (1,)
+        with connector(by_url(mariadb)) as db:
+            assert db.ping()
+            working = threading.Thread(target=work, args=(db,))
+            working.start()
+            try:
+                time.sleep(0.5)
+                if moved:
+                    cursor.execute(f"SET GLOBAL server_id = {usual + 1}")
+                begun = time.monotonic()
+                while working.is_alive() and time.monotonic() - begun < (1.5 if moved else PATIENCE_SECONDS):
+                    db.interrupt()
+                    working.join(0.2)
+                assert bool(errors) is not moved
+            finally:
+                cursor.execute(f"SET GLOBAL server_id = {usual}")
+                working.join()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_postgres_ends_only_the_session_that_was_lost(postgres: Database, same: bool) -> None:
+    """Another server may have a session of that number; it has not begun in the same microsecond."""
+    lives = "SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"
+    place = postgres_place(postgres, "sessions")
+    with connector(place) as db, connector(place) as watching:
+        victim = db.acquire()
+        (pid,) = victim.execute("SELECT pg_backend_pid()").fetchone()
+        if not same:
+            victim.begun -= datetime.timedelta(microseconds=1)
+        with suppress(ConnectorError):
+            db.end_session(victim)
+        deadline = time.monotonic() + (0.5 if not same else PATIENCE_SECONDS)
+        while (count := watching.read(lives, {"pid": pid})[1][0][0]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert count == int(not same)
+        db.discard(victim)
+
+
+# SQLAlchemy tells what the drivers of our own tell
+
+
+def test_sqlalchemy_counts_its_attempts(mariadb: Database) -> None:
+    nowhere = by_url(mariadb)
+    config = nowhere.resource["config"]
+    config["url"] = config["url"].replace(f":{mariadb.port}/", f":{free_port()}/")
+    said = r"connecting to app@127.0.0.1:\d+/app failed \(attempt 2 of 2\): "
+    begun = time.monotonic()
+    with (
+        connector(nowhere, connect_attempts=2) as db,
+        pytest.raises(ConnectorError, match=said) as caught,
+    ):
+        db.read("SELECT 1")
+    assert time.monotonic() - begun >= 0.2, "it tried again"
+    assert mariadb.password not in str(caught.value)
+
+
+def insert_and_lose(db: Any, kill: Callable[[Any], object], statement: str) -> None:
+    """Three rows, then the session ends, which a statement finds out, or else the commit."""
+    with db.transaction() as tx:
+        tx.executemany("INSERT INTO sent VALUES (:a)", [{"a": each} for each in range(3)])
+        kill(tx)
+        time.sleep(0.2)
+        if statement:
+            tx.execute(statement)
+
+
+@pytest.mark.parametrize("driver", ["postgres", "mysql"])
+def test_sqlalchemy_tells_of_a_lost_connection(request: pytest.FixtureRequest, driver: str) -> None:
+    server: Database = request.getfixturevalue("postgres" if driver == "postgres" else "mariadb")
+    place = by_url(server) if driver == "mysql" else sqlalchemy_place(server, "sessions")
+    own = place.server
+    assert own is not None
+    kill = "SELECT pg_terminate_backend({})" if driver == "postgres" else "KILL {}"
+    number = "SELECT pg_backend_pid()" if driver == "postgres" else "SELECT connection_id()"
+    with connector(place) as db, connector(place) as other:
+        db.execute("CREATE TABLE sent (a int)")
+        for statement, advice in (("INSERT INTO sent VALUES (7)", "the connection was lost"), ("", "nobody can tell")):
+            with pytest.raises(ConnectorError, match=r"failed after 3 rows: ") as caught:
+                insert_and_lose(db, lambda tx: other.script(kill.format(tx.read(number)[1][0][0])), statement)
+            assert f"127.0.0.1:{own.port}" in str(caught.value)
+            assert advice in caught.value.fix
+        assert db.read("SELECT a FROM sent")[1] == []
+        db.execute("DROP TABLE sent")
