@@ -57,6 +57,8 @@ SUITES = {
     "K4": "Debian's cron runs an exported crontab; the ledger accounts for every minute",
     "L1": "kill -9 of loads and scripts on four databases, at failpoints and at random times",
     "L2": "loads and scripts cut off from PostgreSQL and MariaDB, in the middle and at the commit",
+    "L3": "kill -9 at every failpoint and around every request: rows from a database to a workbook and back (F7)",
+    "L4": "PostgreSQL and MariaDB cut after n bytes or silent, while reading, loading, committing; then repeated",
     "N": "connections cut after n bytes, either way: reset, closed, stalled; then repeated",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P11": "hostile archives: nothing outside of the destination, limits hold",

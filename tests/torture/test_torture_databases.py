@@ -1,4 +1,4 @@
-"""N on PostgreSQL and MariaDB: cut off, or met with silence, in the middle of reading, loading and committing."""
+"""L4, on PostgreSQL and MariaDB: cut off, or met with silence, in the middle of reading, loading and committing."""
 
 import dataclasses
 import hashlib
@@ -161,7 +161,7 @@ def test_cut_at_any_byte(bench: Bench, place: Place, how: How) -> None:
     cutting.again(cutting.works[0])
     bench.write(flow(cutting.works[0], place))
     warm_up(bench)
-    name = f"N {place.driver} {how}"
+    name = f"L4 {place.driver} {how}"
     targets = [cutting.undisturbed(work) for work in sample(cutting.works, sized(2, 9), name)]
     cases = [
         (target, direction, at)

@@ -1,4 +1,4 @@
-"""A1 on F7's database half: rows extracted, filled into a workbook, loaded back and changed; killed at every point."""
+"""L3, on F7's database half: rows extracted, filled into a workbook, loaded back and changed; killed at every point."""
 
 import dataclasses
 import functools
@@ -105,8 +105,8 @@ def test_kill_at_every_point_between_database_and_workbook(bench: Bench, place: 
     assert any("Connector." in name for name in names)
     bench.forget()
     sentinels = bench.sentinels()
-    points = sample(list(range(1, len(names) + 1)), sized(6, len(names)), f"A1-F7-{place.driver}")[part::PARTS]
-    with suite(f"A1 F7-{place.driver} {part + 1}", 1, 2, 3, 7, 10) as counted:
+    points = sample(list(range(1, len(names) + 1)), sized(6, len(names)), f"L3-{place.driver}")[part::PARTS]
+    with suite(f"L3 {place.driver} {part + 1}", 1, 2, 3, 7, 10) as counted:
         for point in points:
             with counted.case(f"kill at {point}, {names[point - 1]}"):
                 database.do(*TABLES)
