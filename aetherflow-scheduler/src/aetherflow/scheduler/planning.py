@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from aetherflow.scheduler.belonging import note_document
+from aetherflow.scheduler.belonging import note_document, unnoted
 from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.cron import Cron
@@ -71,7 +71,7 @@ class Planner:
         fresh = [item for item in self._items.values() if not self._is_known(item, present)]
         later = [item for item in known if self._begins_later(item, present, cursors)]
         gone = [name for name in present if name not in self._items] if whole else []
-        if fresh or gone or later:
+        if fresh or gone or later or unnoted(self._ledger, self._file, self._items):
             with self._ledger.transaction("sync items"):
                 for name in gone:
                     self._close(name, now, "the item was disabled or removed")
@@ -79,7 +79,7 @@ class Planner:
                     self._open(item, now, (first or {}).get(item.id), present, cursors)
                 for item in later:
                     self._begin_later(item, cursors[item.id] + 1)
-        note_document(self._ledger, self._file, self._items)
+                note_document(self._ledger, self._file, self._items)  # in here: no kill leaves an item of nobody
         self._last = 0
         self._rewind(now)
         self._extend()
