@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.ledger.epochs import Epochs
-from aetherflow.scheduler.ledger.pruning import pruned_until
+from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_until
 from aetherflow.scheduler.ledger.records import Epoch, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -84,6 +84,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     begins |= {name: to_ms(item.since) for name, item in unseen.items() if item.since is not None}
     for name, begin in sorted(begins.items()):
         first = begin if start is None else to_ms(start)
+        ahead = pruned.pop(name) if pruned.get(name, now) > now else None  # by no means all up to now is forgotten
         if first < (forgotten := pruned.get(name, first)):
             found.pruned[name], first = forgotten, forgotten
         rows = slots.between(name, first, last)
@@ -98,7 +99,10 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
                 found.pending += 1
                 continue
             found.expected += 1
-            if (problem := _problem(ledger, row, now, grace, led=led)) is not None:
+            problem = _problem(ledger, row, now, grace, led=led)
+            if row is None and ahead is not None:
+                problem = f"not in the ledger, and nothing starts until {iso(ahead)}: {PRUNED_AHEAD}"
+            if problem is not None:
                 found.gaps.append(Gap(name, slot, problem))
             elif row is not None:
                 found.counts[row.status] = found.counts.get(row.status, 0) + 1

@@ -13,7 +13,7 @@ from aetherflow.scheduler.calendars import excluded
 from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Epochs
-from aetherflow.scheduler.ledger.pruning import pruned_until
+from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD_FIX, pruned_until
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -52,9 +52,10 @@ def choose(
     """
     first, last = to_ms(start), min(to_ms(end), ledger.clock.now_ms() + 1)
     if first < (forgotten := pruned_until(ledger).get(item.id, first)):
+        begin = f"begin there: --from {iso(forgotten)}; a single one by its name: run-item --slot"
         raise UsageError(
             f"the slots of {item.id} before {iso(forgotten)} were pruned: nobody knows any more which of them have run",
-            fix=f"begin there: --from {iso(forgotten)}; a single one by its name: run-item --slot",
+            fix=PRUNED_AHEAD_FIX if forgotten > ledger.clock.now_ms() else begin,
         )
     epochs = Epochs(ledger).all(item.id)
     seen = epochs[0].since if epochs else last

@@ -14,7 +14,7 @@ from aetherflow.scheduler.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.events import Events
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
-from aetherflow.scheduler.ledger.pruning import pruned_until
+from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX, pruned_until
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Due, Status, Verdict, settle_due
@@ -142,7 +142,10 @@ class Planner:
             self._claim(item, self._verdicts(item, kept, now) if kept else [])
         if item.since is not None:
             wanted = to_ms(item.since)
-            since = wanted if item.id not in cursors else max(since, wanted)
+            if self._epochs.all(item.id):
+                since = max(since, wanted)
+            else:  # of one that only a person has run so far some slots may be forgotten
+                since = max(wanted, cursors.get(item.id, wanted - 1) + 1)
         self._epochs.begin(item.id, definition_of(item), since)
         self._epochs.set_cursor(item.id, since - 1)
         self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
@@ -186,6 +189,10 @@ class Planner:
                     self._epochs.set_cursor(name, max(now, pruned.get(name, 0) - 1))
             message = f"the clock went back to {iso(now)}: slots that have run stay as they are and run no second time"
             self._events.warning("clock_back", message, items=len(ahead))
+            held = {name: pruned[name] for name in ahead if pruned.get(name, 0) > now}
+            for name, until in list(held.items())[:3]:
+                message = f"{name} starts nothing until {iso(until)}: {PRUNED_AHEAD}"
+                self._events.warning("pruned_ahead", message, item=name, items=len(held), fix=PRUNED_AHEAD_FIX)
 
     def _move_epochs(self, now: int) -> None:
         epochs = self._epochs.all()

@@ -7,6 +7,7 @@ from aetherflow.core.locks.records import Holder
 from aetherflow.scheduler.clock import from_ms, to_ms
 from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
+from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.records import Pause, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -32,6 +33,8 @@ class ItemStatus:
     """Slots that wait or run."""
     seen: bool
     """False until a scheduler, a `tick` or a trigger has seen the item: no slots are expected until then."""
+    held_until: int | None
+    """Nothing starts until then: slots up to there were pruned by a clock that was ahead."""
 
     @property
     def state(self) -> str:
@@ -73,6 +76,7 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
     """Look at a ledger; reads only."""
     slots, epochs, pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
     cursors, now = epochs.cursors(), ledger.clock.now_ms()
+    seen, held = {epoch.item for epoch in epochs.all()}, {k: at for k, at in pruned_until(ledger).items() if at > now}
     active: dict[str, list[SlotRow]] = {}
     for row in slots.active():
         active.setdefault(row.item, []).append(row)
@@ -88,7 +92,8 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
                 to_ms(following.at) if following is not None else None,
                 pauses.at(item.id, now),
                 active.get(item.id, []),
-                item.id in cursors,
+                item.id in seen,
+                held.get(item.id),
             )
         )
     return ScheduleStatus(current_leader(ledger), items, slots.interrupted())

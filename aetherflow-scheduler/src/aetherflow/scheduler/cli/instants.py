@@ -29,12 +29,12 @@ def instant(schedule: "Schedule", text: str | None, option: str, item: "Item | N
         raise UsageError(f"{option} {error.args[0]}", fix=error.args[1]) from None
 
 
-def check_span(start: dt.datetime | None, end: dt.datetime | None) -> None:
+def check_span(start: dt.datetime | None, end: dt.datetime | None, option: str = "--to") -> None:
     """UsageError for a span without an instant in it; without an end it is up to now."""
     last = end or dt.datetime.now(dt.UTC)
     if start is not None and start >= last:
-        shown = f"--to {end.isoformat()}" if end is not None else "now"
-        fix = "swap them; --to is itself left out" if end is not None else "name an earlier --from, or a later --to"
+        shown = f"{option} {end.isoformat()}" if end is not None else "now"
+        fix = f"swap them; {option} is itself left out" if end is not None else "name an earlier --from, or a later --to"
         raise UsageError(f"--from {start.isoformat()} is not before {shown}", fix=fix)
 
 

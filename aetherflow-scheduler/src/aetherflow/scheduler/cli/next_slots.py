@@ -44,7 +44,7 @@ def next_slots(
     Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
     """
     from aetherflow.scheduler.cli.app import SCHEMA
-    from aetherflow.scheduler.cli.instants import instant
+    from aetherflow.scheduler.cli.instants import check_span, instant
     from aetherflow.scheduler.cli.loading import load
 
     if number is not None and not 1 <= number <= MOST:
@@ -54,6 +54,8 @@ def next_slots(
     only = chosen[0] if items and len(chosen) == 1 else None
     first = instant(schedule, start, "--from", only) or dt.datetime.now(dt.UTC)
     end = instant(schedule, until, "--until", only)
+    if end is not None:
+        check_span(first, end, "--until")
     most = number or (USUAL if end is None else MOST)
     slots = list(islice(_merged(chosen, first, end or dt.datetime.max.replace(tzinfo=dt.UTC)), most))
     if end is not None and number is None and len(slots) == MOST:

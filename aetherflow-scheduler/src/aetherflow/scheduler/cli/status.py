@@ -21,6 +21,7 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import ledger_of
     from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX
     from aetherflow.scheduler.status import status_of
 
     schedule = load(file)
@@ -41,6 +42,8 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         typer.echo(_text(found))
+    if any(each.held_until is not None for each in found.items):
+        typer.echo(f"warning: items start nothing that should, as {PRUNED_AHEAD}\n  fix: {PRUNED_AHEAD_FIX}", err=True)
 
 
 def _described(each: "ItemStatus") -> dict[str, Any]:
@@ -56,6 +59,7 @@ def _described(each: "ItemStatus") -> dict[str, Any]:
         "seen": each.seen,
         "next": iso(each.next) if each.next is not None else None,
         "late": each.late,
+        "held_until": iso(each.held_until) if each.held_until is not None else None,
         "paused": pause,
         "last_run": each.last.as_json() if each.last is not None else None,
         "last_slot": each.latest.as_json() if each.latest is not None else None,
@@ -95,6 +99,8 @@ def _row(each: "ItemStatus") -> list[str]:
         notes.append(f"and {len(each.active) - 3} more")
     if each.latest is not None and not each.active and each.latest.attempts == 0:
         notes.append(f"{iso(each.latest.slot)} {each.latest.status}: {each.latest.reason}")
+    if each.held_until is not None:
+        notes.append(f"starts nothing until {iso(each.held_until)}: pruned by a clock that was ahead")
     if not each.seen:
         notes.append("not seen yet")
     zone = each.item.zone

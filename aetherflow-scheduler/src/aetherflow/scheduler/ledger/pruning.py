@@ -11,6 +11,13 @@ BATCH = 5000
 """Slots per transaction: a scheduler that runs meanwhile waits for none for long."""
 LEAST_MS = 86_400_000
 """What ended a shorter time ago may still be looked at by the process that ran it."""
+SECOND_MS = 1000
+"""Slots are whole seconds: the instant after one that is shown without fractions, and that `--from` can name."""
+PRUNED_AHEAD = "slots up to there were pruned by a clock that was ahead, or the present one is behind"
+PRUNED_AHEAD_FIX = (
+    "set the clock right; if it is, `aetherflow-scheduler prune FILE --before TIME` takes that back, with the last time up "
+    "to which slots may be forgotten"
+)
 _OLD = """item=:item AND slot<:before AND status NOT IN ('WAITING', 'RUNNING', 'INTERRUPTED') AND finished_at<:ended
 AND slot<>(SELECT max(slot) FROM slots WHERE item=:item)
 AND slot<>coalesce((SELECT max(slot) FROM slots WHERE item=:item AND started_at IS NOT NULL), -1)"""
@@ -23,10 +30,14 @@ class Pruned:
     item: str
     slots: int
     oldest: int
+    newest: int
 
 
 def pruned_until(ledger: Ledger) -> dict[str, int]:
-    """The instant of each item before which slots were forgotten; items without one are left out."""
+    """The instant of each item before which slots were forgotten; items without one are left out.
+
+    It lies ahead where a clock was, or where the present one is behind.
+    """
     return dict(ledger.read("SELECT item, pruned FROM items WHERE pruned IS NOT NULL ORDER BY item"))
 
 
@@ -37,27 +48,41 @@ def find_old(ledger: Ledger, before: int) -> list[Pruned]:
     one that ran last.
     """
     found = []
-    for (item,) in ledger.read("SELECT item FROM items ORDER BY item"):
-        query = f"SELECT count(*), min(slot) FROM slots WHERE {_OLD}"  # noqa: S608 ours
-        ((number, oldest),) = ledger.db.execute(query, _values(ledger, item, before)).fetchall()
+    # also of items that nobody but a person has run, of which nothing is expected yet
+    for (item,) in ledger.read("SELECT DISTINCT item FROM slots ORDER BY item"):
+        query = f"SELECT count(*), min(slot), max(slot) FROM slots WHERE {_OLD}"  # noqa: S608 ours
+        ((number, oldest, newest),) = ledger.db.execute(query, _values(ledger, item, before)).fetchall()
         if number:
-            found.append(Pruned(item, number, oldest))
+            found.append(Pruned(item, number, oldest, newest))
     return found
 
 
 def prune(ledger: Ledger, before: int) -> list[Pruned]:
-    """Forget them, with their starts; and what the journal and ended pauses say of that time."""
+    """Forget them, with their starts; and what the journal and ended pauses say of that time.
+
+    Up to where is kept in mind for each item by what is forgotten of it, and never by `before`: a clock that is ahead
+    must not say of slots to come that they were forgotten. Where one did, this sets it right.
+    """
+    ahead = {item: at for item, at in pruned_until(ledger).items() if at > ledger.clock.now_ms()}
+    if ahead:
+        with ledger.transaction("prune marks"):
+            for item, at in ahead.items():
+                ledger.db.execute("UPDATE items SET pruned=? WHERE item=?", (before, item))
+                ledger.journal("prune mark", item, was=iso(at), now=iso(before))
     found = find_old(ledger, before)
     if not found:
         return []
     with ledger.transaction("prune begins"):  # first: a kill leaves slots that could go, never one that is thought lost
         for each in found:
+            mark = each.newest + SECOND_MS
             ledger.db.execute(
-                "UPDATE items SET pruned=max(coalesce(pruned, ?), ?) WHERE item=?", (before, before, each.item)
+                "INSERT INTO items (item, cursor, pruned) VALUES (?, ?, ?) "
+                "ON CONFLICT (item) DO UPDATE SET pruned=max(coalesce(pruned, 0), excluded.pruned)",
+                (each.item, mark - 1, mark),
             )
         ledger.journal("prune", before=iso(before), slots=sum(each.slots for each in found))
     for each in found:
-        for _ in _delete(ledger, _values(ledger, each.item, before)):
+        for _ in _delete(ledger, _values(ledger, each.item, each.newest + 1)):
             pass
     with ledger.transaction("prune ends"):
         ledger.db.execute("DELETE FROM journal WHERE at<?", (before,))

@@ -1,6 +1,9 @@
 """Tables of a ledger. All times are UTC epoch milliseconds; JSON is stored as text."""
 
+import contextlib
+import os
 import sqlite3
+from itertools import count
 from pathlib import Path
 
 from aetherflow.core import durable
@@ -85,10 +88,21 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, *, read_only: boo
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    durable.backup_database(connection, path.with_name(f"{path.name}.v{version}.bak"))
     with durable.transaction(connection, "migrate ledger"):
-        for old in range(_version(connection), SCHEMA_VERSION):  # asked again: another process may have been first
+        if _version(connection) != version:
+            return  # another process was first, and has made the backup
+        # in here, so that nobody writes what the copy lacks; read by a connection that sees what is committed
+        with contextlib.closing(durable.connect_to_read(path, immutable=False)) as before:
+            durable.backup_database(before, _free_name(path, version))
+        for old in range(version, SCHEMA_VERSION):
             _execute_all(connection, _MIGRATIONS[old])
+
+
+def _free_name(path: Path, version: int) -> Path:
+    """The backup's name: one that is there may be all that is left of something."""
+    again = (f"-{number}" if number > 1 else "" for number in count(1))
+    names = (path.with_name(f"{path.name}.v{version}{each}.bak") for each in again)
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
