@@ -5,7 +5,7 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -79,10 +79,7 @@ def test_an_older_file_is_migrated_after_a_backup(bench: "Bench", monkeypatch: p
 def test_a_ledger_of_the_first_version_goes_on(bench: "Bench") -> None:
     bench.schedule_of({"id": "a", "cron": "* * * * *"})
     bench.minutes(2)
-    with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db:
-        db.execute("ALTER TABLE items DROP COLUMN file")
-        db.execute("ALTER TABLE items DROP COLUMN pruned")
-        db.execute("PRAGMA user_version=1")
+    as_first_version(bench)
     bench.command("status", "scheduler.yaml", code=4)
     assert "has schema 1" in bench.errors
     assert "`tick`" in bench.errors
@@ -91,6 +88,42 @@ def test_a_ledger_of_the_first_version_goes_on(bench: "Bench") -> None:
     assert bench.rows("SELECT file FROM items") == [(str(bench.file),)]
     assert (bench.folder / "ledger.sqlite.v1.bak").exists()
     bench.command("status", "scheduler.yaml")
+
+
+def as_first_version(bench: "Bench") -> Path:
+    path = bench.folder / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE items DROP COLUMN file")
+        db.execute("ALTER TABLE items DROP COLUMN pruned")
+        db.execute("PRAGMA user_version=1")
+    return path
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_the_backup_of_a_migration_is_not_replaced(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.schedule_of({"id": "a", "cron": "* * * * *"})
+    bench.minutes(2)
+    path = as_first_version(bench)
+    migrate, others = schema._migrate, []
+
+    def after_another_one(*arguments: Any) -> None:
+        if not others:  # a second process begins between the look at the version and the migration
+            others.append(1)
+            bench.command("prune", "scheduler.yaml", "--before", "2026-01-01")
+        migrate(*arguments)
+
+    monkeypatch.setattr(schema, "_migrate", after_another_one)
+    Ledger(path, Clock()).close()
+    assert [each.name for each in bench.folder.glob("*.bak")] == ["ledger.sqlite.v1.bak"]
+    assert (version(path), version(bench.folder / "ledger.sqlite.v1.bak")) == (schema.SCHEMA_VERSION, 1)
+    as_first_version(bench)  # as if it had been brought back, and used since
+    Ledger(path, Clock()).close()
+    assert version(bench.folder / "ledger.sqlite.v1-2.bak") == 1
+    assert len(list(bench.folder.glob("*.bak"))) == 2
 
 
 @pytest.mark.parametrize(

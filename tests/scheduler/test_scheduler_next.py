@@ -186,3 +186,15 @@ def test_times_are_of_the_documents_zone(shown: Shown) -> None:
     for start in ("2026-07-01 18:00", "2026-07-01T18:00+02:00", "2026-07-01T16:00Z"):
         (row,) = rows(shown(items, "next", "--from", start, "-n", "1"))
         assert row == "Thu 2026-07-02 02:00 +09:00 2026-07-01T17:00:00Z a"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--from", "2026-12-02", "--until", "2026-12-01"), "is not before --until 2026-11-30T23:00:00+00:00"),
+        (("--from", "2026-12-01", "--until", "2026-12-01"), "--until is itself left out"),
+        (("--until", "2020-01-01"), "--until 2020-01-01 has passed"),
+    ],
+)
+def test_a_span_without_an_instant_is_refused(shown: Shown, options: tuple[str, ...], words: str) -> None:
+    assert words in shown('id: night, cron: "30 2 * * *"', "next", *options, code=2)

@@ -140,11 +140,13 @@ def stuck(known: "Bench") -> "Bench":
     known.schedule_of(schedule)
     known.minutes(1)
     known.clock.wall = round(time.time() * 1000) + 400 * DAY
-    known.run_for(dt.timedelta(days=3))
+    known.minutes(1)
+    known.clock.wall += 3 * DAY
+    known.minutes(1)
     with known.ledger() as ledger:
         prune(ledger, known.clock.wall - DAY)
     known.clock.wall = round(time.time() * 1000) - 3 * 3_600_000
-    known.minutes(179)
+    known.minutes(1)
     return known
 
 
@@ -174,7 +176,7 @@ def test_a_prune_by_the_right_clock_takes_it_back(stuck: "Bench") -> None:
 def test_what_only_a_person_has_run_goes_too(bench: "Bench") -> None:
     bench.flow(["true"])
     bench.schedule_of({"id": "a", "cron": "0 0 * * *"})
-    span = ("--from", "2026-03-01", "--to", "2026-03-06")
+    span = ("--from", "2026-03-01", "--to", "2026-03-05")
     bench.command("backfill", "scheduler.yaml", "a", *span, "-q")
     with bench.ledger() as ledger:
         ledger.db.execute("UPDATE slots SET finished_at=slot")

@@ -1,7 +1,6 @@
 """Which document the items of a ledger come from: another one must not take them for removed, or for its own."""
 
 import errno
-import os
 import shlex
 from collections.abc import Collection
 from pathlib import Path
@@ -64,7 +63,7 @@ def unnoted(ledger: Ledger, path: Path, items: Collection[str]) -> list[str]:
 def is_same(one: str | Path, other: str | Path) -> bool:
     """Whether two names lead to one file that is there."""
     try:
-        return os.path.samefile(one, other)
+        return Path(one).samefile(other)
     except (OSError, ValueError):
         return False
 
@@ -72,7 +71,7 @@ def is_same(one: str | Path, other: str | Path) -> bool:
 def may_exist(path: str | Path) -> bool:
     """False if a file is not there; True also where that cannot be told, as in a folder that is not ours to read."""
     try:
-        os.stat(path)
+        Path(path).stat()
     except ValueError:
         return False
     except OSError as error:

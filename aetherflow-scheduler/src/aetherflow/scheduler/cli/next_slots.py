@@ -52,8 +52,11 @@ def next_slots(
     schedule = load(file)
     chosen = [schedule.item(name) for name in items] if items else [i for i in schedule.items if i.spec.enabled]
     only = chosen[0] if items and len(chosen) == 1 else None
-    first = instant(schedule, start, "--from", only) or dt.datetime.now(dt.UTC)
+    now = dt.datetime.now(dt.UTC)
+    first = instant(schedule, start, "--from", only) or now
     end = instant(schedule, until, "--until", only)
+    if start is None and end is not None and end <= now:
+        raise UsageError(f"--until {until} has passed", fix="name a later one, or say where to begin: --from")
     if end is not None:
         check_span(first, end, "--until")
     most = number or (USUAL if end is None else MOST)

@@ -15,8 +15,8 @@ SECOND_MS = 1000
 """Slots are whole seconds: the instant after one that is shown without fractions, and that `--from` can name."""
 PRUNED_AHEAD = "slots up to there were pruned by a clock that was ahead, or the present one is behind"
 PRUNED_AHEAD_FIX = (
-    "set the clock right; if it is, `aetherflow-scheduler prune FILE --before TIME` takes that back, with the last time up "
-    "to which slots may be forgotten"
+    "set the clock right; if it is, `aetherflow-scheduler prune FILE --before TIME` takes that back, with the "
+    "last time up to which slots may be forgotten"
 )
 _OLD = """item=:item AND slot<:before AND status NOT IN ('WAITING', 'RUNNING', 'INTERRUPTED') AND finished_at<:ended
 AND slot<>(SELECT max(slot) FROM slots WHERE item=:item)
