@@ -108,7 +108,8 @@ def test_the_backup_of_a_migration_is_not_replaced(bench: "Bench", monkeypatch: 
     bench.schedule_of({"id": "a", "cron": "* * * * *"})
     bench.minutes(2)
     path = as_first_version(bench)
-    migrate, others = schema._migrate, []
+    migrate = schema._migrate
+    others: list[int] = []
 
     def after_another_one(*arguments: Any) -> None:
         if not others:  # a second process begins between the look at the version and the migration
