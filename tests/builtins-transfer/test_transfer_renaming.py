@@ -136,7 +136,7 @@ def test_what_a_cut_move_put_aside_goes_with_the_next_move_to_that_name(
 def test_the_reason_why_a_file_cannot_make_room_is_told(plain: SftpConnector, ssh: Peer) -> None:
     """The kernel lets nobody rename what it shows there: as a missing right, or because all of it is read-only."""
     ssh.put("a", "new")
-    with pytest.raises(RemoteError, match="Permission denied|Failure") as refused:
+    with pytest.raises(RemoteError, match=r"Permission denied|Failure") as refused:
         plain.rename(f"{ssh.base}/a", "/sys/kernel/uevent_seqnum")
     assert refused.value.kind in ("denied", "other")
     assert ssh.tree() == {"a": b"new"}
