@@ -63,25 +63,30 @@ class Clearing:
 
     def _look(self, brought: Brought, progress: Progress) -> None:
         """RemoteError if the file is another by now, or if its new name is taken."""
-        (file, facts), peer = brought, self._peer
+        file, facts = brought
         progress.tick(0)
-        found = peer.find(file.path)
+        is_there = self._is_there(file, facts)
+        if is_there and self._move_to is not None and self._peer.look(self.target(file), follow=False) is not None:
+            raise self._taken(file)
+
+    def _is_there(self, file: RemoteFile, facts: dict[str, Any]) -> bool:
+        """False if an earlier attempt has cleared it; RemoteError if what is there is not what was brought."""
+        found = self._peer.find(file.path)
         if found is None:
-            self._gone.add(file.path)  # by an earlier attempt
-            return
+            self._gone.add(file.path)
+            return False
         if (found.size, found.mtime) != (facts["size"], facts["mtime"]):
-            raise peer.error(
+            raise self._peer.error(
                 "other",
                 f"{file.path} was replaced after it was downloaded; what is there now was left alone",
                 "resume the run: it brings that, too",
             )
-        if self._move_to is not None and peer.look(self.target(file), follow=False) is not None:
-            raise self._taken(file)
+        return True
 
     def _clear(self, brought: Brought, progress: Progress) -> None:
-        file = brought[0]
-        self._look(brought, progress)  # again: with many files the first look is long ago
-        if file.path in self._gone:
+        file, facts = brought
+        progress.tick(0)
+        if not self._is_there(file, facts):  # again: with many files the first look is long ago
             return
         if self._move_to is None:
             self._peer.delete(file.path)
@@ -98,5 +103,6 @@ class Clearing:
         return self._peer.error(
             "exists",
             f"{file.path} was downloaded, and cannot be moved: {self.target(file)} exists",
-            "take that away and resume the run; a folder for each run never has it: move_to: done/{{run.id}}",
+            "take that away, then resume the run or leave the files to the next one; "
+            "a folder for each run never has it: move_to: done/{{run.id}}",
         )
