@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,13 +100,21 @@ class Watch:
         self.live.append(live)
         self._unnoted.append(live)
 
+    @contextlib.contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """A transaction that also writes down which processes were started since the last one."""
+        noted = list(self._unnoted)
+        with self._ledger.transaction(name):
+            for live in noted:
+                self._slots.note_process(live.row, live.running.pid, live.running.birth)
+            yield
+        self._unnoted = [live for live in self._unnoted if live not in noted]
+
     def note_processes(self) -> None:
-        """Write down which processes were started, those of a whole pass at once."""
+        """Write down the processes that no later start has written down already."""
         if self._unnoted:
-            with self._ledger.transaction("slot processes"):
-                for live in self._unnoted:
-                    self._slots.note_process(live.row, live.running.pid, live.running.birth)
-            self._unnoted = []
+            with self.noting("slot processes"):
+                pass
 
     def find(self, row: SlotRow) -> Live | None:
         """The run of a slot."""
