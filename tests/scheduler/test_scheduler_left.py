@@ -1,6 +1,7 @@
 """What a killed process leaves where no scheduler runs: it holds nobody up for longer than its run lasts."""
 
 import datetime as dt
+import json
 import os
 import shutil
 import signal
@@ -107,6 +108,22 @@ def test_a_slot_that_waits_for_nobody_holds_no_one_up(bench: "Bench", until: Cal
     bench.flow(["true"])
     assert "1 of 1 slots have run" in fill(bench, "daily", 1)
     assert bench.rows("SELECT status FROM slots ORDER BY slot") == [("WAITING",), ("SUCCESS",)]
+
+
+def test_an_audit_finds_it_also_where_no_slot_was_expected(bench: "Bench", left: Callable[..., int]) -> None:
+    slow_schedule(bench)
+    bench.command("tick", "scheduler.yaml", "-q")
+    assert bench.command("audit", "scheduler.yaml") == "no gap in 0 expected slots\n"
+    left(orphan=False)
+    shown = bench.command("audit", "scheduler.yaml", code=1)
+    assert "RUNNING, and the process that had it has ended" in shown
+    assert "1 gaps in 0 expected slots" in shown
+    (gap,) = json.loads(bench.command("audit", "scheduler.yaml", "--from", day(3), "--json", code=1))["gaps"]
+    assert (gap["item"], gap["slot"][:10]) == ("daily", day(3))
+    assert bench.command("audit", "scheduler.yaml", "--from", day(2)) == "no gap in 0 expected slots\n"
+    (bench.folder / "go").touch()
+    bench.command("tick", "scheduler.yaml", "-q")
+    assert bench.command("audit", "scheduler.yaml") == "no gap in 0 expected slots\n"
 
 
 def killed_at(bench: "Bench", point: str, nth: int, *arguments: str) -> None:
