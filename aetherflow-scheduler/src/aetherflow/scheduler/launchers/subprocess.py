@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core import durable
-from aetherflow.core.state.ownership import is_held
+from aetherflow.core.locks.alive import is_dead
 from aetherflow.scheduler.launchers.base import Launcher, Order, Outcome, Running
 
 MAX_SUMMARY = 16 << 20
@@ -105,7 +105,7 @@ def is_written(log: Path) -> bool:
 
     So it shows before anybody has written down its process, and if nobody does.
     """
-    return is_held(log)
+    return log.exists() and not is_dead(log.parent, log.name)
 
 
 def signal_orphan(pid: int | None, birth: str | None, number: int) -> bool:
