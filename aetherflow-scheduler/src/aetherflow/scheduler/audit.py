@@ -85,8 +85,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     checked: set[tuple[str, int]] = set()
     for name, begin in sorted(begins.items()):
         first = begin if start is None else to_ms(start)
-        ahead = pruned.pop(name) if pruned.get(name, now) > now else None  # by no means all up to now is forgotten
-        if first < (forgotten := pruned.get(name, first)):
+        if first < (forgotten := pruned.get(name, first)) <= now:  # if it lies ahead, by no means all is forgotten
             found.pruned[name], first = forgotten, forgotten
         rows = slots.between(name, first, last)
         if name in epochs:
@@ -101,10 +100,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
                 found.pending += 1
                 continue
             found.expected += 1
-            problem = _problem(ledger, row, now, grace, led=led)
-            if row is None and ahead is not None:
-                problem = f"not in the ledger, and nothing starts until {iso(ahead)}: {PRUNED_AHEAD}"
-            if problem is not None:
+            if (problem := _problem(ledger, row, now, grace, led=led, pruned=pruned.get(name, 0))) is not None:
                 found.gaps.append(Gap(name, slot, problem))
             elif row is not None:
                 found.counts[row.status] = found.counts.get(row.status, 0) + 1
@@ -117,7 +113,9 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     return found
 
 
-def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: bool) -> str | None:
+def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: bool, pruned: int = 0) -> str | None:
+    if row is None and pruned > now:
+        return f"not in the ledger, and nothing starts until {iso(pruned)}: {PRUNED_AHEAD}"
     if row is None:
         return "not in the ledger: nobody started it, and nobody missed it"
     if not row.active or led or not ledger.is_gone(row.owner):
