@@ -92,6 +92,73 @@ def test_what_stands_behind_ddl_is_one_transaction(mariadb: Database, first: str
             assert db.read("SELECT a FROM u")[1] == [(1,)]
 
 
+WRITES = (
+    "INSERT INTO u (a) VALUES (1); SELECT SLEEP(1) AS b; TRUNCATE TABLE u; SELECT SLEEP(1) AS c; "
+    "INSERT INTO u (a) VALUES (2), (3)"
+)
+READS = "SELECT SLEEP(1) AS b; DO 1; SELECT SLEEP(1) AS c"
+
+
+@pytest.mark.parametrize(
+    ("by", "locks", "work"),
+    [
+        (mysql_place, "LOCK TABLES u WRITE", WRITES),
+        (mysql_place, "LOCK TABLE other READ, u WRITE", WRITES),
+        (mysql_place, "FLUSH TABLES u WITH READ LOCK", READS),
+        (by_url, "LOCK TABLES u WRITE", WRITES),
+    ],
+)
+def test_locks_of_tables_hold_until_they_are_given_back(mariadb: Database, by: Any, locks: str, work: str) -> None:
+    """LOCK TABLES commits like DDL, but a START TRANSACTION behind it would give the locks back."""
+    server = replace(mariadb, user="root", password="") if "FLUSH" in locks else mariadb
+    place = by(server)
+    waited: list[float] = []
+
+    def insert() -> None:
+        with closing(pymysql.connect(**settings(server), autocommit=True)) as other, other.cursor() as cursor:
+            asleep = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(1)%'"
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while cursor.execute(asleep) and cursor.fetchone() == (0,) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            begun = time.monotonic()
+            cursor.execute("INSERT INTO u (a) VALUES (99)")
+            waited.append(time.monotonic() - begun)
+
+    with connector(place) as db:
+        db.execute("CREATE TABLE u (n int AUTO_INCREMENT PRIMARY KEY, a int)")
+        db.execute("CREATE TABLE other (a int)")
+        inserting = threading.Thread(target=insert)
+        inserting.start()
+        db.script(f"{locks}; {work}; UNLOCK TABLES", allow_implicit_commit=True)
+        inserting.join()
+        assert waited[0] > 0.1, "the other session did not wait"
+        assert [a for (a,) in db.read("SELECT a FROM u ORDER BY n")[1]] == [*([2, 3] if work == WRITES else []), 99]
+        assert db.execute("INSERT INTO u (a) VALUES (4)") == 1
+    with connector(place) as db:
+        assert db.read("SELECT max(a) AS m, min(a) AS k FROM u WHERE a IN (4, 99)")[1] == [(99, 4)]
+
+
+@pytest.mark.parametrize("by", [mysql_place, by_url])
+def test_what_is_done_under_locks_of_tables_is_one_transaction(mariadb: Database, by: Any) -> None:
+    with connector(by(mariadb)) as db:
+        db.execute("CREATE TABLE u (a int PRIMARY KEY)")
+        locked = "LOCK TABLES u WRITE; INSERT INTO u VALUES (1); INSERT INTO u VALUES "
+        with pytest.raises(ConnectorError, match="statement 3 of 3 failed"):
+            db.script(f"{locked} (1)")
+        with pytest.raises(ZeroDivisionError):
+            db.script(f"{locked} (2)", before_commit=lambda _: 1 / 0)
+        assert db.read("SELECT a FROM u")[1] == []
+        with pytest.raises(ConnectorError, match="statement 4 of 4 failed: UNLOCK would commit") as caught:
+            db.script(f"{locked} (2); UNLOCK TABLES", before_commit=lambda _: 1 / 0)
+        assert "leave it out, as the locks end with the script" in caught.value.fix
+        with pytest.raises(ConnectorError, match="statement 2 of 2 failed: LOCK would commit"):
+            db.script("INSERT INTO u VALUES (1); LOCK TABLES u READ")
+        assert db.read("SELECT a FROM u")[1] == []
+        assert db.script(f"{locked} (2)").affected_rows == 2
+        assert db.execute("INSERT INTO u VALUES (3)") == 1
+        assert db.read("SELECT a FROM u")[1] == [(1,), (2,), (3,)]
+
+
 @pytest.mark.parametrize(
     ("driver", "level"),
     [("mysql", "REPEATABLE READ"), ("mysql", "READ COMMITTED"), ("sqlalchemy", "READ COMMITTED"), ("postgres", "")],
