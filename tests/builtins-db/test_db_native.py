@@ -289,3 +289,11 @@ def test_the_order_is_the_order_of_the_query(tmp_path: Path) -> None:
         below = written(made, "SELECT h, i FROM n ORDER BY h", native=True).decode().splitlines()[1:]
         hashes = [int(line.split(",")[0]) for line in below]
         assert hashes == sorted(hashes)
+
+
+@pytest.mark.parametrize(
+    "tail", [";", "; -- the end", "; /* the end */", " ;\n", "-- the end", "\n/* a; b */ ; -- c\n"]
+)
+def test_what_stands_behind_a_query(db: Any, tail: str) -> None:
+    sql = "SELECT 1 AS a, 'x;' AS b" + tail
+    assert written(db, sql, native=True) == written(db, sql, native=False) == b"a,b\n1,x;\n"

@@ -69,6 +69,34 @@ def test_strange_names_stay_what_they_are(sshd: Sshd, request: pytest.FixtureReq
     assert [os.fsencode(path.name) for path in peer.disk.iterdir()] == [b"not-utf8-\xff"]
 
 
+def test_names_that_smb_does_not_have_are_left_out_of_its_stand_in(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """One of them must not end the pickup of all the others, nor be taken for another file."""
+    peer = build_peer("smb.local", request, tmp_path)
+    fine = [name for name in NAMES if not set(name) & set('\n\t\\"')]
+    assert 0 < len(fine) < len(NAMES)
+    for name in (*NAMES, "data:plain", "C:plain", "a*", "folder\n/plain"):
+        peer.put(name, name)
+    peer.put("plain", "another file")
+    share = peer.disk.parent
+    steps = [
+        peer.step("list", remote_dir="", recursive=True),
+        peer.step("download", files="{{steps.list.files}}", dest_dir="in", after="move", move_to="done"),
+    ]
+    peer.resource["config"]["root"], peer.resource["config"]["share"] = str(share.parent), share.name
+    (share / "data:x").write_text("at the top it would be taken for a share")
+    (share / "x").write_text("x")
+    ran = peer.run(*steps)
+    assert ran.error is None, ran.error
+    folder = peer.project.artifacts(ran) / "in"
+    got = {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert got == {name: name for name in fine} | {"plain": "another file", "x": "x"}
+    (log,) = peer.project.folder.rglob(f"{ran.summary.run_id}.jsonl")
+    warned = [line for line in log.read_text().splitlines() if "has such a name" in line]
+    assert len(warned) == len(NAMES) - len(fine) + 5
+
+
 @pytest.mark.parametrize("driver", ["sftp.paramiko", "sftp.local"])
 def test_links_are_not_followed_out(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     from transfer_peers import build_peer

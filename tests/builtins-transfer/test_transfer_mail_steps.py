@@ -295,3 +295,31 @@ def test_content_types(name: str, content: bytes, kind: str) -> None:
 def test_words_of_html() -> None:
     html = "<html><head><title>T</title></head><body><p>a  b</p><pre>x   y\nz</pre><ul><li>1<li>2</ul></body>"
     assert text_of_html(html) == "a b\n\nx   y\nz\n\n1\n2\n"
+
+
+@pytest.mark.parametrize("by_link", [False, True])
+def test_under_a_policy_mail_goes_into_no_file_outside_of_the_sandbox(
+    project: FlowProject, tmp_path: Path, by_link: bool
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    path = str(outside)
+    if by_link:
+        path = "outbox/link"
+        (project.work / "flow/outbox").mkdir(parents=True)
+        (project.work / "flow/outbox/link").symlink_to(outside)
+    resources: dict[str, Any] = {"post": POST["post"] | {"config": {"path": path, "from_addr": "r@x.test"}}}
+    inputs = BASE | {"body": "b"}
+    project.env["AETHERFLOW_MODE"] = "enterprise"
+    ran = project.run_step("mail_send", inputs, resources=resources)
+    assert ran.error is not None, "it left the sandbox"
+    assert ran.error.code == "AF5003", ran.error
+    assert not list(outside.iterdir())
+    assert not ran["step"].outputs
+    project.write(f"paths: {{write: [{outside}]}}\n", "aetherflow.yaml").chmod(0o600)
+    project.folder.chmod(0o700)
+    assert project.run_step("mail_send", inputs, resources=resources).error is None, "the policy allows it"
+    assert len(list(outside.glob("*.eml"))) == 1
+    (project.folder / "aetherflow.yaml").unlink()
+    assert send(project, body="b").error is None, "the flow's own folder is allowed, too"
+    assert len(outbox(project)) == 1

@@ -1,12 +1,16 @@
 """What a step that fails has done already, and what the next run, or the resumed one, makes of it."""
 
+import errno
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aetherflow_builtins_transfer.clearing import Clearing
 from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
 from aetherflow_builtins_transfer.journal import Journal
 from services import Sshd
 from transfer_peers import Peer, build_peer
@@ -16,6 +20,11 @@ from transfer_peers import Peer, build_peer
 def ssh(sshd: Sshd, request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
     """The real server."""
     return build_peer("sftp.paramiko", request, tmp_path)
+
+
+def logs(peer: Peer, ran: Any) -> str:
+    """What the run's log holds."""
+    return "".join(path.read_text() for path in peer.project.folder.rglob(f"{ran.summary.run_id}.jsonl"))
 
 
 def status(ran: Any, step: str = "upload") -> dict[str, str]:
@@ -184,6 +193,92 @@ def test_a_name_that_is_taken_where_files_are_moved_is_told(each_peer: Peer) -> 
     (each_peer.disk / "done/a").unlink()
     assert each_peer.project.run(run_id=ran.summary.run_id).error is None
     assert each_peer.tree() == {"done/a": b"new"}
+
+
+@pytest.mark.parametrize("after", ["delete", "move"])
+def test_one_file_that_cannot_go_keeps_all_of_them_at_the_peer(each_peer: Peer, after: str) -> None:
+    """Each slot of a schedule is another run: what a failed one had taken away, none of them would find."""
+    peer = each_peer
+    files = {f"in/f{number}": b"x" * number for number in range(4)}
+    for name, data in files.items():
+        peer.put(name, data)
+    to = {"move_to": f"{peer.base}/done"} if after == "move" else {}
+    list_step = peer.step("list", remote_dir=f"{peer.base}/in", new_only=True)
+    more: dict[str, Any] = {"dest_dir": "got", "new_only": True, "after": after, "parallelism": {"fail_fast": False}}
+    fetch = peer.step("download", files="{{steps.list.files}}", **more, **to)
+    hurdle: dict[str, bytes] = {}
+    if after == "move":
+        peer.put("done/f2", "the partner's own")
+        hurdle = {"done/f2": b"the partner's own"}
+        ran = peer.run(list_step, fetch)
+    else:
+        ran = replaced_after_the_last_download(peer, list_step, fetch)
+        files["in/f2"] = b"another"
+    assert ran.error is not None
+    assert "in/f2" in ran.error.message
+    assert f"nothing was {after}d" in ran.error.message
+    assert peer.tree() == files | hurdle, "a file went although another could not"
+    for name in hurdle:
+        (peer.disk / name).unlink()
+    again = peer.run(list_step, fetch)
+    assert again.error is None, again.error
+    assert again.summary.run_id != ran.summary.run_id
+    got = peer.project.artifacts(again) / "got"
+    assert {f"in/{path.name}": path.read_bytes() for path in got.iterdir()} == files, "the next run has all of them"
+
+
+def replaced_after_the_last_download(peer: Peer, *steps: dict[str, Any]) -> Any:
+    """Run them; the partner replaces `in/f2` when all files are here."""
+    original = Clearing.run
+
+    def late(clearing: Clearing, brought: Any) -> None:
+        peer.put("in/f2", "another")
+        original(clearing, brought)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clearing, "run", late)
+        return peer.run(*steps)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_run_that_took_files_away_and_failed_is_named(
+    ssh: Peer, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """The connection breaks for good, or the time is up, after some of the files were moved."""
+    for number in range(4):
+        ssh.put(f"in/f{number}", "x" * number)
+    files = [f"{ssh.base}/in/f{number}" for number in range(4)]
+    step = ssh.step(
+        "download",
+        files=files,
+        dest_dir="got",
+        after="move",
+        move_to=f"{ssh.base}/done",
+        parallelism={"enabled": False},
+    ) | {"timeout_seconds": 6 if stopped else 120}
+    original = SftpSession.rename
+
+    def cut(session: SftpSession, old: str, new: str, *, replace: bool) -> None:
+        if not old.endswith("/f3"):
+            return original(session, old, new, replace=replace)
+        while stopped and session.alive():
+            time.sleep(0.02)
+        session.abort()
+        raise OSError(errno.ECONNRESET, "the connection is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SftpSession, "rename", cut)
+        ran = ssh.run(step)
+    assert ran.error is not None
+    told = ran.error.message + (ran.error.fix or "") + logs(ssh, ran)
+    assert f"3 files of these were moved: only run {ran.summary.run_id} has them" in told
+    assert f"aetherflow resume {ran.summary.run_id}" in told
+    assert {f"done/f{number}" for number in range(3)} < set(ssh.tree())
+    again = ssh.project.run(run_id=ran.summary.run_id)
+    assert again.error is None, again.error
+    got = ssh.project.artifacts(again) / "got"
+    assert {path.name: path.read_text() for path in got.iterdir()} == {f"f{n}": "x" * n for n in range(4)}
+    assert set(ssh.tree()) == {f"done/f{number}" for number in range(4)}
 
 
 def test_what_a_cut_download_left_elsewhere_goes_with_the_next_one(ssh: Peer) -> None:

@@ -40,6 +40,14 @@ def is_empty(sql: str) -> bool:
     return all(token.kind in {"comment", "semicolon"} or token.text.isspace() for token in tokens(sql))
 
 
+def without_end(sql: str) -> str:
+    """A statement without the semicolons, comments and blanks behind it: what can stand in brackets."""
+    found = list(tokens_as_written(sql))
+    while found and (found[-1][0].kind in {"comment", "semicolon"} or found[-1][1].isspace()):
+        found.pop()
+    return "".join(written for _, written in found)
+
+
 def is_query(sql: str) -> bool:
     """Whether the statement is one that a view could be made of."""
     found = words(sql)

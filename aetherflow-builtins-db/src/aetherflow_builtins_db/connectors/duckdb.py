@@ -9,7 +9,13 @@ from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.duckdb_lines import DuckDBLines, open_lines
 from aetherflow_builtins_db.connectors.duckdb_memory import Memory, lean, memory_of
-from aetherflow_builtins_db.connectors.duckdb_rows import DuckDBArrowRows, DuckDBRows, arrow_safe, column_of
+from aetherflow_builtins_db.connectors.duckdb_rows import (
+    DuckDBArrowRows,
+    DuckDBRows,
+    arrow_safe,
+    column_of,
+    open_rows,
+)
 from aetherflow_builtins_db.connectors.duckdb_settings import Config, Options
 from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
 from aetherflow_builtins_db.connectors.time_limit import TimeLimit
@@ -108,6 +114,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         except (duckdb.Error, OSError) as error:
             raise self.failed(f"opening {path}", error) from error
         try:
+            root.execute("SET arrow_large_buffer_size = true")  # else 2 GiB of text in one batch are an error
             for name in self.opts.extensions:
                 self._load_extension(root, name)
         except duckdb.Error as error:
@@ -266,20 +273,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
         """Open a query in a read-only transaction of its own."""
-        import duckdb
-
-        session, statement, values = self.open_query(sql, params)
-        try:
-            with self.limit.on(session.interrupt):
-                session.execute(statement, values)
-            columns = [column_of(name, str(kind)) for name, kind, *_ in session.description or ()]
-        except duckdb.Error as error:
-            self.close_session(session)
-            raise self.failed("query", error) from error
-        except BaseException:
-            self.close_session(session)
-            raise
-        return DuckDBRows(self, session, columns, fetch_size)
+        return open_rows(self, sql, params, fetch_size)
 
     def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> DuckDBArrowRows | None:
         """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""

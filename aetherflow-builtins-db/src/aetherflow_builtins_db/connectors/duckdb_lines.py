@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_db.columns import Column
 from aetherflow_builtins_db.connectors.base import OpenRows, setting_literal
-from aetherflow_builtins_db.connectors.duckdb_rows import column_of, record_batches
+from aetherflow_builtins_db.connectors.duckdb_rows import DECIMAL, column_of, record_batches, wrapped
 from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.statements import is_query
@@ -24,7 +24,8 @@ _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "
 _LARGE = frozenset({"HUGEINT", "UHUGEINT"})
 _FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _TEXTS = frozenset({"VARCHAR", "JSON"})
-_TIMES = frozenset({"TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"})
+_TIMES = frozenset({"TIMESTAMP_S", "TIMESTAMP_MS"})
+"""Nanoseconds are missing: DuckDB rounds them, its driver cuts them off."""
 _PLAIN = frozenset({"BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID"})
 _INSTANT = "TIMESTAMP WITH TIME ZONE"
 _SIGNS = frozenset(string.ascii_letters + string.digits + "+-:. /=")
@@ -53,10 +54,8 @@ def open_lines(connector: "DuckDBConnector", sql: str, params: Params, dialect: 
 
 def _lines(query: str, texts: Sequence[str], dialect: Dialect) -> str:
     """The SELECT of one column: the lines, each with its end."""
-    names = ", ".join(f"c{index}" for index in range(len(texts)))
-    body = query.strip().removesuffix(";")
     line = f", {setting_literal(dialect.delimiter)}, ".join(texts)
-    return f"SELECT concat({line}, chr(10)) FROM (\n{body}\n) AS q({names})"  # noqa: S608 - the query of the user
+    return wrapped(f"concat({line}, chr(10))", query, len(texts))
 
 
 def line_values(kinds: Sequence[str], dialect: Dialect, *, utc: bool) -> list[str] | None:
@@ -75,6 +74,8 @@ def line_values(kinds: Sequence[str], dialect: Dialect, *, utc: bool) -> list[st
 def _text(name: str, kind: str, *, utc: bool) -> str | None:
     if kind == "VARCHAR":
         return name
+    if (found := DECIMAL.fullmatch(kind)) and found.group(1) == found.group(2):  # .5, where 0.5 is wanted
+        return f"regexp_replace({name}::VARCHAR, '^(-?)[.]', '\\10.')"
     if kind in _PLAIN | _INTEGERS | _LARGE | _TEXTS or kind.startswith(("DECIMAL(", "ENUM(")):
         return f"{name}::VARCHAR"
     if kind in _FLOATS:

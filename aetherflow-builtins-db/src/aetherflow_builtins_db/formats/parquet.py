@@ -3,7 +3,7 @@
 Everything of pyarrow is imported on use: a flow that writes CSV does not pay for it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
@@ -18,6 +18,13 @@ Compression: TypeAlias = Literal["zstd", "snappy", "gzip", "none"]
 
 _GROUP_ROWS, _GROUP_BYTES = 131_072, 64 * 2**20
 """A row group is closed at either: large enough to read fast, small enough to hold in memory."""
+_LIMITS = {
+    "date": (-719_162, 2_932_896),
+    "time": (0, 86_399_999_999),
+    "datetime": (-62_135_596_800_000_000, 253_402_300_799_999_999),
+}
+"""Days and microseconds that Python knows, since 1970 and midnight."""
+_BATCH_BYTES = 2**30
 
 
 def require_pyarrow() -> ModuleType:
@@ -87,13 +94,35 @@ class ParquetWriter:
         """A record batch of the same columns, in the types of the schema."""
         arrays = []
         for column, field, array in zip(self.columns, self.schema, batch.columns, strict=True):
-            # Nanoseconds are cut to microseconds, as the driver's own Python values are.
-            cut = self._pa.types.is_timestamp(array.type) and array.type.unit == "ns"
             try:
-                arrays.append(array.cast(field.type, safe=not cut))
+                arrays.append(self._in_range(column, array.cast(field.type)))
             except self._pa.ArrowInvalid:
-                arrays.append(self._array(column, array.to_pylist()))
+                arrays.append(self._array(column, self._cells(column, array)))
         return self._pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _cells(self, column: Column, array: Any) -> list[Any]:
+        cells = []
+        for index, value in enumerate(array, 1):
+            try:
+                cells.append(value.as_py())
+            except (OverflowError, ValueError) as error:  # an instant beyond all years
+                raise self._misfit(column, index, "is no date of the years 1 to 9999") from error
+        return cells
+
+    def _in_range(self, column: Column, array: Any) -> Any:
+        """The array; StepError for what no Python program could read: infinity, 24:00, years outside of 1 to 9999."""
+        limits = _LIMITS.get(column.type.kind)
+        if limits is None or array.null_count == len(array):
+            return array
+        import pyarrow.compute as pc
+
+        numbers = array.view(self._pa.int32() if column.type.kind == "date" else self._pa.int64())
+        least, most = pc.min_max(numbers).as_py().values()
+        if limits[0] <= least and most <= limits[1]:
+            return array
+        bad = pc.or_(pc.less(numbers, limits[0]), pc.greater(numbers, limits[1])).index(True).as_py()
+        what = "time of day" if column.type.kind == "time" else "date of the years 1 to 9999"
+        raise self._misfit(column, bad + 1, f"is no {what}")
 
     def __enter__(self) -> Self:
         return self
@@ -128,10 +157,13 @@ class ParquetWriter:
         try:
             return coerce(value, column.type)
         except ValueError as error:
-            raise StepError(
-                f"column {column.name!r}, row {self._row_count + index}: the value {_short(value)} {error}",
-                fix=f"cast it in the SQL, or set its type: dtypes: {{{column.name}: string}}",
-            ) from error
+            raise self._misfit(column, index, f"{_short(value)} {error}") from error
+
+    def _misfit(self, column: Column, index: int, what: str) -> StepError:
+        return StepError(
+            f"column {column.name!r}, row {self._row_count + index}: the value {what}",
+            fix=f"cast it in the SQL, or set its type: dtypes: {{{column.name}: string}}",
+        )
 
 
 def _plain(cells: Sequence[Any], column_type: ColumnType) -> bool:
@@ -166,9 +198,20 @@ def write_arrow(
     count = 0
     with ParquetWriter(sink, rows.columns, compression) as writer:
         for batch in rows.record_batches():
-            writer.write_batch(writer.cast_batch(batch))
-            count += batch.num_rows
-            on_rows(count)
+            for part in _parts(batch):
+                writer.write_batch(writer.cast_batch(part))
+                count += part.num_rows
+                on_rows(count)
+
+
+def _parts(batch: Any) -> Iterator[Any]:
+    """The batch in parts whose text an Arrow array of the plain kind can hold, which is 2 GiB."""
+    if batch.nbytes <= _BATCH_BYTES or batch.num_rows < 2:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _parts(batch.slice(0, half))
+    yield from _parts(batch.slice(half))
 
 
 def _short(value: Any, limit: int = 60) -> str:

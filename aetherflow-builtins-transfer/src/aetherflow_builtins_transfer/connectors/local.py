@@ -10,7 +10,7 @@ from pydantic import Field
 from aetherflow.core.api import ConnectorConfig
 from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions, OptionsT
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
-from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, parse
+from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, is_name, parse
 from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
 from aetherflow_builtins_transfer.paths import private_folder
 
@@ -195,6 +195,11 @@ class SmbLocal(LocalFiles[SmbConfig, Options]):
         if not path and self.conf.share is None:
             return "/"
         return self._place(parse(path, self.conf.share, None, self.label))
+
+    @staticmethod
+    def can_name(name: str) -> bool:
+        """False for names that SMB does not have."""
+        return is_name(name)
 
     @staticmethod
     def _place(found: SharePath) -> str:

@@ -1,6 +1,7 @@
 """SFTP sessions: the requests of one channel, many of them under way at once where a file's content is moved."""
 
 import contextlib
+import errno
 import stat as modes
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Whole, Write
 from aetherflow_builtins_transfer.failures import LostError
-from aetherflow_builtins_transfer.paths import PART_PREFIX, PART_SUFFIX, is_part
+from aetherflow_builtins_transfer.paths import PART_SUFFIX, is_part, part_key, part_name
 
 if TYPE_CHECKING:
     import paramiko
@@ -106,10 +107,8 @@ class SftpSession(FileSession):
 
     def _rename_aside(self, old: str, new: str) -> None:
         """For servers that cannot replace: the old file makes room, and comes back if the new one does not come."""
-        folder, slash, name = old.rpartition("/")
-        # a hidden name, which the next delivery takes for a leftover, should the connection break in between
-        stem = name.removesuffix(PART_SUFFIX) if is_part(name) else PART_PREFIX + name
-        aside = f"{folder}{slash}{stem}.old{PART_SUFFIX}"
+        self._check_kinds(old, new)
+        aside = _aside(old, new)
         moved = self._make_room(new, aside)
         try:
             self.client.rename(old, new)
@@ -120,13 +119,29 @@ class SftpSession(FileSession):
         with contextlib.suppress(FileNotFoundError):
             self.client.remove(aside)
 
+    def _check_kinds(self, old: str, new: str) -> None:
+        """A file takes the place of a file, never of a folder with all that is in it; nor a folder that of a file."""
+        try:
+            found = self.stat(new, follow=False)
+        except FileNotFoundError:
+            return
+        if found.kind == "folder":
+            raise IsADirectoryError(errno.EISDIR, "a folder has that name", new)
+        if self.stat(old, follow=False).kind == "folder":
+            raise FileExistsError(errno.EEXIST, "a file has that name", new)
+
     def _make_room(self, new: str, aside: str) -> bool:
         try:
             self.client.rename(new, aside)
         except FileNotFoundError:
             return False
-        except OSError:
-            self.client.remove(aside)  # an attempt that was cut may have left it; if not, this tells
+        except PermissionError:
+            raise
+        except OSError as error:
+            try:
+                self.client.remove(aside)  # an attempt that was cut may have left it
+            except OSError:
+                raise error from None
             self.client.rename(new, aside)
         return True
 
@@ -167,6 +182,19 @@ class SftpSession(FileSession):
     def abort(self) -> None:
         # the whole connection: closing a channel sends a message, which a dead peer does not take
         self._transport.close()
+
+
+def _aside(old: str, new: str) -> str:
+    """Where a file makes room: a hidden name, which the next delivery or move to that name takes for a leftover.
+
+    So that it does, should the connection break in between, it is the same each time.
+    """
+    folder, slash, name = new.rpartition("/")
+    part = old.rpartition("/")[2]
+    stem = (
+        part.removesuffix(PART_SUFFIX) if is_part(part) else part_name(name, part_key(name)).removesuffix(PART_SUFFIX)
+    )
+    return f"{folder}{slash}{stem}.old{PART_SUFFIX}"
 
 
 class _Reader:

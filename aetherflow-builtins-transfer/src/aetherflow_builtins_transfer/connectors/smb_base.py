@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
 from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions
-from aetherflow_builtins_transfer.connectors.smb_paths import parse
+from aetherflow_builtins_transfer.connectors.smb_paths import is_name, parse
 from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
 
 NTSTATUS: dict[int, Kind] = {
@@ -134,6 +134,11 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
             super().probe()
         else:
             self.run("reaching", self.peer, lambda session: session.alive())
+
+    @staticmethod
+    def can_name(name: str) -> bool:
+        """False for names that SMB does not have."""
+        return is_name(name)
 
     def identity(self, path: str) -> str:
         """SMB servers take upper and lower case for the same."""

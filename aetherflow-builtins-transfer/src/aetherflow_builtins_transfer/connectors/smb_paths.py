@@ -16,6 +16,7 @@ from aetherflow_builtins_transfer.failures import RemoteError, shown
 _SHARE = re.compile(r'[^\\/:*?"<>|\[\]+;=,\x00-\x1f]{1,80}\Z')
 _PREFIX = re.compile(r"([^\\/:]*):(.*)\Z", re.DOTALL)
 _FORBIDDEN = re.compile(r'[\x00-\x1f"*:<>?|]')
+_SLASH = re.compile(r"[\\/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class SharePath:
     def unc(self, server: str) -> str:
         r"""`\\server\share\dir\f`."""
         return "\\\\" + "\\".join([server, self.share, *self.parts])
+
+
+def is_name(name: str) -> bool:
+    """True for a name that means itself in a path: SMB has no other ones, a folder of this machine may."""
+    return not (_FORBIDDEN.search(name) or _SLASH.search(name))
 
 
 def parse(path: str, default_share: str | None, server: str | None, label: str) -> SharePath:

@@ -14,6 +14,8 @@ from aetherflow.core.api import (
     StepOutputs,
 )
 from aetherflow_builtins_transfer.connectors.mail_base import MailBase
+from aetherflow_builtins_transfer.connectors.mail_file import FileMailConnector
+from aetherflow_builtins_transfer.local_folder import check_folder
 from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html
 from aetherflow_builtins_transfer.mail.message import Mail, Part, check_headers
@@ -141,7 +143,7 @@ class MailSend(Step[Inputs]):
 
     def run(self) -> dict[str, Any]:
         """Send it."""
-        connector: MailBase[Any, Any] = self.ctx.connectors.mail(self.args.resource)
+        connector = self._connector()
         mail = self._mail(connector)
         self.ctx.check_cancelled()
         delivery = connector.send(mail, all_or_none=self.args.on_refused == "fail")
@@ -162,7 +164,7 @@ class MailSend(Step[Inputs]):
 
     def plan(self) -> list[str]:
         """Whom it would go to, and with what."""
-        connector: MailBase[Any, Any] = self.ctx.connectors.mail(self.args.resource)
+        connector = self._connector()
         mail = self._mail(connector)
         size = len(connector.built(mail).as_bytes())
         said = f"send mail {mail.subject!r} ({size:,} bytes) from {mail.sender} to {', '.join(mail.to) or 'nobody'}"
@@ -173,6 +175,12 @@ class MailSend(Step[Inputs]):
         if files:
             said += f", with {', '.join(files)}"
         return [f"{said}, by resource {self.args.resource}"]
+
+    def _connector(self) -> MailBase[Any, Any]:
+        found: MailBase[Any, Any] = self.ctx.connectors.mail(self.args.resource)
+        if isinstance(found, FileMailConnector):
+            check_folder(self.ctx, found.folder)
+        return found
 
     def _mail(self, connector: MailBase[Any, Any]) -> Mail:
         args = self.args

@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow_builtins_transfer.clearing import Clearing
 from aetherflow_builtins_transfer.connectors.transfer import Moved
 from aetherflow_builtins_transfer.control import check_control, sha256_of
-from aetherflow_builtins_transfer.failures import RemoteError, shown
+from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
@@ -114,8 +115,9 @@ class DownloadFiles(RemoteStep[DownloadT]):
         wanted = [item for item in items if item.file.path not in known]
         for place in sorted({item.local.parent for item in wanted}):
             private_folder(place)
+        clearing = Clearing(self.ctx, self.peer, args.move_to, args.parallelism)
         if args.move_to is not None:
-            self._check_move([item.file for item in items])
+            self._check_move([item.file for item in items], clearing)
             self.peer.mkdir_recursive(args.move_to)
         sizes = [item.file.size for item in wanted]
         total = sum(size for size in sizes if size is not None) if None not in sizes else None
@@ -128,8 +130,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
             taken.put(item.file.path, Seen(facts["size"], facts["mtime"], facts["sha256"]))
         raise_failures(outcome, lambda item: item.file.path, "downloaded")
         if args.after != "keep":
-            cleared = run_all(self.ctx, outcome.done, self._afterwards, args.parallelism)
-            raise_failures(cleared, lambda each: each[0].file.path, f"{args.after}d at the peer")
+            clearing.run([(item.file, facts) for item, facts in outcome.done])
         told = {item.file.path: facts for item, facts in outcome.done}
         files = [self._told(item, told.get(item.file.path)) for item in items]
         return StepResult(
@@ -217,41 +218,9 @@ class DownloadFiles(RemoteStep[DownloadT]):
         for control in self.args.control_files:
             check_control(control, peer, file.path, sink, self.args.header_rows)
 
-    def _afterwards(self, brought: tuple[_Item, dict[str, Any]], progress: Progress) -> None:
-        """Delete or move a file at the peer, if it still is the one that was brought."""
-        (item, facts), peer = brought, self.peer
-        path = item.file.path
-        progress.tick(0)
-        found = peer.find(path)
-        if found is None:
-            return  # an earlier attempt has done it
-        if (found.size, found.mtime) != (facts["size"], facts["mtime"]):
-            raise peer.error(
-                "other",
-                f"{path} was replaced after it was downloaded; what is there now was left alone",
-                "resume the run: it brings that, too",
-            )
-        if self.args.after == "delete":
-            peer.delete(path)
-            return
-        target = self._moved(item.file)
-        try:
-            peer.rename(path, target, overwrite=False)
-        except RemoteError as error:
-            if error.kind != "exists":
-                raise
-            raise peer.error(
-                "exists",
-                f"{path} was downloaded, and cannot be moved: {target} exists",
-                "take that away and resume the run; a folder for each run never has it: move_to: done/{{run.id}}",
-            ) from error
-
-    def _moved(self, file: RemoteFile) -> str:
-        return self.peer.join(self.args.move_to or "", safe_relative(file.relative).name)
-
-    def _check_move(self, files: list[RemoteFile]) -> None:
+    def _check_move(self, files: list[RemoteFile], clearing: Clearing) -> None:
         """Two files that would have one name in move_to are an error before anything is brought."""
-        unique([(file, self._moved(file)) for file in files], self.peer, "take each folder by a step of its own")
+        unique([(file, clearing.target(file)) for file in files], self.peer, "take each folder by a step of its own")
 
     @staticmethod
     def _told(item: _Item, facts: dict[str, Any] | None) -> dict[str, Any]:

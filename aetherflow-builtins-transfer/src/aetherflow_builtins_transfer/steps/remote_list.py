@@ -119,6 +119,9 @@ class ListFiles(RemoteStep[ListT]):
             except UnicodeEncodeError:
                 self.ctx.log.warning("left out, its name is not UTF-8: %s", shown(path))
                 continue
+            if not peer.can_name(entry.name):
+                self.ctx.log.warning("left out, no path of kind %s has such a name: %s", peer.kind, shown(path))
+                continue
             if entry.kind == "folder" and self.args.recursive:
                 yield from self._walk(peer, path, f"{rel_path}/", depth + 1)
             elif entry.kind == "file":

@@ -1,11 +1,11 @@
 """What all steps with files at a peer have in common."""
 
-from pathlib import Path
 from typing import Any, TypeVar
 
 from aetherflow.core.api import ResourceRef, Step, StepInputs
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.connectors.local import LocalFiles
+from aetherflow_builtins_transfer.local_folder import check_folder
 
 InputsT = TypeVar("InputsT", bound=StepInputs)
 
@@ -25,11 +25,6 @@ class RemoteStep(Step[InputsT]):
         field = type(self.args).model_fields["resource"]
         (kind,) = (each.kind for each in field.metadata if isinstance(each, ResourceRef))
         found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=kind, name=self.resource)
-        if isinstance(found, LocalFiles) and self.ctx.settings.mode == "enterprise":
-            self._check_root(found.root)
+        if isinstance(found, LocalFiles):
+            check_folder(self.ctx, found.root)
         return found
-
-    def _check_root(self, root: Path) -> None:
-        """A folder in the place of a server is a folder of this machine: under a policy, no way out of the sandbox."""
-        if not root.is_relative_to((self.ctx.work_root / self.ctx.flow_id).resolve()):
-            self.ctx.write_path(str(root))

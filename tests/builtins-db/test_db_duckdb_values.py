@@ -1,0 +1,80 @@
+"""Values at the edge of what DuckDB has: both ways out say the same of them, or refuse them."""
+
+import io
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from aetherflow.core.api import AetherflowError, ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats import parquet
+from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
+
+FINITE = [
+    "5::UHUGEINT", "340282366920938463463374607431768211455::UHUGEINT",
+    "170141183460469231731687303715884105727::HUGEINT", "18446744073709551615::UBIGINT", "'24:00:00'::TIME",
+    "'10000-01-01'::DATE", "'10000-01-01'::TIMESTAMP", "'0001-01-01 (BC)'::DATE", "'9999-12-31'::DATE",
+    "'9999-12-31 23:59:59.999999'::TIMESTAMP", "0.5::DECIMAL(4,4)", "-0.5::DECIMAL(38,38)", "NULL::DECIMAL(4,4)",
+    "'2020-01-01 00:00:00.123456789'::TIMESTAMP_NS", "'1960-01-01 00:00:00.1239'::TIMESTAMP_MS",
+]  # fmt: skip
+INFINITE = ["DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"]
+
+
+def outcome(db: Any, sql: str, format_name: Format, *, native: bool) -> Any:
+    """What is written; or that it is refused, and where."""
+    buffer = io.BytesIO()
+    writing = Writing(db, sql, None, FileSpec(format_name, Dialect(), "none", "zstd", {}, 5000), lambda _rows: None)
+    try:
+        if not native or writing._natively(HashingSink(buffer)) is None:
+            writing._rows(HashingSink(buffer), None)
+    except AetherflowError as error:
+        return "refused" if "column 'v', row 1" in str(error) and error.fix else str(error)
+    if format_name == "csv":
+        return buffer.getvalue()
+    return pyarrow.parquet.read_table(io.BytesIO(buffer.getvalue())).to_pylist()
+
+
+def made(**options: Any) -> DuckDBConnector:
+    return DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {}, options))
+
+
+@pytest.mark.parametrize("format_name", ["csv", "parquet"])
+@pytest.mark.parametrize("value", FINITE)
+def test_extreme_values_are_the_same_or_refused(value: str, format_name: Format) -> None:
+    with made() as db:
+        fast, slow = (outcome(db, f"SELECT 1 AS a, {value} AS v", format_name, native=each) for each in (True, False))
+        assert fast == slow
+        assert format_name == "parquet" or fast.startswith(b"a,v\n1,")
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("kind", INFINITE)
+def test_infinity_is_text_or_refused(kind: str, sign: str) -> None:
+    sql = f"SELECT 1 AS a, '{sign}infinity'::{kind} AS v"
+    with made() as db:
+        text = outcome(db, sql, "csv", native=True)
+        assert text == "refused" if kind == "TIMESTAMP_NS" else text.startswith(f"a,v\n1,{sign}infinity".encode())
+        assert outcome(db, sql, "parquet", native=True) == "refused"
+        assert outcome(db, sql, "csv", native=False) == "refused"
+
+
+def test_text_of_any_length_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with made() as db:
+        with db.stream_arrow("SELECT 'x' AS s", batch_rows=10) as rows:  # type: ignore[union-attr]
+            assert str(next(rows.record_batches()).schema.field("s").type) == "large_string", "2 GiB end at no row"
+        sql = "SELECT range AS i, repeat('x', 1000) AS s FROM range(3000)"
+        whole = outcome(db, sql, "parquet", native=True)
+        monkeypatch.setattr(parquet, "_BATCH_BYTES", 10_000)
+        assert outcome(db, sql, "parquet", native=True) == whole
+        assert len(whole) == 3000
+
+
+def test_a_time_limit_counts_over_all_batches() -> None:
+    with made(statement_timeout=0.3) as db:
+        opened = db.stream("SELECT range AS i FROM range(100000000000)", fetch_size=1000)
+        with opened as rows, pytest.raises(ConnectorError, match="statement timeout"):
+            for _ in rows.batches():
+                pass
