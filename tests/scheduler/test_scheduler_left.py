@@ -1,7 +1,9 @@
 """What a killed process leaves where no scheduler runs: it holds nobody up for longer than its run lasts."""
 
 import datetime as dt
+import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -106,3 +108,63 @@ def test_a_slot_that_waits_for_nobody_holds_no_one_up(bench: "Bench", until: Cal
     bench.flow(["true"])
     assert "1 of 1 slots have run" in fill(bench, "daily", 1)
     assert bench.rows("SELECT status FROM slots ORDER BY slot") == [("WAITING",), ("SUCCESS",)]
+
+
+def test_an_audit_finds_it_also_where_no_slot_was_expected(bench: "Bench", left: Callable[..., int]) -> None:
+    slow_schedule(bench)
+    bench.command("tick", "scheduler.yaml", "-q")
+    assert bench.command("audit", "scheduler.yaml") == "no gap in 0 expected slots\n"
+    left(orphan=False)
+    shown = bench.command("audit", "scheduler.yaml", code=1)
+    assert "RUNNING, and the process that had it has ended" in shown
+    assert "1 gaps in 0 expected slots" in shown
+    (gap,) = json.loads(bench.command("audit", "scheduler.yaml", "--from", day(3), "--json", code=1))["gaps"]
+    assert (gap["item"], gap["slot"][:10]) == ("daily", day(3))
+    assert bench.command("audit", "scheduler.yaml", "--from", day(2)) == "no gap in 0 expected slots\n"
+    (bench.folder / "go").touch()
+    bench.command("tick", "scheduler.yaml", "-q")
+    assert bench.command("audit", "scheduler.yaml") == "no gap in 0 expected slots\n"
+
+
+def killed_at(bench: "Bench", point: str, nth: int, *arguments: str) -> None:
+    """Run a command that is killed when it passes a failpoint; which one that is, a rehearsal on a new ledger tells."""
+
+    def forget() -> None:
+        for path in bench.folder.glob("ledger.sqlite*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    forget()
+    points, go = bench.folder / "points", bench.folder / "go"
+    go.touch()
+    bench.command(*arguments, AETHERFLOW_FAILPOINT=f"log:{points}", AETHERFLOW_STATE_ROOT=f"{bench.folder}/rehearsal")
+    found = [number for number, name in enumerate(points.read_text().splitlines(), 1) if name.startswith(point)]
+    forget()
+    for path in (go, bench.folder / "begun", bench.folder / "ran"):
+        path.unlink(missing_ok=True)
+    bench.command(*arguments, code=-signal.SIGKILL, AETHERFLOW_FAILPOINT=f"{found[nth - 1]}:kill")
+
+
+def test_a_run_whose_process_nobody_wrote_down_is_waited_for(bench: "Bench", until: Callable[..., Any]) -> None:
+    slow_schedule(bench)
+    killed_at(bench, "begin slot processes", 1, "backfill", "scheduler.yaml", "daily", "--from", day(3), "--to", day(2))
+    until((bench.folder / "begun").exists)
+    assert bench.rows("SELECT status, pid FROM slots") == [("RUNNING", None)]
+    process = bench.start("backfill", "scheduler.yaml", "daily", "--from", day(1), "--to", day(0))
+    until(lambda: "waits; overlap: the slot" in bench.told_so_far())
+    assert bench.rows("SELECT status FROM slots ORDER BY slot") == [("RUNNING",), ("WAITING",)]
+    (bench.folder / "go").touch()
+    assert process.wait(60) == 0
+    assert [line[:10] for line in (bench.folder / "ran").read_text().split()] == [day(3), day(1)]
+    assert bench.rows("SELECT status FROM slots ORDER BY slot") == [("INTERRUPTED",), ("SUCCESS",)]
+    bench.command("tick", "scheduler.yaml", "-q")
+    assert (bench.folder / "ran").read_text().count(day(3)) == 1, "its run had ended well"
+
+
+def test_the_process_of_a_run_is_written_down_before_the_next_run_starts(bench: "Bench") -> None:
+    bench.flow(["true"])
+    bench.schedule_of(*({"id": f"i{n}", "cron": "0 0 * * *", "since": day(0), "misfire": "last"} for n in range(3)))
+    killed_at(bench, "spawn ", 3, "tick", "scheduler.yaml", "-q")
+    rows = bench.rows("SELECT status, pid IS NOT NULL, birth IS NOT NULL FROM slots ORDER BY item")
+    assert rows == [("RUNNING", 1, 1), ("RUNNING", 1, 1), ("RUNNING", 0, 0)]
+    bench.command("tick", "scheduler.yaml", "-q")
+    assert bench.rows("SELECT DISTINCT status FROM slots") == [("SUCCESS",)]

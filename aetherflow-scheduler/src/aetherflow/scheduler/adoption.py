@@ -1,11 +1,12 @@
 """Taking over what processes left that have died: their runs are started again under the same ids, and go on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.events import Events
-from aetherflow.scheduler.launchers.subprocess import birth_of
+from aetherflow.scheduler.launchers.subprocess import birth_of, is_written
 from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Pauses
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -96,7 +97,9 @@ def is_over(ledger: Ledger, row: SlotRow) -> bool:
     """Whether both have ended, the process that had a slot and the run that it started."""
     if row.owner == ledger.me or not ledger.is_gone(row.owner):
         return False
-    return row.pid is None or row.birth is None or birth_of(row.pid) != row.birth
+    if row.pid is None or row.birth is None:  # it ended before it could write down what it had started
+        return row.log is None or not is_written(Path(row.log))
+    return birth_of(row.pid) != row.birth
 
 
 def _take(

@@ -24,7 +24,7 @@ GRACE_MS = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An expected slot that nobody has accounted for."""
+    """An expected slot that nobody has accounted for, or any slot that a process has left behind."""
 
     item: str
     slot: int
@@ -82,6 +82,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     found.never_seen = [name for name, item in unseen.items() if item.since is None]
     begins = {name: own[0].since for name, own in epochs.items()}
     begins |= {name: to_ms(item.since) for name, item in unseen.items() if item.since is not None}
+    checked: set[tuple[str, int]] = set()
     for name, begin in sorted(begins.items()):
         first = begin if start is None else to_ms(start)
         if first < (forgotten := pruned.get(name, first)):
@@ -94,6 +95,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
             wanted = (to_ms(slot.at) for slot in expected(unseen[name], from_ms(first), from_ms(max(first, last))))
         for slot in wanted:
             row, grace = rows.get(slot), graces.get(name, GRACE_MS)
+            checked.add((name, slot))
             if row is None and now - slot <= grace:
                 found.pending += 1
                 continue
@@ -102,6 +104,12 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
                 found.gaps.append(Gap(name, slot, problem))
             elif row is not None:
                 found.counts[row.status] = found.counts.get(row.status, 0) + 1
+    for row in slots.active():  # what nobody expected and somebody asked for, before the item was first seen, say
+        if (row.item, row.slot) not in checked and (start is None or to_ms(start) <= row.slot) and row.slot < last:
+            grace = graces.get(row.item, GRACE_MS)
+            if (problem := _problem(ledger, row, now, grace, led=led)) is not None:
+                found.gaps.append(Gap(row.item, row.slot, problem))
+    found.gaps.sort(key=lambda gap: (gap.item, gap.slot))
     return found
 
 

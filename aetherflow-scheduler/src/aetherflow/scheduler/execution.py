@@ -159,7 +159,7 @@ class Dispatcher:
         """Do what was decided, if it still holds inside the transaction."""
         started: SlotRow | None = None
         stop: list[SlotRow] = []
-        with self._ledger.transaction(f"slot {turn.action}"):
+        with self._watch.noting(f"slot {turn.action}"):
             found = self._slots.find(row.item, row.slot)
             if found is None or found.status != Status.WAITING or not self._is_free(found):
                 return

@@ -3,8 +3,8 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.errors import AetherflowError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KILL_AFTER_SECONDS = 12.0
 """From SIGTERM to SIGKILL, where AETHERFLOW_STOP_GRACE_SECONDS is not higher: a run has 8 seconds by itself."""
 REPLACED = "replaced by the slot"
+ELSEWHERE = "if that was not this schedule, set another AETHERFLOW_STATE_ROOT or flow.state.path for one of the two"
 
 
 def kill_after_seconds() -> float:
@@ -100,13 +101,21 @@ class Watch:
         self.live.append(live)
         self._unnoted.append(live)
 
+    @contextlib.contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """A transaction that also writes down which processes were started since the last one."""
+        noted = list(self._unnoted)
+        with self._ledger.transaction(name):
+            for live in noted:
+                self._slots.note_process(live.row, live.running.pid, live.running.birth)
+            yield
+        self._unnoted = [live for live in self._unnoted if live not in noted]
+
     def note_processes(self) -> None:
-        """Write down which processes were started, those of a whole pass at once."""
+        """Write down the processes that no later start has written down already."""
         if self._unnoted:
-            with self._ledger.transaction("slot processes"):
-                for live in self._unnoted:
-                    self._slots.note_process(live.row, live.running.pid, live.running.birth)
-            self._unnoted = []
+            with self.noting("slot processes"):
+                pass
 
     def find(self, row: SlotRow) -> Live | None:
         """The run of a slot."""
@@ -127,6 +136,8 @@ class Watch:
 
     def finish(self, row: SlotRow, item: "Item", end: End) -> None:
         """Write down how a start ended: the slot is over, or waits for its next attempt."""
+        if end.status == Status.SUCCESS and end.reason is not None and self._slots.was_started_as(row):
+            end = replace(end, reason=None)  # an earlier start of the slot has done it
         failures = row.failures + (end.status == Status.FAILED)
         delay = retries(item.spec, failures) if end.retry else None
         fields = {"item": row.item, "slot": iso(row.slot), "run_id": row.run_id, "attempt": row.attempts}
@@ -146,6 +157,8 @@ class Watch:
             message += f"; attempt {row.attempts + 1} in {delay:g} s"
         level = {Status.SUCCESS: "INFO", Status.INTERRUPTED: "WARNING"}.get(end.status, "ERROR")
         level = "WARNING" if delay is not None else level
+        if end.status == Status.SUCCESS and end.reason is not None:
+            level, message = "WARNING", f"{message}; {ELSEWHERE}"
         self._events.tell(level, "ended", message, **fields, status=end.status, reason=end.reason, log=row.log)
 
     def _check_times(self, live: Live) -> None:

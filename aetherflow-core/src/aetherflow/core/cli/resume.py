@@ -126,10 +126,12 @@ def _prepared(path: Path, config: Path | None) -> "PreparedFlow":
 
 def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
     """UsageError where the flow file would now start another run instead of going on with this one."""
+    from aetherflow.core import durable
     from aetherflow.core.errors import UsageError
 
     now, then = (flow.flow_id, str(flow.state_path)), (run.flow_id, run.state_path)
-    if now != then:
+    files = [durable.real_file(Path(path)) for _, path in (now, then)]
+    if now[0] != then[0] or files[0] != files[1]:
         message = (
             f"run {run.run_id!r} is recorded for flow {then[0]} in {then[1]}, but {run.flow_path} is now flow {now[0]} "
             f"with the state {now[1]}"

@@ -67,6 +67,7 @@ def list_runs(
     """
     import json
 
+    from aetherflow.core import durable
     from aetherflow.core.cli.history_text import run_json, runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.since import instant_ms
@@ -79,7 +80,8 @@ def list_runs(
     wanted["statuses"] = frozenset(each.value.upper() for each in status or [])
     found: list[PastRun] = []
     unreadable: list[dict[str, str]] = []
-    for path in dict.fromkeys(known.state_path for known in flows_of(root, flow)):
+    files = {durable.real_file(Path(known.state_path)): known.state_path for known in flows_of(root, flow)}
+    for path in files.values():
         try:
             found += history.list_runs(Path(path), **wanted)
         except StateError as error:

@@ -21,7 +21,9 @@ from aetherflow.core.durable.database import (
     connect,
     connect_to_read,
     memory_database,
+    real_file,
     restore_database,
+    side_folder,
     transaction,
 )
 from aetherflow.core.durable.failpoint import hit
@@ -76,6 +78,7 @@ __all__ = [
     "open_lock",
     "open_log",
     "publish_file",
+    "real_file",
     "remove_empty_dir",
     "remove_file",
     "remove_parts",
@@ -85,6 +88,7 @@ __all__ = [
     "rename_file",
     "restore_database",
     "restore_dir",
+    "side_folder",
     "spawn",
     "spawn_guard",
     "swap_dir",

@@ -13,13 +13,28 @@ from aetherflow.core.durable.failpoint import hit
 WAL_RETRY_SECONDS = 0.02
 
 
+def real_file(path: Path) -> Path:
+    """The file that SQLite opens under a name: where that is a link, the one it leads to.
+
+    What stands beside a database is named by this one, as SQLite does with its own files: else two processes that use
+    two names of one file would not see each other's locks.
+    """
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114 is_symlink raises on EACCES
+
+
+def side_folder(path: Path) -> Path:
+    """The folder beside a database, `F.d`, the same for all names of the file: locks, signs of life, logs."""
+    real = real_file(path)
+    return real.with_name(f"{real.name}.d")
+
+
 def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     """Open a SQLite file, mode 0600, WAL, every commit synced; the caller owns transactions."""
     make_dir(path.parent)
     if not path.exists():
         hit(f"create {path.name}")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
-        sync_dir(path.parent)
+        sync_dir(real_file(path).parent)
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
         _switch_to_wal(connection, time.monotonic() + busy_seconds)
@@ -27,7 +42,7 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
         connection.close()
         raise
     connection.execute("PRAGMA synchronous=FULL")
-    sync_dir(path.parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
+    sync_dir(real_file(path).parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
     return connection
 
 

@@ -38,7 +38,7 @@ class LockStore:
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
         self.path = path
         self._clock = clock or Clock()
-        self._folder = path.with_name(path.name + ".d")
+        self._folder = durable.side_folder(path)
         self._mutex = threading.RLock()
         self._closed = False
         self._stuck = False

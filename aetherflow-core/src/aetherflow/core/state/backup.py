@@ -181,6 +181,7 @@ def _require_idle(path: Path) -> None:
 
 def _set_aside(path: Path) -> Path | None:
     """Keep what is there: as a copy, or, if it cannot be read as a database, by renaming it away."""
+    path = durable.real_file(path)
     if not path.exists():
         return None
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())

@@ -79,7 +79,8 @@ def state_info(path: Path) -> StateInfo:
     """Numbers of a state file of our schema; raises StateError."""
     side = side_of(path)
     blobs, logs = _sizes(side / "blobs"), _sizes(side / "logs")
-    wal = path.with_name(path.name + "-wal")
+    real = durable.real_file(path)
+    wal = real.with_name(real.name + "-wal")
 
     def select(db: sqlite3.Connection) -> StateInfo:
         tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]

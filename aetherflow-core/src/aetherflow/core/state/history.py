@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core import durable
 from aetherflow.core.errors import StateError
 from aetherflow.core.state.ownership import is_held
 from aetherflow.core.state.reading import read
@@ -156,7 +157,7 @@ _RUN = _columns(PastRun, ["state_path"])
 
 def side_of(state_path: Path) -> Path:
     """The folder beside a state file: run locks, logs, large outputs."""
-    return state_path.with_name(state_path.name + ".d")
+    return durable.side_folder(state_path)
 
 
 def latest_run(state_path: Path, flow_id: str) -> PastRun | None:

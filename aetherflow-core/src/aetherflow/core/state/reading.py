@@ -75,6 +75,7 @@ def _query(path: Path, query: Callable[[sqlite3.Connection], T], *, immutable: b
 
 def _version(path: Path) -> tuple[int, int, int] | None:
     """What changes when the file is written; None if a write is under way or was left unfinished."""
+    path = durable.real_file(path)
     if path.with_name(path.name + "-wal").exists():
         return None
     found = path.stat()

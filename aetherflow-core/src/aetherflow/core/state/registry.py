@@ -89,13 +89,14 @@ def known_flows(root: Path) -> list[KnownFlow]:
     """All flows, by id. Without a usable registry, those of the state files under the state root. Writes nothing."""
     query = "SELECT flow_id, state_path, flow_path, last_started_at FROM flows"
     try:
-        return sorted(KnownFlow(*row) for row in read_any(root / NAME, lambda db: db.execute(query).fetchall()))
+        rows = read_any(root / NAME, lambda db: db.execute(query).fetchall())
+        return _flows_once(KnownFlow(*row) for row in rows)
     except (sqlite3.Error, OSError):
         latest: dict[tuple[str, str], KnownFlow] = {}
         for run in sorted(_scan(root), key=lambda each: each.started_at):
             key = run.flow_id, run.state_path
             latest[key] = KnownFlow(*key, run.flow_path, run.started_at)
-        return sorted(latest.values())
+        return _flows_once(latest.values())
 
 
 def find_runs(root: Path, run_id: str) -> list[Registered]:
@@ -103,9 +104,9 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
     query = "SELECT flow_id, run_id, state_path, flow_path, started_at FROM runs WHERE run_id=?"
     try:
         rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
-        return sorted(Registered(*row) for row in rows)
+        return _runs_once(Registered(*row) for row in rows)
     except (sqlite3.Error, OSError):
-        return sorted(run for run in _scan(root) if run.run_id == run_id)
+        return _runs_once(run for run in _scan(root) if run.run_id == run_id)
 
 
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
@@ -141,6 +142,18 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
             "DELETE FROM runs WHERE flow_id=? AND run_id=? AND state_path=?",
             [(flow_id, run_id, str(path)) for flow_id, run_id, path in runs],
         )
+
+
+def _flows_once(flows: Iterable[KnownFlow]) -> list[KnownFlow]:
+    """A flow whose one state file was reached by several names (links), under the name that was used last."""
+    ordered = sorted(flows, key=lambda flow: flow.last_started_at)
+    return sorted({(flow.flow_id, durable.real_file(Path(flow.state_path))): flow for flow in ordered}.values())
+
+
+def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
+    ordered = sorted(runs, key=lambda run: run.started_at)
+    found = {(run.flow_id, run.run_id, durable.real_file(Path(run.state_path))): run for run in ordered}
+    return sorted(found.values())
 
 
 def _enter(path: Path, run: Registered) -> None:

@@ -23,7 +23,7 @@ class StateStore:
     def __init__(self, path: Path, *, connection: sqlite3.Connection | None = None) -> None:
         """`connection`: the file as somebody has opened it already, only to read it."""
         self.path = path
-        self.side = path.with_name(path.name + ".d")
+        self.side = durable.side_folder(path)
         """Folder beside the state: run locks, logs, large outputs."""
         if connection is not None:
             self.connection = connection

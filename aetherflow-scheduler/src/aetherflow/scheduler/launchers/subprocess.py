@@ -1,6 +1,7 @@
 """The launcher `subprocess`: each run is a process of its own on this host, `aetherflow run`."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core import durable
+from aetherflow.core.locks.alive import is_dead
 from aetherflow.scheduler.launchers.base import Launcher, Order, Outcome, Running
 
 MAX_SUMMARY = 16 << 20
@@ -30,6 +32,8 @@ class SubprocessLauncher(Launcher):
             durable.open_log(summary_file(order.log)) as stdout,
             durable.open_log(order.log) as stderr,
         ):
+            with contextlib.suppress(OSError):
+                fcntl.flock(stderr, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the run inherits it: see `is_written`
             env = {**os.environ, **order.env}
             process = durable.spawn(argv, cwd=order.folder, env=env, stdout=stdout, stderr=stderr)
         return _Child(process, order, ended)
@@ -94,6 +98,14 @@ def birth_of(pid: int) -> str | None:
     if len(fields) < 20 or fields[0] in (b"Z", b"X"):
         return None
     return fields[19].decode()
+
+
+def is_written(log: Path) -> bool:
+    """Whether a run that was started with this log goes on: it holds a kernel lock on it from its first moment.
+
+    So it shows before anybody has written down its process, and if nobody does.
+    """
+    return log.exists() and not is_dead(log.parent, log.name)
 
 
 def signal_orphan(pid: int | None, birth: str | None, number: int) -> bool:

@@ -59,6 +59,12 @@ class Slots:
         query = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE item=? AND slot=? ORDER BY attempt"  # noqa: S608 ours
         return [Attempt(*row) for row in self.ledger.read(query, (item, slot))]
 
+    def was_started_as(self, row: SlotRow) -> bool:
+        """Whether an earlier start of a slot had the run id that it has now."""
+        return any(
+            each.run_id == row.run_id and each.attempt < row.attempts for each in self.attempts(row.item, row.slot)
+        )
+
     def room(self, max_running: int, pools: Mapping[str, int]) -> Room:
         """How much goes on, whichever process started it."""
         rows = self.ledger.read(

@@ -33,7 +33,7 @@ class Ledger:
 
     def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
         self.path = path
-        self.side = path.with_name(path.name + ".d")
+        self.side = durable.side_folder(path)
         """Folder beside the file: logs of attempts, signs of life, the lease of the leader."""
         self.clock = clock
         self.host = socket.gethostname()
