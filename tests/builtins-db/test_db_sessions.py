@@ -16,20 +16,13 @@ from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.mysql import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
-from db_places import Place, mysql_place, postgres_place, settings, sqlalchemy_place
+from db_places import Place, mysql_by_url, mysql_place, postgres_place, settings, sqlalchemy_place
 from services import Database
 from svc import free_port
 
 CLASSES: dict[str, Any] = {"postgres": PostgresConnector, "mysql": MySQLConnector, "sqlalchemy": SQLAlchemyConnector}
 PATIENCE_SECONDS = 25
 """A busy machine has that long for what takes a second."""
-
-
-def by_url(server: Database) -> Place:
-    """MariaDB by SQLAlchemy."""
-    url = f"mysql+pymysql://{server.user}:{server.password}@{server.host}:{server.port}/{server.name}"
-    mysql_place(server)
-    return Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, server)
 
 
 @contextmanager
@@ -43,7 +36,7 @@ def place(request: pytest.FixtureRequest) -> Place:
     if request.param == "postgres":
         return postgres_place(request.getfixturevalue("postgres"), "sessions")
     server = request.getfixturevalue("mariadb")
-    return mysql_place(server) if request.param == "mysql" else by_url(server)
+    return mysql_place(server) if request.param == "mysql" else mysql_by_url(server)
 
 
 def fail_in_the_middle(db: Any, statement: str) -> None:
@@ -79,7 +72,7 @@ def test_nothing_of_a_failed_script_stays_in_its_session(place: Place) -> None:
 def test_what_stands_behind_ddl_is_one_transaction(mariadb: Database, first: str) -> None:
     """DDL commits and ends the transaction: without a new one every statement behind it would commit itself."""
     script = f"{first}; INSERT INTO u VALUES (1); INSERT INTO u VALUES (1)"
-    for make in (mysql_place, by_url):
+    for make in (mysql_place, mysql_by_url):
         with connector(make(mariadb)) as db:
             db.execute("CREATE TABLE u (a int PRIMARY KEY)")
             with pytest.raises(ConnectorError, match="statement 3 of 3 failed"):
@@ -90,6 +83,73 @@ def test_what_stands_behind_ddl_is_one_transaction(mariadb: Database, first: str
             assert db.read("SELECT a FROM u")[1] == []
             assert db.script(f"{first}; INSERT INTO u VALUES (1)").affected_rows == 1
             assert db.read("SELECT a FROM u")[1] == [(1,)]
+
+
+WRITES = (
+    "INSERT INTO u (a) VALUES (1); SELECT SLEEP(1) AS b; TRUNCATE TABLE u; SELECT SLEEP(1) AS c; "
+    "INSERT INTO u (a) VALUES (2), (3)"
+)
+READS = "SELECT SLEEP(1) AS b; DO 1; SELECT SLEEP(1) AS c"
+
+
+@pytest.mark.parametrize(
+    ("by", "locks", "work"),
+    [
+        (mysql_place, "LOCK TABLES u WRITE", WRITES),
+        (mysql_place, "LOCK TABLE other READ, u WRITE", WRITES),
+        (mysql_place, "FLUSH TABLES u WITH READ LOCK", READS),
+        (mysql_by_url, "LOCK TABLES u WRITE", WRITES),
+    ],
+)
+def test_locks_of_tables_hold_until_they_are_given_back(mariadb: Database, by: Any, locks: str, work: str) -> None:
+    """LOCK TABLES commits like DDL, but a START TRANSACTION behind it would give the locks back."""
+    server = replace(mariadb, user="root", password="") if "FLUSH" in locks else mariadb
+    place = by(server)
+    waited: list[float] = []
+
+    def insert() -> None:
+        with closing(pymysql.connect(**settings(server), autocommit=True)) as other, other.cursor() as cursor:
+            asleep = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(1)%'"
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while cursor.execute(asleep) and cursor.fetchone() == (0,) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            begun = time.monotonic()
+            cursor.execute("INSERT INTO u (a) VALUES (99)")
+            waited.append(time.monotonic() - begun)
+
+    with connector(place) as db:
+        db.execute("CREATE TABLE u (n int AUTO_INCREMENT PRIMARY KEY, a int)")
+        db.execute("CREATE TABLE other (a int)")
+        inserting = threading.Thread(target=insert)
+        inserting.start()
+        db.script(f"{locks}; {work}; UNLOCK TABLES", allow_implicit_commit=True)
+        inserting.join()
+        assert waited[0] > 0.1, "the other session did not wait"
+        assert [a for (a,) in db.read("SELECT a FROM u ORDER BY n")[1]] == [*([2, 3] if work == WRITES else []), 99]
+        assert db.execute("INSERT INTO u (a) VALUES (4)") == 1
+    with connector(place) as db:
+        assert db.read("SELECT max(a) AS m, min(a) AS k FROM u WHERE a IN (4, 99)")[1] == [(99, 4)]
+
+
+@pytest.mark.parametrize("by", [mysql_place, mysql_by_url])
+def test_what_is_done_under_locks_of_tables_is_one_transaction(mariadb: Database, by: Any) -> None:
+    with connector(by(mariadb)) as db:
+        db.execute("CREATE TABLE u (a int PRIMARY KEY)")
+        locked = "LOCK TABLES u WRITE; INSERT INTO u VALUES (1); INSERT INTO u VALUES "
+        with pytest.raises(ConnectorError, match="statement 3 of 3 failed"):
+            db.script(f"{locked} (1)")
+        with pytest.raises(ZeroDivisionError):
+            db.script(f"{locked} (2)", before_commit=lambda _: 1 / 0)
+        assert db.read("SELECT a FROM u")[1] == []
+        with pytest.raises(ConnectorError, match="statement 4 of 4 failed: UNLOCK would commit") as caught:
+            db.script(f"{locked} (2); UNLOCK TABLES", before_commit=lambda _: 1 / 0)
+        assert "leave it out, as the locks end with the script" in caught.value.fix
+        with pytest.raises(ConnectorError, match="statement 2 of 2 failed: LOCK would commit"):
+            db.script("INSERT INTO u VALUES (1); LOCK TABLES u READ")
+        assert db.read("SELECT a FROM u")[1] == []
+        assert db.script(f"{locked} (2)").affected_rows == 2
+        assert db.execute("INSERT INTO u VALUES (3)") == 1
+        assert db.read("SELECT a FROM u")[1] == [(1,), (2,), (3,)]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +168,7 @@ def test_two_merges_of_the_same_new_keys_double_nothing(
         place = Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, own)
         init, gate = "SET lock_timeout = '60s'", ""
     else:
-        place = mysql_place(server) if driver == "mysql" else by_url(server)
+        place = mysql_place(server) if driver == "mysql" else mysql_by_url(server)
         init = f"SET SESSION TRANSACTION ISOLATION LEVEL {level}"
         gate = "SET NEW.s = CONCAT(NEW.s, LEFT(GET_LOCK('gate', 60) + RELEASE_LOCK('gate'), 0))"
     place.resource["options"] = {"init_sql": init}
@@ -138,13 +198,25 @@ def test_two_merges_of_the_same_new_keys_double_nothing(
         tx.read("SELECT pg_advisory_lock(7)" if driver == "postgres" else "SELECT GET_LOCK('gate', 1)")
         for each in merging:
             each.start()
-        time.sleep(2)  # both have looked for their keys by then, if they are let
+        if driver == "postgres":
+            time.sleep(2)  # both have looked for their keys by then, if they are let
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while driver != "postgres" and not waiting_for(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.1)
     for each in merging:
         each.join()
     for each in ran.values():
         assert each.status["m"] == "SUCCESS", each.error
     assert projects[0].rows("SELECT count(*) AS n, count(DISTINCT a) AS keys_there FROM t") == [[20, 20]]
     assert sorted(each.outputs["m"]["updated"] for each in ran.values()) == [0, 20]
+    if driver != "postgres":
+        assert waiting_for(tmp_path) == 1, "who waits for another merge says so, and nobody else does"
+
+
+def waiting_for(folder: Path) -> int:
+    """How often the logs say that another merge is waited for; two runs in one process hear each other's lines."""
+    lines = {line for path in folder.rglob("*.jsonl") for line in path.read_text().splitlines()}
+    return sum("waiting for another merge into " in line for line in lines)
 
 
 # A stop reaches the session that is meant, or none
@@ -164,7 +236,7 @@ def test_sqlalchemy_stops_only_what_runs_on_that_server(mariadb: Database, moved
     with closing(pymysql.connect(**root, autocommit=True)) as other, other.cursor() as cursor:
         cursor.execute("SELECT @@server_id")
         (usual,) = cursor.fetchone() or (1,)
-        with connector(by_url(mariadb)) as db:
+        with connector(mysql_by_url(mariadb)) as db:
             assert db.ping()
             working = threading.Thread(target=work, args=(db,))
             working.start()
@@ -205,7 +277,7 @@ def test_postgres_ends_only_the_session_that_was_lost(postgres: Database, same: 
 
 
 def test_sqlalchemy_counts_its_attempts(mariadb: Database) -> None:
-    nowhere = by_url(mariadb)
+    nowhere = mysql_by_url(mariadb)
     config = nowhere.resource["config"]
     config["url"] = config["url"].replace(f":{mariadb.port}/", f":{free_port()}/")
     said = r"connecting to app@127.0.0.1:\d+/app failed \(attempt 2 of 2\): "
@@ -232,7 +304,7 @@ def insert_and_lose(db: Any, kill: Callable[[Any], object], statement: str) -> N
 @pytest.mark.parametrize("driver", ["postgres", "mysql"])
 def test_sqlalchemy_tells_of_a_lost_connection(request: pytest.FixtureRequest, driver: str) -> None:
     server: Database = request.getfixturevalue("postgres" if driver == "postgres" else "mariadb")
-    place = by_url(server) if driver == "mysql" else sqlalchemy_place(server, "sessions")
+    place = mysql_by_url(server) if driver == "mysql" else sqlalchemy_place(server, "sessions")
     own = place.server
     assert own is not None
     kill = "SELECT pg_terminate_backend({})" if driver == "postgres" else "KILL {}"

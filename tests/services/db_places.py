@@ -63,6 +63,13 @@ def mysql_place(server: Database) -> Place:
     return Place("mysql", {"kind": "db", "driver": "mysql", "config": settings(server)}, server)
 
 
+def mysql_by_url(server: Database) -> Place:
+    """The same by SQLAlchemy."""
+    mysql_place(server)
+    url = f"mysql+pymysql://{server.user}:{server.password}@{server.host}:{server.port}/{server.name}"
+    return Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, server)
+
+
 def _dsn(server: Database) -> str:
     where = f"host={server.host} port={server.port} user={server.user} password={server.password}"
     return f"{where} dbname={server.name}"

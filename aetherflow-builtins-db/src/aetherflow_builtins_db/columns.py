@@ -75,6 +75,8 @@ class Column:
 
     name: str
     type: ColumnType = UNKNOWN
+    warning: str = ""
+    """What its values do not tell, and what to do; a step that writes them logs it."""
 
 
 _DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")

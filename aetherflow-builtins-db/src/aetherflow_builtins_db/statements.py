@@ -7,6 +7,7 @@ _WRITE_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
 _DEFINES = frozenset(
     {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "COMMENT", "ANALYZE", "FLUSH"}
 )
+_MYSQL = frozenset({"mysql", "mariadb"})
 _OTHER_VERBS = frozenset(
     {"ATTACH", "CALL", "CHECKPOINT", "CLUSTER", "COPY", "DEALLOCATE", "DECLARE", "DETACH", "DISCARD", "DO", "EXEC",
      "EXECUTE", "EXPORT", "HANDLER", "IMPORT", "INSTALL", "KILL", "LISTEN", "LOAD", "LOCK", "NOTIFY", "OPEN",
@@ -83,9 +84,11 @@ def may_read(sql: str) -> bool:
     return first_word(sql) not in _OTHER_VERBS | _DEFINES | TRANSACTION_WORDS and not changes_rows(sql)
 
 
-def defines(sql: str) -> bool:
-    """Whether the statement is DDL, which commits what came before it on MySQL, MariaDB and Oracle."""
+def commits(sql: str, dialect: str) -> bool:
+    """Whether the statement commits what came before it on MySQL, MariaDB and Oracle: DDL, and the locks of MySQL."""
     found = words(sql)
+    if dialect in _MYSQL and found[:1] in (["LOCK"], ["UNLOCK"]) and found[1:2] in (["TABLES"], ["TABLE"]):
+        return True
     return bool(found) and found[0] in _DEFINES and not {"TEMPORARY", "TEMP"} & set(found[1:4])
 
 

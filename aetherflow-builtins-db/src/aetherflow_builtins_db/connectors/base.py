@@ -19,8 +19,8 @@ from aetherflow_builtins_db.failures import Hints, driver_failure
 from aetherflow_builtins_db.params import Lexis, bind
 from aetherflow_builtins_db.statements import (
     changes_rows,
+    commits,
     controls_transaction,
-    defines,
     first_word,
     may_read,
     split_script,
@@ -189,11 +189,14 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
     def _refuse_implicit_commit(self, statements: list[str]) -> None:
         changed = False
         for number, statement in enumerate(statements, 1):
-            if changed and defines(statement):
+            if changed and commits(statement, self.dialect):
+                word = first_word(statement)
+                instead = "put it first or into a step of its own"
+                if word == "UNLOCK":
+                    instead = "leave it out, as the locks end with the script"
                 raise self.refuse(
-                    f"{step_name(number, len(statements))} failed: {first_word(statement)} would commit the changes "
-                    "before it",
-                    "put it first or into a step of its own, or set allow_implicit_commit: true",
+                    f"{step_name(number, len(statements))} failed: {word} would commit the changes before it",
+                    f"{instead}, or set allow_implicit_commit: true",
                 )
             changed = changed or changes_rows(statement)
 

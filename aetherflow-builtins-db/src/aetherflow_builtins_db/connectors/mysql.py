@@ -234,13 +234,23 @@ class MySQLConnector(ServerBase[Config, Options]):
             cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
 
     def go_on(self, connection: Any, sql: str) -> None:
-        """Behind CREATE and the like, which commit: else whatever follows would commit by itself."""
+        """Behind CREATE and the like, which commit: else whatever follows would commit by itself.
+
+        No START TRANSACTION: that would give back the locks of LOCK TABLES.
+        """
         from pymysql.constants import SERVER_STATUS
 
         if not changes_rows(sql):
             connection.ping(reconnect=False)  # PyMySQL does not look at the status behind a result, which ANALYZE has
         if not connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
-            self.begin(connection, read_only=False)
+            connection.autocommit(False)
+
+    def release(self, connection: Any) -> None:
+        """A session in which `go_on` had to work is closed: the next call wants one that commits by itself."""
+        if connection.autocommit_mode:
+            super().release(connection)
+        else:
+            self.discard(connection)
 
     def run(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
         """Run a statement to its end; its count of rows."""

@@ -14,6 +14,9 @@ _GEOMETRY, _UNSIGNED, _ZEROFILL = 255, 32, 64
 _AS_SENT = frozenset({_TINY, _SHORT, _LONG, _LONGLONG, _INT24, _DECIMAL, _NEWDECIMAL, _DATE, _NEWDATE})
 """Types whose values have the same text here and there."""
 _TEXTS = frozenset({15, 249, 250, 251, 252, 253, 254})
+_NO_SCALE = 31
+"""The digits behind the point of a FLOAT that was declared without any."""
+_FLOAT_WARNING = "is a FLOAT, of which the server sends six digits; all are in the product with 1e0, which is a DOUBLE"
 _UNSIGNED_BIGINT = ColumnType("decimal", 20, 0)
 _TYPES: dict[int, ColumnType] = {
     **dict.fromkeys((_TINY, _SHORT, _LONG, _LONGLONG, _INT24, _YEAR, _BIT), ColumnType("int")),
@@ -37,6 +40,8 @@ def column_of(field: Any) -> Column:
         return Column(field.name, ColumnType("bytes"))
     if kind == _LONGLONG and field.flags & _UNSIGNED:
         return Column(field.name, _UNSIGNED_BIGINT)
+    if kind == _FLOAT and field.scale >= _NO_SCALE:
+        return Column(field.name, _TYPES[kind], _FLOAT_WARNING)
     return Column(field.name, _TYPES.get(kind, STRING))
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.connectors.moved import Moved
@@ -11,6 +12,17 @@ from aetherflow_builtins_db.statements import changes_rows
 
 if TYPE_CHECKING:
     from aetherflow_builtins_db.connectors.server import ServerBase
+
+
+_PART_ROWS = 10_000
+_Item = TypeVar("_Item")
+
+
+def parts(rows: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """The rows in lists of a size that a driver is given at a time: there may be more of them than memory holds."""
+    left = iter(rows)
+    while some := list(islice(left, _PART_ROWS)):
+        yield some
 
 
 class ServerTransaction:
@@ -32,10 +44,11 @@ class ServerTransaction:
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run one statement for every map of values."""
         text, _names = self._connector.markers(sql)
-        listed = list(rows)
-        with self._connector.mapped("statement", self.moved):
-            count = self._connector.run_many(self.raw, text, listed)
-        self.moved.rows += len(listed)
+        count = 0
+        for some in parts(rows):
+            with self._connector.mapped("statement", self.moved):
+                count += self._connector.run_many(self.raw, text, some)
+            self.moved.rows += len(some)
         return count
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:

@@ -9,6 +9,7 @@ from aetherflow_builtins_db.columns import UNKNOWN, Column, ColumnType
 from aetherflow_builtins_db.connectors import mysql_types, postgres_types
 from aetherflow_builtins_db.connectors.base import OpenRows
 from aetherflow_builtins_db.connectors.moved import Moved
+from aetherflow_builtins_db.connectors.server_transaction import parts
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.statements import changes_rows
 
@@ -36,12 +37,11 @@ class SQLAlchemyTransaction:
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run one statement for every map of values."""
         text, _names = self._connector.markers(sql)
-        listed = [dict(row) for row in rows]
-        if not listed:
-            return 0
-        with self._connector.mapped("statement", self.moved):
-            count = max(self.raw.execute(text, listed).rowcount, 0)
-        self.moved.rows += len(listed)
+        count = 0
+        for some in parts(map(dict, rows)):
+            with self._connector.mapped("statement", self.moved):
+                count += max(self.raw.execute(text, some).rowcount, 0)
+            self.moved.rows += len(some)
         return count
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:

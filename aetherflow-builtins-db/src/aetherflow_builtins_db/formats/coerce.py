@@ -5,6 +5,7 @@ Only changes without loss are made: `1.0` may become the integer 1, `1.5` may no
 
 import datetime
 import decimal
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from aetherflow_builtins_db.formats.values import text_value
 _CONTEXT = decimal.Context(prec=2 * MAX_DECIMAL_DIGITS)
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _EXACT_FLOAT = 2**53
+_FINER = re.compile(r"[.,]\d{6}\d*[1-9]")
 
 
 def fits(value: Any, wanted: ColumnType) -> bool:
@@ -81,7 +83,14 @@ def _decimal(value: Any, wanted: ColumnType) -> decimal.Decimal:
     return shaped
 
 
+def _refuse_finer(value: Any) -> None:
+    """Python cuts off what is behind the microseconds; so would a database with Arrow's nanoseconds."""
+    if _FINER.search(value) if isinstance(value, str) else getattr(value, "nanosecond", 0):
+        raise ValueError("has more than six digits behind the second")
+
+
 def _datetime(value: Any, *, zoned: bool) -> datetime.datetime:
+    _refuse_finer(value)
     if isinstance(value, str):
         try:
             value = datetime.datetime.fromisoformat(value.strip())
@@ -112,6 +121,7 @@ def _date(value: Any) -> datetime.date:
 
 
 def _time(value: Any) -> datetime.time:
+    _refuse_finer(value)
     if isinstance(value, str):
         try:
             value = datetime.time.fromisoformat(value.strip())

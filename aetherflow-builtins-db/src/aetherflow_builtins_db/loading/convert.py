@@ -3,6 +3,7 @@
 import base64
 import binascii
 import datetime
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ Convert = Callable[[Any], Any]
 
 _INSTANT, _LOCAL = ColumnType("datetime", zoned=True), ColumnType("datetime")
 _MICRO_DIGITS = 6
+_DATE = re.compile(r"^\s*\d{8}|\d([-/.])\d+\1\d")
+_SECOND_FRACTION = re.compile(r":\d+[.,](\d+)|^[^.,:]*[.,](\d+)\s*$")
 _NUMBERS = frozenset({"int", "float", "decimal"})
 _TEXT = frozenset({str, type(None)})
 _DIRECT = frozenset({"unknown", "string"})
@@ -36,16 +39,29 @@ def converter(wanted: ColumnType) -> Convert:
 
 
 def _converter_of(column: TableColumn) -> Convert:
-    """The same for a column, which may keep less than its type can."""
-    convert = converter(column.type)
-    if column.type.kind != "datetime" or column.second_digits >= _MICRO_DIGITS:
+    """The same for a column, which may keep fewer digits of a second than its type can."""
+    convert, digits = converter(column.type), column.second_digits
+    if digits is None:
         return convert
-    step = 10 ** (_MICRO_DIGITS - column.second_digits)
+    reason = f"has more digits behind the second than a {column.declared} keeps"
+    if column.type.kind in _DIRECT:
+        of_day = not column.declared.upper().startswith(("DATETIME", "TIMESTAMP"))
+
+        def exact_text(value: Any) -> Any:
+            text = text_value(value)
+            if of_day and _DATE.search(text):
+                raise ValueError(f"has a date, which a {column.declared} does not keep")
+            if (found := _SECOND_FRACTION.search(text)) and len(found[found.lastindex or 0].rstrip("0")) > digits:
+                raise ValueError(reason)
+            return convert(value)
+
+        return exact_text
+    step = 10 ** max(_MICRO_DIGITS - digits, 0)
 
     def exact(value: Any) -> Any:
         moment = convert(value)
         if moment.microsecond % step:
-            raise ValueError(f"has more digits behind the second than a {column.declared} keeps")
+            raise ValueError(reason)
         return moment
 
     return exact
@@ -114,7 +130,7 @@ class Converter:
         if not column.nullable and None in cells:
             raise ValueError
         if set(map(type, cells)) <= _TEXT:
-            if column.type.kind in _DIRECT:
+            if convert is _as_text:
                 return cells
             if column.type.kind == "int":
                 return _all_int(cells)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from aetherflow_builtins_db.columns import STRING
 from aetherflow_builtins_db.connectors.base import setting_literal
 from aetherflow_builtins_db.connectors.duckdb_rows import column_of
 from aetherflow_builtins_db.contract import Row
@@ -19,6 +20,13 @@ _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _STOPPED = "(Error: Interrupted!)"
 """What DuckDB says of a constraint that it did not finish looking at."""
 _DIALECT = Dialect(include_header=False)
+_MICRO_DIGITS = 6
+_SECOND_DIGITS = {
+    **dict.fromkeys(("DATE", "TIME", "TIME WITH TIME ZONE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"), 6),
+    **dict.fromkeys(("TIME_NS", "TIMESTAMP_NS"), 9),
+    "TIMESTAMP_MS": 3,
+    "TIMESTAMP_S": 0,
+}
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
@@ -43,8 +51,7 @@ class DuckDBServer(Server):
             {"name": name, "schema": schema, "database": database},
         )[1]
         columns = tuple(
-            TableColumn(column, column_of(column, declared).type, declared, bool(nullable))
-            for column, declared, nullable, _default in rows
+            _column(column, declared, nullable=bool(nullable)) for column, declared, nullable, _default in rows
         )
         return Table(self.quote(database, schema, name), schema, name, columns)
 
@@ -135,24 +142,51 @@ class DuckDBServer(Server):
         return int(row[0]) if row else 0
 
 
+def _column(name: str, declared: str, *, nullable: bool) -> TableColumn:
+    """A column. Nanoseconds are more than a time of Python holds: they stay text until DuckDB reads them."""
+    kind, digits = column_of(name, declared).type, _SECOND_DIGITS.get(declared)
+    if digits is None or declared == "DATE":
+        return TableColumn(name, kind, declared, nullable)
+    return TableColumn(name, kind if digits <= _MICRO_DIGITS else STRING, declared, nullable, digits)
+
+
 def _from_text(field: str, column: TableColumn) -> str:
-    """SQL for the value of a text field. What has more digits than the column is refused; DuckDB would round it."""
+    """SQL for the value of a text field. What has more than the column keeps is refused; DuckDB would drop it."""
     if column.type.kind == "bytes":
         return f"from_base64({field})"
     value = f"CAST({field} AS {column.declared})"
+    loses = _number_loses(field, column) or _time_loses(field, column.declared)
+    if not loses:
+        return value
+    message = setting_literal(f"column {column.name}: the value ")
+    refused = f"error({message} || {field} || ' does not fit {column.declared}')"
+    return f"CASE WHEN {loses} THEN {refused} ELSE {value} END"
+
+
+def _number_loses(field: str, column: TableColumn) -> str:
+    """Whether a number has more digits behind the point than the column."""
     if column.declared.removeprefix("U") in _INTEGERS:
         digits = 0
     elif column.type.kind == "decimal":
         digits = column.type.scale
     else:
-        return value
-    message = setting_literal(f"column {column.name}: the value ")
-    refused = f"error({message} || {field} || ' does not fit {column.declared}')"
+        return ""
     behind = f"strlen(rtrim({field}, '0 ')) - instr({field}, '.') > {digits}"
-    return (
-        f"CASE WHEN contains(lower({field}), 'e') OR contains({field}, '_') "
-        f"OR (contains({field}, '.') AND {behind}) THEN {refused} ELSE {value} END"
-    )
+    return f"contains(lower({field}), 'e') OR contains({field}, '_') OR (contains({field}, '.') AND {behind})"
+
+
+def _time_loses(field: str, declared: str) -> str:
+    """Whether a time has more digits behind the second than the column, a date a time of day, a time a date."""
+    digits = _SECOND_DIGITS.get(declared)
+    if digits is None:
+        return ""
+    behind = f"strlen(rtrim(regexp_extract({field}, '\\.(\\d+)', 1), '0')) > {digits}"
+    loses = f"(contains({field}, '.') AND {behind})"
+    if declared == "DATE":
+        return f"{loses} OR (contains({field}, ':') AND TRY_CAST(trim({field}) AS TIMESTAMP) <> CAST({field} AS DATE))"
+    if declared.startswith("TIME") and not declared.startswith("TIMESTAMP"):
+        return f"{loses} OR regexp_matches({field}, '\\d[-/]\\d+[-/]')"
+    return loses
 
 
 def _is_safe(given: str, wanted: str) -> bool:

@@ -1,8 +1,9 @@
 """Databases without a way of their own: Oracle, Exasol, and whatever SQLAlchemy reaches. One prepared INSERT."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.loading.mysql_lock import wait_for_merges
@@ -31,10 +32,8 @@ class GenericServer(Server):
 
         with suppress(SQLAlchemyError):  # a dialect without an inspector: then the database alone judges nulls
             listed = inspect(make_engine()).get_columns(found.name, schema=found.schema)
-            required = {
-                each["name"] for each in listed if not each["nullable"] and each.get("autoincrement") is not True
-            }
-            columns = tuple(replace(column, nullable=column.name not in required) for column in found.columns)
+            by_name = {each["name"]: each for each in listed}
+            columns = tuple(_inspected(column, by_name.get(column.name)) for column in found.columns)
             return replace(found, columns=columns)
         return found
 
@@ -52,7 +51,7 @@ class GenericServer(Server):
     def wait_for_merges(self, table: Table) -> None:
         """By a lock with a name, where there is no other."""
         if self.connector.dialect in _JOINS:
-            wait_for_merges(self.tx, table)
+            wait_for_merges(self.tx, table, self.say)
 
     def lock_for_merge(self, table: Table) -> None:
         """Readers go on, other writers wait."""
@@ -102,3 +101,20 @@ class GenericServer(Server):
         if dialect == "postgresql":
             return super().delete_matched_sql(table, stage, same)
         return f"DELETE FROM {stage.sql} s WHERE EXISTS (SELECT 1 FROM {table.sql} t WHERE {same})"
+
+
+def _inspected(column: TableColumn, seen: Mapping[str, Any] | None) -> TableColumn:
+    """The column with what the inspector knows of it."""
+    if seen is None:
+        return column
+    nullable = seen["nullable"] or seen.get("autoincrement") is True
+    kind = seen["type"]
+    if not hasattr(kind, "fsp"):
+        return replace(column, nullable=nullable)
+    # A time of MySQL and MariaDB; without a number it keeps whole seconds.
+    return replace(
+        column,
+        nullable=nullable,
+        declared=repr(kind).partition("(")[0].lower() + (f"({kind.fsp})" if kind.fsp else ""),
+        second_digits=kind.fsp or 0,
+    )

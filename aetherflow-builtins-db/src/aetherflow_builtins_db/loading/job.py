@@ -154,8 +154,8 @@ class Load:
         into = table
         if mode == "replace" and server.swaps:
             server.check_replaceable(table)
-            result.deleted = server.count(table)
             into = self._staged = server.prepare_replacement(table)
+            result.deleted = server.count(table)  # not before: MariaDB keeps the table from who replaces it just now
         elif mode in {"replace", "truncate"}:
             result.deleted = server.empty(table)
         elif self._id_column is not None:

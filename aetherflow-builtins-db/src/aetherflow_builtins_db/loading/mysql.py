@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from aetherflow.core.api import ConnectorError, StepError
 from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.loading.batch import Batch
-from aetherflow_builtins_db.loading.mysql_lock import LOCK_SECONDS, wait_for_merges
+from aetherflow_builtins_db.loading.mysql_lock import take_lock, wait_for_merges
 from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Server
 from aetherflow_builtins_db.loading.table import Table, TableColumn
 
@@ -66,7 +66,7 @@ class MySqlServer(Server):
                 types.get(column, UNKNOWN),
                 str(declared),
                 nullable == "YES" or "auto_inc" in str(extra),
-                6 if digits is None else int(digits),
+                None if digits is None else int(digits),
             )
             for column, declared, nullable, extra, digits in rows
         )
@@ -95,7 +95,7 @@ class MySqlServer(Server):
 
     def wait_for_merges(self, table: Table) -> None:
         """By a lock with a name."""
-        wait_for_merges(self.tx, table)
+        wait_for_merges(self.tx, table, self.say)
 
     def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
         """A temporary table, which commits nothing, with an index: MariaDB joins without one row by row."""
@@ -148,9 +148,9 @@ class MySqlServer(Server):
         """A new table beside the old one. CREATE commits, but nothing has been changed yet."""
         new, old = self._names(table)
         # Another process may do the same; the lock goes with the connection, which is not used again.
-        lock = f"aetherflow {self.load_name}"
-        ((got,),) = self.tx.read("SELECT GET_LOCK(:name, :wait)", {"name": lock, "wait": LOCK_SECONDS})[1]
-        if not got:
+        lock = {"name": f"aetherflow {self.load_name}"}
+        waiting = f"waiting for another process that replaces {table.sql}"
+        if not take_lock(self.tx, ":name", lock, lambda: self.say(waiting)):
             raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
         for leftover in (new, old):  # of an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")

@@ -1,6 +1,6 @@
 """What a load asks of a database, in the SQL that all of them know; each server with ways of its own has a subclass."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,12 +37,16 @@ class Server:
 
     tx: Transaction
 
-    def __init__(self, connector: SqlConnector, load_name: str, scratch: Path) -> None:
+    def __init__(
+        self, connector: SqlConnector, load_name: str, scratch: Path, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.connector = connector
         self.load_name = load_name
         """A short name that is the same for every run of the step, and for no other step."""
         self.scratch = scratch
         """A folder for files of the moment."""
+        self.say = say
+        """Tells the user what is waited for."""
 
     @contextmanager
     def begin(self) -> Iterator[None]:

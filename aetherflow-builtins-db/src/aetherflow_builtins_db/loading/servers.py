@@ -1,5 +1,6 @@
 """The server class of each driver; they are imported on use."""
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -14,10 +15,12 @@ _CLASSES = {
 }
 
 
-def server_of(connector: SqlConnector, load_name: str, scratch: Path) -> Server:
+def server_of(
+    connector: SqlConnector, load_name: str, scratch: Path, say: Callable[[str], None] = lambda _: None
+) -> Server:
     """The ways of loading that this database has."""
     place = _CLASSES.get(getattr(connector, "driver", ""), "generic:GenericServer")
     module, _, name = place.partition(":")
     made = getattr(import_module(f"aetherflow_builtins_db.loading.{module}"), name)
-    server: Server = made(connector, load_name, scratch)
+    server: Server = made(connector, load_name, scratch, say)
     return server

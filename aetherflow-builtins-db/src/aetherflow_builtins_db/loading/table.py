@@ -20,8 +20,8 @@ class TableColumn:
     declared: str = ""
     """Its type in the database's own words."""
     nullable: bool = True
-    second_digits: int = 6
-    """Of a time: digits behind the second that it keeps."""
+    second_digits: int | None = None
+    """Of a time: digits behind the second that it keeps, where the database says that."""
 
 
 @dataclass(frozen=True, slots=True)

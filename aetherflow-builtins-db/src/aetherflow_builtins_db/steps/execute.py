@@ -11,7 +11,7 @@ from aetherflow_builtins_db.contract import ScriptResult, SqlConnector
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.loading.ledger import LoadLedger
 from aetherflow_builtins_db.params import bind, translate
-from aetherflow_builtins_db.statements import defines
+from aetherflow_builtins_db.statements import commits
 from aetherflow_builtins_db.steps.expect import RowRange, is_met
 from aetherflow_builtins_db.steps.query import SqlInputs, connector_of, sql_of
 
@@ -92,7 +92,7 @@ class DbExecute(Step[Inputs]):
         connector.check_script(statements)
         names = [translate(statement, str)[1] for statement in statements]
         values = bind(list(dict.fromkeys(name for each in names for name in each)), self.args.params)
-        if not connector.transactional_ddl and any(map(defines, statements)):
+        if not connector.transactional_ddl and any(commits(each, connector.dialect) for each in statements):
             raise StepError(
                 "exactly_once: this database commits at CREATE, ALTER and DROP, and cannot undo them",
                 fix="put them into a step of their own, with IF NOT EXISTS or IF EXISTS",

@@ -187,6 +187,9 @@ class ExtractStep(Step[Inputs]):
         self.ctx.check_cancelled()
 
     def _say(self, seconds: float) -> None:
+        for column in self._columns:
+            if column.warning:
+                self.ctx.log.warning("column %s %s", column.name, column.warning)
         size = self._sink.tell() / 1e6
         rate = f"{self._rows / seconds:,.0f} rows/s, {size / seconds:.1f} MB/s" if seconds > 0 else "at once"
         self.ctx.log.info("%s rows, %.1f MB in %.2f s: %s", f"{self._rows:,}", size, seconds, rate)

@@ -67,6 +67,9 @@ class DbFetchSmall(Step[Inputs]):
                     )
                 self.ctx.check_cancelled()
             exact = result.exact
+        for column in columns:
+            if column.warning:
+                self.ctx.log.warning("column %s %s", column.name, column.warning)
         types = columns if exact else refine(columns, found)
         args.refuse_shortage(len(found))
         names = [column.name for column in columns]

@@ -177,7 +177,7 @@ class DbLoad(Step[Inputs]):
         # Not of the run: a table that a killed load left beside the target is found by the next run of the step.
         place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
         load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
-        server = server_of(typed, load_name, ctx.scratch_dir(self.job_id))
+        server = server_of(typed, load_name, ctx.scratch_dir(self.job_id), ctx.log.info)
         request = LoadRequest(
             source=self._source(),
             table=args.table,
