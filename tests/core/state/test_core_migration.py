@@ -93,6 +93,16 @@ def test_the_backup_is_the_old_file(project: "Project") -> None:
     assert "definitions" not in columns(backup)
 
 
+def test_the_backup_of_a_migration_replaces_no_other(project: "Project") -> None:
+    kept = project.state.with_name("f.sqlite.v1.bak")
+    old_file(project.state)
+    kept.write_text("all that is left")
+    StateStore(project.state).close()
+    assert kept.read_text() == "all that is left"
+    with contextlib.closing(sqlite3.connect(kept.with_name("f.sqlite.v1-2.bak"))) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
 def test_an_old_run_is_resumed(project: "Project") -> None:
     old_file(project.state)
     project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]")

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from aetherflow.core.durable.base import FILE_MODE, make_dir, part_of, sync_dir, sync_file
@@ -107,6 +108,20 @@ def backup_database(connection: sqlite3.Connection, target: Path) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_dir(target.parent)
+
+
+def keep_before(path: Path, version: int) -> Path:
+    """Copy what is committed of an SQLite file beside it, before it is migrated from a version; returns the copy.
+
+    Call it inside the transaction that migrates, so that nobody writes what the copy lacks. A copy that is there stays:
+    it may be all that is left of something.
+    """
+    again = (f"-{number}" if number > 1 else "" for number in count(1))
+    names = (path.with_name(f"{path.name}.v{version}{each}.bak") for each in again)
+    target = next(name for name in names if not os.path.lexists(name))
+    with contextlib.closing(connect_to_read(path, immutable=False)) as before:
+        backup_database(before, target)
+    return target
 
 
 def restore_database(copy: sqlite3.Connection, connection: sqlite3.Connection) -> None:

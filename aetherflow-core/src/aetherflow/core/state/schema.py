@@ -104,10 +104,11 @@ def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
     """Bring an older file to our version, after a backup beside it; returns the backup, None if nothing was to do."""
     if not 0 < (version := _version(connection)) < SCHEMA_VERSION:
         return None
-    backup = path.with_name(f"{path.name}.v{version}.bak")
-    durable.backup_database(connection, backup)
     with durable.transaction(connection, "migrate schema"):
-        for old in range(_version(connection), SCHEMA_VERSION):  # asked again: another process may have been first
+        if _version(connection) != version:
+            return None  # another process was first, and has made the backup
+        backup = durable.keep_before(path, version)
+        for old in range(version, SCHEMA_VERSION):
             _execute_all(connection, _MIGRATIONS[old])
     return backup
 

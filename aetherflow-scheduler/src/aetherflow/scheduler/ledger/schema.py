@@ -1,9 +1,6 @@
 """Tables of a ledger. All times are UTC epoch milliseconds; JSON is stored as text."""
 
-import contextlib
-import os
 import sqlite3
-from itertools import count
 from pathlib import Path
 
 from aetherflow.core import durable
@@ -91,18 +88,9 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
     with durable.transaction(connection, "migrate ledger"):
         if _version(connection) != version:
             return  # another process was first, and has made the backup
-        # in here, so that nobody writes what the copy lacks; read by a connection that sees what is committed
-        with contextlib.closing(durable.connect_to_read(path, immutable=False)) as before:
-            durable.backup_database(before, _free_name(path, version))
+        durable.keep_before(path, version)
         for old in range(version, SCHEMA_VERSION):
             _execute_all(connection, _MIGRATIONS[old])
-
-
-def _free_name(path: Path, version: int) -> Path:
-    """The backup's name: one that is there may be all that is left of something."""
-    again = (f"-{number}" if number > 1 else "" for number in count(1))
-    names = (path.with_name(f"{path.name}.v{version}{each}.bak") for each in again)
-    return next(name for name in names if not os.path.lexists(name))
 
 
 def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
