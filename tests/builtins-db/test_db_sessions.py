@@ -152,6 +152,20 @@ def test_what_is_done_under_locks_of_tables_is_one_transaction(mariadb: Database
         assert db.read("SELECT a FROM u")[1] == [(1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize("by", [mysql_place, mysql_by_url])
+def test_comments_that_the_server_runs_are_run(mariadb: Database, by: Any) -> None:
+    """As mysqldump writes them; they may commit, for all that anybody knows."""
+    with connector(by(mariadb)) as db:
+        db.execute("CREATE TABLE u (a int)")
+        script = "/*!40101 SET @seven = 7 */; /* nothing */; /*M!100000 INSERT INTO u VALUES (@seven) */; -- end"
+        db.script(script, allow_implicit_commit=True)
+        assert db.read("SELECT a FROM u")[1] == [(7,)]
+        with pytest.raises(ConnectorError, match="would commit the changes before it"):
+            db.script(f"INSERT INTO u VALUES (8); {script}")
+        assert db.read("SELECT a FROM u")[1] == [(7,)]
+        db.execute("DROP TABLE u")
+
+
 @pytest.mark.parametrize(
     ("driver", "level"),
     [("mysql", "REPEATABLE READ"), ("mysql", "READ COMMITTED"), ("sqlalchemy", "READ COMMITTED"), ("postgres", "")],

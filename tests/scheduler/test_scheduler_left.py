@@ -71,17 +71,22 @@ def test_a_backfill_does_not_wait_for_what_a_killed_one_left(bench: "Bench", lef
     assert (bench.folder / "ran").read_text().count(day(3)) == 1
 
 
-def test_a_run_that_goes_on_without_its_process_is_waited_for(
-    bench: "Bench", left: Callable[..., int], until: Callable[..., Any]
-) -> None:
-    slow_schedule(bench)
-    left(orphan=True)
+def later_backfill_waits(bench: "Bench", until: Callable[..., Any]) -> None:
+    """Until the run of the earlier slot, which has the word `go` to wait for, has ended."""
     process = bench.start("backfill", "scheduler.yaml", "daily", "--from", day(1), "--to", day(0))
     until(lambda: "waits; overlap: the slot" in bench.told_so_far())
     assert bench.rows("SELECT status FROM slots ORDER BY slot") == [("RUNNING",), ("WAITING",)]
     (bench.folder / "go").touch()
     assert process.wait(60) == 0
     assert [line[:10] for line in (bench.folder / "ran").read_text().split()] == [day(3), day(1)]
+
+
+def test_a_run_that_goes_on_without_its_process_is_waited_for(
+    bench: "Bench", left: Callable[..., int], until: Callable[..., Any]
+) -> None:
+    slow_schedule(bench)
+    left(orphan=True)
+    later_backfill_waits(bench, until)
 
 
 @pytest.mark.parametrize("kind", ["room", "by hand", "trigger"])
@@ -149,12 +154,7 @@ def test_a_run_whose_process_nobody_wrote_down_is_waited_for(bench: "Bench", unt
     killed_at(bench, "begin slot processes", 1, "backfill", "scheduler.yaml", "daily", "--from", day(3), "--to", day(2))
     until((bench.folder / "begun").exists)
     assert bench.rows("SELECT status, pid FROM slots") == [("RUNNING", None)]
-    process = bench.start("backfill", "scheduler.yaml", "daily", "--from", day(1), "--to", day(0))
-    until(lambda: "waits; overlap: the slot" in bench.told_so_far())
-    assert bench.rows("SELECT status FROM slots ORDER BY slot") == [("RUNNING",), ("WAITING",)]
-    (bench.folder / "go").touch()
-    assert process.wait(60) == 0
-    assert [line[:10] for line in (bench.folder / "ran").read_text().split()] == [day(3), day(1)]
+    later_backfill_waits(bench, until)
     assert bench.rows("SELECT status FROM slots ORDER BY slot") == [("INTERRUPTED",), ("SUCCESS",)]
     bench.command("tick", "scheduler.yaml", "-q")
     assert (bench.folder / "ran").read_text().count(day(3)) == 1, "its run had ended well"

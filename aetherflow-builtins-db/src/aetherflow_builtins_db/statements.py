@@ -8,6 +8,8 @@ _DEFINES = frozenset(
     {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "COMMENT", "ANALYZE", "FLUSH"}
 )
 _MYSQL = frozenset({"mysql", "mariadb"})
+_RUNS = ("/*!", "/*M!")
+"""How comments begin that MySQL and MariaDB run."""
 _OTHER_VERBS = frozenset(
     {"ATTACH", "CALL", "CHECKPOINT", "CLUSTER", "COPY", "DEALLOCATE", "DECLARE", "DETACH", "DISCARD", "DO", "EXEC",
      "EXECUTE", "EXPORT", "HANDLER", "IMPORT", "INSTALL", "KILL", "LISTEN", "LOAD", "LOCK", "NOTIFY", "OPEN",
@@ -35,9 +37,13 @@ def _step(token: Token) -> int:
     return {"(": 1, ")": -1}.get(token.text, 0)
 
 
-def is_empty(sql: str) -> bool:
-    """Whether nothing but blanks, comments and semicolons is there."""
-    return all(token.kind in {"comment", "semicolon"} or token.text.isspace() for token in tokens(sql))
+def is_empty(sql: str, lexis: Lexis = "standard") -> bool:
+    """Whether nothing but blanks, comments and semicolons is there. MySQL runs what stands in `/*! … */`."""
+    for token in tokens(sql, lexis):
+        runs = lexis == "mysql" and token.text.startswith(_RUNS)
+        if runs or not (token.kind in {"comment", "semicolon"} or token.text.isspace()):
+            return False
+    return True
 
 
 def without_end(sql: str) -> str:
@@ -86,6 +92,8 @@ def may_read(sql: str) -> bool:
 
 def commits(sql: str, dialect: str) -> bool:
     """Whether the statement commits what came before it on MySQL, MariaDB and Oracle: DDL, and the locks of MySQL."""
+    if dialect in _MYSQL and sql.lstrip().startswith(_RUNS):
+        return True  # it may: nobody but the server knows whether it runs at all
     found = words(sql)
     if dialect in _MYSQL and found[:1] in (["LOCK"], ["UNLOCK"]) and found[1:2] in (["TABLES"], ["TABLE"]):
         return True
@@ -112,7 +120,7 @@ def split_script(script: str, lexis: Lexis = "standard") -> list[str]:
         else:
             current.add(token, written)
     found.append(current.text())
-    return [statement for statement in found if not is_empty(statement) and statement != "/"]
+    return [statement for statement in found if not is_empty(statement, lexis) and statement != "/"]
 
 
 class _Statement:

@@ -37,11 +37,14 @@ def prune(
     limit = instant(schedule, before, "--before")
     assert limit is not None  # noqa: S101 it is required
     at = to_ms(limit)
-    with ledger_of(schedule, read_only=dry_run or not schedule.state.exists()) as ledger:
+    is_new = not schedule.state.exists()
+    with ledger_of(schedule, read_only=dry_run or is_new) as ledger:
         latest = ledger.clock.now_ms() - LEAST_MS
         if at > latest:
-            raise UsageError(f"--before {before} is less than a day ago", fix=f"name a time up to {iso(latest)}")
+            raise UsageError(f"--before {before} is later than a day ago", fix=f"name a time up to {iso(latest)}")
         found = find_old(ledger, at) if dry_run else forget(ledger, at)
+    if is_new:
+        typer.echo(f"note: there is no ledger yet: {schedule.state}", err=True)
     number = sum(each.slots for each in found)
     if as_json:
         items = [{"item": each.item, "slots": each.slots, "oldest": iso(each.oldest)} for each in found]

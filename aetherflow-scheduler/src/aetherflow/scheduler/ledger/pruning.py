@@ -1,6 +1,5 @@
 """Forgetting old slots. The ledger keeps in mind up to where, so that an audit tells what it can no longer know."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +81,7 @@ def prune(ledger: Ledger, before: int) -> list[Pruned]:
             )
         ledger.journal("prune", before=iso(before), slots=sum(each.slots for each in found))
     for each in found:
-        for _ in _delete(ledger, _values(ledger, each.item, each.newest + 1)):
-            pass
+        _delete(ledger, _values(ledger, each.item, each.newest + 1))
     with ledger.transaction("prune ends"):
         ledger.db.execute("DELETE FROM journal WHERE at<?", (before,))
         ledger.db.execute("DELETE FROM pauses WHERE until<?", (before,))
@@ -94,7 +92,7 @@ def _values(ledger: Ledger, item: str, before: int) -> dict[str, Any]:
     return {"item": item, "before": before, "ended": ledger.clock.now_ms() - LEAST_MS}
 
 
-def _delete(ledger: Ledger, values: dict[str, Any]) -> Iterator[int]:
+def _delete(ledger: Ledger, values: dict[str, Any]) -> None:
     number = BATCH
     while number == BATCH:
         with ledger.transaction("prune"):
@@ -102,4 +100,3 @@ def _delete(ledger: Ledger, values: dict[str, Any]) -> Iterator[int]:
             ledger.db.executemany("DELETE FROM attempts WHERE item=? AND slot=?", rows)
             ledger.db.executemany("DELETE FROM slots WHERE item=? AND slot=?", rows)
         number = len(rows)
-        yield number
