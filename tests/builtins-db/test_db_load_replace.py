@@ -1,13 +1,18 @@
 """`mode: replace` where a new table takes the place of the old one: what hangs on it stays, or the load is refused."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from db_places import settings
+from aetherflow.core.api import ConnectorInit
+from aetherflow_builtins_db.connectors.mysql import MySQLConnector
+from aetherflow_builtins_db.loading.servers import server_of
+from db_places import mysql_place, settings
+from services import Database
 
 
 def load(project: Any, text: str = "a,s\n1,x\n2,y\n") -> dict[str, Any]:
@@ -99,3 +104,31 @@ def test_mysql_keeps_indexes_and_refuses_foreign_keys(anywhere: Any) -> None:
     error = anywhere.run(step=load(anywhere)).error
     assert "mode replace would lose the foreign key" in error.message
     assert anywhere.rows("SELECT count(*) AS n FROM information_schema.tables WHERE table_name LIKE 'Tab\\_%'") == [[0]]
+
+
+def fail_to_replace(server: Any, table: Any, meanwhile: Callable[[], object]) -> None:
+    with server.begin():
+        server.prepare_replacement(table)
+        server.tx.read("SELECT RELEASE_LOCK(:name)", {"name": "aetherflow one"})  # as if it had been lost
+        meanwhile()
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_failed_replace_on_mysql_drops_no_table_of_another_process(
+    mariadb: Database, tmp_path: Path, held: bool
+) -> None:
+    config = mysql_place(mariadb).resource["config"]
+    first, second = (MySQLConnector(ConnectorInit(name, "db", "mysql", config, {})) for name in ("first", "second"))
+    with first as db, second as other, other.transaction() as tx:
+        db.execute("CREATE TABLE tab (a int)")
+        server = server_of(db, "one", tmp_path)
+
+        def take() -> None:  # whoever has it now has made the table anew
+            tx.read("SELECT GET_LOCK(:name, 5)", {"name": "aetherflow one"})
+
+        with pytest.raises(ZeroDivisionError):
+            fail_to_replace(server, server.look_up(("tab",)), take if held else lambda: None)
+        left = [name for (name,) in db.read("SHOW TABLES LIKE '%one%new%'")[1]]
+        assert len(left) == held
+        db.script(f"DROP TABLE IF EXISTS {', '.join([*left, 'tab'])}", allow_implicit_commit=True)

@@ -37,8 +37,20 @@ class MySqlServer(Server):
         except BaseException:
             if self._made is not None:
                 with suppress(ConnectorError):  # else the next attempt drops it
-                    self.connector.script(f"DROP TABLE IF EXISTS {self._made.sql}")
+                    self._drop(self._made)
             raise
+
+    def _drop(self, made: Table) -> None:
+        """Unless another process replaces the table by now: then what has this name is its own."""
+        with self.connector.transaction() as tx:
+            ((free,),) = tx.read("SELECT GET_LOCK(:name, 0)", self._lock)[1]
+            if free:
+                tx.execute(f"DROP TABLE IF EXISTS {made.sql}")
+                tx.read("SELECT RELEASE_LOCK(:name)", self._lock)
+
+    @property
+    def _lock(self) -> dict[str, str]:
+        return {"name": f"aetherflow {self.load_name}"}
 
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
         """The table in the catalogue; a schema is a database here."""
@@ -148,9 +160,8 @@ class MySqlServer(Server):
         """A new table beside the old one. CREATE commits, but nothing has been changed yet."""
         new, old = self._names(table)
         # Another process may do the same; the lock goes with the connection, which is not used again.
-        lock = {"name": f"aetherflow {self.load_name}"}
         waiting = f"waiting for another process that replaces {table.sql}"
-        if not take_lock(self.tx, ":name", lock, lambda: self.say(waiting)):
+        if not take_lock(self.tx, ":name", self._lock, lambda: self.say(waiting)):
             raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
         for leftover in (new, old):  # of an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
