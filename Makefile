@@ -96,8 +96,9 @@ build: $(READY) ## build all wheels and source distributions into dist/
 	@ls dist
 
 constraints: $(READY) ## resolve everything anew and write constraints.txt
-	@$(BIN)/uv pip compile -q --upgrade --all-extras --group dev --group example --group fuzz --python-version 3.11 --no-annotate \
-	  --custom-compile-command 'make constraints' $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
+	  --all-extras --group dev --group example --group fuzz --custom-compile-command 'make constraints' \
+	  $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 
 clean: ## remove everything that make created
@@ -105,6 +106,7 @@ clean: ## remove everything that make created
 	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an interrupted installation leaves none and is taken up again.
+# pip reads hashes of requirements only, uv those of constraints too: pip gets the lines of uv as its requirements.
 $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	@set -eu; \
 	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -120,9 +122,9 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	if uv pip install --help 2>/dev/null | grep -q -e --group; then uv=uv; \
 	else uv=$(BIN)/uv; [ -x $$uv ] || { echo "installing uv into .venv ..."; \
 	  $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv; }; fi; \
+	  sed -n '/^uv==/,/[^\\]$$/p' constraints.txt | $(BIN)/python -m pip install -q --disable-pip-version-check -r /dev/stdin; }; fi; \
 	echo "installing the workspace into .venv ..."; \
-	$$uv pip install -q --python $(BIN)/python -c constraints.txt --compile-bytecode --group dev -e . \
+	$$uv pip install -q --python $(BIN)/python -c constraints.txt -b constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres,sqlalchemy]' \
 	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' \
