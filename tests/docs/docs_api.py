@@ -85,7 +85,7 @@ def _members(cls: type) -> Iterator[str]:
 
 
 def _fields(cls: type) -> Iterator[tuple[str, Any]]:
-    for name, kind in vars(cls).get("__annotations__", {}).items():
+    for name, kind in inspect.get_annotations(cls).items():
         if not name.startswith("_") and not inspect.isfunction(vars(cls).get(name)):
             yield name, kind
 

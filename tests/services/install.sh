@@ -16,8 +16,7 @@ need openssh-server command -v sshd
 need openssh-client command -v sftp   # tests/benchmarks: what transfers are measured against
 need samba command -v smbd
 need proftpd-core command -v proftpd # docs/examples/third-party-plugin
-need smbclient command -v smbclient   # likewise
-need smbclient command -v smbclient # tests/benchmarks: the client to compare with
+need smbclient command -v smbclient # tests/benchmarks: what transfers are measured against
 need postgresql command -v postgres
 need mariadb-server command -v mariadbd
 need strace command -v strace        # tests/torture: faults at system calls
@@ -25,7 +24,6 @@ need e2fsprogs command -v mkfs.ext4  # tests/torture: power cuts on a file syste
 need sqlite3 command -v sqlite3 # docs/examples/programs
 need libreoffice-calc command -v soffice # tests/builtins-reports: a second reader of workbooks
 need poppler-utils command -v pdftoppm # the same: pages of its PDFs as pictures
-need cron command -v cron      # tests/torture: what the scheduler is compared with
 need cron command -v cron            # tests/torture: what the scheduler is compared with, and what runs exported crontabs
 need systemd command -v systemd-analyze # tests/scheduler: exported timers, checked without a running systemd
 need python3-uno /usr/bin/python3 -c 'import uno' # tests/services/office_insert.py: LibreOffice inserts rows

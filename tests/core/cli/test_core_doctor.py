@@ -1,5 +1,6 @@
 """`aetherflow doctor`: what is missing on this host, without touching it."""
 
+import contextlib
 import json
 import os
 import time
@@ -222,7 +223,8 @@ def test_connect(acme: "Project") -> None:
 def test_connect_to_files(project: "Project") -> None:
     import sqlite3
 
-    sqlite3.connect(project.folder / "good.db").executescript("create table t (a)")
+    with contextlib.closing(sqlite3.connect(project.folder / "good.db")) as connection:
+        connection.executescript("create table t (a)")
     project.write("no database, but long enough to be looked at as one\n" * 50, "bad.db")
     for driver in ("sqlite3", "duckdb"):
         resource(project, f"{{kind: db, driver: {driver}, config: {{path: {project.folder}/bad.db}}}}")
