@@ -10,6 +10,7 @@ import pytest
 pytest_plugins = [
     "pytester",
     "services",
+    "slowest",
     "exporting",
     "http_fixtures",
     "mail_server",

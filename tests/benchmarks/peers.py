@@ -2,7 +2,7 @@
 
 Every program of peer_programs/ runs in a process of its own and times the run alone: no imports, no start of a server.
 Each peer has a virtual environment in .bench with the version that peers.txt pins, made on first use. All take turns;
-medians.
+medians. A peer that cannot be installed or that fails is a row with the reason, and the exit code is 1.
 
     make bench-peers
 """
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench_tools import disk_folder
 
@@ -35,7 +36,29 @@ SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    # its server starts before the clock does; on a busy machine the default of 20 s does not suffice
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
 }
+LIMIT = 3600
+"""Seconds for an installation or a run: more means that the peer hangs."""
+
+
+class PeerError(Exception):
+    """Why a peer has no figure, in one line."""
+
+
+def _run(command: list[str | Path], **options: Any) -> str:
+    """What the command prints; its whole stderr is shown if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT, **options)
+    except subprocess.TimeoutExpired:
+        raise PeerError(f"no end after {LIMIT:,} s") from None
+    if done.returncode != 0:
+        print(done.stderr, file=sys.stderr)
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise PeerError(f"exit code {done.returncode}: {lines[-1] if lines else 'nothing on stderr'}")
+    stdout: str = done.stdout
+    return stdout
 
 
 def python_of(name: str) -> str:
@@ -50,8 +73,8 @@ def python_of(name: str) -> str:
         uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         if uv is None:
             raise SystemExit("uv is missing; `make .venv/.installed` brings it")
-        subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", python, wanted], check=True)
+        _run([uv, "venv", "-q", "--clear", "--python", sys.executable, folder])
+        _run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", python, wanted])
         stamp.write_text(wanted)
     return python
 
@@ -61,31 +84,46 @@ def seconds_of(name: str, python: str, folder: Path) -> float:
     folder.mkdir()
     environment = {**os.environ, **SETTINGS, "PREFECT_HOME": str(folder), "DAGSTER_HOME": str(folder)}
     steps = FEWER.get(name, STEPS)
-    command = [python, str(HERE / "peer_programs" / f"steps_{name}.py"), str(folder), str(steps)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
-    if done.returncode != 0:
-        raise SystemExit(f"{name} failed: {done.stderr[-3000:]}")
-    return float(done.stdout.split()[-1]) * STEPS / steps
+    program = HERE / "peer_programs" / f"steps_{name}.py"
+    printed = _run([python, program, folder, str(steps)], env=environment, cwd=folder)
+    return float(printed.split()[-1]) * STEPS / steps
+
+
+def measured(root: Path) -> tuple[dict[str, float], dict[str, str]]:
+    """The median of each peer in seconds, and the reason of each that failed."""
+    pythons: dict[str, str] = {}
+    times: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+    failed: dict[str, str] = {}
+    for number in range(-1, ROUNDS):  # installations come first, so that they disturb no measurement
+        for name in PROGRAMS:
+            if name in failed:
+                continue
+            try:
+                if number < 0:
+                    pythons[name] = python_of(name)
+                else:
+                    times[name].append(seconds_of(name, pythons[name], root / f"{name}{number}"))
+            except PeerError as error:
+                failed[name] = str(error)
+    return {name: statistics.median(found) for name, found in times.items() if name not in failed}, failed
 
 
 def main() -> int:
-    """Measure, print a table, return 1 if a peer is faster."""
-    pythons = {name: python_of(name) for name in PROGRAMS}
-    times: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+    """Measure, print a table, return 1 if a peer is faster or failed."""
     with disk_folder() as root:
-        for number in range(ROUNDS):
-            for name, python in pythons.items():
-                times[name].append(seconds_of(name, python, root / f"{name}{number}"))
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    own = medians[OWN]
+        medians, failed = measured(root)
+    own = medians.get(OWN)
     print(f"{'':<12}{f'seconds for {STEPS:,} steps':>26}{'ratio':>8}  what is on disk")
     for name, median in sorted(medians.items(), key=lambda item: item[1]):
         scaled = f" (scaled from {FEWER[name]} steps)" if name in FEWER else ""
-        print(f"{name:<12}{median:>26.2f}{median / own:>8.2f}  {PROGRAMS[name]}{scaled}")
-    faster = [name for name, median in medians.items() if name != "commits" and median < own]
+        ratio = f"{median / own:.2f}" if own else "-"
+        print(f"{name:<12}{median:>26.2f}{ratio:>8}  {PROGRAMS[name]}{scaled}")
+    for name, reason in failed.items():
+        print(f"{name:<12}{'failed':>26}{'-':>8}  {reason}")
+    faster = [name for name, median in medians.items() if own and name != "commits" and median < own]
     if faster:
         print(f"faster than AetherFlow here: {', '.join(faster)}")
-    return int(bool(faster))
+    return int(bool(faster or failed))
 
 
 if __name__ == "__main__":

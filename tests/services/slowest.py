@@ -1,0 +1,34 @@
+"""At the end of a run with CI=true: the ten slowest files of tests and the sum of all, so that growth is seen."""
+
+import os
+from collections import Counter, defaultdict
+
+import pytest
+
+SHOWN = 10
+
+
+class SlowestFiles:
+    """Wall seconds of set-up, call and tear-down, summed by file. With xdist the reports of all workers arrive here."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.tests: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        file = report.nodeid.split("::", maxsplit=1)[0]
+        self.seconds[file] += report.duration
+        self.tests[file] += report.when == "setup"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        slowest = sorted(self.seconds, key=self.seconds.__getitem__, reverse=True)[:SHOWN]
+        rows = [(self.seconds[file], self.tests[file], file) for file in slowest]
+        rows.append((sum(self.seconds.values()), self.tests.total(), f"all {len(self.seconds)} files"))
+        terminalreporter.write_sep("=", "slowest files")
+        for seconds, tests, file in rows:
+            terminalreporter.write_line(f"{seconds:>9.1f} s {tests:>6} tests  {file}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI") == "true" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SlowestFiles(), "slowest-files")
