@@ -46,7 +46,8 @@ class HashedFile(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if hasattr(self, "_file"):  # not where it could not be opened: the finalizer closes such an object, too
+            self._file.close()
         super().close()
 
 

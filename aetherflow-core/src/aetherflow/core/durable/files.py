@@ -180,7 +180,7 @@ class AtomicFile(BufferedIOBase):
 
     def flush(self) -> None:
         """Hand buffered bytes to the system."""
-        if not self._file.closed:
+        if hasattr(self, "_file") and not self._file.closed:  # the finalizer flushes what could not be opened, too
             with naming(self.final):
                 self._file.flush()
 

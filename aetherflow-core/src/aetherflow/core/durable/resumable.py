@@ -35,7 +35,6 @@ class ResumableFile(BufferedIOBase):
         self._check = check
         self._kept = final.with_name(f"{hidden_stem(final)}.{key}{_KEPT}")
         self._side = final.with_name(f"{hidden_stem(final)}.{key}{_NOTE}")
-        self._hash = BackgroundHash()
         self.size = 0
         """Bytes in the file, those of earlier attempts included."""
         self.note: dict[str, Any] = {}
@@ -43,6 +42,7 @@ class ResumableFile(BufferedIOBase):
         self._ended = False
         hit(f"resume {final.name}")
         self._file = os.fdopen(_open_alone(self._kept), "r+b", 1 << 18)
+        self._hash = BackgroundHash()
         try:
             self._take_up()
         except BaseException:
@@ -140,8 +140,8 @@ class ResumableFile(BufferedIOBase):
 
     def close(self) -> None:
         """Keep what was written for the next attempt."""
-        self._hash.close()
-        if not self._file.closed:
+        if hasattr(self, "_file"):  # not where it could not be opened: the finalizer closes such an object, too
+            self._hash.close()
             self._file.close()
 
     def _take_up(self) -> None:
