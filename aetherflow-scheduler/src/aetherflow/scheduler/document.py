@@ -47,6 +47,7 @@ def read_schedule(path: str | Path) -> Read:
         return Read(None, None, problems)
     _check_text(document.data, (), document, problems)
     spec, items = _bind(document, problems)
+    document = document.bound()
     if spec is None:
         return Read(document, None, problems)
     settling = Settling(document, spec, items, problems)
