@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.checks.view import Part, jobs, steps
-from aetherflow.core.contracts.written import text_of
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import SpecError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.observe.redact import is_secret_name
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
-from aetherflow.core.resolve.params import check_default
+from aetherflow.core.resolve.params import check_default, take_as_text
 from aetherflow.core.spec.flow import ParamSpec
 
 
@@ -61,16 +60,10 @@ class _Settings:
                 spec = ParamSpec.model_validate(raw)
             except ValueError:
                 continue  # the schema has said so
-            self._as_text(("flow", "params", name, "default"), spec)
+            take_as_text(self.document.source, ("flow", "params", name, "default"), spec, spec.default)
             if (message := check_default(name, spec)) is not None:
                 path: DocPath = ("flow", "params", name, "default")
                 self._add("AF1802", message, path, fix=f"give a default of type {spec.type}")
-
-    def _as_text(self, path: DocPath, spec: ParamSpec) -> None:
-        source, value = self.document.source, spec.default
-        takes_text = spec.type in ("string", "date", "datetime") and value is not None
-        if takes_text and (text := text_of(value, source.words.get(path))) is not None:
-            source.texts[path] = text
 
     def _secret_param(self, name: str) -> None:
         path: DocPath = ("flow", "params", name)

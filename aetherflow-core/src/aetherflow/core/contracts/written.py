@@ -79,9 +79,10 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
         return Fitted(model.model_validate(data), None, {})
     except ValidationError as error:
         first = error
+    refused = _refused(first, data)
     texts = {
         path: text
-        for path, value in _refused(first, data)
+        for path, value, _ in refused
         if not isinstance(value, str | dict | list) and (text := text_at(path, value)) is not None
     }
     if not texts:
@@ -90,7 +91,9 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
         return Fitted(model.model_validate(with_texts(data, texts)), None, texts)
     except ValidationError as error:
         second = error
-    if unfit := {path for path, _ in _refused(second, data)} & texts.keys():  # no text either: told as it was
+    # no text either: it is told as it was, unless nothing but text was wanted
+    wanted = {path for path, _, kind in refused if kind == "string_type"}
+    if unfit := {path for path, *_ in _refused(second, data)} & texts.keys() - wanted:
         texts = {path: text for path, text in texts.items() if path not in unfit}
         try:
             return Fitted(model.model_validate(with_texts(data, texts)), None, texts)
@@ -136,9 +139,10 @@ def as_written(value: Any, source: Any) -> Any:
     return value
 
 
-def _refused(error: ValidationError, data: Any) -> list[tuple[DocPath, Any]]:
-    """Where the values stand that a model refused, and the values."""
-    return [_place(item["loc"], data) for item in error.errors(include_url=False, include_context=False)]
+def _refused(error: ValidationError, data: Any) -> list[tuple[DocPath, Any, str]]:
+    """Where the values stand that a model refused, the values, and the kind of each mistake."""
+    items = error.errors(include_url=False, include_context=False)
+    return [(*_place(item["loc"], data), item["type"]) for item in items]
 
 
 def _place(loc: DocPath, value: Any) -> tuple[DocPath, Any]:

@@ -9,8 +9,10 @@ from typing import Any
 from aetherflow.core.contracts.fields import parse_bool
 from aetherflow.core.contracts.written import WRITTEN, plain, text_of
 from aetherflow.core.documents.scalars import plain_scalar
+from aetherflow.core.documents.source_map import SourceMap
 from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import UsageError
+from aetherflow.core.location import DocPath
 from aetherflow.core.spec.flow import ParamSpec
 
 
@@ -57,6 +59,13 @@ def settle_params(declared: Mapping[str, ParamSpec], given: Mapping[str, Any]) -
 def as_given(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a document as they are handed over: numbers as they are written, the flow knows what they are."""
     return {name: value.text if isinstance(value, WRITTEN) else value for name, value in params.items()}
+
+
+def take_as_text(source: SourceMap, path: DocPath, spec: ParamSpec, value: Any) -> None:
+    """Tell the document that its value at `path` is text as it is written, if the parameter takes text."""
+    takes_text = spec.type in ("string", "date", "datetime") and value is not None
+    if takes_text and (text := text_of(value, source.words.get(path))) is not None:
+        source.texts[path] = text
 
 
 def check_default(name: str, spec: ParamSpec) -> str | None:
