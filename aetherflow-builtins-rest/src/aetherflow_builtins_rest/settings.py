@@ -1,21 +1,14 @@
 """The settings of a `rest:httpx` resource: where and who (`Config`), and how it behaves (`Options`)."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
 from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, StepInputs
 from aetherflow_builtins_rest.auth_settings import Auth, BearerAuth
 from aetherflow_builtins_rest.retry_settings import Retry
 
-
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-HeaderValue = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
-"""Text, or a number as YAML reads `X-Version: 1`."""
 Redirects = Literal["never", "same_host", "any"]
 
 
@@ -30,7 +23,7 @@ class Config(ConnectorConfig):
     secret_url: Flag = Field(
         False, description="The path of `base_url` is a secret itself, as with webhooks: masked everywhere."
     )
-    headers: dict[str, HeaderValue] = Field({}, description="Sent with every request to the host of `base_url`.")
+    headers: dict[str, str] = Field({}, description="Sent with every request to the host of `base_url`.")
     auth: Auth | None = Field(None, description="Credentials: `{type: bearer|basic|digest|api_key|oauth2, ...}`.")
     bearer_token: SecretStr | None = Field(
         None,

@@ -339,14 +339,15 @@ def _renamed(data: Any, path: tuple[str | int, ...], old: str, new: str) -> Any:
     [
         ("version: 2\nflow: {id: f}\njobs: []\n", 1, 10, "choices: 1"),
         ("version: '1'\nflow: {id: f}\njobs: []\n", 1, 10, "did you mean '1'?"),
-        ("flow: {id: 5}\njobs: []\n", 1, 12, 'quote it: "5"'),
+        ("flow: {id: 5}\njobs: []\n", 1, 12, None),
+        ("flow: {id: null}\njobs: []\n", 1, 12, 'write a value; quote the word null: "null"'),
         ("flow: {id: yes}\njobs: {}\n", 2, 7, "write it as a list, one `- item` per line"),
         ("flow: f\njobs: []\n", 1, 7, "write it as `key: value` lines"),
         ("flow: {id: f, workspace: {cleanup_policy: on_sucess}}\njobs: []\n", 1, 43, "did you mean 'on_success'?"),
         ("flow: {id: f, locks: {ttl_seconds: 0}}\njobs: []\n", 1, 36, None),
         ("flow: {id: f}\njobs: [{id: a, steps: [], depends_on: x}]\n", 2, 39, None),
-        ("flow: {id: f}\njobs: [{id: a, steps: [], when: true}]\n", 2, 33, 'quote it: "true"'),
-        ("flow: {id: f}\njobs: [{id: a, steps: [{id: b, type: 5}]}]\n", 2, 38, 'quote it: "5"'),
+        ("flow: {id: f}\njobs: [{id: a, steps: [], when: ~}, {id: 07, steps: []}]\n", 2, 42, None),
+        ("flow: {id: f}\njobs: [{id: a, steps: [{id: b, type: 5}]}]\n", 2, 38, None),
         ("flow: {id: f}\njobs: [5]\n", 2, 8, "write it as `key: value` lines"),
         ("flow: {id: f}\njobs:\n- id: a\n", 3, 3, None),
         ("flow: {}\njobs: []\n", 1, 1, None),
@@ -367,7 +368,10 @@ def job(step: str) -> str:
     [
         ("{}", ["lacks the key 'command'"]),
         ("{command: []}", ["at least 1"]),
-        ("{command: [a, null]}", ["string"]),
+        ("{command: [a, null]}", []),
+        ("{command: [a, [b]]}", ["string"]),
+        ("{command: a, cwd: null}", []),
+        ("{command: null}", ["string"]),
         ('{command: "a b"}', ["is one program name with blanks"]),
         ('{command: ["a b"]}', []),
         ('{command: "{{ env.HOME }}"}', []),
@@ -784,7 +788,7 @@ def test_a_broken_part_does_not_hide_mistakes_elsewhere(project: "Project") -> N
     """
     problems = check(project, text)
     assert {(af, line) for af, line, *_ in problems} == {
-        ("AF1103", 3), ("AF1103", 5), ("AF1103", 8), ("AF1101", 9), ("AF1102", 9), ("AF1103", 10), ("AF1103", 11),
+        ("AF1103", 3), ("AF1103", 5), ("AF1103", 8), ("AF1101", 9), ("AF1102", 9), ("AF1103", 10), ("AF1206", 11),
         ("AF2101", 11), ("AF1301", 11),
     }  # fmt: skip
 

@@ -213,7 +213,7 @@ def test_what_a_plugins_model_takes(acme: dict[str, Any], inputs: dict[str, Any]
         {"size": 3},
         {"size": "1"},
         {"tree": {"nme": "a"}},
-        {"tree": {"name": "a", "more": [{"name": 5}]}},
+        {"tree": {"name": "a", "more": [{"name": [5]}]}},
         {"place": {"y": 5}},
         {"place": {"x": -1}},
         {"place": {"x": "{{ bad"}},

@@ -12,7 +12,6 @@ from aetherflow.core.api import ResourceRef, RunContext, StepError, StepInputs, 
 from aetherflow_builtins_rest.call import Call, shown_url
 from aetherflow_builtins_rest.connectors.httpx import HttpxConnector
 from aetherflow_builtins_rest.jmes import Expression, pick
-from aetherflow_builtins_rest.settings import HeaderValue
 
 if TYPE_CHECKING:
     import httpx
@@ -71,7 +70,7 @@ class PathInputs(StepInputs):
         description="Path under the resource's `base_url`; an absolute URL of another host gets no credentials.",
     )
     params: dict[str, Scalar | list[Scalar]] = Field({}, description="Parameters of the query; null leaves one out.")
-    headers: dict[str, HeaderValue] = Field({}, description="Further headers of this request.")
+    headers: dict[str, str] = Field({}, description="Further headers of this request.")
 
     def query(self) -> dict[str, Any]:
         """The parameters without those that are null."""

@@ -46,7 +46,12 @@ def read_schedule(path: str | Path) -> Read:
         problems.extend(error.problems)
         return Read(None, None, problems)
     _check_text(document.data, (), document, problems)
+    # parameters are handed over as text, as it is written
+    words = document.source.words.items()
+    document.source.texts.update({path: word for path, word in words if "params" in path[-2:-1]})
+    document = document.bound()
     spec, items = _bind(document, problems)
+    document = document.bound()
     if spec is None:
         return Read(document, None, problems)
     settling = Settling(document, spec, items, problems)

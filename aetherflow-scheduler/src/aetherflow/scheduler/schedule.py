@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from aetherflow.core.api import Problem, UsageError
 from aetherflow.core.documents.suggest import did_you_mean
+from aetherflow.core.resolve.params import as_given
 from aetherflow.scheduler.calendars import Days, Window
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec
@@ -49,7 +50,7 @@ class Item:
     @property
     def params(self) -> Mapping[str, Any]:
         """Parameters of its runs."""
-        return self.spec.params
+        return as_given(self.spec.params)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,6 @@ LogMode = Literal["inherit", "capture", "file", "discard"]
 RetryOn = Literal["any", "exit_codes", "timeout", "invalid_output"]
 
 
-def _text(value: Any) -> Any:
-    # numbers are common in argument lists: `args: [--days, 7]`
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
 def _flag_or_names(value: Any) -> Any:
     if isinstance(value, list):
         return value
@@ -29,7 +24,6 @@ def _flag_or_names(value: Any) -> Any:
         raise ValueError("must be true, false, or a list of names") from error
 
 
-Argument = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
 FlagOrNames = Annotated[
     bool | list[str], BeforeValidator(_flag_or_names, json_schema_input_type=bool | str | list[str])
 ]
@@ -106,14 +100,14 @@ class Inputs(StepInputs):
     """Inputs of `external.process`."""
 
     command: Annotated[
-        list[Argument],
-        BeforeValidator(listed, json_schema_input_type=Annotated[list[Argument], Field(min_length=1)] | Argument),
+        list[str],
+        BeforeValidator(listed, json_schema_input_type=Annotated[list[str], Field(min_length=1)] | str),
     ] = Field(
         min_length=1,
         validation_alias=AliasChoices("command", "cmd"),
         description="Program and arguments as a list; with `shell: true` one string for the shell, taken verbatim",
     )
-    args: list[Argument] = Field([], description="Further arguments, appended to command")
+    args: list[str] = Field([], description="Further arguments, appended to command")
     shell: Flag = Field(False, description="Run command by /bin/sh -c")
     cwd: str | None = Field(
         None, description="Working directory, relative to the job's artifacts, which is the default"
@@ -123,7 +117,7 @@ class Inputs(StepInputs):
         description="Give the run's environment to the child: true, false (a clean one), or a list of the names that "
         "it gets, patterns such as `DBT_*` included",
     )
-    env: dict[str, Argument | None] = Field({}, description="Further environment variables; null means empty")
+    env: dict[str, str | None] = Field({}, description="Further environment variables; null means empty")
     timeout_seconds: float | None = Field(None, gt=0, description="Time limit; the whole process group is ended at it")
     kill_grace_seconds: float = Field(15, ge=0, description="Between SIGTERM and SIGKILL at the time limit")
     log: LogInputs = Field(default_factory=LogInputs, description="What happens to the child's output")

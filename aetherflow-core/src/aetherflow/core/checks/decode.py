@@ -3,11 +3,12 @@
 from typing import Any
 
 from aetherflow.core.checks.view import Part, resources
+from aetherflow.core.contracts.written import value_at
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import AetherflowError, ResolverSyntaxError
 from aetherflow.core.location import format_path
 from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.decode import SECTIONS, decode_paths, value_at
+from aetherflow.core.resolve.decode import SECTIONS, decode_paths
 from aetherflow.core.resolve.secrets import NO_HOOK_FIX
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import parse_template

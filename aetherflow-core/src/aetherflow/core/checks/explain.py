@@ -8,9 +8,10 @@ from pydantic import BaseModel
 
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import Checked, check_flow, skipped_text
-from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of, value_in
+from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
+from aetherflow.core.contracts.written import plain, value_at
 from aetherflow.core.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.observe.redact import MIN_LENGTH, is_secret_name
@@ -161,10 +162,10 @@ class Explainer:
         document = self.checked.profiles.document
         inner: DocPath = (str(profile), *path[2:])
         if profile is not None and document is not None and inner in document.source.values:
-            text = self.shower.written(value_in(document.data, inner), secret=secret)
+            text = self.shower.written(value_at(document.data, inner), secret=secret)
             chain.append(Link(f"profile {profile}", document.source.value(inner), text))
         if path in self.document.source.values or not chain:
-            text = self.shower.written(value_in(self.document.data, path), secret=secret)
+            text = self.shower.written(value_at(self.document.data, path), secret=secret)
             chain.append(Link(self.word, self.document.source.value(path), text))
         return chain + self._links(value, secret=secret)
 
@@ -264,6 +265,7 @@ class Explainer:
         return [Link(link.what, link.location, str(self.shower.masked(link.text))) for link in found]
 
     def value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
+        value = plain(self.document.source.texts.get(path, value))  # as it arrives
         at_start = any(token.path[0] != "env" for token in tokens_of(value))
         shown = self.shower.shown(value, secret=self._is_secret(path))
         return Value(format_path(path), shown, tuple(chain), self._is_insecure(path, value), at_start)

@@ -10,7 +10,7 @@ from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.observe.redact import is_secret_name
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
-from aetherflow.core.resolve.params import check_default
+from aetherflow.core.resolve.params import check_default, take_as_text
 from aetherflow.core.spec.flow import ParamSpec
 
 
@@ -60,6 +60,7 @@ class _Settings:
                 spec = ParamSpec.model_validate(raw)
             except ValueError:
                 continue  # the schema has said so
+            take_as_text(self.document.source, ("flow", "params", name, "default"), spec, spec.default)
             if (message := check_default(name, spec)) is not None:
                 path: DocPath = ("flow", "params", name, "default")
                 self._add("AF1802", message, path, fix=f"give a default of type {spec.type}")

@@ -112,6 +112,7 @@ def check_flow_document(
     """The checks of a flow that is parsed."""
     spec, found = bind(FlowSpec, document.data, document.source)
     problems.extend(found)
+    document = document.bound()
     try:
         profiles = load_profiles(snapshot.settings, snapshot.setting_sources)
     except SpecError as error:
@@ -128,6 +129,11 @@ def check_flow_document(
     flows = SubFlows(document, catalog, snapshot, problems, check_flow, around).check()
     check_templates(merged, catalog, snapshot, problems, flows)
     problems.extend(_plugin_notices(catalog, snapshot))  # last: the old group is loaded when a name is missed
+    # numbers stay what they are: those keep their text, and a definition is compared with ones of 1.0
+    whole = document.bound(numbers=False)
+    if whole.data is not document.data:
+        document, merged = whole, merged.bound(numbers=False)
+        spec, _ = bind(FlowSpec, document.data, document.source)
     return Checked(document.file, document, spec, problems, profiles, merged, catalog=catalog)
 
 

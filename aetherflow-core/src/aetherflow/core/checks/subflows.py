@@ -11,7 +11,7 @@ from aetherflow.core.errors import AetherflowError, PathError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.params import ParamError, settle_params
+from aetherflow.core.resolve.params import ParamError, settle_params, take_as_text
 from aetherflow.core.resolve.sandbox import Sandbox
 from aetherflow.core.resolve.snapshot import Snapshot
 from aetherflow.core.resolve.template import has_template
@@ -157,6 +157,8 @@ class SubFlows:
                 settle_params(known, {name: value})
             except ParamError as error:
                 self._add(f"flow {spec.flow.id}: {error}", (*path, name), error.fix)
+            else:
+                take_as_text(self._document.source, (*path, name), known[name], value)
 
     def _add(self, message: str, path: DocPath, fix: str) -> None:
         where = self._document.source.value(path)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from aetherflow.core.contracts.written import WRITTEN
 from aetherflow.core.documents.loader import RawString
 from aetherflow.core.errors import ResolverError
 from aetherflow.core.location import DocPath
@@ -27,16 +28,6 @@ def leaves(value: Any, path: DocPath = ()) -> Iterator[tuple[DocPath, Any]]:
             yield from leaves(item, (*path, index))
     else:
         yield path, value
-
-
-def value_in(data: Any, path: DocPath) -> Any:
-    """The value at a path, or None."""
-    for part in path:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
 
 
 def tokens_of(value: Any) -> list[Token]:
@@ -114,4 +105,6 @@ class Shower:
 def _text(value: Any) -> str:
     import json
 
+    if isinstance(value, WRITTEN):
+        return value.text
     return json.dumps(value, ensure_ascii=False, default=str)

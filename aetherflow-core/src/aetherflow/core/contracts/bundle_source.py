@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from aetherflow.core.contracts.connector import RemoteFileMeta
 from aetherflow.core.contracts.fields import StrictModel
+from aetherflow.core.contracts.written import plain, validated
 from aetherflow.core.errors import ConnectorError
 
 
@@ -70,7 +71,7 @@ class BundleSource(ABC, Generic[ConfigT]):
             raise ConnectorError(f"bundle source {init.type} needs a resource", fix=fix)
         if self.Config is not None:
             try:
-                self.conf = self.Config.model_validate(dict(init.config))  # type: ignore[assignment]  # the named model
+                self.conf = validated(self.Config, plain(dict(init.config)), init.config)  # type: ignore[assignment]  # the named model
             except ValidationError as error:
                 details = "; ".join(
                     f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args, ge
 from pydantic import ValidationError
 
 from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions, StrictModel
+from aetherflow.core.contracts.written import plain, validated
 from aetherflow.core.errors import ConnectorError
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
@@ -84,14 +85,14 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
         self.name = init.name
         self.kind = init.kind
         self.driver = init.driver
-        self.config = dict(init.config)
-        self.options = dict(init.options)
+        self.config = plain(dict(init.config))
+        self.options = plain(dict(init.options))
         self.ctx = init.ctx
         try:
             if self.Config is not None:
-                self.conf = self.Config.model_validate(self.config)  # type: ignore[assignment]  # the named model
+                self.conf = validated(self.Config, self.config, init.config)  # type: ignore[assignment]  # the named model
             if self.Options is not None:
-                self.opts = self.Options.model_validate(self.options)  # type: ignore[assignment]  # the named model
+                self.opts = validated(self.Options, self.options, init.options)  # type: ignore[assignment]  # the named model
         except ValidationError as error:
             details = "; ".join(
                 f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.fields import StepInputs, StepOutputs
+from aetherflow.core.contracts.written import plain, validated
 from aetherflow.core.errors import StepInputError
 
 STEP_SUCCESS = "SUCCESS"
@@ -73,12 +74,14 @@ class Step(ABC, Generic[InputsT]):
 
     def __init__(self, step_id: str, inputs: Mapping[str, Any], ctx: RunContext, job_id: str) -> None:
         self.id = step_id
-        self.inputs = dict(inputs)
+        # a step or flow inside takes its inputs as they are written, and reads them by models of its own
+        inside = {*self.inner_steps, *(("params",) if self.flow_input is not None else ())}
+        self.inputs = {name: value if name in inside else plain(value) for name, value in inputs.items()}
         self.ctx = ctx
         self.job_id = job_id
         if self.Inputs is not None:
             try:
-                self.args = self.Inputs.model_validate(self.inputs)  # type: ignore[assignment]  # the model named in Step[…]
+                self.args = validated(self.Inputs, self.inputs, inputs)  # type: ignore[assignment]  # the model named in Step[…]
             except ValidationError as error:
                 raise StepInputError(_describe(error)) from error
 

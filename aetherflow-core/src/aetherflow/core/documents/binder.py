@@ -4,8 +4,9 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from aetherflow.core.contracts.written import fit, text_of
 from aetherflow.core.documents.source_map import SourceMap
 from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.location import DocPath, format_path
@@ -30,18 +31,19 @@ def bind(
 
     Returns the model, or None with the problems; `ignore(path)` drops what is not known before the run.
     """
-    try:
-        return model.model_validate(data), []
-    except ValidationError as error:
-        items = error.errors(include_url=False, include_input=True)
-        found = (_problem(model, item, source, at, ignore) for item in items[:MAX_SHOWN])
-        problems = [problem for problem in found if problem is not None]
-        if (more := len(items) - MAX_SHOWN) > 0:
-            path = (*at, *_document_path(model, items[MAX_SHOWN]["loc"]))
-            message = f"{more:,} more mistakes in {format_path(at)}, the first of them here"
-            where = source.value(path)
-            problems.append(Problem(MORE, message, where, format_path(path), "schema:more", "mend those above first"))
-        return None, problems
+    fitted = fit(model, data, lambda path, value: text_of(value, source.words.get((*at, *path))))
+    source.texts.update({(*at, *path): text for path, text in fitted.texts.items()})
+    if (error := fitted.error) is None:
+        return fitted.model, []
+    items = error.errors(include_url=False, include_input=True)
+    found = (_problem(model, item, source, at, ignore) for item in items[:MAX_SHOWN])
+    problems = [problem for problem in found if problem is not None]
+    if (more := len(items) - MAX_SHOWN) > 0:
+        path = (*at, *_document_path(model, items[MAX_SHOWN]["loc"]))
+        message = f"{more:,} more mistakes in {format_path(at)}, the first of them here"
+        where = source.value(path)
+        problems.append(Problem(MORE, message, where, format_path(path), "schema:more", "mend those above first"))
+    return None, problems
 
 
 def known_keys(model: type[BaseModel]) -> set[str]:
@@ -96,9 +98,8 @@ def _message(item: Any) -> str:
 
 def _value_fix(item: Any, model: type[BaseModel], loc: DocPath) -> str:
     kind, value = item["type"], item.get("input")
-    if kind == "string_type" and isinstance(value, bool | int | float):
-        shown = str(value).lower() if isinstance(value, bool) else value
-        return f'quote it: "{shown}"'
+    if kind == "string_type" and value is None:
+        return 'write a value; quote the word null: "null"'
     if kind in ("dict_type", "model_type"):
         return "write it as `key: value` lines"
     if kind == "list_type":

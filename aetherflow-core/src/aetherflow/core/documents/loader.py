@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from aetherflow.core.contracts.written import value_at, with_texts
 from aetherflow.core.documents.scalars import plain_scalar
 from aetherflow.core.documents.source_map import Mark, SourceMap
 from aetherflow.core.errors import SpecError
@@ -42,6 +43,13 @@ class Document(NamedTuple):
     data: Any
     source: SourceMap
     text: str
+
+    def bound(self, *, numbers: bool = True) -> "Document":
+        """The document with what its models took as text as text; without `numbers` those stay numbers."""
+        kinds = (int, float, bool, type(None)) if numbers else (bool, type(None))
+        # a path without a value stands in a profile
+        texts = {p: text for p, text in self.source.texts.items() if isinstance(value_at(self.data, p, ""), kinds)}
+        return self._replace(data=with_texts(self.data, texts))
 
 
 class Limits(NamedTuple):
@@ -143,9 +151,11 @@ class _Builder:
     def __init__(self, source: SourceMap, most: int) -> None:
         self.source = source
         self.values, self.keys = source.values, source.keys
+        self.words: list[tuple[DocPath, str]] = []
         self.most = most
         self.nodes = 0
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, tuple[Any, int, list[tuple[DocPath, str]]]] = {}
+        """By name: the value, how many values are in it, and the words in it by their paths below."""
         self.open_anchors: set[str] = set()
 
     def build(self, next_event: Callable[[], Any]) -> Any:
@@ -162,6 +172,7 @@ class _Builder:
                     raise self._error("AF1009", "holds more than one YAML document", event, (), "one document per file")
                 continue
             data = self._node(event, (), 0)
+            self.source.words.update(self.words)
         return data
 
     # the classes of events are compared, not looked up by isinstance: this runs for every value of a document
@@ -178,13 +189,14 @@ class _Builder:
             return self._alias(event, path)
         if kind is yaml.ScalarEvent and event.anchor is None:
             return self._scalar(event, path)
-        before = self.nodes
+        before, first_word = self.nodes, len(self.words)
         if event.anchor:
             self.open_anchors.add(event.anchor)
         value = self._value(event, path, depth)
         if event.anchor:
             self.open_anchors.discard(event.anchor)
-            self.anchors[event.anchor] = (value, self.nodes - before)
+            words = [(at[len(path) :], word) for at, word in self.words[first_word:]]
+            self.anchors[event.anchor] = (value, self.nodes - before, words)
         return value
 
     def _value(self, event: Any, path: DocPath, depth: int) -> Any:
@@ -242,7 +254,16 @@ class _Builder:
         if event.tag is not None and event.tag != "!":
             raise self._tag_error(event, path)
         plain, _ = event.implicit
-        return plain_scalar(event.value) if plain and event.tag is None else event.value
+        if not plain or event.tag is not None:
+            return event.value
+        value = plain_scalar(event.value)
+        if value is None:
+            # a list has no place for a value that was forgotten, so there `null` is a word; after a key it is none
+            if event.value and path and type(path[-1]) is int:
+                self.words.append((path, event.value))
+        elif type(value) is bool and event.value not in ("true", "false"):
+            self.words.append((path, event.value))
+        return value
 
     def _alias(self, event: Any, path: DocPath) -> Any:
         if event.anchor in self.open_anchors:
@@ -253,10 +274,11 @@ class _Builder:
             raise self._error(
                 "AF1004", f"is not valid YAML: unknown alias *{event.anchor}", event, path, "define the anchor first"
             )
-        value, size = self.anchors[event.anchor]
+        value, size, words = self.anchors[event.anchor]
         self.nodes += size
         if self.nodes > self.most:
             raise self._too_many(event, path)
+        self.words += [((*path, *at), word) for at, word in words]
         return value
 
     def _too_many(self, event: Any, path: DocPath) -> SpecError:

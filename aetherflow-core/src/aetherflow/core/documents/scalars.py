@@ -1,7 +1,12 @@
-"""Plain YAML scalars by the YAML 1.2 core schema: `yes`, `on` and `2013-01-01` are text, `010` is ten."""
+"""Plain YAML scalars by the YAML 1.2 core schema: `yes`, `on` and `2013-01-01` are text, `010` is ten.
+
+A number keeps how it is written, for the fields that want text.
+"""
 
 import re
 from typing import Any
+
+from aetherflow.core.contracts.written import written_number
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -26,12 +31,10 @@ def plain_scalar(text: str) -> Any:
     first = text[0]
     if first in "+-.0123456789" and len(text) < MAX_DIGITS:
         if INTEGER.match(text):
-            return int(text)
-        if OCTAL.match(text):
-            return int(text, 0)
-        if HEXADECIMAL.match(text):
-            return int(text, 0)
+            return written_number(int(text), text)
+        if OCTAL.match(text) or HEXADECIMAL.match(text):
+            return written_number(int(text, 0), text)
         if FLOAT.match(text):
-            return float(text)
-        return SPECIAL_FLOATS.get(text, text)
+            return written_number(float(text), text)
+        return written_number(SPECIAL_FLOATS[text], text) if text in SPECIAL_FLOATS else text
     return text

@@ -19,6 +19,10 @@ class SourceMap:
         self.file = file
         self.values: dict[DocPath, Mark] = {}
         self.keys: dict[DocPath, Mark] = {}
+        self.words: dict[DocPath, str] = {}
+        """How truth values are written that are not `true` and `false`, and nulls in lists that are written at all."""
+        self.texts: dict[DocPath, str] = {}
+        """What is no text by itself and stands in text fields, as text; known when the document is bound."""
 
     def value(self, path: DocPath) -> Location:
         """Location of the value at `path`."""

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aetherflow.core.checks.conditions import conditions_of
+from aetherflow.core.contracts.written import WRITTEN, Texts, value_at, with_texts
 from aetherflow.core.documents.loader import RawString
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.errors import AetherflowError
+from aetherflow.core.location import DocPath
 from aetherflow.core.observe.redact import MASK, Redactor, is_secret_name
 from aetherflow.core.plugins.names import CONNECTORS, STEPS
 from aetherflow.core.resolve.bundle_layer import ACTIVE_DIR, CACHE_DIR, PLUGIN_PATHS, PROFILES_FILE
@@ -64,6 +66,8 @@ class Definitions:
     texts: dict[str, str] = field(default_factory=dict)
     """By hash."""
     references: dict[StepKey, References] = field(default_factory=dict)
+    before: dict[StepKey, str] = field(default_factory=dict)
+    """Texts as 1.0 would have them, which knew no numbers as they are written, where they differ."""
     uses: dict[StepKey, set[StepKey]] = field(default_factory=dict)
     """Step to the earlier steps whose outputs it reads."""
 
@@ -109,19 +113,19 @@ class _Definer:
         self.redactor = redactor
         self.found = Definitions()
         self.resources = {name: spec.model_dump() for name, spec in resources.merged.items()}
+        self.texts = _texts_by_part(flow.document.source.texts, {**flow.document.data, "resources": self.resources})
         self.resource_paths = {name: set(_paths(spec)) for name, spec in self.resources.items()}
         self.plugins: dict[tuple[str, str], str] = {}
         self.promoters: dict[tuple[str, str], StepKey] = {}
 
     def define(self) -> Definitions:
-        data = self.flow.document.data["jobs"]
-        for raw_job, job in zip(data, self.flow.spec.jobs, strict=True):
-            for raw, step in zip(raw_job["steps"], job.steps, strict=True):
-                self._step(StepKey(job.id, step.id), raw, step)
+        for at, (data, job) in enumerate(zip(self.flow.document.data["jobs"], self.flow.spec.jobs, strict=True)):
+            for number, (raw, step) in enumerate(zip(data["steps"], job.steps, strict=True)):
+                self._step(StepKey(job.id, step.id), raw, step, self.texts.get(("jobs", at, "steps", number), {}))
             self._job(job)
         return self.found
 
-    def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec) -> None:
+    def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec, texts: Texts) -> None:
         references = References()
         for name in RESULT_KEYS:
             references.add(raw.get(name))
@@ -130,19 +134,24 @@ class _Definer:
         named = sorted(references.texts & self.resources.keys())
         paths = references.paths.union(*(self.resource_paths[name] for name in named))
         uses = set(self._uses(key, references.paths))
-        text: dict[str, Any] = {
-            "step": {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None},
-            "plugin": self._plugin(STEPS, step.type),
-        }
+        own = {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None}
+        before: dict[str, Any] = {}
+        if (now := _for_each_as_written(with_texts(own, texts))) != own:
+            before["step"] = own
+        text: dict[str, Any] = {"step": now, "plugin": self._plugin(STEPS, step.type)}
         for root, values in (("params", self.params), ("env", self.flow.env)):
             if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - PLACES):
                 text[root] = {name: MASK if is_secret_name(name) else values.get(name) for name in names}
         if named:
             text["resources"] = {name: self._resource(name) for name in named}
+            if any(("resources", name) in self.texts for name in named):
+                before["resources"] = {name: self._resource(name, as_written=False) for name in named}
         if uses:
             text["uses"] = {str(other): self.found.hashes[other] for other in sorted(uses)}
         self.found.references[key], self.found.uses[key] = references, uses
         self._add(key, text)
+        if before:
+            self.found.before[key] = self._encoded({**text, **before})
         for output in step.outputs:
             self.promoters[key.job, output] = key
 
@@ -151,12 +160,15 @@ class _Definer:
         self._add(StepKey(job.id, ""), text)
 
     def _add(self, key: StepKey, text: Mapping[str, Any]) -> None:
-        # compact, since only a diff is ever read by people
-        # an environment may hold what is not UTF-8, and a text of SQLite may not
-        masked = self.redactor.mask(_encode(text)).encode(errors="backslashreplace").decode()
+        masked = self._encoded(text)
         digest = hashlib.sha256(masked.encode()).hexdigest()[:32]
         self.found.hashes[key] = digest
         self.found.texts[digest] = masked
+
+    def _encoded(self, text: Mapping[str, Any]) -> str:
+        # compact, since only a diff is ever read by people
+        # an environment may hold what is not UTF-8, and a text of SQLite may not
+        return self.redactor.mask(_encode(text)).encode(errors="backslashreplace").decode()
 
     def _uses(self, key: StepKey, paths: set[tuple[str, ...]]) -> Iterator[StepKey]:
         for path in paths:
@@ -181,8 +193,10 @@ class _Definer:
             if job in (None, of) and output in (None, name):
                 yield promoter
 
-    def _resource(self, name: str) -> dict[str, Any]:
+    def _resource(self, name: str, *, as_written: bool = True) -> dict[str, Any]:
         spec = self.resources[name]
+        if as_written:
+            spec = with_texts(spec, self.texts.get(("resources", name), {}))
         return {**spec, "plugin": self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
 
     def _plugin(self, group: str, name: str) -> str:
@@ -200,6 +214,32 @@ def jobs_read_by(job: JobSpec) -> set[str]:
     """Ids of the jobs that a job's `when` reads."""
     paths = paths_of(parse_when(job.when)) if job.when and job.when.strip() else []
     return {names[1] for names, _ in paths if names[0] == "jobs" and len(names) > 1}
+
+
+def _texts_by_part(texts: Texts, data: Any) -> dict[DocPath, Texts]:
+    """The texts of numbers that are not the numbers' own, by the path of their resource or step, below which they are.
+
+    Others are as they were: a number that is written like itself counts as before, whatever the field makes of it.
+    """
+    found: dict[DocPath, Texts] = {}
+    for path, text in texts.items():
+        part = 2 if path[0] == "resources" else 4
+        if len(path) > part and isinstance(value_at(data, path), WRITTEN):
+            found.setdefault(path[:part], {})[path[part:]] = text
+    return found
+
+
+def _for_each_as_written(step: dict[str, Any]) -> dict[str, Any]:
+    # where an item is used is not known here
+    return {**step, "for_each": _all_as_written(step["for_each"])} if "for_each" in step else step
+
+
+def _all_as_written(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _all_as_written(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_all_as_written(item) for item in value]
+    return value.text if isinstance(value, WRITTEN) else value
 
 
 def _paths(value: Any) -> set[tuple[str, ...]]:

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from aetherflow.core.contracts.written import as_written
 from aetherflow.core.engine.execution import JobRun, StepFailedError, StepUnknownError, Work
 from aetherflow.core.engine.question import Questions
 from aetherflow.core.engine.steps import Done, StepRunner, ms_since
@@ -62,7 +63,7 @@ class ForEach:
         if record is not None and record.def_hash == work.def_hash and record.status is not Status.DISCARDED:
             frozen = state.items(work.key)
             if frozen is not None:
-                return frozen
+                return self._written(work, frozen)
         at = (*work.path, "for_each")
         try:
             items = json_safe(render(work.step.for_each, self._runner.scope(work.job, {}), at), "for_each")
@@ -73,7 +74,12 @@ class ForEach:
             kind = {str: "text", dict: "a map", type(None): "null"}.get(type(items), type(items).__name__)
             cause = StepError(f"for_each gives {kind}, not a list", fix="give one token that yields a list, or a list")
             raise StepFailedError(cause, work.step, at, None)
-        return items
+        return self._written(work, items)
+
+    def _written(self, work: Work, items: list[Any]) -> list[Any]:
+        # what is stored is JSON; numbers that the flow lists itself keep how they are written, in a resumed run too
+        found: list[Any] = as_written(items, work.step.for_each)
+        return found
 
     def _each(self, work: Work, items: list[Any]) -> list[Done]:
         runner, seen, found = self._runner, Counter[str](), []

@@ -56,7 +56,7 @@ class _Planner:
         self.intervention = wishes.nothing()
         self.discarded: dict[StepKey, str] = {}
         self.same: dict[str, str] = {}
-        """Hash of a recorded definition to that of ours, where only what is masked differs."""
+        """Hash of a recorded definition to that of ours, where only what is masked differs, or how 1.0 read numbers."""
         self.reopened: dict[str, tuple[str, bool]] = {}
         """Job to why it is entered again, and whether its `when` is asked again."""
 
@@ -172,14 +172,15 @@ class _Planner:
         if not recorded or recorded == self.definitions.hashes[key]:
             return None
         old, new = self.state.definition(recorded), self.definitions.texts[self.definitions.hashes[key]]
+        readings = {new, self.definitions.before.get(key, new)}
         if old is not None:
             shown = old
             for before, now in self.same.items():  # the steps that it refers to
                 shown = shown.replace(before, now)
-            if equal_but_for_secrets(shown, new):
+            if any(equal_but_for_secrets(shown, text) for text in readings):
                 self.same[recorded] = self.definitions.hashes[key]
                 return None
-        return Change(key, finished, change_text(old, new))
+        return Change(key, finished, min((change_text(old, text) for text in readings), key=len))
 
     # Questions
 

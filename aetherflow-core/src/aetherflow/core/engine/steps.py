@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.written import plain
 from aetherflow.core.engine.attempt import call, run_attempt
 from aetherflow.core.engine.context import StepContext
 from aetherflow.core.engine.definitions import Definitions
@@ -293,7 +294,7 @@ class StepRunner:
         """The job's outputs with those of a step added; None if it adds none."""
         if not step.outputs:
             return None
-        return {**job.outputs, **render(step.outputs, self.scope(job, result), (*path, "outputs"))}
+        return {**job.outputs, **plain(render(step.outputs, self.scope(job, result), (*path, "outputs")))}
 
     def without_secrets(
         self, key: StepKey, outputs: Mapping[str, Any], promoted: Mapping[str, Any] | None

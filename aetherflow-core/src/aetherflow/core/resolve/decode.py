@@ -62,14 +62,6 @@ def _from_map(value: Any, at: tuple[str, ...], paths: Paths) -> None:
         raise ResolverSyntaxError(f"decode.{'.'.join(at)} must be true or false")
 
 
-def value_at(section: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """The value at a path of maps, or None."""
-    value: Any = section
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
 def with_value(section: Mapping[str, Any], path: tuple[str, ...], new: Any) -> dict[str, Any]:
     """A copy of `section` with the value at `path` replaced."""
     head, *rest = path

@@ -13,8 +13,17 @@ class MergedSource(SourceMap):
     def __init__(self, flow: Document, profiles: Document | None, profile_of: Mapping[str, str | None]) -> None:
         super().__init__(flow.file)
         self.values, self.keys = flow.source.values, flow.source.keys
+        self.texts = flow.source.texts
         self._profiles = profiles
         self._profile_of = profile_of
+        laid_under = {
+            ("resources", name, *path[1:]): word
+            for path, word in (profiles.source.words.items() if profiles else ())
+            for name, profile in profile_of.items()
+            if profile == path[0]
+        }
+        under = {path: word for path, word in laid_under.items() if path not in self.values}
+        self.words = {**under, **flow.source.words}
 
     def value(self, path: DocPath) -> Location:
         """Location of the value at `path`."""

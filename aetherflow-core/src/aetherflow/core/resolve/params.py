@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aetherflow.core.contracts.fields import parse_bool
+from aetherflow.core.contracts.written import WRITTEN, plain, text_of
+from aetherflow.core.documents.scalars import plain_scalar
+from aetherflow.core.documents.source_map import SourceMap
 from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import UsageError
+from aetherflow.core.location import DocPath
 from aetherflow.core.spec.flow import ParamSpec
 
 
@@ -52,6 +56,18 @@ def settle_params(declared: Mapping[str, ParamSpec], given: Mapping[str, Any]) -
     return values
 
 
+def as_given(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a document as they are handed over: numbers as they are written, the flow knows what they are."""
+    return {name: value.text if isinstance(value, WRITTEN) else value for name, value in params.items()}
+
+
+def take_as_text(source: SourceMap, path: DocPath, spec: ParamSpec, value: Any) -> None:
+    """Tell the document that its value at `path` is text as it is written, if the parameter takes text."""
+    takes_text = spec.type in ("string", "date", "datetime") and value is not None
+    if takes_text and (text := text_of(value, source.words.get(path))) is not None:
+        source.texts[path] = text
+
+
 def check_default(name: str, spec: ParamSpec) -> str | None:
     """What is wrong with a parameter's default, or None."""
     if "default" not in spec.model_fields_set or spec.default is None:
@@ -72,9 +88,11 @@ def _typed(name: str, spec: ParamSpec, value: Any) -> Any:
 
 
 def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text; quote it")
-    return value
+    if isinstance(value, str):
+        return value
+    if (text := text_of(value)) is None:
+        raise ValueError("must be text")
+    return text
 
 
 def _integer(value: Any) -> int:
@@ -83,7 +101,9 @@ def _integer(value: Any) -> int:
     try:
         return int(value)
     except ValueError:
-        raise ValueError("must be a whole number") from None
+        if (found := _other_base(value)) is None:
+            raise ValueError("must be a whole number") from None
+        return found
 
 
 def _number(value: Any) -> int | float:
@@ -92,10 +112,18 @@ def _number(value: Any) -> int | float:
     try:
         number = float(value)
     except ValueError:
-        raise ValueError("must be a number") from None
+        if (found := _other_base(value)) is None:
+            raise ValueError("must be a number") from None
+        number = float(found)
     if not math.isfinite(number):
         raise ValueError("must be a finite number")
-    return value if isinstance(value, int) else number
+    return int(value) if isinstance(value, int) else number
+
+
+def _other_base(value: Any) -> int | None:
+    # a scheduler hands over text, and YAML knows `0x1F` and `0o17` for numbers
+    found = plain(plain_scalar(value.strip())) if isinstance(value, str) else None
+    return found if type(found) is int else None
 
 
 def _date(value: Any) -> str:
@@ -124,7 +152,8 @@ def _list(value: Any) -> list[Any]:
             value = [item for part in text.split(",") if (item := part.strip())]
     if not isinstance(value, list):
         raise ValueError("must be a list, its JSON text, or text with commas")
-    return value
+    found: list[Any] = plain(value)
+    return found
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aetherflow.core.contracts.written import value_at, with_texts
 from aetherflow.core.documents.loader import Document
 from aetherflow.core.errors import ResolverError, ResolverSyntaxError, SpecError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.decode import SECTIONS, Paths, decode_paths, value_at, with_value
+from aetherflow.core.resolve.decode import SECTIONS, Paths, decode_paths, with_value
 from aetherflow.core.resolve.merged_source import MergedSource
 from aetherflow.core.resolve.profiles import Profiles, with_profile
 from aetherflow.core.resolve.secrets import NO_HOOK_FIX, Secrets, SecretsHookError
@@ -27,9 +28,22 @@ class Resources:
 
 def merge_resources(document: Document, spec: FlowSpec, profiles: Profiles) -> Resources:
     """Every resource laid over its profile; KeyError for an unknown profile (`validate` reports it)."""
-    merged = {name: with_profile(resource, profiles) for name, resource in spec.resources.items()}
+    merged = {
+        name: _with_words(with_profile(resource, profiles), document, name) for name, resource in spec.resources.items()
+    }
     names = {name: resource.profile for name, resource in spec.resources.items()}
     return Resources(merged, MergedSource(document, profiles.document, names))
+
+
+def _with_words(spec: ResourceSpec, document: Document, name: str) -> ResourceSpec:
+    """The resource with what stands in text fields as text; a number is known as it is written where it is used."""
+    settings = {section: getattr(spec, section) for section in SECTIONS}
+    texts = {
+        path[2:]: text
+        for path, text in document.source.texts.items()
+        if path[:2] == ("resources", name) and isinstance(value_at(settings, path[2:], ""), bool | None)
+    }
+    return spec.model_copy(update=with_texts(settings, texts)) if texts else spec
 
 
 def resolve_resources(

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from aetherflow.core.contracts.written import WRITTEN
 from aetherflow.core.documents.loader import RawString
 from aetherflow.core.errors import ResolverError, ResolverMissingKeyError, ResolverSyntaxError
 from aetherflow.core.location import DocPath
@@ -156,6 +157,8 @@ def _missing_hint(token: Token) -> str:
 def _inline(token: Token, value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, WRITTEN):
+        return value.text
     if value is None:
         raise ResolverMissingKeyError(
             token.dotted, hint="the value is null, which has no text; give the whole field to it"

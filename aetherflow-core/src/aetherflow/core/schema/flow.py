@@ -7,12 +7,12 @@ from aetherflow.core.schema.definitions import Definitions
 from aetherflow.core.schema.model import describe
 from aetherflow.core.schema.resource import RULES, add_connectors
 from aetherflow.core.schema.step import add_steps, as_step
-from aetherflow.core.schema.texts import TEMPLATE, ref
+from aetherflow.core.schema.texts import TEMPLATE, TEXT, ref
 from aetherflow.core.spec.flow import DEFAULT_LAYOUT, FlowSpec
 
-ID = {"pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"}
+ID = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"}
 
-FOLDER = {"pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"}
+FOLDER = {"type": list(TEXT), "minimum": 0, "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"}
 
 
 def flow_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
@@ -30,17 +30,15 @@ def flow_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
     found["properties"]["resources"]["propertyNames"] = ID
     # checked outside of the models: see checks/structure.py
     _of(models, "StateSpec", "backend")["enum"] = ["sqlite"]
-    folders = {
-        name: {"type": "string", "default": folder, **_or_template(FOLDER)} for name, folder in DEFAULT_LAYOUT.items()
-    }
+    folders = {name: {"default": folder, **_or_template(FOLDER)} for name, folder in DEFAULT_LAYOUT.items()}
     _of(models, "WorkspaceSpec", "layout").update(properties=folders, additionalProperties=False)
     for name, each in models.items():
         definitions.add(name, each)
     return found
 
 
-def _or_template(limit: dict[str, str]) -> dict[str, Any]:
-    return {"anyOf": [limit, {"pattern": TEMPLATE["pattern"]}]}
+def _or_template(limit: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [limit, {"type": "string", "pattern": TEMPLATE["pattern"]}]}
 
 
 def _of(models: dict[str, Any], model: str, key: str) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from aetherflow.core.contracts.fields import parse_bool
-from aetherflow.core.schema.texts import BOOLEAN, FLAG, number_text
+from aetherflow.core.contracts.written import plain
+from aetherflow.core.documents.scalars import plain_scalar
+from aetherflow.core.schema.texts import BOOLEAN, FLAG, TEXT, number_text
 
 _OBJECTS = ("model", "model-fields", "dict", "typed-dict", "dataclass", "definition-ref")
 _NOT_AN_OBJECT = {"type": ["array", "boolean", "null", "number", "string"]}
@@ -59,7 +61,14 @@ class _Whole(GenerateJsonSchema):
         found = super().str_schema(schema)
         if _INLINE_FLAGS.search(found.get("pattern", "")):
             del found["pattern"]  # Rust's or Python's grammar, which an editor would not understand
-        return found
+        # a number or a truth value is taken as it is written; of them a schema knows no text to measure
+        return found if schema.get("strict") or _measures(found) else {**found, "type": list(TEXT)}
+
+    def literal_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().literal_schema(schema)
+        words = [each for each in schema["expected"] if isinstance(each, str)]
+        values = [value for each in words if not isinstance(value := plain(plain_scalar(each)), str | None)]
+        return {"enum": [*schema["expected"], *values]} if values else found
 
     # a date may be written in more ways than the format of JSON Schema knows, a number of seconds among them
 
@@ -126,6 +135,10 @@ class _Partial(_Whole):
         found = super().model_schema(schema)
         rules = [rule for rule in found.pop("allOf", []) if "not" in rule]
         return {**found, "allOf": rules} if rules else found
+
+
+def _measures(found: dict[str, Any]) -> bool:
+    return bool(found.keys() & {"pattern", "maxLength", "format"}) or found.get("minLength", 0) > 1
 
 
 def _or_text(found: dict[str, Any], text: dict[str, Any], schema: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from typing import Any
 
 from aetherflow.core.contracts.fields import any_case
 
+TEXT = ("string", "number", "boolean")
+"""Types of the values that a text field takes; what is no text arrives as it is written."""
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 TEMPLATE: dict[str, Any] = {
     "type": "string",
@@ -63,7 +65,7 @@ def shortened(schema: Any, defs: dict[str, Any]) -> Any:
             defs[name] = text
             return ref(name)
     if isinstance(schema, dict):
-        if {"type": "string"} in (members := schema.get("anyOf", [])):  # which takes the texts in too
+        if {"type": list(TEXT)} in (members := schema.get("anyOf", [])):  # which takes the texts in too
             schema = {**schema, "anyOf": [each for each in members if each not in NUMBERS.values()]}
         return {key: shortened(value, defs) for key, value in schema.items()}
     return [shortened(value, defs) for value in schema] if isinstance(schema, list) else schema

@@ -1,0 +1,166 @@
+"""Text means text: a number or a truth value that reaches a text field arrives as it is written.
+
+YAML reads `1.10`, `007` and `1e3` as numbers. Which of them were meant as text is known only where a model takes them,
+so a number whose own text differs from the source keeps the source until then.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from aetherflow.core.location import DocPath
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Texts = dict[DocPath, str]
+
+
+class WrittenInt(int):
+    """A whole number, and how it is written: `007`."""
+
+    text: str
+
+
+class WrittenFloat(float):
+    """A number with a fraction, and how it is written: `1.10`."""
+
+    text: str
+
+
+WRITTEN = (WrittenInt, WrittenFloat)
+
+
+def written_number(number: float, text: str) -> int | float:
+    """The number; with its text, unless that is the number's own."""
+    if str(number) == text:
+        return number
+    found = WrittenInt(number) if isinstance(number, int) else WrittenFloat(number)
+    found.text = text
+    return found
+
+
+def plain(value: Any) -> Any:
+    """The value with plain numbers in its maps and lists: where any value is fine, a number is a number."""
+    if isinstance(value, WRITTEN):
+        return int(value) if isinstance(value, int) else float(value)
+    if type(value) is dict:
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if type(value) is list else value
+
+
+def text_of(value: Any, word: str | None = None) -> str | None:
+    """What a number, a truth value or a null is as text; None if it is none of them.
+
+    `word` is how a truth value or a null is written. A null without a word has no text: nothing is written there.
+    """
+    if isinstance(value, bool):
+        return word or str(value).lower()
+    if isinstance(value, int | float):
+        return value.text if isinstance(value, WRITTEN) else str(value)
+    return word if value is None else None
+
+
+class Fitted(NamedTuple, Generic[ModelT]):
+    """What a model makes of data."""
+
+    model: ModelT | None
+    error: ValidationError | None
+    """Why there is no model."""
+    texts: Texts
+    """What stands in text fields though it is no text in the data, by its path, as text."""
+
+
+def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | None]) -> Fitted[ModelT]:
+    """Build a model from data. What it does not take as the value that it is, it is given as text.
+
+    So the model decides: a field for a number or text gets the number. `text_at` gives the text of a value at a path.
+    """
+    try:
+        return Fitted(model.model_validate(data), None, {})
+    except ValidationError as error:
+        first = error
+    refused = _refused(first, data)
+    texts = {
+        path: text
+        for path, value, _ in refused
+        if not isinstance(value, str | dict | list) and (text := text_at(path, value)) is not None
+    }
+    if not texts:
+        return Fitted(None, first, {})
+    try:
+        return Fitted(model.model_validate(with_texts(data, texts)), None, texts)
+    except ValidationError as error:
+        second = error
+    # no text either: it is told as it was, unless nothing but text was wanted
+    wanted = {path for path, _, kind in refused if kind == "string_type"}
+    if unfit := {path for path, *_ in _refused(second, data)} & texts.keys() - wanted:
+        texts = {path: text for path, text in texts.items() if path not in unfit}
+        try:
+            return Fitted(model.model_validate(with_texts(data, texts)), None, texts)
+        except ValidationError as error:
+            second = error
+    return Fitted(None, second, texts)
+
+
+def validated(model: type[ModelT], data: Any, written: Any) -> ModelT:
+    """A model of rendered values, with text from the same values as they are written. Raises ValidationError."""
+    fitted = fit(model, data, lambda path, value: text_of(value_at(written, path, value)))
+    if fitted.model is None:
+        raise fitted.error or AssertionError
+    return fitted.model
+
+
+def with_texts(data: Any, texts: Mapping[DocPath, str]) -> Any:
+    """The data with these texts at their paths. Only what stands around them is copied: an alias keeps its value."""
+    if not texts:
+        return data
+    if () in texts:
+        return texts[()]
+    root = data.copy()
+    copies: dict[DocPath, Any] = {(): root}
+    for path, text in texts.items():
+        here = root
+        for depth, part in enumerate(path[:-1], 1):
+            if (prefix := path[:depth]) not in copies:
+                here[part] = copies[prefix] = here[part].copy()
+            here = copies[prefix]
+        here[path[-1]] = text
+    return root
+
+
+def as_written(value: Any, source: Any) -> Any:
+    """The value, which was rendered from `source` and stored as JSON, with the numbers as they are written there."""
+    if isinstance(source, WRITTEN):
+        return source if type(value) in (int, float) and value == source else value
+    if isinstance(value, dict) and isinstance(source, dict):
+        return {key: as_written(item, source.get(key)) for key, item in value.items()}
+    if isinstance(value, list) and isinstance(source, list) and len(value) == len(source):
+        return [as_written(item, own) for item, own in zip(value, source, strict=True)]
+    return value
+
+
+def _refused(error: ValidationError, data: Any) -> list[tuple[DocPath, Any, str]]:
+    """Where the values stand that a model refused, the values, and the kind of each mistake."""
+    items = error.errors(include_url=False, include_context=False)
+    return [(*_place(item["loc"], data), item["type"]) for item in items]
+
+
+def _place(loc: DocPath, value: Any) -> tuple[DocPath, Any]:
+    # pydantic names members of a union in `loc` too, and an item of a list that a validator has made of one value
+    path: DocPath = ()
+    for part in loc:
+        if not isinstance(value, dict | list):
+            break
+        if part in value if isinstance(value, dict) else isinstance(part, int) and part < len(value):
+            value, path = value[part], (*path, part)  # type: ignore[index]  # a key of a map or an index of a list
+    return path, value
+
+
+def value_at(data: Any, path: DocPath, default: Any = None) -> Any:
+    """The value at a path, or the default."""
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return default
+    return data
