@@ -13,9 +13,7 @@ ALIAS_LAST = "c: 3\na: &a [1, {x: 2}]\nb: *a\n"
 def is_accepted(text: str, nodes: int) -> bool:
     try:
         parse_document(text, "flow.yaml", Limits(nodes=nodes))
-    except SpecError as error:
-        assert [problem.af for problem in error.problems] == ["AF1006"]
-        assert f"more than {nodes} values" in error.problems[0].message
+    except SpecError:
         return False
     return True
 
@@ -24,4 +22,8 @@ def is_accepted(text: str, nodes: int) -> bool:
 def test_an_alias_counts_as_if_it_were_written_out(text: str) -> None:
     least = next(nodes for nodes in range(1, 100) if is_accepted(WRITTEN_OUT, nodes))
     assert is_accepted(text, least)
-    assert not is_accepted(text, least - 1)
+    with pytest.raises(SpecError) as caught:
+        parse_document(text, "flow.yaml", Limits(nodes=least - 1))
+    (problem,) = caught.value.problems
+    assert problem.af == "AF1006"
+    assert f"more than {least - 1} values" in problem.message

@@ -5,8 +5,10 @@ import pytest
 from aetherflow.core.errors import ResolverMissingKeyError, ResolverSyntaxError
 from aetherflow.core.resolve.template import parse_template, render
 
+OPEN = [("{{", 0), ("{{env.AB", 0), ("a {{env.A}} {{env.AB", 12), ("{{env.A}", 0)]
 
-@pytest.mark.parametrize(("text", "offset"), [("{{", 0), ("{{env.AB", 0), ("a {{env.A}} {{env.AB", 12), ("{{env.A}", 0)])
+
+@pytest.mark.parametrize(("text", "offset"), OPEN)
 def test_an_opening_without_an_end_is_named_with_its_place(text: str, offset: int) -> None:
     with pytest.raises(ResolverSyntaxError, match=r"\{\{ is never closed with \}\}") as caught:
         parse_template(text)
