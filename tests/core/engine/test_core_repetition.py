@@ -33,11 +33,14 @@ class Note(Step[Any]):
 
 @register_step("repeat_list")
 class Listing(Step[Any]):
-    """Reads a list from the file LIST."""
+    """Reads a list from the file LIST, and leaves an artifact."""
 
     def run(self) -> StepResult:
         """Do it."""
-        return StepResult(output={"found": json.loads(Path(self.ctx.env["LIST"]).read_text())})
+        with self.ctx.write_file("listed.txt") as artifact:
+            artifact.write(b"x")
+        found = json.loads(Path(self.ctx.env["LIST"]).read_text())
+        return StepResult(output={"found": found, "file": str(self.ctx.write_path("listed.txt"))})
 
 
 def calls(project: "Project") -> list[list[Any]]:
@@ -150,7 +153,10 @@ def test_the_list_is_frozen_when_the_step_starts(project: "Project", monkeypatch
           - id: a
             steps:
               - {id: list, type: repeat_list}
-              - {id: each, type: repeat_note, for_each: "{{steps.list.found}}", inputs: {v: "{{item}}", fail_at: b}}
+              - id: each
+                type: repeat_note
+                for_each: "{{steps.list.found}}"
+                inputs: {v: "{{item}}", fail_at: b, file: "{{steps.list.file}}"}
         """
     )
     source = project.folder / "list"
@@ -158,8 +164,12 @@ def test_the_list_is_frozen_when_the_step_starts(project: "Project", monkeypatch
     monkeypatch.setenv("LIST", str(source))
     failures(project, 1)
     assert run(project) == 1
-    source.write_text("[]")
+    # the listing is made again, because its file is needed, and gives another list by now
+    (project.artifacts("a", "r") / "listed.txt").unlink()
+    source.write_text('["x"]')
     assert run(project) == 0
+    lists = project.rows("SELECT json_extract(outputs, '$.found') FROM step_runs WHERE step_id='list' ORDER BY attempt")
+    assert lists == [('["a","b"]',), ('["x"]',)]
     assert [call[1] for call in calls(project)] == ["a", "b", "b"]
     items = project.rows("SELECT items FROM step_runs WHERE step_id='each' AND item_key='' ORDER BY attempt")
     assert items == [('{"items":["a","b"]}',)] * 2

@@ -10,6 +10,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from aetherflow.core.checks.kinds import KINDS
 from aetherflow.core.plugins.catalog import Catalog, installed_catalog
+from aetherflow.core.plugins.names import STEPS
 from aetherflow.core.schema.write import SCHEMAS, schema_for
 
 if TYPE_CHECKING:
@@ -364,6 +365,10 @@ def maps_in(value: Any) -> Iterator[dict[str, Any]]:
 def test_without_plugins_every_type_is_unknown() -> None:
     document = schema_for("flow", Catalog(())).document
     Draft202012Validator.check_schema(document)
+    for type_ in (*installed_catalog().names(STEPS), "acme"):
+        flow = {"flow": {"id": "f"}, "jobs": [{"id": "a", "steps": [{"id": "s", "type": type_}]}]}
+        places = [list(error.absolute_path) for error in Draft202012Validator(document).iter_errors(flow)]
+        assert places == [["jobs", 0, "steps", 0, "type"]], type_
 
 
 def test_it_is_made_in_under_a_second() -> None:
