@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -98,6 +99,9 @@ def unpack(folder: Path) -> OldData:
     for base in ("home", "ledger"):
         for path in sorted((folder / base).rglob("*.sqlite")):
             _lead_to(path, str(folder))
+    for row in expected_state("pickup")["ledger"]:  # a checkout has times of its own
+        at = json.loads(row["value"])["mtime"]
+        os.utime(folder / "working/pickup" / row["key"].replace("down partner", "partner").replace(" ", "/"), (at, at))
     return OldData(folder)
 
 
