@@ -36,7 +36,7 @@ def tracked() -> list[str]:
     # safe.directory: in a CI container the checkout may belong to another account, and git would refuse it.
     git = ["git", "-c", "safe.directory=*", "-C", str(ROOT), "ls-files", "-z"]
     listing = subprocess.run(git, check=True, capture_output=True, text=True).stdout
-    names = [name for name in listing.split("\0") if name and (ROOT / name).exists()]
+    names = [name for name in listing.split("\0") if name and (ROOT / name).is_file()]
     assert names, "git tracks no file here; before the first commit, `git add` them"
     return names
 

@@ -1,0 +1,132 @@
+"""What AetherFlow 1.0.0 left behind (`tests/data/1.0.0`), copied to a folder of the test and usable there."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parents[1] / "data" / "1.0.0"
+ROOT = "/tmp/aetherflow-1.0.0"
+"""Where the data was made, and what its absolute paths begin with."""
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class OldData:
+    """A copy of the data."""
+
+    folder: Path
+
+    @property
+    def documents(self) -> Path:
+        """The folder of the flows, schedules and the project file."""
+        return self.folder / "documents"
+
+    @property
+    def states(self) -> Path:
+        """The folder of the state files, the registry and the lock store."""
+        return self.folder / "home/.local/state/aetherflow/state"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables that the runs were started with."""
+        return {
+            "HOME": str(self.folder / "home"),
+            "EFFECTS": str(self.folder / "effects"),
+            "API_TOKEN": "token-of-the-test-data",
+            "AETHERFLOW_WORK_ROOT": str(self.folder / "working"),
+        }
+
+    def mend(self) -> None:
+        """Let the steps succeed that failed or hung, and forget what was noted so far."""
+        for path in (self.folder / "effects").iterdir():
+            path.unlink()
+        (self.folder / "effects/mended").touch()
+
+    def noted(self, flow: str) -> list[str]:
+        """What the steps of a flow have noted since `mend`, in order."""
+        path = self.folder / "effects" / flow
+        return path.read_text().splitlines() if path.exists() else []
+
+    def rows(self, file: str, sql: str, *values: Any) -> Rows:
+        """Query a database, named by its path in the folder; paths are shown as they were where it was made."""
+        with contextlib.closing(sqlite3.connect(self.folder / file)) as db:
+            db.row_factory = sqlite3.Row
+            text = json.dumps([dict(row) for row in db.execute(sql, values)])
+        found: Rows = json.loads(text.replace(str(self.folder), ROOT))
+        return found
+
+    def state(self, flow: str, sql: str, *values: Any) -> Rows:
+        """Query the state file of a flow."""
+        return self.rows(f"{self.states.relative_to(self.folder)}/{flow}.sqlite", sql, *values)
+
+
+def expected() -> dict[str, dict[str, Rows]]:
+    """Every row of every database as 1.0.0 wrote it: file to table to rows."""
+    found: dict[str, dict[str, Rows]] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
+    return found
+
+
+def expected_state(flow: str) -> dict[str, Rows]:
+    """The rows of the state file of a flow as 1.0.0 wrote them."""
+    return expected()[f"home/.local/state/aetherflow/state/{flow}.sqlite"]
+
+
+def unpack(folder: Path) -> OldData:
+    """Copy the data; absolute paths in the databases lead into the copy.
+
+    They stand in: `artifacts.path`, `job_runs` and `step_runs` in `outputs` and `error`, `journal.detail`, `runs` in
+    `command`, `flow_path` and `state_path`, `flows` in `flow_path` and `state_path`, `items.file`, `slots` and
+    `attempts` in `log` and `reason`. No definition, no hash and no file of outputs holds one. A database with a
+    write-ahead log keeps it.
+    """
+    shutil.copytree(DATA, folder, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("expected.json"))
+    for base in ("home", "ledger"):
+        for path in sorted((folder / base).rglob("*.sqlite")):
+            _lead_to(path, str(folder))
+    for row in expected_state("pickup")["ledger"]:  # a checkout has times of its own
+        at = json.loads(row["value"])["mtime"]
+        os.utime(folder / "working/pickup" / row["key"].replace("down partner", "partner").replace(" ", "/"), (at, at))
+    return OldData(folder)
+
+
+def _lead_to(path: Path, folder: str) -> None:
+    wal = path.with_name(f"{path.name}-wal")
+    kept = [path, wal] if wal.exists() else []
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_autocheckpoint=0")
+        db.execute("PRAGMA synchronous=OFF")
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        for table in tables:
+            for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
+                if kind == "TEXT" and table != "definitions":
+                    update = f"UPDATE {table} SET {column}=replace({column}, ?, ?) WHERE instr({column}, ?)"
+                    db.execute(update, (ROOT, folder, ROOT))
+        db.commit()
+        for each in kept:  # closing would move the log into the database
+            shutil.copy(each, each.with_name(f"{each.name}.kept"))
+    for each in kept:
+        each.with_name(f"{each.name}.kept").replace(each)
+
+
+def call(main: Callable[[list[str]], int], *arguments: str) -> Result:
+    """Run a command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(list(arguments))
+    return Result(code, out.getvalue(), err.getvalue())

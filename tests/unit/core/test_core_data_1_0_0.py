@@ -1,0 +1,318 @@
+"""What 1.0.0 left behind is opened, shown and resumed, and what is computed of the same documents is the same."""
+
+import datetime as dt
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.cli import main
+from aetherflow.scheduler.cli import main as scheduler_main
+from old_data import OldData, Result, call, expected, expected_state, unpack
+
+STATES = sorted(
+    Path(name).stem for name in expected() if "/state/" in name and Path(name).stem not in ("registry", "locks")
+)
+LAST, OLDER = "2026-11-27T06:00:00Z", "2026-11-24T06:00:00Z"
+Rows = list[dict[str, Any]]
+
+
+def aetherflow(*arguments: str) -> Result:
+    return call(main, *arguments)
+
+
+def scheduler(*arguments: str) -> Result:
+    return call(scheduler_main, *arguments)
+
+
+def shown(result: Result) -> Any:
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def rows_of(rows: Rows, run_id: str) -> Rows:
+    return [row for row in rows if row["run_id"] == run_id]
+
+
+def name(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(row[key] for key in ("run_id", "job_id", "step_id", "item_key"))
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OldData]:
+    """The data in a folder of the test, with the environment and the working directory of its runs."""
+    memory = Path("/dev/shm")  # where there is one: nothing here is about a disk
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    folder = Path(tempfile.mkdtemp(dir=memory if usable else tmp_path))
+    found = unpack(folder)
+    for name in list(os.environ):
+        if name.startswith(("AETHERFLOW_", "XDG_")):
+            monkeypatch.delenv(name)
+    for name, value in found.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(found.documents)
+    yield found
+    monkeypatch.chdir("/")
+    shutil.rmtree(folder)
+
+
+# Opening
+
+
+def test_the_copy_holds_every_row(data: OldData) -> None:
+    for file, tables in expected().items():
+        for table, rows in tables.items():
+            sql = "PRAGMA user_version" if table == "user_version" else f"SELECT * FROM {table}"
+            assert data.rows(file, sql) == rows, (file, table)
+
+
+def test_every_state_is_sound_and_of_this_schema_or_migrated(data: OldData) -> None:
+    for flow in STATES:
+        state = str(data.states / f"{flow}.sqlite")
+        migrated = shown(aetherflow("state", "migrate", state, "--json"))
+        assert migrated["from"] == 2
+        assert (migrated["backup"] is None) == (migrated["to"] == 2)
+        checked = shown(aetherflow("state", "check", state, "--read-data", "--json"))
+        assert (checked["ok"], checked["findings"]) == (True, []), flow
+
+
+def test_every_run_is_listed_and_shown(data: OldData) -> None:
+    listed = {
+        (run["flow_id"], run["run_id"]): run
+        for run in shown(aetherflow("runs", "list", "--limit", "100", "--json"))["runs"]
+    }
+    stored = {(run["flow_id"], run["run_id"]): run for flow in STATES for run in expected_state(flow)["runs"]}
+    assert listed.keys() == stored.keys()
+    for (flow, run_id), run in stored.items():
+        state = expected_state(flow)
+        status = "INTERRUPTED" if run["status"] == "RUNNING" else run["status"]
+        assert listed[flow, run_id]["status"] == status
+        found = shown(aetherflow("runs", "show", run_id, "--flow", flow, "--journal", "--json"))
+        assert (found["status"], found["params"]) == (status, json.loads(run["params"]))
+        attempts = [each for job in found["jobs"] for each in job["steps"]]
+        assert len(attempts) == len(rows_of(state["step_runs"], run_id))
+        assert [each["event"] for each in found["journal"]] == [
+            each["event"] for each in rows_of(state["journal"], run_id)
+        ]
+
+
+def test_every_flow_has_a_status(data: OldData) -> None:
+    found = aetherflow("status", "--json")
+    assert found.code == 1, "not all is well"
+    assert [flow["flow_id"] for flow in json.loads(found.out)["flows"]] == STATES
+
+
+def test_the_lock_of_a_dead_process_is_free(data: OldData) -> None:
+    assert shown(aetherflow("locks", "list", "--json"))["locks"] == []
+    data.mend()
+    assert aetherflow("resume", "locked-1", "-q").code == 0
+    locks = "home/.local/state/aetherflow/state/locks.sqlite"
+    tokens = data.rows(locks, "SELECT key, last FROM tokens ORDER BY key")
+    assert tokens == [{"key": "dead.lock", "last": 2}, {"key": "released.lock", "last": 3}]
+    assert data.noted("locked") == ["holds"], "the inner step before it is not repeated"
+
+
+def test_the_bundle_store_is_used(data: OldData) -> None:
+    found = shown(aetherflow("bundle", "status", "-m", "bundle.yaml", "--json"))
+    assert [version["active"] for version in found["versions"]] == [True, False]
+    assert "+select 2;" in aetherflow("bundle", "diff", "previous", "active", "-m", "bundle.yaml").out
+    assert aetherflow("bundle", "sync", "-m", "bundle.yaml").out.startswith("UNCHANGED")
+    assert aetherflow("bundle", "rollback", "-m", "bundle.yaml").code == 0
+
+
+# Resuming
+
+RESUMED = {
+    "failed": ("failed-1", ["break", "second", "said fetch", ""]),
+    "killed": ("killed-1", ["hang", "said before", ""]),
+    "checkpointed": ("checkpointed-1", ["hang", "said before", ""]),
+    "items": ("items-1", ["hang", "1000.0", "9 14"]),
+    "retried": ("retried-1", ["tries"]),
+    "parent": ("parent-1", ["said 2026-01-31 1.1", ""]),
+    "pickup": ("pickup-1", ["break"]),
+    "extract": ("extract-1", []),
+    "large": ("large-1", ["break", "300000"]),
+    "scalars": ("scalars-1", ["break"]),
+    "secret": ("secret-1", ["token-of-the-test-data", "said token-of-the-test-data", ""]),
+    "stopped": ("stopped-1", ["hang 7", "after"]),
+}
+"""Flow to the run that failed or was killed, and what its steps note when it goes on: the finished ones do not."""
+
+
+def assert_nothing_was_rewritten(data: OldData, flow: str) -> None:
+    """Rows of finished attempts, texts of definitions and hashes of steps are what 1.0.0 wrote."""
+    before = expected_state(flow)
+    now = {table: data.state(flow, f"SELECT * FROM {table}") for table in ("definitions", "step_runs")}
+    assert now["definitions"] == before["definitions"]
+    ended = [row for row in before["step_runs"] if row["status"] != "RUNNING" and flow != "secret"]
+    assert [row for row in ended if row not in now["step_runs"]] == []
+    known = {name(row): row for row in before["step_runs"]}  # the last attempt of each
+    for row in now["step_runs"]:
+        if (last := known.get(name(row))) is not None and row["attempt"] >= last["attempt"]:
+            assert (row["def_hash"], row["idem_key"]) == (last["def_hash"], last["idem_key"])
+
+
+@pytest.mark.parametrize("flow", RESUMED)
+def test_a_run_goes_on_where_it_was(data: OldData, flow: str) -> None:
+    run_id, noted = RESUMED[flow]
+    data.mend()
+    done = aetherflow("resume", run_id, "--json")
+    assert shown(done)["status"] == "SUCCESS"
+    assert data.noted(flow) == noted
+    assert_nothing_was_rewritten(data, flow)
+    assert aetherflow("state", "check", str(data.states / f"{flow}.sqlite"), "--read-data").code == 0
+
+
+def test_a_run_inside_a_run_goes_on_with_it(data: OldData) -> None:
+    data.mend()
+    assert aetherflow("resume", "parent-1", "-q").code == 0
+    assert data.noted("child") == ["break"]
+    assert_nothing_was_rewritten(data, "child")
+    assert [run["status"] for run in data.state("child", "SELECT status FROM runs")] == ["SUCCESS"]
+
+
+@pytest.mark.parametrize(("answer", "noted"), [("done", ["after"]), ("again", ["pay", "after"])])
+@pytest.mark.parametrize("flow", ["payment", "asked"])
+def test_a_once_step_is_asked_for(data: OldData, flow: str, answer: str, noted: list[str]) -> None:
+    data.mend()
+    refused = aetherflow("resume", f"{flow}-1", "-q")
+    assert refused.code == 1
+    assert "AF5007" in refused.err
+    assert data.noted(flow) == []
+    assert aetherflow("resume", f"{flow}-1", "-q", "--decide", f"main.pay={answer}").code == 0
+    assert data.noted(flow) == noted
+
+
+def test_a_changed_step_is_refused_with_the_recorded_text(data: OldData) -> None:
+    document = data.documents / "failed.yaml"
+    document.write_text(document.read_text().replace("kept for", "made for"))
+    refused = aetherflow("resume", "failed-1")
+    assert refused.code == 2
+    assert "first.write" in refused.err
+    assert '"content": "kept for {{params.city}}"' in refused.err
+    assert "first.fetch" not in refused.err
+
+
+def test_facts_of_the_ledger_are_read(data: OldData) -> None:
+    """What was picked up is not picked up again, and an extract begins where the last one ended."""
+    before = expected_state("pickup")["ledger"]
+    data.mend()
+    assert aetherflow("resume", "pickup-1", "-q").code == 0
+    assert aetherflow("run", "pickup.yaml", "--run-id", "pickup-2", "-q").code == 0
+    assert data.state("pickup", "SELECT * FROM ledger") == before
+    assert not list((data.folder / "working/pickup/take/pickup-2").rglob("*.csv"))
+    assert aetherflow("resume", "extract-1", "-q").code == 0
+    assert aetherflow("run", "extract.yaml", "--run-id", "extract-2", "-q").code == 0
+    (rows,) = data.state("extract", "SELECT outputs FROM job_runs WHERE run_id='extract-2'")
+    assert json.loads(rows["outputs"]) == {"rows": 0, "last": 2}
+
+
+@pytest.mark.parametrize("run_id", ["orders-1", "orders-2"])
+def test_a_run_of_a_bundle_goes_on(data: OldData, run_id: str) -> None:
+    data.mend()
+    assert aetherflow("resume", run_id, "-q").code == 0
+    assert_nothing_was_rewritten(data, "orders")
+
+
+# The same documents today
+
+
+@pytest.mark.parametrize("flow", sorted({*RESUMED, "good", "payment", "asked", "locked"} - {"secret"}))
+def test_a_new_run_of_the_same_documents_is_defined_alike(data: OldData, flow: str) -> None:
+    params = ("--param", "city=007", "--slot", "2026-11-26T06:00:00Z") if flow == "good" else ()
+    params = ("--param", "city=Oslo", "--param", "days=7") if flow == "stopped" else params
+    before = expected_state(flow)
+    run_id = before["runs"][0]["run_id"]
+    data.mend()
+    (data.states / f"{flow}.sqlite").unlink()
+    for path in data.states.glob(f"{flow}.sqlite-*"):
+        path.unlink()
+    assert aetherflow("run", f"{flow}.yaml", "--run-id", run_id, "-q", *params).code == 0
+    texts = {row["hash"]: row["text"] for row in before["definitions"]}
+    for row in data.state(flow, "SELECT * FROM definitions"):
+        assert texts[row["hash"]] == row["text"]
+    found = {name(row): row for row in data.state(flow, "SELECT * FROM step_runs")}
+    last = {name(row): row for row in before["step_runs"] if row["run_id"] == run_id}
+    assert last.keys() <= found.keys(), "items have the keys that they had"
+    for key, row in last.items():
+        assert (found[key]["def_hash"], found[key]["idem_key"]) == (row["def_hash"], row["idem_key"])
+
+
+# The scheduler
+
+
+@pytest.mark.parametrize("schedule", ["schedule", "killed-schedule"])
+def test_a_ledger_is_shown(data: OldData, schedule: str) -> None:
+    document = f"{schedule}.yaml"
+    stored = expected()[f"ledger/{'scheduler' if schedule == 'schedule' else 'killed'}.sqlite"]
+    status = shown(scheduler("status", document, "--json"))
+    latest = {item["id"]: item["last_run"] for item in status["items"]}
+    assert {row["item"] for row in stored["slots"]} <= latest.keys()
+    audit = scheduler("audit", document, "--json", "--to", "2026-11-28")
+    found = json.loads(audit.out)
+    ended = [row for row in stored["slots"] if row["status"] not in ("RUNNING", "WAITING")]
+    assert found["counts"] == dict(Counter(row["status"] for row in ended))
+    assert {gap["problem"] for gap in found["gaps"]} == {
+        f"{row['status']}, and the process that had it has ended"
+        for row in stored["slots"]
+        if row["status"] in ("RUNNING", "WAITING")
+    }
+    assert scheduler("next", document).code == 0
+
+
+def slot_of(data: OldData, ledger: str, item: str, slot: str) -> dict[str, Any]:
+    sql = "SELECT * FROM slots WHERE item=? AND slot=?"
+    at = round(dt.datetime.fromisoformat(slot).timestamp() * 1000)
+    (row,) = data.rows(f"ledger/{ledger}.sqlite", sql, item, at)
+    return row
+
+
+def test_what_a_killed_scheduler_had_goes_on(data: OldData) -> None:
+    data.mend()
+    scheduler("tick", "killed-schedule.yaml")
+    for item in ("hangs", "gone"):
+        row = slot_of(data, "killed", item, LAST)
+        assert (row["status"], row["attempts"], row["run_id"]) == ("SUCCESS", 2, f"{item}-20261127T060000Z")
+
+
+@pytest.mark.parametrize(
+    ("item", "slot", "status"),
+    [
+        ("drained", LAST, "SUCCESS"),
+        ("retries", LAST, "SUCCESS"),
+        ("breaks", LAST, "SUCCESS"),
+        ("late", LAST, "SUCCESS"),
+        ("left", OLDER, "SUCCESS"),
+        ("replaced", OLDER, "SUCCESS"),
+        ("pays", OLDER, "UNKNOWN"),
+    ],
+)
+def test_a_slot_goes_on_by_hand(data: OldData, item: str, slot: str, status: str) -> None:
+    before = slot_of(data, "scheduler", item, slot)
+    data.mend()
+    scheduler("run-item", "schedule.yaml", item, "--slot", slot)
+    row = slot_of(data, "scheduler", item, slot)
+    assert (row["status"], row["run_id"], row["attempts"]) == (status, before["run_id"], before["attempts"] + 1)
+
+
+def test_a_pass_resumes_what_was_drained_and_leaves_what_is_paused(data: OldData) -> None:
+    data.mend()
+    scheduler("tick", "schedule.yaml", "--item", "paused")
+    assert slot_of(data, "scheduler", "drained", LAST)["status"] == "SUCCESS"
+    assert slot_of(data, "scheduler", "left", OLDER)["status"] == "SUCCESS"
+    assert slot_of(data, "scheduler", "outside", "2026-11-23T06:00:00Z")["status"] == "INTERRUPTED"
+    rows = data.rows("ledger/scheduler.sqlite", "SELECT DISTINCT status, reason FROM slots WHERE item='paused'")
+    assert rows == [{"status": "SKIPPED", "reason": "paused: migration"}]
+
+
+def test_a_backfill_leaves_out_what_was_meant_to_be_left_out(data: OldData) -> None:
+    span = ("--from", "2026-11-20", "--to", "2026-11-28", "--dry-run", "--json")
+    for item, wanted in (("holiday", 4), ("blackout", 0), ("paused", 8), ("late", 8)):
+        found = shown(scheduler("backfill", "schedule.yaml", item, *span))
+        assert len(found["slots"]) == wanted, item
