@@ -149,13 +149,14 @@ ENDS = {
 
 
 _OWN_FRAME = r'Traceback .*\n  File ".*warm_server\.py", line \d+, in leave\n    .*\n( +\^+\n)?'
+_HINT = "ResourceWarning: Enable tracemalloc to get the object allocation traceback\n"
 _OWN_LINE = r".*warm_server\.py:\d+: (ResourceWarning: .*\n)  .*\n"
 
 
 def shown(done: subprocess.CompletedProcess[bytes]) -> tuple[int, bytes, str]:
     """Code, stdout and stderr; a file that is closed while the process ends has no line in a started one."""
     text = re.sub(_OWN_FRAME, "", done.stderr.decode())
-    text = re.sub(_OWN_LINE, r"sys:1: \1", text)
+    text = re.sub(_OWN_LINE, r"sys:1: \1", text).replace(_HINT, "")
     return done.returncode, done.stdout, re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
@@ -200,7 +201,8 @@ COMMANDS = {
 }
 _VARYING = [
     (r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)?", "TIME"),
-    (r'("(?:duration_ms|ts_ms|pid|attempt_pid)": ?)\d+', r"\1N"),
+    (r'("?duration_ms"?[:=] ?)\d+', r"\1MS"),
+    (r"\bpid \d+ on ", "pid PID on "),
     (r"\b\d+\.\d+ s\b", "SECONDS"),
     (r"\b[0-9a-f]{12}\b", "RUN_ID"),
     (r"\b[0-9a-f]{32}\b", "TOKEN"),
@@ -214,14 +216,12 @@ def neutral(text: str) -> str:
     return text
 
 
-def left(folder: Path) -> dict[str, tuple[int, bytes | None]]:
-    """All files that a command left, with mode; the content of a database differs in times and is told by others."""
+def left(folder: Path) -> dict[str, tuple[int, str | None]]:
+    """All files that a command left, with their mode; their text, where it is not full of times."""
     return {
-        neutral(str(path.relative_to(folder))): (
+        neutral(path.relative_to(folder).as_posix()): (
             path.stat().st_mode,
-            path.read_bytes()
-            if path.is_file() and "sqlite" not in path.name and path.suffix not in (".log", ".jsonl")
-            else None,
+            neutral(path.read_text()) if path.suffix in (".lock", ".log", ".yaml") else None,
         )
         for path in sorted(folder.rglob("*"))
     }

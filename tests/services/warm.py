@@ -43,42 +43,45 @@ class _Server:
     """The interpreter that forks, and the way to it."""
 
     def __init__(self, prefix: tuple[str, ...]) -> None:
-        self._lock = threading.Lock()
-        self._errors = tempfile.TemporaryFile()
-        self._control, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 open as long as the server lives
+        self.path = Path(tempfile.mkdtemp(prefix="warm-"), "socket")
+        self._life, theirs = socket.socketpair()
         self._pid = os.getpid()
         ours = ("AETHERFLOW_", "COVERAGE_PROCESS_", "LC_", *OBEYED)
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"LC_CTYPE": "C.UTF-8"}
         self._fixed = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
         with theirs:
             number = theirs.fileno()
-            command = [*prefix, sys.executable, str(SERVER), str(number)]
+            command = [*prefix, sys.executable, str(SERVER), str(self.path), str(number)]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors, env=env,
                 pass_fds=[number], cwd="/",
             )  # fmt: skip
-        self.loaded: dict[str, str | None] = self.answer(self._control)
+        self.loaded: dict[str, str | None] = self.answer(self._life)
         atexit.register(self.close)
 
-    def answer(self, channel: socket.socket) -> Any:
+    def answer(self, connection: socket.socket) -> Any:
         try:
-            return receive(channel)
+            return receive(connection)
         except (EOFError, ConnectionResetError):
             self._process.wait()
             self._errors.seek(0)
             raise RuntimeError(f"the warm interpreter has ended:\n{self._errors.read().decode()}") from None
 
     def start(self, request: Request, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
-        """Start a process: its pid, and the channel on which its wait status will come."""
-        ours, theirs = socket.socketpair()
-        with theirs, self._lock:
-            socket.send_fds(self._control, [b"\0"], [*descriptors, theirs.fileno()])
-            send(self._control, vars(request))
-        answer = self.answer(ours)
-        if isinstance(answer, Exception):
-            ours.close()
-            raise answer
-        return answer, ours
+        """Start a process: its pid, and the connection on which its wait status will come."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(self.path))
+            socket.send_fds(connection, [b"\0"], descriptors)
+            send(connection, vars(request))
+            answer = self.answer(connection)
+            if isinstance(answer, Exception):
+                raise answer
+        except BaseException:
+            connection.close()
+            raise
+        return answer, connection
 
     def refuse(self, env: Mapping[bytes, bytes], argv: Sequence[str], cwd: str) -> None:
         """Raise NotWarmError for what only the start of an interpreter can do."""
@@ -105,7 +108,7 @@ class _Server:
         """End the server and what still runs."""
         if os.getpid() != self._pid:
             return
-        self._control.close()
+        self._life.close()
         self._process.wait()
         self._errors.close()
 
@@ -158,7 +161,7 @@ class Popen(subprocess.Popen[Any]):
         nothing = os.open(os.devnull, os.O_RDWR)
         try:
             descriptors = [nothing if number in closed else given[number] for number in range(3)]
-            self.pid, self._channel = self._server.start(request, descriptors)
+            self.pid, self._connection = self._server.start(request, descriptors)
         finally:
             os.close(nothing)
             for descriptor, other in ((p2cread, p2cwrite), (c2pwrite, c2pread), (errwrite, errread)):
@@ -190,11 +193,11 @@ class Popen(subprocess.Popen[Any]):
                     break
                 left = None if until is None else max(0, until - time.monotonic())
                 poll = select.poll()
-                poll.register(self._channel, select.POLLIN)
+                poll.register(self._connection, select.POLLIN)
                 if not poll.poll(None if left is None else left * 1000):
                     return False
-                with self._channel:
-                    self.returncode = os.waitstatus_to_exitcode(self._server.answer(self._channel))
+                with self._connection:
+                    self.returncode = os.waitstatus_to_exitcode(self._server.answer(self._connection))
             finally:
                 self._waitpid_lock.release()
         return True

@@ -1,7 +1,7 @@
 """An interpreter that has imported all of AetherFlow and forks itself for each command; `warm` is its client.
 
-A program of its own: `python warm_server.py SOCKET`. The socket brings requests, each with its descriptors. A child
-makes itself look like an interpreter that was started a moment ago, tells the client its pid, and goes on as
+A program of its own: `python warm_server.py SOCKET LIFE`. SOCKET is where it listens; it ends with the other end of
+the descriptor LIFE. A child makes itself look like an interpreter that was started a moment ago, tells the client its pid, and goes on as
 `python -m MODULE`, `python -c CODE` or `python FILE`. The server tells the client how the child ended.
 """
 
@@ -16,6 +16,7 @@ import pickle
 import pkgutil
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -40,8 +41,8 @@ PACKAGES = (
     "aetherflow_builtins_transfer",
 )
 LENGTH = struct.Struct("=Q")
-DESCRIPTORS = 4
-"""Of each request: stdin, stdout, stderr, and the channel on which the client learns pid and end."""
+DESCRIPTORS = 3
+"""Of each request: stdin, stdout, stderr."""
 COERCED = "C.UTF-8"
 """The locale that Python takes in place of C, and hands to its children as LC_CTYPE (PEP 538)."""
 
@@ -85,6 +86,8 @@ class Request:
     """Whether it leads a new session."""
     group: int
     """Its process group: -1 that of the server, 0 a new one."""
+    tied: bool = False
+    """Whether it is killed when the connection breaks."""
 
 
 @dataclass(frozen=True)
@@ -96,56 +99,63 @@ class Filters:
 
 
 class Server:
-    """Reads requests, forks, and reports how children end."""
+    """Accepts requests, forks, and reports how children end.
 
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
-        self._children: dict[int, socket.socket] = {}
+    Each connection is one process: the request with its descriptors goes one way, pid and wait status the other.
+    """
+
+    def __init__(self, listener: socket.socket, life: socket.socket) -> None:
+        self._listener = listener
+        self._life = life
+        self._children: dict[int, tuple[Request, socket.socket]] = {}
 
     def serve(self) -> tuple[Request, list[int], socket.socket] | None:
-        """Serve until the client is gone: None. In a child: its request, its descriptors and its channel."""
+        """Serve until the tests are over: None. In a child: its request, its descriptors and its connection."""
         ended, wake = socket.socketpair()
-        with self._control, ended, wake, selectors.DefaultSelector() as selector:
+        with self._listener, self._life, ended, wake, selectors.DefaultSelector() as selector:
             for end in (ended, wake):
                 end.setblocking(False)
             signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
             signal.signal(signal.SIGCHLD, lambda *_: None)
-            selector.register(self._control, selectors.EVENT_READ)
-            selector.register(ended, selectors.EVENT_READ)
+            for source in (self._listener, self._life, ended):
+                selector.register(source, selectors.EVENT_READ)
             while True:
-                ready = [key.fileobj for key, _ in selector.select()]
-                if ended in ready:
-                    ended.recv(1 << 12)
-                    self._reap()
-                if self._control not in ready:
-                    continue
-                if (received := self._receive()) is None:
-                    self._kill_all()
-                    return None
-                if (child := self._fork(*received)) is not None:
-                    return child
+                for key, _ in selector.select():
+                    if key.fileobj is ended:
+                        ended.recv(1 << 12)
+                        self._reap(selector)
+                    elif key.fileobj is self._life:
+                        self._kill(self._children)
+                        return None
+                    elif key.fileobj is self._listener:
+                        if (child := self._accept(selector)) is not None:
+                            return child
+                    else:  # only the other side's end is waited for on a connection
+                        selector.unregister(key.fileobj)
+                        self._kill([key.data])
 
-    def _fork(self, request: Request, descriptors: list[int]) -> tuple[Request, list[int], socket.socket] | None:
-        """Fork: None in the server."""
-        channel = socket.socket(fileno=descriptors.pop())
+    def _accept(self, selector: selectors.BaseSelector) -> tuple[Request, list[int], socket.socket] | None:
+        """Fork for a new connection: None in the server."""
+        connection, _ = self._listener.accept()
+        try:
+            _, descriptors, _, _ = socket.recv_fds(connection, 1, DESCRIPTORS)
+            request = Request(**receive(connection))
+        except EOFError:
+            connection.close()
+            return None
         if (pid := os.fork()) == 0:
             signal.set_wakeup_fd(-1)
-            for other in self._children.values():
+            for _, other in self._children.values():
                 other.close()
-            return request, descriptors, channel
+            return request, descriptors, connection
         for descriptor in descriptors:
             os.close(descriptor)
-        self._children[pid] = channel
+        self._children[pid] = request, connection
+        if request.tied:
+            selector.register(connection, selectors.EVENT_READ, pid)
         return None
 
-    def _receive(self) -> tuple[Request, list[int]] | None:
-        try:
-            _, descriptors, _, _ = socket.recv_fds(self._control, 1, DESCRIPTORS)
-            return Request(**receive(self._control)), descriptors
-        except EOFError:
-            return None
-
-    def _reap(self) -> None:
+    def _reap(self, selector: selectors.BaseSelector) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -153,11 +163,14 @@ class Server:
                 return
             if pid == 0:
                 return
-            with self._children.pop(pid) as channel, suppress(BrokenPipeError):
-                send(channel, status)
+            _, connection = self._children.pop(pid)
+            if connection in selector.get_map():
+                selector.unregister(connection)
+            with connection, suppress(BrokenPipeError):
+                send(connection, status)
 
-    def _kill_all(self) -> None:
-        for pid in self._children:
+    def _kill(self, pids: Iterable[int]) -> None:
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
 
@@ -386,27 +399,32 @@ def _start_coverage() -> None:
 
 def main() -> None:
     """Serve; in a child, go on as the command."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    path = Path(sys.argv[1])
+    life = socket.socket(fileno=int(sys.argv[2]))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(128)
     del sys.path[0]  # the folder of this file
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for pytest, which then goes away
     filters = import_all()
-    must_be_alone({0, 1, 2, control.fileno()})
+    must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
     forget()
     gc.collect()
     gc.freeze()
     loaded = {name: getattr(module, "__file__", None) for name, module in sys.modules.items() if "." not in name}
-    send(control, loaded)
-    child = Server(control).serve()
+    send(life, loaded)
+    child = Server(listener, life).serve()
     if child is None:
+        shutil.rmtree(path.parent)
         return
-    request, descriptors, channel = child
+    request, descriptors, connection = child
     try:
         become(request, descriptors, filters)
     except Exception as error:  # noqa: BLE001 for the client, as `subprocess` has it
-        send(channel, error)
+        send(connection, error)
         os._exit(127)
-    send(channel, os.getpid())
-    channel.close()
+    send(connection, os.getpid())
+    connection.close()
     for descriptor in _descriptors() - {0, 1, 2}:
         os.close(descriptor)
     _start_coverage()
