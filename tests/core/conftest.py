@@ -15,12 +15,14 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis.core
 import pytest
 from hypothesis import HealthCheck, settings
 
+import warm
 from aetherflow.core.cli import main
 
 TORTURE = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
@@ -104,10 +106,15 @@ class Project:
         return [sys.executable, "-m", "aetherflow.core", *arguments]
 
     def command(
-        self, *arguments: str, env: Mapping[str, str] | None = None, umask: int = -1, prefix: tuple[str, ...] = ()
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        umask: int = -1,
+        prefix: tuple[str, ...] = (),
+        by: ModuleType = warm,
     ) -> Result:
-        """Run a command in a process of its own."""
-        done = subprocess.run(
+        """Run a command in a process of its own; by a fork, or by a `true_start`."""
+        done = by.run(
             [*prefix, *self.argv(*arguments)],
             cwd=self.folder,
             env={**self.env, **(env or {})},
@@ -121,7 +128,7 @@ class Project:
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         """Start a command and leave it running."""
-        return subprocess.Popen(
+        return warm.Popen(
             self.argv(*arguments),
             cwd=self.folder,
             env={**self.env, **(env or {})},

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from aetherflow.scheduler.clock import Clock, from_ms, to_ms
 from aetherflow.scheduler.document import load_schedule
 from aetherflow.scheduler.events import Events
@@ -232,7 +233,7 @@ class Bench:
     def start(self, *arguments: str, **env: str) -> "subprocess.Popen[bytes]":
         """Start a command of the scheduler; its events go to the file `events`."""
         with (self.folder / "events").open("ab") as events:
-            process = subprocess.Popen(
+            process = warm.Popen(
                 [sys.executable, "-m", "aetherflow.scheduler", *arguments],
                 cwd=self.folder,
                 env=self.env(**env),
@@ -246,7 +247,7 @@ class Bench:
 
     def command(self, *arguments: str, code: int | None = 0, **env: str) -> str:
         """Run a command to its end; its stdout."""
-        done = subprocess.run(
+        done = warm.run(
             [sys.executable, "-m", "aetherflow.scheduler", *arguments],
             cwd=self.folder,
             env=self.env(**env),

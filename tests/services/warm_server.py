@@ -1,0 +1,435 @@
+"""An interpreter that has imported all of AetherFlow and forks itself for each command; `warm` is its client.
+
+A program of its own: `python warm_server.py SOCKET LIFE`. SOCKET is where it listens; it ends with the other end of
+the descriptor LIFE. A child makes itself look like an interpreter that was started a moment ago, tells the client its pid, and goes on as
+`python -m MODULE`, `python -c CODE` or `python FILE`. The server tells the client how the child ended.
+"""
+
+import atexit
+import codecs
+import gc
+import importlib
+import io
+import locale
+import os
+import pickle
+import pkgutil
+import runpy
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+import types
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "aetherflow.core",
+    "aetherflow.scheduler",
+    "aetherflow_builtins_db",
+    "aetherflow_builtins_reports",
+    "aetherflow_builtins_rest",
+    "aetherflow_builtins_transfer",
+)
+LENGTH = struct.Struct("=Q")
+DESCRIPTORS = 3
+"""Of each request: stdin, stdout, stderr."""
+COERCED = "C.UTF-8"
+"""The locale that Python takes in place of C, and hands to its children as LC_CTYPE (PEP 538)."""
+
+
+def send(to: socket.socket, what: object) -> None:
+    """Send an object."""
+    data = pickle.dumps(what)
+    to.sendall(LENGTH.pack(len(data)) + data)
+
+
+def receive(of: socket.socket) -> Any:
+    """Receive an object; EOFError if the other side is gone."""
+    return pickle.loads(_read(of, *LENGTH.unpack(_read(of, LENGTH.size))))
+
+
+def _read(of: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        if not (piece := of.recv(length - len(data))):
+            raise EOFError
+        data += piece
+    return bytes(data)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A process to be made: what `execve` would hand it."""
+
+    argv: tuple[str, ...]
+    """The interpreter, then `-m MODULE`, `-c CODE` or a file, then arguments."""
+    env: Mapping[bytes, bytes]
+    cwd: str
+    umask: int
+    closed: frozenset[int]
+    """Which of the descriptors 0, 1 and 2 are closed."""
+    ignored: frozenset[int]
+    """Signals that are ignored."""
+    blocked: frozenset[int]
+    """Signals that are blocked."""
+    session: bool
+    """Whether it leads a new session."""
+    group: int
+    """Its process group: -1 that of the server, 0 a new one."""
+    tied: bool = False
+    """Whether it is killed when the connection breaks."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Of `warnings`: those of every interpreter, and those that modules add when they are imported."""
+
+    initial: list[Any]
+    imported: list[Any]
+
+
+class Server:
+    """Accepts requests, forks, and reports how children end.
+
+    Each connection is one process: the request with its descriptors goes one way, pid and wait status the other.
+    """
+
+    def __init__(self, listener: socket.socket, life: socket.socket) -> None:
+        self._listener = listener
+        self._life = life
+        self._children: dict[int, tuple[Request, socket.socket]] = {}
+
+    def serve(self) -> tuple[Request, list[int], socket.socket] | None:
+        """Serve until the tests are over: None. In a child: its request, its descriptors and its connection."""
+        ended, wake = socket.socketpair()
+        with self._listener, self._life, ended, wake, selectors.DefaultSelector() as selector:
+            for end in (ended, wake):
+                end.setblocking(False)
+            signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            for source in (self._listener, self._life, ended):
+                selector.register(source, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is ended:
+                        ended.recv(1 << 12)
+                        self._reap(selector)
+                    elif key.fileobj is self._life:
+                        self._kill(self._children)
+                        return None
+                    elif key.fileobj is self._listener:
+                        if (child := self._accept(selector)) is not None:
+                            return child
+                    else:  # only the other side's end is waited for on a connection
+                        selector.unregister(key.fileobj)
+                        self._kill([key.data])
+
+    def _accept(self, selector: selectors.BaseSelector) -> tuple[Request, list[int], socket.socket] | None:
+        """Fork for a new connection: None in the server."""
+        connection, _ = self._listener.accept()
+        try:
+            _, descriptors, _, _ = socket.recv_fds(connection, 1, DESCRIPTORS)
+            request = Request(**receive(connection))
+        except EOFError:
+            connection.close()
+            return None
+        if (pid := os.fork()) == 0:
+            signal.set_wakeup_fd(-1)
+            for _, other in self._children.values():
+                other.close()
+            return request, descriptors, connection
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._children[pid] = request, connection
+        if request.tied:
+            selector.register(connection, selectors.EVENT_READ, pid)
+        return None
+
+    def _reap(self, selector: selectors.BaseSelector) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            _, connection = self._children.pop(pid)
+            if connection in selector.get_map():
+                selector.unregister(connection)
+            with connection, suppress(BrokenPipeError):
+                send(connection, status)
+
+    def _kill(self, pids: Iterable[int]) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+# In the server, before the first request
+
+
+def import_all() -> Filters:
+    """Import every module of the distributions; what these import only when a flow needs it stays out."""
+    initial = list(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a command under PYTHONWARNINGS=error would fail, too
+        strict = list(warnings.filters)
+        for name in PACKAGES:
+            try:
+                package = importlib.import_module(name)
+            except ModuleNotFoundError:  # a distribution that is not installed
+                continue
+            _import_below(package)
+        return Filters(initial, [one for one in warnings.filters if one not in strict])
+
+
+def _import_below(package: types.ModuleType) -> None:
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if found.name.rpartition(".")[2] in ("__main__", "testing"):
+            continue
+        module = importlib.import_module(found.name)
+        if found.ispkg:
+            _import_below(module)
+
+
+def must_be_alone(known: set[int]) -> None:
+    """Raise RuntimeError if an import has started a thread or opened a descriptor: a fork would inherit neither well."""
+    tasks = Path("/proc/self/task")
+    threads = len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
+    left = _descriptors() - known
+    if threads != 1 or left:
+        raise RuntimeError(f"after the imports there are {threads} threads, and descriptors {left}")
+
+
+def forget() -> None:
+    """Forget what was read from the disk while modules were imported."""
+    from pydantic.plugin import _loader
+
+    _loader._plugins = None  # set again by the first model of a command, as in an interpreter of its own
+    importlib.invalidate_caches()
+    for name, module in sys.modules.items():
+        if name.startswith("aetherflow"):
+            for value in vars(module).values():
+                if callable(clear := getattr(value, "cache_clear", None)):
+                    clear()
+
+
+def _descriptors() -> set[int]:
+    return {number for number in map(int, os.listdir("/dev/fd")) if _is_open(number)}  # noqa: PTH208 of numbers
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+# In a child
+
+
+def become(request: Request, descriptors: list[int], filters: Filters) -> None:
+    """Be as an interpreter that was just started: session, signals, environment, descriptors, `sys`."""
+    if request.session:
+        os.setsid()
+    if request.group >= 0:
+        os.setpgid(0, request.group)
+    os.chdir(request.cwd)
+    os.umask(request.umask)
+    _take_descriptors(descriptors, request.closed)
+    os.environb.clear()
+    os.environb.update(request.env)
+    _take_signals(request)
+    errors = _take_locale()
+    time.tzset()
+    _make_streams(errors)
+    _take_options(filters)
+    failpoint = importlib.import_module("aetherflow.core.durable.failpoint")
+    failpoint.setting = os.environ.get(failpoint.VARIABLE, "")
+
+
+def _take_descriptors(descriptors: list[int], closed: Iterable[int]) -> None:
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    for number in closed:
+        os.close(number)
+
+
+def _take_signals(request: Request) -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        usual = signal.SIG_IGN if number in request.ignored else signal.SIG_DFL
+        if signal.getsignal(number) != usual:
+            with suppress(OSError, ValueError):  # reserved by the C library
+                signal.signal(number, usual)
+    if signal.SIGINT not in request.ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # as every interpreter does
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, request.blocked)
+
+
+def _take_locale() -> str:
+    """Set the locale from the environment; returns how stdin and stdout treat what cannot be decoded."""
+    wanted = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
+    if wanted in ("C", "POSIX"):
+        wanted = os.environ["LC_CTYPE"] = COERCED
+    locale.setlocale(locale.LC_CTYPE, "")
+    return "surrogateescape" if wanted in (COERCED, "C.utf8", "UTF-8") else "strict"
+
+
+def _make_streams(errors: str) -> None:
+    encoding, _, given = os.environ.get("PYTHONIOENCODING", "").partition(":")
+    errors = given or ("strict" if encoding else errors)
+    sys.stdin = sys.__stdin__ = _stream(0, "<stdin>", encoding, errors)  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _stream(1, "<stdout>", encoding, errors)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _stream(2, "<stderr>", encoding, "backslashreplace")  # type: ignore[misc]
+
+
+def _stream(number: int, name: str, encoding: str, errors: str) -> io.TextIOWrapper:
+    """A standard stream as CPython makes it in `create_stdio`; None where the descriptor is closed."""
+    if not _is_open(number):
+        return None  # type: ignore[return-value]  # typeshed has it so, too
+    at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
+    unbuffered = at_once and number != 0
+    buffer = io.open(number, "rb" if number == 0 else "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115, UP020
+    raw = buffer if unbuffered else buffer.raw
+    raw.name = name
+    text = io.TextIOWrapper(
+        buffer,
+        codecs.lookup(encoding or "utf-8").name,
+        errors,
+        newline="\n",
+        line_buffering=not at_once and (number == 2 or raw.isatty()),
+        write_through=at_once,
+    )
+    text.mode = "r" if number == 0 else "w"
+    return text
+
+
+def _take_options(filters: Filters) -> None:
+    """What the interpreter reads from PYTHONPATH, PYTHONWARNINGS and PYTHONDONTWRITEBYTECODE."""
+    path = os.environ.get("PYTHONPATH")
+    sys.path[:0] = path.split(os.pathsep) if path else []
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    given = os.environ.get("PYTHONWARNINGS")
+    sys.warnoptions[:] = given.split(",") if given else []
+    warnings.filters[:] = filters.initial  # type: ignore[index]  # a Sequence in typeshed
+    warnings._processoptions(sys.warnoptions)  # type: ignore[attr-defined]
+    warnings.filters[:0] = filters.imported  # type: ignore[index]
+    warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+def run_as(argv: tuple[str, ...]) -> None:
+    """Run what the interpreter was asked to: a module, code or a file, as `__main__`."""
+    sys.orig_argv[:] = argv
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    main.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}})
+    if argv[1] == "-m":
+        sys.argv[:] = ["-m", *argv[3:]]
+        sys.path.insert(0, str(Path.cwd()))
+        runpy._run_module_as_main(argv[2])  # type: ignore[attr-defined]
+    elif argv[1] == "-c":
+        sys.argv[:] = ["-c", *argv[3:]]
+        sys.path.insert(0, "")
+        exec(compile(argv[2], "<string>", "exec"), main.__dict__)  # noqa: S102 that is what was asked for
+    else:
+        sys.argv[:] = argv[1:]
+        file = Path(argv[1])
+        sys.path.insert(0, str(file.resolve().parent))
+        main.__dict__.update({"__file__": argv[1], "__cached__": None})
+        exec(compile(file.read_bytes(), argv[1], "exec"), main.__dict__)  # noqa: S102
+
+
+def run_to_the_end(argv: tuple[str, ...]) -> int:
+    """Run; returns the exit code, or minus the signal that the process is to die of."""
+    try:
+        run_as(argv)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException as error:  # noqa: BLE001 what an interpreter does with an error that nobody caught
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def leave(code: int) -> None:
+    """End as `Py_FinalizeEx` does, up to where it takes all modules apart: that would cost more than most commands."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.modules["__main__"].__dict__.clear()
+    gc.collect()  # what was not closed is told now
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except Exception as error:  # noqa: BLE001 as `flush_std_files` has it
+            if stream is sys.stdout:
+                shown = "".join(traceback.format_exception_only(error))
+                sys.stderr.write(f"Exception ignored in: {stream!r}\n{shown}")
+            code = 120
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _start_coverage() -> None:
+    """Measure this child where the environment asks for it (`patch = subprocess`, or COVERAGE_PROCESS_START)."""
+    if any(name in os.environ for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")):
+        import coverage  # type: ignore[import-not-found, unused-ignore]
+
+        coverage.process_startup()
+
+
+def main() -> None:
+    """Serve; in a child, go on as the command."""
+    path = Path(sys.argv[1])
+    life = socket.socket(fileno=int(sys.argv[2]))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(128)
+    del sys.path[0]  # the folder of this file
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for pytest, which then goes away
+    filters = import_all()
+    must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
+    forget()
+    gc.collect()
+    gc.freeze()
+    loaded = {name: getattr(module, "__file__", None) for name, module in sys.modules.items() if "." not in name}
+    send(life, loaded)
+    child = Server(listener, life).serve()
+    if child is None:
+        shutil.rmtree(path.parent)
+        return
+    request, descriptors, connection = child
+    try:
+        become(request, descriptors, filters)
+    except Exception as error:  # noqa: BLE001 for the client, as `subprocess` has it
+        send(connection, error)
+        os._exit(127)
+    send(connection, os.getpid())
+    connection.close()
+    for descriptor in _descriptors() - {0, 1, 2}:
+        os.close(descriptor)
+    _start_coverage()
+    leave(run_to_the_end(request.argv))
+
+
+if __name__ == "__main__":
+    main()
