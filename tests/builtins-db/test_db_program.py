@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
@@ -125,9 +126,10 @@ def test_a_missing_driver_is_answered_with_the_command_that_installs_it(tmp_path
         "    try: use()\n"
         "    except AetherflowError as error: print(error, '|', error.fix)\n"
     )
+    core = version("aetherflow-core")
     assert python(hide, tmp_path).splitlines() == [
-        'duckdb is not installed | pip install "aetherflow-core[duckdb]"',
-        'format parquet needs pyarrow, which is not installed | pip install "aetherflow-core[parquet]"',
+        f'duckdb is not installed | pip install "aetherflow-core[duckdb]=={core}"',
+        f'format parquet needs pyarrow, which is not installed | pip install "aetherflow-core[parquet]=={core}"',
     ]
 
 

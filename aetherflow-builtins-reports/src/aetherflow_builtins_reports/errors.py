@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aetherflow.core.api import StepError, StepInputError
+from aetherflow.core.api import StepError, StepInputError, install_command
 
 
 class WorkbookError(StepError, ValueError):
@@ -31,7 +31,7 @@ def missing_extra(what: str, extra: str) -> StepInputError:
     """A feature whose library is not installed."""
     return StepInputError(
         f"{what} needs a library that is not installed",
-        fix=f'pip install "aetherflow-builtins-reports[{extra}]"',
+        fix=install_command(extra, of="aetherflow-builtins-reports"),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, BinaryIO
 
-from aetherflow.core.api import StepError, StepInputError
+from aetherflow.core.api import StepError, StepInputError, install_command
 
 BATCH_ROWS = 10_000
 GROUP_ROWS = 100_000
@@ -31,7 +31,7 @@ def require_pyarrow() -> ModuleType:
         import pyarrow.parquet
     except ImportError as error:
         raise StepInputError(
-            "format parquet needs pyarrow, which is not installed", fix='pip install "aetherflow-core[parquet]"'
+            "format parquet needs pyarrow, which is not installed", fix=install_command("parquet")
         ) from error
     return pa  # type: ignore[no-any-return]  # pyarrow ships no types
 

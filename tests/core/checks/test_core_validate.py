@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -139,7 +140,7 @@ def test_json_of_one_and_of_several_files(project: "Project") -> None:
     one = project.cli("validate", "--json", "bad.yaml")
     report = json.loads(one.out)
     assert (one.code, one.err) == (2, "")
-    assert {"schema", "ok", "flow_yaml", "errors", "warnings"} == report.keys()
+    assert {"schema", "ok", "flow_yaml", "install", "errors", "warnings"} == report.keys()
     assert report["errors"] == [
         {
             "code": "schema:extra_forbidden",
@@ -399,35 +400,36 @@ def test_inputs_are_checked_before_the_run(project: "Project", inputs: str, mess
 # Plugins
 
 KNOWN = {
-    "db_of_tomorrow": "db", "sftp_of_tomorrow": "sftp", "mail_of_tomorrow": "mail", "excel_of_tomorrow": "reports",
+    "db_of_tomorrow": "db", "sftp_of_tomorrow": "sftp", "mail_of_tomorrow": "mail", "excel_of_tomorrow": "excel",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "extra"), KNOWN.items())
-def test_a_known_step_that_is_missing_is_answered_with_its_pip_command(
+def test_a_known_step_that_its_distribution_lacks_is_answered_with_a_repair(
     project: "Project", name: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # as a name that a newer distribution has, and the installed one lacks
+    # the entry points of the installed distribution are damaged; for pip it is what was asked for
     monkeypatch.setitem(names._STEP_EXTRAS, extra, (*names._STEP_EXTRAS[extra], name))
     project.write(job(f"{{id: s, type: {name}}}"))
     # what is not installed at all is asked in a process that sees only the core; see below
     (item,) = validate_flow_yaml(project.folder / "flow.yaml")["errors"]
     assert (item["af"], item["code"], item["loc"]) == ("AF2101", "semantic:unknown_step_type", "jobs[0].steps[0].type")
     assert (item["line"], item["col"]) == (5, 19)
-    assert f'"aetherflow-core[{extra}]"' in item["fix"]
+    distribution = names.distribution_for(extra)
+    wanted = f'"{distribution}=={metadata.version(distribution)}"'
+    assert item["fix"] == f"pip install --force-reinstall --no-deps {wanted}"
     assert "is installed and has no such step" in item["msg"]
-    assert item["fix"].startswith("pip install --upgrade ")
     assert "job 'a', step 's'" in item["msg"]
 
 
-def test_without_its_distribution_a_known_name_is_answered_with_plain_pip_install(project: "Project") -> None:
+def test_without_its_distribution_a_known_name_is_answered_with_the_extra_at_the_installed_version(
+    project: "Project",
+) -> None:
     out = project.python(
         """
-        import importlib.metadata as metadata, json
+        import json
         from aetherflow.core.plugins import catalog, names
-        def missing(name):
-            raise metadata.PackageNotFoundError(name)
-        catalog.version = missing
+        catalog.installed_version = lambda name: None
         alone = catalog.Catalog(())
         answers = {}
         for group, table in ((names.STEPS, names._STEP_EXTRAS), (names.CONNECTORS, names._CONNECTOR_EXTRAS)):
@@ -443,18 +445,14 @@ def test_without_its_distribution_a_known_name_is_answered_with_plain_pip_instal
     answers = json.loads(out)
     assert len(answers) > 40
     for name, (extra, fix, message) in answers.items():
-        assert fix == f'pip install "aetherflow-core[{extra}]"', name
+        assert fix == f'pip install "aetherflow-core[{extra}]=={metadata.version("aetherflow-core")}"', name
         assert message.startswith("no installed distribution provides "), name
     assert "'db:duckdb'" in answers["db.duckdb"][2]
 
 
 def test_every_extra_that_is_offered_exists() -> None:
-    import importlib.metadata
-
-    from aetherflow.core.plugins import names
-
     offered = {*names._STEP_EXTRAS, *names._CONNECTOR_EXTRAS}
-    provided = set(importlib.metadata.metadata("aetherflow-core").get_all("Provides-Extra") or ())
+    provided = set(metadata.metadata("aetherflow-core").get_all("Provides-Extra") or ())
     assert offered <= provided
 
 

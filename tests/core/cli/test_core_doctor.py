@@ -81,7 +81,17 @@ def test_a_healthy_flow(project: "Project") -> None:
     assert (result.code, result.out, result.err) == (0, "OK: flow.yaml\nmasked keys: MY_TOKEN\n", "")
     assert sorted(project.folder.rglob("*")) == before
     report = doctor(project, code=0)
-    assert {"schema", "ok", "flow_yaml", "missing_env", "errors", "warnings", "masked", "connect"} == report.keys()
+    assert {
+        "schema",
+        "ok",
+        "flow_yaml",
+        "install",
+        "missing_env",
+        "errors",
+        "warnings",
+        "masked",
+        "connect",
+    } == report.keys()
     assert (report["schema"], report["ok"], report["missing_env"]) == (1, True, [])
 
 

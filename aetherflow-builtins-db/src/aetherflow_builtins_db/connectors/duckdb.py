@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
 from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.duckdb_lines import DuckDBLines, open_lines
 from aetherflow_builtins_db.connectors.duckdb_memory import Memory, lean, memory_of
@@ -99,7 +99,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         try:
             import duckdb
         except ImportError as error:
-            raise ConnectorError("duckdb is not installed", fix='pip install "aetherflow-core[duckdb]"') from error
+            raise ConnectorError("duckdb is not installed", fix=install_command("duckdb")) from error
         path, new_file = self.conf.path, None
         try:
             if not is_memory(path):

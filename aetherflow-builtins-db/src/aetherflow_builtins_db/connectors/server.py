@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
 from aetherflow_builtins_db.connectors.base import SqlBase, step_name
 from aetherflow_builtins_db.connectors.moved import Moved
 from aetherflow_builtins_db.connectors.pool import Limits, Pool, PoolFullError
@@ -163,9 +163,7 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         try:
             self.driver_errors()
         except ImportError as error:
-            raise ConnectorError(
-                f"{self.requires[0]} is not installed", fix=f'pip install "aetherflow-core[{self.EXTRA}]"'
-            ) from error
+            raise ConnectorError(f"{self.requires[0]} is not installed", fix=install_command(self.EXTRA)) from error
 
     def _is_alive(self, connection: Any) -> bool:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
 from aetherflow_builtins_db.columns import ColumnType
 from aetherflow_builtins_db.connectors.base import SqlBase, step_name
 from aetherflow_builtins_db.connectors.moved import Moved
@@ -102,9 +102,7 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         try:
             import sqlalchemy
         except ImportError as error:
-            raise ConnectorError(
-                "sqlalchemy is not installed", fix='pip install "aetherflow-core[sqlalchemy]"'
-            ) from error
+            raise ConnectorError("sqlalchemy is not installed", fix=install_command("sqlalchemy")) from error
         try:
             url = self._url()
             pooling = self.opts.pooling

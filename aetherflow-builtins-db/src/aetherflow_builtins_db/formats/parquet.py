@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from aetherflow.core.api import StepError, StepInputError
+from aetherflow.core.api import StepError, StepInputError, install_command
 from aetherflow_builtins_db.columns import Column, ColumnType
 from aetherflow_builtins_db.contract import ArrowRows, Row
 from aetherflow_builtins_db.formats.coerce import coerce
@@ -34,7 +34,7 @@ def require_pyarrow() -> ModuleType:
         import pyarrow.parquet
     except ImportError as error:
         raise StepInputError(
-            "format parquet needs pyarrow, which is not installed", fix='pip install "aetherflow-core[parquet]"'
+            "format parquet needs pyarrow, which is not installed", fix=install_command("parquet")
         ) from error
     return pa  # type: ignore[no-any-return]  # pyarrow ships no types
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from aetherflow.core.api import Step, StepInputError
 from aetherflow_builtins_reports.cells.casting import Conventions
-from aetherflow_builtins_reports.errors import full_disk
+from aetherflow_builtins_reports.errors import full_disk, missing_extra
 from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.places import Place, Query, find_places, value_place
@@ -48,10 +48,7 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
             try:
                 import isal  # noqa: F401
             except ImportError as error:
-                raise StepInputError(
-                    "compression: isal needs a library that is not installed",
-                    fix='pip install "aetherflow-builtins-reports[isal]"',
-                ) from error
+                raise missing_extra("compression: isal", "isal") from error
         return self.args.compression
 
     @contextlib.contextmanager

@@ -61,6 +61,7 @@ from aetherflow.core.plugins.catalog import (
     register_connector,
     register_step,
 )
+from aetherflow.core.plugins.installing import install_command
 from aetherflow.core.plugins.require import require, require_attr
 from aetherflow.core.problems import Problem
 from aetherflow.core.resolve.settings import Settings
@@ -152,6 +153,7 @@ __all__ = [
     "get_connector",
     "get_step",
     "hookimpl",
+    "install_command",
     "list_connectors",
     "list_steps",
     "new_run_id",

@@ -157,12 +157,18 @@ class PluginError(AetherflowError):
 
     code = "AF2100"
     exit_code = 2
+    extra: str = ""
+    """The extra of aetherflow-core that brings what is missing, if one does."""
 
 
 class PluginNotFoundError(PluginError, KeyError):
     """No installed distribution provides the name."""
 
     code = "AF2101"
+
+    def __init__(self, message: str = "", *, fix: str = "", extra: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.extra = extra
 
 
 class PluginLoadError(PluginError):

@@ -24,6 +24,8 @@ class Problem:
     """Contract code, `semantic:duplicate_job_id` or `schema:missing`."""
     fix: str = ""
     severity: Severity = "error"
+    extra: str = ""
+    """The extra of aetherflow-core that is missing; the fix is the command that installs it."""
 
     def as_text(self) -> str:
         """`file:line:col: AFnnnn message`, then a line with the fix if there is one."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ def check_source(manifest: Manifest, catalog: Catalog) -> list[Problem]:
     try:
         cls = catalog.bundle_source(spec.type)
     except PluginError as error:
-        return [problem(error.code, (*SOURCE, "type"), f"{error.message}", error.fix)]
+        return [replace(problem(error.code, (*SOURCE, "type"), error.message, error.fix), extra=error.extra)]
     found: list[Problem] = []
     if cls.resource_kind is not None:
         resource = manifest.spec.resources.get(spec.resource or "")

@@ -110,8 +110,9 @@ def require_all(manifest: Manifest, snapshot: Snapshot, catalog: Catalog) -> Non
     problems = Problems()
     source = manifest.document.source
 
-    def add(at: DocPath, message: str, fix: str) -> None:
-        problems.add(Problem("AF1402", message, source.value(at), format_path(at), "semantic:requires", fix))
+    def add(at: DocPath, message: str, fix: str, extra: str = "") -> None:
+        where, loc = source.value(at), format_path(at)
+        problems.add(Problem("AF1402", message, where, loc, "semantic:requires", fix, extra=extra))
 
     for index, key in enumerate(manifest.spec.requires.env):
         if not snapshot.env.get(key):
@@ -121,7 +122,8 @@ def require_all(manifest: Manifest, snapshot: Snapshot, catalog: Catalog) -> Non
         try:
             catalog.find(f"aetherflow.{group}", plugin)
         except PluginError as error:
-            add(("requires", "plugins", index), f"the bundle requires {name}: {error.message}", error.fix)
+            text = f"the bundle requires {name}: {error.message}"
+            add(("requires", "plugins", index), text, error.fix, error.extra)
         except KeyError:
             fix = "write steps.NAME, connectors.KIND.DRIVER or bundle_sources.NAME"
             add(("requires", "plugins", index), f"{name!r} is not the name of a plugin", fix)

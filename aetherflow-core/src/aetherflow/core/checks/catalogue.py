@@ -8,8 +8,8 @@ from aetherflow.core.errors import PluginConflictError, PluginError, PluginNotAl
 from aetherflow.core.plugins.allowed import allowed_distributions
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.describe import declared_models, fields_of
-from aetherflow.core.plugins.drivers import install_command, missing_drivers
 from aetherflow.core.plugins.hooks import load_hooks, select_hooks
+from aetherflow.core.plugins.installing import driver_command, missing_drivers
 from aetherflow.core.plugins.metadata import PluginEntry, installed_hooks
 from aetherflow.core.plugins.names import CONNECTORS
 from aetherflow.core.resolve.snapshot import Snapshot
@@ -106,4 +106,4 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
                 yield finding("AF2124", text, "give it a Field(description=…)")
     if entry.group == CONNECTORS and (absent := missing_drivers(cls)):
         text = f"{label}: its driver is not installed ({', '.join(absent)})"
-        yield finding("AF2105", text, install_command(entry.name, absent))
+        yield finding("AF2105", text, driver_command(entry.name, absent))

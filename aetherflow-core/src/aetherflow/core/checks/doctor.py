@@ -14,7 +14,7 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.errors import PluginError, ResolverError
 from aetherflow.core.location import DocPath, Location, format_path
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.drivers import install_command, missing_drivers
+from aetherflow.core.plugins.installing import driver_command, driver_extra, install_all, missing_drivers
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.bundle_layer import BundleLayer
 from aetherflow.core.resolve.decode import decode_paths
@@ -98,6 +98,7 @@ class Diagnosis:
         return {
             "ok": self.ok,
             "flow_yaml": self.path,
+            "install": install_all(self.problems),
             "missing_env": [item.as_json() for item in self.missing_env],
             "errors": [problem.as_json() for problem in self.problems.errors],
             "warnings": [problem.as_json() for problem in self.problems.warnings],
@@ -204,8 +205,9 @@ def _drivers(checked: Checked, catalog: Catalog | None) -> Iterator[Problem]:
             message = f"resource {part.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
             at = (*part.path, "driver")
             where = document.source.value(at)
-            fix = install_command(f"{kind}.{driver}", missing)
-            yield Problem("AF2105", message, where, format_path(at), "missing_driver", fix)
+            name = f"{kind}.{driver}"
+            fix, extra = driver_command(name, missing), driver_extra(name)
+            yield Problem("AF2105", message, where, format_path(at), "missing_driver", fix, extra=extra)
 
 
 def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:

@@ -189,8 +189,8 @@ class _Plugins:
         self.problems.add(Problem("AF1703", message, at, format_path(path), "hook:not_evaluated", fix, "warning"))
 
     def _plugin_error(self, error: PluginError, path: DocPath, code: str, where: str = "") -> None:
-        self._add(error.code, f"{error.message}{where}", path, code, error.fix)
+        self._add(error.code, f"{error.message}{where}", path, code, error.fix, error.extra)
 
-    def _add(self, af: str, message: str, path: DocPath, code: str, fix: str) -> None:
+    def _add(self, af: str, message: str, path: DocPath, code: str, fix: str, extra: str = "") -> None:
         at = self.document.source.value(path)
-        self.problems.add(Problem(af, message, at, format_path(path), code, fix))
+        self.problems.add(Problem(af, message, at, format_path(path), code, fix, extra=extra))

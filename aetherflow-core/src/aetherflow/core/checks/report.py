@@ -17,6 +17,7 @@ from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import LegacyPluginError, SpecError
 from aetherflow.core.location import Location, format_path
 from aetherflow.core.plugins.catalog import Catalog
+from aetherflow.core.plugins.installing import install_all
 from aetherflow.core.plugins.policy import catalog_for
 from aetherflow.core.problems import Problem, Problems, Severity
 from aetherflow.core.resolve.decode import deep_merge, merge_decode
@@ -48,11 +49,15 @@ class Checked(NamedTuple):
         return not self.problems.errors
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object: `ok, flow_yaml, errors, warnings`; of other documents the `kind` too."""
+        """The contract's object: `ok, flow_yaml, errors, warnings`; of other documents the `kind` too.
+
+        `install` is the command that brings all that is missing, or None.
+        """
         return {
             **({} if self.kind == "flow" else {"kind": self.kind}),
             "ok": self.ok,
             "flow_yaml": self.path,
+            "install": install_all(self.problems),
             "errors": [problem.as_json() for problem in self.problems.errors],
             "warnings": [problem.as_json() for problem in self.problems.warnings],
         }

@@ -45,6 +45,7 @@ def doctor(
 
     from aetherflow.core.checks.doctor import DOCTOR_SCHEMA, examine
     from aetherflow.core.cli.flow_source import flow_source
+    from aetherflow.core.cli.reports import install_lines, problem_lines
 
     source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
     limit, cron = deadline if connect else None, caller is not None
@@ -59,11 +60,13 @@ def doctor(
         typer.echo(f"{'OK' if found.ok else 'FAIL'}: {found.path}")
         for item in found.missing_env:
             typer.echo(item.as_text())
-        for problem in found.problems:
-            typer.echo(problem.as_text())
+        for line in problem_lines(found.problems):
+            typer.echo(line)
         for probe in found.probes:
             if probe.state == "ok":
                 typer.echo(f"connected: {probe.resource} in {probe.seconds:.2f} s")
         if found.masked:
             typer.echo(f"masked keys: {', '.join(found.masked)}")
+        for line in install_lines(found.problems):
+            typer.echo(line)
     raise typer.Exit(0 if found.ok else 2)

@@ -57,8 +57,10 @@ def show_error(error: AetherflowError) -> None:
     if error.told or isinstance(error, RunError):
         return  # its command has shown it
     if isinstance(error, SpecError) and error.problems:
-        for problem in error.problems:
-            typer.echo(problem.as_text(), err=True)
+        from aetherflow.core.cli.reports import install_lines, problem_lines
+
+        for line in (*problem_lines(error.problems), *install_lines(error.problems)):
+            typer.echo(line, err=True)
         return
     typer.echo(f"{error.code} {error}", err=True)
     if error.fix:

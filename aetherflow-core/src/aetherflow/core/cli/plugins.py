@@ -197,7 +197,7 @@ def _tell_skipped(catalog: "Catalog") -> None:
 
 def _lines(found: "Description") -> list[str]:
     from aetherflow.core.cli.table import table
-    from aetherflow.core.plugins.drivers import install_command, missing_drivers
+    from aetherflow.core.plugins.installing import driver_command, missing_drivers
 
     entry = found.entry
     facts = [["from", entry.source], ["class", entry.target]]
@@ -206,7 +206,7 @@ def _lines(found: "Description") -> list[str]:
             facts.append([name, value])
         elif value:
             absent = missing_drivers(type("_", (), {"requires": value}))
-            note = f", not installed: {install_command(entry.name, absent)}" if absent else ""
+            note = f", not installed: {driver_command(entry.name, absent)}" if absent else ""
             facts.append([name, ", ".join(value) + note])
     width = max(len(name) for name, _ in facts)
     lines = [f"{entry.kind} {entry.shown_name}"]

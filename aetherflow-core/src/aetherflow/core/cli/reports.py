@@ -2,29 +2,32 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aetherflow.core.checks.report import REPORT_SCHEMA, Checked
+from aetherflow.core.plugins.installing import install_all
 from aetherflow.core.problems import Problem
 
 _NOT_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def as_text(checked: Sequence[Checked], single: bool) -> str:
-    """Per finding its place, code and fix; per file OK or INVALID."""
+    """Per finding its place, code and fix; per file OK or INVALID; last, what installs all that is missing."""
     del single
     lines = []
     for item in checked:
-        lines += [problem.as_text() for problem in item.problems]
+        lines += problem_lines(item.problems)
         lines.append(verdict(item))
-    return "\n".join(lines)
+    return "\n".join([*lines, *install_lines(_all(checked))])
 
 
 def as_json(checked: Sequence[Checked], single: bool) -> str:
     """The contract's object of one file, else `{ok, files}`."""
     reports = [item.as_json() for item in checked]
-    report: dict[str, Any] = reports[0] if single else {"ok": all(item.ok for item in checked), "files": reports}
+    whole = {"ok": all(item.ok for item in checked), "install": install_all(_all(checked)), "files": reports}
+    report: dict[str, Any] = reports[0] if single else whole
     return json.dumps({"schema": REPORT_SCHEMA, **report}, ensure_ascii=False, indent=2)
 
 
@@ -32,7 +35,7 @@ def as_github(checked: Sequence[Checked], single: bool) -> str:
     """Workflow commands of GitHub, which show each finding at its line, then the verdicts."""
     del single
     lines = [_annotation(problem) for item in checked for problem in item.problems]
-    return "\n".join([*lines, *map(verdict, checked)])
+    return "\n".join([*lines, *map(verdict, checked), *install_lines(_all(checked))])
 
 
 def as_junit(checked: Sequence[Checked], single: bool) -> str:
@@ -43,7 +46,7 @@ def as_junit(checked: Sequence[Checked], single: bool) -> str:
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites {head}>", f"  <testsuite {head}>"]
     for item in checked:
         case = f'    <testcase classname="validate" name={_quoted(item.path)}'
-        text = "\n".join(problem.as_text() for problem in item.problems)
+        text = "\n".join([*problem_lines(item.problems), *install_lines(item.problems)])
         if item.ok:
             lines.append(f"{case}>" + (f"<system-out>{_xml(text)}</system-out>" if text else "") + "</testcase>")
             continue
@@ -61,6 +64,17 @@ FORMATS: dict[str, Callable[[Sequence[Checked], bool], str]] = {
 }
 
 
+def problem_lines(problems: Iterable[Problem]) -> list[str]:
+    """Each finding with its fix, except that installing something missing is left to `install_lines`."""
+    return [(replace(each, fix="") if each.extra else each).as_text() for each in problems]
+
+
+def install_lines(problems: Iterable[Problem]) -> list[str]:
+    """One line with the command that installs all that is missing; none if nothing is."""
+    command = install_all(problems)
+    return [f"fix: {command}"] if command is not None else []
+
+
 def verdict(item: Checked) -> str:
     """`OK: path`, or `INVALID: path (n errors, m warnings)`."""
     errors, warnings = len(item.problems.errors), len(item.problems.warnings)
@@ -68,6 +82,10 @@ def verdict(item: Checked) -> str:
     if errors:
         return f"INVALID: {item.path} ({errors} error{'s' * (errors != 1)}, {counted_warnings})"
     return f"OK: {item.path}" + (f" ({counted_warnings})" if warnings else "")
+
+
+def _all(checked: Sequence[Checked]) -> list[Problem]:
+    return [problem for item in checked for problem in item.problems]
 
 
 def _annotation(problem: Problem) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aetherflow.core.cli.table import table
 from aetherflow.core.errors import AetherflowError, SpecError
+from aetherflow.core.plugins.installing import install_all
 from aetherflow.core.summary import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
 
 KEPT_SHOWN = 20
@@ -76,13 +77,19 @@ def _next(summary: RunSummary) -> list[str]:
 
 def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
     """The JSON document of a run that was refused before it began."""
-    problems = [problem.as_json() for problem in error.problems] if isinstance(error, SpecError) else []
+    found = error.problems if isinstance(error, SpecError) else []
     return {
         "schema": SUMMARY_SCHEMA,
         "flow_yaml": str(flow_yaml),
         "status": None,
         "exit_code": error.exit_code,
-        "error": {"code": error.code, "message": str(error), "fix": error.fix or None, "problems": problems},
+        "error": {
+            "code": error.code,
+            "message": str(error),
+            "fix": error.fix or None,
+            "install": install_all(found),
+            "problems": [problem.as_json() for problem in found],
+        },
         "artifacts": [],
     }
 

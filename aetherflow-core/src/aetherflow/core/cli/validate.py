@@ -25,10 +25,12 @@ def checked_kind(name: str) -> str:
     """The name of a kind; UsageError for one that is not known."""
     from aetherflow.core.checks.kinds import KINDS, known_kinds
     from aetherflow.core.documents.suggest import did_you_mean
+    from aetherflow.core.plugins.installing import install_command
 
     if name in KINDS or name in (known := known_kinds()):
         return name
-    fix = "pip install aetherflow-scheduler" if name == "scheduler" else did_you_mean(name, known, what="kinds")
+    scheduler = install_command(of="aetherflow-scheduler")
+    fix = scheduler if name == "scheduler" else did_you_mean(name, known, what="kinds")
     raise UsageError(f"no kind of document is called {name!r}", fix=fix)
 
 

@@ -13,6 +13,7 @@ from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, RunInfo
 from aetherflow.core.contracts.hookspecs import hookimpl
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.errors import UsageError
+from aetherflow.core.plugins.installing import install_command
 
 EXPORTERS = "opentelemetry_traces_exporter"
 """Entry-point group of exporters: `console` comes with the SDK, `otlp` with a distribution of its own."""
@@ -27,7 +28,7 @@ try:
 except ImportError as error:
     raise UsageError(
         f"AETHERFLOW_OTEL is on and OpenTelemetry is not installed: {error}",
-        fix='pip install "aetherflow-core[otel]", or switch it off',
+        fix=f"switch it off, or: {install_command('otel')}",
     ) from error
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.documents.suggest import did_you_mean
@@ -16,6 +15,7 @@ from aetherflow.core.errors import (
     PluginNotFoundError,
     PluginOverrideError,
 )
+from aetherflow.core.plugins.installing import CORE, install_command, installed_version, repair_command
 from aetherflow.core.plugins.metadata import PluginEntry, installed_plugins, legacy_plugins
 from aetherflow.core.plugins.names import (
     BUNDLE_SOURCES,
@@ -228,11 +228,11 @@ class Catalog:
         message = f"no installed distribution provides {WORDS[group]} {shown(group, name)!r}"
         if (extra := extra_for(group, name)) is not None:
             distribution = distribution_for(extra)
-            try:
-                message += f"; {distribution} {version(distribution)} is installed and has no such {WORDS[group]}"
-                return PluginNotFoundError(message, fix=f'pip install --upgrade "aetherflow-core[{extra}]"')
-            except PackageNotFoundError:
-                return PluginNotFoundError(message, fix=f'pip install "aetherflow-core[{extra}]"')
+            if (there := installed_version(distribution)) is not None:
+                message += f"; {distribution} {there} is installed and has no such {WORDS[group]}"
+                if there == installed_version(CORE):  # for pip nothing is to do
+                    return PluginNotFoundError(message, fix=repair_command(distribution))
+            return PluginNotFoundError(message, fix=install_command(extra), extra=extra)
         known = [shown(group, known) for known in self.names(group)]
         fix = did_you_mean(shown(group, name), known, what=f"installed {WORDS[group]}s")
         return PluginNotFoundError(message, fix=fix)

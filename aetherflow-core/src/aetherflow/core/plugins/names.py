@@ -1,5 +1,7 @@
 """Groups, spellings and the distribution that ships each of our own names."""
 
+from collections.abc import Iterable
+
 STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
 BUNDLE_SOURCES = "aetherflow.bundle_sources"
@@ -19,7 +21,7 @@ _STEP_EXTRAS = {
     "smb": ("smb_delete_files", "smb_download_files", "smb_list_files", "smb_move_files", "smb_upload_files"),
     "mail": ("mail_send",),
     "zip": ("archive_list", "archive_test", "unzip", "zip"),
-    "reports": (
+    "excel": (
         "excel_fill_from_file",
         "excel_fill_small",
         "excel_read",
@@ -51,9 +53,11 @@ _EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
 _DISTRIBUTIONS = {
     "aetherflow-builtins-db": ("db", "duckdb", "exasol", "mysql", "oracle", "postgres", "sqlalchemy"),
     "aetherflow-builtins-transfer": ("mail", "sftp", "smb", "zip"),
-    "aetherflow-builtins-reports": ("reports",),
+    "aetherflow-builtins-reports": ("excel",),
     "aetherflow-builtins-rest": ("rest",),
 }
+_IMPLIED = {"db": frozenset(_DISTRIBUTIONS["aetherflow-builtins-db"]) - {"db"}}
+"""An extra without a library of its own, and those that bring its distribution too."""
 
 
 def extra_for(group: str, name: str) -> str | None:
@@ -64,6 +68,12 @@ def extra_for(group: str, name: str) -> str | None:
 def distribution_for(extra: str) -> str:
     """The distribution behind an extra."""
     return next(name for name, extras in _DISTRIBUTIONS.items() if extra in extras)
+
+
+def without_implied(extras: Iterable[str]) -> list[str]:
+    """The extras, sorted, without those that another one of them brings along."""
+    wanted = set(extras)
+    return sorted(extra for extra in wanted if not wanted & _IMPLIED.get(extra, frozenset()))
 
 
 def shown(group: str, name: str) -> str:
