@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from pathlib import Path
 from aetherflow.core.cli import main
 
 ROOT = Path(__file__).parents[2]
+HISTORY = ROOT / "CHANGELOG.md"
+"""What was true of an older version stays there."""
 HOME = "/home/you/flows"
 """What pages show for the folder that their commands run in."""
 ELISION = "..."
@@ -39,6 +42,20 @@ _MARK = re.compile(r"<!-- (file: (?P<file>\S+)|fragment|wrong|warning)(, (?P<als
 def pages() -> list[Path]:
     """All pages: README and CONTRIBUTING at the top, docs/, the distributions' READMEs."""
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("aetherflow-*/README.md")])
+
+
+def version() -> str:
+    """The version that all distributions share, as the sources have it."""
+    found: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    return found
+
+
+_OURS = re.compile(r"(\baetherflow(?:-[a-z]+)*(?:\[[\w,]+\])?==)[\w.]*\w")
+
+
+def with_pins(text: str) -> str:
+    """The text with our distributions at today's version wherever it names one."""
+    return _OURS.sub(rf"\g<1>{version()}", text)
 
 
 def name_of(page: Path) -> str:

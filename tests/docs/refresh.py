@@ -21,12 +21,14 @@ from docs_generated import (
     state_tables,
     transitions,
 )
-from docs_pages import Block, blocks, name_of, pages, run_page, same_output, validate_block
+from docs_pages import HISTORY, Block, blocks, name_of, pages, run_page, same_output, validate_block, with_pins
 from docs_schedule import SCHEDULE_PAGE, write_parts
 
 
 def refresh(page: Path) -> None:
     """Bring one page up to date."""
+    if page != HISTORY:
+        page.write_text(with_pins(page.read_text(encoding="utf-8")), encoding="utf-8")
     texts: dict[int, tuple[Block, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         console: dict[int, list[str]] = {}

@@ -44,31 +44,27 @@ def lacking(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
         table = names._STEP_EXTRAS if group == names.STEPS else names._CONNECTOR_EXTRAS
         monkeypatch.setitem(table, extra, (*table[extra], name))
     monkeypatch.setattr(catalog, "installed_version", lambda name: None)
-    project.enter(monkeypatch)
     project.flow(FLOW)
     return project
 
 
-def command(*argv: str, code: int, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    from aetherflow.core.cli import main
-
-    assert main(list(argv)) == code
-    return capsys.readouterr()
+def answer(project: "Project", *argv: str, code: int = 2) -> str:
+    done = project.cli(*argv)
+    assert done.code == code, done.err
+    return done.out or done.err
 
 
 @pytest.mark.parametrize("argv", [("validate",), ("doctor",), ("run",), ("plan",)], ids=" ".join)
-def test_what_a_document_lacks_is_one_command_below_its_problems(
-    lacking: "Project", argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    said = "".join(command(*argv, "flow.yaml", code=2, capsys=capsys))
+def test_what_a_document_lacks_is_one_command_below_its_problems(lacking: "Project", argv: tuple[str, ...]) -> None:
+    said = answer(lacking, *argv, "flow.yaml")
     assert said.count("AF2101") == 5
     assert [line for line in said.splitlines() if "pip install" in line] == [f"fix: {COMMAND}"]
     assert said.endswith(f"fix: {COMMAND}\n")
 
 
-def test_programs_read_it_in_a_field(lacking: "Project", capsys: pytest.CaptureFixture[str]) -> None:
+def test_programs_read_it_in_a_field(lacking: "Project") -> None:
     def read(*argv: str, code: int = 2) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(command(*argv, "--json", code=code, capsys=capsys)[0])
+        found: dict[str, Any] = json.loads(answer(lacking, *argv, "--json", code=code))
         return found
 
     found = read("validate", "flow.yaml")
@@ -80,46 +76,44 @@ def test_programs_read_it_in_a_field(lacking: "Project", capsys: pytest.CaptureF
     assert read("run", "flow.yaml")["error"]["install"] == COMMAND
     assert read("plan", "flow.yaml")["error"]["install"] == COMMAND
 
-    lacking.flow("jobs: []\n", "complete.yaml")
+    lacking.write("version: 1\nflow: {id: f}\njobs: []\n", "complete.yaml")
     assert read("validate", "complete.yaml", code=0)["install"] is None
     assert read("doctor", "complete.yaml", code=0)["install"] is None
 
 
-def test_what_several_documents_lack_is_one_command_too(lacking: "Project", capsys: pytest.CaptureFixture[str]) -> None:
-    lacking.flow("jobs: [{id: a, steps: [{id: s, type: sftp_tomorrow}]}]\n", "flow.yaml")
-    lacking.flow("jobs: [{id: a, steps: [{id: s, type: excel_tomorrow}]}]\n", "b.yaml")
+def test_what_several_documents_lack_is_one_command_too(lacking: "Project") -> None:
+    lacking.flow("jobs: [{id: a, steps: [{id: s, type: sftp_tomorrow}]}]\n")
+    lacking.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: excel_tomorrow}]}]\n", "b.yaml")
     both = f'pip install "aetherflow-core[excel,sftp]=={VERSION}"'
-    said = command("validate", "flow.yaml", "b.yaml", code=2, capsys=capsys)[0]
+    said = answer(lacking, "validate", "flow.yaml", "b.yaml")
     assert said.count("pip install") == 1
     assert said.endswith(f"fix: {both}\n")
-    found = json.loads(command("validate", "flow.yaml", "b.yaml", "--json", code=2, capsys=capsys)[0])
+    found = json.loads(answer(lacking, "validate", "flow.yaml", "b.yaml", "--json"))
     assert found["install"] == both
     assert [each["install"] for each in found["files"]] == [
         f'pip install "aetherflow-core[sftp]=={VERSION}"',
         f'pip install "aetherflow-core[excel]=={VERSION}"',
     ]
-    said = command("validate", "flow.yaml", "b.yaml", "--format", "github", code=2, capsys=capsys)[0]
+    said = answer(lacking, "validate", "flow.yaml", "b.yaml", "--format", "github")
     assert said.endswith(f"fix: {both}\n")  # an annotation is read alone, so it has its own fix as well
     assert said.count("%0Afix: pip install") == 2
-    said = command("validate", "flow.yaml", "--format", "junit", code=2, capsys=capsys)[0]
+    said = answer(lacking, "validate", "flow.yaml", "--format", "junit")
     (failure,) = ET.fromstring(said).iter("failure")
     assert (failure.text or "").splitlines()[-1] == f'fix: pip install "aetherflow-core[sftp]=={VERSION}"'
 
 
-def test_a_manifest_is_answered_likewise(lacking: "Project", capsys: pytest.CaptureFixture[str]) -> None:
-    table = names._SOURCE_EXTRAS
-    table["tomorrow"] = ("tomorrow",)
-    names._DISTRIBUTIONS["aetherflow-builtins-tomorrow"] = ("tomorrow",)
-    try:
-        lacking.write("bundle: {id: b, source: {type: tomorrow}}\n", "bundle.yaml")
-        said = command("validate", "bundle.yaml", code=2, capsys=capsys)[0]
-    finally:
-        del table["tomorrow"], names._DISTRIBUTIONS["aetherflow-builtins-tomorrow"]
-    assert said.endswith(f'fix: pip install "aetherflow-core[tomorrow]=={VERSION}"\n')
+def test_a_manifest_is_answered_likewise(lacking: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(names._SOURCE_EXTRAS, "sftp", ("sftp", "tomorrow"))
+    lacking.write(
+        "bundle: {id: b, source: {type: tomorrow}, layout: {profiles_file: p.yaml}, entry_flow: flow.yaml}\n",
+        "bundle.yaml",
+    )
+    said = answer(lacking, "validate", "bundle.yaml")
+    assert said.endswith(f'fix: pip install "aetherflow-core[sftp]=={VERSION}"\n'), said
 
 
 def test_missing_drivers_and_missing_plugins_share_the_command(
-    lacking: "Project", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lacking: "Project", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installing, "_is_installed", lambda module: module not in {"psycopg", "pyminizip"})
     lacking.flow(
@@ -127,7 +121,7 @@ def test_missing_drivers_and_missing_plugins_share_the_command(
         "  old: {kind: archive, driver: pyminizip}\n"
         "jobs: [{id: a, steps: [{id: s, type: excel_tomorrow}]}]\n"
     )
-    said = command("doctor", "flow.yaml", code=2, capsys=capsys)[0]
+    said = answer(lacking, "doctor", "flow.yaml")
     assert said.count("AF2105") == 2
     # pyminizip is brought by no extra, so the command for all cannot bring it
     assert [line for line in said.splitlines() if "pip install" in line] == [

@@ -166,10 +166,6 @@ class PluginNotFoundError(PluginError, KeyError):
 
     code = "AF2101"
 
-    def __init__(self, message: str = "", *, fix: str = "", extra: str = "") -> None:
-        super().__init__(message, fix=fix)
-        self.extra = extra
-
 
 class PluginLoadError(PluginError):
     """The module of a plugin cannot be imported, or its object is of the wrong kind."""

@@ -232,7 +232,9 @@ class Catalog:
                 message += f"; {distribution} {there} is installed and has no such {WORDS[group]}"
                 if there == installed_version(CORE):  # for pip nothing is to do
                     return PluginNotFoundError(message, fix=repair_command(distribution))
-            return PluginNotFoundError(message, fix=install_command(extra), extra=extra)
+            error = PluginNotFoundError(message, fix=install_command(extra))
+            error.extra = extra
+            return error
         known = [shown(group, known) for known in self.names(group)]
         fix = did_you_mean(shown(group, name), known, what=f"installed {WORDS[group]}s")
         return PluginNotFoundError(message, fix=fix)
