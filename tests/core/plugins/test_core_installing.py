@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core.api import install_command
+from aetherflow.core.errors import PluginNotFoundError
 from aetherflow.core.plugins import catalog, installing, names
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def test_an_older_plugin_distribution_is_brought_to_the_version_of_the_core(monk
     monkeypatch.setitem(names._STEP_EXTRAS, "sftp", (*names._STEP_EXTRAS["sftp"], "sftp_tomorrow"))
     there = {"aetherflow-builtins-transfer": "0.0.1", "aetherflow-core": VERSION}
     monkeypatch.setattr(catalog, "installed_version", there.get)
-    with pytest.raises(catalog.PluginNotFoundError) as caught:
+    with pytest.raises(PluginNotFoundError) as caught:
         catalog.Catalog(()).find(names.STEPS, "sftp_tomorrow")
     assert "aetherflow-builtins-transfer 0.0.1 is installed and has no such step" in caught.value.message
     assert caught.value.fix == f'pip install "aetherflow-core[sftp]=={VERSION}"'

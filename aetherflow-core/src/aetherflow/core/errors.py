@@ -153,12 +153,11 @@ class WhenError(AetherflowError, ValueError):
 
 
 class PluginError(AetherflowError):
-    """A plugin cannot be used."""
+    """A plugin cannot be used; `extra` is that of aetherflow-core which would bring it, if there is one."""
 
     code = "AF2100"
     exit_code = 2
     extra: str = ""
-    """The extra of aetherflow-core that brings what is missing, if one does."""
 
 
 class PluginNotFoundError(PluginError, KeyError):
