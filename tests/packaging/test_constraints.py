@@ -127,9 +127,13 @@ def workspace(tmp_path: Path, uv: str) -> Path:
 
 def make(workspace: Path) -> subprocess.CompletedProcess[str]:
     links = str(workspace.parent / "links")
+    tools = workspace.parent / "tools"  # a PATH without uv: it is pip that installs it
+    tools.mkdir()
+    for name in ("make", "sed", "grep", "touch"):
+        (tools / name).symlink_to(shutil.which(name) or name)
     env = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("UV_", "PIP_", "MAKE"))},
-        "PATH": f"{Path(shutil.which('make') or '').parent}{os.pathsep}/usr/bin{os.pathsep}/bin",
+        "PATH": str(tools),
         "UV_NO_INDEX": "1",
         "UV_FIND_LINKS": links,
         "UV_CACHE_DIR": str(workspace.parent / "cache"),
