@@ -11,6 +11,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from aetherflow.core.checks.kinds import KINDS
 from aetherflow.core.plugins.catalog import Catalog, installed_catalog
 from aetherflow.core.schema.write import SCHEMAS, schema_for
+from warm import true_start
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project
