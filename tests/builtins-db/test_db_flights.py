@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
+import warm
 from services import Database
 
 FLIGHTS = 336_776
@@ -44,7 +44,7 @@ def run(root: Path, folder: Path, name: str, warehouse: Any) -> str:
     env = {**os.environ, "AETHERFLOW_WORK_ROOT": f"{folder}/work", "AETHERFLOW_STATE_ROOT": f"{folder}/state",
            "AETHERFLOW_STRICT_SANDBOX": "false"}  # fmt: skip
     command = [sys.executable, "-m", "aetherflow.core", "run", str(flow), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    done = warm.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr + done.stdout
     return str(json.loads(done.stdout)["run_id"])
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import warm
+
 CREATE = (
     "CREATE TABLE t (a INTEGER NOT NULL PRIMARY KEY, s VARCHAR(40), d DATE, n DECIMAL(10, 2), load_id VARCHAR(600))"
 )
@@ -323,7 +325,7 @@ def test_two_processes_that_load_the_same_double_nothing(anywhere: Any, tmp_path
         (tmp_path / name).mkdir()
         (tmp_path / name / "flow.yaml").write_text(json.dumps(flow))
         command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml"]
-        started.append(subprocess.Popen(command, cwd=tmp_path / name, stderr=subprocess.PIPE, text=True))
+        started.append(warm.Popen(command, cwd=tmp_path / name, stderr=subprocess.PIPE, text=True))
     ended = [(process.communicate()[1], process.returncode) for process in started]
     assert 0 in [code for _, code in ended], ended
     assert anywhere.rows("SELECT count(*) AS n, count(DISTINCT a) AS k FROM t") == [[3000, 3000]], ended

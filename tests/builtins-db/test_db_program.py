@@ -11,6 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import warm
+
 ENDLESS = {
     "duckdb": "SELECT count(*) FROM range(100000000000) a, range(100000) b",
     "sqlite3": "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r",
@@ -85,7 +87,7 @@ def python(code: str, cwd: Path, **env: str) -> str:
 
 def test_a_written_flow_through_the_command_line(shop: Path) -> None:
     totals = shop / "work" / "shop" / "load" / "r1" / "artifacts" / "totals.csv"
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml", "--run-id", "r1", "--json"],
         cwd=shop,
         env=os.environ | {"TOTALS": str(totals)},
@@ -207,7 +209,7 @@ jobs:
 @pytest.mark.parametrize("driver", list(ENDLESS))
 def test_sigterm_stops_a_running_query(tmp_path: Path, driver: str) -> None:
     (tmp_path / "flow.yaml").write_text(STOPPED.replace("DRIVER", driver).replace("SQL", ENDLESS[driver]))
-    run = subprocess.Popen(
+    run = warm.Popen(
         [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

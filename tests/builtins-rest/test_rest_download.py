@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from aetherflow.core.testing import FlowProject, Ran
 from aetherflow_builtins_rest.steps.download import CHECKPOINT_BYTES
 from http_server import Running, sha256_of
@@ -79,7 +80,7 @@ def test_killed_at_random_moments(flow_project: FlowProject, rest_api: Api, http
     command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml", "--run-id", "r"]
     chance, kept = random.Random(SEED), 0
     for _ in range(kills):
-        child = subprocess.Popen(command, cwd=flow_project.folder, env=flow_project.env, stderr=subprocess.DEVNULL)
+        child = warm.Popen(command, cwd=flow_project.folder, env=flow_project.env, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         aim = kept + CHECKPOINT_BYTES + chance.randrange(2_000_000)
         while sum(path.stat().st_size for path in files(flow_project)) < aim and time.monotonic() < deadline:

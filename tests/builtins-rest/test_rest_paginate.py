@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from aetherflow.core.testing import FlowProject, Ran
 from http_server import Running
 from torture_tier import sized
@@ -122,7 +123,7 @@ def test_killed_between_pages(flow_project: FlowProject, rest_api: Api, http_api
     )
     command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml", "--run-id", "r"]
     for pages in (5, 12):
-        child = subprocess.Popen(command, cwd=flow_project.folder, env=flow_project.env, stderr=subprocess.DEVNULL)
+        child = warm.Popen(command, cwd=flow_project.folder, env=flow_project.env, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while http_api.api.count() < pages and time.monotonic() < deadline:
             time.sleep(0.005)

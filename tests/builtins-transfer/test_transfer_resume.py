@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from proxy import Proxy
 from transfer_peers import Peer, build_peer
 
@@ -34,7 +35,7 @@ def killed_on_the_way(peer: Peer, proxy: Proxy, direction: str) -> str:
         else {"items": [str(peer.project.work / "given" / "file")], "remote_dir": peer.base}
     )
     peer.project.flow(peer.step(direction, **inputs), resources={"peer": peer.resource})
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml"],
         cwd=peer.project.folder,
         env=peer.project.env,

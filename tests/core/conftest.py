@@ -15,7 +15,6 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hypothesis.core
@@ -111,7 +110,7 @@ class Project:
         env: Mapping[str, str] | None = None,
         umask: int = -1,
         prefix: tuple[str, ...] = (),
-        by: ModuleType = warm,
+        by: Any = warm,
     ) -> Result:
         """Run a command in a process of its own; by a fork, or by a `true_start`."""
         done = by.run(

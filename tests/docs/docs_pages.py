@@ -131,6 +131,8 @@ class Sandbox:
 
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+    programs: Path = Path(sys.executable).parent
+    """Where `aetherflow` is found first."""
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the page."""
@@ -145,7 +147,7 @@ class Sandbox:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("AETHERFLOW_", "XDG_"))}
         env |= {
             "HOME": str(self.folder),
-            "PATH": f"{Path(sys.executable).parent}:{env['PATH']}",
+            "PATH": f"{self.programs}:{Path(sys.executable).parent}:{env['PATH']}",
             "COLUMNS": "100",
             "TERM": "dumb",
             "LC_ALL": "C.UTF-8",
@@ -241,9 +243,9 @@ def is_run(block: Block, command: str) -> bool:
     return block.language == "console" or not any(re.fullmatch(pattern, command) for pattern in NOT_RUN)
 
 
-def run_page(page: Path, folder: Path) -> list[Ran]:
+def run_page(page: Path, sandbox: Sandbox) -> list[Ran]:
     """Run a page's commands in order."""
-    sandbox, ran = Sandbox(folder), []
+    ran = []
     for block in blocks(page):
         if block.file is not None:
             sandbox.write(block.file, block.text)

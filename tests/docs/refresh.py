@@ -21,7 +21,18 @@ from docs_generated import (
     state_tables,
     transitions,
 )
-from docs_pages import HISTORY, Block, blocks, name_of, pages, run_page, same_output, validate_block, with_pins
+from docs_pages import (
+    HISTORY,
+    Block,
+    Sandbox,
+    blocks,
+    name_of,
+    pages,
+    run_page,
+    same_output,
+    validate_block,
+    with_pins,
+)
 from docs_schedule import SCHEDULE_PAGE, write_parts
 
 
@@ -32,7 +43,7 @@ def refresh(page: Path) -> None:
     texts: dict[int, tuple[Block, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         console: dict[int, list[str]] = {}
-        for ran in run_page(page, Path(folder).resolve()):
+        for ran in run_page(page, Sandbox(Path(folder).resolve())):
             if ran.block.language == "console":
                 output = ran.shown if ran.agrees else ran.printed
                 console.setdefault(ran.block.first, []).append(f"$ {ran.command}\n{output}".rstrip("\n"))

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from docs_pages import NOT_RUN, ROOT, Ran, blocks, is_run, name_of, pages, run_page
+from docs_pages import NOT_RUN, ROOT, Ran, Sandbox, blocks, is_run, name_of, pages, run_page
+from warm import shims
 
 Runs: TypeAlias = Mapping[Path, Future[list[Ran]]]
 
@@ -32,8 +33,9 @@ def project(name: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """Every page's commands, two pages at a time: some commands wait for a moment on purpose."""
+    sandboxes = {page: Sandbox(tmp_path_factory.mktemp("page"), programs=shims()) for page in WITH_COMMANDS}
     with ThreadPoolExecutor(2) as pool:
-        yield {page: pool.submit(run_page, page, tmp_path_factory.mktemp("page")) for page in WITH_COMMANDS}
+        yield {page: pool.submit(run_page, page, sandbox) for page, sandbox in sandboxes.items()}
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)

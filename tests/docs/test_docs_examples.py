@@ -1,11 +1,11 @@
 import os
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import warm
 from docs_pages import ROOT, blocks
 
 EXAMPLES = ROOT / "docs/examples"
@@ -56,7 +56,7 @@ def with_word_count(tmp_path: Path) -> dict[str, str]:
 
 def aetherflow(arguments: list[str], env: dict[str, str], folder: Path) -> str:
     command = [sys.executable, "-m", "aetherflow.core", *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=folder)
+    done = warm.run(command, check=False, capture_output=True, text=True, env=env, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from docs_pages import ROOT
 
 EXAMPLE = ROOT / "docs/examples/http"
@@ -28,7 +29,7 @@ def test_the_example_runs(api: "subprocess.Popen[str]", tmp_path: Path) -> None:
     assert api.stdout
     env = {**os.environ, "API_URL": api.stdout.readline().strip()}
     command = [sys.executable, "-m", "aetherflow.core", "run", str(EXAMPLE / "flow.yaml"), "--run-id", "one"]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "work/http/orders/one/artifacts"
     assert len((folder / "orders.jsonl").read_text().splitlines()) == 25

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from docs_pages import ROOT
 
 EXAMPLES = ROOT / "docs/examples"
@@ -23,7 +24,7 @@ def run(example: str, folder: Path, **env: str) -> Path:
     """Run an example as `one`; returns the work folder of its flow."""
     roots = {"AETHERFLOW_WORK_ROOT": str(folder / "work"), "AETHERFLOW_STATE_ROOT": str(folder / "state")}
     command = [sys.executable, "-m", "aetherflow.core", "run", str(EXAMPLES / example / "flow.yaml"), "--run-id", "one"]
-    done = subprocess.run(
+    done = warm.run(
         command, cwd=folder, env={**os.environ, **roots, **env}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from aetherflow.core.checks.kinds import Environment, kind_of, known_kinds
 from docs_pages import ROOT, Block, blocks, name_of, pages, shown_name, whole_flow
 
@@ -19,7 +20,7 @@ BLOCKS = [block for page in pages() for block in blocks(page, "yaml") if not blo
 def write_schema(kind: str, folder: Path, env: dict[str, str] | None = None) -> Path:
     path = folder / f"{kind}.schema.json"
     command = [sys.executable, "-m", "aetherflow.core", "schema", kind, "--output", str(path)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=folder)
+    done = warm.run(command, check=False, capture_output=True, text=True, env=env, cwd=folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}\n", "")
     return path
 

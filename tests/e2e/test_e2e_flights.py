@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+import warm
+from warm import true_start
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "flights"
 AETHERFLOW = str(Path(sys.executable).with_name("aetherflow"))
@@ -26,7 +29,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def summary(environment: dict[str, str]) -> dict[str, Any]:
     command = [AETHERFLOW, "run", str(EXAMPLE / "flow.yaml"), "--run-id", "demo", "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = true_start("the demo: the console script, as a user types it").run(
+        command, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -99,7 +104,7 @@ def test_the_process_lists_the_five_worst_carriers(artifacts: dict[str, Path]) -
 
 def test_the_same_run_id_has_nothing_to_do(summary: dict[str, Any], environment: dict[str, str]) -> None:
     command = [AETHERFLOW, "run", str(EXAMPLE / "flow.yaml"), "--run-id", "demo", "-q"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = warm.run(command, env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout, "nothing to do" in done.stderr) == ("", True)
 
 

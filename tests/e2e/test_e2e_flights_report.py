@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import python_calamine
 
+import warm
 from services import need
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def run(example: Path, root: Path) -> Path:
     """The report that a run of the example writes."""
     env = {**os.environ, "AETHERFLOW_WORK_ROOT": str(root / "work"), "AETHERFLOW_STATE_ROOT": str(root / "state")}
     command = [AETHERFLOW, "run", str(example / "report.yaml"), "--json"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = warm.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     (path,) = [Path(item["path"]) for item in summary["artifacts"] if item["path"].endswith(".xlsx")]

@@ -4,13 +4,14 @@ import os
 import shlex
 import shutil
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+import warm
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Bench
@@ -106,9 +107,7 @@ def test_a_document_that_nobody_may_look_at_is_taken_for_there(seen: "Bench") ->
         prefix = [tool, "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
     change(seen, "UPDATE items SET file=?", str(closed / "scheduler.yaml"))
     command = [*prefix, sys.executable, "-m", "aetherflow.scheduler", "tick", "real/scheduler.yaml"]
-    done = subprocess.run(
-        command, cwd=seen.folder, env=seen.env(), capture_output=True, text=True, check=False, timeout=120
-    )
+    done = warm.run(command, cwd=seen.folder, env=seen.env(), capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 4, done.stderr
     assert f"has items of {closed}/scheduler.yaml" in done.stderr
     assert "--take-over" in done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+import warm
 from aetherflow.core.cli import main
 
 FLOW = "version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: []}}]}]\n"
@@ -161,7 +162,7 @@ def other(folder: Path, name: str, module: str = OTHER) -> dict[str, str]:
 
 def run(env: dict[str, str], *arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "aetherflow.core", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    done = warm.run(command, capture_output=True, text=True, check=False, env=env)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
 

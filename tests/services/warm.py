@@ -5,38 +5,107 @@ of a command sees, which test_warm.py proves; what cannot be so is refused with 
 """
 
 import atexit
+import contextlib
 import os
 import select
-import signal
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
 
-from warm_server import Request, receive, send
+import pytest
 
+import warm_shim
+from warm_request import NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
+
+__all__ = ["NotWarmError", "Popen", "run", "shims", "true_start"]
+TESTS = str(Path(__file__).parents[1])
 SERVER = Path(__file__).with_name("warm_server.py")
-OBEYED = ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONIOENCODING")
-"""Variables that a forked process obeys as a started one does; of others of their kind, it has what the server has."""
+READ_AT_START = ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONIOENCODING")
 MODES = ("-m", "-c")
 INHERITED = ("setpriv",)
 """Programs that change a process and then become the command: the server is started under them."""
 
 
-class NotWarmError(ValueError):
-    """A process that a fork cannot stand in for."""
+T = TypeVar("T")
 
 
-def true_start(reason: str) -> ModuleType:
-    """`subprocess`, for a command whose own start is what the test is about; `reason` says what only it shows."""
+class TrueStart:
+    """`subprocess` for commands that are started and not forked."""
+
+    def Popen(self, *arguments: Any, **options: Any) -> "subprocess.Popen[Any]":  # noqa: N802 as in `subprocess`
+        """Start a process."""
+        with _allowed():
+            return subprocess.Popen(*arguments, **options)
+
+    def run(self, *arguments: Any, **options: Any) -> "subprocess.CompletedProcess[Any]":
+        """Run a process to its end."""
+        with _allowed():
+            return subprocess.run(*arguments, check=options.pop("check", False), **options)
+
+
+def true_start(reason: str) -> TrueStart:
+    """`run` and `Popen` for a command whose own start is what the test is about; `reason` says what only it shows."""
     assert reason
-    return subprocess
+    return TrueStart()
+
+
+counts = {"started": 0, "forked": 0}
+"""How many commands this process of the tests had run, which way."""
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def _allowed() -> Iterator[None]:
+    _here.allowed = True
+    try:
+        yield
+    finally:
+        _here.allowed = False
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse the start of a command by a test that does not say why; what the product starts is its own affair."""
+    if event != "subprocess.Popen" or not _is_command(arguments[1]):
+        return
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == subprocess.__file__:
+        frame = frame.f_back
+    if frame is None or not frame.f_code.co_filename.startswith(TESTS):
+        return
+    if not getattr(_here, "allowed", False):
+        raise AssertionError(f"{arguments[1]} is started: fork it (`warm`), or say why not (`warm.true_start`)")
+    counts["started"] += 1
+
+
+def _is_command(argv: object) -> bool:
+    """Whether it is one of our programs, alone or behind a prefix."""
+    parts = [os.fspath(part) for part in argv] if isinstance(argv, list | tuple) else []
+    module = any(
+        part == sys.executable and parts[number + 1 : number + 2] == ["-m"] and "aetherflow" in parts[number + 2][:10]
+        for number, part in enumerate(parts)
+    )
+    return module or any(_is_script(part) for part in parts)
+
+
+def _is_script(part: str) -> bool:
+    """Whether it is one of our console scripts."""
+    return Path(part).parent == Path(sys.executable).parent and Path(part).name.startswith("aetherflow")
+
+
+sys.addaudithook(_watch)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if any(counts.values()):
+        terminalreporter.write_line(f"commands: {counts['forked']} forked, {counts['started']} started")
 
 
 class _Server:
@@ -47,9 +116,8 @@ class _Server:
         self.path = Path(tempfile.mkdtemp(prefix="warm-"), "socket")
         self._life, theirs = socket.socketpair()
         self._pid = os.getpid()
-        ours = ("AETHERFLOW_", "COVERAGE_PROCESS_", "LC_", *OBEYED)
-        env = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"LC_CTYPE": "C.UTF-8"}
-        self._fixed = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+        gone = ("AETHERFLOW_", "COVERAGE_PROCESS_", "LC_", *READ_AT_START)
+        env = {name: value for name, value in os.environ.items() if not name.startswith(gone)} | {"LC_CTYPE": "C.UTF-8"}
         with theirs:
             number = theirs.fileno()
             command = [*prefix, sys.executable, str(SERVER), str(self.path), str(number)]
@@ -57,52 +125,25 @@ class _Server:
                 command, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors, env=env,
                 pass_fds=[number], cwd="/",
             )  # fmt: skip
-        self.loaded: dict[str, str | None] = self.answer(self._life)
+        self._ask(receive, self._life)
         atexit.register(self.close)
-
-    def answer(self, connection: socket.socket) -> Any:
-        try:
-            return receive(connection)
-        except (EOFError, ConnectionResetError):
-            self._process.wait()
-            self._errors.seek(0)
-            raise RuntimeError(f"the warm interpreter has ended:\n{self._errors.read().decode()}") from None
 
     def start(self, request: Request, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
         """Start a process: its pid, and the connection on which its wait status will come."""
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(str(self.path))
-            socket.send_fds(connection, [b"\0"], descriptors)
-            send(connection, vars(request))
-            answer = self.answer(connection)
-            if isinstance(answer, Exception):
-                raise answer
-        except BaseException:
-            connection.close()
-            raise
-        return answer, connection
+        return self._ask(ask, str(self.path), request, descriptors)
 
-    def refuse(self, env: Mapping[bytes, bytes], argv: Sequence[str], cwd: str) -> None:
-        """Raise NotWarmError for what only the start of an interpreter can do."""
-        for name, value in env.items():
-            at_start = name.startswith((b"PYTHON", b"LD_", b"DYLD_")) and os.fsdecode(name) not in OBEYED
-            if at_start and self._fixed.get(name) != value:
-                raise NotWarmError(f"{os.fsdecode(name)} is read when an interpreter starts")
-        wanted = env.get(b"LC_ALL") or env.get(b"LC_CTYPE") or env.get(b"LANG") or b"C.UTF-8"
-        if b"UTF" not in wanted.upper() and (env.get(b"LC_ALL") or wanted not in (b"C", b"POSIX")):
-            raise NotWarmError(f"the locale {os.fsdecode(wanted)} has an encoding of its own")
-        entries = os.fsdecode(env.get(b"PYTHONPATH", b"")).split(os.pathsep)
-        if argv[1] == "-m":
-            entries.append("")
-        for entry in entries:
-            for name in _modules(Path(cwd, entry)):
-                if name in ("sitecustomize", "usercustomize"):
-                    raise NotWarmError(f"{name} of {entry or cwd} is imported when an interpreter starts")
-                if name in self.loaded and not (self.loaded[name] or "").startswith(f"{Path(cwd, entry)}{os.sep}"):
-                    raise NotWarmError(
-                        f"the module {name} of {entry or cwd} would not be seen: another one is imported"
-                    )
+    def status(self, connection: socket.socket) -> int:
+        """Receive a wait status."""
+        status: int = self._ask(receive, connection)
+        return status
+
+    def _ask(self, question: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return question(*arguments)
+        except (EOFError, ConnectionError):
+            self._process.wait()
+            self._errors.seek(0)
+            raise RuntimeError(f"the warm interpreter has ended:\n{self._errors.read().decode()}") from None
 
     def close(self) -> None:
         """End the server and what still runs."""
@@ -111,6 +152,7 @@ class _Server:
         self._life.close()
         self._process.wait()
         self._errors.close()
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 _servers: dict[tuple[int, tuple[str, ...]], _Server] = {}
@@ -128,6 +170,9 @@ def _server(prefix: tuple[str, ...]) -> _Server:
 class Popen(subprocess.Popen[Any]):
     """A command of this interpreter, forked; in all that tests use, the `Popen` of `subprocess`."""
 
+    _waitpid_lock: threading.Lock  # of the base class
+    _child_created: bool
+
     def _execute_child(
         self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any, env: Any,
         startupinfo: Any, creationflags: Any, shell: Any, p2cread: int, p2cwrite: int, c2pread: int, c2pwrite: int,
@@ -137,33 +182,21 @@ class Popen(subprocess.Popen[Any]):
         if executable or preexec_fn or pass_fds or shell or gid or gids or uid or not (close_fds and restore_signals):
             raise NotWarmError(f"{args}: only a true start can take these arguments")
         prefix, argv = _split([os.fspath(part) for part in args])
-        variables = {
-            os.fsencode(name): os.fsencode(value) for name, value in (os.environ if env is None else env).items()
-        }
-        self._server = _server(prefix)
-        here = str(Path(cwd or ".").absolute())
-        self._server.refuse(variables, argv, here)
-        given = [ours if ours != -1 else number for number, ours in enumerate((p2cread, c2pwrite, errwrite))]
-        closed = frozenset(number for number, descriptor in enumerate(given) if not _is_open(descriptor))
         request = Request(
-            argv=argv,
-            env=variables,
-            cwd=here,
-            umask=_umask() if umask == -1 else umask,
-            closed=closed,
-            ignored=frozenset(
-                number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN
-            ),
-            blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+            argv,
+            {os.fsencode(name): os.fsencode(value) for name, value in (os.environ if env is None else env).items()},
+            str(Path(cwd or ".").absolute()),
+            inherited_umask() if umask == -1 else umask,
             session=start_new_session,
             group=process_group,
+            tied=False,
+            **inherited_signals(),
         )
-        nothing = os.open(os.devnull, os.O_RDWR)
+        given = [number if ours == -1 else ours for number, ours in enumerate((p2cread, c2pwrite, errwrite))]
+        self._server = _server(prefix)
         try:
-            descriptors = [nothing if number in closed else given[number] for number in range(3)]
-            self.pid, self._connection = self._server.start(request, descriptors)
+            self.pid, self._connection = self._server.start(request, given)
         finally:
-            os.close(nothing)
             for descriptor, other in ((p2cread, p2cwrite), (c2pwrite, c2pread), (errwrite, errread)):
                 if descriptor != -1 and other != -1:
                     os.close(descriptor)
@@ -171,6 +204,7 @@ class Popen(subprocess.Popen[Any]):
                 os.close(devnull)
             self._closed_child_pipe_fds = True
         self._child_created = True
+        counts["forked"] += 1
 
     def _internal_poll(self, _deadstate: int | None = None, **_: object) -> int | None:
         if self.returncode is None and self._child_created:
@@ -184,23 +218,21 @@ class Popen(subprocess.Popen[Any]):
 
     def _await(self, timeout: float | None) -> bool:
         """Wait for the end; whether it has come."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while self.returncode is None:
-            if not self._waitpid_lock.acquire(timeout=-1 if until is None else max(0, until - time.monotonic())):
-                return False
-            try:
-                if self.returncode is not None:
-                    break
-                left = None if until is None else max(0, until - time.monotonic())
+        begun = time.monotonic()
+        if not self._waitpid_lock.acquire(timeout=-1 if timeout is None else timeout):
+            return False
+        try:
+            if self.returncode is None:
                 poll = select.poll()
                 poll.register(self._connection, select.POLLIN)
+                left = None if timeout is None else max(0, begun + timeout - time.monotonic())
                 if not poll.poll(None if left is None else left * 1000):
                     return False
                 with self._connection:
-                    self.returncode = os.waitstatus_to_exitcode(self._server.answer(self._connection))
-            finally:
-                self._waitpid_lock.release()
-        return True
+                    self.returncode = os.waitstatus_to_exitcode(self._server.status(self._connection))
+            return True
+        finally:
+            self._waitpid_lock.release()
 
 
 def run(
@@ -229,13 +261,23 @@ def run(
     return done
 
 
+def shims() -> Path:
+    """Folder of programs for a shell's PATH that stand in for the console scripts."""
+    server = _server(())
+    folder = server.path.with_name("bin")
+    if not folder.exists():
+        folder.mkdir()
+        for script in Path(sys.executable).parent.glob("aetherflow*"):
+            warm_shim.write(str(folder / script.name), str(server.path), str(script))
+    return folder
+
+
 def _split(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The prefix and the arguments of the interpreter; a console script is a file for it."""
-    here = Path(sys.executable).parent
     for number, part in enumerate(args):
         if part == sys.executable:
             rest = args[number:]
-        elif Path(part).parent == here and Path(part).name.startswith("aetherflow"):
+        elif _is_script(part):
             rest = [sys.executable, *args[number:]]
         else:
             continue
@@ -243,34 +285,3 @@ def _split(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
             break
         return tuple(args[:number]), tuple(rest)
     raise NotWarmError(f"{list(args)}: not a command of {sys.executable} that can be forked")
-
-
-def _modules(folder: Path) -> Iterator[str]:
-    """The top-level modules of a folder."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:  # a zip file, or none
-        return
-    for entry in entries:
-        name, _, suffix = entry.name.partition(".")
-        if suffix in ("py", "pyc") or suffix.endswith("so"):
-            yield name
-        elif not suffix and (name == "aetherflow" or Path(entry.path, "__init__.py").exists()):
-            yield name
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-def _umask() -> int:
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError:  # no Linux: only by setting it
-        os.umask(found := os.umask(0o077))
-        return found
-    return int(status.partition("Umask:")[2].split()[0], 8)

@@ -1,8 +1,8 @@
 """An interpreter that has imported all of AetherFlow and forks itself for each command; `warm` is its client.
 
 A program of its own: `python warm_server.py SOCKET LIFE`. SOCKET is where it listens; it ends with the other end of
-the descriptor LIFE. A child makes itself look like an interpreter that was started a moment ago, tells the client its pid, and goes on as
-`python -m MODULE`, `python -c CODE` or `python FILE`. The server tells the client how the child ended.
+the descriptor LIFE. A child makes itself look like an interpreter that was started a moment ago, tells the client its
+pid, and goes on as `python -m MODULE`, `python -c CODE` or `python FILE`. The server tells the client how it ended.
 """
 
 import atexit
@@ -12,25 +12,25 @@ import importlib
 import io
 import locale
 import os
-import pickle
 import pkgutil
 import runpy
 import selectors
 import shutil
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
 import traceback
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from warm_request import DESCRIPTORS, NotWarmError, Request, is_open, receive, send
 
 PACKAGES = (
     "aetherflow.core",
@@ -40,54 +40,11 @@ PACKAGES = (
     "aetherflow_builtins_rest",
     "aetherflow_builtins_transfer",
 )
-LENGTH = struct.Struct("=Q")
-DESCRIPTORS = 3
-"""Of each request: stdin, stdout, stderr."""
+OBEYED = {b"PYTHONPATH", b"PYTHONWARNINGS", b"PYTHONDONTWRITEBYTECODE", b"PYTHONUNBUFFERED", b"PYTHONIOENCODING"}
+"""Variables that a child obeys as an interpreter does at its start; of others of their kind, it has the server's."""
+C_LOCALES = ("C", "POSIX")
 COERCED = "C.UTF-8"
 """The locale that Python takes in place of C, and hands to its children as LC_CTYPE (PEP 538)."""
-
-
-def send(to: socket.socket, what: object) -> None:
-    """Send an object."""
-    data = pickle.dumps(what)
-    to.sendall(LENGTH.pack(len(data)) + data)
-
-
-def receive(of: socket.socket) -> Any:
-    """Receive an object; EOFError if the other side is gone."""
-    return pickle.loads(_read(of, *LENGTH.unpack(_read(of, LENGTH.size))))
-
-
-def _read(of: socket.socket, length: int) -> bytes:
-    data = bytearray()
-    while len(data) < length:
-        if not (piece := of.recv(length - len(data))):
-            raise EOFError
-        data += piece
-    return bytes(data)
-
-
-@dataclass(frozen=True)
-class Request:
-    """A process to be made: what `execve` would hand it."""
-
-    argv: tuple[str, ...]
-    """The interpreter, then `-m MODULE`, `-c CODE` or a file, then arguments."""
-    env: Mapping[bytes, bytes]
-    cwd: str
-    umask: int
-    closed: frozenset[int]
-    """Which of the descriptors 0, 1 and 2 are closed."""
-    ignored: frozenset[int]
-    """Signals that are ignored."""
-    blocked: frozenset[int]
-    """Signals that are blocked."""
-    session: bool
-    """Whether it leads a new session."""
-    group: int
-    """Its process group: -1 that of the server, 0 a new one."""
-    tied: bool = False
-    """Whether it is killed when the connection breaks."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +96,7 @@ class Server:
         connection, _ = self._listener.accept()
         try:
             _, descriptors, _, _ = socket.recv_fds(connection, 1, DESCRIPTORS)
-            request = Request(**receive(connection))
+            request = Request(*receive(connection))
         except EOFError:
             connection.close()
             return None
@@ -202,7 +159,7 @@ def _import_below(package: types.ModuleType) -> None:
 
 
 def must_be_alone(known: set[int]) -> None:
-    """Raise RuntimeError if an import has started a thread or opened a descriptor: a fork would inherit neither well."""
+    """Raise RuntimeError if an import has started a thread or opened a descriptor: a fork inherits neither well."""
     tasks = Path("/proc/self/task")
     threads = len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
     left = _descriptors() - known
@@ -224,15 +181,7 @@ def forget() -> None:
 
 
 def _descriptors() -> set[int]:
-    return {number for number in map(int, os.listdir("/dev/fd")) if _is_open(number)}  # noqa: PTH208 of numbers
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
+    return {number for number in map(int, os.listdir("/dev/fd")) if is_open(number)}  # noqa: PTH208 of numbers
 
 
 # In a child
@@ -240,6 +189,7 @@ def _is_open(descriptor: int) -> bool:
 
 def become(request: Request, descriptors: list[int], filters: Filters) -> None:
     """Be as an interpreter that was just started: session, signals, environment, descriptors, `sys`."""
+    _refuse(request)
     if request.session:
         os.setsid()
     if request.group >= 0:
@@ -254,8 +204,45 @@ def become(request: Request, descriptors: list[int], filters: Filters) -> None:
     time.tzset()
     _make_streams(errors)
     _take_options(filters)
-    failpoint = importlib.import_module("aetherflow.core.durable.failpoint")
+    from aetherflow.core.durable import failpoint
+
     failpoint.setting = os.environ.get(failpoint.VARIABLE, "")
+
+
+def _refuse(request: Request) -> None:
+    """Raise NotWarmError for what only the start of an interpreter can do."""
+    for name, value in request.env.items():
+        at_start = name.startswith((b"PYTHON", b"LD_", b"DYLD_")) and name not in OBEYED
+        if at_start and os.environb.get(name) != value:
+            raise NotWarmError(f"{os.fsdecode(name)} is read when an interpreter starts")
+    env = {os.fsdecode(name): os.fsdecode(value) for name, value in request.env.items()}
+    wanted = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or COERCED
+    if "UTF" not in wanted.upper() and (env.get("LC_ALL") or wanted not in C_LOCALES):
+        raise NotWarmError(f"the locale {wanted} has an encoding of its own")
+    entries = env["PYTHONPATH"].split(os.pathsep) if env.get("PYTHONPATH") else []
+    if request.argv[1] == "-m":
+        entries.append("")
+    for entry in entries:
+        folder = Path(request.cwd, entry)
+        for module in _modules(folder):
+            if module in {"sitecustomize", "usercustomize"}:
+                raise NotWarmError(f"{module} of {folder} is imported when an interpreter starts")
+            loaded = sys.modules.get(module)
+            if loaded is not None and not (getattr(loaded, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+                raise NotWarmError(f"the module {module} of {folder} would not be seen: another one is imported")
+
+
+def _modules(folder: Path) -> Iterator[str]:
+    """The top-level modules of a folder."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # a zip file, or none
+        return
+    for entry in entries:
+        name, _, suffix = entry.name.partition(".")
+        package = not suffix and (name == "aetherflow" or Path(entry.path, "__init__.py").exists())
+        if package or suffix in {"py", "pyc"} or suffix.endswith("so"):
+            yield name
 
 
 def _take_descriptors(descriptors: list[int], closed: Iterable[int]) -> None:
@@ -281,7 +268,7 @@ def _take_signals(request: Request) -> None:
 def _take_locale() -> str:
     """Set the locale from the environment; returns how stdin and stdout treat what cannot be decoded."""
     wanted = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
-    if wanted in ("C", "POSIX"):
+    if wanted in C_LOCALES:
         wanted = os.environ["LC_CTYPE"] = COERCED
     locale.setlocale(locale.LC_CTYPE, "")
     return "surrogateescape" if wanted in (COERCED, "C.utf8", "UTF-8") else "strict"
@@ -295,16 +282,16 @@ def _make_streams(errors: str) -> None:
     sys.stderr = sys.__stderr__ = _stream(2, "<stderr>", encoding, "backslashreplace")  # type: ignore[misc]
 
 
-def _stream(number: int, name: str, encoding: str, errors: str) -> io.TextIOWrapper:
+def _stream(number: int, name: str, encoding: str, errors: str) -> Any:
     """A standard stream as CPython makes it in `create_stdio`; None where the descriptor is closed."""
-    if not _is_open(number):
-        return None  # type: ignore[return-value]  # typeshed has it so, too
+    if not is_open(number):
+        return None
     at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
     unbuffered = at_once and number != 0
-    buffer = io.open(number, "rb" if number == 0 else "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115, UP020
+    buffer: Any = open(number, "rb" if number == 0 else "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
     raw = buffer if unbuffered else buffer.raw
     raw.name = name
-    text = io.TextIOWrapper(
+    text: Any = io.TextIOWrapper(
         buffer,
         codecs.lookup(encoding or "utf-8").name,
         errors,
@@ -329,7 +316,7 @@ def _take_options(filters: Filters) -> None:
     warnings._filters_mutated()  # type: ignore[attr-defined]
 
 
-def run_as(argv: tuple[str, ...]) -> None:
+def run_as(argv: Sequence[str]) -> None:
     """Run what the interpreter was asked to: a module, code or a file, as `__main__`."""
     sys.orig_argv[:] = argv
     main = sys.modules["__main__"] = types.ModuleType("__main__")
@@ -341,16 +328,16 @@ def run_as(argv: tuple[str, ...]) -> None:
     elif argv[1] == "-c":
         sys.argv[:] = ["-c", *argv[3:]]
         sys.path.insert(0, "")
-        exec(compile(argv[2], "<string>", "exec"), main.__dict__)  # noqa: S102 that is what was asked for
+        exec(compile(argv[2], "<string>", "exec"), main.__dict__)
     else:
         sys.argv[:] = argv[1:]
         file = Path(argv[1])
         sys.path.insert(0, str(file.resolve().parent))
         main.__dict__.update({"__file__": argv[1], "__cached__": None})
-        exec(compile(file.read_bytes(), argv[1], "exec"), main.__dict__)  # noqa: S102
+        exec(compile(file.read_bytes(), argv[1], "exec"), main.__dict__)
 
 
-def run_to_the_end(argv: tuple[str, ...]) -> int:
+def run_to_the_end(argv: Sequence[str]) -> int:
     """Run; returns the exit code, or minus the signal that the process is to die of."""
     try:
         run_as(argv)
@@ -411,8 +398,7 @@ def main() -> None:
     forget()
     gc.collect()
     gc.freeze()
-    loaded = {name: getattr(module, "__file__", None) for name, module in sys.modules.items() if "." not in name}
-    send(life, loaded)
+    send(life, None)
     child = Server(listener, life).serve()
     if child is None:
         shutil.rmtree(path.parent)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from aetherflow.core.bundle.store import BundleStore
 from aetherflow.core.bundle.verify import check_blobs, check_version
 from torture_bench import Bench
@@ -54,9 +55,7 @@ class Scene:
     def sync(self, failpoint: str = "", *more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "aetherflow.core", "bundle", "sync", "--bundle-manifest", "bundle.yaml", *more]
         env = {**self.env, "AETHERFLOW_FAILPOINT": failpoint} if failpoint else self.env
-        return subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=60
-        )
+        return warm.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=60)
 
     def active_tree(self) -> dict[str, str] | None:
         """Path to text of the active version; None if there is none."""
@@ -162,7 +161,7 @@ def _sequence(scene: Scene, chance: random.Random, steps: int) -> None:
                 blob.write_bytes(b"damaged" + blob.read_bytes())
         elif what == "together":
             command = [sys.executable, "-m", "aetherflow.core", "bundle", "sync", "--bundle-manifest", "bundle.yaml"]
-            running = [subprocess.Popen([*command, "--json"], cwd=scene.folder, env=scene.env, stdout=subprocess.PIPE)
+            running = [warm.Popen([*command, "--json"], cwd=scene.folder, env=scene.env, stdout=subprocess.PIPE)
                        for _ in range(3)]  # fmt: skip
             roots = {json.loads(each.communicate(timeout=60)[0])["local_root"] for each in running}
             assert len(roots) == 1
@@ -216,7 +215,7 @@ def test_flows_and_syncs_at_the_same_time(bench: Bench) -> None:
 
     def start(*arguments: str) -> "subprocess.Popen[str]":
         argv, pipe = [*command, *arguments, *option], subprocess.PIPE
-        return subprocess.Popen(argv, cwd=scene.folder, env=env, stdout=pipe, stderr=pipe, text=True)
+        return warm.Popen(argv, cwd=scene.folder, env=env, stdout=pipe, stderr=pipe, text=True)
 
     flows, syncs = [], []
     for each in range(number):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from torture_tier import SEED, sized, suite
 
 pytestmark = pytest.mark.slow
@@ -59,12 +60,12 @@ class Herd:
     def start(self) -> None:
         with (self.folder / "events").open("ab") as events:
             argv = [sys.executable, "-m", "aetherflow.scheduler", "run", "scheduler.yaml"]
-            process = subprocess.Popen(argv, cwd=self.folder, env=self._env, stdout=events, stderr=events)
+            process = warm.Popen(argv, cwd=self.folder, env=self._env, stdout=events, stderr=events)
         self.processes.append(process)
 
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         argv = [sys.executable, "-m", "aetherflow.scheduler", *arguments]
-        return subprocess.run(argv, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False)
+        return warm.run(argv, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False)
 
     def query(self, sql: str) -> list[tuple[int | str, ...]]:
         try:

@@ -5,8 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import warm
+from warm import true_start
 
 TRAP = "from pathlib import Path\nPath({mark!r}).joinpath({name!r}).touch()\n"
 HOOK = "def decode(value):\n    return value\n\n\ndef expand_env(env):\n    return {**env, 'ADDED': 'x'}\n"
@@ -55,10 +59,10 @@ class Bundle:
         path.parent.mkdir(exist_ok=True)
         path.write_text(TRAP.format(mark=str(self.marks), name=name.replace("/", ".")) + more)
 
-    def command(self, *arguments: str, **env: str) -> str:
+    def command(self, *arguments: str, by: Any = warm, **env: str) -> str:
         """Run the command inside of the bundle; its output, both streams."""
         program = str(Path(sys.executable).with_name("aetherflow"))
-        done = subprocess.run(
+        done = by.run(
             [program, *arguments],
             cwd=self.home,
             env={**self.env, **env},
@@ -83,9 +87,10 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_nothing_beside_the_flow_is_run(bundle: Bundle) -> None:
+    start = true_start("not even the start of an interpreter may import what lies beside a flow")
     for command in COMMANDS:
         for form in ((), ("--json",)):
-            bundle.command(*command, "flow.yaml", *form)
+            bundle.command(*command, "flow.yaml", *form, by=start)
     assert bundle.sprung() == []
 
 
@@ -127,7 +132,7 @@ def test_the_module_form_of_the_command_reads_nothing_beside_the_flow(bundle: Bu
     for command in ("validate", "doctor", "explain"):
         argv = [sys.executable, "-m", "aetherflow.core", command, "flow.yaml"]
         env = {**bundle.env, "AETHERFLOW_SECRETS_MODULE": "secrets_hook"}
-        done = subprocess.run(argv, cwd=bundle.home, env=env, capture_output=True, text=True, check=False)
+        done = warm.run(argv, cwd=bundle.home, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 2, done.stderr
         assert "AF1701" in done.stdout + done.stderr
     assert bundle.sprung() == []

@@ -22,6 +22,8 @@ from urllib.parse import quote
 
 import pytest
 
+import warm
+
 TIER = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0")
 AMBIENT = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
 WAYS = (
@@ -289,7 +291,7 @@ class Site:
     def command(self, *arguments: str, env: Mapping[str, str] | None = None, flags: tuple[str, ...] = ()) -> int:
         """Run a command, its children watched; what it prints is searched."""
         self.commands += 1
-        process = subprocess.Popen(
+        process = warm.Popen(
             [sys.executable, "-m", "aetherflow.core", *flags, *arguments],
             cwd=self.folder,
             env={**self.env, **(env or {})},
@@ -451,14 +453,13 @@ def test_the_search_finds_every_form() -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])
 def test_nothing_is_open_to_others(site: Site, umask: int) -> None:
-    script = "import os, sys; os.umask(int(sys.argv.pop(1))); from aetherflow.core.cli import main; sys.exit(main())"
     site.flow("modes", f"jobs: [{{id: j, steps: [{SPILL % 'log'}, {SPILL.replace('id: s', 'id: t') % 'raise'}]}}]\n")
     log = "{stdout: file, file_path: out.txt, append: false}"
     write = f"{{id: s, type: external.process, inputs: {{command: [echo, hi], log: {log}}}}}"
     site.flow("files", f"jobs: [{{id: j, steps: [{write}]}}]\n", "")
     for flow, code in (("modes", 1), ("files", 0)):
-        argv = [sys.executable, "-c", script, str(umask), "run", f"flows/{flow}.yaml", "--run-id", "r"]
-        done = subprocess.run(argv, cwd=site.folder, env=site.env, capture_output=True, text=True, check=False)
+        argv = [sys.executable, "-m", "aetherflow.core", "run", f"flows/{flow}.yaml", "--run-id", "r"]
+        done = warm.run(argv, cwd=site.folder, env=site.env, capture_output=True, text=True, check=False, umask=umask)
         assert done.returncode == code, done.stderr
     left = [path for root in ("state", "work") for path in sorted((site.folder / root).rglob("*"))]
     left += [site.folder / "state", site.folder / "work"]

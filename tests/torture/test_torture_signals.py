@@ -8,7 +8,6 @@ T0, the default, takes a sample; T1 every blow on every tree, ten times. The see
 import os
 import random
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+import warm
 from torture_signals import BLOWS, LIMIT_SECONDS, TREES, Trial, alive, trial, wait_for
 
 SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED", str(random.randrange(10**6))))
@@ -84,4 +84,4 @@ def recover(run: Trial) -> None:
     head = flow.read_text().partition("        inputs:")[0]
     flow.write_text(head + "        inputs: {command: ['true']}\n")
     command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml", "--run-id", "r", "-q"]
-    subprocess.run(command, cwd=run.folder, env=run.env, check=True, timeout=30)
+    warm.run(command, cwd=run.folder, env=run.env, check=True, timeout=30)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import warm
 from torture_tier import SEED, TIER, sized, suite
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ jobs:
 
 
 def start(bench: "Bench", delay: float) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-c", STARTER, f"{delay:.3f}", "run", "flow.yaml", "--run-id", "r", "-q"],
         cwd=bench.folder,
         env={**os.environ, **bench.env, "PYTHONPATH": str(bench.folder / "site")},

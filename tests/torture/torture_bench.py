@@ -23,6 +23,7 @@ import torture_steps
 from aetherflow.core.cli import main
 from aetherflow.core.durable import failpoint as failpoints
 from torture_flows import Reference
+from warm import true_start
 
 HANG_SECONDS = 60
 """No attempt takes longer; one that does is ended by SIGALRM."""
@@ -126,7 +127,7 @@ class Bench:
         before: Callable[[], object] | None = None,
     ) -> Result:
         """The real command in a process of its own."""
-        done = subprocess.run(
+        done = true_start("under strace, or with limits that are set before the program begins").run(
             [*prefix, sys.executable, "-m", "aetherflow.core", *(arguments or RUN)],
             cwd=self.folder,
             env={**AMBIENT, **self.env, "PYTHONPATH": str(self.folder / "site"), **NO_BYTECODE, **(env or {})},

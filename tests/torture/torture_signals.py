@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import warm
+
 GRACE_SECONDS = 0.5
 """Grace of a stop in all trials."""
 LIMIT_SECONDS = GRACE_SECONDS + 1.0
@@ -94,14 +96,13 @@ class Trial:
             "AETHERFLOW_STOP_GRACE_SECONDS": str(GRACE_SECONDS),
             "TORTURE_TRIAL": self.token,
         }
-        with (self.folder / "err").open("wb") as err:
-            self.runner = subprocess.Popen(
+        with (self.folder / "err").open("wb") as err, _default_signals():
+            self.runner = warm.Popen(
                 [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml", "--run-id", "r", "-q"],
                 cwd=self.folder,
                 env=self.env,
                 stdout=subprocess.DEVNULL,
                 stderr=err,
-                preexec_fn=_default_signals,  # noqa: PLW1509 no thread is alive here
             )
 
     def descendants(self) -> list[int]:
@@ -153,9 +154,16 @@ def _is_guard(pid: int) -> bool:
         return False
 
 
-def _default_signals() -> None:
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+@contextlib.contextmanager
+def _default_signals() -> Iterator[None]:
+    """A process that begins meanwhile ignores none of them, even where the tests do."""
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

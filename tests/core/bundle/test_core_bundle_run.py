@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import warm
 from aetherflow.core.runner import run_flow
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_a_running_flow_keeps_its_version(bundle: "Project") -> None:
     (bundle.folder / "release/flows/main.yaml").write_text(flow)
     bundle.work.mkdir(exist_ok=True)
     argv = bundle.argv("run", "--bundle-manifest", "bundle.yaml")
-    running = subprocess.Popen(argv, cwd=bundle.folder, env=bundle.env, stdout=subprocess.DEVNULL)
+    running = warm.Popen(argv, cwd=bundle.folder, env=bundle.env, stdout=subprocess.DEVNULL)
     while not (bundle.work / "started").exists():
         assert running.poll() is None
         time.sleep(0.02)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import warm
+
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
@@ -155,7 +157,7 @@ def test_a_reader_that_closed_stdout(project: "Project") -> None:
 
     project.flow("jobs: []\n")
     for arguments in (["plugins", "list"], ["validate", "flow.yaml"], ["run", "flow.yaml"]):
-        process = subprocess.Popen(
+        process = warm.Popen(
             project.argv(*arguments),
             cwd=project.folder,
             env=project.env,
@@ -183,7 +185,7 @@ def test_the_live_display_on_a_terminal(project: "Project") -> None:
         """
     )
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = warm.Popen(
         project.argv("run", "flow.yaml", "--run-id", "r"),
         cwd=project.folder,
         env={**project.env, "TERM": "xterm"},

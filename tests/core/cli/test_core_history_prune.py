@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import warm
+
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
@@ -168,7 +170,7 @@ def test_kill_9_at_every_point_of_pruning(three: "Project") -> None:
 
 def on_terminal(project: "Project", answer: str, *arguments: str) -> tuple[int, str]:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = warm.Popen(
         project.argv(*arguments), cwd=project.folder, env=project.env, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)

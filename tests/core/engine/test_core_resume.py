@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core.api import Step, register_step
+from warm import true_start
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project
@@ -219,10 +220,10 @@ def test_a_signal_stops_the_run_and_its_processes(
 ) -> None:
     project.flow(THREE)
     tree = "sh -c 'sleep 60 & echo $! > $EFFECTS.deep; wait' & sleep 60; true"
-    process = subprocess.Popen(
+    process = true_start("signals: the handlers of the interpreter itself come first").Popen(
         project.argv("run", "flow.yaml", "--run-id", "r", "--json"),
         cwd=project.folder, env={**project.env, "TWO": tree}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 no thread is alive here
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # fmt: skip
     wait_for(step_is_running(project))
     wait_for(lambda: project.lines("effects.deep"))
@@ -296,10 +297,10 @@ def test_a_signal_that_does_not_wake_the_main_thread_is_seen(project: "Project")
 
 def test_nohup_outlives_the_terminal(project: "Project", wait_for: Callable[..., None]) -> None:
     project.flow(THREE)
-    process = subprocess.Popen(
+    process = true_start("as nohup starts it: SIGHUP is ignored when the interpreter begins").Popen(
         project.argv("run", "flow.yaml", "--run-id", "r", "-q"),
         cwd=project.folder, env={**project.env, "TWO": "sleep 0.5"},
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509 no thread is alive here
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )  # fmt: skip
     wait_for(step_is_running(project))
     process.send_signal(signal.SIGHUP)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from warm import true_start
+
 if TYPE_CHECKING:
     from tests.core.conftest import Project
 
@@ -17,7 +19,7 @@ def cron(project: "Project") -> "subprocess.CompletedProcess[str]":
     """`run -q` as cron starts it: a bare PATH, no LANG, no terminal, the home folder as the working directory."""
     env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "root", "HOME": str(project.folder)}
     env |= {name: project.env[name] for name in ("AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT")}
-    return subprocess.run(
+    return true_start("as cron starts it: a bare environment, no terminal").run(
         project.argv("run", str(project.folder / "flow.yaml"), "-q", "--run-id", "r"),
         cwd=project.folder,
         env=env,

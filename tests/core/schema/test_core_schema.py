@@ -12,6 +12,7 @@ from aetherflow.core.checks.kinds import KINDS
 from aetherflow.core.plugins.catalog import Catalog, installed_catalog
 from aetherflow.core.plugins.names import STEPS
 from aetherflow.core.schema.write import SCHEMAS, schema_for
+from warm import true_start
 
 if TYPE_CHECKING:
     from tests.core.conftest import Project

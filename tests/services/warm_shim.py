@@ -1,0 +1,57 @@
+"""A program that a shell starts in place of a console script: it has the warm interpreter run that script.
+
+It takes a tenth of the script's own start. Signals go on to the process that does the work, and its end is the end of
+this one; where it cannot be forked, this process becomes the script.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from warm_request import NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def write(file: str, path: str, script: str) -> None:
+    """Write such a program: `path` is the socket of the server, `script` the console script."""
+    here = os.path.dirname(__file__)  # noqa: PTH120 pathlib takes longer to import than all of this
+    code = f"import sys; sys.path[:0] = [{here!r}]; import warm_shim; warm_shim.main({path!r}, {script!r})"
+    with open(file, "w", encoding="utf-8") as program:  # noqa: PTH123 likewise
+        program.write(f"#!{sys.executable} -IS\n{code}\n")
+    os.chmod(file, 0o755)  # noqa: PTH101 likewise
+
+
+def main(path: str, script: str) -> None:
+    """Have the script run, with the arguments and all else of this process."""
+    handed = inherited_signals()
+    handed["ignored"] = [number for number in handed["ignored"] if number not in (signal.SIGPIPE, signal.SIGXFSZ)]
+    arguments = [script, *sys.argv[1:]]
+    request = Request(
+        [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise
+        session=False, group=-1, tied=True, **handed,
+    )  # fmt: skip
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until there is somebody to hand them to
+    try:
+        pid, connection = ask(path, request, [0, 1, 2])
+    except NotWarmError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, handed["blocked"])
+        os.execv(script, arguments)
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+    for number in SIGNALS:
+        if number not in handed["ignored"]:
+            signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_SETMASK, handed["blocked"])
+    code = os.waitstatus_to_exitcode(receive(connection))
+    if code < 0:
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
