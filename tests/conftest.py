@@ -1,4 +1,4 @@
-"""What every test shares: the servers' fixtures, the list of tracked files, and the rule that CI skips nothing."""
+"""What every test shares: a home of its own, the list of tracked files, and the rule that CI skips nothing."""
 
 import os
 import subprocess
@@ -7,19 +7,8 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = [
-    "pytester",
-    "services",
-    "slowest",
-    "exporting",
-    "http_fixtures",
-    "mail_server",
-    "reports_fixtures",
-    "transfer_peers",
-    "torture_fixtures",
-    "torture_schedules",
-    "aetherflow.core.testing.fixtures",
-]
+# Only what every tier needs and what loads in no time; the folders bring their own fixtures (their conftest.py).
+pytest_plugins = ["isolation", "counts", "slowest"]
 
 ROOT = Path(__file__).parents[1]
 

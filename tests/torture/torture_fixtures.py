@@ -13,32 +13,6 @@ from aetherflow.core.plugins.catalog import installed_catalog
 
 if TYPE_CHECKING:
     from torture_bench import Bench
-    from torture_tier import Suite
-
-
-def pytest_report_header() -> str:
-    from torture_tier import SEED, TIER
-
-    return f"torture: tier {TIER}, seed {SEED} (AETHERFLOW_TORTURE_TIER, AETHERFLOW_TORTURE_SEED)"
-
-
-_counted: "dict[str, Suite]" = {}
-_spent: dict[str, float] = {}
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.when == "call" and not report.skipped and "tests/torture/" in report.nodeid:
-        from torture_tier import count_test
-
-        trials = dict(report.user_properties).get("trials", 1)
-        count_test(report.nodeid, report.failed, report.duration, int(str(trials)), _counted, _spent)
-
-
-def pytest_sessionfinish() -> None:
-    from torture_tier import record
-
-    for name, suite in _counted.items():
-        record(suite, _spent[name], completed=True)
 
 
 @pytest.fixture

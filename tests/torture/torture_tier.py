@@ -10,7 +10,10 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import pytest
 
 Item = TypeVar("Item")
 
@@ -108,18 +111,17 @@ BY_TEST = {
 """Modules without suites of their own: each of their tests is one case here, or as many trials as it recorded."""
 
 
-def count_test(
-    nodeid: str, failed: bool, seconds: float, trials: int, counted: dict[str, Suite], spent: dict[str, float]
-) -> None:
+def count_test(report: "pytest.TestReport", counted: dict[str, Suite], spent: dict[str, float]) -> None:
     """Count a test of one of these modules."""
+    nodeid = report.nodeid
     file = nodeid.partition("::")[0]
     if (found := BY_TEST.get(Path(file).name)) is None or not file.startswith("tests/torture/"):
         return
     name, promises = found
     own = counted.setdefault(name, Suite(name, nodeid.partition("[")[0], promises))
-    own.cases += trials
-    spent[name] = spent.get(name, 0.0) + seconds
-    if failed:
+    own.cases += int(str(dict(report.user_properties).get("trials", 1)))
+    spent[name] = spent.get(name, 0.0) + report.duration
+    if report.failed:
         own.violations.append(nodeid)
 
 

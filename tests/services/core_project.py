@@ -1,0 +1,220 @@
+"""A flow project in a temporary folder, and the ways to run the command over it."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warm
+from aetherflow.core.cli import main
+
+HEAD = "version: 1\nflow: {id: f}\n"
+"""The head of a flow whose state and folders stand where the environment says."""
+AMBIENT = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Project:
+    """One folder with flows, their state and their work, and an environment that points there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.work = folder / "work"
+        self.states = folder / "state"
+        self.effects = folder / "effects"
+        self.site = folder / "site"
+        self.env = {
+            **AMBIENT,
+            "AETHERFLOW_WORK_ROOT": str(self.work),
+            "AETHERFLOW_STATE_ROOT": str(self.states),
+            "EFFECTS": str(self.effects),
+            "PYTHONPATH": str(self.site),
+            "PYTHONWARNINGS": "error",
+        }
+
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the environment and the working directory of this process follow."""
+        for name in ("AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT", "EFFECTS"):
+            monkeypatch.setenv(name, self.env[name])
+        monkeypatch.chdir(self.folder)
+
+    def write(self, text: str, name: str = "flow.yaml") -> Path:
+        """Write a document."""
+        path = self.folder / name
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def flow(self, jobs: str) -> Path:
+        """Write flow.yaml: the usual head, then this text."""
+        return self.write(HEAD + textwrap.dedent(jobs))
+
+    def cli(self, *arguments: str) -> Result:
+        """Run a command in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(list(arguments))
+        return Result(code, out.getvalue(), err.getvalue())
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command as a process of its own."""
+        return [sys.executable, "-m", "aetherflow.core", *arguments]
+
+    def command(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        umask: int = -1,
+        prefix: tuple[str, ...] = (),
+        by: Any = warm,
+    ) -> Result:
+        """Run a command in a process of its own; by a fork, or by a `true_start`."""
+        done = by.run(
+            [*prefix, *self.argv(*arguments)],
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            umask=umask,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+        """Start a command and leave it running."""
+        return warm.Popen(
+            self.argv(*arguments),
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def python(self, code: str, env: Mapping[str, str] | None = None) -> str:
+        """Run Python code in a fresh interpreter; returns what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def plugin(self, distribution: str, entries: str, *, version: str = "1.0", site: Path | None = None) -> None:
+        """Lay the metadata of an installed distribution on PYTHONPATH."""
+        info = (site or self.site) / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(textwrap.dedent(entries))
+
+    def module(self, name: str, text: str) -> None:
+        """Lay a module on PYTHONPATH."""
+        self.site.mkdir(exist_ok=True)
+        (self.site / f"{name}.py").write_text(textwrap.dedent(text))
+
+    @property
+    def state(self) -> Path:
+        """State file of flow `f`."""
+        return self.states / "f.sqlite"
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Query the state of flow `f`."""
+        with contextlib.closing(sqlite3.connect(self.state)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def lines(self, name: str = "") -> list[str]:
+        """What steps wrote to the file EFFECTS (or one beside it)."""
+        path = self.effects.with_name(name) if name else self.effects
+        return path.read_text().splitlines() if path.exists() else []
+
+    def artifacts(self, job: str, run: str) -> Path:
+        """Folder of a job's results."""
+        return self.work / "f" / job / run / "artifacts"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """An empty project, which is also the working directory and the environment of this process."""
+    # in memory, where there is such a folder: on a disk the fsyncs of a thousand runs would take minutes
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    folder = Path(tempfile.mkdtemp(dir=memory if usable else tmp_path))
+    found = Project(folder)
+    for name in list(os.environ):
+        if name.startswith("AETHERFLOW_"):
+            monkeypatch.delenv(name)
+    found.enter(monkeypatch)
+    yield found
+    monkeypatch.chdir("/")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def unprivileged() -> tuple[str, ...]:
+    """Command prefix under which file permissions hold for root too."""
+    if os.geteuid() != 0:
+        return ()
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
+def _wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """Wait until a condition holds."""
+    return _wait_for
+
+
+@pytest.fixture
+def lives() -> Callable[[int], bool]:
+    """Whether a process exists and is no zombie."""
+
+    def check(pid: int) -> bool:
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return False
+        return status.rpartition(")")[2].split()[0] != "Z"
+
+    return check
+
+
+@pytest.fixture
+def reap() -> Iterator[list[int]]:
+    """Pids to kill when the test ends, however it ends."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,123 @@
+"""Each test has a home of its own; a run that changes the user's real one, or leaves a process behind, fails."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+WATCHED = (".local/state", ".local/share", ".config")
+"""Where the product keeps a user's things; its XDG variables point there by default."""
+ROOT = "AETHERFLOW_TESTS_HOMES"
+"""The folder of all homes, set by the first process of a run for its workers."""
+GRACE_SECONDS = 5.0
+"""Servers and workers that are ending have so long."""
+
+
+class Watch:
+    """The user's real home before the run, and what the run may not have left."""
+
+    def __init__(self, home: Path, homes: Path) -> None:
+        self.homes = homes
+        self._home = home
+        self._before = self._fingerprints()
+
+    def problems(self) -> list[str]:
+        """What is otherwise than before."""
+        after = self._fingerprints()
+        names = self._before.keys() | after.keys()
+        changed = sorted(str(name) for name in names if self._before.get(name) != after.get(name))
+        return [f"the tests changed {name}" for name in changed] + [
+            f"a test left process {pid} running: {command}" for pid, command in self._left().items()
+        ]
+
+    def _left(self) -> dict[int, str]:
+        """Processes of tests that still run, with their command lines: their HOME is one of the run's."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while (found := dict(self._processes())) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def _processes(self) -> Iterator[tuple[int, str]]:
+        mark = f"HOME={self.homes}/".encode()
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+                if not dead and mark in (entry / "environ").read_bytes():
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                    yield int(entry.name), command.decode(errors="replace").strip()
+            except OSError:
+                continue  # it has ended, or belongs to somebody else
+
+    def _fingerprints(self) -> dict[Path, str]:
+        # at the desk other programs write to these folders, too: there only the product's own are compared
+        own = "" if os.environ.get("CI") == "true" else "aetherflow"
+        found = {}
+        for folder in (self._home / name / own for name in WATCHED):
+            for path in [folder, *folder.rglob("*")]:
+                if path.is_symlink() or not path.is_file():
+                    found[path] = "no file" if path.exists() else ""
+                else:
+                    found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return found
+
+
+WATCH = pytest.StashKey[Watch]()
+PROBLEMS = pytest.StashKey[list[str]]()
+
+
+def _new_home() -> str:
+    return tempfile.mkdtemp(dir=os.environ[ROOT])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the user's home before anything is imported that reads it."""
+    if ROOT in os.environ:
+        return  # a worker, or pytest under test
+    homes = Path(tempfile.mkdtemp(prefix="aetherflow-homes-"))
+    homes.chmod(0o755)  # for servers that change their account
+    os.environ[ROOT] = str(homes)
+    config.stash[WATCH] = Watch(Path.home(), homes)
+    # caches of downloads are no state: without them the tests of installations would fetch everything again
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    os.environ.setdefault("UV_CACHE_DIR", f"{cache}/uv")
+    os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
+    os.environ["HOME"] = _new_home()
+    for name in [name for name in os.environ if name.startswith("XDG_")]:
+        del os.environ[name]  # these folders stand below HOME then
+    for name in ("AETHERFLOW_STATE_ROOT", "AETHERFLOW_WORK_ROOT", "AETHERFLOW_CONFIG"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _own_home() -> Iterator[None]:
+    """A home, and so state, work and settings, for this test alone."""
+    before = os.environ["HOME"]
+    home = os.environ["HOME"] = _new_home()
+    yield
+    os.environ["HOME"] = before
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (watch := session.config.stash.get(WATCH, None)) is None:
+        return
+    problems = session.config.stash[PROBLEMS] = watch.problems()
+    if problems and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for problem in config.stash.get(PROBLEMS, []):
+        terminalreporter.write_line(f"FAILED {problem}", red=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (watch := config.stash.get(WATCH, None)) is not None:
+        shutil.rmtree(watch.homes, ignore_errors=True)
+        del os.environ[ROOT]

@@ -1,0 +1,22 @@
+"""How often Hypothesis tries, and with which seed. Loaded before the first module that defines a property."""
+
+import os
+
+import hypothesis.core
+from hypothesis import HealthCheck, settings
+
+TORTURE = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
+"""AETHERFLOW_TORTURE_TIER=T1: properties are tried 5,000 times and more, not 200."""
+
+settings.register_profile(
+    "core",
+    max_examples=5_000 if TORTURE else 200,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("core")
+if hypothesis.core.global_force_seed is None:  # given by --hypothesis-seed otherwise
+    hypothesis.core.global_force_seed = int(  # type: ignore[assignment]  # untyped there, None at first
+        os.environ.get("AETHERFLOW_TORTURE_SEED") or os.environ["AETHERFLOW_TESTS_SEED"]
+    )

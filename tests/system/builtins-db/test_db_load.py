@@ -1,0 +1,324 @@
+"""`db_load`, through flows, on every driver."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warm
+
+CREATE = (
+    "CREATE TABLE t (a INTEGER NOT NULL PRIMARY KEY, s VARCHAR(40), d DATE, n DECIMAL(10, 2), load_id VARCHAR(600))"
+)
+CSV = 'a,s,d,n\n1,x,2024-02-29,1.50\n2,,,\n3,"","2024-03-01",-0.25\n4,"a ""b"", c\nd ü",,12345678.90\n'
+ROWS = [
+    [1, "x", "2024-02-29", "1.50"],
+    [2, None, None, None],
+    [3, "", "2024-03-01", "-0.25"],
+    [4, 'a "b", c\nd ü', None, "12345678.90"],
+]
+SELECT = "SELECT a, s, d, n FROM t ORDER BY a"
+
+
+def write(project: Any, text: str, name: str = "in.csv") -> str:
+    """A file in the workspace, where steps may read."""
+    folder = project.root / "work" / "t" / "given"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text, encoding="utf-8", newline="")
+    return str(path)
+
+
+def load(path: str, **inputs: Any) -> dict[str, Any]:
+    return {"type": "db_load", "table": "t", "path": path} | inputs
+
+
+def plain(rows: list[list[Any]]) -> list[list[Any]]:
+    """SQLite and its like keep decimals as numbers or text."""
+    return [[row[0], row[1], row[2], None if row[3] is None else f"{float(row[3]):.2f}"] for row in rows]
+
+
+@pytest.fixture
+def ready(anywhere: Any) -> Any:
+    """An empty table `t` on each driver."""
+    anywhere.sql(CREATE)
+    return anywhere
+
+
+@pytest.mark.parametrize("mode", ["append", "truncate", "replace", "merge"])
+def test_every_mode_loads_what_is_in_the_file(ready: Any, mode: str) -> None:
+    keys = {"keys": ["a"]} if mode == "merge" else {}
+    ran = ready.run(
+        load=load(write(ready, CSV), mode=mode, **keys),
+        check={"type": "db_fetch_small", "sql": SELECT},
+    )
+    assert ran.status["load"] == "SUCCESS", ran.error
+    assert plain(ran.outputs["check"]["rows"]) == ROWS
+    out = ran.outputs["load"]
+    assert (out["rows"], out["inserted"], out["updated"], out["rejected"]) == (4, 4, 0, 0)
+    assert out["load_id"].startswith("t/j/load#")
+
+
+@pytest.mark.parametrize("mode", ["truncate", "replace"])
+def test_old_rows_go(ready: Any, mode: str) -> None:
+    ready.sql("INSERT INTO t (a, s) VALUES (1, 'old'), (9, 'old')")
+    out = ready.one(**load(write(ready, CSV), mode=mode))
+    assert out["deleted"] in {2, None}
+    assert plain(ready.rows(SELECT)) == ROWS
+
+
+@pytest.mark.parametrize("mode", ["truncate", "replace"])
+def test_old_rows_stay_if_the_file_does_not_fit(ready: Any, mode: str) -> None:
+    ready.sql("INSERT INTO t (a, s) VALUES (9, 'old')")
+    ran = ready.run(step=load(write(ready, CSV + "x,y,,\n"), mode=mode))
+    assert ran.status["step"] == "FAILED"
+    assert "line 7" in ran.error.message or "lines" in ran.error.message, ran.error.message
+    assert ready.rows("SELECT a, s FROM t") == [[9, "old"]]
+    assert "\n" not in ran.error.message
+
+
+def test_merge_updates_and_inserts_and_can_be_repeated(ready: Any) -> None:
+    ready.sql("INSERT INTO t (a, s, n) VALUES (1, 'old', 7), (9, 'stays', 8)")
+    for inserted, updated in ((3, 1), (0, 4)):
+        out = ready.one(**load(write(ready, CSV), mode="merge", keys=["a"]))
+        assert (out["inserted"], out["updated"]) == (inserted, updated)
+    assert plain(ready.rows(SELECT)) == [*ROWS, [9, "stays", None, "8.00"]]
+
+
+def test_merge_changes_only_the_columns_of_the_file(ready: Any) -> None:
+    ready.sql("INSERT INTO t (a, s, n) VALUES (1, 'old', 7)")
+    ready.one(**load(write(ready, "a,s\n1,new\n"), mode="merge", keys=["A"]))
+    assert plain(ready.rows(SELECT)) == [[1, "new", None, "7.00"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,s\n1,x\n1,y\n1,z\n", "1 keys occur more than once in the file, the first is a = 1 (3 times)"),
+        ("s,n\nx,1\n", "'a' is no column that is loaded"),
+    ],
+)
+def test_merge_refuses_keys_that_say_nothing(ready: Any, text: str, said: str) -> None:
+    ran = ready.run(step=load(write(ready, text), mode="merge", keys=["a"]))
+    assert said in ran.error.message
+    assert ready.rows("SELECT a FROM t") == []
+
+
+def test_merge_refuses_null_keys(ready: Any) -> None:
+    ran = ready.run(step=load(write(ready, "a,s\n1,x\n2,\n"), mode="merge", keys=["s"]))
+    assert "1 rows have no value in the keys (s)" in ran.error.message
+
+
+def test_an_append_of_the_same_load_is_done_once(ready: Any) -> None:
+    path = write(ready, CSV)
+    first = ready.one(**load(path, load_id="day 1"))
+    again = ready.one(**load(path, load_id="day 1"))
+    assert (first["already_loaded"], again["already_loaded"]) == (False, True)
+    assert again["rows"] == 4
+    other = ready.run(step=load(write(ready, "a\n7\n"), load_id="day 1"))
+    assert "already has this load (day 1, run" in other.error.message
+    assert len(ready.rows(SELECT)) == 4
+    ready.one(**load(write(ready, "a\n7\n"), load_id="day 2"))
+    assert len(ready.rows(SELECT)) == 5
+
+
+def test_a_repeated_load_replaces_its_own_rows(ready: Any) -> None:
+    ready.one(**load(write(ready, CSV), load_id="day 1", load_id_column="load_id"))
+    ready.one(**load(write(ready, "a\n7\n"), load_id="day 2", load_id_column="LOAD_ID"))
+    out = ready.one(**load(write(ready, "a,s\n1,corrected\n"), load_id="day 1", load_id_column="load_id"))
+    assert (out["deleted"], out["inserted"]) == (4, 1)
+    assert ready.rows("SELECT a, s, load_id FROM t ORDER BY a") == [[1, "corrected", "day 1"], [7, None, "day 2"]]
+
+
+def test_a_run_of_a_slot_replaces_what_an_earlier_run_of_it_loaded(ready: Any) -> None:
+    ran = ready.run(step=load(write(ready, CSV)))
+    assert ran.outputs["step"]["load_id"] == f"t/j/step#{ran.summary.run_id}"
+
+
+def test_rejects_are_left_out_and_told(ready: Any) -> None:
+    text = "a,s,d,n\n1,x,2024-02-29,1.5\nzwei,y,,\n3,z,2024-02-30,\n4\n5,,,5\n,no key,,\n"
+    ran = ready.run(step=load(write(ready, text), max_rejects=4))
+    out = ran.outputs["step"]
+    assert (out["rows"], out["rejected"]) == (2, 4)
+    lines = Path(out["reject_file"]).read_text().splitlines()
+    assert lines[0] == "line,column,reason,record"
+    assert [line.split(",")[0] for line in lines[1:]] == ["3", "4", "5", "7"]
+    assert "has 1 fields, not 4" in lines[3]
+    assert [row[0] for row in ready.rows(SELECT)] == [1, 5]
+
+
+def test_one_reject_too_many_undoes_the_load_but_leaves_the_file_of_rejects(ready: Any) -> None:
+    ran = ready.run(step=load(write(ready, "a,n\n1,1\nx,1\ny,1\n2,2\n"), max_rejects=1, reject_file="bad.csv"))
+    assert "more than max_rejects (1) rows cannot be loaded, the last at line 4" in ran.error.message
+    assert ready.rows(SELECT) == []
+    (bad,) = (ready.root / "work").rglob("bad.csv")
+    assert len(bad.read_text().splitlines()) == 3
+
+
+def test_a_constraint_rejects_single_rows_where_there_are_savepoints(ready: Any) -> None:
+    ready.sql("INSERT INTO t (a, s) VALUES (2, 'old')")
+    text = "a,s\n" + "".join(f"{number},n\n" for number in range(1, 500))
+    ran = ready.run(step=load(write(ready, text), max_rejects=3, batch_rows=100))
+    if ready.place.driver in {"duckdb", "sqlalchemy"}:
+        assert ran.status["step"] == "FAILED"
+        assert ready.rows("SELECT a, s FROM t") == [[2, "old"]]
+    else:
+        assert (ran.outputs["step"]["rows"], ran.outputs["step"]["rejected"]) == (498, 1), ran.summary
+        assert ready.rows("SELECT count(*) AS n FROM t") == [[499]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "text", "header"),
+    [
+        ({"id": "a", "text": "s"}, "left out,text,id\n?,x,1\n", True),
+        (["s", "a"], "text,id\nx,1\n", True),
+        (["s", "a"], "x,1\n", False),
+        (None, "S,A\nx,1\n", True),
+    ],
+)
+def test_columns(ready: Any, columns: Any, text: str, header: bool) -> None:
+    ready.one(**load(write(ready, text), columns=columns, include_header=header))
+    assert ready.rows("SELECT a, s FROM t") == [[1, "x"]]
+
+
+def test_an_unknown_column_is_named_with_the_nearest(ready: Any) -> None:
+    error = ready.run(step=load(write(ready, "a,load_it\n1,x\n"))).error
+    assert "has no column 'load_it'; did you mean 'load_id'?" in error.message
+    assert "a, s, d, n, load_id" in (error.fix or "")
+
+
+def test_an_unknown_table(ready: Any) -> None:
+    error = ready.run(step=load(write(ready, CSV), table="nope")).error
+    assert "nope" in error.message
+    assert error.fix
+
+
+@pytest.mark.parametrize(
+    "name", ["in.csv.gz", "in.tsv", "in.jsonl", "in.jsonl.gz", "latin.csv", "crlf.csv", "plain.csv", "bom.csv"]
+)
+def test_formats(ready: Any, name: str) -> None:
+    options: dict[str, Any] = {}
+    text = "a,s,n\n1,ü,1.5\n2,,\n"
+    if name.startswith("in.tsv"):
+        text = text.replace(",", "\t")
+    elif name.startswith("in.jsonl"):
+        text = '{"a": 1, "n": 1.5, "s": "ü"}\n{"a": 2}\n'
+    elif name == "crlf.csv":
+        text = text.replace("\n", "\r\n")
+    elif name == "plain.csv":
+        options = {"quoting": "none", "include_header": False, "columns": ["a", "s", "n"], "null_value": "-"}
+        text = '1,ü,1.5\n2,-,-\n3,"q" \\,-\n'
+    elif name == "bom.csv":
+        text = "\ufeff" + text
+    path = write(ready, text, name)
+    if name == "latin.csv":
+        options = {"encoding": "latin-1"}
+        Path(path).write_text(text, encoding="latin-1")
+    ready.one(**load(path, **options))
+    more = [[3, '"q" \\', None, None]] if name == "plain.csv" else []
+    assert plain(ready.rows(SELECT)) == [[1, "ü", None, "1.50"], [2, None, None, None], *more]
+
+
+def test_a_parquet_file_of_a_query_comes_back(ready: Any) -> None:
+    ran = ready.run(
+        load=load(write(ready, CSV)),
+        out={"type": "db_extract_stream", "sql": SELECT, "output": "t.parquet"},
+        back=load("{{steps.out.artifact_path}}", mode="replace"),
+        check={"type": "db_fetch_small", "sql": SELECT},
+    )
+    assert ran.status["back"] == "SUCCESS", ran.error
+    assert plain(ran.outputs["check"]["rows"]) == ROWS
+
+
+def test_expected_rows_and_empty_files(ready: Any) -> None:
+    ready.sql("INSERT INTO t (a) VALUES (9)")
+    error = ready.run(step=load(write(ready, CSV), expect_rows=5)).error
+    assert error.message == "4 rows would be loaded, but expect_rows is 5; nothing was changed"
+    error = ready.run(step=load(write(ready, "a\n"), mode="truncate")).error
+    assert "holds no row to load; nothing was changed" in error.message
+    ran = ready.run(step=load(write(ready, "a\n"), on_empty="skip"))
+    assert (ran.status["step"], ran.reason["step"]) == ("SKIPPED", "row_count(0) < min_rows(1)")
+    assert ready.rows("SELECT a FROM t") == [[9]]
+    assert ready.one(**load(write(ready, "a\n"), mode="truncate", on_empty="ok"))["rows"] == 0
+    assert ready.rows("SELECT a FROM t") == []
+
+
+def test_numbers_are_not_rounded_silently(ready: Any) -> None:
+    for text in ("a,n\n1.5,1\n", "a,n\n1,1.239\n"):
+        if ready.place.driver == "postgres" and "1.239" in text:
+            continue  # PostgreSQL rounds to the scale of the column, by the SQL standard
+        ran = ready.run(step=load(write(ready, text)))
+        assert ran.status["step"] == "FAILED", ready.rows(SELECT)
+        assert "line 2" in ran.error.message or "lines 2" in ran.error.message
+
+
+@pytest.mark.parametrize("place", ["mysql"], indirect=True)
+@pytest.mark.parametrize("kind", ["DATETIME", "TIMESTAMP"])
+def test_seconds_are_not_cut_silently(anywhere: Any, kind: str) -> None:
+    """MariaDB cuts them off and MySQL rounds them, neither with a word."""
+    anywhere.sql(f"CREATE TABLE t (a {kind} NULL, b {kind}(3) NULL)")
+    path = anywhere.root / "in.csv"
+    path.write_text(
+        "a,b\n2026-11-01 05:00:00,2026-11-01 05:00:00.125\n"
+        "2026-11-01 05:00:00.5,\n,2026-11-01 05:00:00.1255\n2026-11-01 05:00:00.000,2026-11-01 05:00:00.120000\n"
+    )
+    out = anywhere.one(type="db_load", table="t", path=str(path), max_rejects=2)
+    assert (out["rows"], out["rejected"]) == (2, 2)
+    told = Path(out["reject_file"]).read_text()
+    assert (
+        f"3,a,the value '2026-11-01 05:00:00.5' has more digits behind the second than a {kind.lower()} keeps" in told
+    )
+    assert (
+        f"4,b,the value '2026-11-01 05:00:00.1255' has more digits behind the second than a {kind.lower()}(3)" in told
+    )
+
+
+def test_json_rows_that_are_none(ready: Any) -> None:
+    text = '{"a": 1}\n[2]\n{"a": 3\n{"a": 4}\n' + json.dumps({"a": 5, "s": {"k": ["ü"]}}) + "\n"
+    out = ready.one(**load(write(ready, text, "in.jsonl"), max_rejects=2))
+    assert (out["rows"], out["rejected"]) == (3, 2)
+    assert ready.rows("SELECT s FROM t WHERE a = 5") == [['{"k": ["ü"]}']]
+
+
+SAME_TIME = "CREATE TABLE t (a INTEGER NOT NULL, s VARCHAR(40), d DATE, n DECIMAL(10, 2), load_id VARCHAR(600))"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres", "mysql"], indirect=True)
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_two_processes_that_load_the_same_double_nothing(anywhere: Any, tmp_path: Path, mode: str) -> None:
+    anywhere.sql(SAME_TIME)  # no key is unique: a row that came twice would stay
+    rows = "".join(f"{number},{'x' * 20}\n" for number in range(3000))
+    step = load(write(anywhere, "a,s\n" + rows), mode=mode, load_id="one") | {"resource": "wh"}
+    step |= {"keys": ["a"]} if mode == "merge" else {}
+    kind = step.pop("type")
+    started = []
+    for name in ("one", "two"):
+        flow = {
+            "version": 1,
+            "flow": {"id": "t", "workspace": {"root": str(tmp_path / "work")}, "state": {"path": f"{name}.sqlite"}},
+            "resources": anywhere.resources,
+            "jobs": [{"id": "j", "steps": [{"id": "step", "type": kind, "inputs": step}]}],
+        }
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "flow.yaml").write_text(json.dumps(flow))
+        command = [sys.executable, "-m", "aetherflow.core", "run", "flow.yaml"]
+        started.append(warm.Popen(command, cwd=tmp_path / name, stderr=subprocess.PIPE, text=True))
+    ended = [(process.communicate()[1], process.returncode) for process in started]
+    assert 0 in [code for _, code in ended], ended
+    assert anywhere.rows("SELECT count(*) AS n, count(DISTINCT a) AS k FROM t") == [[3000, 3000]], ended
+
+
+def test_many_rejects_in_one_batch(ready: Any) -> None:
+    if ready.place.driver in {"duckdb", "sqlalchemy"}:
+        return  # a constraint fails the whole load there
+    text = "a,s\n" + "".join(f"{number // 2},n\n" for number in range(6000))
+    out = ready.one(**load(write(ready, text), max_rejects=3000))
+    assert (out["rows"], out["rejected"]) == (3000, 3000)

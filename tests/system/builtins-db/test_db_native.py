@@ -1,0 +1,248 @@
+"""The fast ways out of PostgreSQL and DuckDB give the bytes, and the types, of the slow one."""
+
+import io
+import random
+import struct
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from aetherflow.core.api import ConnectorInit
+from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.connectors.postgres import PostgresConnector
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.steps.writing import FileSpec, Writing
+from services import Database
+
+NASTY = [
+    "",
+    " ",
+    "a,b",
+    'q"q',
+    '"',
+    "\r",
+    "\n",
+    "a\r\nb",
+    "\\.",
+    "\\",
+    "#x",
+    "'",
+    "NULL",
+    "null",
+    "\t",
+    " x ",
+    "é😀",
+    "-",
+    "a;b|c",
+]
+FLOATS = [
+    0.0, -0.0, 1.0, -1.5, 0.1, 1e15, 1e15 + 0.5, 9999999999999998.0, 1e16, 123456789012345.6, 1e-4, 1e-5, 1.5e-7,
+    5e-324, 1.7976931348623157e308, 1e22, 1e21, 100000.0, 999999.9, 2.0**53, 1 / 3,
+    float("inf"), float("-inf"), float("nan"),
+]  # fmt: skip
+
+
+def doubles(count: int) -> list[float]:
+    chosen = random.Random(7)
+    return [struct.unpack("<d", chosen.randbytes(8))[0] for _ in range(count)] + FLOATS
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """A connector, and the names of its types for text, doubles, singles and bytes."""
+    made: Any
+    if request.param == "duckdb":
+        made = DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {"path": f"{tmp_path}/wh.duckdb"}, {}))
+    else:
+        server: Database = request.getfixturevalue("postgres")
+        made = PostgresConnector(ConnectorInit("wh", "db", "postgres", place_of(server), {}))
+        made.execute("DROP TABLE IF EXISTS n")
+    with made:
+        yield made
+        if request.param == "postgres":
+            made.execute("DROP TABLE IF EXISTS n")
+
+
+def place_of(server: Database) -> dict[str, Any]:
+    return {"host": server.host, "port": server.port, "user": server.user, "password": server.password,
+            "database": server.name}  # fmt: skip
+
+
+def written(db: Any, sql: str, *, native: bool, **changes: Any) -> bytes:
+    """The file that a query becomes, on the fast way or the slow one."""
+    dialect = Dialect(**{"delimiter": ",", **changes.pop("dialect", {})})
+    spec = FileSpec("csv", dialect, "none", "zstd", {}, 1000)
+    buffer = io.BytesIO()
+    writing = Writing(
+        db, sql, changes.pop("params", None), FileSpec(**{**spec.__dict__, **changes}), lambda _rows: None
+    )
+    if native:
+        assert writing._natively(HashingSink(buffer)) is not None, "no fast way"
+    else:
+        writing._rows(HashingSink(buffer), None)
+    return buffer.getvalue()
+
+
+LATER = ", ".join("ghijklmnopqrstuv")
+TYPED = {
+    "duckdb": """SELECT * FROM (VALUES
+      (1::TINYINT, 2::SMALLINT, 3::INTEGER, 4::BIGINT, 5::UTINYINT, 6::UINTEGER, true, 1.50::DECIMAL(10, 2),
+       12345678901234567890123456789012345678::DECIMAL(38, 0), '2013-01-01'::DATE, '01:02:03.5'::TIME,
+       '2013-01-01 05:00:00.5'::TIMESTAMP, '2013-07-01 05:00:00.000001+02'::TIMESTAMPTZ, '\\xAA\\x00ab'::BLOB,
+       'ab0c8fb3-9dbb-4a30-9a1e-f29a1b51ec7a'::UUID, '{"a": 1}'::JSON, 'x'::ENUM('x', 'y'), 0.1::FLOAT),
+      (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+      (-128, -32768, -2147483648, -9223372036854775808, 0, 4294967295, false, -0.01, -1, '0001-01-01',
+       '23:59:59.999999',
+       '9999-12-31 23:59:59.999999', '2013-01-01 00:00:00+00', '', 'ab0c8fb3-9dbb-4a30-9a1e-f29a1b51ec7b', 'null', 'y',
+       1))
+      AS t(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r)""",
+    "postgres": """SELECT * FROM (VALUES
+      (1::int2, 2::int4, 3::int8, true, 1.50::numeric(10, 2), 12345678901234567890123456789012345678::numeric(38, 0),
+       '2013-01-01'::date, '01:02:03.5'::time, '2013-01-01 05:00:00.5'::timestamp,
+       '2013-07-01 05:00:00.000001+02'::timestamptz, 'ab0c8fb3-9dbb-4a30-9a1e-f29a1b51ec7a'::uuid, '{"a":  1}'::json,
+       '{"b": 1.10}'::jsonb, '10.0.0.1/8'::inet, '1 day 02:00'::interval, 'x'::char(4), 0.1::float4, '[1,5)'::int4range,
+       B'101', '<a/>'::xml, '01:02:03+02'::timetz, 'ä'::text),
+      (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL),
+      (-32768, -2147483648, -9223372036854775808, false, -0.01, -1, '0001-01-01', '24:00:00',
+       '9999-12-31 23:59:59.999999', '2013-01-01 00:00:00+00', 'ab0c8fb3-9dbb-4a30-9a1e-f29a1b51ec7b', '[]', 'null',
+       '::1', '-1 mon', '', 1e20, 'empty', B'', '', '00:00:00+00', ''))
+      AS t(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v)""",
+}
+
+
+def test_values_of_all_types_are_byte_equal(db: Any) -> None:
+    sql = TYPED[db.driver]
+    slow = written(db, sql, native=False)
+    assert written(db, sql, native=True).decode() == slow.decode()
+    assert slow.count(b"\n") == 4
+
+
+def test_bytes_are_byte_equal(db: Any) -> None:
+    kind = "bytea" if db.driver == "postgres" else "BLOB"
+    db.execute(f"CREATE TABLE n (i INTEGER, b {kind})")
+    rows = [{"i": i, "b": bytes(range(i % 256)) * (1 + i % 3)} for i in range(300)]
+    db.executemany("INSERT INTO n VALUES (:i, :b)", [*rows, {"i": 1000, "b": None}])
+    sql = "SELECT i, b FROM n ORDER BY i"
+    assert written(db, sql, native=True) == written(db, sql, native=False)
+
+
+def test_doubles_are_byte_equal(db: Any) -> None:
+    kind = "float8" if db.driver == "postgres" else "DOUBLE"
+    db.execute(f"CREATE TABLE n (i INTEGER, f {kind})")
+    db.executemany("INSERT INTO n VALUES (:i, :f)", [{"i": i, "f": f} for i, f in enumerate(doubles(3000))])
+    sql = "SELECT i, f FROM n ORDER BY i"
+    fast, slow = (
+        written(db, sql, native=True).decode().splitlines(),
+        written(db, sql, native=False).decode().splitlines(),
+    )
+    assert [pair for pair in zip(fast, slow, strict=True) if len(set(pair)) > 1] == []
+
+
+def test_singles_are_byte_equal(db: Any) -> None:
+    kind = "float4" if db.driver == "postgres" else "FLOAT"
+    chosen = random.Random(3)
+    values = [struct.unpack("<f", chosen.randbytes(4))[0] for _ in range(500)]
+    db.execute(f"CREATE TABLE n (i INTEGER, f {kind})")
+    db.executemany("INSERT INTO n VALUES (:i, :f)", [{"i": i, "f": f} for i, f in enumerate(values)])
+    sql = "SELECT i, f FROM n ORDER BY i"
+    fast, slow = (
+        written(db, sql, native=True).decode().splitlines(),
+        written(db, sql, native=False).decode().splitlines(),
+    )
+    assert [pair for pair in zip(fast, slow, strict=True) if len(set(pair)) > 1] == []
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [{}, {"delimiter": "\t"}, {"delimiter": ";", "quotechar": "'"}, {"null_value": "NULL"}, {"include_header": False},
+     {"null_value": "-", "delimiter": "|"}],
+)  # fmt: skip
+def test_text_is_byte_equal(db: Any, dialect: dict[str, Any]) -> None:
+    db.execute("CREATE TABLE n (i INTEGER, s VARCHAR, t VARCHAR)")
+    chosen = random.Random(1)
+    texts = [
+        *NASTY,
+        *("".join(chosen.choices("ab ,;|\"'\r\n\t\\.#é", k=chosen.randint(0, 6))) for _ in range(500)),
+        None,
+    ]
+    db.executemany("INSERT INTO n VALUES (:i, :s, :t)", [{"i": i, "s": s, "t": s} for i, s in enumerate(texts)])
+    sql = 'SELECT i, s AS "NULL", t AS "a ""b"", c", s AS "-" FROM n ORDER BY i'
+    fast, slow = (written(db, sql, native=native, dialect=dialect).decode() for native in (True, False))
+    assert fast == slow
+
+
+def test_params_and_percent_signs_pass(db: Any) -> None:
+    sql = "SELECT :s AS s, ':s %' AS t, 5 % 3 AS m -- :x\n"
+    text = "x' OR 1=1; DROP TABLE n; --"
+    assert written(db, sql, native=True, params={"s": text}) == f"s,t,m\n{text},:s %,2\n".encode()
+
+
+def test_parquet_has_the_same_types_and_values(db: Any) -> None:
+    sql = TYPED[db.driver]
+    if db.driver == "postgres":  # VALUES does not keep the digits of a numeric
+        sql = sql.replace("'24:00:00'", "'23:59:59.999999'")
+        sql = sql.replace("SELECT *", "SELECT a, b, c, d, e::numeric(10, 2) AS e, f::numeric(38, 0) AS f, " + LATER)
+    fast, slow = (
+        pyarrow.parquet.read_table(io.BytesIO(written(db, sql, native=native, format="parquet")))
+        for native in (True, False)
+    )
+    assert [(f.name, str(f.type)) for f in fast.schema] == [(f.name, str(f.type)) for f in slow.schema]
+    assert fast.to_pylist() == slow.to_pylist()
+    assert fast.num_rows == 3
+    assert Decimal(12345678901234567890123456789012345678) in fast.to_pylist()[0].values()
+
+
+@pytest.mark.parametrize("format_name", ["csv", "parquet"])
+def test_no_rows_are_a_header_or_a_schema(db: Any, format_name: str) -> None:
+    sql = "SELECT 1 AS a, 'x' AS b WHERE 1 = 0"
+    fast, slow = (written(db, sql, native=native, format=format_name) for native in (True, False))
+    if format_name == "csv":
+        assert fast == slow == b"a,b\n"
+    else:
+        assert pyarrow.parquet.read_table(io.BytesIO(fast)).schema.names == ["a", "b"]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+def test_instants_are_utc_whatever_the_session_says(tmp_path: Path, postgres: Database, zone: str) -> None:
+    made: list[Any] = [
+        DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {}, {"pragmas": {"TimeZone": zone}})),
+        PostgresConnector(
+            ConnectorInit("wh", "db", "postgres", place_of(postgres), {"init_sql": f"SET TimeZone = '{zone}'"})
+        ),
+    ]
+    sql = "SELECT 1 AS i, TIMESTAMPTZ '2013-07-01 05:00:00.5+02' AS t"
+    for each in made:
+        with each:
+            assert written(each, sql, native=False) == b"i,t\n1,2013-07-01 03:00:00.5+00\n"
+            assert written(each, sql, native=True) == b"i,t\n1,2013-07-01 03:00:00.5+00\n"
+
+
+def test_a_value_that_parquet_cannot_hold_is_told(postgres: Database) -> None:
+    from aetherflow.core.api import StepError
+
+    made = PostgresConnector(ConnectorInit("wh", "db", "postgres", place_of(postgres), {}))
+    with made, pytest.raises(StepError, match="infinity") as error:
+        written(made, "SELECT 1 AS i, 'infinity'::timestamp AS t", native=True, format="parquet")
+    assert error.value.fix
+
+
+def test_what_is_left_early_leaves_no_session(db: Any) -> None:
+    sql = "SELECT n, 'text' AS s FROM generate_series(1, 1000000) AS g(n)"
+    for _ in range(3):
+        with db.stream_csv(sql, dialect=Dialect()) as blocks:
+            assert next(iter(blocks.blocks()))
+    assert db.ping()
+
+
+@pytest.mark.parametrize(
+    "tail", [";", "; -- the end", "; /* the end */", " ;\n", "-- the end", "\n/* a; b */ ; -- c\n"]
+)
+def test_what_stands_behind_a_query(db: Any, tail: str) -> None:
+    sql = "SELECT 1 AS a, 'x;' AS b" + tail
+    assert written(db, sql, native=True) == written(db, sql, native=False) == b"a,b\n1,x;\n"

@@ -1,0 +1,169 @@
+"""The command line: what each command imports, prints and returns."""
+
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+
+import warm
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+LOADED = """
+import contextlib, io, sys
+from aetherflow.core.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    code = main({arguments!r})
+print(code)
+print("\\n".join(sorted(sys.modules)))
+"""
+PLUGINS = ("aetherflow.core.builtins.", "aetherflow_builtins_")
+HEAVY = ("pydantic", "pydantic_core", "yaml", "rich", "pluggy", "sqlite3", "asyncio", "aetherflow.core.engine")
+DRIVERS = ("duckdb", "sqlite3", "pyarrow", "sqlalchemy", "pymysql", "psycopg", "oracledb", "pyexasol", "numpy")
+
+
+def modules(project: "Project", *arguments: str) -> tuple[int, set[str]]:
+    code, *names = project.python(LOADED.format(arguments=list(arguments))).splitlines()
+    return int(code), set(names)
+
+
+def under(names: set[str], *prefixes: str) -> set[str]:
+    return {
+        name for name in names if any(name == p.rstrip(".") or name.startswith(p.rstrip(".") + ".") for p in prefixes)
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["run", "--help"], ["plugins", "list"], ["plugins", "list", "--json"]]
+)
+def test_what_needs_no_plugin_imports_none(project: "Project", arguments: list[str]) -> None:
+    code, names = modules(project, *arguments)
+    assert code == 0
+    assert {name for name in names if name.startswith(PLUGINS)} == set()
+    assert under(names, *HEAVY, *DRIVERS) == set()
+
+
+def test_validate_imports_what_the_flow_names_and_no_driver(project: "Project") -> None:
+    step = "{id: a, type: db_execute, inputs: {resource: r, sql: select 1}}"
+    resource = "resources: {r: {kind: db, driver: duckdb, config: {path: x.duckdb}}}\n"
+    project.write(f"flow: {{id: f}}\n{resource}jobs: [{{id: a, steps: [{step}]}}]\n")
+    code, names = modules(project, "validate", "flow.yaml")
+    assert code == 0
+    assert "aetherflow_builtins_db.steps.execute" in names
+    assert "aetherflow_builtins_db.connectors.duckdb" in names
+    assert "aetherflow_builtins_db.connectors.sqlite3" not in names
+    assert "aetherflow_builtins_db.steps.extract_stream" not in names
+    assert under(names, "aetherflow.core.builtins", "aetherflow.core.engine", "rich") == set()
+    assert under(names, *DRIVERS) == set()
+
+
+def test_run_imports_what_the_flow_names(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
+    code, names = modules(project, "run", "flow.yaml")
+    assert code == 0
+    assert {name for name in names if name.startswith(PLUGINS)} == {
+        "aetherflow.core.builtins.gate",
+        "aetherflow.core.builtins.items",
+    }
+    assert under(names, *(driver for driver in DRIVERS if driver != "sqlite3"), "rich") == set()
+
+
+def test_the_public_api_loads_no_engine_and_no_plugin(project: "Project") -> None:
+    names = set(project.python("import aetherflow.core.api, sys; print('\\n'.join(sys.modules))").split())
+    assert {name for name in names if name.startswith((*PLUGINS, "aetherflow.core.engine"))} == set()
+
+
+def test_version(project: "Project") -> None:
+    result = project.cli("--version")
+    assert (result.code, result.out, result.err) == (0, f"aetherflow {version('aetherflow-core')}\n", "")
+    assert project.command("--version").out == result.out
+
+
+def test_tracebacks_only_with_debug(project: "Project") -> None:
+    assert "Traceback" not in project.command("run", "gone.yaml").err
+    debug = project.command("--debug", "run", "gone.yaml")
+    assert debug.code == 1
+    assert "Traceback" in debug.err
+    assert "SpecError" in debug.err
+
+
+def test_a_reader_that_closed_stdout(project: "Project") -> None:
+    import subprocess
+
+    project.flow("jobs: []\n")
+    for arguments in (["plugins", "list"], ["validate", "flow.yaml"], ["run", "flow.yaml"]):
+        process = warm.Popen(
+            project.argv(*arguments),
+            cwd=project.folder,
+            env=project.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout
+        process.stdout.close()
+        _, err = process.communicate(timeout=20)
+        assert b"Traceback" not in err
+        assert b"Exception ignored" not in err
+
+
+def test_the_live_display_on_a_terminal(project: "Project") -> None:
+    import os
+    import pty
+    import subprocess
+
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps: [{id: s, type: external.process, inputs: {command: "echo shown; sleep 0.6", shell: true}}]
+          - {id: b, when: "false", steps: []}
+        """
+    )
+    ours, theirs = pty.openpty()
+    process = warm.Popen(
+        project.argv("run", "flow.yaml", "--run-id", "r"),
+        cwd=project.folder,
+        env={**project.env, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data
+    out, _ = process.communicate(timeout=20)
+    os.close(ours)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "run r of flow f" in text
+    assert "RUNNING     a.s  0." in text
+    assert "a.s | shown" in text
+    assert "SUCCESS     a.s" in text
+    assert "SKIPPED     b  condition=false" in text
+    assert text.endswith("\r\x1b[2K")
+    assert b"\x1b" not in out
+
+
+def test_json_log_format_makes_every_line_of_stderr_an_object(project: "Project") -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: good, type: external.process, inputs: {command: [echo, hello]}}
+              - {id: bad, type: external.process, inputs: {command: ["false"]}}
+        """
+    )
+    done = project.command("run", "flow.yaml", env={"AETHERFLOW_LOG_FORMAT": "json"})
+    events = [json.loads(line) for line in done.err.splitlines()]
+    assert {"ts_ms", "level", "event"} <= set.intersection(*(set(event) for event in events))
+    assert [e["text"] for e in events if e["event"] == "output"] == ["hello"]
+    assert [e["level"] for e in events if e["event"] == "step_end"] == ["INFO", "ERROR"]

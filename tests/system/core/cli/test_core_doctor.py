@@ -1,0 +1,141 @@
+"""`aetherflow doctor`: what is missing on this host, without touching it."""
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project, Result
+
+CANARY = "canary-0b9d-31cc"
+PLUGIN = """
+import time
+from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
+
+class Config(ConnectorConfig):
+    password: str = "x"
+
+class Shop(ConnectorBase[Config, ConnectorOptions]):
+    def probe(self):
+        raise ConnectorError(f"login with {self.conf.password} refused", fix=f"check {self.conf.password}")
+
+class Slow(Shop):
+    def probe(self):
+        time.sleep(60)
+
+class Mute(ConnectorBase[Config, ConnectorOptions]):
+    requires = ("no_such_driver", "json")
+
+class Odd(Shop):
+    def probe(self):
+        raise ZeroDivisionError("odd")
+"""
+ENTRIES = "[aetherflow.connectors]\n" + "".join(
+    f"rest.{name.lower()} = acme:{name}\n" for name in ("Shop", "Slow", "Mute", "Odd")
+)
+
+
+@pytest.fixture
+def acme(project: "Project") -> "Project":
+    """A project with connectors that cannot be reached in several ways."""
+    project.plugin("acme", ENTRIES)
+    project.module("acme", PLUGIN)
+    return project
+
+
+def run_doctor(project: "Project", *arguments: str, **env: str) -> "Result":
+    if project.site.exists():  # what is installed is looked up once per process
+        return project.command("doctor", "flow.yaml", *arguments, env=env)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        return project.cli("doctor", "flow.yaml", *arguments)
+
+
+def doctor(project: "Project", *arguments: str, code: int, **env: str) -> dict[str, Any]:
+    result = run_doctor(project, "--json", *arguments, **env)
+    assert result.code == code, result.out + result.err
+    report: dict[str, Any] = json.loads(result.out)
+    return report
+
+
+def codes(report: dict[str, Any], key: str = "errors") -> list[str]:
+    return [item["af"] for item in report[key]]
+
+
+def resource(project: "Project", text: str) -> None:
+    project.flow(f"resources: {{r: {text}}}\njobs: []\n")
+
+
+def test_profiles_plugins_drivers_and_hooks(acme: "Project") -> None:
+    resource(acme, "{kind: db, driver: sqlite3, profile: gone}")
+    assert codes(doctor(acme, code=2)) == ["AF1211"]
+    resource(acme, "{kind: db, driver: nothing}")
+    assert codes(doctor(acme, code=2)) == ["AF2101"]
+    resource(acme, "{kind: rest, driver: mute}")
+    (told,) = doctor(acme, code=2)["errors"]
+    assert (told["af"], told["fix"]) == ("AF2105", "pip install no_such_driver")
+    resource(acme, "{kind: rest, driver: shop, config: {password: '{{env.PW:x}}'}, decode: {config_paths: [password]}}")
+    assert codes(doctor(acme, code=2)) == ["AF1702"]
+    acme.write("def decode(value):\n    open('ran', 'w').close()\n    return value\n", "hook.py")
+    report = doctor(acme, "--connect", code=0, AETHERFLOW_SECRETS_PATH="hook.py")
+    assert set(codes(report, "warnings")) == {"AF1703", "AF6005"}
+    assert not (acme.folder / "ran").exists()
+    assert codes(doctor(acme, code=2, AETHERFLOW_SECRETS_MODULE="no_such_hook")) == ["AF1701"]
+
+
+def test_places_that_cannot_be_used(project: "Project", unprivileged: tuple[str, ...]) -> None:
+    project.write("x", "file")
+    project.flow("jobs: []\n")
+    assert codes(doctor(project, code=2, AETHERFLOW_WORK_ROOT=str(project.folder / "file" / "w"))) == ["AF6002"]
+    assert codes(doctor(project, code=2, AETHERFLOW_STATE_ROOT=str(project.folder / "file" / "w"))) == ["AF6002"]
+    (project.folder / "locked").mkdir(mode=0o500)
+    env = {"AETHERFLOW_WORK_ROOT": str(project.folder / "locked" / "w")}
+    result = project.command("doctor", "flow.yaml", env=env, prefix=unprivileged)
+    assert result.code == 2
+    assert "AF6002" in result.out
+    assert not list((project.folder / "locked").iterdir())
+
+
+def test_connect(acme: "Project") -> None:
+    acme.flow(
+        f"""\
+        resources:
+          gone: {{kind: rest, driver: shop, config: {{password: {CANARY}}}}}
+          slow: {{kind: rest, driver: slow}}
+          odd: {{kind: rest, driver: odd}}
+          lite: {{kind: db, driver: sqlite3, config: {{path: x.db}}}}
+          duck: {{kind: db, driver: duckdb}}
+        jobs: []
+        """
+    )
+    started = time.monotonic()
+    report = doctor(acme, "--connect", "--deadline", "2", code=2)
+    assert time.monotonic() - started < 20
+    states = {item["resource"]: item["state"] for item in report["connect"]}
+    assert states == {"gone": "failed", "slow": "timeout", "odd": "failed", "lite": "ok", "duck": "ok"}
+    assert codes(report) == ["AF5201", "AF6004", "AF5201"]
+    assert report["errors"][0]["msg"] == "resource gone: login with *** refused"
+    assert CANARY not in json.dumps(report)
+    assert not acme.work.exists()
+    result = acme.command("doctor", "flow.yaml", "--connect", "--deadline", "1")
+    assert "connected: lite in " in result.out
+    assert CANARY not in result.out + result.err
+
+
+def test_no_driver_is_imported(project: "Project") -> None:
+    resource(project, "{kind: db, driver: duckdb}")
+    names = project.python(
+        """
+        import contextlib, io, sys
+        from aetherflow.core.cli import main
+        with contextlib.redirect_stdout(io.StringIO()):
+            for command in (["doctor", "--as", "cron"], ["explain"], ["validate"]):
+                assert main([*command, "flow.yaml"]) == 0, command
+        print(*sys.modules)
+        """
+    ).split()
+    assert "aetherflow_builtins_db.connectors.duckdb" in names
+    assert not {"duckdb", "sqlite3", "pyarrow", "numpy"} & set(names)

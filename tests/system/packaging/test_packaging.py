@@ -1,0 +1,433 @@
+"""What a user gets: the built distributions, and each of them installed alone into an empty environment."""
+
+import configparser
+import email
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from email.message import Message
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[3]
+FOLDERS = {
+    "aetherflow": ROOT,
+    **{pyproject.parent.name: pyproject.parent for pyproject in sorted(ROOT.glob("aetherflow-*/pyproject.toml"))},
+}
+PROJECTS: dict[str, dict[str, Any]] = {
+    name: tomllib.loads((folder / "pyproject.toml").read_text())["project"] for name, folder in FOLDERS.items()
+}
+MEMBERS = [name for name in PROJECTS if name != "aetherflow"]
+VERSION = PROJECTS["aetherflow"]["version"]
+OUR_RANGE = f">={VERSION},<{int(VERSION.split('.')[0]) + 1}"
+
+# What each extra of the core brings: one of our distributions, and the library that proves that its extra came along.
+CORE_EXTRAS = {
+    "db": ("aetherflow-builtins-db", None),
+    "duckdb": ("aetherflow-builtins-db[duckdb]", "duckdb"),
+    "exasol": ("aetherflow-builtins-db[exasol]", "pyexasol"),
+    "mysql": ("aetherflow-builtins-db[mysql]", "pymysql"),
+    "oracle": ("aetherflow-builtins-db[oracle]", "oracledb"),
+    "parquet": ("aetherflow-builtins-db[parquet]", "pyarrow"),
+    "postgres": ("aetherflow-builtins-db[postgres]", "psycopg-binary"),
+    "sqlalchemy": ("aetherflow-builtins-db[sqlalchemy]", "sqlalchemy"),
+    "transfer": ("aetherflow-builtins-transfer", None),
+    "mail": ("aetherflow-builtins-transfer[mail]", None),
+    "sftp": ("aetherflow-builtins-transfer[sftp]", "paramiko"),
+    "smb": ("aetherflow-builtins-transfer[smb]", "smbprotocol"),
+    "zip": ("aetherflow-builtins-transfer[zip]", "pyzipper"),
+    "fast": ("aetherflow-builtins-transfer[fast]", "isal"),
+    "zstd": ("aetherflow-builtins-transfer[zstd]", "zstandard"),
+    "reports": ("aetherflow-builtins-reports", "openpyxl"),
+    "excel": ("aetherflow-builtins-reports", "openpyxl"),
+    "rest": ("aetherflow-builtins-rest", "httpx"),
+}
+OTHER_EXTRAS = {"otel": "opentelemetry-sdk", "sign": "cryptography"}
+
+# The root of the repository; a new entry here is a decision, not an accident.
+TOP_LEVEL = {
+    ".ci",
+    ".github",
+    ".gitignore",
+    ".pre-commit-hooks.yaml",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "aetherflow-builtins-db",
+    "aetherflow-builtins-reports",
+    "aetherflow-builtins-rest",
+    "aetherflow-builtins-transfer",
+    "aetherflow-core",
+    "aetherflow-scheduler",
+    "constraints.txt",
+    "docs",
+    "pyproject.toml",
+    "tests",
+}
+
+
+def uv(*args: str | Path, cwd: Path) -> None:
+    program = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert program, "uv is missing; the dev group installs it"
+    done = subprocess.run([program, *args], check=False, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+class Wheel:
+    def __init__(self, path: Path) -> None:
+        with zipfile.ZipFile(path) as archive:
+            self.files = {name: archive.read(name) for name in archive.namelist()}
+        self.info = f"{path.name.split('-')[0]}-{VERSION}.dist-info"
+        self.metadata: Message = email.message_from_bytes(self.files[f"{self.info}/METADATA"])
+        self.requires = [Requirement(text) for text in self.metadata.get_all("Requires-Dist", [])]
+        # sha256 of each file as recorded by the build; the record's own line has none
+        self.record = {line for line in self.files[f"{self.info}/RECORD"].decode().splitlines() if ",," not in line}
+
+    def entry_points(self) -> dict[str, dict[str, str]]:
+        parser = configparser.ConfigParser(delimiters=("=",))
+        parser.optionxform = str  # type: ignore[assignment,method-assign]  # names are case-sensitive
+        parser.read_string(self.files.get(f"{self.info}/entry_points.txt", b"").decode())
+        return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def build(out: Path, sources: Path, *flags: str) -> None:
+    # Without isolation: hatchling is in this environment, so a build downloads nothing.
+    here = ("--no-build-isolation", "--python", sys.executable)
+    uv("build", "--all-packages", *here, "--out-dir", out, *flags, cwd=sources)
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is built, so that a build leaves nothing in the repository."""
+    copy = tmp_path_factory.mktemp("sources")
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for name in MEMBERS:
+        shutil.copytree(FOLDERS[name], copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture(scope="session")
+def dist(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All source distributions, and all wheels built from them."""
+    out = tmp_path_factory.mktemp("dist")
+    build(out, sources)
+    return out
+
+
+@pytest.fixture(scope="session")
+def wheels(dist: Path) -> dict[str, Wheel]:
+    found = {path.name.split("-")[0].replace("_", "-"): Wheel(path) for path in dist.glob("*.whl")}
+    assert sorted(found) == sorted(PROJECTS)
+    return found
+
+
+def test_no_wheel_owns_the_namespace(wheels: dict[str, Wheel]) -> None:
+    owners = [name for name, wheel in wheels.items() if "aetherflow/__init__.py" in wheel.files]
+    assert owners == []
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_a_wheel_carries_licence_readme_and_types(name: str, wheels: dict[str, Wheel]) -> None:
+    wheel = wheels[name]
+    assert wheel.files[f"{wheel.info}/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
+    assert wheel.metadata["License-Expression"] == "Apache-2.0"
+    assert wheel.metadata["Description-Content-Type"] == "text/markdown"
+    readme = wheel.files[f"{wheel.info}/METADATA"].decode().split("\n\n", 1)[1]
+    assert readme.strip() == (FOLDERS[name] / "README.md").read_text().strip()
+    typed = [file for file in wheel.files if file.endswith("/py.typed")]
+    assert len(typed) == (0 if name == "aetherflow" else 1)
+    assert not [file for file in wheel.files if "__pycache__" in file or file.startswith("tests/")]
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_a_source_distribution_carries_licence_and_readme(name: str, dist: Path) -> None:
+    stem = f"{name.replace('-', '_')}-{VERSION}"
+    with tarfile.open(dist / f"{stem}.tar.gz") as archive:
+        names = archive.getnames()
+    assert {f"{stem}/{file}" for file in ("LICENSE", "README.md", "pyproject.toml", "PKG-INFO")} <= set(names)
+
+
+def test_a_wheel_is_the_same_with_and_without_its_source_distribution(
+    wheels: dict[str, Wheel], sources: Path, tmp_path: Path
+) -> None:
+    build(tmp_path, sources, "--wheel")
+    for path in tmp_path.glob("*.whl"):
+        assert Wheel(path).files == wheels[path.name.split("-")[0].replace("_", "-")].files, path.name
+
+
+def test_one_version_everywhere(wheels: dict[str, Wheel]) -> None:
+    assert {name: project["version"] for name, project in PROJECTS.items()} == dict.fromkeys(PROJECTS, VERSION)
+    assert {name: wheel.metadata["Version"] for name, wheel in wheels.items()} == dict.fromkeys(PROJECTS, VERSION)
+    for name, wheel in wheels.items():
+        for requirement in wheel.requires:
+            if requirement.name.startswith("aetherflow"):
+                assert requirement.specifier == Requirement(f"x{OUR_RANGE}").specifier, f"{name}: {requirement}"
+
+
+def runtime(wheel: Wheel) -> set[str]:
+    return {requirement.name for requirement in wheel.requires if "extra" not in str(requirement.marker)}
+
+
+def test_the_core_depends_on_four_libraries(wheels: dict[str, Wheel]) -> None:
+    assert runtime(wheels["aetherflow-core"]) == {"pluggy", "pydantic", "pyyaml", "typer"}
+    assert runtime(wheels["aetherflow"]) == {"aetherflow-core", "aetherflow-scheduler"}
+
+
+@pytest.mark.parametrize("name", [name for name in MEMBERS if name != "aetherflow-core"])
+def test_a_plugin_depends_on_the_bare_core(name: str, wheels: dict[str, Wheel]) -> None:
+    core = [requirement for requirement in wheels[name].requires if requirement.name == "aetherflow-core"]
+    assert [(requirement.extras, requirement.marker) for requirement in core] == [(set(), None)]
+
+
+def test_the_extras_are_the_documented_ones() -> None:
+    extras = PROJECTS["aetherflow-core"]["optional-dependencies"]
+    assert set(extras) == {*CORE_EXTRAS, *OTHER_EXTRAS, "all"}
+    for extra, (ours, _) in CORE_EXTRAS.items():
+        assert extras[extra] == [f"{ours}{OUR_RANGE}"]
+    for extra, library in OTHER_EXTRAS.items():
+        assert library in {Requirement(text).name for text in extras[extra]}
+    assert list(PROJECTS["aetherflow-scheduler"]["optional-dependencies"]) == ["celery"]
+
+
+def test_all_is_the_union() -> None:
+    def merged(texts: list[str]) -> dict[str, tuple[set[str], str]]:
+        extras = defaultdict[str, set[str]](set)
+        ranges = {}
+        for requirement in map(Requirement, texts):
+            extras[requirement.name] |= requirement.extras
+            ranges[requirement.name] = str(requirement.specifier)
+        return {name: (extras[name], ranges[name]) for name in ranges}
+
+    extras = dict(PROJECTS["aetherflow-core"]["optional-dependencies"])
+    everything = extras.pop("all")
+    assert merged(everything) == merged([text for texts in extras.values() for text in texts])
+
+
+def test_dotted_entry_points_are_names_not_tables(wheels: dict[str, Wheel]) -> None:
+    assert wheels["aetherflow-core"].entry_points()["aetherflow.steps"]["external.process"]
+    drivers = {"duckdb", "exasol", "mysql", "oracledb", "postgres", "sqlalchemy", "sqlite3"}
+    found = wheels["aetherflow-builtins-db"].entry_points()["aetherflow.connectors"]
+    assert set(found) == {f"db.{driver}" for driver in drivers}
+
+
+def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:
+    for name, wheel in wheels.items():
+        for group, entries in wheel.entry_points().items():
+            assert group == "console_scripts" or group in {
+                "aetherflow.bundle_sources",
+                "aetherflow.connectors",
+                "aetherflow.documents",
+                "aetherflow.launchers",
+                "aetherflow.steps",
+            }
+            for entry, target in entries.items():
+                assert re.fullmatch(r"[a-z0-9_.]+:[A-Za-z0-9]+", target), f"{name}: {entry} = {target}"
+
+
+def test_the_top_level_holds_what_it_should(tracked: list[str]) -> None:
+    assert {name.split("/")[0] for name in tracked} == TOP_LEVEL
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_this_environment_uses_the_workspace(name: str) -> None:
+    """Distributions of the same names exist on the public index: what is installed must be this folder, editable."""
+    text = distribution(name).read_text("direct_url.json")
+    assert text, f"{name} was not installed from the workspace"
+    origin = json.loads(text)
+    assert origin == {"url": FOLDERS[name].as_uri(), "dir_info": {"editable": True}}
+
+
+def extras_of(name: str) -> list[str]:
+    return [f"{name}[{extra}]" for extra in PROJECTS[name].get("optional-dependencies", {})]
+
+
+def proof(requirement: str) -> list[str]:
+    """The library that an extra must bring."""
+    extra = requirement.rstrip("]").partition("[")[2]
+    if extra == "all":
+        return [*(library for _, library in CORE_EXTRAS.values() if library), *OTHER_EXTRAS.values()]
+    if extra in CORE_EXTRAS:
+        return [library for library in [CORE_EXTRAS[extra][1]] if library]
+    return [OTHER_EXTRAS.get(extra, extra)] if extra else []
+
+
+# Runs in the new environment. Loading every entry point also proves that no step or connector imports its driver early.
+CHECK = """
+import importlib.metadata, importlib.util, sys
+import aetherflow.core
+if importlib.util.find_spec("aetherflow.scheduler"):
+    import aetherflow.scheduler
+for group in ("aetherflow.steps", "aetherflow.connectors"):
+    for entry in importlib.metadata.entry_points(group=group):
+        assert isinstance(entry.load(), type), entry
+try:
+    from aetherflow import run_flow
+except ImportError:
+    pass
+else:
+    sys.exit("`from aetherflow import run_flow` must fail: the namespace belongs to nobody")
+print(*(d.name.lower().replace("_", "-") for d in importlib.metadata.distributions()))
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "environment"
+    uv("venv", "--quiet", "--python", sys.executable, path, cwd=tmp_path)
+    yield path
+    shutil.rmtree(path)  # pytest keeps temporary folders for a while; these are large
+
+
+def run(argv: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "AETHERFLOW_WORK_ROOT": str(cwd / "work"), "AETHERFLOW_STATE_ROOT": str(cwd / "state")}
+    return subprocess.run(argv, check=False, cwd=cwd, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("requirement", [*PROJECTS, *(text for name in MEMBERS for text in extras_of(name))])
+def test_installs_alone(
+    requirement: str, environment: Path, dist: Path, wheels: dict[str, Wheel], tmp_path: Path
+) -> None:
+    python = environment / "bin/python"
+    where = ("--find-links", dist, "-c", ROOT / "constraints.txt")
+    uv("pip", "install", "--python", python, *where, requirement, cwd=tmp_path)
+
+    check = run([python, "-I", "-c", CHECK], tmp_path)
+    assert check.returncode == 0, check.stderr
+    installed = check.stdout.split()
+    assert {requirement.split("[", maxsplit=1)[0], *proof(requirement)} <= set(installed)
+    if requirement == "aetherflow":
+        assert {"aetherflow-core", "aetherflow-scheduler"} <= set(installed)
+
+    # Ours, not a namesake from the index: every file that our build recorded is there with the same hash.
+    site = next((environment / "lib").glob("python*/site-packages"))
+    for name in set(installed) & set(PROJECTS):
+        assert wheels[name].record <= set((site / wheels[name].info / "RECORD").read_text().splitlines()), name
+
+    version = run([environment / "bin/aetherflow", "--version"], tmp_path)
+    assert (version.returncode, version.stderr) == (0, "")
+    assert VERSION in version.stdout
+
+
+FLOW = """
+flow: {id: floors}
+jobs:
+  - id: only
+    steps:
+      - {id: say, type: external.process, inputs: {command: [echo, hello]}}
+"""
+
+
+def test_the_oldest_supported_libraries_work(environment: Path, dist: Path, tmp_path: Path) -> None:
+    floors = []
+    for requirement in map(Requirement, PROJECTS["aetherflow-core"]["dependencies"]):
+        floor = next(part.version for part in requirement.specifier if part.operator == ">=")
+        floors.append(f"{requirement.name}=={floor}")
+    python = environment / "bin/python"
+    uv("pip", "install", "--python", python, "--find-links", dist, "aetherflow", *floors, cwd=tmp_path)
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    aetherflow = environment / "bin/aetherflow"
+
+    assert run([aetherflow, "--help"], tmp_path).returncode == 0
+    assert run([environment / "bin/aetherflow-scheduler", "--version"], tmp_path).returncode == 0
+    done = run([aetherflow, "run", "flow.yaml"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    misspelt = run([aetherflow, "run", "flow.yaml", "--nope"], tmp_path)
+    assert misspelt.returncode == 2
+    assert "Traceback" not in misspelt.stderr
+
+
+@pytest.mark.slow
+def test_the_extra_otel_traces_a_run_with_its_oldest_libraries(environment: Path, dist: Path, tmp_path: Path) -> None:
+    extra = map(Requirement, PROJECTS["aetherflow-core"]["optional-dependencies"]["otel"])
+    floors = [f"{each.name}=={next(p.version for p in each.specifier if p.operator == '>=')}" for each in extra]
+    where = ("--python", environment / "bin/python", "--find-links", dist)
+    uv("pip", "install", *where, "aetherflow-core[otel]", *floors, cwd=tmp_path)
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    command = [str(environment / "bin/aetherflow"), "run", "flow.yaml", "--quiet"]
+    done = run(["env", "AETHERFLOW_OTEL=true", "OTEL_TRACES_EXPORTER=console", *command], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [name in done.stdout for name in ('"step only.say"', '"job only"', '"run floors"')] == [True] * 3
+
+
+# A third party's distribution
+
+EXAMPLE = ROOT / "docs/examples/third-party-plugin"
+
+
+def install(environment: Path, cwd: Path, sources: Sequence[Path], *what: str) -> None:
+    links = [argument for source in sources for argument in ("--find-links", str(source))]
+    constraints = ("-c", ROOT / "constraints.txt")
+    uv("pip", "install", "--python", environment / "bin/python", *links, *constraints, *what, cwd=cwd)
+
+
+def build_plugin(plugin: Path, out: Path) -> None:
+    uv("build", "--no-build-isolation", "--python", sys.executable, "--out-dir", out, cwd=plugin)
+
+
+def listed(environment: Path, cwd: Path, distribution: str) -> set[str]:
+    found = run([environment / "bin/aetherflow", "plugins", "list", "--json"], cwd)
+    plugins = json.loads(found.stdout)["plugins"]
+    assert {each["status"] for each in plugins} == {"ok"}
+    return {each["name"] for each in plugins if each["distribution"] == distribution}
+
+
+def run_own_tests(environment: Path, plugin: Path) -> None:
+    valid = run([environment / "bin/aetherflow", "validate", "flow.yaml"], plugin)
+    assert valid.returncode == 0, valid.stderr
+    tested = run([environment / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider"], plugin)
+    assert tested.returncode == 0, tested.stdout
+    assert "skipped" not in tested.stdout
+
+
+def test_a_scaffolded_plugin_works_untouched(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """It is written by the built wheel of the core, built, installed beside it, and passes its own tests."""
+    install(environment, tmp_path, [dist], "aetherflow-core")
+    done = run([environment / "bin/aetherflow", "plugins", "new", "acme-files"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    plugin, built = tmp_path / "acme-files", tmp_path / "built"
+    build_plugin(plugin, built)
+    install(environment, tmp_path, [dist, built], "acme-files[test]")
+    assert listed(environment, tmp_path, "acme-files") == {"acme_files:folder", "acme_files_fetch"}
+    run_own_tests(environment, plugin)
+    site = next((environment / "lib").glob("python*/site-packages"))
+    assert (site / "acme_files/py.typed").exists(), "the tests ran on the installed wheel"
+
+
+@pytest.mark.slow
+def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """Connectors that we do not ship, on an S3 server and two FTP servers of its own tests."""
+    if shutil.which("proftpd", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin") is None:
+        pytest.skip("proftpd is missing: apt-get install proftpd-core")
+    plugin, built = tmp_path / "plugin", tmp_path / "built"
+    shutil.copytree(EXAMPLE, plugin, ignore=shutil.ignore_patterns("__pycache__"))
+    build_plugin(plugin, built)
+    install(environment, tmp_path, [dist, built], "acme-fsspec[test]")
+    assert listed(environment, tmp_path, "acme-fsspec") == {"acme_fsspec:ftp", "acme_fsspec:s3", "acme_fsspec_fetch"}
+    run_own_tests(environment, plugin)
+
+
+def test_the_example_began_as_the_scaffold(tmp_path: Path) -> None:
+    done = run([Path(sys.executable).parent / "aetherflow", "plugins", "new", "acme-fsspec"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    for path in (tmp_path / "acme-fsspec").rglob("*"):
+        name = path.relative_to(tmp_path / "acme-fsspec")
+        if path.is_file() and path.name not in {"connector.py", "test_connector.py"}:
+            assert (EXAMPLE / name).is_file(), name
+            if path.name in {".gitignore", "ci.yml", "step.py", "py.typed"}:
+                assert (EXAMPLE / name).read_text() == path.read_text(), name

@@ -1,0 +1,66 @@
+"""One bad value, or one bad plugin, is found in the document or fails its slot: it never ends the scheduler."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aetherflow.scheduler.checking import check_schedule
+from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
+
+if TYPE_CHECKING:
+    from tests.scheduler.conftest import Bench
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("misfire_grace_time: .inf", "finite number"),
+        ("misfire_grace_time: 0", "greater than or equal to 1"),
+        ("timeout_seconds: .nan", "finite number"),
+        ("spacing_seconds: 1.0e+300", "less than or equal to 1000000000"),
+        ("late_after_seconds: .inf", "finite number"),
+        ("max_duration_seconds: 1000000001", "less than or equal to 1000000000"),
+        ("retry: {max_attempts: 100000000000000000000}", "less than or equal to 1000000000"),
+        ("retry: {backoff_multiplier: .inf}", "finite number"),
+        ("since: 0001-01-01", "too far away"),
+    ],
+)
+def test_numbers_that_overflow_a_clock_are_refused(bench: "Bench", line: str, message: str) -> None:
+    bench.flow(["true"])
+    bench.write(f'timezone: UTC\nitems:\n  - id: a\n    cron: "* * * * *"\n    flow: flow.yaml\n    {line}\n')
+    (problem,) = check_schedule(bench.file).problems.errors
+    assert problem.location.line == 6
+    assert message in problem.message
+
+
+class Faulty(Launcher):
+    """Breaks the contract of launchers at one place."""
+
+    def __init__(self, where: str, error: BaseException) -> None:
+        self.where, self.error, self.starts = where, error, 0
+
+    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+        self.starts += 1
+        if self.where == "start":
+            raise self.error
+        return None if self.where == "nothing" else _Faulty(self)  # type: ignore[return-value]
+
+
+class _Faulty(Running):
+    def __init__(self, launcher: Faulty) -> None:
+        self.launcher = launcher
+
+    def _call(self, name: str) -> None:
+        if self.launcher.where == name:
+            raise self.launcher.error
+
+    def poll(self) -> Outcome | None:
+        self._call("poll")
+        return "done" if self.launcher.where == "outcome" else None  # type: ignore[return-value]
+
+    def terminate(self) -> None:
+        self._call("terminate")
+
+    def kill(self) -> None:
+        raise self.launcher.error

@@ -1,0 +1,20 @@
+"""Benches in memory, and the servers that are killed and cut off."""
+
+import pytest
+
+FIXTURES = (
+    "services",
+    "exporting",
+    "http_fixtures",
+    "mail_server",
+    "reports_fixtures",
+    "transfer_peers",
+    "torture_fixtures",
+    "torture_schedules",
+    "aetherflow.core.testing.fixtures",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in FIXTURES:
+        config.pluginmanager.import_plugin(name)

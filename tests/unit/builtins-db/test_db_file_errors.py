@@ -1,0 +1,179 @@
+"""What goes wrong with SQLite and DuckDB is provoked for real, and told in one line: what, where, what to do."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from aetherflow_builtins_db.connectors.time_limit import TimeLimit
+from aetherflow_builtins_db.dialect import Dialect
+from svc import workdir
+
+CLASSES: dict[str, Any] = {"sqlite3": Sqlite3Connector, "duckdb": DuckDBConnector}
+ENDLESS = {
+    "sqlite3": "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) AS a, 1 AS b FROM r",
+    "duckdb": "SELECT max(a.range * b.range) AS a, 1 AS b FROM range(10000000) a, range(10000000) b",
+}
+
+SLOW = {
+    "sqlite3": "CHECK (length(hex(zeroblob(200000 + a))) > 0)",
+    "duckdb": "CHECK (NOT regexp_matches(s, '(x+x+)+y') AND levenshtein(s, reverse(s) || 'y') > 0)",
+}
+
+
+@pytest.fixture(params=list(CLASSES))
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def made(driver: str, path: Path, **options: Any) -> Any:
+    return CLASSES[driver](ConnectorInit("wh", "db", driver, {"path": str(path)}, options))
+
+
+@contextmanager
+def told(driver: str, what: str, advice: str) -> Iterator[None]:
+    with pytest.raises(ConnectorError, match=what) as caught:
+        yield
+    text = str(caught.value)
+    assert text.startswith(f"resource wh (db:{driver}): ")
+    assert "\n" not in text
+    assert advice in caught.value.fix
+
+
+WAYS: dict[str, Any] = {
+    "read": lambda db, sql: db.read(sql),
+    "stream": lambda db, sql: list(db.stream(sql).batches()),
+    "script": lambda db, sql: db.script(f"CREATE TABLE made AS {sql}"),
+    "transaction": lambda db, sql: in_transaction(db, sql),  # noqa: PLW0108 - defined below
+    "csv": lambda db, sql: list(db.stream_csv(sql, dialect=Dialect()).blocks()),
+    "arrow": lambda db, sql: list(db.stream_arrow(sql, batch_rows=1000).record_batches()),
+}
+
+
+def in_transaction(db: Any, sql: str) -> None:
+    with db.transaction() as tx:
+        tx.execute("CREATE TABLE first (a INTEGER)")
+        tx.read(sql)
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) -> None:
+    if way in {"csv", "arrow"} and driver == "sqlite3":
+        way = "read"
+    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        begun = time.monotonic()
+        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
+            WAYS[way](db, ENDLESS[driver])
+        assert time.monotonic() - begun < 20
+        assert db.execute("INSERT INTO t VALUES (1)") == 1
+        assert db.read("SELECT a FROM t")[1] == [(1,)], "the next statement has its own time"
+        with pytest.raises(ConnectorError):
+            db.read("SELECT * FROM first")
+
+
+def test_many_rows_that_take_too_long(driver: str, tmp_path: Path) -> None:
+    """`executemany` is one statement, as long as it may be; what it has done so far is undone."""
+    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        begun = time.monotonic()
+        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
+            db.executemany("INSERT INTO t VALUES (:a)", ({"a": number} for number in range(2**31)))
+        assert time.monotonic() - begun < 20
+        assert db.read("SELECT count(*) AS n FROM t")[1] == [(0,)]
+
+
+def test_a_load_that_takes_too_long(driver: str, tmp_path: Path, make_project: Any) -> None:
+    resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.3}}
+    project = make_project(tmp_path, {"wh": resource})
+    project.sql(
+        "CREATE TABLE t (a INTEGER, s VARCHAR)",
+        # A check that takes its time with every row.
+        f"CREATE TABLE slow (a INTEGER, s VARCHAR {SLOW[driver]})",
+    )
+    file = tmp_path / "in.csv"
+    file.write_text("a,s\n" + f"1,{'x' * 3000}\n" * 10_000)
+    error = project.run(step={"type": "db_load", "table": "slow", "path": str(file), "batch_rows": 10_000}).error
+    assert "statement timeout: it ran longer than 0.3 s" in error.message
+    assert project.rows("SELECT count(*) AS n FROM slow") == [[0]]
+
+
+@pytest.mark.parametrize("way", ["csv", "arrow"])
+def test_the_time_of_who_uses_the_rows_does_not_count(way: str, tmp_path: Path) -> None:
+    with made("duckdb", tmp_path / "x.db", statement_timeout=1) as db:
+        db.script("CREATE TABLE t AS SELECT range AS a, 'text ' || range AS s FROM range(400000)")
+        opened = (
+            db.stream_csv("SELECT * FROM t", dialect=Dialect())
+            if way == "csv"
+            else db.stream_arrow("SELECT * FROM t", batch_rows=2048)
+        )
+        lines = 0
+        with opened:
+            for number, part in enumerate(opened.blocks() if way == "csv" else opened.record_batches()):
+                lines += bytes(part).count(b"\n") if way == "csv" else part.num_rows
+                if number == 0:
+                    time.sleep(1.3)
+        assert lines == 400_000
+
+
+def test_the_time_limit_of_one_thread_is_not_told_in_another() -> None:
+    limit, interrupted = TimeLimit(0.05), threading.Event()
+    error = RuntimeError("interrupted")
+
+    def elsewhere() -> BaseException:
+        with suppress(RuntimeError), limit.on(lambda: None):
+            raise error
+        return limit.explain(error)
+
+    with ThreadPoolExecutor(1) as pool:
+        with suppress(RuntimeError), limit.on(interrupted.set):
+            assert interrupted.wait(20)
+            assert pool.submit(elsewhere).result() is error, "it was stopped by somebody else"
+            raise error
+        assert pool.submit(elsewhere).result() is error
+    assert "statement timeout" in str(limit.explain(error))
+    assert limit.explain(error) is error, "a later stop is another matter"
+
+
+def test_a_stop_is_no_time_limit(driver: str, tmp_path: Path) -> None:
+    with made(driver, tmp_path / "x.db", statement_timeout=60) as db:
+        stopping = threading.Timer(0.5, db.interrupt)
+        stopping.start()
+        with told(driver, "(?i)interrupted", "the run was being stopped"):
+            db.read(ENDLESS[driver])
+        stopping.join()
+
+
+def test_two_writers_of_one_row(tmp_path: Path) -> None:
+    """DuckDB knows no locks to wait for: the second writer is refused, and may try again."""
+    with made("duckdb", tmp_path / "x.db") as db:
+        db.script("CREATE TABLE t (a INTEGER, n INTEGER); INSERT INTO t VALUES (1, 0)")
+        with db.transaction() as one:
+            one.execute("UPDATE t SET n = 1")
+            with told("duckdb", "(?i)conflict", "run the step again"):
+                db.execute("UPDATE t SET n = 2")
+        assert db.execute("UPDATE t SET n = n + 10") == 1
+        assert db.read("SELECT n FROM t")[1] == [(11,)]
+
+
+@contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of 4 MB; only root can mount one, which CI is."""
+    if os.getuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    with workdir("small") as home:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", home], check=True)
+        try:
+            yield home
+        finally:
+            subprocess.run(["umount", home], check=True)

@@ -1,0 +1,128 @@
+"""Files that are refused, and that the old output stays whole whatever goes wrong."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reports_project import Reports
+from reports_templates import layout, parts_of, rewrite
+
+TARGET = {"cell": "Report!A30", "rows_json": [["x"]]}
+
+
+def encrypted(path: Path) -> None:
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le"))
+
+
+def old_format(path: Path) -> None:
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+
+
+def strict(path: Path) -> None:
+    layout(path)
+    transitional, strict_name = (
+        b"http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+        b"http://purl.oclc.org/ooxml/spreadsheetml/main",
+    )
+    rewrite(path, lambda parts: parts.update(
+        {name: data.replace(transitional, strict_name) for name, data in parts.items()}
+    ))  # fmt: skip
+
+
+def text(path: Path) -> None:
+    path.write_text("no workbook")
+
+
+def bomb(path: Path) -> None:
+    layout(path)
+    filler = b"<!--" + b" " * (300 << 20) + b"-->"
+    rewrite(path, lambda parts: parts.update(
+        {"xl/styles.xml": parts["xl/styles.xml"].replace(b"</styleSheet>", filler + b"</styleSheet>")}
+    ))  # fmt: skip
+
+
+def entity_bomb(path: Path) -> None:
+    layout(path)
+    start = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+    name = "xl/worksheets/sheet1.xml"
+    rewrite(path, lambda parts: parts.update({name: parts[name].replace(b"<worksheet", start + b"<worksheet", 1)}))
+
+
+def damaged(path: Path) -> None:
+    layout(path)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset + 60
+    data[start : start + 20] = bytes(20)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (encrypted, "encrypted with a password"),
+        (old_format, "old .xls format"),
+        (strict, "Strict Open XML"),
+        (text, "is no Excel workbook"),
+        (bomb, "inflates to more than"),
+        (entity_bomb, "declares a document type"),
+        (damaged, "is damaged"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_no_sound_template(reports: Reports, make: Callable[[Path], None], words: str) -> None:
+    make(reports.folder / "t.xlsx")
+    message = reports.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx", targets=[TARGET])
+    assert words in message
+    assert "t.xlsx" in message
+
+
+def test_read_refuses_a_bomb_too(reports: Reports) -> None:
+    bomb(reports.folder / "t.xlsx")
+    message = reports.fails("excel_read", source_path=str(reports.folder / "t.xlsx"), output="o.csv")
+    assert "inflates to 300 MiB" in message
+
+
+def test_a_signature_is_left_out_with_a_warning(reports: Reports) -> None:
+    layout(reports.folder / "t.xlsx")
+
+    def sign(parts: dict[str, bytes]) -> None:
+        parts["_xmlsignatures/origin.sigs"] = b""
+        kind = "http://schemas.openxmlformats.org/package/2006/relationships/digital-signature/origin"
+        entry = f'<Relationship Id="rId99" Type="{kind}" Target="_xmlsignatures/origin.sigs"/></Relationships>'
+        parts["_rels/.rels"] = parts["_rels/.rels"].replace(b"</Relationships>", entry.encode())
+
+    rewrite(reports.folder / "t.xlsx", sign)
+    out = reports.fill("t.xlsx", TARGET, small=True)
+    assert "signed" in out["warnings"][0]
+    parts = parts_of(Path(out["output"]))
+    assert "_xmlsignatures/origin.sigs" not in parts
+    assert b"digital-signature" not in parts["_rels/.rels"]
+
+
+def test_validate_template_names_all_that_is_missing(reports: Reports) -> None:
+    layout(reports.folder / "t.xlsx")
+    found = reports.one(
+        "excel_validate_template", template_path="t.xlsx", required_names=["kpi", "qc_anchor", "LOCAL_KPI"]
+    )
+    assert found == {
+        "template_ok": True, "found_named_ranges": ["LOCAL_KPI", "kpi"], "found_tables": [],
+        "found_anchor_cells": ["qc_anchor"],
+        "found_targets": [],
+        "warnings": [],
+    }  # fmt: skip
+    message = reports.fails("excel_validate_template", template_path="t.xlsx", required_names='["A B", "KPI", "NOPE"]')
+    assert "A B, NOPE" in message
+    message = reports.fails("excel_validate_template", template_path="t.xlsx", required_names="KPI", sheet="Nope")
+    assert "no sheet 'Nope'" in message
+
+
+def test_enterprise_mode_wants_a_sheet_for_a_text(reports: Reports) -> None:
+    layout(reports.folder / "t.xlsx")
+    reports.env["AETHERFLOW_MODE"] = "enterprise"
+    target = {"anchor": "QIP_ANCHOR", "rows_json": [["x"]]}
+    message = reports.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx", targets=[target])
+    assert "needs a sheet in enterprise mode" in message
+    reports.fill("t.xlsx", target | {"sheet": "Report"}, small=True)

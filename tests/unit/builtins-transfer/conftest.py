@@ -1,0 +1,13 @@
+"""Peers in a folder, and flows of steps."""
+
+import pytest
+
+FIXTURES = (
+    "transfer_peers",
+    "aetherflow.core.testing.fixtures",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in FIXTURES:
+        config.pluginmanager.import_plugin(name)

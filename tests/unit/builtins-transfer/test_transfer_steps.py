@@ -1,0 +1,101 @@
+"""The file steps on every driver: what they promise beyond moving bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transfer_peers import Peer
+
+
+def names(files: list[dict[str, Any]]) -> list[str]:
+    return [each["rel_path"] for each in files]
+
+
+def test_too_few_files_skip_the_step_or_fail_it(local_peer: Peer) -> None:
+    local_peer.put("a")
+    ran = local_peer.run(local_peer.step("list", remote_dir=local_peer.base, min_count=2))
+    assert ran["list"].status == "SKIPPED"
+    assert ran["list"].reason == "count(1) < min_count(2)"
+    assert ran["list"].outputs["files"] == []
+    failed = local_peer.run(local_peer.step("list", remote_dir=local_peer.base, min_count=2, on_empty="fail"))
+    assert failed.error is not None
+    assert "too few files" in failed.error.message
+
+
+def test_a_file_that_grows_is_not_taken(local_peer: Peer) -> None:
+    import threading
+
+    local_peer.put("done")
+    path, end = local_peer.put("growing"), threading.Event()
+
+    def grow() -> None:
+        while not end.wait(0.05):
+            with path.open("ab") as file:
+                file.write(b"more")
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        assert names(local_peer.files(stable_seconds=0.5)) == ["done"]
+    finally:
+        end.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("after", ["delete", "move"])
+def test_what_was_delivered_leaves_the_outbox_here(local_peer: Peer, after: str) -> None:
+    path = local_peer.local("out/a", "one")
+    to = {"move_to": "sent"} if after == "move" else {}
+    ran = local_peer.run(local_peer.step("upload", items=str(path), remote_dir=local_peer.base, after=after, **to))
+    assert ran.error is None, ran.error
+    assert not path.exists()
+    assert local_peer.tree() == {"a": b"one"}
+    if after == "move":
+        assert (local_peer.project.artifacts(ran) / "sent" / "a").read_text() == "one"
+
+
+def test_two_files_of_one_name_are_an_error(local_peer: Peer) -> None:
+    one, two = local_peer.local("x/a", "1"), local_peer.local("y/a", "2")
+    failed = local_peer.run(local_peer.step("upload", items=[str(one), str(two)], remote_dir=local_peer.base))
+    assert failed.error is not None
+    assert "would both become" in failed.error.message
+    assert local_peer.tree() == {}
+    renamed = [{"file": str(one)}, {"file": str(two), "remote_name": "b", "id": "second"}]
+    assert local_peer.outputs("upload", items=renamed, remote_dir=local_peer.base)["files"][1]["id"] == "second"
+    assert local_peer.tree() == {"a": b"1", "b": b"2"}
+
+
+def test_all_failures_are_told_and_the_rest_is_done(local_peer: Peer) -> None:
+    files = [str(local_peer.local(f"f{number}", str(number))) for number in range(6)]
+    gone = [f"{local_peer.project.work}/given/none{number}" for number in range(2)]
+    failed = local_peer.run(
+        local_peer.step("upload", items=[*files, *gone], remote_dir=local_peer.base, parallelism={"fail_fast": False})
+    )
+    assert failed.error is not None
+    assert "2 of 8 files were not uploaded; 6 were" in failed.error.message
+    assert all(name in failed.error.message for name in ("none0", "none1"))
+    assert len(local_peer.tree()) == 6
+
+
+def test_lists_may_be_text_and_wrong_text_is_a_clear_error(local_peer: Peer) -> None:
+    path = local_peer.local("a", "1")
+    assert local_peer.outputs("upload", items=str(path), remote_dir=local_peer.base)["count"] == 1
+    assert local_peer.outputs("upload", items=f'["{path}"]', remote_dir=local_peer.base)["count"] == 1
+    assert local_peer.outputs("upload", items=[], remote_dir=local_peer.base)["count"] == 0
+    local_peer.project.flow(
+        local_peer.step("upload", items=["a"], local_files=["b"], remote_dir="x"),
+        resources={"peer": local_peer.resource},
+    )
+    assert "items and local_files are both given and differ" in str(local_peer.project.validate())
+
+
+@pytest.mark.parametrize("outside", ["/etc/passwd", "../../../../../../etc/passwd"])
+def test_local_paths_stay_in_the_sandbox(local_peer: Peer, outside: str) -> None:
+    local_peer.put("a")
+    up = local_peer.run(local_peer.step("upload", items=[outside], remote_dir=local_peer.base))
+    assert up.error is not None
+    assert "outside the allowed folders" in up.error.message
+    down = local_peer.run(local_peer.step("download", files=[f"{local_peer.base}/a"], dest_dir="/tmp/elsewhere"))
+    assert down.error is not None
+    assert not Path("/tmp/elsewhere").exists()

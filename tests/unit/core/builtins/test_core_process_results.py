@@ -1,0 +1,206 @@
+"""`external.process`: logs and results, outputs from a file, what a try took, tries, plans, folders in one step."""
+
+import errno
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from aetherflow.core import durable
+from aetherflow.core.durable import folders
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project, Result
+
+
+def flow(project: "Project", inputs: dict[str, Any], **more: Any) -> None:
+    step = {"id": "s", "type": "external.process", "inputs": inputs, **more}
+    document = {"flow": {"id": "f", "workspace": {"cleanup_policy": "never"}}, "jobs": [{"id": "a", "steps": [step]}]}
+    project.write(yaml.safe_dump(document, width=10**6))
+
+
+def run(project: "Project", inputs: dict[str, Any], code: int = 0, **more: Any) -> "Result":
+    flow(project, inputs, **more)
+    result = project.cli("run", "flow.yaml", "--run-id", f"r{time.monotonic_ns()}")
+    assert result.code == code, result.err
+    assert "internal error" not in result.err
+    return result
+
+
+def outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
+    run(project, inputs)
+    ((text,),) = project.rows("SELECT outputs FROM step_runs ORDER BY started_at DESC LIMIT 1")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_slips_in_names_of_outputs_are_found_although_any_may_come(project: "Project") -> None:
+    for name, good in (("rows", True), ("stdout", True), ("stdot", False), ("exitcode", False), ("file2", True)):
+        flow(project, {"command": ["true"], "outputs": {"file1": 1}}, outputs={"x": f"{{{{result.{name}}}}}"})
+        assert (project.cli("validate", "flow.yaml").code == 0) is good, name
+
+
+def test_tries_without_a_condition_are_warned_about(project: "Project") -> None:
+    flow(project, {"command": ["false"], "retry": {"max_attempts": 3}})
+    result = project.cli("validate", "flow.yaml")
+    assert result.code == 0
+    assert "AF1216 warning: jobs[0].steps[0].inputs: retry.max_attempts has no effect" in result.out
+    for more in ({"retry_on": "any"}, {"retry_on_timeout": True}, {"retry_on_exit_codes": [3]}):
+        flow(project, {"command": ["false"], "retry": {"max_attempts": 3, **more}})
+        assert "AF1216" not in project.cli("validate", "flow.yaml").out
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"command": ["a"], "env": {"A": "x\0y"}}, "the variable A holds a null byte"),
+        ({"command": ["a"], "env": {"A=B": "x"}}, "no variable can have the name 'A=B'"),
+        ({"command": ["a"], "env": {"": "x"}}, "no variable can have the name ''"),
+        ({"command": "a b\0c", "shell": True}, "null byte"),
+        ({"command": ["a"], "args": ["\0"]}, "null byte"),
+        ({"command": "python report.py"}, "write a list, such as [python, report.py], or set `shell: true`"),
+        ({"command": ["a"], "inherit_env": "PATH"}, "inherit_env: must be true, false, or a list of names"),
+        ({"command": ["a"], "retry": {"retry_on": "sometimes"}}, "must be 'any'"),
+    ],
+)
+def test_what_no_child_can_be_given_is_refused_before_the_run(
+    project: "Project", inputs: dict[str, Any], words: str
+) -> None:
+    assert words in run(project, inputs, 2).err
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code"),
+    [
+        ({}, "missing_command"),
+        ({"command": {"a": 1}}, "command_type"),
+        ({"command": ["a", [1]]}, "command_type"),
+        ({"command": ["a"], "log": {"stdout": "x"}}, "log_mode"),
+        ({"command": ["a"], "log": {"stderr": "x"}}, "log_mode"),
+        ({"command": ["a"], "log": {"stdout": "file"}}, "log_file"),
+        ({"command": ["a"], "idempotency": {"strategy": "atomic_dir"}}, "atomic_dir"),
+    ],
+)
+def test_codes_of_problems_with_inputs(project: "Project", inputs: dict[str, Any], code: str) -> None:
+    flow(project, inputs)
+    (error,) = json.loads(project.cli("validate", "flow.yaml", "--json").out)["errors"]
+    assert error["code"] == f"semantic:external_process_{code}"
+
+
+# What would be done
+
+
+def plan(project: "Project", inputs: dict[str, Any]) -> list[str]:
+    flow(project, inputs)
+    result = project.cli("plan", "flow.yaml", "--effects", "--json", "--run-id", "r")
+    assert result.code == 0, result.err
+    assert not project.work.exists() or not list(project.work.rglob("*.txt"))
+    ((step,),) = (job["steps"] for job in json.loads(result.out)["jobs"])
+    return list(step["effects"]["lines"])
+
+
+def test_a_dry_run_says_what_is_started_and_what_happens_to_files(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter2hunter2")
+    assert plan(project, {"command": ["touch", "a b.txt", "{{env.DB_PASSWORD}}"]}) == ["start touch 'a b.txt' ***"]
+    inputs: dict[str, Any] = {"command": "touch a.txt | cat", "shell": True, "cwd": str(project.folder)}
+    assert plan(project, inputs) == [f"start touch a.txt | cat by /bin/sh in {project.folder}"]
+    folders_ = {"temp_output_dir": "new", "final_output_dir": "site"}
+    inputs = {
+        "command": ["true"], "log": {"stdout": "file", "file_path": "o.log"},
+        "idempotency": {"strategy": "atomic_dir", **folders_},
+    }  # fmt: skip
+    assert plan(project, inputs) == [
+        "start true", "append its output to o.log", "empty new, and if all is well put it in the place of site",
+    ]  # fmt: skip
+    inputs["log"]["append"] = False
+    inputs["idempotency"]["atomic_rename"] = False
+    assert plan(project, inputs)[1:] == [
+        "write its output to o.log", "empty new, and if all is well move its files into site",
+    ]  # fmt: skip
+    marker = project.work / "shared/done"
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    known = {"command": ["true"], "idempotency": {"strategy": "marker", "marker_path": str(marker)}}
+    assert plan(project, known) == [f"start nothing: the marker {marker} is there, and the rules of `success` hold"]
+
+
+# Folders in one step of the kernel
+
+
+def fill(folder: Path, word: str) -> None:
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a", "sub/b"):
+        (folder / name).write_text(word)
+    (folder / "link").symlink_to("a")
+    (folder / "dangling").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe")
+
+
+def content(folder: Path) -> set[str]:
+    return {path.read_text() for path in (folder / "a", folder / "sub/b", folder / "link")}
+
+
+@pytest.fixture(params=["swap", "aside", "other device", "other device, aside"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How one folder takes the place of another."""
+    name = str(request.param)
+    if "aside" in name:
+        monkeypatch.setattr(folders, "exchange", _same_device)
+    return name
+
+
+def _same_device(one: Path, other: Path) -> bool:
+    if one.parent.stat().st_dev != other.parent.stat().st_dev:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    return False
+
+
+def test_a_folder_takes_the_place_of_another(way: str, tmp_path: Path) -> None:
+    staged, final = tmp_path / "staged", tmp_path / "new/parents/final"
+    if "other device" in way:
+        staged = Path("/dev/shm") / f"staged-{os.getpid()}"
+        if not staged.parent.is_dir() or staged.parent.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is only one file system: no /dev/shm beside the temporary folder")
+    try:
+        for word in ("one", "two"):
+            fill(staged, word)
+            durable.swap_dir(staged, final, "owner")
+            assert content(final) == {word}
+            assert not staged.exists()
+            assert [path.name for path in final.parent.iterdir()] == ["final"]
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def test_a_swap_that_fails_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    final = tmp_path / "final"
+    fill(tmp_path / "staged", "old")
+    durable.swap_dir(tmp_path / "staged", final, "owner")
+    fill(tmp_path / "staged", "new")
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.name == "staged":
+            raise OSError(errno.EIO, "no luck")
+        return real(self, target)
+
+    monkeypatch.setattr(folders, "exchange", lambda one, other: False)
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match="no luck"):
+        durable.swap_dir(tmp_path / "staged", final, "owner")
+    assert content(final) == {"old"}
+
+
+def test_no_folder_takes_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "final").write_text("a file")
+    fill(tmp_path / "staged", "new")
+    with pytest.raises(NotADirectoryError):
+        durable.swap_dir(tmp_path / "staged", tmp_path / "final", "owner")
+    assert (tmp_path / "final").read_text() == "a file"

@@ -1,0 +1,173 @@
+"""A flow as a step: its outputs, its failures, how it is resumed, stopped, checked; what the history shows."""
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+PARENT = """\
+version: 1
+flow: {id: f}
+jobs:
+  - id: a
+    steps:
+      - id: sub
+        type: run_flow
+        inputs: {flow: child.yaml, params: {n: 3}}
+        outputs: {rows: "{{result.jobs.load.outputs.rows}}", run: "{{result.run_id}}"}
+      - id: after
+        type: external.process
+        inputs: {shell: true, command: "echo after {{steps.sub.jobs.load.status}} >> $EFFECTS"}
+  - id: b
+    when: jobs.a.outputs.rows == 3
+    steps: [{id: s, type: assert, inputs: {condition: jobs.a.outputs.rows > 2}}]
+"""
+CHILD = """\
+version: 1
+flow: {id: c, params: {n: {type: integer}, word: {default: hi}}}
+jobs:
+  - id: load
+    steps:
+      - id: one
+        type: external.process
+        inputs: {shell: true, command: "echo one {{params.n}} >> $EFFECTS; echo seen"}
+      - {id: two, type: external.process, inputs: {shell: true, command: "SECOND"}}
+      - {id: n, type: check_items, inputs: {items: [1, 2, "{{params.n}}"]}, outputs: {rows: "{{result.count}}"}}
+"""
+
+
+def lay(project: "Project", second: str = "echo two >> $EFFECTS", parent: str = PARENT) -> None:
+    project.write(parent)
+    project.write(CHILD.replace("SECOND", second), "child.yaml")
+
+
+def run(project: "Project", *more: str, code: int = 0) -> Any:
+    found = project.cli("run", "flow.yaml", "--run-id", "r", "--json", *more)
+    assert found.code == code, found.err
+    return json.loads(found.out) if found.out else found.err
+
+
+def test_validate_checks_it_too(project: "Project") -> None:
+    lay(project)
+    project.write(CHILD.replace("check_items", "chek_items"), "child.yaml")
+    project.write(PARENT.replace("{n: 3}", "{n: three, wrd: x}"))
+    found = json.loads(project.cli("validate", "flow.yaml", "--json").out)
+    told = {(error["file"], error["msg"].partition(": ")[2] or error["msg"]) for error in found["errors"]}
+    assert ("child.yaml", "no installed distribution provides step 'chek_items'; job 'load', step 'n'") in told
+    project.write(CHILD, "child.yaml")
+    found = json.loads(project.cli("validate", "flow.yaml", "--json").out)
+    assert [(error["af"], error["loc"], error["fix"]) for error in found["errors"]] == [
+        ("AF1215", "jobs[0].steps[0].inputs.params.n", "give a value of type integer"),
+        ("AF1215", "jobs[0].steps[0].inputs.params.wrd", "did you mean 'word'?"),
+    ]
+    project.write(PARENT.replace(", params: {n: 3}", ""))
+    found = json.loads(project.cli("validate", "flow.yaml", "--json").out)
+    assert "flow c requires the parameter 'n'" in found["errors"][0]["msg"]
+    project.write(PARENT.replace("child.yaml", "/etc/passwd"))
+    assert "outside of the folders that may be read" in project.cli("validate", "flow.yaml").out
+    project.write(PARENT.replace("child.yaml", "none.yaml"))
+    assert "no such flow file: none.yaml" in project.cli("validate", "flow.yaml").out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("{{result.jobs.load.outputs.rws}}", "'rws' is not among outputs of job 'load'"),
+        ("{{result.jobs.lod.outputs.rows}}", "'lod' is not among the jobs of flow 'c'"),
+        ("{{steps.sub.jobs.load.output.rows}}", "'output' is not among what is known of job 'load'"),
+    ],
+)
+def test_validate_knows_its_outputs(project: "Project", wrong: str, told: str) -> None:
+    lay(project)
+    assert project.cli("validate", "flow.yaml").code == 0
+    right = "{{steps.sub.jobs.load.status}}" if "steps" in wrong else "{{result.jobs.load.outputs.rows}}"
+    project.write(PARENT.replace(right, wrong))
+    found = project.cli("validate", "flow.yaml")
+    assert found.code == 2
+    assert told in found.out
+
+
+def test_a_cycle_is_refused_before_and_in_the_run(project: "Project") -> None:
+    sub = (
+        "version: 1\nflow: {{id: {0}}}\njobs: [{{id: a, steps: [{{id: s, type: run_flow, inputs: {{flow: {1}}}}}]}}]\n"
+    )
+    project.write(sub.format("f", "b.yaml"))
+    project.write(sub.format("b", "c.yaml"), "b.yaml")
+    project.write(sub.format("c", "flow.yaml"), "c.yaml")
+    found = project.cli("validate", "flow.yaml")
+    assert found.code == 2
+    assert "c.yaml:3:" in found.out
+    assert "the flow would run itself: flow.yaml -> b.yaml -> c.yaml -> flow.yaml" in found.out
+    project.write(sub.format("f", "flow.yaml"))
+    assert "flow.yaml -> flow.yaml" in project.cli("validate", "flow.yaml").out
+    dynamic = (
+        sub.replace("jobs:", "jobs:").format("f", '"{{{{params.next}}}}"').replace("{{{{", "{{").replace('}}}}"', '}}"')
+    )
+    project.write(dynamic.replace("{id: f}", "{id: f, params: {next: {default: flow.yaml}}}"))
+    found = project.cli("run", "flow.yaml", "--run-id", "r")
+    assert found.code == 1
+    assert "the flow would run itself: flow.yaml -> flow.yaml" in found.err
+
+
+def test_a_flow_outside_is_refused(project: "Project") -> None:
+    lay(project, parent=PARENT.replace("child.yaml", '"{{env.OTHER}}"'))
+    os.environ["OTHER"] = "/etc/flow.yaml"
+    try:
+        assert "outside the allowed folders" in project.cli("run", "flow.yaml").err
+    finally:
+        del os.environ["OTHER"]
+
+
+@pytest.mark.parametrize("mode", ["internal_fast", "enterprise"])
+def test_a_flow_in_a_folder_below_finds_what_stands_beside_it(project: "Project", mode: str) -> None:
+    (project.folder / "sub").mkdir()
+    (project.folder / "aetherflow.yaml").write_text(f"version: 1\npolicy: {{mode: {mode}}}\n")
+    project.write("""\
+        version: 1
+        flow: {id: f}
+        jobs:
+          - id: a
+            steps:
+              - {id: s, type: run_flow, inputs: {flow: sub/outer.yaml}}
+              - id: t
+                type: assert
+                inputs: {condition: steps.s.jobs.a.outputs.inner == "inner" and steps.s.jobs.a.outputs.mode == "MODE"}
+        """.replace("MODE", mode))  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: o}
+        jobs:
+          - id: a
+            steps:
+              - id: s
+                type: run_flow
+                inputs: {flow: inner.yaml}
+                outputs: {inner: "{{result.flow_id}}", mode: "{{result.jobs.a.outputs.mode}}"}
+        """, "sub/outer.yaml")  # fmt: skip
+    project.write("""\
+        version: 1
+        flow: {id: inner}
+        jobs:
+          - id: a
+            steps:
+              - id: copy
+                type: file_copy
+                inputs: {src: "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/inner.yaml", dest: copy.yaml}
+                outputs: {mode: "{{env.AETHERFLOW_MODE}}"}
+        """, "sub/inner.yaml")  # fmt: skip
+    run(project)
+    assert project.cli("validate", "flow.yaml").out == "OK: flow.yaml\n"
+
+
+def test_the_instant_is_handed_on(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: child.yaml, params: {n: 3}}}]}]")
+    project.write("""\
+        version: 1
+        flow: {id: c, params: {n: {type: integer}}}
+        jobs: [{id: load, steps: [{id: n, type: assert, inputs: {condition: run.date.iso == "2026-01-31"}}]}]
+        """, "child.yaml")  # fmt: skip
+    run(project, "--slot", "2026-01-31T02:00:00Z")

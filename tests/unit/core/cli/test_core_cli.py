@@ -1,0 +1,86 @@
+"""The command line: what each command imports, prints and returns."""
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Project
+
+LOADED = """
+import contextlib, io, sys
+from aetherflow.core.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    code = main({arguments!r})
+print(code)
+print("\\n".join(sorted(sys.modules)))
+"""
+
+
+def modules(project: "Project", *arguments: str) -> tuple[int, set[str]]:
+    code, *names = project.python(LOADED.format(arguments=list(arguments))).splitlines()
+    return int(code), set(names)
+
+
+def test_help_names_commands_and_exit_codes(project: "Project") -> None:
+    result = project.cli("--help")
+    assert result.code == 0
+    for word in ("run", "validate", "plugins", "Exit codes", "143"):
+        assert word in result.out
+    for command in ("run", "validate", "plugins"):
+        assert project.cli(command, "-h").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (), ("nonsense",), ("run", "--nonsense"), ("run", "a.yaml", "b.yaml"), ("validate", "--run-id", "x", "a.yaml"),
+        ("plugins",), ("plugins", "nonsense"), ("run", "a.yaml", "--run-id"),
+    ],
+)  # fmt: skip
+def test_usage_errors_exit_2_and_print_nothing_on_stdout(project: "Project", arguments: tuple[str, ...]) -> None:
+    result = project.cli(*arguments)
+    assert result.code == 2
+    if arguments not in ((), ("plugins",)):  # these show the help
+        assert result.out == ""
+        assert result.err.startswith(("Usage: aetherflow", "Error: "))
+    assert "Traceback" not in result.err
+
+
+def test_an_empty_argument_list_is_not_the_processes_own(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["aetherflow", "--version"])
+    assert project.cli().code == 2
+
+
+def test_plugins_list(project: "Project") -> None:
+    result = project.cli("plugins", "list")
+    assert (result.code, result.err) == (0, "")
+    header, *rows = result.out.splitlines()
+    assert header.split() == ["kind", "name", "distribution", "version", "target", "status"]
+    names = [tuple(re.split(r" {2,}", row)[:2]) for row in rows]
+    assert names == sorted(names)
+    assert ("connector", "db:sqlite3") in names
+    assert ("step", "external.process") in names
+    report = json.loads(project.cli("plugins", "list", "--json").out)
+    assert report["schema"] == 1
+    assert [(row["kind"], row["name"]) for row in report["plugins"]] == names
+    assert {tuple(row) for row in report["plugins"]} == {
+        ("kind", "name", "distribution", "version", "target", "status")
+    }
+    assert {row["status"] for row in report["plugins"]} == {"ok"}
+    for row in report["plugins"]:
+        assert re.fullmatch(r"[\w.]+:\w+", row["target"])
+
+
+def test_an_internal_error_is_one_line(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("unexpected")
+
+    monkeypatch.setattr("aetherflow.core.checks.report.check_flow", fail)
+    result = project.cli("validate", "flow.yaml")
+    assert (result.code, result.out) == (1, "")
+    first, fix = result.err.splitlines()
+    assert first == "AF0001 internal error: ZeroDivisionError: unexpected"
+    assert "--debug" in fix
