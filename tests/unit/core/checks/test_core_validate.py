@@ -303,6 +303,13 @@ def _renamed(data: Any, path: tuple[str | int, ...], old: str, new: str) -> Any:
 # Wrong values
 
 
+def test_for_each_takes_no_text_but_templates(project: "Project") -> None:
+    for text, right in {"5": False, "abc": False, '!raw "{{x}}"': False, '"{{env.HOME}}"': True, "[5]": True}.items():
+        project.write(job(f"{{id: s, type: check_items, for_each: {text}, inputs: {{items: []}}}}"))
+        found = [each["msg"] for each in validate_flow_yaml(project.folder / "flow.yaml")["errors"]]
+        assert found == ([] if right else ["jobs[0].steps[0].for_each is text, not a list"])
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column", "fix"),
     [

@@ -11,6 +11,7 @@ from aetherflow.core.observe.redact import is_secret_name
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.dates import parse_shift, parse_zone
 from aetherflow.core.resolve.params import check_default, take_as_text
+from aetherflow.core.resolve.template import has_template
 from aetherflow.core.spec.flow import ParamSpec
 
 
@@ -34,6 +35,7 @@ class _Settings:
             for step in steps(job):
                 self._given_twice(step)
                 self._retry(step)
+                self._for_each(step)
 
     def _given_twice(self, step: Part) -> None:
         inputs = step.get("inputs", dict) or {}
@@ -51,6 +53,12 @@ class _Settings:
             path: DocPath = (*step.path, "retry", "max_backoff_seconds")
             message = f"{format_path(path)} is below backoff_seconds, the first wait"
             self._add("AF1103", message, path, fix=f"raise it to at least {least:g}, or lower backoff_seconds")
+
+    def _for_each(self, step: Part) -> None:
+        text = step.get("for_each", str)
+        if text is not None and not has_template(text):
+            path: DocPath = (*step.path, "for_each")
+            self._add("AF1103", f"{format_path(path)} is text, not a list", path, fix="write a list, or a template")
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
