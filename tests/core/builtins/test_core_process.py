@@ -582,7 +582,7 @@ def test_a_stop_does_not_wait_for_the_next_try(project: "Project", wait_for: Cal
     flow(project, inputs)
     process = project.start("run", "flow.yaml", "--run-id", "r")
     log = project.states / "f.sqlite.d/logs/f/r.jsonl"
-    wait_for(lambda: log.exists() and "step_retry" in log.read_text())
+    wait_for(lambda: log.exists() and "try 2 of 2" in log.read_text())
     process.terminate()
     process.communicate(timeout=40)
     assert process.returncode == 143
