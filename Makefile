@@ -16,7 +16,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
-  bench-slots bench-transfer torture fuzz build constraints clean
+  bench-slots bench-transfer torture mutation fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -89,6 +89,9 @@ torture: $(READY) ## the torture suites in full, each alone (SUITE=crash, AETHER
 	  AETHERFLOW_TORTURE_TIER=T1 AETHERFLOW_TORTURE_SEED=$$seed $(BIN)/python -m pytest -q -o faulthandler_timeout=3600 $$file || failed=1; done; \
 	$(BIN)/python tests/torture/matrix.py && exit $$failed
 
+mutation: $(READY) ## change the product and see a test fail (MODULE=locks/store.py, SAMPLE=200, SEED=1)
+	@$(BIN)/python tests/mutation/mutation.py $(addprefix --module ,$(MODULE)) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)
+
 build: $(READY) ## build all wheels and source distributions into dist/
 	@rm -rf dist
 	@uv=$$(PATH="$(BIN):$$PATH" command -v uv) && $$uv build -q --all-packages --no-build-isolation --python $(BIN)/python --out-dir dist
@@ -102,7 +105,7 @@ constraints: $(READY) ## resolve everything anew and write constraints.txt
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 
 clean: ## remove everything that make created
-	@rm -rf .venv dist .demo .fuzz .torture .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv dist .demo .fuzz .torture .mutation .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an interrupted installation leaves none and is taken up again.

@@ -70,6 +70,7 @@ def test_a_deadlock(ready: Any) -> None:
     pause = {"postgres": "SELECT pg_sleep(2)", "mysql": "DO SLEEP(2)"}[ready.place.driver]
     script = f"UPDATE t SET s = 'b' WHERE a = 1; {pause}; UPDATE t SET s = 'b' WHERE a = 2"
     lost: list[BaseException] = []
+    holds = threading.Event()
 
     def other() -> None:
         with contextlib.closing(other_session(ready.place)) as session:
@@ -80,6 +81,7 @@ def test_a_deadlock(ready: Any) -> None:
             else:  # PostgreSQL the one that notices
                 cursor.execute("SET deadlock_timeout = '60s'")
             cursor.execute("UPDATE t SET s = 'a' WHERE a = 2")
+            holds.set()
             time.sleep(1)
             try:
                 cursor.execute("UPDATE t SET s = 'a' WHERE a = 1")
@@ -89,7 +91,7 @@ def test_a_deadlock(ready: Any) -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    time.sleep(0.3)
+    assert holds.wait(60)
     ran = ready.run(step={"type": "db_execute", "sql": script})
     thread.join()
     assert lost == []

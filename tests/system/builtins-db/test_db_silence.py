@@ -203,7 +203,7 @@ def test_a_stop_does_not_wait_for_a_silent_server(server: Database, driver: str,
         with soon("interrupt waited for the server"):
             begun = time.monotonic()
             db.interrupt()
-            assert time.monotonic() - begun < 1, "whoever stops a run is not to wait"
+            assert time.monotonic() - begun < PATIENCE_SECONDS / 2, "whoever stops a run is not to wait"
             waiting.join(PATIENCE_SECONDS)
         assert not waiting.is_alive()
         assert len(errors) == 1

@@ -241,8 +241,8 @@ def test_packed_bodies(http_connect: Connect) -> None:
 def test_a_total_limit_bounds_what_trickles(http_connect: Connect) -> None:
     started = time.monotonic()
     with pytest.raises(ConnectorError, match=r"not done within 1\.5 s") as caught:
-        http_connect(options={"timeouts": {"total": 1.5}}).get("/drip/100")
-    assert time.monotonic() - started < 4
+        http_connect(options={"timeouts": {"total": 1.5}}).get("/drip/600")
+    assert time.monotonic() - started < 30
     assert "bytes" in str(caught.value)
 
 
@@ -269,7 +269,7 @@ def test_interrupt_ends_a_request_that_hangs_and_leaves_the_connector_usable(htt
     started = time.monotonic()
     with pytest.raises(ConnectorError, match="broke"):
         connector.get("/slow/20.0")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     assert connector.get("/echo").status_code == 200
 
 

@@ -123,7 +123,7 @@ def test_retry_after_counts_instead_of_the_backoff(http_connect: Callable[..., A
     options = {"retry": {"max_attempts": 2, "backoff_seconds": 60}}
     started = time.monotonic()
     assert http_connect(options=options).get("/flaky/1/429", params={"retry_after": "1"}).json()["tries"] == 2
-    assert 1 <= time.monotonic() - started < 5
+    assert 1 <= time.monotonic() - started < 30
     assert http_api.api.count() == 2
 
 

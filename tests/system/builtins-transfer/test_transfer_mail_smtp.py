@@ -230,7 +230,7 @@ def closed_by_the_server(connector: SmtpConnector) -> Iterator[None]:
 
 def test_an_interrupt_ends_the_wait(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("none")
-    retry = {"retry": {"max_attempts": 3, "backoff_seconds": 0}, "timeout": 30}
+    retry = {"retry": {"max_attempts": 3, "backoff_seconds": 0}, "timeout": 60}
     connector = connect(server, tls="none", login=False, options=retry)
 
     def interrupt() -> None:
@@ -241,7 +241,7 @@ def test_an_interrupt_ends_the_wait(start_mail_server: Start, connect: Connect) 
     started = time.monotonic()
     with pytest.raises(MailUnknownError, match="it may have taken the mail"):
         connector.send(mail())
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
     server.box.on_data = lambda: None
     connector.send(mail())
 

@@ -121,7 +121,7 @@ def test_keys_of_the_home_folder_are_tried_only_if_the_resource_says_so(
 # Time limits, each on a server that is silent just there
 
 SILENCE = 1.0
-LONG = 30.0
+LONG = 60.0
 """The other limits; the test fails if one of them is what ended it."""
 
 
@@ -377,4 +377,4 @@ def test_a_stopped_run_does_not_wait_for_a_server_that_does_not_answer(driver: s
         took = time.monotonic() - began
     assert ran.error is not None
     assert "time limit" in ran.error.message
-    assert took < 8, f"{took:.1f} s"
+    assert took < LONG / 2, f"{took:.1f} s"

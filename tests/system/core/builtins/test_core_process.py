@@ -293,19 +293,19 @@ def test_the_time_limit_ends_the_whole_tree(
     command = "sh -c 'sleep 60 & echo $! >> $EFFECTS; wait' & echo $! >> $EFFECTS; echo begun; wait"
     started = time.monotonic()
     result = run(project, {"command": command, "shell": True, "timeout_seconds": 0.6, "kill_grace_seconds": 1}, 1)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 40
     assert "AF5101 still running after 0.6 s" in result.err
     assert "    begun" in result.err
     pids = [int(line) for line in project.lines()]
     assert len(pids) == 2
-    wait_for(lambda: not any(map(lives, pids)), 2)
+    wait_for(lambda: not any(map(lives, pids)))
 
 
 def test_what_ignores_the_time_limit_is_killed(project: "Project", lives: Callable[[int], bool]) -> None:
     command = 'trap "" TERM; echo $$ >> $EFFECTS; while :; do sleep 0.1; done'
     started = time.monotonic()
     run(project, {"command": command, "shell": True, "timeout_seconds": 0.3, "kill_grace_seconds": 0.3}, 1)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 40
     assert not lives(int(project.lines()[0]))
 
 
@@ -316,9 +316,9 @@ def test_a_child_that_stays_behind_is_ended_and_holds_nothing_up(
     found = outputs(
         project, {"command": "sleep 60 & echo $! >> $EFFECTS; echo done", "shell": True, "log": {"stdout": "capture"}}
     )
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 40
     assert found["stdout"] == "done\n"
-    wait_for(lambda: not lives(int(project.lines()[0])), 2)
+    wait_for(lambda: not lives(int(project.lines()[0])))
 
 
 def test_a_daemon_that_holds_the_pipe_does_not_hang_the_step(
@@ -328,10 +328,10 @@ def test_a_daemon_that_holds_the_pipe_does_not_hang_the_step(
 
     monkeypatch.setattr(process_child, "DRAIN_SECONDS", 0.5, raising=True)
     started = time.monotonic()
-    command = "setsid sh -c 'echo $$ >> $EFFECTS; exec sleep 20' & sleep 0.2; echo done"
+    command = "setsid sh -c 'echo $$ >> $EFFECTS; exec sleep 120' & sleep 0.2; echo done"
     found = outputs(project, {"command": command, "shell": True, "log": {"stdout": "capture"}})
     reap += map(int, project.lines())
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert found["stdout"] == "done\n"
 
 
@@ -453,7 +453,7 @@ def test_an_exit_code_that_is_tried_again(project: "Project") -> None:
     }  # fmt: skip
     started = time.monotonic()
     assert outputs(project, inputs) == {"exit_code": 0, "attempts": 3, "stdout": "try 3\n"}
-    assert 0.3 <= time.monotonic() - started < 3
+    assert time.monotonic() - started >= 0.3
 
 
 def test_all_tries_are_in_one_log(project: "Project") -> None:
@@ -498,9 +498,9 @@ def test_a_stop_does_not_wait_for_the_next_try(project: "Project", wait_for: Cal
     }  # fmt: skip
     flow(project, inputs)
     process = project.start("run", "flow.yaml", "--run-id", "r")
-    wait_for(project.lines)
-    time.sleep(0.3)
+    log = project.states / "f.sqlite.d/logs/f/r.jsonl"
+    wait_for(lambda: log.exists() and "try 2 of 2" in log.read_text())
     process.terminate()
-    process.communicate(timeout=5)
+    process.communicate(timeout=40)
     assert process.returncode == 143
     assert project.rows("SELECT status FROM step_runs") == [("INTERRUPTED",)]

@@ -260,6 +260,7 @@ def test_a_kill_leaves_nothing(
     assert project.lines() == ["one 3", "two", "after SUCCESS"]
 
 
+@pytest.mark.xdist_group("timing")
 def test_a_step_that_will_not_stop_does_not_outlive_the_grace(
     project: "Project", wait_for: "Callable[..., None]", lives: "Callable[[int], bool]"
 ) -> None:
@@ -269,9 +270,9 @@ def test_a_step_that_will_not_stop_does_not_outlive_the_grace(
     wait_for(lambda: project.lines("effects.pid"))
     process.terminate()
     started = time.monotonic()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 143
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 2 * 3, "the grace of the run, not one more per flow inside"
     assert not lives(int(project.lines("effects.pid")[0]))
     assert children(project)[0][1] == "INTERRUPTED"
     assert [status for (status,) in project.rows("SELECT status FROM step_runs")] == ["INTERRUPTED"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.core.conftest import Project
 
-TREE = "(trap '' TERM; echo $BASHPID $$ > $EFFECTS.pids; sleep 60) & sleep 60"
+TREE = "(trap '' TERM; echo $BASHPID $$ > $EFFECTS.pids; sleep 120) & sleep 120"
 
 
 def rows(project: "Project", sql: str) -> list[tuple[Any, ...]]:
@@ -128,7 +128,7 @@ def test_the_time_limit_ends_the_whole_tree(project: "Project", lives: "Callable
     )
     assert found.code == 1
     assert "still running after 1 s" in found.err
-    assert time.monotonic() - started < 12
+    assert time.monotonic() - started < 50
     assert not any(lives(int(pid)) for pid in project.lines("effects.pids")[0].split())
 
 

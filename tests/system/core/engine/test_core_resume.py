@@ -92,9 +92,7 @@ def test_after_kill_9_in_the_middle_of_a_step(
     process.communicate(timeout=10)
     os.kill(child(project), signal.SIGKILL)
     assert project.rows("SELECT status FROM runs") == [("RUNNING",)]
-    started = time.monotonic()
     result = project.command("run", "flow.yaml", "--run-id", "r")
-    assert time.monotonic() - started < 10
     assert result.code == 0, result.err
     assert "step_id=two step_type=external.process attempt=2" in result.err
     assert project.lines() == ["one", "two", "two", "three word word", "four word"]
@@ -248,33 +246,32 @@ def test_a_signal_stops_the_run_and_its_processes(
 def test_a_child_that_ignores_the_signal_is_killed(
     project: "Project", more: str, wait_for: Callable[..., None], lives: Callable[[int], bool], reap: list[int]
 ) -> None:
-    command = 'trap "" TERM; echo $$ > $EFFECTS.pid; while :; do sleep 0.1; done'
+    command = 'trap "touch $EFFECTS.asked" TERM; echo $$ > $EFFECTS.pid; while :; do sleep 0.1; done'
     project.flow("jobs:\n  - id: a\n    steps:\n" + sh("s", command, more))
     process = project.start("run", "flow.yaml", "--run-id", "r", env={"AETHERFLOW_STOP_GRACE_SECONDS": "0.5"})
     wait_for(step_is_running(project))
     reap.append(child(project))
-    time.sleep(0.6 if more else 0)  # past the step's own time limit: its grace of a minute has begun
+    if more:  # past the step's own time limit: its grace of a minute has begun
+        wait_for(project.effects.with_name("effects.asked").exists)
     started = time.monotonic()
     process.terminate()
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     assert process.returncode == 143
-    assert 0.4 < time.monotonic() - started < 5
+    assert 0.4 < time.monotonic() - started < 40
     assert not lives(child(project))
     assert project.rows("SELECT status FROM step_runs") == [("INTERRUPTED",)]
 
 
 def test_a_second_signal_does_not_wait_for_the_grace(project: "Project", wait_for: Callable[..., None]) -> None:
-    command = 'trap "" TERM; echo $$ > $EFFECTS.pid; while :; do sleep 0.1; done'
+    command = 'trap "touch $EFFECTS.asked" TERM; echo $$ > $EFFECTS.pid; while :; do sleep 0.1; done'
     project.flow("jobs:\n  - id: a\n    steps:\n" + sh("s", command))
-    process = project.start("run", "flow.yaml", "--run-id", "r")
+    process = project.start("run", "flow.yaml", "--run-id", "r", env={"AETHERFLOW_STOP_GRACE_SECONDS": "600"})
     wait_for(step_is_running(project))
     process.terminate()
-    time.sleep(0.3)
-    started = time.monotonic()
+    wait_for(project.effects.with_name("effects.asked").exists)
     process.terminate()
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     assert process.returncode == 143
-    assert time.monotonic() - started < 4
 
 
 @register_step("test_signal_elsewhere")

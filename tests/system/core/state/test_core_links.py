@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from tests.core.conftest import Project
 
 WaitFor = Callable[..., None]
-SLOW = "echo begin >> $EFFECTS; while ! test -e $EFFECTS.go; do sleep 0.05; done; echo end >> $EFFECTS"
+SLOW = (
+    "echo $$ > $EFFECTS.pid; echo begin >> $EFFECTS; "
+    "while ! test -e $EFFECTS.go; do sleep 0.05; done; echo end >> $EFFECTS"
+)
 
 
 @pytest.fixture
@@ -72,11 +75,15 @@ def test_what_is_shown_is_the_name_that_was_written(linked: "Project") -> None:
     assert linked.command("state", "check", "--flow", "f").code == 0
 
 
-def test_a_run_is_resumed_after_the_file_has_moved_behind_a_link(linked: "Project", wait_for: WaitFor) -> None:
+def test_a_run_is_resumed_after_the_file_has_moved_behind_a_link(
+    linked: "Project", wait_for: WaitFor, lives: Callable[[int], bool]
+) -> None:
     process = linked.start("run", "link.yaml", "--run-id", "r", "-q")
     wait_for(lambda: linked.lines() == ["begin"])
     process.kill()
     process.communicate(timeout=60)
+    (pid,) = linked.lines("effects.pid")
+    wait_for(lambda: not lives(int(pid)))  # its guard ends it; let go before that, it would end by itself and say so
     let_go(linked)
     text = (linked.folder / "real.yaml").read_text()
     (linked.folder / "link.yaml").write_text(text)

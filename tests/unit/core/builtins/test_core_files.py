@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.core.builtins import file_find
 from aetherflow.core.engine.workspace import MARKER
 
 if TYPE_CHECKING:
@@ -121,18 +122,19 @@ def test_find_refuses_what_leads_out_what_is_no_folder_and_a_name_that_is_no_tex
     run(project, step("file_find", exclude=["b*"]))
 
 
-def test_find_watches_whether_files_stay(project: "Project") -> None:
+def test_find_watches_whether_files_stay(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     folder = lay(project, a="1", b="1")
+    waited: list[float] = []
 
-    def grow() -> None:
-        time.sleep(0.2)
-        with (folder / "b").open("a") as file:
-            file.write("2")
+    def grow(_: object, seconds: float) -> None:
+        if not waited:
+            (folder / "b").write_text("12")
+        waited.append(seconds)
+        time.sleep(seconds)
 
-    thread = threading.Thread(target=grow)
-    thread.start()
+    monkeypatch.setattr(file_find, "pause", grow)
     run(project, step("file_find", stable_seconds=0.8))
-    thread.join()
+    assert waited
     assert [each["name"] for each in outputs(project)["files"]] == ["a"]
 
 

@@ -100,7 +100,7 @@ def test_one_thread_runs_all_attempts(wires: Wires) -> None:
 def test_the_time_limit_ends_one_attempt(wires: Wires) -> None:
     started = time.monotonic()
     outcome = wires.run(until_cancelled, 0.1)
-    assert 0.1 <= time.monotonic() - started < 1
+    assert time.monotonic() - started >= 0.1
     assert isinstance(outcome.error, StepTimeoutError)
     assert isinstance(outcome.error, TimeoutError)
     assert str(outcome.error) == "still running after 0.1 s, the step's time limit"
@@ -139,7 +139,7 @@ def test_a_signal_and_a_result_that_came_all_the_same(wires: Wires) -> None:
 
 def test_a_step_that_does_not_end_is_left_behind(wires: Wires, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "KILL_WAIT_SECONDS", 0.1)
-    release = threading.Event()
+    release, ended = threading.Event(), threading.Event()
     late: list[Any] = []
 
     def stuck(control: Control) -> None:
@@ -147,12 +147,13 @@ def test_a_step_that_does_not_end_is_left_behind(wires: Wires, monkeypatch: pyte
         late.append(control.closed)
         with pytest.raises(StepCancelledError, match="is over"):
             control.check_open()
+        ended.set()
 
     outcome = wires.run(stuck, 0.1, grace=0.1)
     assert isinstance(outcome.error, StepTimeoutError)
     assert wires.run(lambda control: 5).result == 5, "in another thread"
     release.set()
-    assert wires.run(lambda control: time.sleep(0.1)).error is None, "the late end of the other one is dropped"
+    assert wires.run(lambda control: ended.wait(20)).result is True, "the late end of the other one is dropped"
     assert late == [True]
 
 

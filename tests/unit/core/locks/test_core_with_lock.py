@@ -46,7 +46,7 @@ class Loop(Step[Any]):
     def run(self) -> None:
         with self.ctx.lease("k", ttl_seconds=0.3):
             Path(os.environ["EFFECTS"]).write_text("looping")
-            for _ in range(1000):
+            for _ in range(6000):
                 self.ctx.check_cancelled()
                 time.sleep(0.01)
 
@@ -208,7 +208,7 @@ def test_a_lost_lock_stops_a_step_that_looks(project: "Project", wait_for: WaitF
     done = project.cli("run", "flow.yaml")
     thief.join()
     assert done.code == 1
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 40
     assert "AF5302 the lock k was lost (token 1): it was released by ann: to see what happens" in done.err
 
 

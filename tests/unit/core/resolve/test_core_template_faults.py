@@ -1,9 +1,12 @@
 """What is said of a template that is wrong, or that has no value."""
 
+from typing import Any
+
 import pytest
 
+from aetherflow.core.documents.loader import RawString
 from aetherflow.core.errors import ResolverMissingKeyError, ResolverSyntaxError
-from aetherflow.core.resolve.template import parse_template, render
+from aetherflow.core.resolve.template import has_template, parse_template, render
 
 OPEN = [("{{", 0), ("{{env.AB", 0), ("a {{env.A}} {{env.AB", 12), ("{{env.A}", 0)]
 
@@ -28,3 +31,42 @@ def test_a_missing_value_comes_with_what_to_do(token: str, hint: str) -> None:
     with pytest.raises(ResolverMissingKeyError) as caught:
         render(f"{{{{{token}}}}}", {"env": {}, "steps": {}})
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{}}", "empty braces are not a template"),
+        ("{{  }}", "the token is empty"),
+        ("{{a|b}}", "filters and expressions are not supported"),
+        ("{{a b}}", "PATH is names joined by dots"),
+        ("x }} y", r"}} without a {{ before it"),
+    ],
+)
+def test_what_is_no_token_is_told_apart(text: str, said: str) -> None:
+    with pytest.raises(ResolverSyntaxError) as caught:
+        parse_template(text)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("{{env.A}}", True),
+        ("plain", False),
+        (RawString("{{env.A}}"), False),
+        ({"a": 1, "b": "{{env.A}}"}, True),
+        ({"a": 1, "{{env.A}}": "b"}, False),
+        (["a", ["b", "{{env.A}}"]], True),
+        (["a", 1, None], False),
+        ({}, False),
+        ([], False),
+        (5, False),
+    ],
+)
+def test_which_values_hold_a_template(value: Any, expected: bool) -> None:
+    assert has_template(value) is expected
+
+
+def test_a_value_inside_text_keeps_its_letters() -> None:
+    assert render("<{{steps.s.v}}>", {"steps": {"s": {"v": ["ä", {"ü": 1}]}}}) == '<["ä", {"ü": 1}]>'
