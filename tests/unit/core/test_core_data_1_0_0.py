@@ -236,7 +236,7 @@ def bare(text: str) -> str:
 def definitions(rows: dict[str, Rows], run_id: str) -> dict[tuple[str, ...], str]:
     """Step or job to the text of its definition; steps inside steps have a hash only."""
     texts = {row["hash"]: row["text"] for row in rows["definitions"]}
-    found = {(row["job_id"],): row["def_hash"] for row in rows_of(rows["job_runs"], run_id)}
+    found: dict[tuple[str, ...], str] = {(row["job_id"],): row["def_hash"] for row in rows_of(rows["job_runs"], run_id)}
     found |= {name(row)[1:]: row["def_hash"] for row in rows_of(rows["step_runs"], run_id)}
     return {key: bare(texts[digest]) if digest in texts else digest for key, digest in found.items()}
 
