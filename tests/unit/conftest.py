@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -16,13 +17,12 @@ class Guard:
 
     def __init__(self) -> None:
         self.armed = False
-        self.seen: list[str] = []
+        self.refused = ""
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
         if self.armed and event in STARTS:
-            self.seen.append(f"{event}{arguments!r}"[:200])
-            # no Exception: what is under test may catch those
-            pytest.fail(f"a unit test must not do this (put it into tests/system): {self.seen[-1]}")
+            self.refused = f"a unit test must not do this (it belongs to tests/system): {event}{arguments!r}"[:300]
+            pytest.fail(self.refused)  # no Exception: what is under test may catch those
 
 
 GUARD = Guard()
@@ -30,9 +30,19 @@ sys.addaudithook(GUARD)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Generator[None, object, object]:
-    GUARD.armed = True
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    # a worker of xdist calls the hooks of all folders
+    GUARD.armed = Path(__file__).parent in item.path.parents
     try:
         return (yield)
     finally:
         GUARD.armed = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    refused, GUARD.refused = GUARD.refused, ""
+    result = yield
+    if refused:  # who is tested may have survived it, in a thread or by an `except BaseException`
+        pytest.fail(refused)
+    return result

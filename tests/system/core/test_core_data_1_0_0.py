@@ -1,9 +1,12 @@
 """What 1.0.0 left behind is opened, shown and resumed, and what is computed of the same documents is the same."""
 
 import datetime as dt
+import importlib.metadata
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -149,7 +152,7 @@ def assert_nothing_was_rewritten(data: OldData, flow: str) -> None:
     """Rows of finished attempts, texts of definitions and hashes of steps are what 1.0.0 wrote."""
     before = expected_state(flow)
     now = {table: data.state(flow, f"SELECT * FROM {table}") for table in ("definitions", "step_runs")}
-    assert now["definitions"] == before["definitions"]
+    assert [row for row in before["definitions"] if row not in now["definitions"]] == []
     ended = [row for row in before["step_runs"] if row["status"] != "RUNNING" and flow != "secret"]
     assert [row for row in ended if row not in now["step_runs"]] == []
     known = {name(row): row for row in before["step_runs"]}  # the last attempt of each
@@ -220,6 +223,24 @@ def test_a_run_of_a_bundle_goes_on(data: OldData, run_id: str) -> None:
     assert_nothing_was_rewritten(data, "orders")
 
 
+def bare(text: str) -> str:
+    """A definition without what 1.0.0 wrote down and no longer counts, and without the hashes that follow from it."""
+    found = json.loads(text)
+    for part in (found, *found.get("resources", {}).values()):
+        if not part.get("plugin", "(folder)").startswith("(folder)"):
+            del part["plugin"]
+    found["uses"] = list(found.get("uses", ()))
+    return json.dumps(found)
+
+
+def definitions(rows: dict[str, Rows], run_id: str) -> dict[tuple[str, ...], str]:
+    """Step or job to the text of its definition; steps inside steps have a hash only."""
+    texts = {row["hash"]: row["text"] for row in rows["definitions"]}
+    found: dict[tuple[str, ...], str] = {(row["job_id"],): row["def_hash"] for row in rows_of(rows["job_runs"], run_id)}
+    found |= {name(row)[1:]: row["def_hash"] for row in rows_of(rows["step_runs"], run_id)}
+    return {key: bare(texts[digest]) if digest in texts else digest for key, digest in found.items()}
+
+
 # The same documents today
 
 
@@ -234,14 +255,60 @@ def test_a_new_run_of_the_same_documents_is_defined_alike(data: OldData, flow: s
     for path in data.states.glob(f"{flow}.sqlite-*"):
         path.unlink()
     assert aetherflow("run", f"{flow}.yaml", "--run-id", run_id, "-q", *params).code == 0
-    texts = {row["hash"]: row["text"] for row in before["definitions"]}
-    for row in data.state(flow, "SELECT * FROM definitions"):
-        assert texts[row["hash"]] == row["text"]
-    found = {name(row): row for row in data.state(flow, "SELECT * FROM step_runs")}
-    last = {name(row): row for row in before["step_runs"] if row["run_id"] == run_id}
-    assert last.keys() <= found.keys(), "items have the keys that they had"
-    for key, row in last.items():
-        assert (found[key]["def_hash"], found[key]["idem_key"]) == (row["def_hash"], row["idem_key"])
+    after = {table: data.state(flow, f"SELECT * FROM {table}") for table in ("definitions", "job_runs", "step_runs")}
+    found, recorded = definitions(after, run_id), definitions(before, run_id)
+    assert {key: found.get(key) for key in recorded} == recorded, "items have the keys that they had"
+    keys = {name(row): row["idem_key"] for row in after["step_runs"]}
+    for row in rows_of(before["step_runs"], run_id):
+        assert keys[name(row)] == row["idem_key"]
+
+
+# Another version
+
+
+def pretend_version(site: Path, version: str) -> None:
+    """Lay the metadata of all distributions of AetherFlow, with another version, where Python looks first."""
+    for distribution in importlib.metadata.distributions():
+        entries, name = distribution.read_text("entry_points.txt"), distribution.metadata["Name"]
+        if name.startswith("aetherflow") and entries is not None:
+            info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            (info / "entry_points.txt").write_text(entries)
+
+
+@pytest.mark.parametrize(
+    ("flow", "plugin"),
+    [
+        ("failed", "aetherflow-core"),
+        ("items", "aetherflow-core"),
+        ("parent", "aetherflow-core"),
+        ("pickup", "aetherflow-builtins-transfer"),
+        ("extract", "aetherflow-builtins-db"),
+    ],
+)
+def test_a_run_goes_on_under_another_version(data: OldData, flow: str, plugin: str) -> None:
+    """A version is information: no step has changed by it, and what stands in the state stays as it is."""
+    run_id, noted = RESUMED[flow]
+    data.mend()
+    site = data.folder / "site"
+    pretend_version(site, "1.9.0")
+
+    def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        env = {**os.environ, "PYTHONPATH": str(site)}
+        program = [sys.executable, "-m", "aetherflow.core", *arguments]
+        return subprocess.run(program, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    plan = command("plan", f"{flow}.yaml", "--run-id", run_id)
+    assert f"plugin {plugin} 1.0.0 -> 1.9.0" in plan.stdout, plan.stderr
+    assert "changed:" not in plan.stdout
+    done = command("resume", run_id)
+    assert done.returncode == 0, done.stderr
+    assert f"plugin_changed plugin={plugin} before=1.0.0 now=1.9.0" in done.stderr
+    assert data.noted(flow) == noted
+    assert_nothing_was_rewritten(data, flow)
+    listed = shown(aetherflow("runs", "show", run_id, "--flow", flow, "--json"))
+    assert f"{plugin} 1.9.0" in listed["circumstances"]["plugins"].values()
 
 
 # The scheduler

@@ -94,6 +94,7 @@ def _as_text(plan: "Plan") -> str:
     for step in (step for job in plan.jobs for step in job.steps):
         if (found := step.effects) is not None:
             lines += ["", f"{step.key}:", *(f"  {line}" for line in found.lines or [f"({found.why})"])]
+    lines += ["", *(f"plugin {each}" for each in plan.plugins)] if plan.plugins else []
     for change in plan.changes:
         what = "finished, its result is kept" if change.finished else "still to run, the new text counts"
         lines += ["", f"changed: {str(change.key).rstrip('.')} ({what})", change.diff]
@@ -121,6 +122,7 @@ def _as_json(plan: "Plan") -> dict[str, Any]:
             }
             for job in plan.jobs
         ],
+        "plugins": [{"name": each.name, "before": each.before, "now": each.now} for each in plan.plugins],
         "changes": [
             {
                 "job_id": change.key.job,

@@ -114,6 +114,8 @@ class LiveObserver:
                 self._line(f"{fields['status']:<11} {_name(fields)}  {seconds(fields['duration_ms'])}  {note}".rstrip())
             elif event == "step_retry":
                 self._line(f"RETRY       {_name(fields)}  in {fields['delay_seconds']:g} s")
+            elif event == "plugin_changed":
+                self._line(f"PLUGIN      {fields['plugin']} {fields['before']} -> {fields['now']}")
             elif event == "definition_changed":
                 self._line(
                     f"CHANGED     {fields['job_id']}.{fields.get('step_id', '')}".rstrip(".") + f"  {fields['note']}"

@@ -59,6 +59,8 @@ class Step(ABC, Generic[InputsT]):
     """Codes of `validate --json` for problems of an input, by its dotted name; `NAME:missing` where it is not given."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
     """`once`: an interrupted attempt is never silently repeated."""
+    result_version: ClassVar[int | None] = None
+    """Raise it where the same inputs give another result than before: a finished step of another one has changed."""
 
     args: InputsT
     """The validated inputs of a typed step."""

@@ -1,10 +1,13 @@
 """What a run records of its circumstances, for the question what ran: bundle, profiles, plugins, environment keys."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from aetherflow.core.engine.prepare import PreparedFlow
+from aetherflow.core.engine.verdicts import PluginChange
 from aetherflow.core.errors import AetherflowError
+from aetherflow.core.plugins.metadata import FOLDER
 from aetherflow.core.plugins.names import CONNECTORS, STEPS
 
 
@@ -28,6 +31,18 @@ def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
             "flow": str(flow.file.relative_to(bundle.folder)),
         }
     return found
+
+
+def plugin_changes(recorded: Mapping[str, Any], flow: PreparedFlow) -> list[PluginChange]:
+    """What provides the step types and connectors now and did not when `recorded` was written; no folder plugins."""
+    found = set[PluginChange]()
+    now = _plugins(flow)
+    for name, before in recorded.get("plugins", {}).items():
+        present = now.get(name, before)
+        if before != present and FOLDER not in before + present:
+            (old, _, version), (new, _, other) = before.rpartition(" "), present.rpartition(" ")
+            found.add(PluginChange(old, version, other) if old and old == new else PluginChange(name, before, present))
+    return sorted(found)
 
 
 def _plugins(flow: PreparedFlow) -> dict[str, str]:

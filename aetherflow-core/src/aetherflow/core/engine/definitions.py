@@ -1,10 +1,12 @@
 """What a step is made of, as one text and its hash: a finished step whose text is another one now has changed.
 
 Part of it are its own lines, the resources it names with their profiles, the parameters and environment keys it
-reads, the version of its plugin, and the definitions of the steps it refers to. Secrets are masked before the text is
-hashed and patch versions are left out, so that neither counts as a change.
+reads, the `result_version` of its class, the code of a folder plugin, and the definitions of the steps it refers to.
+Secrets are masked before the text is hashed. The version of an installed distribution is not part of it: a run that
+failed goes on after an update.
 """
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -19,6 +21,7 @@ from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.errors import AetherflowError
 from aetherflow.core.location import DocPath
 from aetherflow.core.observe.redact import MASK, Redactor, is_secret_name
+from aetherflow.core.plugins.metadata import FOLDER
 from aetherflow.core.plugins.names import CONNECTORS, STEPS
 from aetherflow.core.resolve.bundle_layer import ACTIVE_DIR, CACHE_DIR, PLUGIN_PATHS, PROFILES_FILE
 from aetherflow.core.resolve.resources import Resources
@@ -71,6 +74,14 @@ class Definitions:
     uses: dict[StepKey, set[StepKey]] = field(default_factory=dict)
     """Step to the earlier steps whose outputs it reads."""
 
+    def keep(self, key: StepKey, recorded: str, text: str) -> None:
+        """Let the recorded definition of a step, which says the same, stay its definition."""
+        self.hashes[key], self.texts[recorded] = recorded, text
+
+    def in_use(self) -> dict[str, str]:
+        """Hash to text of the definitions that the steps and jobs have."""
+        return {found: self.texts[found] for found in self.hashes.values()}
+
 
 def define(flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> Definitions:
     """Definitions of every step and job of a flow."""
@@ -84,6 +95,23 @@ def change_text(old: str | None, new: str) -> str:
     before, after = (json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines() for text in (old, new))
     lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
     return "\n".join(line for line in lines if not line.startswith("@@"))
+
+
+def as_defined_today(recorded: str, same: Mapping[str, str]) -> str:
+    """A recorded text without what no longer counts, and with today's hashes of the steps that it refers to.
+
+    1.0.0 wrote down the versions of installed distributions. `same`: recorded hash to today's, of earlier steps.
+    """
+    try:
+        text = json.loads(recorded)
+    except ValueError:  # a number that is a secret was masked in it
+        return recorded
+    for part in (text, *text.get("resources", {}).values()):
+        if not part.get("plugin", FOLDER).startswith(FOLDER):
+            del part["plugin"]
+    if "uses" in text:
+        text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}
+    return _storable(_encode(text))
 
 
 def equal_but_for_secrets(old: str, new: str) -> bool:
@@ -106,6 +134,11 @@ def _covers(masked: str, text: str) -> bool:
     return True
 
 
+def _storable(text: str) -> str:
+    # an environment may hold what is not UTF-8, and a text of SQLite may not
+    return text.encode(errors="backslashreplace").decode()
+
+
 class _Definer:
     def __init__(self, flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> None:
         self.flow = flow
@@ -115,7 +148,7 @@ class _Definer:
         self.resources = {name: spec.model_dump() for name, spec in resources.merged.items()}
         self.texts = _texts_by_part(flow.document.source.texts, {**flow.document.data, "resources": self.resources})
         self.resource_paths = {name: set(_paths(spec)) for name, spec in self.resources.items()}
-        self.plugins: dict[tuple[str, str], str] = {}
+        self.plugins: dict[tuple[str, str], dict[str, Any]] = {}
         self.promoters: dict[tuple[str, str], StepKey] = {}
 
     def define(self) -> Definitions:
@@ -138,7 +171,7 @@ class _Definer:
         before: dict[str, Any] = {}
         if (now := _for_each_as_written(with_texts(own, texts))) != own:
             before["step"] = own
-        text: dict[str, Any] = {"step": now, "plugin": self._plugin(STEPS, step.type)}
+        text: dict[str, Any] = {"step": now, **self._plugin(STEPS, step.type)}
         for root, values in (("params", self.params), ("env", self.flow.env)):
             if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - PLACES):
                 text[root] = {name: MASK if is_secret_name(name) else values.get(name) for name in names}
@@ -166,9 +199,7 @@ class _Definer:
         self.found.texts[digest] = masked
 
     def _encoded(self, text: Mapping[str, Any]) -> str:
-        # compact, since only a diff is ever read by people
-        # an environment may hold what is not UTF-8, and a text of SQLite may not
-        return self.redactor.mask(_encode(text)).encode(errors="backslashreplace").decode()
+        return _storable(self.redactor.mask(_encode(text)))
 
     def _uses(self, key: StepKey, paths: set[tuple[str, ...]]) -> Iterator[StepKey]:
         for path in paths:
@@ -197,17 +228,23 @@ class _Definer:
         spec = self.resources[name]
         if as_written:
             spec = with_texts(spec, self.texts.get(("resources", name), {}))
-        return {**spec, "plugin": self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
+        return {**spec, **self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
 
-    def _plugin(self, group: str, name: str) -> str:
+    def _plugin(self, group: str, name: str) -> dict[str, Any]:
+        """What of a plugin counts: the code of a folder plugin, and what its class declares about its results."""
         if (group, name) not in self.plugins:
-            try:
-                entry = self.flow.catalog.find(group, name)
-                shown = f"{entry.distribution} {'.'.join(entry.version.split('.')[:2])}".strip()
-            except AetherflowError:  # registered in this process, or not to be had: the step itself will say so
-                shown = ""
-            self.plugins[group, name] = shown
+            self.plugins[group, name] = dict(self._counts(group, name))
         return self.plugins[group, name]
+
+    def _counts(self, group: str, name: str) -> Iterator[tuple[str, Any]]:
+        catalog = self.flow.catalog
+        with contextlib.suppress(AetherflowError):  # registered in this process, or not to be had: the step will say so
+            if (entry := catalog.find(group, name)).distribution == FOLDER:
+                yield "plugin", f"{FOLDER} {entry.version}"
+        if group == STEPS:
+            with contextlib.suppress(AetherflowError):
+                if (declared := catalog.step(name).result_version) is not None:
+                    yield "result_version", declared
 
 
 def jobs_read_by(job: JobSpec) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.engine.around import check_plan
+from aetherflow.core.engine.circumstances import plugin_changes
 from aetherflow.core.engine.connections import secret_settings
 from aetherflow.core.engine.definitions import Definitions, References, define
 from aetherflow.core.engine.plan import check_jobs, make_plan
@@ -86,6 +87,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
         state.load()
         plan = make_plan(flow.spec, state, definitions, wishes)
+        plan.plugins = plugin_changes(state.circumstances(), flow)
     elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
         plan = Plan([], [], wishes.nothing())
     else:

@@ -9,7 +9,13 @@ something still to run needs the result.
 from collections.abc import Mapping
 
 from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.engine.definitions import Definitions, change_text, equal_but_for_secrets, jobs_read_by
+from aetherflow.core.engine.definitions import (
+    Definitions,
+    as_defined_today,
+    change_text,
+    equal_but_for_secrets,
+    jobs_read_by,
+)
 from aetherflow.core.engine.needs import Needs
 from aetherflow.core.engine.verdicts import Change, JobPlan, Plan, StepPlan, Verdict, Wishes
 from aetherflow.core.errors import ChangedDefinitionError, UsageError
@@ -56,7 +62,7 @@ class _Planner:
         self.intervention = wishes.nothing()
         self.discarded: dict[StepKey, str] = {}
         self.same: dict[str, str] = {}
-        """Hash of a recorded definition to that of ours, where only what is masked differs, or how 1.0 read numbers."""
+        """Hash of a recorded definition to that of ours, where they say the same."""
         self.reopened: dict[str, tuple[str, bool]] = {}
         """Job to why it is entered again, and whether its `when` is asked again."""
 
@@ -147,7 +153,7 @@ class _Planner:
     # Changes
 
     def _changes(self) -> list[Change]:
-        changes = [change for key in self.definitions.hashes if (change := self._change(key)) is not None]
+        changes = [change for key in tuple(self.definitions.hashes) if (change := self._change(key)) is not None]
         refused = [change for change in changes if change.finished]
         if refused and not self.wishes.accept_changes:
             raise ChangedDefinitionError([(str(change.key).rstrip("."), change.diff) for change in refused])
@@ -158,29 +164,31 @@ class _Planner:
         return changes
 
     def _change(self, key: StepKey) -> Change | None:
+        recorded, finished = self._recorded(key)
+        today = self.definitions.hashes[key]
+        if not recorded or recorded == today:
+            return None
+        stored = self.state.definition(recorded)
+        old = as_defined_today(stored, self.same) if stored is not None else None
+        new = self.definitions.texts[today]
+        readings = (new, self.definitions.before.get(key, new))
+        if stored is not None and old is not None and any(equal_but_for_secrets(old, text) for text in readings):
+            self.same[recorded] = today
+            self.definitions.keep(key, recorded, stored)
+            return None
+        if key in self.discarded:
+            return None
+        return Change(key, finished, min((change_text(old, text) for text in readings), key=len))
+
+    def _recorded(self, key: StepKey) -> tuple[str, bool]:
+        """Hash of the recorded definition, empty if there is none that counts, and whether a result of it does."""
         if not key.step:
             job = self.state.jobs.get(key.job)
-            recorded = job.def_hash if job and job.status in FINAL_JOB and key.job not in self.reopened else ""
-            finished = True
-        else:
-            record = self.state.steps.latest.get(key)
-            if key in self.discarded:
-                return None
-            done = [item for item in self._items(key) if self.state.steps.latest[item].status in DONE_STEP]
-            finished = bool(done) or (record is not None and record.status in DONE_STEP)
-            recorded = record.def_hash if record is not None else ""
-        if not recorded or recorded == self.definitions.hashes[key]:
-            return None
-        old, new = self.state.definition(recorded), self.definitions.texts[self.definitions.hashes[key]]
-        readings = {new, self.definitions.before.get(key, new)}
-        if old is not None:
-            shown = old
-            for before, now in self.same.items():  # the steps that it refers to
-                shown = shown.replace(before, now)
-            if any(equal_but_for_secrets(shown, text) for text in readings):
-                self.same[recorded] = self.definitions.hashes[key]
-                return None
-        return Change(key, finished, min((change_text(old, text) for text in readings), key=len))
+            return (job.def_hash if job and job.status in FINAL_JOB and key.job not in self.reopened else ""), True
+        record = self.state.steps.latest.get(key)
+        done = any(self.state.steps.latest[item].status in DONE_STEP for item in self._items(key))
+        finished = done or (record is not None and record.status in DONE_STEP)
+        return (record.def_hash if record is not None else ""), finished
 
     # Questions
 

@@ -155,7 +155,7 @@ class Run:
         opened = self._opened
         warning = self._register(facts)
         opened.state.begin(
-            facts, opened.frozen, opened.definitions.texts, opened.plan.intervention, circumstances_of(opened.flow)
+            facts, opened.frozen, opened.definitions.in_use(), opened.plan.intervention, circumstances_of(opened.flow)
         )
         with Heartbeat(self._store.path, opened.flow.flow_id, opened.run_id, opened.state.generation):
             self._announce()
@@ -187,6 +187,8 @@ class Run:
         opened = self._opened
         yaml = str(opened.flow.document.file)
         self._events.emit("run_start", flow_id=opened.flow.flow_id, run_id=opened.run_id, yaml=yaml)
+        for plugin, before, now in opened.plan.plugins:
+            self._events.emit("plugin_changed", plugin=plugin, before=before, now=now)
         for change in opened.plan.changes:
             kept = "its result is kept" if change.finished else "the new text counts"
             self._events.emit(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from aetherflow.core.state.records import Intervention, StepKey
 
@@ -76,6 +77,17 @@ class Change:
     diff: str
 
 
+class PluginChange(NamedTuple):
+    """A distribution and its versions before and now; where others provide the same, the name of the step type."""
+
+    name: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before} -> {self.now}"
+
+
 @dataclass(slots=True)
 class Plan:
     """Verdicts in the order of the flow."""
@@ -83,6 +95,8 @@ class Plan:
     jobs: list[JobPlan]
     changes: list[Change]
     intervention: Intervention
+    plugins: list[PluginChange] = field(default_factory=list)
+    """Installed distributions of another version than in the run's latest process: information, no change."""
 
     @property
     def idle(self) -> bool:

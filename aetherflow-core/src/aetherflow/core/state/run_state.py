@@ -1,6 +1,7 @@
 """One run in a state file: its own transitions and those of its jobs, each one transaction."""
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -95,6 +96,14 @@ class RunState:
         """Text of a definition by its hash; None if it is not known."""
         row = self._unit.db.execute("SELECT text FROM definitions WHERE hash=?", (def_hash,)).fetchone()
         return row[0] if row else None
+
+    def circumstances(self) -> dict[str, Any]:
+        """What the run's latest process wrote down of what ran; empty for a new run."""
+        query = (
+            "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
+        )
+        row = self._unit.db.execute(query, tuple(self._unit.key.values())).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
 
     # Jobs
 
