@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aetherflow.scheduler.audit import audit
 from aetherflow.scheduler.clock import Clock, from_ms
+from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.single import Single, run_item
 
 if TYPE_CHECKING:
@@ -78,3 +79,23 @@ def test_years_that_an_earlier_since_adds_are_entered_in_steps(bench: "Bench") -
     found = json.loads(bench.command("audit", "scheduler.yaml", "--json"))
     assert found["gaps"] == []
     assert found["expected"] >= 180 * 72
+
+
+OTHERWISE = {"id": "a", "cron": "0-59 * * * *"}
+
+
+def row_of(done: Single) -> SlotRow:
+    assert done.row is not None
+    return done.row
+
+
+def test_the_slot_that_triggers_survives_a_change_of_the_cron(bench: "Bench") -> None:
+    bench.flow(["true"])
+    bench.schedule_of(MINUTELY)
+    assert row_of(trigger(bench)).status == "SUCCESS"
+    bench.clock.pass_time(60)
+    bench.schedule_of(OTHERWISE)
+    done = trigger(bench)
+    assert (done.ran, row_of(done).status, row_of(done).trigger) == (True, "SUCCESS", "cron")
+    assert bench.slots("a") == {"12:00": "SUCCESS", "12:01": "SUCCESS"}
+    assert gaps(bench) == []

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.scheduler.audit import audit
-from aetherflow.scheduler.clock import Clock, from_ms
-from aetherflow.scheduler.ledger.records import SlotRow
-from aetherflow.scheduler.single import Single, run_item
+from aetherflow.scheduler.clock import from_ms
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Bench
@@ -19,43 +17,10 @@ OTHERWISE = {"id": "a", "cron": "0-59 * * * *"}
 """The same instants, but another definition."""
 
 
-class Standing(Clock):
-    """Waits for real processes, while the hands stand as those of the bench."""
-
-    def __init__(self, bench: "Bench") -> None:
-        super().__init__()
-        self._bench = bench
-
-    def now(self) -> dt.datetime:
-        return self._bench.clock.now()
-
-
-def trigger(bench: "Bench") -> Single:
-    """What cron does: `run-item` in this process."""
-    return run_item(bench.load(), "a", trigger="cron", clock=Standing(bench), events=bench.events())
-
-
-def row_of(done: Single) -> SlotRow:
-    assert done.row is not None
-    return done.row
-
-
 def gaps(bench: "Bench") -> list[str]:
     with bench.ledger() as ledger:
         found = audit(bench.load(), ledger, None, from_ms(bench.clock.wall), led=False)
     return [f"{from_ms(gap.slot):%H:%M}" for gap in found.gaps]
-
-
-def test_the_slot_that_triggers_survives_a_change_of_the_cron(bench: "Bench") -> None:
-    bench.flow(["true"])
-    bench.schedule_of(MINUTELY)
-    assert row_of(trigger(bench)).status == "SUCCESS"
-    bench.clock.pass_time(60)
-    bench.schedule_of(OTHERWISE)
-    done = trigger(bench)
-    assert (done.ran, row_of(done).status, row_of(done).trigger) == (True, "SUCCESS", "cron")
-    assert bench.slots("a") == {"12:00": "SUCCESS", "12:01": "SUCCESS"}
-    assert gaps(bench) == []
 
 
 @pytest.mark.parametrize(
