@@ -13,7 +13,8 @@ from aetherflow_builtins_db.formats.parquet import Compression, write_arrow, wri
 from aetherflow_builtins_db.formats.sampling import TypedRows
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing, packed
 
-Format: TypeAlias = Literal["tsv", "csv", "jsonl", "parquet"]
+# in the order of LoadFormat: before Python 3.14 `Format | None` is `LoadFormat | None` if that was made first
+Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
 OnRows: TypeAlias = Callable[[int | None], None]
 """Hears the number of rows so far; None where the database does not tell it before the end."""
 Seen: TypeAlias = Callable[[list[Row]], None]
