@@ -328,3 +328,24 @@ def test_a_run_that_1_0_began_goes_on(project: "Project") -> None:
     assert sorted(attempts) == [("s", 1), *[("t", 1)] * 4, ("u", 2)]
     stored = {text for (text,) in project.rows("SELECT text FROM definitions")}
     assert set(OLD.values()) < stored
+
+
+@pytest.mark.parametrize("secret", ["4711471147", "0047110815", "47110.8150"])
+def test_a_secret_of_digits_is_masked_like_any_other(project: "Project", secret: str) -> None:
+    config = f"{{base_url: 'https://x.example', bearer_token: {secret}9, proxy: {secret}8}}"
+    call = "{id: r, type: http_request, inputs: {resource: api, path: /x, params: {a: 1}}, for_each: []}"
+    show = f"{{command: [sh, -c, 'echo the $DB_PASSWORD'], env: {{DB_PASSWORD: {secret}}}, log: {{stdout: capture}}}}"
+    project.write(
+        f"flow: {{id: f}}\nresources: {{api: {{kind: rest, driver: httpx, config: {config}}}}}\n"
+        + job(f"{{id: s, type: external.process, inputs: {show}}}", call)
+    )
+    assert secret not in (shown := project.cli("explain", "flow.yaml").out)
+    assert "bearer_token" in shown
+    result = project.cli("run", "flow.yaml", "--run-id", "r")
+    assert result.code == 0, result.err
+    assert "***" in result.out + result.err
+    assert secret not in result.out + result.err
+    left = {path.name for path in project.states.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()}
+    assert left == set()
+    ((text,),) = project.rows("SELECT text FROM definitions WHERE text LIKE '%DB_PASSWORD%'")
+    assert json.loads(text)["step"]["inputs"]["env"] == {"DB_PASSWORD": "***"}

@@ -17,10 +17,10 @@ from aetherflow.core.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.location import DocPath, format_path
 from aetherflow.core.observe.redact import Redactor
 from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.connecting import close_connector, create_connector
+from aetherflow.core.plugins.connecting import close_connector, create_connector, models_of
 from aetherflow.core.problems import Problem, Problems
 from aetherflow.core.resolve.merged_source import MergedSource
-from aetherflow.core.resolve.resources import Resources, resolve_resources
+from aetherflow.core.resolve.resources import Resources, resolve_resources, with_texts_of
 from aetherflow.core.resolve.secrets import Secrets
 from aetherflow.core.resolve.template import render
 from aetherflow.core.spec.manifest import ManifestSpec
@@ -168,7 +168,11 @@ def open_source(
         ) from error
     connector = None
     if spec.resource is not None:
-        merged = Resources({spec.resource: manifest.spec.resources[spec.resource]}, MergedSource(document, None, {}))
+        resource = manifest.spec.resources[spec.resource]
+        for section, model in models_of(catalog.connector(resource.kind, resource.driver)):
+            bind(model, getattr(resource, section), document.source, at=("resources", spec.resource, section))
+        resource = with_texts_of(document, spec.resource, resource)
+        merged = Resources({spec.resource: resource}, MergedSource(document, None, {}))
         found = resolve_resources(merged, scope, hook, redactor)[spec.resource]
         init = ConnectorInit(
             spec.resource, found["kind"], found["driver"], found["config"], found["options"], _Folder(manifest.folder)

@@ -15,7 +15,8 @@ from aetherflow.core.documents.binder import bind
 from aetherflow.core.documents.loader import Document, load_document
 from aetherflow.core.documents.suggest import did_you_mean
 from aetherflow.core.errors import LegacyPluginError, SpecError
-from aetherflow.core.location import Location, format_path
+from aetherflow.core.location import DocPath, Location, format_path
+from aetherflow.core.observe.redact import is_secret_name
 from aetherflow.core.plugins.catalog import Catalog
 from aetherflow.core.plugins.installing import install_all
 from aetherflow.core.plugins.policy import catalog_for
@@ -129,12 +130,17 @@ def check_flow_document(
     flows = SubFlows(document, catalog, snapshot, problems, check_flow, around).check()
     check_templates(merged, catalog, snapshot, problems, flows)
     problems.extend(_plugin_notices(catalog, snapshot))  # last: the old group is loaded when a name is missed
-    # numbers stay what they are: those keep their text, and a definition is compared with ones of 1.0
-    whole = document.bound(numbers=False)
+    whole = document.bound(_becomes_text)
     if whole.data is not document.data:
-        document, merged = whole, merged.bound(numbers=False)
+        document, merged = whole, merged.bound(_becomes_text)
         spec, _ = bind(FlowSpec, document.data, document.source)
     return Checked(document.file, document, spec, problems, profiles, merged, catalog=catalog)
+
+
+def _becomes_text(path: DocPath, value: Any) -> bool:
+    # other numbers keep their text themselves, and a definition is compared with ones of 1.0; what is secret is masked
+    # where it is text
+    return isinstance(value, bool | None) or any(is_secret_name(part) for part in path if isinstance(part, str))
 
 
 def _check_profile_names(document: Document, profiles: Profiles, problems: Problems) -> None:

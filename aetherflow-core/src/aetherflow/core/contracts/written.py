@@ -110,7 +110,7 @@ def validated(model: type[ModelT], data: Any, written: Any) -> ModelT:
     return fitted.model
 
 
-def with_texts(data: Any, texts: Mapping[DocPath, str]) -> Any:
+def with_texts(data: Any, texts: Mapping[DocPath, Any]) -> Any:
     """The data with these texts at their paths. Only what stands around them is copied: an alias keeps its value."""
     if not texts:
         return data

@@ -44,11 +44,13 @@ class Document(NamedTuple):
     source: SourceMap
     text: str
 
-    def bound(self, *, numbers: bool = True) -> "Document":
-        """The document with what its models took as text as text; without `numbers` those stay numbers."""
-        kinds = (int, float, bool, type(None)) if numbers else (bool, type(None))
-        # a path without a value stands in a profile
-        texts = {p: text for p, text in self.source.texts.items() if isinstance(value_at(self.data, p, ""), kinds)}
+    def bound(self, wanted: Callable[[DocPath, Any], bool] = lambda _path, _value: True) -> "Document":
+        """The document with what its models took as text as text, as far as that is `wanted`."""
+        texts = {}
+        for path, text in self.source.texts.items():
+            value = value_at(self.data, path, "")  # a path without a value stands in a profile
+            if not isinstance(value, str) and wanted(path, value):
+                texts[path] = text
         return self._replace(data=with_texts(self.data, texts))
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aetherflow.core.checks.conditions import conditions_of
-from aetherflow.core.contracts.written import WRITTEN, Texts, value_at, with_texts
+from aetherflow.core.contracts.written import WRITTEN, Texts, plain, value_at, with_texts
 from aetherflow.core.documents.loader import RawString
+from aetherflow.core.documents.scalars import plain_scalar
 from aetherflow.core.engine.prepare import PreparedFlow
 from aetherflow.core.errors import AetherflowError
 from aetherflow.core.location import DocPath
@@ -92,7 +93,7 @@ def change_text(old: str | None, new: str) -> str:
     """A unified diff of two definitions, without its head; a note where the old text is not known."""
     if old is None:
         return "(what it was before is not recorded)"
-    before, after = (json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines() for text in (old, new))
+    before, after = map(_lines, (old, new))
     lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
     return "\n".join(line for line in lines if not line.startswith("@@"))
 
@@ -112,6 +113,13 @@ def as_defined_today(recorded: str, same: Mapping[str, str]) -> str:
     if "uses" in text:
         text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}
     return _storable(_encode(text))
+
+
+def _lines(text: str) -> list[str]:
+    try:
+        return json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines()
+    except ValueError:  # a number in it is masked
+        return [text]
 
 
 def equal_but_for_secrets(old: str, new: str) -> bool:
@@ -146,7 +154,7 @@ class _Definer:
         self.redactor = redactor
         self.found = Definitions()
         self.resources = {name: spec.model_dump() for name, spec in resources.merged.items()}
-        self.texts = _texts_by_part(flow.document.source.texts, {**flow.document.data, "resources": self.resources})
+        self.texts = _texts_by_part(flow.document.source.texts)
         self.resource_paths = {name: set(_paths(spec)) for name, spec in self.resources.items()}
         self.plugins: dict[tuple[str, str], dict[str, Any]] = {}
         self.promoters: dict[tuple[str, str], StepKey] = {}
@@ -169,8 +177,8 @@ class _Definer:
         uses = set(self._uses(key, references.paths))
         own = {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None}
         before: dict[str, Any] = {}
-        if (now := _for_each_as_written(with_texts(own, texts))) != own:
-            before["step"] = own
+        if (now := _as_written(own, texts)) != (old := _as_1_0_read(own, texts)):
+            before["step"] = old
         text: dict[str, Any] = {"step": now, **self._plugin(STEPS, step.type)}
         for root, values in (("params", self.params), ("env", self.flow.env)):
             if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - PLACES):
@@ -178,7 +186,10 @@ class _Definer:
         if named:
             text["resources"] = {name: self._resource(name) for name in named}
             if any(("resources", name) in self.texts for name in named):
-                before["resources"] = {name: self._resource(name, as_written=False) for name in named}
+                before["resources"] = {
+                    name: _as_1_0_read(found, self.texts.get(("resources", name), {}))
+                    for name, found in text["resources"].items()
+                }
         if uses:
             text["uses"] = {str(other): self.found.hashes[other] for other in sorted(uses)}
         self.found.references[key], self.found.uses[key] = references, uses
@@ -224,10 +235,8 @@ class _Definer:
             if job in (None, of) and output in (None, name):
                 yield promoter
 
-    def _resource(self, name: str, *, as_written: bool = True) -> dict[str, Any]:
+    def _resource(self, name: str) -> dict[str, Any]:
         spec = self.resources[name]
-        if as_written:
-            spec = with_texts(spec, self.texts.get(("resources", name), {}))
         return {**spec, **self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
 
     def _plugin(self, group: str, name: str) -> dict[str, Any]:
@@ -253,22 +262,28 @@ def jobs_read_by(job: JobSpec) -> set[str]:
     return {names[1] for names, _ in paths if names[0] == "jobs" and len(names) > 1}
 
 
-def _texts_by_part(texts: Texts, data: Any) -> dict[DocPath, Texts]:
-    """The texts of numbers that are not the numbers' own, by the path of their resource or step, below which they are.
-
-    Others are as they were: a number that is written like itself counts as before, whatever the field makes of it.
-    """
+def _texts_by_part(texts: Texts) -> dict[DocPath, Texts]:
+    """What stands in text fields and is no text by itself, by the path of its resource or step, and its path there."""
     found: dict[DocPath, Texts] = {}
     for path, text in texts.items():
         part = 2 if path[0] == "resources" else 4
-        if len(path) > part and isinstance(value_at(data, path), WRITTEN):
-            found.setdefault(path[:part], {})[path[part:]] = text
+        found.setdefault(path[:part], {})[path[part:]] = text
     return found
 
 
-def _for_each_as_written(step: dict[str, Any]) -> dict[str, Any]:
+def _as_written(step: dict[str, Any], texts: Texts) -> dict[str, Any]:
+    # a number that is written like itself counts as in 1.0, so that the definition is the same
+    own = {path: text for path, text in texts.items() if isinstance(value_at(step, path), WRITTEN)}
+    found: dict[str, Any] = with_texts(step, own)
     # where an item is used is not known here
-    return {**step, "for_each": _all_as_written(step["for_each"])} if "for_each" in step else step
+    return {**found, "for_each": _all_as_written(found["for_each"])} if "for_each" in found else found
+
+
+def _as_1_0_read(part: dict[str, Any], texts: Texts) -> dict[str, Any]:
+    numbers = {path: plain(plain_scalar(text)) for path, text in texts.items() if value_at(part, path) is not None}
+    read = {path: value for path, value in numbers.items() if type(value) in (int, float)}
+    found: dict[str, Any] = with_texts(part, read)
+    return found
 
 
 def _all_as_written(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from aetherflow.core.contracts.connector import ConnectorInit
+from aetherflow.core.contracts.written import plain
 
 
 def create_connector(cls: Any, init: ConnectorInit) -> Any:
@@ -19,9 +20,9 @@ def create_connector(cls: Any, init: ConnectorInit) -> Any:
     if names is None:
         connector = cls(init)
     elif names:
-        connector = cls(**{name: dict(getattr(init, name)) for name in names})
+        connector = cls(**{name: plain(dict(getattr(init, name))) for name in names})
     else:
-        connector = cls(dict(init.config), dict(init.options))
+        connector = cls(plain(dict(init.config)), plain(dict(init.options)))
     for name in ("name", "kind", "driver", "config", "options"):
         if not hasattr(connector, name):
             with suppress(AttributeError, TypeError):  # a class with slots keeps what it has

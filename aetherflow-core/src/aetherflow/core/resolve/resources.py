@@ -29,19 +29,20 @@ class Resources:
 def merge_resources(document: Document, spec: FlowSpec, profiles: Profiles) -> Resources:
     """Every resource laid over its profile; KeyError for an unknown profile (`validate` reports it)."""
     merged = {
-        name: _with_words(with_profile(resource, profiles), document, name) for name, resource in spec.resources.items()
+        name: with_texts_of(document, name, with_profile(resource, profiles))
+        for name, resource in spec.resources.items()
     }
     names = {name: resource.profile for name, resource in spec.resources.items()}
     return Resources(merged, MergedSource(document, profiles.document, names))
 
 
-def _with_words(spec: ResourceSpec, document: Document, name: str) -> ResourceSpec:
-    """The resource with what stands in text fields as text; a number is known as it is written where it is used."""
+def with_texts_of(document: Document, name: str, spec: ResourceSpec) -> ResourceSpec:
+    """The resource with what its connector takes as text as text: only so secrets among it are masked."""
     settings = {section: getattr(spec, section) for section in SECTIONS}
     texts = {
         path[2:]: text
         for path, text in document.source.texts.items()
-        if path[:2] == ("resources", name) and isinstance(value_at(settings, path[2:], ""), bool | None)
+        if path[:2] == ("resources", name) and not isinstance(value_at(settings, path[2:], ""), str)
     }
     return spec.model_copy(update=with_texts(settings, texts)) if texts else spec
 
