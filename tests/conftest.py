@@ -9,6 +9,7 @@ import pytest
 
 pytest_plugins = [
     "pytester",
+    "warm",
     "services",
     "exporting",
     "http_fixtures",
