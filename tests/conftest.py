@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Only what every tier needs and what loads in no time; the folders bring their own fixtures (their conftest.py).
-pytest_plugins = ["isolation", "counts", "slowest"]
+pytest_plugins = ["isolation", "counts", "slowest", "warm"]
 
 ROOT = Path(__file__).parents[1]
 
