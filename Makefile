@@ -7,15 +7,19 @@ READY := .venv/.installed
 MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
 SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-rest
-PROPERTIES := $(addprefix tests/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
-  observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py \
-  builtins/test_core_files_crash.py builtins/test_core_run_flow_crash.py) $(addprefix tests/scheduler/test_scheduler_,cron.py document.py)
+PROPERTIES := $(addprefix tests/unit/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
+  observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py) \
+  $(addprefix tests/system/core/builtins/test_core_,files_crash.py run_flow_crash.py) \
+  $(addprefix tests/unit/scheduler/test_scheduler_,cron.py document.py)
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
+WORKERS := 2
+# Bytecode is kept even where the environment forbids it: pytest's rewritten modules are half of what a start costs.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
+.PHONY: help demo test test-unit check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
   bench-slots bench-transfer torture mutation fuzz build constraints clean
 
 help: ## show this list
@@ -25,8 +29,11 @@ help: ## show this list
 demo: $(READY) ## run the example flow on real data
 	@AETHERFLOW_WORK_ROOT="$(CURDIR)/.demo/work" AETHERFLOW_STATE_ROOT="$(CURDIR)/.demo/state" $(BIN)/aetherflow run docs/examples/flights/flow.yaml
 
-test: $(READY) ## run the tests
-	@$(BIN)/python -m pytest
+test-unit: $(READY) ## the unit tests: everything that happens in one process, in a minute and a half
+	@$(PYTEST) tests/unit
+
+test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=2)
+	@$(PYTEST)
 
 check: $(READY) ## lint, formatting, types
 	@$(BIN)/ruff check .

@@ -84,6 +84,7 @@ NAMES = [
     "get_connector",
     "get_step",
     "hookimpl",
+    "install_command",
     "list_connectors",
     "list_steps",
     "new_run_id",
