@@ -15,6 +15,9 @@ from pathlib import Path
 from bench_tools import AETHERFLOW, cpu_seconds
 
 ROUNDS = 21
+UNIT = "a file of tests"
+"""Until its first test would begin."""
+UNIT_FILE = Path(__file__).parents[1] / "unit/core/resolve/test_core_sandbox.py"
 CROWDED = "plugins list, 60"
 """With 60 more distributions that have plugins."""
 FLOOR = """\
@@ -94,6 +97,7 @@ def main() -> int:
             "plugins list": ([AETHERFLOW, "plugins", "list"], 1.0),
             CROWDED: ([AETHERFLOW, "plugins", "list"], 1.0),
             "--help": ([AETHERFLOW, "--help"], 0.6),
+            UNIT: ([sys.executable, "-m", "pytest", "-q", "--collect-only", str(UNIT_FILE)], 1.5),
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for round_number in range(ROUNDS + 1):

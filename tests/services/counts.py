@@ -7,7 +7,6 @@ import secrets
 import sys
 import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,9 +24,10 @@ def pytest_configure() -> None:
     os.environ.setdefault(SEED, str(secrets.randbelow(2**32)))
 
 
-def pytest_pycollect_makemodule(module_path: Path) -> None:
+def pytest_collectstart(collector: pytest.Collector) -> None:
     """Set Hypothesis up before the first module that uses it: whoever runs other files need not wait for its import."""
-    if "properties" not in sys.modules and b"hypothesis" in module_path.read_bytes():
+    module = isinstance(collector, pytest.Module)
+    if module and "properties" not in sys.modules and b"hypothesis" in collector.path.read_bytes():
         importlib.import_module("properties")
 
 
