@@ -88,9 +88,7 @@ def test_long_text_takes_linear_time(head: str, repeated: str) -> None:
             least = min(least, time.process_time() - started)
         return least
 
-    assert seconds(4_000) < 8 * seconds(1_000), (
-        "four times the text takes four times as long; were it squared, sixteen"
-    )
+    assert seconds(4_000) < 8 * seconds(1_000), "four times the text takes four times as long; were it squared, sixteen"
 
 
 def test_a_missing_value_is_named_with_the_likely_slip() -> None:
