@@ -3,6 +3,7 @@
 import queue
 import sqlite3
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -11,6 +12,7 @@ from aetherflow.core.locks.clock import Clock
 from aetherflow.core.locks.lease import Hold
 from aetherflow.core.locks.records import Owner
 from aetherflow.core.locks.renewal import Renewal
+from aetherflow.core.locks.store import LockStore
 from aetherflow.core.locks.table import LockTable
 
 PATIENCE_SECONDS = 60
@@ -93,3 +95,18 @@ def test_what_is_due_is_renewed_without_waiting(told: ToldCondition) -> None:
     assert asked.wait(PATIENCE_SECONDS)
     assert told.waits.get(timeout=PATIENCE_SECONDS) == 1, "tried again after a second, not at once"
     renewal.close()
+
+
+def test_a_lease_is_renewed_three_times_per_time_to_live(tmp_path: Path, told: ToldCondition) -> None:
+    clock = StandingClock()
+    with LockStore(tmp_path / "locks.sqlite", clock=clock) as store:
+        store._renewal._changed = told
+        lease = store.acquire("k", Owner("load", "a"), ttl_seconds=600)
+        for number in range(3):
+            assert told.waits.get(timeout=PATIENCE_SECONDS) == 200
+            assert lease.hold.expires_mono == clock.mono + 600_000, f"after {number} renewals"
+            with told:
+                clock.mono += 200_000
+                told.notify()
+        assert told.waits.get(timeout=PATIENCE_SECONDS) == 200
+        assert not lease.lost

@@ -27,3 +27,9 @@ def test_where_an_operand_is_missing(text: str, said: str, offset: int) -> None:
         parse_when(text)
     assert said in str(caught.value)
     assert caught.value.offset == offset
+
+
+def test_the_longest_expression_has_4096_characters() -> None:
+    assert parse_when("1 == 1".ljust(4096)).kind == "cmp"
+    with pytest.raises(WhenError, match="longer than 4096 characters"):
+        parse_when("1 == 1".ljust(4097))
