@@ -259,7 +259,7 @@ class Bench:
         assert code is None or done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
         self.errors = done.stderr
-        return done.stdout
+        return str(done.stdout)
 
     def told_so_far(self) -> str:
         return (self.folder / "events").read_text()

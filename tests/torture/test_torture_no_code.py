@@ -73,7 +73,7 @@ class Bundle:
         )
         assert "Traceback" not in done.stdout
         assert "AF0001" not in done.stdout
-        return done.stdout
+        return str(done.stdout)
 
     def sprung(self) -> list[str]:
         """What was imported."""

@@ -31,7 +31,7 @@ def aetherflow(arguments: list[str], env: dict[str, str], folder: Path) -> str:
     command = [sys.executable, "-m", "aetherflow.core", *arguments]
     done = warm.run(command, check=False, capture_output=True, text=True, env=env, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return str(done.stdout)
 
 
 def test_the_example_step_runs_once_it_is_installed(with_word_count: dict[str, str], tmp_path: Path) -> None:

@@ -442,6 +442,7 @@ def test_a_new_attempt_begins_without_the_programs_of_the_old_one(
     process = project.start("run", "flow.yaml", "--run-id", "r")
     wait_for(lambda: len(project.lines()) == 2)
     reap += map(int, project.lines())
+    wait_for(lambda: len(_guards(process.pid)) == 2)  # the programs may be faster than the second guard
     # all that would end them stand still before the first is killed; the runner first: it would start another guard
     process.send_signal(signal.SIGSTOP)
     wait_for(lambda: _stands_still(process.pid))
