@@ -334,7 +334,7 @@ def test_all_mistakes_are_told_at_once_by_item(write: Write, capsys: pytest.Capt
         ("items: {a: b}\n", "AF1103"),
         ("items: []\nitems: []\n", "AF1005"),
         ("items: [1, null]\ntimezone: UTC\n", "AF1103"),
-        ("items: [{id: 5}]\ntimezone: UTC\n", "AF1103"),
+        ("items: [{id: [5]}]\ntimezone: UTC\n", "AF1103"),
         ("timezone: [UTC]\n", "AF1103"),
     ],
 )
