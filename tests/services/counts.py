@@ -35,8 +35,9 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if not getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         return (yield)
-    from hypothesis.statistics import collector
+    from hypothesis.statistics import collector as untyped
 
+    collector: Any = untyped
     reported = collector.value
 
     def count(statistics: dict[str, Any]) -> None:

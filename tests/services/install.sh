@@ -22,10 +22,10 @@ need mariadb-server command -v mariadbd
 need strace command -v strace        # tests/torture: faults at system calls
 need e2fsprogs command -v mkfs.ext4  # tests/torture: power cuts on a file system of their own
 need sqlite3 command -v sqlite3 # docs/examples/programs
-need libreoffice-calc command -v soffice # tests/builtins-reports: a second reader of workbooks
+need libreoffice-calc command -v soffice # tests/system/builtins_reports: a second reader of workbooks
 need poppler-utils command -v pdftoppm # the same: pages of its PDFs as pictures
 need cron command -v cron            # tests/torture: what the scheduler is compared with, and what runs exported crontabs
-need systemd command -v systemd-analyze # tests/scheduler: exported timers, checked without a running systemd
+need systemd command -v systemd-analyze # tests/system/scheduler: exported timers, checked without a running systemd
 need python3-uno /usr/bin/python3 -c 'import uno' # tests/services/office_insert.py: LibreOffice inserts rows
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need 7zip command -v 7z       # reads our archives, and makes some

@@ -1,4 +1,4 @@
-"""Properties of ids and paths: P7 and P10 of the plan. The others stand beside what they are about, in tests/core.
+"""Properties of ids and paths: P7 and P10 of the plan. The others stand beside what they are about, in tests/unit/core.
 
 P1 to P4 test_core_template, P6 test_core_when, P8 test_core_typos, P9 test_core_loader, P14 test_core_redact.
 """

@@ -9,7 +9,7 @@ from aetherflow.scheduler.checking import check_schedule
 from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 
 @pytest.mark.parametrize(

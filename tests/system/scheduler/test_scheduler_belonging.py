@@ -14,7 +14,7 @@ import pytest
 import warm
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 RARELY = "0 0 1 1 *"
 

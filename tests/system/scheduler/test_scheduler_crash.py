@@ -15,7 +15,7 @@ from aetherflow.core.durable import failpoint
 from torture_tier import sample, sized
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 MINUTES = 3.0
 EXPECTED = {

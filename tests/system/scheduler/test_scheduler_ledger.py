@@ -13,7 +13,7 @@ from aetherflow.scheduler.ledger import schema
 from aetherflow.scheduler.ledger.store import Ledger
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 
 def test_a_damaged_file_is_named(bench: "Bench") -> None:

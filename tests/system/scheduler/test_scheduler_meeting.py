@@ -16,7 +16,7 @@ from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.policy import Status, Verdict
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 
 def midnight(days_ago: int = 0) -> dt.datetime:

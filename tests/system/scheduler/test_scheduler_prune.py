@@ -13,7 +13,7 @@ from aetherflow.scheduler.clock import from_ms
 from aetherflow.scheduler.ledger.pruning import prune
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 BEFORE = "2026-03-02T12:20:00Z"
 
 

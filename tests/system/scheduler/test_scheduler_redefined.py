@@ -12,7 +12,7 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.single import Single, run_item
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 MINUTELY = {"id": "a", "cron": "* * * * *"}
 

@@ -13,7 +13,7 @@ from aetherflow.core.api import Step, StepError, register_step
 from aetherflow.core.runner import run_flow
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 SEEN: list[tuple[int, dict[str, Any]]] = []
 

@@ -16,7 +16,7 @@ from aetherflow.scheduler.policy import Status, Verdict
 from aetherflow.scheduler.watching import Watch
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 EVERY_MINUTE = {"cron": "* * * * *", "overlap": "allow"}
 

@@ -18,7 +18,7 @@ from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 from aetherflow.scheduler.policy import Status, Verdict
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 
 def test_the_page_shows_the_tables(bench: "Bench", root: Path) -> None:

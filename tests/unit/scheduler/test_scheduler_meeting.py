@@ -17,7 +17,7 @@ from aetherflow.scheduler.single import run_item
 from aetherflow.scheduler.tick import Ticked
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 
 def midnight(days_ago: int = 0) -> dt.datetime:

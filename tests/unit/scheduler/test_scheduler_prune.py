@@ -10,7 +10,7 @@ from aetherflow.scheduler.clock import from_ms
 from aetherflow.scheduler.ledger.pruning import find_old, prune
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 DAY = 86_400_000
 MINUTELY = {"id": "a", "cron": "* * * * *"}

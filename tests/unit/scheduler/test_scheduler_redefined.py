@@ -10,7 +10,7 @@ from aetherflow.scheduler.audit import audit
 from aetherflow.scheduler.clock import from_ms
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import Bench
+    from scheduler_bench import Bench
 
 MINUTELY = {"id": "a", "cron": "* * * * *"}
 OTHERWISE = {"id": "a", "cron": "0-59 * * * *"}

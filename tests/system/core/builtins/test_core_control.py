@@ -8,7 +8,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 @pytest.mark.parametrize("step", ["type: sleep, inputs: {seconds: 60}", "type: file_wait, inputs: {path: never}"])

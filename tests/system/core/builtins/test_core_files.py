@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.engine.workspace import MARKER
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 JOB = Path("work/f/a/r/artifacts")
 

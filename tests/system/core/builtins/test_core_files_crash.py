@@ -17,7 +17,7 @@ from aetherflow.core.cli import main
 from aetherflow.core.durable import failpoint
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 ALL = bool(os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS")) or os.environ.get("AETHERFLOW_TORTURE_TIER") == "T1"
 SAMPLE = 25

@@ -21,7 +21,7 @@ from aetherflow.core import durable
 from aetherflow.core.durable import folders
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project, Result
+    from core_project import Project, Result
 
 PYTHON = sys.executable
 COUNT = "echo x >> $EFFECTS; n=$(wc -l < $EFFECTS); echo try $n; "

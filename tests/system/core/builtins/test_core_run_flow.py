@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.core.conftest import Project
+    from core_project import Project
 
 PARENT = """\
 version: 1

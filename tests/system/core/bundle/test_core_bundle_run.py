@@ -13,7 +13,7 @@ import warm
 from aetherflow.core.runner import run_flow
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project, Result
+    from core_project import Project, Result
 
 FLOW = """\
 version: 1

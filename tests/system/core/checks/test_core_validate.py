@@ -14,7 +14,7 @@ from aetherflow.core.api import (
 )
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 LINE = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<col>\d+): (?P<af>AF\d{4}) (?P<message>.+)$")
 

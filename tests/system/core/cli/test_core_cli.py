@@ -9,7 +9,7 @@ import pytest
 import warm
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 LOADED = """
 import contextlib, io, sys

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 CANARY = "canary-5e1f-77aa"
 PLUGIN = """

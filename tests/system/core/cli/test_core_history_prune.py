@@ -17,7 +17,7 @@ import pytest
 import warm
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 BIG = """\
 jobs:

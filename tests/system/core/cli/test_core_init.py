@@ -4,7 +4,7 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 def test_what_is_written_is_valid_and_runs(project: "Project") -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.core.conftest import Project
+    from core_project import Project
 
 TREE = "(trap '' TERM; echo $BASHPID $$ > $EFFECTS.pids; sleep 120) & sleep 120"
 

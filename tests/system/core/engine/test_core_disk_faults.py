@@ -8,7 +8,7 @@ import pytest
 from aetherflow.core import durable
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 LARGE = """
 jobs:

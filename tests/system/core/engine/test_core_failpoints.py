@@ -18,7 +18,7 @@ from aetherflow.core.cli import main
 from aetherflow.core.durable import failpoint
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 STRIDE = 1 if os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS") else 5
 """Full disks and I/O errors are tried at every fifth point, each kind at its own; with this variable at every point."""

@@ -13,7 +13,7 @@ from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.errors import LeaseLostError
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 RUN = ("run", "flow.yaml", "--run-id", "r")
 

@@ -19,7 +19,7 @@ from aetherflow.core.engine.stopping import Processes
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 HEAD = "jobs:\n  - id: a\n    steps:\n"
 SEEN: dict[str, Any] = {}

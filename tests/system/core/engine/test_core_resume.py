@@ -15,7 +15,7 @@ from aetherflow.core.api import Step, register_step
 from warm import true_start
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 def sh(step: str, command: str, more: str = "") -> str:

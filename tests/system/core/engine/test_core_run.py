@@ -14,7 +14,7 @@ from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.runner import run_flow
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 VALUES = {
     "int": 5, "big": 10**30, "float": 0.1, "true": True, "none": None, "text": "ä\n\"'",

@@ -15,7 +15,7 @@ from aetherflow.core.locks.records import Owner
 from aetherflow.core.locks.store import LockStore
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 OTHER = Owner("other", "o", 1)
 

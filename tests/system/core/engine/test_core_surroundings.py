@@ -9,7 +9,7 @@ import pytest
 from warm import true_start
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 GOOD = "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [echo, hello]}}]}]"
 BAD = "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [sh, -c, 'echo oh; exit 3']}}]}]"

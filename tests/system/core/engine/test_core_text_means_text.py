@@ -19,7 +19,7 @@ from aetherflow.core.resolve.resources import merge_resources
 from aetherflow.core.resolve.snapshot import build_snapshot
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 EXAMPLES = 12 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 500
 SHOW = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ.get('A'), os.environ.get('B')]))"

@@ -15,7 +15,7 @@ from aetherflow.core.locks.store import LockStore
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 SEEN: dict[str, Any] = {}
 OTHER = Owner("other", "o")

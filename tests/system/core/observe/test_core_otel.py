@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from warm import true_start
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 PROGRAM = """
 import json, sys
@@ -135,6 +135,5 @@ def test_without_the_extra(project: "Project") -> None:
     done = project.command("run", "flow.yaml", env={"AETHERFLOW_OTEL": "true"}, by=hidden)
     assert done.code == 2
     assert "AF0002 AETHERFLOW_OTEL is on and OpenTelemetry is not installed" in done.err
-    assert f'fix: switch it off, or: pip install "aetherflow-core[otel]=={version("aetherflow-core")}"
-' in done.err
+    assert f'fix: switch it off, or: pip install "aetherflow-core[otel]=={version("aetherflow-core")}"\n' in done.err
     assert project.command("run", "flow.yaml", by=hidden).code == 0

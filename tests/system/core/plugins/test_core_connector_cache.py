@@ -11,7 +11,7 @@ from aetherflow.core.engine.shared_connectors import SHARED
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 EVENTS: list[str] = []
 SEEN: list[Any] = []

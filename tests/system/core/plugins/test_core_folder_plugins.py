@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project, Result
+    from core_project import Project, Result
 STEP = """\
 from aetherflow.core.api import Step, register_step
 

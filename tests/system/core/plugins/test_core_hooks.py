@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 HEAD = "import os\nfrom aetherflow.core.api import hookimpl, Outcome, StepResult\n"
 TELL = """

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 VERSION = version("aetherflow-core")
 
 

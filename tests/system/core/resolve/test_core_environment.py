@@ -10,7 +10,7 @@ from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 SAY = '[/bin/sh, -c, \'printf "%s\\n" "$0" >> "$EFFECTS"\', '
 HOOK = """

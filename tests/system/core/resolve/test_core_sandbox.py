@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 def test_enterprise_accepts_plugins_by_distribution_only(project: "Project") -> None:

@@ -12,7 +12,7 @@ from aetherflow.core.schema.write import SCHEMAS
 from warm import true_start
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 ACME = """
 from typing import Annotated, Any, Literal

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.state import registry
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 JOBS = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 

@@ -11,7 +11,7 @@ import aetherflow.core
 from aetherflow.core import api, errors, exception, runner, validation
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 NAMES = [
     "STEP_SKIPPED",

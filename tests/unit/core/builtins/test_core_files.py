@@ -15,7 +15,7 @@ from aetherflow.core.builtins import file_find
 from aetherflow.core.engine.workspace import MARKER
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 JOB = Path("work/f/a/r/artifacts")
 

@@ -14,7 +14,7 @@ from aetherflow.core.cli import main
 from aetherflow.core.durable import failpoint
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 FLOW = """\
 version: 1

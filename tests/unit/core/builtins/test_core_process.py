@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project, Result
+    from core_project import Project, Result
 
 
 def flow(project: "Project", inputs: dict[str, Any], **more: Any) -> None:

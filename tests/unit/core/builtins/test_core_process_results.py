@@ -15,7 +15,7 @@ from aetherflow.core import durable
 from aetherflow.core.durable import folders
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project, Result
+    from core_project import Project, Result
 
 
 def flow(project: "Project", inputs: dict[str, Any], **more: Any) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project, Result
+    from core_project import Project, Result
 
 FLOW = "version: 1\nflow: {id: n}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 TREE = {"flow.yaml": FLOW, "profiles.yaml": "{}\n", "sql/a.sql": "select 1;\n", "go.sh": "#!/bin/sh\necho go\n"}

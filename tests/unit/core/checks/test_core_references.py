@@ -8,7 +8,7 @@ import pytest
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 EXAMPLES = sorted((Path(__file__).parents[4] / "docs" / "examples").glob("*/flow.yaml"))
 

@@ -29,7 +29,7 @@ from aetherflow.core.spec.flow import DataDateSpec, ParamSpec, RetrySpec, Verify
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 LINE = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<col>\d+): (?P<af>AF\d{4}) (?P<message>.+)$")
 

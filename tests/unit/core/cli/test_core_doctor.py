@@ -13,7 +13,7 @@ from aetherflow.core.checks.host import FIRST_SECOND, check_clock, network_kind
 from aetherflow.core.location import Location
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project, Result
+    from core_project import Project, Result
 
 CANARY = "canary-0b9d-31cc"
 PLUGIN = """

@@ -12,7 +12,7 @@ import pytest
 from aetherflow.core.state.registry import Registered, register
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 OK = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 

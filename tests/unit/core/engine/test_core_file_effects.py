@@ -10,7 +10,7 @@ from aetherflow.core.api import Step, StepCancelledError, StepError, StepResult,
 from aetherflow.core.errors import WhenError
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 @register_step("test_file_effects")

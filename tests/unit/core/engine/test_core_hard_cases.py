@@ -14,7 +14,7 @@ from aetherflow.core.errors import LeaseLostError, UsageError
 from aetherflow.core.runner import plan_flow, run_flow
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 RUN = ("run", "flow.yaml", "--run-id", "r")
 

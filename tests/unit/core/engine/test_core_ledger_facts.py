@@ -8,7 +8,7 @@ import pytest
 from aetherflow.core.api import Step, StepError, StepResult, register_step
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 @register_step("test_ledger_facts")

@@ -11,7 +11,7 @@ import pytest
 from aetherflow.core.api import Step, StepResult, register_step
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 @register_step("plan_note")

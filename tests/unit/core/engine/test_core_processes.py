@@ -17,7 +17,7 @@ from aetherflow.core.engine.stopping import Control, Processes, Stop
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 HEAD = "jobs:\n  - id: a\n    steps:\n"
 SEEN: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.api import Step, register_step
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 @register_step("test_signal_elsewhere")

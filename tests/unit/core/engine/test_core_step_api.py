@@ -12,7 +12,7 @@ from aetherflow.core.durable import files
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 SEEN: dict[str, Any] = {}
 

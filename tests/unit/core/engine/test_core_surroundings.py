@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from warm import true_start
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 def cron(project: "Project") -> "subprocess.CompletedProcess[str]":

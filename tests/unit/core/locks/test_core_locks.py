@@ -20,7 +20,7 @@ from aetherflow.core.locks.scopes import flow_key, job_key
 from aetherflow.core.locks.store import LockStore
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 A, B, C = Owner("load", "a"), Owner("load", "b"), Owner("other", "c", 2)
 WaitFor = Callable[..., None]

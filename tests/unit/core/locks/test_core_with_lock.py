@@ -16,7 +16,7 @@ from aetherflow.core.plugins import catalog
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 SEEN: dict[str, Any] = {}
 OTHER = Owner("other", "o")

@@ -15,7 +15,7 @@ from aetherflow.core.plugins import catalog
 from aetherflow.core.plugins.connecting import create_connector
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 EVENTS: list[str] = []
 SEEN: list[Any] = []

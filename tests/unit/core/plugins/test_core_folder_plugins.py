@@ -13,7 +13,7 @@ from aetherflow.core.errors import PluginFileError, PluginNotFoundError, PluginP
 from aetherflow.core.plugins import catalog
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 DOCUMENTED = '''\
 """Steps and a connector, written after the documented API."""

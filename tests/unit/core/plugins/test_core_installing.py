@@ -14,7 +14,7 @@ from aetherflow.core.errors import PluginNotFoundError
 from aetherflow.core.plugins import catalog, installing, names
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 ROOT = Path(__file__).parents[4]
 VERSION = version("aetherflow-core")

@@ -16,7 +16,7 @@ from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 HOOK = """
 from base64 import b64decode
 

@@ -11,7 +11,7 @@ from aetherflow.core.resolve.sandbox import Sandbox, child_env
 from aetherflow.core.resolve.snapshot import build_snapshot
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from aetherflow.core.resolve.params import ParamError, settle_params
 from aetherflow.core.spec.flow import ParamSpec
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 SAY = '[/bin/sh, -c, \'printf "%s\\n" "$0" >> "$EFFECTS"; exit "$1"\', '
 DAYS = st.dates(dt.date(1900, 1, 1), dt.date(2200, 1, 1))

@@ -13,7 +13,7 @@ from aetherflow.core.plugins.names import STEPS
 from aetherflow.core.schema.write import schema_for
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 ACME = """
 from typing import Annotated, Any, Literal

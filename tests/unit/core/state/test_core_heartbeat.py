@@ -14,7 +14,7 @@ from aetherflow.core.locks.store import LockStore
 from aetherflow.core.state.heartbeat import INTERVAL_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 DAY_SECONDS = 24 * 60 * 60
 TTL_SECONDS = 60

@@ -9,7 +9,7 @@ from aetherflow.core.state.schema import SCHEMA_VERSION, migrate
 from aetherflow.core.state.store import StateStore
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 V1_TABLES = """
 CREATE TABLE runs (

@@ -12,7 +12,7 @@ from aetherflow.core.state import registry
 from aetherflow.core.state.registry import KnownFlow, Registered
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 JOBS = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 

@@ -13,7 +13,7 @@ from aetherflow.core.state import transitions
 from aetherflow.core.state.transitions import Status, require_legal
 
 if TYPE_CHECKING:
-    from tests.core.conftest import Project
+    from core_project import Project
 
 JOBS = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 
