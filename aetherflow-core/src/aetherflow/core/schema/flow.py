@@ -26,6 +26,8 @@ def flow_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
     for name in ("StepSpec", "JobSpec"):
         _of(models, name, "id").update(ID)
     _of(models, "FlowMetaSpec", "id").update(_or_template(ID))
+    for_each = _of(models, "StepSpec", "for_each")
+    for_each["anyOf"] = [ref("template") if "string" in each["type"] else each for each in for_each["anyOf"]]
     _of(models, "FlowMetaSpec", "params")["propertyNames"] = ID
     found["properties"]["resources"]["propertyNames"] = ID
     # checked outside of the models: see checks/structure.py

@@ -78,6 +78,12 @@ class _Whole(GenerateJsonSchema):
 
     time_schema = datetime_schema = timedelta_schema = date_schema
 
+    def list_schema(self, schema: Any) -> dict[str, Any]:
+        return _with_words(super().list_schema(schema))
+
+    def tuple_schema(self, schema: Any) -> dict[str, Any]:
+        return _with_words(super().tuple_schema(schema))
+
     def set_schema(self, schema: Any) -> dict[str, Any]:
         return _repeated(super().set_schema(schema))
 
@@ -146,7 +152,20 @@ def _or_text(found: dict[str, Any], text: dict[str, Any], schema: Any) -> dict[s
 
 
 def _repeated(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in found.items() if key != "uniqueItems"}
+    return _with_words({key: value for key, value in found.items() if key != "uniqueItems"})
+
+
+def _with_words(found: dict[str, Any]) -> dict[str, Any]:
+    """A null in a list of texts is the word; that nothing is written there is no mistake that a schema could see."""
+
+    def item(each: Any) -> Any:
+        if each.get("type") == list(TEXT):
+            return {**each, "type": [*TEXT, "null"]}
+        return {**each, "anyOf": [item(member) for member in each["anyOf"]]} if "anyOf" in each else each
+
+    if isinstance(found.get("items"), dict):
+        found["items"] = item(found["items"])
+    return found
 
 
 def _checks_a_model(function: Any) -> bool:

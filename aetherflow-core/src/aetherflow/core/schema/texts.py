@@ -65,7 +65,8 @@ def shortened(schema: Any, defs: dict[str, Any]) -> Any:
             defs[name] = text
             return ref(name)
     if isinstance(schema, dict):
-        if {"type": list(TEXT)} in (members := schema.get("anyOf", [])):  # which takes the texts in too
+        members = schema.get("anyOf", [])
+        if {"type": list(TEXT)} in members or {"type": [*TEXT, "null"]} in members:  # which take the texts in too
             schema = {**schema, "anyOf": [each for each in members if each not in NUMBERS.values()]}
         return {key: shortened(value, defs) for key, value in schema.items()}
     return [shortened(value, defs) for value in schema] if isinstance(schema, list) else schema
