@@ -65,7 +65,11 @@ def own_tests(file: str) -> list[str]:
     """Folders of the tests of a module: its part's, in this process's tests and in those with processes."""
     core = file.startswith(CORE)
     part = Path(file).relative_to(CORE).parts[0] if core else ""
-    found = [f"tests/unit/core/{part}", f"tests/core/{part}"] if core else ["tests/unit/scheduler", "tests/scheduler"]
+    found = (
+        [f"tests/unit/core/{part}", f"tests/system/core/{part}"]
+        if core
+        else ["tests/unit/scheduler", "tests/system/scheduler"]
+    )
     return [path for path in found if (ROOT / path).is_dir()]
 
 

@@ -40,7 +40,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, object, object]:
+    if call.excinfo is not None:
+        GUARD.refused = ""  # it is told already
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
     refused, GUARD.refused = GUARD.refused, ""
     result = yield
     if refused:  # who is tested may have survived it, in a thread or by an `except BaseException`
