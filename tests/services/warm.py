@@ -281,7 +281,8 @@ def _split(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
             rest = [sys.executable, *args[number:]]
         else:
             continue
-        if (number and args[0] not in INHERITED) or len(rest) < 2 or (rest[1].startswith("-") and rest[1] not in MODES):
+        behind = number == 0 or Path(args[0]).name in INHERITED
+        if not behind or len(rest) < 2 or (rest[1].startswith("-") and rest[1] not in MODES):
             break
         return tuple(args[:number]), tuple(rest)
     raise NotWarmError(f"{list(args)}: not a command of {sys.executable} that can be forked")
