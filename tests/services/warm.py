@@ -112,21 +112,33 @@ class _Server:
     """The interpreter that forks, and the way to it."""
 
     def __init__(self, prefix: tuple[str, ...]) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 open as long as the server lives
-        self.path = Path(tempfile.mkdtemp(prefix="warm-"), "socket")
-        self._life, theirs = socket.socketpair()
         self._pid = os.getpid()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 open as long as the server lives
+        self._life, theirs = socket.socketpair()
+        self.path = Path(tempfile.mkdtemp(prefix="warm-"), "socket")
+        try:
+            with theirs:
+                self._process = self._begin(prefix, theirs.fileno())
+            self._ask(receive, self._life)
+        except BaseException:  # a start that is refused leaves nothing either
+            self._life.close()
+            self._errors.close()
+            shutil.rmtree(self.path.parent)
+            raise
+        atexit.register(self.close)
+
+    def _begin(self, prefix: tuple[str, ...], life: int) -> "subprocess.Popen[bytes]":
         gone = ("AETHERFLOW_", "COVERAGE_PROCESS_", "LC_", *READ_AT_START)
         env = {name: value for name, value in os.environ.items() if not name.startswith(gone)} | {"LC_CTYPE": "C.UTF-8"}
-        with theirs:
-            number = theirs.fileno()
-            command = [*prefix, sys.executable, str(SERVER), str(self.path), str(number)]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors, env=env,
-                pass_fds=[number], cwd="/",
-            )  # fmt: skip
-        self._ask(receive, self._life)
-        atexit.register(self.close)
+        return subprocess.Popen(
+            [*prefix, sys.executable, str(SERVER), str(self.path), str(life)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._errors,
+            stderr=self._errors,
+            env=env,
+            cwd="/",
+            pass_fds=[life],
+        )
 
     def start(self, request: Request, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
         """Start a process: its pid, and the connection on which its wait status will come."""
@@ -281,7 +293,8 @@ def _split(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
             rest = [sys.executable, *args[number:]]
         else:
             continue
-        if (number and args[0] not in INHERITED) or len(rest) < 2 or (rest[1].startswith("-") and rest[1] not in MODES):
+        behind = number == 0 or Path(args[0]).name in INHERITED
+        if not behind or len(rest) < 2 or (rest[1].startswith("-") and rest[1] not in MODES):
             break
         return tuple(args[:number]), tuple(rest)
     raise NotWarmError(f"{list(args)}: not a command of {sys.executable} that can be forked")

@@ -10,6 +10,7 @@ import codecs
 import gc
 import importlib
 import io
+import linecache
 import locale
 import os
 import pkgutil
@@ -240,7 +241,8 @@ def _modules(folder: Path) -> Iterator[str]:
         return
     for entry in entries:
         name, _, suffix = entry.name.partition(".")
-        package = not suffix and (name == "aetherflow" or Path(entry.path, "__init__.py").exists())
+        file = os.path.join(entry.path, "__init__.py")  # noqa: PTH118
+        package = not suffix and (name == "aetherflow" or os.path.exists(file))  # noqa: PTH110 no error for a closed one
         if package or suffix in {"py", "pyc"} or suffix.endswith("so"):
             yield name
 
@@ -328,7 +330,10 @@ def run_as(argv: Sequence[str]) -> None:
     elif argv[1] == "-c":
         sys.argv[:] = ["-c", *argv[3:]]
         sys.path.insert(0, "")
-        exec(compile(argv[2], "<string>", "exec"), main.__dict__)
+        code = compile(argv[2], "<string>", "exec")
+        if (register := getattr(linecache, "_register_code", None)) is not None:  # for tracebacks, as of Python 3.13
+            register(code, argv[2], "<string>")
+        exec(code, main.__dict__)
     else:
         sys.argv[:] = argv[1:]
         file = Path(argv[1])
@@ -368,7 +373,8 @@ def leave(code: int) -> None:
         except Exception as error:  # noqa: BLE001 as `flush_std_files` has it
             if stream is sys.stdout:
                 shown = "".join(traceback.format_exception_only(error))
-                sys.stderr.write(f"Exception ignored in: {stream!r}\n{shown}")
+                where = "on flushing sys.stdout:" if sys.version_info >= (3, 13) else f"in: {stream!r}"
+                sys.stderr.write(f"Exception ignored {where}\n{shown}")
             code = 120
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)

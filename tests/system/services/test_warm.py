@@ -390,6 +390,19 @@ signal.pause()
         time.sleep(0.01)
 
 
+def test_an_interpreter_that_cannot_begin_says_why_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "server.py").write_text("raise SystemExit('out of luck')")
+    monkeypatch.setattr(warm, "SERVER", tmp_path / "server.py")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(warm, "_servers", {})
+    with pytest.raises(RuntimeError, match="out of luck"):
+        warm.run([sys.executable, "-c", ""])
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 # Shells find a program of the same name, which has the warm interpreter run the console script
 
 BEGIN = "aetherflow run wait.yaml --run-id r -q & until [ -e begun ]; do sleep .02; done"
