@@ -19,7 +19,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
+.PHONY: help demo test test-unit coverage check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
   bench-slots bench-transfer torture mutation fuzz build constraints clean
 
 help: ## show this list
@@ -34,6 +34,12 @@ test-unit: $(READY) ## the unit tests: everything that happens in one process, i
 
 test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=2)
 	@$(PYTEST)
+
+coverage: $(READY) ## which share of each distribution the unit and system tests take; fails where it must not be low
+	@rm -rf .coverage.d && mkdir .coverage.d
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/system
+	@$(BIN)/coverage combine -q && $(BIN)/coverage json -q -o .coverage.d/coverage.json
+	@$(BIN)/python tests/services/coverage_table.py .coverage.d/coverage.json
 
 check: $(READY) ## lint, formatting, types
 	@$(BIN)/ruff check .
@@ -112,7 +118,7 @@ constraints: $(READY) ## resolve everything anew and write constraints.txt
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 
 clean: ## remove everything that make created
-	@rm -rf .venv dist .demo .fuzz .torture .mutation .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv dist .demo .fuzz .coverage.d .torture .mutation .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an interrupted installation leaves none and is taken up again.
