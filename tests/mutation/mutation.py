@@ -44,7 +44,7 @@ NOBODY = 65534
 SECONDS_PER_TEST = 5.0
 """A test that takes longer judges no mutant inside a process; it does with the whole file changed."""
 WHOLE_SECONDS = 600
-WHOLE_FILES = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", "not slow"]
+WHOLE_FILES = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow"]
 
 
 def modules(wanted: Sequence[str]) -> list[str]:

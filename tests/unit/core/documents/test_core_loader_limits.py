@@ -74,3 +74,11 @@ def test_the_garbage_collector_is_afterwards_what_it_was(text: str) -> None:
         found = gc.isenabled()
         gc.enable()
         assert found is collecting
+
+
+def test_the_limits_are_those_of_the_reference() -> None:
+    assert (Limits().size, MAX_DEPTH) == (4_194_304, 64)
+
+
+def test_what_is_too_much_is_named_with_its_place() -> None:
+    assert refused("{a: 1}", Limits(nodes=2)).location.column == 5, "the value, not the key before it"
