@@ -62,21 +62,20 @@ def modules(wanted: Sequence[str]) -> list[str]:
 
 
 def own_tests(file: str) -> list[str]:
-    """Folders of the tests of a module: its part's, in this process's tests and in those with processes."""
-    core = file.startswith(CORE)
-    part = Path(file).relative_to(CORE).parts[0] if core else ""
-    found = (
-        [f"tests/unit/core/{part}", f"tests/system/core/{part}"]
-        if core
-        else ["tests/unit/scheduler", "tests/system/scheduler"]
-    )
-    return [path for path in found if (ROOT / path).is_dir()]
+    """The folder of the unit tests of a module's part."""
+    return _folders("unit", file)
 
 
 def wider_tests(file: str) -> list[str]:
-    """Tests of others that use the part."""
+    """The part's tests with processes, and tests of others that use the part."""
     names = next(names for part, names in PARTS.items() if file.startswith(part))
-    return [str(path.relative_to(ROOT)) for name in names for path in sorted((ROOT / "tests").rglob(name))]
+    others = [str(path.relative_to(ROOT)) for name in names for path in sorted((ROOT / "tests").rglob(name))]
+    return _folders("system", file) + others
+
+
+def _folders(tier: str, file: str) -> list[str]:
+    part = f"core/{Path(file).relative_to(CORE).parts[0]}" if file.startswith(CORE) else "scheduler"
+    return [folder for folder in (f"tests/{tier}/{part}",) if (ROOT / folder).is_dir()]
 
 
 class Box:
