@@ -1,4 +1,4 @@
-"""Branch coverage per distribution, and of the modules that promises rest on, written into the docs by `make coverage`."""
+"""Branch coverage per distribution, and of modules that promises rest on, written into the docs by `make coverage`."""
 
 import json
 import sys
