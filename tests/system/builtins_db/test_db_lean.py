@@ -12,7 +12,6 @@ from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
 
 ROWS = 1_500_000
-LIMIT = "SELECT current_setting('memory_limit') AS m"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.testing import FlowProject, Ran
+from aetherflow.core.testing import FlowProject
 from mail_server import MailServer, Start
 
 POST = {"post": {"kind": "mail", "driver": "file", "config": {"path": "outbox", "from_addr": "Reports <r@x.test>"}}}
@@ -18,10 +18,6 @@ BASE = {"resource": "post", "to": "a@x.test", "subject": "s"}
 @pytest.fixture
 def project(tmp_path: Path) -> FlowProject:
     return FlowProject(tmp_path / "project")
-
-
-def send(project: FlowProject, **inputs: Any) -> Ran:
-    return project.run_step("mail_send", BASE | inputs, resources=POST)
 
 
 def outbox(project: FlowProject) -> list[EmailMessage]:

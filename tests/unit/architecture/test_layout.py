@@ -1,4 +1,4 @@
-"""The walls of the house: the shared namespace, the direction of imports, short modules, what no file may name."""
+"""The walls of the house: the shared namespace, the direction of imports, short modules."""
 
 import ast
 import re

@@ -1,7 +1,5 @@
 """What goes wrong with SQLite and DuckDB is provoked for real, and told in one line: what, where, what to do."""
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +15,6 @@ from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
 from aetherflow_builtins_db.connectors.time_limit import TimeLimit
 from aetherflow_builtins_db.dialect import Dialect
-from svc import workdir
 
 CLASSES: dict[str, Any] = {"sqlite3": Sqlite3Connector, "duckdb": DuckDBConnector}
 ENDLESS = {
@@ -164,16 +161,3 @@ def test_two_writers_of_one_row(tmp_path: Path) -> None:
                 db.execute("UPDATE t SET n = 2")
         assert db.execute("UPDATE t SET n = n + 10") == 1
         assert db.read("SELECT n FROM t")[1] == [(11,)]
-
-
-@contextmanager
-def small_disk() -> Iterator[Path]:
-    """A file system of 4 MB; only root can mount one, which CI is."""
-    if os.getuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    with workdir("small") as home:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", home], check=True)
-        try:
-            yield home
-        finally:
-            subprocess.run(["umount", home], check=True)

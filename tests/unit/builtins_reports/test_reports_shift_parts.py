@@ -83,8 +83,6 @@ def _anchor(top: int, top_offset: int, bottom: int, bottom_offset: int, behaviou
     )
 
 
-ROW = 15 * 12700
-"""Height of a row without a height of its own, in the units of drawings."""
 HIGH_ROWS = '<row r="3" ht="30" customHeight="1"/><row r="6" hidden="1"/>'
 ANCHORS = [
     # rows are counted from 0: ten new ones before number 4

@@ -1,9 +1,6 @@
 """Mail over a real server: encryption, login, who was refused, what is tried again."""
 
-import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -38,12 +35,6 @@ def test_the_encryption_follows_from_the_port(config: dict[str, Any], expected: 
 def test_one_half_of_a_login_is_an_error() -> None:
     with pytest.raises(ConnectorError, match="password is missing"):
         SmtpConnector(ConnectorInit("post", "mail", "smtp", {"host": "h", "user": "u"}, {}))
-
-
-@contextmanager
-def closed_by_the_server(connector: SmtpConnector) -> Iterator[None]:
-    connector.client().sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-    yield
 
 
 def test_tls_versions_below_1_2_are_never_offered() -> None:

@@ -1,30 +1,12 @@
 """`export crontab`: what cron reads out of it, checked by Debian's own `crontab -n`."""
 
 import subprocess
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherflow.scheduler.cron import Cron
 from services import need
-
-
-def table(text: str) -> list[str]:
-    """The lines of a crontab that are no comments."""
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
-
-
-def checked(text: str, folder: Path) -> list[str]:
-    """The table, after `crontab -n` has accepted it."""
-    (crontab,) = need("crontab")
-    path = folder / "table"
-    path.write_text(text)
-    done = subprocess.run([crontab, "-n", str(path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == "The syntax of the crontab file was successfully checked.\n", done.stderr
-    return table(text)
-
 
 NUMBERS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 28), "month": (1, 12), "weekday": (0, 7)}
 

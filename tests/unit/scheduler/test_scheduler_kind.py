@@ -101,31 +101,3 @@ def test_the_schema_knows_every_key_and_agrees(folder: Path, capsys: pytest.Capt
         f"items: [{{{item}, blackouts: [{{from_: a, until: b}}]}}]",
     ):
         assert not valid(parse_document(bad, "x").data), bad
-
-
-ENTRY = "[aetherflow.documents]\n{name} = other:Kind\n"
-OTHER = """
-from aetherflow.core.api import DocumentKind, Problem
-from pydantic import BaseModel
-print("imported")
-class Thing(BaseModel):
-    colour: str
-class Kind(DocumentKind):
-    title = "Other"
-    def recognises(self, data):
-        return isinstance(data, dict) and "colour" in data
-    def check(self, path, *, config, run_hooks):
-        return []
-    def model(self):
-        return Thing
-"""
-
-
-def other(folder: Path, name: str, module: str = OTHER) -> dict[str, str]:
-    """Install a distribution with a kind of document; the environment that has it."""
-    info = folder / "site/acme-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY.format(name=name))
-    (folder / "site/other.py").write_text(module)
-    return {"PYTHONPATH": str(folder / "site"), "HOME": str(folder), "PATH": "/usr/bin:/bin"}

@@ -1,7 +1,6 @@
 """`external.process`: logs and results, outputs from a file, what a try took, tries, plans, folders in one step."""
 
 import contextlib
-import errno
 import json
 import os
 import resource
@@ -18,7 +17,6 @@ import pytest
 import yaml
 
 from aetherflow.core import durable
-from aetherflow.core.durable import folders
 
 if TYPE_CHECKING:
     from core_project import Project, Result
@@ -509,21 +507,6 @@ def fill(folder: Path, word: str) -> None:
 
 def content(folder: Path) -> set[str]:
     return {path.read_text() for path in (folder / "a", folder / "sub/b", folder / "link")}
-
-
-@pytest.fixture(params=["swap", "aside", "other device", "other device, aside"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How one folder takes the place of another."""
-    name = str(request.param)
-    if "aside" in name:
-        monkeypatch.setattr(folders, "exchange", _same_device)
-    return name
-
-
-def _same_device(one: Path, other: Path) -> bool:
-    if one.parent.stat().st_dev != other.parent.stat().st_dev:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-    return False
 
 
 def test_a_folder_that_was_left_aside_comes_back_before_the_next_try(project: "Project") -> None:

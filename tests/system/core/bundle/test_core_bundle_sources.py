@@ -1,10 +1,7 @@
 """The bundle sources of the core: archives and git repositories, on the suite of all sources."""
 
-import io
 import os
 import subprocess
-import tarfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,21 +11,6 @@ import pytest
 from aetherflow.core.api import BundleSourceInit, ConnectorError
 from aetherflow.core.builtins.git_source import GitSource
 from aetherflow.core.testing import BundleSourceSuite
-
-FORMATS = {"a.zip": "", "a.tar": "w:", "a.tar.gz": "w:gz", "a.tar.xz": "w:xz"}
-
-
-def pack(path: Path, tree: Mapping[str, bytes], prefix: str = "") -> None:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, data in tree.items():
-                archive.writestr(prefix + name, data)
-        return
-    with tarfile.open(path, FORMATS[path.name]) as tar:  # type: ignore[call-overload]  # the modes are those of tarfile
-        for name, data in tree.items():
-            info = tarfile.TarInfo(prefix + name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
 
 
 def git(place: Path, *arguments: str) -> str:

@@ -199,11 +199,6 @@ class Untyped(Step[Any]):
         """Nothing."""
 
 
-def errors(project: "Project", text: str) -> list[tuple[str, int, str]]:
-    report = json.loads(project.cli("validate", str(project.write(text)), "--json").out)
-    return [(item["af"], item["line"], item["code"]) for item in report["errors"]]
-
-
 def test_without_its_distribution_a_known_name_is_answered_with_the_extra_at_the_installed_version(
     project: "Project",
 ) -> None:

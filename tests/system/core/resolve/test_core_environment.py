@@ -1,8 +1,7 @@
 """The environment of a run: env files, settings, the project file, the secrets hook, profiles and decode."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,10 +32,6 @@ def expand_env(env):
 
 def snapshot(project: "Project", **ambient: str) -> Snapshot:
     return build_snapshot(project.folder, ambient={"EFFECTS": str(project.effects), **ambient}, run_hooks=True)
-
-
-def files(*specs: Any) -> dict[str, str]:
-    return {"AETHERFLOW_ENV_FILES_JSON": json.dumps(specs)}
 
 
 # The secrets hook

@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -92,11 +91,3 @@ class TestTarGz(_Archive):
 class TestTarFolder(_Archive):
     file = "a.tar"
     prefix = "nightly-1.0/"
-
-
-def git(place: Path, *arguments: str) -> str:
-    who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    done = subprocess.run(
-        ["git", *arguments], cwd=place, env={**os.environ, **who}, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()

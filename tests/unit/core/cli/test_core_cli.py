@@ -9,20 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from core_project import Project
 
-LOADED = """
-import contextlib, io, sys
-from aetherflow.core.cli import main
-with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-    code = main({arguments!r})
-print(code)
-print("\\n".join(sorted(sys.modules)))
-"""
-
-
-def modules(project: "Project", *arguments: str) -> tuple[int, set[str]]:
-    code, *names = project.python(LOADED.format(arguments=list(arguments))).splitlines()
-    return int(code), set(names)
-
 
 def test_help_names_commands_and_exit_codes(project: "Project") -> None:
     result = project.cli("--help")

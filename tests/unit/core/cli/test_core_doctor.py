@@ -16,39 +16,6 @@ if TYPE_CHECKING:
     from core_project import Project, Result
 
 CANARY = "canary-0b9d-31cc"
-PLUGIN = """
-import time
-from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
-
-class Config(ConnectorConfig):
-    password: str = "x"
-
-class Shop(ConnectorBase[Config, ConnectorOptions]):
-    def probe(self):
-        raise ConnectorError(f"login with {self.conf.password} refused", fix=f"check {self.conf.password}")
-
-class Slow(Shop):
-    def probe(self):
-        time.sleep(60)
-
-class Mute(ConnectorBase[Config, ConnectorOptions]):
-    requires = ("no_such_driver", "json")
-
-class Odd(Shop):
-    def probe(self):
-        raise ZeroDivisionError("odd")
-"""
-ENTRIES = "[aetherflow.connectors]\n" + "".join(
-    f"rest.{name.lower()} = acme:{name}\n" for name in ("Shop", "Slow", "Mute", "Odd")
-)
-
-
-@pytest.fixture
-def acme(project: "Project") -> "Project":
-    """A project with connectors that cannot be reached in several ways."""
-    project.plugin("acme", ENTRIES)
-    project.module("acme", PLUGIN)
-    return project
 
 
 def run_doctor(project: "Project", *arguments: str, **env: str) -> "Result":

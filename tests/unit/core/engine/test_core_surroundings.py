@@ -1,30 +1,10 @@
 """A run in the surroundings of real life: cron, several processes, several flows on one state."""
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
-
-from warm import true_start
 
 if TYPE_CHECKING:
     from core_project import Project
-
-
-def cron(project: "Project") -> "subprocess.CompletedProcess[str]":
-    """`run -q` as cron starts it: a bare PATH, no LANG, no terminal, the home folder as the working directory."""
-    env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "root", "HOME": str(project.folder)}
-    env |= {name: project.env[name] for name in ("AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT")}
-    return true_start("as cron starts it: a bare environment, no terminal").run(
-        project.argv("run", str(project.folder / "flow.yaml"), "-q", "--run-id", "r"),
-        cwd=project.folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        start_new_session=True,
-    )
 
 
 def journal(project: "Project", run_id: str) -> list[Any]:

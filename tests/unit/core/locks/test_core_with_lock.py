@@ -100,11 +100,6 @@ def locked(inner: str, more: str = "") -> str:
 ECHO = '{type: external.process, inputs: {command: [sh, -c, "echo %s"], log: {stdout: capture}}}'
 
 
-def stdout(project: "Project", step: str = "s") -> str:
-    ((found,),) = project.rows(f"SELECT json_extract(outputs, '$.stdout') FROM step_runs WHERE step_id='{step}'")
-    return str(found).strip()
-
-
 def test_a_skip_of_the_inner_step_is_a_skip(project: "Project") -> None:
     project.flow(job(locked("{type: check_items, inputs: {items: []}}")[:-1] + ", on_no_data: skip_job}"))
     assert project.cli("run", "flow.yaml").code == 0
