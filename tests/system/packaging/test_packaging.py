@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+import warm
+
 ROOT = Path(__file__).parents[3]
 FOLDERS = {
     "aetherflow": ROOT,
@@ -423,7 +425,8 @@ def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_p
 
 
 def test_the_example_began_as_the_scaffold(tmp_path: Path) -> None:
-    done = run([Path(sys.executable).parent / "aetherflow", "plugins", "new", "acme-fsspec"], tmp_path)
+    command = [Path(sys.executable).parent / "aetherflow", "plugins", "new", "acme-fsspec"]
+    done = warm.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for path in (tmp_path / "acme-fsspec").rglob("*"):
         name = path.relative_to(tmp_path / "acme-fsspec")
