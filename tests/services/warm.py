@@ -103,6 +103,13 @@ def _is_script(part: str) -> bool:
 sys.addaudithook(_watch)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    for server in _servers.values():
+        server.close()
+    _servers.clear()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if any(counts.values()):
         terminalreporter.write_line(f"commands: {counts['forked']} forked, {counts['started']} started")
