@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -76,6 +77,10 @@ def _new_home() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the user's home before anything is imported that reads it."""
+    # `nohup` and `&` of a shell hand these on as ignored, and no child of a test could be ended by them
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if ROOT in os.environ:
         return  # a worker, or pytest under test
     homes = Path(tempfile.mkdtemp(prefix="aetherflow-homes-"))
