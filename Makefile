@@ -7,8 +7,8 @@ READY := .venv/.installed
 MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))
 SOURCES := $(MEMBERS:/pyproject.toml=/src)
 PLAIN := aetherflow-builtins-rest
-PROPERTIES := $(addprefix tests/unit/core/,resolve/test_core_template.py resolve/test_core_when.py documents/test_core_loader.py \
-  observe/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py) \
+PROPERTIES := $(addprefix tests/unit/core/,kernel/resolver/test_core_template.py \
+  kernel/resolver/test_core_when.py kernel/yaml/test_core_loader.py base/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py) \
   $(addprefix tests/system/core/builtins/test_core_,files_crash.py run_flow_crash.py) \
   $(addprefix tests/unit/scheduler/test_scheduler_,cron.py document.py)
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES)
@@ -90,6 +90,9 @@ bench-excel: $(READY) ## measure filling an Excel template against XlsxWriter
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/excel.py
 
+size: $(READY) ## print the logical lines of every room of the core
+	@$(BIN)/python tests/unit/architecture/size.py
+
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
 	@mkdir -p .fuzz && cd .fuzz && for target in cron dotenv loader manifest path redactor resolver when zip; do \
@@ -102,7 +105,7 @@ torture: $(READY) ## the torture suites in full, each alone (SUITE=crash, AETHER
 	  AETHERFLOW_TORTURE_TIER=T1 AETHERFLOW_TORTURE_SEED=$$seed $(BIN)/python -m pytest -q -o faulthandler_timeout=3600 $$file || failed=1; done; \
 	$(BIN)/python tests/torture/matrix.py && exit $$failed
 
-mutation: $(READY) ## change the product and see a test fail (MODULE=locks/store.py, SAMPLE=200, SEED=1)
+mutation: $(READY) ## change the product and see a test fail (MODULE=kernel/locks/store.py, SAMPLE=200, SEED=1)
 	@$(BIN)/python tests/mutation/mutation.py $(addprefix --module ,$(MODULE)) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)
 
 build: $(READY) ## build all wheels and source distributions into dist/

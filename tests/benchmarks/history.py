@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from aetherflow.core.state import registry
-from aetherflow.core.state.schema import prepare_schema
+from aetherflow.core.kernel.state import registry
+from aetherflow.core.kernel.state.schema import prepare_schema
 
 ROUNDS = 11
 RUNS, STEPS = 1_000, 1_000

@@ -17,7 +17,7 @@ from bench_tools import AETHERFLOW, cpu_seconds
 ROUNDS = 21
 UNIT = "a file of tests"
 """Until its first test would begin."""
-UNIT_FILE = Path(__file__).parents[1] / "unit/core/resolve/test_core_sandbox.py"
+UNIT_FILE = Path(__file__).parents[1] / "unit/core/runtime/environment/test_core_sandbox.py"
 CROWDED = "plugins list, 60"
 """With 60 more distributions that have plugins."""
 FLOOR = """\

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
-from aetherflow.core.plugins.describe import fields_of
+from aetherflow.core.host.describe import fields_of
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.spec import (
     BlackoutSpec,

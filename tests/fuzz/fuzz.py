@@ -18,19 +18,19 @@ import atheris
 with atheris.instrument_imports(
     include=["aetherflow", "aetherflow_builtins_transfer", "croniter", "zipfile", "tarfile"]
 ):
+    from aetherflow.core.base.errors import AetherflowError
+    from aetherflow.core.base.location import Location
+    from aetherflow.core.base.redact import RedactedStream, Redactor
     from aetherflow.core.bundle.listing import listing_fingerprint, read_listing
     from aetherflow.core.bundle.manifest import check_source, load_manifest
     from aetherflow.core.contracts.connector import RemoteFileMeta
-    from aetherflow.core.documents.loader import parse_document
-    from aetherflow.core.errors import AetherflowError
-    from aetherflow.core.location import Location
-    from aetherflow.core.observe.redact import RedactedStream, Redactor
-    from aetherflow.core.plugins.catalog import installed_catalog
-    from aetherflow.core.resolve.envfiles import read_env_file
-    from aetherflow.core.resolve.paths import inside
-    from aetherflow.core.resolve.template import parse_template, render
-    from aetherflow.core.resolve.when import evaluate_when
-    from aetherflow.core.spec.environment import EnvFileSpec
+    from aetherflow.core.host.catalog import installed_catalog
+    from aetherflow.core.kernel.resolver.template import parse_template, render
+    from aetherflow.core.kernel.resolver.when import evaluate_when
+    from aetherflow.core.kernel.yaml.loader import parse_document
+    from aetherflow.core.runtime.environment.envfiles import read_env_file
+    from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
+    from aetherflow.core.runtime.workspace.paths import inside
     from aetherflow.scheduler.cron import Cron
     from aetherflow_builtins_transfer.archives import tar_read, zip_read
     from aetherflow_builtins_transfer.archives.limits import Limits

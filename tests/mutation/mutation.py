@@ -1,6 +1,6 @@
 """Mutation tests: change the product a little, again and again, and see whether a test fails.
 
-mutation.py [--module locks/store.py ...] [--sample N] [--seed S]
+mutation.py [--module kernel/locks/store.py ...] [--sample N] [--seed S]
 
 Everything runs in a copy of the tree, in a temporary folder with a HOME of its own. Started by root it runs as
 `nobody`, in namespaces of its own for processes, mounts and /dev/shm. Results go to .mutation/;
@@ -32,11 +32,11 @@ RESULTS = ROOT / ".mutation"
 EQUIVALENT = ROOT / "tests/mutation/equivalent.toml"
 CORE, SCHEDULER = "aetherflow-core/src/aetherflow/core", "aetherflow-scheduler/src/aetherflow/scheduler"
 PARTS = {
-    f"{CORE}/state": ["test_core_run.py", "test_core_plan.py"],
-    f"{CORE}/locks": ["test_core_scope_locks.py"],
-    f"{CORE}/engine": ["test_core_control.py", "test_core_run_flow.py"],
-    f"{CORE}/resolve": ["test_core_references.py", "test_core_run.py"],
-    f"{CORE}/documents": ["test_core_validate.py"],
+    f"{CORE}/kernel/state": ["test_core_run.py", "test_core_plan.py"],
+    f"{CORE}/kernel/locks": ["test_core_scope_locks.py"],
+    f"{CORE}/kernel/sequencing": ["test_core_control.py", "test_core_run_flow.py"],
+    f"{CORE}/kernel/resolver": ["test_core_references.py", "test_core_run.py"],
+    f"{CORE}/kernel/yaml": ["test_core_validate.py"],
     SCHEDULER: [],
 }
 """What `make mutation` draws its sample from, with the tests of others that are asked after a part's own."""
@@ -57,7 +57,7 @@ def modules(wanted: Sequence[str]) -> list[str]:
     )
     for name in wanted:
         if not any(file.endswith(f"/{name}") for file in found):
-            raise SystemExit(f"no module ends with {name}; name it as in locks/store.py")
+            raise SystemExit(f"no module ends with {name}; name it as in kernel/locks/store.py")
     return [file for file in found if not wanted or any(file.endswith(f"/{name}") for name in wanted)]
 
 
@@ -74,7 +74,7 @@ def wider_tests(file: str) -> list[str]:
 
 
 def _folders(tier: str, file: str) -> list[str]:
-    part = f"core/{Path(file).relative_to(CORE).parts[0]}" if file.startswith(CORE) else "scheduler"
+    part = f"core/{Path(file).relative_to(CORE).parent}" if file.startswith(CORE) else "scheduler"
     return [folder for folder in (f"tests/{tier}/{part}",) if (ROOT / folder).is_dir()]
 
 
@@ -252,7 +252,7 @@ def equivalent() -> dict[str, dict[str, str]]:
 
 
 def short(file: str) -> str:
-    """`locks/store.py` and `scheduler/planning.py`."""
+    """`kernel/locks/store.py` and `scheduler/planning.py`."""
     return file.removeprefix(f"{CORE}/").replace(f"{SCHEDULER}/", "scheduler/")
 
 
@@ -308,7 +308,7 @@ def summary(name: str, chosen: Sequence[Mutant], round_: Round, of: int, seed: i
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try the mutants asked for; 1 if one survived that nobody has argued about."""
     parser = argparse.ArgumentParser(prog="mutation.py")
-    parser.add_argument("--module", action="append", default=[], metavar="locks/store.py")
+    parser.add_argument("--module", action="append", default=[], metavar="kernel/locks/store.py")
     parser.add_argument("--sample", type=int, help="so many mutants of all; omitted: every one of the modules named")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)

@@ -130,8 +130,8 @@ def test_what_runs_in_the_box_sees_the_copy_and_is_not_root() -> None:
         box = mutation.Box(Path(folder))
         code = f"""
 import os, pathlib
-import aetherflow.core.errors
-assert aetherflow.core.errors.__file__.startswith({str(box.tree)!r}), aetherflow.core.errors.__file__
+import aetherflow.core.base.errors
+assert aetherflow.core.base.errors.__file__.startswith({str(box.tree)!r}), aetherflow.core.base.errors.__file__
 assert pathlib.Path.home() == pathlib.Path({str(box.folder / "home")!r})
 assert os.getuid() != 0
 if {box.as_root}:

@@ -205,7 +205,7 @@ def become(request: Request, descriptors: list[int], filters: Filters) -> None:
     time.tzset()
     _make_streams(errors)
     _take_options(filters)
-    from aetherflow.core.durable import failpoint
+    from aetherflow.core.base.durable import failpoint
 
     failpoint.setting = os.environ.get(failpoint.VARIABLE, "")
 

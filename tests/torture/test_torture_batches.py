@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.durable.failpoint import hit
+from aetherflow.core.base.durable.failpoint import hit
 from aetherflow_builtins_transfer import journal
 from aetherflow_builtins_transfer.connectors.sftp_client import Burst
 from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession

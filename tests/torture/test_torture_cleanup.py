@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from aetherflow.core.cli import main
-from aetherflow.core.engine.workspace import MARKER
+from aetherflow.core.runtime.workspace.workspace import MARKER
 from torture_bench import RUN, Bench, warm_up
 from torture_flows import F1
 from torture_tier import SEED, sized, suite

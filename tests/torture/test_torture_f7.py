@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.durable.failpoint import hit
+from aetherflow.core.base.durable.failpoint import hit
 from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
 from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction
 from aetherflow_builtins_db.connectors.mysql import MySQLConnector

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow.core.durable.failpoint import hit
+from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_rest.client import Wire
 from aetherflow_builtins_rest.connectors.httpx import HttpxConnector

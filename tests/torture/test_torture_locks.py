@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.errors import LockBusyError
-from aetherflow.core.locks.clock import Clock
-from aetherflow.core.locks.records import Owner
-from aetherflow.core.locks.store import LockStore
+from aetherflow.core.base.errors import LockBusyError
+from aetherflow.core.kernel.locks.clock import Clock
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
 
 FULL = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
 SCRIPT = Path(__file__).with_name("torture_locks.py")

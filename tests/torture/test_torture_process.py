@@ -370,6 +370,6 @@ def test_a_published_folder_is_the_old_or_the_new_one(bench: Bench, way: str, tm
 
 
 def _without_exchange() -> None:
-    from aetherflow.core.durable import folders
+    from aetherflow.core.base.durable import folders
 
     folders.exchange = lambda one, other: False

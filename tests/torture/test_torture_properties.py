@@ -11,15 +11,15 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from aetherflow.core.base.errors import PathError
+from aetherflow.core.base.problems import Problems
+from aetherflow.core.base.run_id import RUN_ID
 from aetherflow.core.checks.report import check_flow_document
-from aetherflow.core.documents.loader import parse_document
-from aetherflow.core.errors import PathError
-from aetherflow.core.problems import Problems
-from aetherflow.core.resolve.paths import inside, is_folder_name
-from aetherflow.core.resolve.snapshot import build_snapshot
-from aetherflow.core.resolve.template import render
-from aetherflow.core.resolve.when import evaluate_when
-from aetherflow.core.run_id import RUN_ID
+from aetherflow.core.kernel.resolver.template import render
+from aetherflow.core.kernel.resolver.when import evaluate_when
+from aetherflow.core.kernel.yaml.loader import parse_document
+from aetherflow.core.runtime.environment.snapshot import build_snapshot
+from aetherflow.core.runtime.workspace.paths import inside, is_folder_name
 
 EXAMPLES = 200 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 5_000
 EFFORT = settings(max_examples=EXAMPLES, deadline=None, print_blob=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow.core.durable.failpoint import hit
+from aetherflow.core.base.durable.failpoint import hit
 from aetherflow_builtins_transfer import journal
 from aetherflow_builtins_transfer.connectors.files import FileConnector
 from aetherflow_builtins_transfer.connectors.sftp import SftpConnector

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torture_steps
+from aetherflow.core.base.durable import failpoint as failpoints
 from aetherflow.core.cli import main
-from aetherflow.core.durable import failpoint as failpoints
 from torture_flows import Reference
 from warm import true_start
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aetherflow.core.durable import failpoint as failpoints
+from aetherflow.core.base.durable import failpoint as failpoints
 from aetherflow.scheduler.clock import Clock, from_ms, to_ms
 from aetherflow.scheduler.document import load_schedule
 from aetherflow.scheduler.events import Events

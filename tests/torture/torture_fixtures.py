@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.plugins import metadata
-from aetherflow.core.plugins.catalog import installed_catalog
+from aetherflow.core.host import metadata
+from aetherflow.core.host.catalog import installed_catalog
 
 if TYPE_CHECKING:
     from torture_bench import Bench

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core import durable
+from aetherflow.core.base import durable
 from aetherflow.core.cli import main
-from aetherflow.core.state.transitions import JOB, RUN, STEP, Status, Table
+from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP, Status, Table
 from torture_bench import Bench
 from torture_flows import Reference
 

@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.errors import LockBusyError
-from aetherflow.core.locks.clock import Clock
-from aetherflow.core.locks.lease import Lease
-from aetherflow.core.locks.records import Owner
-from aetherflow.core.locks.store import LockStore
+from aetherflow.core.base.errors import LockBusyError
+from aetherflow.core.kernel.locks.clock import Clock
+from aetherflow.core.kernel.locks.lease import Lease
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
 
 HOUR, YEARS = 3_600_000, 10 * 365 * 24 * 3_600_000
 

@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from aetherflow.core.resolve.settings import PREFIX, Settings
+from aetherflow.core.runtime.environment.settings import PREFIX, Settings
 from docs_generated import (
     STATE_PAGE,
 )

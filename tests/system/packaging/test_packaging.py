@@ -425,7 +425,7 @@ def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_p
 
 
 def test_the_example_began_as_the_scaffold(tmp_path: Path) -> None:
-    command = [Path(sys.executable).parent / "aetherflow", "plugins", "new", "acme-fsspec"]
+    command = [str(Path(sys.executable).parent / "aetherflow"), "plugins", "new", "acme-fsspec"]
     done = warm.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for path in (tmp_path / "acme-fsspec").rglob("*"):

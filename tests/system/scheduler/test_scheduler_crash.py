@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.durable import failpoint
+from aetherflow.core.base.durable import failpoint
 from torture_tier import sample, sized
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aetherflow.core import durable
 from aetherflow.core.api import Step, StepError, register_step
+from aetherflow.core.base import durable
 from aetherflow.core.runner import run_flow
 
 if TYPE_CHECKING:

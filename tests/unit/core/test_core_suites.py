@@ -14,9 +14,9 @@ from aetherflow.core.builtins.control import Assert, Sleep
 from aetherflow.core.builtins.file_write import FileWrite
 from aetherflow.core.builtins.filesystem_source import FilesystemSource
 from aetherflow.core.builtins.run_flow import RunFlow
-from aetherflow.core.locks.store import LockStore
-from aetherflow.core.state.run_state import RunState
-from aetherflow.core.state.store import StateStore
+from aetherflow.core.kernel.locks.store import LockStore
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.testing import BundleSourceSuite, FlowProject, LockSuite, StateBackendSuite, StepSuite
 
 

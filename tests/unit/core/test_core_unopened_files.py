@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aetherflow.core.durable.files import AtomicFile
-from aetherflow.core.durable.resumable import ResumableFile
+from aetherflow.core.base.durable.files import AtomicFile
+from aetherflow.core.base.durable.resumable import ResumableFile
 from aetherflow_builtins_reports.sources.opening import HashedFile
 
 

@@ -7,8 +7,16 @@ import pytest
 from pydantic import BaseModel
 
 from aetherflow.core.cli import main
-from aetherflow.core.plugins.names import KINDS
-from aetherflow.core.spec.flow import FlowMetaSpec, FlowSpec, JobSpec, ResourceSpec, RetrySpec, StepSpec, VerifySpec
+from aetherflow.core.host.names import KINDS
+from aetherflow.core.kernel.yaml.flow import (
+    FlowMetaSpec,
+    FlowSpec,
+    JobSpec,
+    ResourceSpec,
+    RetrySpec,
+    StepSpec,
+    VerifySpec,
+)
 from docs_api import API_PAGE, api_page
 from docs_generated import (
     CATALOG,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.core.api import AetherflowError
-from aetherflow.core.errors import StateError
+from aetherflow.core.base.errors import StateError
 from aetherflow.scheduler.checking import check_schedule
 from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
 from aetherflow.scheduler.ledger.slots import Slots

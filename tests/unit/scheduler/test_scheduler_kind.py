@@ -77,7 +77,7 @@ def test_a_kind_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_schema_knows_every_key_and_agrees(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from aetherflow.core.documents.loader import parse_document
+    from aetherflow.core.kernel.yaml.loader import parse_document
 
     assert main(["schema", "scheduler"]) == 0
     schema = json.loads(capsys.readouterr().out)

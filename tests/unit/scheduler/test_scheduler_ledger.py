@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.errors import StateError
+from aetherflow.core.base.errors import StateError
 from aetherflow.scheduler.adoption import adopt
 from aetherflow.scheduler.clock import Clock, from_ms, to_ms
 from aetherflow.scheduler.leader import Leadership

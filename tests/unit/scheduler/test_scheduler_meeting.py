@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.errors import RunBusyError
+from aetherflow.core.base.errors import RunBusyError
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots

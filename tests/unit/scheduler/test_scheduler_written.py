@@ -33,8 +33,8 @@ def test_parameters_are_handed_over_as_they_are_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", ["0x1F", "0o37", "031", "+31"])
 def test_a_flow_reads_them_by_its_own_types(tmp_path: Path, number: str) -> None:
-    from aetherflow.core.resolve.params import settle_params
-    from aetherflow.core.spec.flow import ParamSpec
+    from aetherflow.core.kernel.resolver.params import settle_params
+    from aetherflow.core.kernel.yaml.flow import ParamSpec
 
     given = f"{{text: {number}, whole: {number}, rate: {number}, list: [{number}]}}"
     text = f"items:\n- {{id: x, flow: flow.yaml, cron: '@daily', params: {given}}}\n"

@@ -2,6 +2,32 @@
 
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base.errors import (
+    AetherflowError,
+    ChangedDefinitionError,
+    ConnectorError,
+    LeaseLostError,
+    LockBusyError,
+    OutputError,
+    PathError,
+    ProcessError,
+    ResolverMissingKeyError,
+    ResolverSyntaxError,
+    RunBusyError,
+    RunFailedError,
+    RunInterruptedError,
+    RunUnknownError,
+    SpecError,
+    StateError,
+    StepCancelledError,
+    StepError,
+    StepInputError,
+    StepTimeoutError,
+    UndecidedStepError,
+    UsageError,
+)
+from aetherflow.core.base.problems import Problem
+from aetherflow.core.base.run_id import new_run_id
 from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
 from aetherflow.core.contracts.context import RunContext
@@ -29,31 +55,7 @@ from aetherflow.core.contracts.fields import (
 )
 from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger, ResumableWriter
 from aetherflow.core.contracts.step import STEP_SKIPPED, STEP_SUCCESS, Step, StepResult
-from aetherflow.core.errors import (
-    AetherflowError,
-    ChangedDefinitionError,
-    ConnectorError,
-    LeaseLostError,
-    LockBusyError,
-    OutputError,
-    PathError,
-    ProcessError,
-    ResolverMissingKeyError,
-    ResolverSyntaxError,
-    RunBusyError,
-    RunFailedError,
-    RunInterruptedError,
-    RunUnknownError,
-    SpecError,
-    StateError,
-    StepCancelledError,
-    StepError,
-    StepInputError,
-    StepTimeoutError,
-    UndecidedStepError,
-    UsageError,
-)
-from aetherflow.core.plugins.catalog import (
+from aetherflow.core.host.catalog import (
     get_connector,
     get_step,
     list_connectors,
@@ -61,12 +63,9 @@ from aetherflow.core.plugins.catalog import (
     register_connector,
     register_step,
 )
-from aetherflow.core.plugins.installing import install_command
-from aetherflow.core.plugins.require import require, require_attr
-from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.settings import Settings
-from aetherflow.core.run_id import new_run_id
-from aetherflow.core.spec.flow import (
+from aetherflow.core.host.installing import install_command
+from aetherflow.core.host.require import require, require_attr
+from aetherflow.core.kernel.yaml.flow import (
     CleanupPolicy,
     FlowMetaSpec,
     FlowSpec,
@@ -78,6 +77,7 @@ from aetherflow.core.spec.flow import (
     StepSpec,
     WorkspaceSpec,
 )
+from aetherflow.core.runtime.environment.settings import Settings
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.hookspecs import hookimpl

@@ -14,25 +14,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.engine.opening import Opened, open_run
-from aetherflow.core.engine.prepare import PreparedFlow, prepare
-from aetherflow.core.engine.run import IfBusy, Run, summary_of
-from aetherflow.core.engine.settle import Given
-from aetherflow.core.engine.subflow import Outer
-from aetherflow.core.engine.verdicts import Plan, Wishes
-from aetherflow.core.engine.wrapped import TRIGGER
-from aetherflow.core.errors import RunBusyError, StateError, UsageError
-from aetherflow.core.observe.events import Observer
-from aetherflow.core.observe.redact import Redactor
-from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
-from aetherflow.core.run_id import RUN_ID, new_run_id
-from aetherflow.core.state.ownership import RunLock
-from aetherflow.core.state.reading import read
-from aetherflow.core.state.records import RunFacts
-from aetherflow.core.state.schema import empty_state
-from aetherflow.core.state.store import StateStore
-from aetherflow.core.state.transitions import Status
-from aetherflow.core.summary import RunSummary
+from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
+from aetherflow.core.base.redact import Redactor
+from aetherflow.core.base.run_id import RUN_ID, new_run_id
+from aetherflow.core.base.summary import RunSummary
+from aetherflow.core.kernel.sequencing.verdicts import Plan, Wishes
+from aetherflow.core.kernel.state.ownership import RunLock
+from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.records import RunFacts
+from aetherflow.core.kernel.state.schema import empty_state
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
+from aetherflow.core.runtime.logs.events import Observer
+from aetherflow.core.runtime.opening.opening import Opened, open_run
+from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
+from aetherflow.core.runtime.opening.settle import Given
+from aetherflow.core.runtime.opening.wrapped import TRIGGER
+from aetherflow.core.runtime.run import IfBusy, Run, summary_of
+from aetherflow.core.runtime.subflow import Outer
 
 BUSY_POLL_SECONDS = 0.2
 
@@ -181,7 +181,7 @@ def plan_flow(
         store = StateStore(flow.state_path, connection=connection)
         opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
         if effects:
-            from aetherflow.core.engine.rehearsal import rehearse  # few plans are asked for that
+            from aetherflow.core.runtime.rehearsal import rehearse  # few plans are asked for that
 
             rehearse(opened)
         return opened.plan

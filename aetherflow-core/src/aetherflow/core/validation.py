@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.checks.report import check_flow
-from aetherflow.core.resolve.snapshot import build_snapshot
+from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
 
 def validate_flow_yaml(path: str | Path) -> dict[str, Any]:

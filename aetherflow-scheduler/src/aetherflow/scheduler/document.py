@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from aetherflow.core.api import SpecError
-from aetherflow.core.documents.binder import bind
-from aetherflow.core.documents.loader import Document, load_document
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.state_root import find_state_root
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.kernel.yaml.binder import bind
+from aetherflow.core.kernel.yaml.loader import Document, load_document
+from aetherflow.core.runtime.workspace.state_root import find_state_root
 from aetherflow.scheduler.paths import expanded
 from aetherflow.scheduler.schedule import Schedule
 from aetherflow.scheduler.settle import Named, Settling

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from aetherflow.core import durable
-from aetherflow.core.errors import LockBusyError
-from aetherflow.core.locks.lease import Lease
-from aetherflow.core.locks.records import Holder
-from aetherflow.core.locks.records import Owner as LockOwner
-from aetherflow.core.locks.store import LockStore
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import LockBusyError
+from aetherflow.core.kernel.locks.lease import Lease
+from aetherflow.core.kernel.locks.records import Holder
+from aetherflow.core.kernel.locks.records import Owner as LockOwner
+from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.scheduler.ledger.records import insert
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from aetherflow.core.documents.loader import Document
-from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.problems import Problem, Problems, Severity
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems, Severity
+from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.scheduler.chains import Chains
 from aetherflow.scheduler.cron import EITHER_DAY, Cron
 from aetherflow.scheduler.errors import CronError

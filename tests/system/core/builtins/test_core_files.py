@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.engine.workspace import MARKER
+from aetherflow.core.runtime.workspace.workspace import MARKER
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.core.base.durable import failpoint
 from aetherflow.core.cli import main
-from aetherflow.core.durable import failpoint
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from aetherflow.core import durable
+from aetherflow.core.base import durable
 
 if TYPE_CHECKING:
     from core_project import Project, Result
@@ -124,7 +124,7 @@ def test_the_error_ends_with_the_last_line_of_either_stream(project: "Project") 
 
 def test_a_slow_reader_of_the_output_loses_nothing(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     from aetherflow.core.builtins import process_child
-    from aetherflow.core.engine.output import OutputLog
+    from aetherflow.core.runtime.processes.output import OutputLog
 
     real = OutputLog.feed
 

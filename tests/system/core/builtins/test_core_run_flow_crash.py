@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import Step, StepResult, register_step
+from aetherflow.core.base.durable import failpoint
 from aetherflow.core.cli import main
-from aetherflow.core.durable import failpoint
 
 if TYPE_CHECKING:
     from core_project import Project

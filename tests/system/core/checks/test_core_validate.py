@@ -205,7 +205,7 @@ def test_without_its_distribution_a_known_name_is_answered_with_the_extra_at_the
     out = project.python(
         """
         import json
-        from aetherflow.core.plugins import catalog, names
+        from aetherflow.core.host import catalog, names
         catalog.installed_version = lambda name: None
         alone = catalog.Catalog(())
         answers = {}

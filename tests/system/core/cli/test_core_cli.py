@@ -20,7 +20,16 @@ print(code)
 print("\\n".join(sorted(sys.modules)))
 """
 PLUGINS = ("aetherflow.core.builtins.", "aetherflow_builtins_")
-HEAVY = ("pydantic", "pydantic_core", "yaml", "rich", "pluggy", "sqlite3", "asyncio", "aetherflow.core.engine")
+HEAVY = (
+    "pydantic",
+    "pydantic_core",
+    "yaml",
+    "rich",
+    "pluggy",
+    "sqlite3",
+    "asyncio",
+    "aetherflow.core.kernel.sequencing",
+)
 DRIVERS = ("duckdb", "sqlite3", "pyarrow", "sqlalchemy", "pymysql", "psycopg", "oracledb", "pyexasol", "numpy")
 
 
@@ -55,7 +64,7 @@ def test_validate_imports_what_the_flow_names_and_no_driver(project: "Project") 
     assert "aetherflow_builtins_db.connectors.duckdb" in names
     assert "aetherflow_builtins_db.connectors.sqlite3" not in names
     assert "aetherflow_builtins_db.steps.extract_stream" not in names
-    assert under(names, "aetherflow.core.builtins", "aetherflow.core.engine", "rich") == set()
+    assert under(names, "aetherflow.core.builtins", "aetherflow.core.kernel.sequencing", "rich") == set()
     assert under(names, *DRIVERS) == set()
 
 
@@ -72,7 +81,7 @@ def test_run_imports_what_the_flow_names(project: "Project") -> None:
 
 def test_the_public_api_loads_no_engine_and_no_plugin(project: "Project") -> None:
     names = set(project.python("import aetherflow.core.api, sys; print('\\n'.join(sys.modules))").split())
-    assert {name for name in names if name.startswith((*PLUGINS, "aetherflow.core.engine"))} == set()
+    assert {name for name in names if name.startswith((*PLUGINS, "aetherflow.core.kernel.sequencing"))} == set()
 
 
 def test_version(project: "Project") -> None:

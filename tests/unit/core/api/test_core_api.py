@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aetherflow.core
-from aetherflow.core import api, errors, exception, runner, validation
+from aetherflow.core import api, exception, runner, validation
+from aetherflow.core.base import errors
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -168,7 +169,7 @@ def test_codes_are_unique() -> None:
     # RunError itself is never raised
     assert shared == {"AF3001": ["RunError", "RunFailedError"]}
     problems = set()
-    for path in Path(errors.__file__).parent.rglob("*.py"):
+    for path in Path(errors.__file__).parents[1].rglob("*.py"):
         problems |= set(re.findall(r'"(AF\d{4})"', path.read_text()))
     assert {cls.code for cls in classes()} <= problems
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core.builtins import file_find
-from aetherflow.core.engine.workspace import MARKER
+from aetherflow.core.runtime.workspace.workspace import MARKER
 
 if TYPE_CHECKING:
     from core_project import Project

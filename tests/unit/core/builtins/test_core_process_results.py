@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from aetherflow.core import durable
-from aetherflow.core.durable import folders
+from aetherflow.core.base import durable
+from aetherflow.core.base.durable import folders
 
 if TYPE_CHECKING:
     from core_project import Project, Result

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from aetherflow.core.base.errors import SpecError
+from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.report import check_flow_document
-from aetherflow.core.documents.binder import bind
-from aetherflow.core.documents.loader import Document, parse_document
-from aetherflow.core.errors import SpecError
-from aetherflow.core.location import DocPath
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.profiles import bind_profiles
-from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
-from aetherflow.core.resolve.template import parse_template
-from aetherflow.core.resolve.when import parse_when, paths_of
-from aetherflow.core.spec.project import ProjectSpec
+from aetherflow.core.kernel.resolver.template import parse_template
+from aetherflow.core.kernel.resolver.when import parse_when, paths_of
+from aetherflow.core.kernel.yaml.binder import bind
+from aetherflow.core.kernel.yaml.loader import Document, parse_document
+from aetherflow.core.runtime.environment.profiles import bind_profiles
+from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
+from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
 SEED = 20261124
 ROUNDS = 1 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 5

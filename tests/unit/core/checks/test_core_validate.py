@@ -23,9 +23,9 @@ from aetherflow.core.api import (
     get_step,
     register_step,
 )
-from aetherflow.core.documents.binder import known_keys
-from aetherflow.core.plugins import names
-from aetherflow.core.spec.flow import DataDateSpec, ParamSpec, RetrySpec, VerifySpec
+from aetherflow.core.host import names
+from aetherflow.core.kernel.yaml.binder import known_keys
+from aetherflow.core.kernel.yaml.flow import DataDateSpec, ParamSpec, RetrySpec, VerifySpec
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:

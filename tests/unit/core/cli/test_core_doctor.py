@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.core.base.location import Location
 from aetherflow.core.checks.host import FIRST_SECOND, check_clock, network_kind
-from aetherflow.core.location import Location
 
 if TYPE_CHECKING:
     from core_project import Project, Result

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aetherflow.core.state.registry import Registered, register
+from aetherflow.core.kernel.state.registry import Registered, register
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -3,8 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
-from aetherflow.core.locks.records import Owner
-from aetherflow.core.locks.store import LockStore
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
 
 if TYPE_CHECKING:
     from core_project import Project

@@ -1,6 +1,6 @@
 """The errors of bundles."""
 
-from aetherflow.core.errors import AetherflowError
+from aetherflow.core.base.errors import AetherflowError
 
 
 class BundleError(AetherflowError):

@@ -6,24 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.base.redact import Redactor
+from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.bundle.listing import why_unsafe
+from aetherflow.core.bundle.manifest_spec import ManifestSpec
 from aetherflow.core.bundle.sync import Wanted
 from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorInit
-from aetherflow.core.documents.binder import bind
-from aetherflow.core.documents.loader import Document, Limits, load_document
-from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.errors import PluginError, ResolverError, SpecError
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.observe.redact import Redactor
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.connecting import close_connector, create_connector, models_of
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.merged_source import MergedSource
-from aetherflow.core.resolve.resources import Resources, resolve_resources, with_texts_of
-from aetherflow.core.resolve.secrets import Secrets
-from aetherflow.core.resolve.template import render
-from aetherflow.core.spec.manifest import ManifestSpec
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.connecting import close_connector, create_connector, models_of
+from aetherflow.core.kernel.resolver.template import render
+from aetherflow.core.kernel.yaml.binder import bind
+from aetherflow.core.kernel.yaml.loader import Document, Limits, load_document
+from aetherflow.core.runtime.environment.merged_source import MergedSource
+from aetherflow.core.runtime.environment.resources import Resources, resolve_resources, with_texts_of
+from aetherflow.core.runtime.environment.secrets import Secrets
 
 SOURCE: DocPath = ("bundle", "source")
 FILES: tuple[DocPath, ...] = (

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from aetherflow.core import durable
+from aetherflow.core.base import durable
 from aetherflow.core.bundle.store import BundleStore
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core import durable
+from aetherflow.core.base import durable
 from aetherflow.core.bundle.failures import BundleStoreError
 
 

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from aetherflow.core import durable
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleStoreError
 from aetherflow.core.bundle.records import Event, Latest, Pin, Snapshot, Version
-from aetherflow.core.errors import UsageError
 
 CHUNK = 1 << 20
 FILE_MODE, SCRIPT_MODE = 0o400, 0o500

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleChangedError, BundleError, BundleMissingError, BundleStoreError
 from aetherflow.core.bundle.listing import MAX_BYTES, Listed, content_fingerprint, listing_fingerprint, read_listing
@@ -17,7 +18,6 @@ from aetherflow.core.bundle.records import Latest, Pin, Snapshot, Version
 from aetherflow.core.bundle.store import BundleStore
 from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
-from aetherflow.core.errors import AetherflowError
 
 RECORD_VERSION = 1
 Source = BundleSource[Any]

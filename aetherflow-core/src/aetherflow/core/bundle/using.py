@@ -5,20 +5,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aetherflow.core.base.errors import PluginError, UsageError
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.bundle.failures import BundleMissingError, FingerprintError
 from aetherflow.core.bundle.listing import why_unsafe
 from aetherflow.core.bundle.manifest import Manifest, load_manifest, open_source, wanted
 from aetherflow.core.bundle.store import LEAST_PREFIX, BundleStore
 from aetherflow.core.bundle.sync import SyncResult, sync
 from aetherflow.core.bundle.verify import require_whole
-from aetherflow.core.errors import PluginError, UsageError
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.policy import catalog_for
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.bundle_layer import BundleLayer
-from aetherflow.core.resolve.places import work_root as work_root_of
-from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
+from aetherflow.core.runtime.environment.policy import catalog_for
+from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
+from aetherflow.core.runtime.workspace.places import work_root as work_root_of
 
 
 @dataclass(frozen=True, slots=True)

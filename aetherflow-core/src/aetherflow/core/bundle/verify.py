@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aetherflow.core import durable
+from aetherflow.core.base import durable
 from aetherflow.core.bundle.failures import BundleStoreError
 from aetherflow.core.bundle.listing import content_fingerprint
 from aetherflow.core.bundle.store import BundleStore

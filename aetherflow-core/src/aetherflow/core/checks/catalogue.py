@@ -4,16 +4,16 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aetherflow.core.errors import PluginConflictError, PluginError, PluginNotAllowedError
-from aetherflow.core.plugins.allowed import allowed_distributions
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.describe import declared_models, fields_of
-from aetherflow.core.plugins.hooks import load_hooks, select_hooks
-from aetherflow.core.plugins.installing import driver_command, missing_drivers
-from aetherflow.core.plugins.metadata import PluginEntry, installed_hooks
-from aetherflow.core.plugins.names import CONNECTORS
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.spec.project import PluginsSpec
+from aetherflow.core.base.errors import PluginConflictError, PluginError, PluginNotAllowedError
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.describe import declared_models, fields_of
+from aetherflow.core.host.hooks import load_hooks, select_hooks
+from aetherflow.core.host.installing import driver_command, missing_drivers
+from aetherflow.core.host.metadata import PluginEntry, installed_hooks
+from aetherflow.core.host.names import CONNECTORS
+from aetherflow.core.runtime.environment.allowed import allowed_distributions
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.environment.spec.project import PluginsSpec
 
 
 @dataclass(frozen=True, slots=True)

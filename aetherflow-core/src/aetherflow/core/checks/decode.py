@@ -2,16 +2,16 @@
 
 from typing import Any
 
+from aetherflow.core.base.errors import AetherflowError, ResolverSyntaxError
+from aetherflow.core.base.location import format_path
+from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.view import Part, resources
 from aetherflow.core.contracts.written import value_at
-from aetherflow.core.documents.loader import Document
-from aetherflow.core.errors import AetherflowError, ResolverSyntaxError
-from aetherflow.core.location import format_path
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.decode import SECTIONS, decode_paths
-from aetherflow.core.resolve.secrets import NO_HOOK_FIX
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.resolve.template import parse_template
+from aetherflow.core.kernel.resolver.template import parse_template
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.decode import SECTIONS, decode_paths
+from aetherflow.core.runtime.environment.secrets import NO_HOOK_FIX
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 DECODE_FIX = "write {config: {password: true}} or {config_paths: [password]}; see docs/reference/profiles.md"
 STANDALONE = "Decode target must be a standalone template token like '{{TOKEN}}' (no prefix/suffix)."

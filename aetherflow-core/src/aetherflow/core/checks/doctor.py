@@ -5,22 +5,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.errors import PluginError, ResolverError
+from aetherflow.core.base.location import DocPath, Location, format_path
+from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.environment import DEPENDENT, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import Checked, check_flow
 from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
-from aetherflow.core.errors import PluginError, ResolverError
-from aetherflow.core.location import DocPath, Location, format_path
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.installing import driver_command, driver_extra, install_all, missing_drivers
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.bundle_layer import BundleLayer
-from aetherflow.core.resolve.decode import decode_paths
-from aetherflow.core.resolve.places import state_path, work_root
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.resolve.template import render
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.installing import driver_command, driver_extra, install_all, missing_drivers
+from aetherflow.core.kernel.resolver.template import render
+from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
+from aetherflow.core.runtime.environment.decode import decode_paths
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.places import state_path, work_root
 
 DOCTOR_SCHEMA = 1
 CRON_KEYS = ("HOME", "LOGNAME", "SHELL")

@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from aetherflow.core.errors import AetherflowError, SpecError
-from aetherflow.core.location import Location
-from aetherflow.core.problems import Problem
-from aetherflow.core.resolve.bundle_layer import BundleLayer
-from aetherflow.core.resolve.project import Project
-from aetherflow.core.resolve.settings import Settings
-from aetherflow.core.resolve.snapshot import Snapshot, build_snapshot
-from aetherflow.core.spec.project import ProjectSpec
+from aetherflow.core.base.errors import AetherflowError, SpecError
+from aetherflow.core.base.location import Location
+from aetherflow.core.base.problems import Problem
+from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
+from aetherflow.core.runtime.environment.project import Project
+from aetherflow.core.runtime.environment.settings import Settings
+from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
+from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
 DEPENDENT = frozenset({"AF1102", "AF1211", "AF1304", "AF1702"})
 """Findings that mean nothing while the environment is not known."""

@@ -6,23 +6,23 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
+from aetherflow.core.base.location import DocPath, Location, format_path
+from aetherflow.core.base.redact import MIN_LENGTH, is_secret_name
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import Checked, check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
 from aetherflow.core.contracts.written import plain, value_at
-from aetherflow.core.errors import PluginError, ResolverError, SpecError
-from aetherflow.core.location import DocPath, Location, format_path
-from aetherflow.core.observe.redact import MIN_LENGTH, is_secret_name
-from aetherflow.core.plugins.connecting import models_of, secret_values_of
-from aetherflow.core.resolve.decode import SECTIONS, decode_paths
-from aetherflow.core.resolve.origin import Link, links_of
-from aetherflow.core.resolve.places import state_path, work_root
-from aetherflow.core.resolve.scope import CONSTANT_ROOTS
-from aetherflow.core.resolve.settings import PREFIX, PROJECT_KEYS
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.spec.flow import FlowMetaSpec
+from aetherflow.core.host.connecting import models_of, secret_values_of
+from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
+from aetherflow.core.kernel.yaml.flow import FlowMetaSpec
+from aetherflow.core.runtime.environment.decode import SECTIONS, decode_paths
+from aetherflow.core.runtime.environment.origin import Link, links_of
+from aetherflow.core.runtime.environment.settings import PREFIX, PROJECT_KEYS
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.places import state_path, work_root
 
 EXPLAIN_SCHEMA = 1
 _TEXT_SETTINGS = ("env_files_json", "profiles_json")

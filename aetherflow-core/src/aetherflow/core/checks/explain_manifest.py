@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from aetherflow.core.base.location import DocPath
 from aetherflow.core.bundle.manifest import load_manifest
 from aetherflow.core.checks.explain import Explainer
 from aetherflow.core.checks.explained import Explained, Value
 from aetherflow.core.checks.kinds import Environment, check_document
 from aetherflow.core.checks.values import leaves
-from aetherflow.core.location import DocPath
-from aetherflow.core.plugins.policy import catalog_for
-from aetherflow.core.resolve.origin import Link
-from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.runtime.environment.origin import Link
+from aetherflow.core.runtime.environment.policy import catalog_for
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 SHOWN_DEFAULTS: tuple[DocPath, ...] = (
     ("mode",),

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aetherflow.core.base.location import DocPath
 from aetherflow.core.checks.report import Checked
 from aetherflow.core.checks.values import Shower
-from aetherflow.core.location import DocPath
-from aetherflow.core.resolve.origin import Link
+from aetherflow.core.runtime.environment.origin import Link
 
 
 @dataclass(frozen=True, slots=True)

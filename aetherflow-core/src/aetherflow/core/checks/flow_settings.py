@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.errors import SpecError
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.base.redact import is_secret_name
 from aetherflow.core.checks.view import Part, jobs, steps
-from aetherflow.core.documents.loader import Document
-from aetherflow.core.errors import SpecError
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.observe.redact import is_secret_name
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.dates import parse_shift, parse_zone
-from aetherflow.core.resolve.params import check_default, take_as_text
-from aetherflow.core.resolve.template import has_template
-from aetherflow.core.spec.flow import ParamSpec
+from aetherflow.core.kernel.resolver.dates import parse_shift, parse_zone
+from aetherflow.core.kernel.resolver.params import check_default, take_as_text
+from aetherflow.core.kernel.resolver.template import has_template
+from aetherflow.core.kernel.yaml.flow import ParamSpec
+from aetherflow.core.kernel.yaml.loader import Document
 
 
 def check_flow_settings(document: Document, problems: Problems) -> None:
@@ -90,7 +90,7 @@ class _Settings:
                     self._add("AF1803", f"flow.data_date.{key}: {error}", ("flow", "data_date", key), fix="correct it")
         calendar = dates.get("calendar") if isinstance(dates, dict) else None
         if isinstance(calendar, str) and "{{" not in calendar:
-            from aetherflow.core.resolve.calendars import read_calendar  # few flows have one
+            from aetherflow.core.runtime.opening.calendars import read_calendar  # few flows have one
 
             path: DocPath = ("flow", "data_date", "calendar")
             folder = Path(self.document.file).absolute().parent

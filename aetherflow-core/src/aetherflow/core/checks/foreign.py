@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from aetherflow.core.base.errors import PluginError
 from aetherflow.core.contracts.document_kind import DocumentKind
-from aetherflow.core.errors import PluginError
-from aetherflow.core.plugins.allowed import allowed_distributions
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.metadata import installed_in
-from aetherflow.core.plugins.names import DOCUMENTS
-from aetherflow.core.resolve.snapshot import Snapshot
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.metadata import installed_in
+from aetherflow.core.host.names import DOCUMENTS
+from aetherflow.core.runtime.environment.allowed import allowed_distributions
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 def foreign_names() -> list[str]:

@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from aetherflow.core.location import Location
-from aetherflow.core.problems import Problem
+from aetherflow.core.base.location import Location
+from aetherflow.core.base.problems import Problem
 
 NETWORK = (
     "afs",

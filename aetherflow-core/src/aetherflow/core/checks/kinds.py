@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aetherflow.core.base.errors import AetherflowError, PluginError, ResolverSyntaxError, SpecError
+from aetherflow.core.base.location import DocPath, Location, format_path
+from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks import report
 from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
 from aetherflow.core.checks.report import Checked
-from aetherflow.core.documents.binder import bind
-from aetherflow.core.documents.loader import MAX_BYTES, Document, load_document
-from aetherflow.core.errors import AetherflowError, PluginError, ResolverSyntaxError, SpecError
-from aetherflow.core.location import DocPath, Location, format_path
-from aetherflow.core.plugins.metadata import installed_plugins
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.decode import decode_paths
-from aetherflow.core.resolve.project import PROJECT_FILE, load_project
-from aetherflow.core.resolve.scope import CONSTANT_ROOTS
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.resolve.template import parse_template
-from aetherflow.core.spec.environment import EnvFileSpec
+from aetherflow.core.host.metadata import installed_plugins
+from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
+from aetherflow.core.kernel.resolver.template import parse_template
+from aetherflow.core.kernel.yaml.binder import bind
+from aetherflow.core.kernel.yaml.loader import MAX_BYTES, Document, load_document
+from aetherflow.core.runtime.environment.decode import decode_paths
+from aetherflow.core.runtime.environment.project import PROJECT_FILE, load_project
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
 
 PROFILE_KEYS = {"config", "options", "decode"}
 ENV_FILE_KEYS = {"type", "path", "optional", "prefix"}
@@ -169,7 +169,7 @@ def _is_profiles(data: Any) -> bool:
 
 def _check_profiles(path: Path, environment: Environment) -> Checked:
     from aetherflow.core.checks.values import leaves
-    from aetherflow.core.spec.profiles_file import ProfilesSpec  # a root model is costly to define
+    from aetherflow.core.runtime.environment.spec.profiles_file import ProfilesSpec  # a root model is costly to define
 
     del environment
     problems = Problems()
@@ -214,7 +214,7 @@ def _is_manifest(data: Any) -> bool:
 
 def _check_manifest(path: Path, environment: Environment) -> Checked:
     from aetherflow.core.bundle.manifest import check_source, load_manifest
-    from aetherflow.core.plugins.policy import catalog_for
+    from aetherflow.core.runtime.environment.policy import catalog_for
 
     snapshot, broken = environment.of(path)
     problems = Problems()
@@ -255,7 +255,7 @@ def _is_env_files(data: Any) -> bool:
 
 
 def _check_env_files(path: Path, environment: Environment) -> Checked:
-    from aetherflow.core.spec.env_files import EnvFilesSpec  # a root model is costly to define
+    from aetherflow.core.runtime.environment.spec.env_files import EnvFilesSpec  # a root model is costly to define
 
     del environment
     problems = Problems()
@@ -274,7 +274,7 @@ def _check_env_files(path: Path, environment: Environment) -> Checked:
 def _read_env_files(
     listed: Sequence[EnvFileSpec], folder: Path, document: Document, at: DocPath, problems: Problems
 ) -> None:
-    from aetherflow.core.resolve.envfiles import read_env_file  # most documents name none
+    from aetherflow.core.runtime.environment.envfiles import read_env_file  # most documents name none
 
     for index, spec in enumerate(listed):
         try:

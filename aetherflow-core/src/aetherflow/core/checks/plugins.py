@@ -8,19 +8,19 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from aetherflow.core.base.errors import PluginError, PluginNotFoundError
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
-from aetherflow.core.documents.binder import MISSING_KEY, UNKNOWN_KEY, bind
-from aetherflow.core.documents.loader import Document
-from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.errors import PluginError, PluginNotFoundError
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.connecting import models_of
-from aetherflow.core.plugins.names import CONNECTORS, STEPS, extra_for
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.resolve.template import has_template
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.connecting import models_of
+from aetherflow.core.host.names import CONNECTORS, STEPS, extra_for
+from aetherflow.core.kernel.resolver.template import has_template
+from aetherflow.core.kernel.yaml.binder import MISSING_KEY, UNKNOWN_KEY, bind
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 DEFAULT_ZIP_DRIVERS = ("pyzipper", "zipfile")
 """Archive drivers that enterprise mode accepts unless the policy names others: those that start no other program."""

@@ -8,28 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from aetherflow.core.base.errors import AetherflowError, SpecError
+from aetherflow.core.base.location import format_path
+from aetherflow.core.base.problems import Problem, Severity
+from aetherflow.core.base.redact import Redactor, secrets_in, url_secrets
 from aetherflow.core.contracts.connector import ConnectorInit
-from aetherflow.core.documents.loader import Document
-from aetherflow.core.errors import AetherflowError, SpecError
-from aetherflow.core.location import format_path
-from aetherflow.core.observe.redact import Redactor, secrets_in, url_secrets
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.connecting import (
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
     models_of,
     secret_values_of,
 )
-from aetherflow.core.plugins.names import CONNECTORS
-from aetherflow.core.problems import Problem, Severity
-from aetherflow.core.resolve.dates import date_map
-from aetherflow.core.resolve.decode import decode_paths
-from aetherflow.core.resolve.params import ParamError, settle_params
-from aetherflow.core.resolve.profiles import Profiles
-from aetherflow.core.resolve.resources import Resources, merge_resources, resolve_resources
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.spec.flow import FlowSpec
+from aetherflow.core.host.names import CONNECTORS
+from aetherflow.core.kernel.resolver.dates import date_map
+from aetherflow.core.kernel.resolver.params import ParamError, settle_params
+from aetherflow.core.kernel.yaml.flow import FlowSpec
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.decode import decode_paths
+from aetherflow.core.runtime.environment.profiles import Profiles
+from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 @dataclass(slots=True)

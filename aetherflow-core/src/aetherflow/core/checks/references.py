@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from aetherflow.core.checks.conditions import conditions_of
+from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.suggest import did_you_mean, is_slip
 from aetherflow.core.checks.view import Part, jobs, resources, steps
-from aetherflow.core.documents.loader import RawString
-from aetherflow.core.documents.suggest import did_you_mean, is_slip
-from aetherflow.core.errors import AetherflowError
-from aetherflow.core.location import DocPath
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.resolve.template import parse_template
-from aetherflow.core.resolve.when import parse_when, paths_of
-from aetherflow.core.spec.flow import FlowSpec
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.conditions import conditions_of
+from aetherflow.core.kernel.resolver.template import parse_template
+from aetherflow.core.kernel.resolver.when import parse_when, paths_of
+from aetherflow.core.kernel.yaml.flow import FlowSpec
+from aetherflow.core.kernel.yaml.loader import RawString
 
 JOB_KEYS = {"status", "outputs", "skip_reason", "error"}
 ERROR_KEYS = {"step", "code", "message", "log"}

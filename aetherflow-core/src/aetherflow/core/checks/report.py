@@ -4,6 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aetherflow.core.base.errors import LegacyPluginError, SpecError
+from aetherflow.core.base.location import DocPath, Location, format_path
+from aetherflow.core.base.problems import Problem, Problems, Severity
+from aetherflow.core.base.redact import is_secret_name
+from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.flow_settings import check_flow_settings
 from aetherflow.core.checks.plugins import check_plugins
@@ -11,21 +16,16 @@ from aetherflow.core.checks.structure import check_structure
 from aetherflow.core.checks.subflows import SubFlows
 from aetherflow.core.checks.templates import check_templates
 from aetherflow.core.checks.view import resources
-from aetherflow.core.documents.binder import bind
-from aetherflow.core.documents.loader import Document, load_document
-from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.errors import LegacyPluginError, SpecError
-from aetherflow.core.location import DocPath, Location, format_path
-from aetherflow.core.observe.redact import is_secret_name
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.plugins.installing import install_all
-from aetherflow.core.plugins.policy import catalog_for
-from aetherflow.core.problems import Problem, Problems, Severity
-from aetherflow.core.resolve.decode import deep_merge, merge_decode
-from aetherflow.core.resolve.merged_source import MergedSource
-from aetherflow.core.resolve.profiles import Profiles, load_profiles
-from aetherflow.core.resolve.snapshot import Snapshot, setting_place
-from aetherflow.core.spec.flow import FlowSpec
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.installing import install_all
+from aetherflow.core.kernel.yaml.binder import bind
+from aetherflow.core.kernel.yaml.flow import FlowSpec
+from aetherflow.core.kernel.yaml.loader import Document, load_document
+from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
+from aetherflow.core.runtime.environment.merged_source import MergedSource
+from aetherflow.core.runtime.environment.policy import catalog_for
+from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
+from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place
 
 REPORT_SCHEMA = 1
 

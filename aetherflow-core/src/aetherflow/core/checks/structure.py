@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems, Severity
+from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.checks.view import Part, jobs, resources, steps
-from aetherflow.core.documents.loader import Document
-from aetherflow.core.documents.suggest import did_you_mean
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.problems import Problem, Problems, Severity
-from aetherflow.core.resolve.paths import FOLDER_FIX, is_folder_name
-from aetherflow.core.spec.flow import DEFAULT_LAYOUT
+from aetherflow.core.kernel.yaml.flow import DEFAULT_LAYOUT
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.workspace.paths import FOLDER_FIX, is_folder_name
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 

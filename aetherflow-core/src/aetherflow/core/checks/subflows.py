@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base.errors import AetherflowError, PathError
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.environment import try_snapshot
 from aetherflow.core.checks.view import jobs, steps
-from aetherflow.core.documents.loader import Document, RawString
-from aetherflow.core.errors import AetherflowError, PathError
-from aetherflow.core.location import DocPath, format_path
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.problems import Problem, Problems
-from aetherflow.core.resolve.params import ParamError, settle_params, take_as_text
-from aetherflow.core.resolve.sandbox import Sandbox
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.resolve.template import has_template
-from aetherflow.core.spec.flow import FlowSpec
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.kernel.resolver.params import ParamError, settle_params, take_as_text
+from aetherflow.core.kernel.resolver.template import has_template
+from aetherflow.core.kernel.yaml.flow import FlowSpec
+from aetherflow.core.kernel.yaml.loader import Document, RawString
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from aetherflow.core.checks.report import Checked
@@ -29,7 +29,7 @@ def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
 
     In the same folder it is the same one; else it is built from it, under the same project file, if there is one.
     """
-    from aetherflow.core.resolve.snapshot import LOCAL_ROOT_DIR, build_snapshot
+    from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, build_snapshot
 
     if around.env.get(LOCAL_ROOT_DIR) == str(folder) or _in_bundle(folder, around):
         return around

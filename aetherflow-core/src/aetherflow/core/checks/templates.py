@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from aetherflow.core.checks.conditions import conditions_of
+from aetherflow.core.base.errors import ResolverSyntaxError, WhenError
+from aetherflow.core.base.location import DocPath, Location, format_path
+from aetherflow.core.base.problems import Problem, Problems, Severity
+from aetherflow.core.base.suggest import did_you_mean, nearest
 from aetherflow.core.checks.references import Flows, check_references
 from aetherflow.core.checks.view import jobs, resources, steps
-from aetherflow.core.documents.loader import Document, RawString
-from aetherflow.core.documents.suggest import did_you_mean, nearest
-from aetherflow.core.errors import ResolverSyntaxError, WhenError
-from aetherflow.core.location import DocPath, Location, format_path
-from aetherflow.core.plugins.catalog import Catalog
-from aetherflow.core.problems import Problem, Problems, Severity
-from aetherflow.core.resolve.scope import CONSTANT_ROOTS, IDENTITY_ROOTS, STEP_ROOTS, WHEN_ROOTS
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.resolve.template import Token, parse_template
-from aetherflow.core.resolve.when import parse_when, paths_of
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.conditions import conditions_of
+from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS, IDENTITY_ROOTS, STEP_ROOTS, WHEN_ROOTS
+from aetherflow.core.kernel.resolver.template import Token, parse_template
+from aetherflow.core.kernel.resolver.when import parse_when, paths_of
+from aetherflow.core.kernel.yaml.loader import Document, RawString
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 def check_templates(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems, flows: Flows) -> None:

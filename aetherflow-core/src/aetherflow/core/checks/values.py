@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from aetherflow.core.base.errors import ResolverError
+from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.redact import MASK, MIN_LENGTH, Redactor, is_secret_name, secrets_in
 from aetherflow.core.contracts.written import WRITTEN
-from aetherflow.core.documents.loader import RawString
-from aetherflow.core.errors import ResolverError
-from aetherflow.core.location import DocPath
-from aetherflow.core.observe.redact import MASK, MIN_LENGTH, Redactor, is_secret_name, secrets_in
-from aetherflow.core.resolve.snapshot import Snapshot
-from aetherflow.core.resolve.template import Token, parse_template, render
+from aetherflow.core.kernel.resolver.template import Token, parse_template, render
+from aetherflow.core.kernel.yaml.loader import RawString
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 _USER_INFO = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
 

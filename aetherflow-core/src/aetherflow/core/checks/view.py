@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from aetherflow.core.location import DocPath
+from aetherflow.core.base.location import DocPath
 
 
 class Part(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from aetherflow.core.errors import UsageError
+from aetherflow.core.base.errors import UsageError
 
 
 def complete_flow_id(incomplete: str) -> list[str]:

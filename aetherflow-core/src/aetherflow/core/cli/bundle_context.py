@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aetherflow.core.bundle.manifest import Manifest
     from aetherflow.core.bundle.store import BundleStore
     from aetherflow.core.bundle.sync import SyncResult
-    from aetherflow.core.resolve.snapshot import Snapshot
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 ManifestOption = Annotated[
     Path,
@@ -44,7 +44,7 @@ class BundleHere(NamedTuple):
         """Mirror the source into the store."""
         from aetherflow.core.bundle.manifest import open_source, wanted
         from aetherflow.core.bundle.sync import sync
-        from aetherflow.core.plugins.policy import catalog_for
+        from aetherflow.core.runtime.environment.policy import catalog_for
 
         snapshot = self.snapshot
         redactor = snapshot.redactor()
@@ -63,9 +63,9 @@ def bundle_here(manifest: Path, work_root: Path | None, config: Path | None) -> 
     """Read a manifest in the environment of its folder. Raises SpecError, UsageError."""
     from aetherflow.core.bundle.manifest import load_manifest
     from aetherflow.core.bundle.store import BundleStore
-    from aetherflow.core.plugins.metadata import installed_plugins
-    from aetherflow.core.resolve.places import work_root as work_root_of
-    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.host.metadata import installed_plugins
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.runtime.workspace.places import work_root as work_root_of
 
     installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
     snapshot = build_snapshot(manifest.absolute().parent, config=config, run_hooks=True)

@@ -40,8 +40,8 @@ def init(
     import json
     import re
 
-    from aetherflow.core import durable
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.base import durable
+    from aetherflow.core.base.errors import UsageError
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", bundle_id):
         raise UsageError(f"{bundle_id!r} is not the id of a bundle", fix="use letters, digits, '.', '_' and '-'")

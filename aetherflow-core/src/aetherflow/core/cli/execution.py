@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from aetherflow.core.base.summary import RunSummary
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.observe.events import Observer
-    from aetherflow.core.resolve.snapshot import Snapshot
-    from aetherflow.core.summary import RunSummary
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
+    from aetherflow.core.runtime.logs.events import Observer
 
     Start = Callable[[Snapshot, list[Observer]], RunSummary]
 
@@ -38,9 +38,9 @@ def execute(
     """
     import json
 
+    from aetherflow.core.base.errors import AetherflowError, RunError
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
-    from aetherflow.core.errors import AetherflowError, RunError
     from aetherflow.core.runner import run_flow
 
     gc.freeze()

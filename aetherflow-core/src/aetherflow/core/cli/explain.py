@@ -68,8 +68,8 @@ def explain(
 
 
 def _select(explained: "Explained", wanted: str) -> list["Value"]:
-    from aetherflow.core.documents.suggest import did_you_mean
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.suggest import did_you_mean
 
     values = {value.path: value for value in explained.all_values().values()}
     if wanted in values:

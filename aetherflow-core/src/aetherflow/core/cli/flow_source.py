@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from aetherflow.core.errors import UsageError
+from aetherflow.core.base.errors import UsageError
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.sync import SyncResult
-    from aetherflow.core.resolve.snapshot import Snapshot
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 ManifestOption = Annotated[
     Path | None,
@@ -50,7 +50,7 @@ class FlowSource(NamedTuple):
     def open(self, *, config: Path | None, run_hooks: bool, quiet: bool = False) -> "Iterator[tuple[Path, Snapshot]]":
         """The flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise."""
         if self.manifest is None:
-            from aetherflow.core.resolve.snapshot import build_snapshot
+            from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
             path = self.shown
             yield path, build_snapshot(path.absolute().parent, config=config, run_hooks=run_hooks)

@@ -8,7 +8,7 @@ from aetherflow.core.cli.since import iso
 from aetherflow.core.cli.table import table
 
 if TYPE_CHECKING:
-    from aetherflow.core.state.history import JournalEntry, PastRun, RunDetails
+    from aetherflow.core.kernel.state.history import JournalEntry, PastRun, RunDetails
 
 
 def run_json(run: "PastRun") -> dict[str, Any]:
@@ -80,7 +80,7 @@ def details_json(found: "RunDetails", journal: bool) -> dict[str, Any]:
 
 
 def _circumstances(run: "PastRun") -> dict[str, Any]:
-    from aetherflow.core.state.history import circumstances
+    from aetherflow.core.kernel.state.history import circumstances
 
     return {name: value for name, value in circumstances(run).items() if name != "generation"}
 

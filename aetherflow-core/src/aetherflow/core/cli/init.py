@@ -54,8 +54,8 @@ def init(
     """
     import shlex
 
-    from aetherflow.core import durable
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.base import durable
+    from aetherflow.core.base.errors import UsageError
 
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", fix="name a new or empty folder")

@@ -8,7 +8,7 @@ from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.base import LazyGroup
 
 if TYPE_CHECKING:
-    from aetherflow.core.locks.records import Holder, Waiter
+    from aetherflow.core.kernel.locks.records import Holder, Waiter
 
 LOCKS_SCHEMA = 1
 
@@ -42,7 +42,7 @@ def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None
     import json
 
     from aetherflow.core.cli.lookup import lock_store_here
-    from aetherflow.core.locks.store import LockStore
+    from aetherflow.core.kernel.locks.store import LockStore
 
     path = lock_store_here(config)
     holders: list[Holder] = []
@@ -75,10 +75,10 @@ def release(
     """
     import json
 
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.cli.lookup import lock_store_here
-    from aetherflow.core.documents.suggest import did_you_mean
-    from aetherflow.core.errors import UsageError
-    from aetherflow.core.locks.store import LockStore
+    from aetherflow.core.kernel.locks.store import LockStore
 
     path = lock_store_here(config)
     if not path.exists():

@@ -6,30 +6,30 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.errors import StateError, UsageError
+from aetherflow.core.base.errors import StateError, UsageError
 
 if TYPE_CHECKING:
-    from aetherflow.core.state.history import PastRun
-    from aetherflow.core.state.registry import KnownFlow
+    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.kernel.state.registry import KnownFlow
 
 
 def state_root_here(config: Path | None) -> Path:
     """The state root of the working directory."""
-    from aetherflow.core.resolve.state_root import find_state_root
+    from aetherflow.core.runtime.workspace.state_root import find_state_root
 
     return find_state_root(Path.cwd(), os.environ, config)
 
 
 def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
     """All known flows, or those of an id (one per state file); UsageError for an id that is not known."""
-    from aetherflow.core.state.registry import known_flows
+    from aetherflow.core.kernel.state.registry import known_flows
 
     known = known_flows(root)
     if flow_id is None:
         return known
     found = [flow for flow in known if flow.flow_id == flow_id]
     if not found:
-        from aetherflow.core.documents.suggest import did_you_mean
+        from aetherflow.core.base.suggest import did_you_mean
 
         ids = sorted({flow.flow_id for flow in known})
         fix = did_you_mean(flow_id, ids, what="flows") if ids else f"no flow has run under {root}"
@@ -55,7 +55,7 @@ def find_run(root: Path, run_id: str, flow_id: str | None, command: str) -> "Pas
 
 def runs_of(root: Path, run_id: str, flow_id: str | None = None) -> list["PastRun"]:
     """All runs of an id that their state files hold."""
-    from aetherflow.core.state.registry import find_runs, known_flows
+    from aetherflow.core.kernel.state.registry import find_runs, known_flows
 
     places = {(run.flow_id, run.state_path) for run in find_runs(root, run_id)}
     found = _present(places, run_id, flow_id)
@@ -66,7 +66,7 @@ def runs_of(root: Path, run_id: str, flow_id: str | None = None) -> list["PastRu
 
 
 def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None) -> list["PastRun"]:
-    from aetherflow.core.state.history import list_runs
+    from aetherflow.core.kernel.state.history import list_runs
 
     found = []
     for flow, path in sorted(places):
@@ -81,8 +81,8 @@ def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None
 
 def resume_command(root: Path, run: "PastRun") -> str:
     """The literal command that goes on with a run; of one that a step started, with the run around it."""
-    from aetherflow.core.state.history import open_questions
-    from aetherflow.core.state.registry import find_runs
+    from aetherflow.core.kernel.state.history import open_questions
+    from aetherflow.core.kernel.state.registry import find_runs
 
     if run.trigger == "wrap":
         return command_again(run)
@@ -115,8 +115,8 @@ def _outer(root: Path, run: "PastRun") -> "PastRun | None":
 
 def lock_store_here(config: Path | None) -> Path:
     """The lock store of the working directory."""
-    from aetherflow.core.resolve.places import lock_store
-    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.runtime.workspace.places import lock_store
 
     snapshot = build_snapshot(Path.cwd(), config=config)
     return lock_store(snapshot.settings, snapshot.env)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from aetherflow.core.errors import AetherflowError, RunError, SpecError
+from aetherflow.core.base.errors import AetherflowError, RunError, SpecError
 
 Show = Callable[[AetherflowError], None]
 

@@ -9,7 +9,7 @@ from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ExpectOption, ManifestOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.engine.verdicts import Plan, StepPlan
+    from aetherflow.core.kernel.sequencing.verdicts import Plan, StepPlan
 
 
 def plan(
@@ -48,10 +48,10 @@ def plan(
     """
     import json
 
+    from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.cli.flow_source import flow_source
     from aetherflow.core.cli.summary import refusal
-    from aetherflow.core.errors import AetherflowError
-    from aetherflow.core.resolve.params import parse_assignments
+    from aetherflow.core.kernel.resolver.params import parse_assignments
     from aetherflow.core.runner import plan_flow
 
     source = flow_source(

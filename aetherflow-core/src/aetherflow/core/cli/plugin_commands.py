@@ -16,18 +16,18 @@ def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
     The project file of the working directory says which plugins are blocked, and what enterprise mode accepts. Raises
     HookFailedError for a plugin that fails, or whose command has a name that is taken; SpecError for the project file.
     """
-    from aetherflow.core.plugins.metadata import installed_hooks
+    from aetherflow.core.host.metadata import installed_hooks
 
     if not installed_hooks():
         return {}
     import typer
     from typer.main import get_group
 
-    from aetherflow.core.errors import HookFailedError
-    from aetherflow.core.plugins.allowed import hooks_for
-    from aetherflow.core.plugins.hooks import hook_failed
-    from aetherflow.core.resolve.project import load_project
-    from aetherflow.core.resolve.settings import load_with_sources
+    from aetherflow.core.base.errors import HookFailedError
+    from aetherflow.core.host.hooks import hook_failed
+    from aetherflow.core.runtime.environment.allowed import hooks_for
+    from aetherflow.core.runtime.environment.project import load_project
+    from aetherflow.core.runtime.environment.settings import load_with_sources
 
     project = load_project(Path.cwd(), os.environ, None)
     settings, _ = load_with_sources(env=os.environ, project=project, run_module=False)

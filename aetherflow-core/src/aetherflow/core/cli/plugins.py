@@ -10,9 +10,9 @@ from aetherflow.core.cli.base import Command, Group
 from aetherflow.core.cli.plugins_new import new
 
 if TYPE_CHECKING:
-    from aetherflow.core.plugins.catalog import Catalog
-    from aetherflow.core.plugins.describe import Description
-    from aetherflow.core.resolve.snapshot import Snapshot
+    from aetherflow.core.host.catalog import Catalog
+    from aetherflow.core.host.describe import Description
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 app = typer.Typer(
     cls=Group,
@@ -43,7 +43,7 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
     import json
 
     from aetherflow.core.cli.table import table
-    from aetherflow.core.plugins.metadata import installed_hooks
+    from aetherflow.core.host.metadata import installed_hooks
 
     catalog = _catalog(config, run_hooks)
     found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy, *installed_hooks()]
@@ -87,8 +87,8 @@ def show_plugin(
     """
     import json
 
-    from aetherflow.core.plugins.describe import describe
-    from aetherflow.core.plugins.names import BUNDLE_SOURCES, CONNECTORS, STEPS
+    from aetherflow.core.host.describe import describe
+    from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, STEPS
 
     catalog = _catalog(config, run_hooks)
     dotted = name.replace(":", ".", 1)
@@ -173,16 +173,16 @@ def _catalog(config: Path | None, run_hooks: bool) -> "Catalog":
 def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | None]":
     import os
 
-    from aetherflow.core.plugins.catalog import installed_catalog
-    from aetherflow.core.resolve.project_file import find_project
+    from aetherflow.core.host.catalog import installed_catalog
+    from aetherflow.core.runtime.environment.project_file import find_project
 
     here = Path.cwd()
     named = any(os.environ.get(f"AETHERFLOW_{name}") for name in CONFIGURING)
     if config is None and not named and find_project(here) is None:
         return installed_catalog(), None
-    from aetherflow.core.plugins.metadata import installed_plugins
-    from aetherflow.core.plugins.policy import catalog_for
-    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.host.metadata import installed_plugins
+    from aetherflow.core.runtime.environment.policy import catalog_for
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
     installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
     # hooks are left alone: they cannot change which plugins there are, and a broken one is what `check` is to find
@@ -197,7 +197,7 @@ def _tell_skipped(catalog: "Catalog") -> None:
 
 def _lines(found: "Description") -> list[str]:
     from aetherflow.core.cli.table import table
-    from aetherflow.core.plugins.installing import driver_command, missing_drivers
+    from aetherflow.core.host.installing import driver_command, missing_drivers
 
     entry = found.entry
     facts = [["from", entry.source], ["class", entry.target]]

@@ -37,8 +37,8 @@ def new(
     """
     import shlex
 
-    from aetherflow.core import durable
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.base import durable
+    from aetherflow.core.base.errors import UsageError
 
     module = module_name(name)
     folder = directory / name
@@ -62,7 +62,7 @@ def module_name(name: str) -> str:
     import sys
     from keyword import iskeyword
 
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.base.errors import UsageError
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         suggestion = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")

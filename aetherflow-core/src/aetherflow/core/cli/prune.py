@@ -8,9 +8,9 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.errors import StateError
-    from aetherflow.core.state.history import PastRun
-    from aetherflow.core.state.pruning import Freed
+    from aetherflow.core.base.errors import StateError
+    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.kernel.state.pruning import Freed
 
 PRUNE_SCHEMA = 1
 
@@ -42,12 +42,12 @@ def prune(
     import json
     import sys
 
+    from aetherflow.core.base.errors import StateError, UsageError
     from aetherflow.core.cli.history_text import runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.since import span_ms
-    from aetherflow.core.errors import StateError, UsageError
-    from aetherflow.core.state.pruning import doomed_runs
-    from aetherflow.core.state.records import now_ms
+    from aetherflow.core.kernel.state.pruning import doomed_runs
+    from aetherflow.core.kernel.state.records import now_ms
 
     if keep_last is None and older_than is None:
         raise UsageError("nothing says which runs may go", fix="give --keep-last N, --older-than 30d, or both")
@@ -87,9 +87,9 @@ def prune(
 def _carry_out(
     root: Path, flows: dict[str, list[str]], doomed: dict[str, list["PastRun"]], errors: list["StateError"]
 ) -> "Freed":
-    from aetherflow.core.errors import StateError
-    from aetherflow.core.state.pruning import Freed, prune
-    from aetherflow.core.state.registry import forget
+    from aetherflow.core.base.errors import StateError
+    from aetherflow.core.kernel.state.pruning import Freed, prune
+    from aetherflow.core.kernel.state.registry import forget
 
     total = Freed()
     for path, flow_ids in flows.items():

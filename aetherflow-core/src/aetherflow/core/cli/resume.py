@@ -10,8 +10,8 @@ from aetherflow.core.cli.flow_source import AllowStaleOption
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.engine.prepare import PreparedFlow
-    from aetherflow.core.state.history import PastRun
+    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 
 def resume(
@@ -61,7 +61,7 @@ def resume(
 
 
 def _decision(text: str) -> tuple[str, str]:
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.base.errors import UsageError
 
     step, _, answer = text.rpartition("=")
     if "." not in step or answer not in ("done", "again"):
@@ -76,10 +76,10 @@ def _is_file(what: str) -> bool:
 def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[FlowSource, str]":
     import shlex
 
+    from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.lookup import command_again, find_run, state_root_here
-    from aetherflow.core.errors import UsageError
-    from aetherflow.core.state.history import bundle_of
+    from aetherflow.core.kernel.state.history import bundle_of
 
     root = state_root_here(config)
     run = find_run(root, run_id, flow_id, "aetherflow resume")
@@ -99,10 +99,10 @@ def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[Flow
 def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None":
     import shlex
 
+    from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.since import iso
-    from aetherflow.core.errors import UsageError
-    from aetherflow.core.state.history import latest_run, latest_unfinished
+    from aetherflow.core.kernel.state.history import latest_run, latest_unfinished
 
     flow = _prepared(path, config)
     run = latest_unfinished(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
@@ -118,16 +118,16 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
 
 
 def _prepared(path: Path, config: Path | None) -> "PreparedFlow":
-    from aetherflow.core.engine.prepare import prepare
-    from aetherflow.core.resolve.snapshot import build_snapshot
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.runtime.opening.prepare import prepare
 
     return prepare(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True))
 
 
 def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
     """UsageError where the flow file would now start another run instead of going on with this one."""
-    from aetherflow.core import durable
-    from aetherflow.core.errors import UsageError
+    from aetherflow.core.base import durable
+    from aetherflow.core.base.errors import UsageError
 
     now, then = (flow.flow_id, str(flow.state_path)), (run.flow_id, run.state_path)
     files = [durable.real_file(Path(path)) for _, path in (now, then)]

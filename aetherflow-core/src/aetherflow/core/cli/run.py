@@ -58,7 +58,7 @@ def run(
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import flow_source
-    from aetherflow.core.resolve.params import parse_assignments
+    from aetherflow.core.kernel.resolver.params import parse_assignments
 
     source = flow_source(
         flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle, expect_fingerprint=expect_fingerprint

@@ -8,7 +8,7 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
 
 if TYPE_CHECKING:
-    from aetherflow.core.state.history import PastRun
+    from aetherflow.core.kernel.state.history import PastRun
 
 LOGS_SCHEMA = 1
 
@@ -28,9 +28,9 @@ def logs(
     """
     import json
 
+    from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.history_text import event_text
     from aetherflow.core.cli.lookup import find_run, state_root_here
-    from aetherflow.core.errors import UsageError
 
     run = find_run(state_root_here(config), run_id, flow, "aetherflow runs logs")
     files = [run.log_path] if step is None else _attempt_logs(run, step)
@@ -57,9 +57,9 @@ def logs(
 
 def _attempt_logs(run: "PastRun", step: str) -> list[Path]:
     """The logs of a step, in the order of its attempts; UsageError if the run has no such step."""
-    from aetherflow.core.documents.suggest import did_you_mean
-    from aetherflow.core.errors import UsageError
-    from aetherflow.core.state.history import run_details
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.suggest import did_you_mean
+    from aetherflow.core.kernel.state.history import run_details
 
     found = run_details(run)
     names = {f"{each.job_id}.{each.step_id}" for each in found.steps} if found else set()

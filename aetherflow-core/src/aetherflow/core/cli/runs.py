@@ -10,7 +10,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.cli.base import LazyGroup
 
 if TYPE_CHECKING:
-    from aetherflow.core.state.history import PastRun
+    from aetherflow.core.kernel.state.history import PastRun
 
 RUNS_SCHEMA = 1
 
@@ -67,13 +67,13 @@ def list_runs(
     """
     import json
 
-    from aetherflow.core import durable
+    from aetherflow.core.base import durable
+    from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.history_text import run_json, runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.since import instant_ms
-    from aetherflow.core.errors import StateError
-    from aetherflow.core.state import history
-    from aetherflow.core.state.records import now_ms
+    from aetherflow.core.kernel.state import history
+    from aetherflow.core.kernel.state.records import now_ms
 
     root = state_root_here(config)
     wanted: dict[str, Any] = {"since": instant_ms(since, now_ms()), "limit": limit, "flow_id": flow}
@@ -110,10 +110,10 @@ def show(
     """
     import json
 
+    from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.history_text import details_json, details_text
     from aetherflow.core.cli.lookup import find_run, resume_command, state_root_here
-    from aetherflow.core.errors import UsageError
-    from aetherflow.core.state.history import run_details
+    from aetherflow.core.kernel.state.history import run_details
 
     root = state_root_here(config)
     found = run_details(find_run(root, run_id, flow, "aetherflow runs show"), journal=journal)

@@ -43,9 +43,9 @@ def schema(
 
     Example: aetherflow schema flow --output flow.schema.json
     """
-    from aetherflow.core.plugins.policy import catalog_for
-    from aetherflow.core.resolve.snapshot import build_snapshot
-    from aetherflow.core.schema.write import SCHEMAS, schema_for
+    from aetherflow.core.checks.schema.write import SCHEMAS, schema_for
+    from aetherflow.core.runtime.environment.policy import catalog_for
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
     checked_kind(kind)
     snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=run_hooks)
@@ -58,7 +58,7 @@ def schema(
     if output is None:
         typer.echo(found.text, nl=False)
     else:
-        from aetherflow.core import durable
+        from aetherflow.core.base import durable
 
         durable.make_dir(output.absolute().parent, mode=durable.SOURCE_FOLDER_MODE)
         durable.write_bytes(output, found.text.encode(), mode=durable.SOURCE_FILE_MODE)

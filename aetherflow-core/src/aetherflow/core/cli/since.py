@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 
-from aetherflow.core.errors import UsageError
+from aetherflow.core.base.errors import UsageError
 
 _SPAN = re.compile(r"(\d{1,6})\s*([smhdw])\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -9,7 +9,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.cli.base import LazyGroup
 
 if TYPE_CHECKING:
-    from aetherflow.core.state.checking import StateInfo
+    from aetherflow.core.kernel.state.checking import StateInfo
 
 STATE_SCHEMA = 1
 
@@ -49,7 +49,7 @@ def info(
     import json
 
     from aetherflow.core.cli.state_files import state_file
-    from aetherflow.core.state.checking import state_info
+    from aetherflow.core.kernel.state.checking import state_info
 
     found = state_info(state_file(which, flow, config))
     if as_json:
@@ -77,7 +77,7 @@ def check(
     import json
 
     from aetherflow.core.cli.state_files import state_file
-    from aetherflow.core.state.checking import check_state
+    from aetherflow.core.kernel.state.checking import check_state
 
     path = state_file(which, flow, config)
     findings = check_state(path, read_data=read_data)
@@ -113,7 +113,7 @@ def backup(
 
     from aetherflow.core.cli.history_text import size_text
     from aetherflow.core.cli.state_files import require_option, state_file
-    from aetherflow.core.state.backup import backup_state
+    from aetherflow.core.kernel.state.backup import backup_state
 
     target = require_option(to, "--to")
     found = backup_state(state_file(which, flow, config), target)
@@ -145,8 +145,8 @@ def restore(
 
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.state_files import require_option, state_file
-    from aetherflow.core.state.backup import restore_state
-    from aetherflow.core.state.registry import adopt
+    from aetherflow.core.kernel.state.backup import restore_state
+    from aetherflow.core.kernel.state.registry import adopt
 
     wanted = require_option(source, "--from")
     path = state_file(which, flow, config, may_be_missing=True)

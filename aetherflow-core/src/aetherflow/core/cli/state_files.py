@@ -4,7 +4,7 @@ import shlex
 from contextlib import closing
 from pathlib import Path
 
-from aetherflow.core.errors import SpecError, UsageError
+from aetherflow.core.base.errors import SpecError, UsageError
 
 
 def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, may_be_missing: bool = False) -> Path:
@@ -34,10 +34,10 @@ def require_option(value: Path | None, option: str) -> Path:
 
 def migrate_file(path: Path) -> tuple[int, int, Path | None]:
     """Schema before and after, and the copy that was made; None if nothing was to do. Raises StateError."""
-    from aetherflow.core import durable
-    from aetherflow.core.state.checking import check_schema
-    from aetherflow.core.state.schema import SCHEMA_VERSION, migrate, prepare_schema
-    from aetherflow.core.state.store import BUSY_SECONDS
+    from aetherflow.core.base import durable
+    from aetherflow.core.kernel.state.checking import check_schema
+    from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, migrate, prepare_schema
+    from aetherflow.core.kernel.state.store import BUSY_SECONDS
 
     before = check_schema(path)
     if before == SCHEMA_VERSION:
@@ -60,9 +60,9 @@ def _of_known_flow(flow_id: str, config: Path | None) -> Path:
 
 def _of_flow_file(path: Path, config: Path | None) -> Path:
     from aetherflow.core.cli.lookup import state_root_here
-    from aetherflow.core.engine.prepare import prepare
-    from aetherflow.core.resolve.snapshot import build_snapshot
-    from aetherflow.core.state.registry import known_flows
+    from aetherflow.core.kernel.state.registry import known_flows
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.runtime.opening.prepare import prepare
 
     try:
         return prepare(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True)).state_path

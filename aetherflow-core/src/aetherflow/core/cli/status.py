@@ -8,7 +8,7 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.state.registry import KnownFlow
+    from aetherflow.core.kernel.state.registry import KnownFlow
 
 STATUS_SCHEMA = 1
 _WORDS = {
@@ -40,7 +40,7 @@ def status(
 
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.since import instant_ms
-    from aetherflow.core.state.records import now_ms
+    from aetherflow.core.kernel.state.records import now_ms
 
     root = state_root_here(config)
     from_ms = instant_ms(since, now_ms())
@@ -61,9 +61,9 @@ def status(
 def _look(flow: "KnownFlow", root: Path) -> dict[str, Any]:
     import shlex
 
+    from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.lookup import resume_command
-    from aetherflow.core.errors import StateError
-    from aetherflow.core.state.history import latest_run
+    from aetherflow.core.kernel.state.history import latest_run
 
     found: dict[str, Any] = {"flow_id": flow.flow_id, "status": "never", "run_id": None, "started_at": None}
     found |= {"finished_at": None, "duration_ms": None, "reason": None}

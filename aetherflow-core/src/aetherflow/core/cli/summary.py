@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.errors import AetherflowError, SpecError
+from aetherflow.core.base.summary import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
 from aetherflow.core.cli.table import table
-from aetherflow.core.errors import AetherflowError, SpecError
-from aetherflow.core.plugins.installing import install_all
-from aetherflow.core.summary import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
+from aetherflow.core.host.installing import install_all
 
 KEPT_SHOWN = 20
 """Files that the block of a failure names: it may be a mail, and a step may have written thousands."""

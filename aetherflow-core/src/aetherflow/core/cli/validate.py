@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
-from aetherflow.core.errors import UsageError
 
 if TYPE_CHECKING:
     from aetherflow.core.checks.report import Checked
@@ -23,9 +23,9 @@ def complete_kind(incomplete: str) -> list[str]:
 
 def checked_kind(name: str) -> str:
     """The name of a kind; UsageError for one that is not known."""
+    from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.checks.kinds import KINDS, known_kinds
-    from aetherflow.core.documents.suggest import did_you_mean
-    from aetherflow.core.plugins.installing import install_command
+    from aetherflow.core.host.installing import install_command
 
     if name in KINDS or name in (known := known_kinds()):
         return name
@@ -111,10 +111,10 @@ def _in_bundle(
     config: Path | None,
     run_hooks: bool,
 ) -> "Checked":
+    from aetherflow.core.base.errors import SpecError
+    from aetherflow.core.base.problems import Problems
     from aetherflow.core.checks.report import Checked, check_flow
     from aetherflow.core.cli.flow_source import flow_source
-    from aetherflow.core.errors import SpecError
-    from aetherflow.core.problems import Problems
 
     if paths and len(paths) > 1:
         raise UsageError("with --bundle-manifest one flow is checked", fix="name one path in the bundle, or none")

@@ -9,9 +9,9 @@ from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.base import Command
 
 if TYPE_CHECKING:
-    from aetherflow.core.observe.events import Observer
-    from aetherflow.core.resolve.snapshot import Snapshot
-    from aetherflow.core.summary import RunSummary
+    from aetherflow.core.base.summary import RunSummary
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
+    from aetherflow.core.runtime.logs.events import Observer
 
 
 def wrap(
@@ -55,12 +55,12 @@ def wrap(
     """
     import shlex
 
+    from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.engine.wrapped import wrapped_flow
-    from aetherflow.core.errors import UsageError
     from aetherflow.core.runner import run_command
+    from aetherflow.core.runtime.opening.wrapped import wrapped_flow
 
     if flow_id is None:
         raise UsageError("no --id is given", fix="name it, as in: aetherflow wrap --id backup -- COMMAND …")

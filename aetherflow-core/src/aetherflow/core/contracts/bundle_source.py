@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, ClassVar, Generic, Self, TypeVar, get_args, ge
 
 from pydantic import ValidationError
 
+from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.contracts.connector import RemoteFileMeta
 from aetherflow.core.contracts.fields import StrictModel
 from aetherflow.core.contracts.written import plain, validated
-from aetherflow.core.errors import ConnectorError
 
 
 class BundleSourceConfig(StrictModel):

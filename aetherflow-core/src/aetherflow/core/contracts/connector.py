@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args, ge
 
 from pydantic import ValidationError
 
+from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions, StrictModel
 from aetherflow.core.contracts.written import plain, validated
-from aetherflow.core.errors import ConnectorError
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from aetherflow.core.problems import Problem
+from aetherflow.core.base.problems import Problem
 
 
 class DocumentKind(ABC):

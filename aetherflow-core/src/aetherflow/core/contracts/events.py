@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aetherflow.core.location import Location
-from aetherflow.core.problems import Problem
+from aetherflow.core.base.location import Location
+from aetherflow.core.base.problems import Problem
 
 REFUSED_PLAN = "AF2112"
 

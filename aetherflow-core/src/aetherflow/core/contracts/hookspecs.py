@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from aetherflow.core.base.problems import Problem
 from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, PlanInfo, RunInfo, StepInfo
-from aetherflow.core.problems import Problem
 
 if TYPE_CHECKING:
     import typer

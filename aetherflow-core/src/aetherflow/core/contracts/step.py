@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origi
 
 from pydantic import ValidationError
 
+from aetherflow.core.base.errors import StepInputError
 from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.fields import StepInputs, StepOutputs
 from aetherflow.core.contracts.written import plain, validated
-from aetherflow.core.errors import StepInputError
 
 STEP_SUCCESS = "SUCCESS"
 STEP_SKIPPED = "SKIPPED"

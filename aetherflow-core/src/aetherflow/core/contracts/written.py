@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from aetherflow.core.location import DocPath
+from aetherflow.core.base.location import DocPath
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Texts = dict[DocPath, str]

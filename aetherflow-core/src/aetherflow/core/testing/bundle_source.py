@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pytest
 
 from aetherflow.core.api import BundleSource, BundleSourceInit, ConnectorError
-from aetherflow.core.plugins.metadata import installed_plugins
-from aetherflow.core.plugins.names import BUNDLE_SOURCES
+from aetherflow.core.host.metadata import installed_plugins
+from aetherflow.core.host.names import BUNDLE_SOURCES
 from aetherflow.core.testing import describe
 
 TREE: dict[str, bytes] = {

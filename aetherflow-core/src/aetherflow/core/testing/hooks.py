@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from aetherflow.core.base.errors import StepError
+from aetherflow.core.base.location import Location
+from aetherflow.core.base.problems import Problem
 from aetherflow.core.contracts import hookspecs
 from aetherflow.core.contracts.events import (
     JobInfo,
@@ -21,11 +24,8 @@ from aetherflow.core.contracts.events import (
     StepInfo,
 )
 from aetherflow.core.contracts.step import StepResult
-from aetherflow.core.errors import StepError
-from aetherflow.core.location import Location
-from aetherflow.core.plugins.hooks import PREFIX, Hooks, Named
-from aetherflow.core.plugins.metadata import installed_hooks
-from aetherflow.core.problems import Problem
+from aetherflow.core.host.hooks import PREFIX, Hooks, Named
+from aetherflow.core.host.metadata import installed_hooks
 
 RUN = RunInfo("flow", "run-1", 1, "flow.yaml")
 JOB, SKIPPED_JOB = JobInfo("load"), JobInfo("report")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.errors import LeaseLostError, LockBusyError, StepCancelledError, UsageError
-from aetherflow.core.locks.records import Owner
+from aetherflow.core.base.errors import LeaseLostError, LockBusyError, StepCancelledError, UsageError
+from aetherflow.core.kernel.locks.records import Owner
 
 A, B, C = Owner("load", "a"), Owner("load", "b"), Owner("other", "c", 2)
 

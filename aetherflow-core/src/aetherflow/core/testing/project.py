@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.errors import RunFailedError, RunInterruptedError, RunUnknownError
+from aetherflow.core.base.summary import FailureSummary, RunSummary
 from aetherflow.core.checks.report import check_flow
-from aetherflow.core.errors import RunFailedError, RunInterruptedError, RunUnknownError
-from aetherflow.core.resolve.snapshot import build_snapshot
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.runner import plan_flow, run_flow
-from aetherflow.core.state.run_state import RunState
-from aetherflow.core.state.store import StateStore
-from aetherflow.core.summary import FailureSummary, RunSummary
+from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
 FLOW_ID, JOB_ID = "flow", "main"
 COMMAND_SECONDS = 120

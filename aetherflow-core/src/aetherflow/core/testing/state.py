@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.errors import LostOwnershipError, StateError
-from aetherflow.core.state.records import Intervention, StepKey
-from aetherflow.core.state.transitions import JOB, RUN, Status
+from aetherflow.core.base.errors import LostOwnershipError, StateError
+from aetherflow.core.kernel.state.records import Intervention, StepKey
+from aetherflow.core.kernel.state.transitions import JOB, RUN, Status
 from aetherflow.core.testing.state_base import FLOW, FROZEN, KEY, RUN_ID, end, start
 from aetherflow.core.testing.state_steps import StepStateSuite
 

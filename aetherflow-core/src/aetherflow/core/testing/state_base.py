@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.state.records import (
+from aetherflow.core.kernel.state.records import (
     Frozen,
     Intervention,
     RunFacts,
@@ -15,7 +15,7 @@ from aetherflow.core.state.records import (
     StepKey,
     StepStart,
 )
-from aetherflow.core.state.transitions import Status
+from aetherflow.core.kernel.state.transitions import Status
 
 FACTS = RunFacts("1.0.0", "/flow.yaml", "fingerprint", "ann", "host", 1, "api", "aetherflow run flow.yaml")
 FROZEN = Frozen({"day": "2024-02-29", "ü": [1, None, True]}, None, "2024-03-01", "2024-02-29")

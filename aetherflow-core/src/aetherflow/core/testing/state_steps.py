@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.errors import OutputError, StateError
-from aetherflow.core.state.records import Artifact, StepKey
-from aetherflow.core.state.transitions import Status
+from aetherflow.core.base.errors import OutputError, StateError
+from aetherflow.core.kernel.state.records import Artifact, StepKey
+from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.testing.state_base import FLOW, KEY, StateBase, end, start
 
 

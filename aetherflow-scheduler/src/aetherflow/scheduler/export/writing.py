@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from aetherflow.core import durable
-from aetherflow.core.errors import UsageError
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import UsageError
 from aetherflow.scheduler.export.target import Exported, written_for
 
 

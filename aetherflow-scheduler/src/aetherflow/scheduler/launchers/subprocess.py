@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core import durable
-from aetherflow.core.locks.alive import is_dead
+from aetherflow.core.base import durable
+from aetherflow.core.kernel.locks.alive import is_dead
 from aetherflow.scheduler.launchers.base import Launcher, Order, Outcome, Running
 
 MAX_SUMMARY = 16 << 20

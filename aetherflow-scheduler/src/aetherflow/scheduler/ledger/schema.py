@@ -3,8 +3,8 @@
 import sqlite3
 from pathlib import Path
 
-from aetherflow.core import durable
-from aetherflow.core.errors import StateError
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
 
 SCHEMA_VERSION = 2
 

@@ -1,0 +1,1 @@
+"""What every room may use: errors, places in documents, problems, redaction, lasting effects."""

@@ -1,0 +1,131 @@
+"""Children: those of steps, and the guard that ends them if the run dies."""
+
+import math
+import os
+import resource
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from aetherflow.core.base.durable.failpoint import VARIABLE, hit
+
+TICK_SECONDS = 0.02
+"""Between two looks at a child where the system cannot tell of its end (macOS)."""
+
+
+class ChildProcess(subprocess.Popen[bytes]):
+    """A child whose resource use is known once it has ended. `poll` and `wait` may be called from any thread."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
+        self.usage: resource.struct_rusage | None = None
+        """What the child and those of its descendants that it waited for took; None until it was waited for."""
+        self._reaping = threading.Lock()
+        super().__init__(
+            list(argv),
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout or subprocess.PIPE,
+            stderr=stderr or subprocess.PIPE,
+            process_group=0,
+        )
+
+    def poll(self) -> int | None:
+        """Exit code, minus the signal's number if one ended it; None while the child lives."""
+        with self._reaping:
+            if self.returncode is None:
+                try:
+                    pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+                except ChildProcessError:  # somebody else took its exit code
+                    self.returncode = 0
+                else:
+                    if pid:
+                        self.returncode, self.usage = os.waitstatus_to_exitcode(status), usage
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Exit code, once there is one; subprocess.TimeoutExpired after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self._until_ended(left)
+        return code
+
+    def _until_ended(self, seconds: float | None) -> None:
+        with self._reaping:
+            if self.returncode is not None:
+                return
+            try:
+                descriptor = os.pidfd_open(self.pid)
+            except (AttributeError, OSError):
+                descriptor = -1
+        if descriptor < 0:
+            time.sleep(TICK_SECONDS if seconds is None else min(seconds, TICK_SECONDS))
+            return
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(None if seconds is None else math.ceil(seconds * 1000))
+        finally:
+            os.close(descriptor)
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: IO[bytes] | None = None,
+    stderr: IO[bytes] | None = None,
+) -> ChildProcess:
+    """Start a child in a process group of its own: stdin empty, no other descriptor inherited.
+
+    Its stdout and stderr are pipes, or files that are given: those a child can go on writing when its parent dies.
+    """
+    hit(f"spawn {Path(argv[0]).name}")
+    env = {key: value for key, value in env.items() if key != VARIABLE}
+    return ChildProcess(argv, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
+
+
+def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[bytes]]]:
+    """Start the guard in a session of its own, with next to no environment; returns it and its two pipes.
+
+    One pipe is its stdin, the number of the other its last argument. Nobody inherits the write ends.
+    """
+    hit("spawn guard")
+    second, writer = os.pipe()
+    pipe = os.fdopen(writer, "wb", buffering=0)
+    env = {name: value for name, value in os.environ.items() if name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")}
+    try:
+        process = subprocess.Popen(
+            [*argv, str(second)],
+            cwd="/",
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            pass_fds=(second,),
+            start_new_session=True,
+        )
+    except BaseException:
+        pipe.close()
+        raise
+    finally:
+        os.close(second)
+    assert process.stdin is not None  # noqa: S101 it was asked for
+    return process, [process.stdin, pipe]

@@ -1,0 +1,233 @@
+"""Files that are written over several attempts: what an earlier one wrote stays, and is proven before it counts."""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aetherflow.core.base.durable.base import FILE_MODE, PART_PREFIX, hidden_stem, make_dir, naming, part_of, sync_dir
+from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.durable.hashing import BackgroundHash
+
+_KEPT, _NOTE = ".kept", ".note"
+_CHUNK = 1 << 20
+LEFT_SECONDS = 7 * 86400
+"""After so long what nobody went on with counts as left behind."""
+
+
+class ResumableFile(BufferedIOBase):
+    """A file being written under a name beside its final one that later attempts find again by `key`.
+
+    `checkpoint(note)` says that all up to here is good and how to go on; a later attempt starts there. What stood in
+    the file is hashed again before it counts, so nothing of this needs an fsync before the end: after a power cut the
+    work is at worst begun anew. `publish()` makes the file durable and renames it into place.
+    """
+
+    def __init__(self, final: Path, key: str, *, check: Callable[[], None] = lambda: None) -> None:
+        """`key` tells this writer from others of the same file; `check` raises where writing is no longer allowed."""
+        make_dir(final.parent)
+        self.final = final
+        self._check = check
+        self._kept = final.with_name(f"{hidden_stem(final)}.{key}{_KEPT}")
+        self._side = final.with_name(f"{hidden_stem(final)}.{key}{_NOTE}")
+        self.size = 0
+        """Bytes in the file, those of earlier attempts included."""
+        self.note: dict[str, Any] = {}
+        """What the last checkpoint said; empty at the start."""
+        self._ended = False
+        hit(f"resume {final.name}")
+        self._file = os.fdopen(_open_alone(self._kept), "r+b", 1 << 18)
+        self._hash = BackgroundHash()
+        try:
+            self._take_up()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal sha256 of all that is in the file."""
+        return self._hash.hexdigest()
+
+    def writable(self) -> bool:
+        """True: only for writing."""
+        return True
+
+    def seekable(self) -> bool:
+        """False: the hash needs the bytes in order."""
+        return False
+
+    def tell(self) -> int:
+        """Bytes in the file."""
+        return self.size
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # any buffer is taken, as by every binary file
+        """Append bytes."""
+        self._check()
+        hit(f"write {self.final.name}", self._file, data)
+        with naming(self.final):
+            self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Hand buffered bytes to the system."""
+        if not self._file.closed:
+            with naming(self.final):
+                self._file.flush()
+
+    def checkpoint(self, note: Mapping[str, Any]) -> None:
+        """Say that all up to here is good; `note`, of JSON values, is what the next attempt needs to go on."""
+        self._check()
+        self.flush()
+        self.note = dict(note)
+        text = json.dumps({"size": self.size, "sha256": self.sha256, "note": self.note}).encode()
+        part = part_of(self._side)
+        hit(f"checkpoint {self.final.name}")
+        with (
+            naming(self._side),
+            os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file,
+        ):
+            file.write(text)
+        part.replace(self._side)
+
+    def restart(self) -> None:
+        """Forget what earlier attempts wrote."""
+        self._check()
+        with contextlib.suppress(FileNotFoundError):
+            self._side.unlink()
+        self._cut(0)
+
+    def reader(self) -> BinaryIO:
+        """All that was written, from its start; to be closed by the caller."""
+        self.flush()
+        return self._kept.open("rb")
+
+    def publish(self) -> None:
+        """fsync, rename into place, fsync the folder. A failed fsync is never tried again."""
+        self._check()
+        with naming(self.final):
+            self._file.flush()
+            hit(f"fsync {self.final.name}")
+            os.fsync(self._file.fileno())
+            self._file.close()
+        hit(f"rename {self.final.name}")
+        self._kept.replace(self.final)
+        with contextlib.suppress(FileNotFoundError):
+            self._side.unlink()
+        sync_dir(self.final.parent)
+        self._ended = True
+
+    def discard(self) -> None:
+        """Remove all that was written; there will be no file."""
+        self._ended = True
+        with contextlib.suppress(OSError):
+            self._file.close()
+        for path in (self._kept, self._side):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    @property
+    def ended(self) -> bool:
+        """True once it was published or discarded."""
+        return self._ended
+
+    def close(self) -> None:
+        """Keep what was written for the next attempt."""
+        if hasattr(self, "_file"):  # not where it could not be opened: the finalizer closes such an object, too
+            self._hash.close()
+            self._file.close()
+
+    def _take_up(self) -> None:
+        try:
+            found = json.loads(self._side.read_bytes())
+            size, sha256, note = int(found["size"]), str(found["sha256"]), dict(found["note"])
+        except (OSError, ValueError, KeyError, TypeError):
+            self._cut(0)
+            return
+        if os.fstat(self._file.fileno()).st_size < size:
+            self._cut(0)
+            return
+        left = size
+        while left:
+            chunk = self._file.read(min(left, _CHUNK))
+            self._hash.update(chunk)
+            left -= len(chunk)
+        if self._hash.hexdigest() != sha256:
+            self._cut(0)
+            return
+        self.note = note
+        self._cut(size)
+
+    def _cut(self, size: int) -> None:
+        self._file.seek(size)
+        self._file.truncate()
+        self.size = size
+        if not size:
+            self._hash.close()
+            self._hash = BackgroundHash()
+            self.note = {}
+
+
+def _open_alone(path: Path) -> int:
+    """Open the file, and mark it as being written, so that nobody takes it for one that was left behind."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        with contextlib.suppress(BlockingIOError):  # an attempt that was left behind has it still; it writes no more
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # removed as a leftover, just then
+
+
+class Leftovers:
+    """What writers that are gone left unfinished in folders that no run owns: who writes there again removes it.
+
+    That is everything left of the same file, and of other files what nobody has touched for `LEFT_SECONDS`.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Path, list[Path]] = {}
+
+    def remove(self, final: Path, key: str) -> None:
+        """Remove what others than `key` left of `final`, and, at the first call for a folder, what is old there."""
+        begin = f"{hidden_stem(final)}."
+        if (found := self._found.get(final.parent)) is None:
+            with contextlib.suppress(FileNotFoundError):
+                found = [path for path in final.parent.iterdir() if path.name.startswith(PART_PREFIX)]
+            found = [path for path in found or () if path.suffix in (_KEPT, _NOTE)]
+            self._found[final.parent] = found
+            for path in found:
+                if _is_old(path) and not path.name.startswith(f"{begin}{key}."):
+                    _remove_if_left(path)
+        for path in found:
+            owner = path.name.removeprefix(begin).removesuffix(path.suffix)
+            if path.name.startswith(begin) and "." not in owner and owner != key:
+                _remove_if_left(path)
+
+
+def _is_old(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.lstat().st_mtime > LEFT_SECONDS
+    return False
+
+
+def _remove_if_left(path: Path) -> None:
+    """Remove an unfinished file, or its note, unless somebody is writing it."""
+    kept = path.with_suffix(_KEPT)
+    with contextlib.suppress(OSError):  # gone, held by a writer, or not ours to remove
+        descriptor = os.open(kept, os.O_RDWR | os.O_NOFOLLOW) if kept.exists() else None
+        try:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hit(f"remove {path.name}")
+            path.unlink()
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)

@@ -1,0 +1,350 @@
+"""Every error that AetherFlow raises on purpose.
+
+    AetherflowError                      exit 1
+    ├── SpecError (ValueError)           exit 2   a document is wrong; carries every finding
+    ├── UsageError (ValueError)          exit 2   a command, argument or setting is wrong
+    ├── WorkspaceError                   exit 2   the folder of all runs cannot be used
+    ├── ResolverError                    exit 2
+    │   ├── ResolverSyntaxError (ValueError)      a template that is not {{PATH}} or {{PATH:DEFAULT}}
+    │   └── ResolverMissingKeyError (KeyError)    a template without value and without default
+    ├── WhenError (ValueError)           exit 2   a `when` expression that cannot be read or compared
+    ├── PluginError                      exit 2
+    │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
+    │   ├── PluginConflictError                   two distributions provide the name
+    │   ├── PluginNotAllowedError                 the policy does not accept the distribution
+    │   ├── HookError                             a hook that does not exist, or is not what it should be
+    │   ├── HookFailedError                       a hook that takes part in a command failed
+    │   ├── PluginFileError (RuntimeError)        a folder plugin, or one of the old group, cannot be loaded
+    │   ├── PluginPathError (FileNotFoundError)   a plugin path that does not exist
+    │   ├── PluginOverrideError                   a folder plugin takes the name of an installed one
+    │   ├── LegacyPluginError                     a distribution registers its plugins in the old group
+    │   └── PluginLoadError                       the module of a plugin cannot be imported or is of the wrong kind
+    ├── RunError                         exit 1   carries the summary of the run
+    │   ├── RunFailedError                        at least one job failed
+    │   ├── RunUnknownError                       a step that must not be repeated unasked was interrupted
+    │   └── RunInterruptedError          exit 128+signal
+    ├── ChangedDefinitionError           exit 2   a finished step is not what it was when it ran
+    ├── RunBusyError                     exit 3   another live process owns the run
+    ├── StateError                       exit 4   the state store cannot be used
+    │   └── LostOwnershipError                    another process took the run over
+    └── StepError                        exit 1   raised inside a step
+        ├── StepInputError (ValueError)           inputs that fail their model after rendering
+        ├── PathError (ValueError)                a path outside the allowed roots
+        ├── OutputError (ValueError)              outputs that cannot be stored
+        ├── ProcessError (RuntimeError)           a child process failed
+        ├── UndecidedStepError                    a `once` step was interrupted and nobody has said what became of it
+        ├── StepCancelledError                    the run, or this attempt, is being ended
+        ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
+        ├── LockBusyError (RuntimeError)          another run holds the lock
+        ├── LeaseLostError (RuntimeError)         a lock was lost while the step worked under it
+        └── ConnectorError (RuntimeError)         a peer or its driver failed
+
+Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
+only place that turns one into the other.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from aetherflow.core.base.location import DocPath, Location
+    from aetherflow.core.base.problems import Problem
+    from aetherflow.core.base.summary import RunSummary
+
+TEMPLATE_MESSAGE = "Unsupported templating syntax. Use {{VAR}} or {{VAR:DEFAULT}}"
+"""First line of every ResolverSyntaxError, word for word (contract)."""
+
+
+class AetherflowError(Exception):
+    """Base of all expected errors: shown without a traceback, with its code and exit code."""
+
+    code: ClassVar[str] = "AF0001"
+    exit_code: int = 1
+    told: bool = False
+    """True once a command has shown it in its own way."""
+
+    def __init__(self, message: str = "", *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SpecError(AetherflowError, ValueError):
+    """A document is wrong. `problems` holds every finding, the message is the first."""
+
+    code = "AF1000"
+    exit_code = 2
+
+    def __init__(self, problems: "Sequence[Problem] | str") -> None:
+        self.problems: list[Problem] = [] if isinstance(problems, str) else list(problems)
+        errors = () if isinstance(problems, str) else (p.as_text() for p in problems if p.severity == "error")
+        super().__init__(problems if isinstance(problems, str) else next(iter(errors), ""))
+
+
+class UsageError(AetherflowError, ValueError):
+    """A command, an argument or a setting is wrong."""
+
+    code = "AF0002"
+    exit_code = 2
+    location: "Location | None" = None
+    """Where the setting stands, if it is known."""
+
+
+class WorkspaceError(AetherflowError):
+    """The folder of all runs cannot be made or written."""
+
+    code = "AF0004"
+    exit_code = 2
+
+
+class ResolverError(AetherflowError):
+    """A template could not be rendered; `at` is the document path of the string, once it is known."""
+
+    code = "AF1300"
+    exit_code = 2
+    at: "DocPath" = ()
+
+
+class ResolverSyntaxError(ResolverError, ValueError):
+    """Text that looks like a template and is none. Values are never echoed, the hint names the habit to drop."""
+
+    code = "AF1301"
+
+    def __init__(self, hint: str = "", *, offset: int = 0, location: "Location | None" = None) -> None:
+        self.hint = hint
+        self.offset = offset
+        self.location = location
+        super().__init__(TEMPLATE_MESSAGE)
+
+    def __str__(self) -> str:
+        where = f"{self.location}: " if self.location else ""
+        detail = f"{where}{self.hint}".rstrip(": ")
+        return f"{TEMPLATE_MESSAGE}\n{detail}" if detail else TEMPLATE_MESSAGE
+
+
+class ResolverMissingKeyError(ResolverError, KeyError):
+    """A template path without a value and without a default; `args[0]` is the dotted path."""
+
+    code = "AF1303"
+
+    def __init__(self, path: str, *, hint: str = "") -> None:
+        self.path = path
+        self.hint = hint
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        text = f"no value for {{{{{self.path}}}}}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class WhenError(AetherflowError, ValueError):
+    """A `when` expression that cannot be parsed, or that orders values which have no order."""
+
+    code = "AF1205"
+    exit_code = 2
+
+    def __init__(self, message: str, *, offset: int = 0) -> None:
+        self.offset = offset
+        super().__init__(message)
+
+
+class PluginError(AetherflowError):
+    """A plugin cannot be used; `extra` is that of aetherflow-core which would bring it, if there is one."""
+
+    code = "AF2100"
+    exit_code = 2
+    extra: str = ""
+
+
+class PluginNotFoundError(PluginError, KeyError):
+    """No installed distribution provides the name."""
+
+    code = "AF2101"
+
+
+class PluginLoadError(PluginError):
+    """The module of a plugin cannot be imported, or its object is of the wrong kind."""
+
+    code = "AF2102"
+
+
+class PluginConflictError(PluginError):
+    """Two installed distributions provide one name."""
+
+    code = "AF2103"
+
+
+class PluginNotAllowedError(PluginError):
+    """The policy of enterprise mode does not accept the distribution."""
+
+    code = "AF2104"
+
+
+class HookError(PluginError):
+    """Hooks that are not what the group `aetherflow.hooks` promises: misspelt, unmarked, with wrong arguments."""
+
+    code = "AF2110"
+
+
+class HookFailedError(PluginError):
+    """A hook that takes part in a command raised, or returned what it must not; the message names its plugin."""
+
+    code = "AF2111"
+
+
+class PluginFileError(PluginError, RuntimeError):
+    """A folder plugin, or an entry of the old group `aetherflow.plugins`, cannot be loaded."""
+
+    code = "AF2120"
+
+
+class PluginPathError(PluginError, FileNotFoundError):
+    """A plugin path that does not exist."""
+
+    code = "AF2121"
+
+
+class PluginOverrideError(PluginError):
+    """A folder plugin takes the name of an installed one: a warning, in enterprise mode an error."""
+
+    code = "AF2122"
+
+
+class LegacyPluginError(PluginError):
+    """A distribution registers its plugins in the old group; a warning, never raised."""
+
+    code = "AF2123"
+
+
+class RunError(AetherflowError):
+    """A run did not end in SUCCESS; `summary` says what happened."""
+
+    code = "AF3001"
+
+    def __init__(self, message: str, summary: "RunSummary", *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.summary = summary
+        self.exit_code = exit_code
+
+
+class RunFailedError(RunError):
+    """At least one job FAILED."""
+
+    code = "AF3001"
+
+
+class RunUnknownError(RunError):
+    """A `once` step was interrupted: whether it had its effect has to be decided."""
+
+    code = "AF3004"
+
+
+class RunInterruptedError(RunError):
+    """The run was stopped by a signal; the same command goes on where it stopped."""
+
+    code = "AF3002"
+
+
+class ChangedDefinitionError(AetherflowError):
+    """Finished steps are not what they were when they ran; `changes` holds the name and the diff of each."""
+
+    code = "AF3003"
+    exit_code = 2
+
+    def __init__(self, changes: "Sequence[tuple[str, str]]") -> None:
+        self.changes = list(changes)
+        texts = [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in changes]
+        lines = [f"changed since they finished: {', '.join(name for name, _ in changes)}", *texts]
+        name = changes[0][0]
+        fix = f"--accept-changes keeps their results, --from {name} does it again, another --run-id starts afresh"
+        super().__init__("\n".join(lines), fix=fix)
+
+
+class RunBusyError(AetherflowError):
+    """Another live process owns the run."""
+
+    code = "AF3101"
+    exit_code = 3
+
+
+class StateError(AetherflowError):
+    """The state store cannot be opened, read or written."""
+
+    code = "AF4001"
+    exit_code = 4
+
+
+class LostOwnershipError(StateError):
+    """Another process took the run over; nothing more may be written by this one."""
+
+    code = "AF4003"
+
+
+class StepError(AetherflowError):
+    """A step failed for a reason that it can name."""
+
+    code = "AF5001"
+
+
+class StepInputError(StepError, ValueError):
+    """Inputs that fail the step's model after rendering."""
+
+    code = "AF5002"
+
+
+class PathError(StepError, ValueError):
+    """A path that leaves the allowed roots."""
+
+    code = "AF5003"
+
+
+class OutputError(StepError, ValueError):
+    """Step outputs that cannot be stored: not JSON-safe, or too large."""
+
+    code = "AF5004"
+
+
+class ProcessError(StepError, RuntimeError):
+    """A child process failed: its exit code, its time limit, or what it left behind."""
+
+    code = "AF5101"
+
+
+class UndecidedStepError(StepError):
+    """A `once` step was interrupted: whether it had its effect is not known."""
+
+    code = "AF5007"
+
+
+class StepTimeoutError(StepError, TimeoutError):
+    """An attempt did not end within its `timeout_seconds`."""
+
+    code = "AF5006"
+
+
+class StepCancelledError(StepError):
+    """The run, or this attempt, is being ended; a step that polls `ctx.check_cancelled()` ends with this."""
+
+    code = "AF5005"
+
+
+class LockBusyError(StepError, RuntimeError):
+    """Another run holds the lock, or comes first; the message names it."""
+
+    code = "AF5301"
+
+
+class LeaseLostError(StepError, RuntimeError):
+    """A lock was lost while the step worked under it; another run may have taken it since."""
+
+    code = "AF5302"
+
+
+class ConnectorError(StepError, RuntimeError):
+    """A peer or its driver failed. The driver's own error is the `__cause__`."""
+
+    code = "AF5201"

@@ -1,0 +1,53 @@
+"""The schema of a flow: its models, and in them the step types and connectors that are installed."""
+
+from typing import Any
+
+from aetherflow.core.checks.schema.definitions import Definitions
+from aetherflow.core.checks.schema.model import describe
+from aetherflow.core.checks.schema.resource import RULES, add_connectors
+from aetherflow.core.checks.schema.step import add_steps, as_step
+from aetherflow.core.checks.schema.texts import TEMPLATE, TEXT, ref
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.kernel.yaml.flow import DEFAULT_LAYOUT, FlowSpec
+
+ID = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"}
+
+FOLDER = {"type": list(TEXT), "minimum": 0, "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"}
+
+
+def flow_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+    """The schema of `flow.yaml`."""
+    add_steps(catalog, definitions)
+    kinds = add_connectors(catalog, definitions)
+    found, models = describe(FlowSpec)
+    for name in ("StepSpec", "VerifySpec"):
+        models[name] = as_step(models[name])
+    _resource(models["ResourceSpec"], kinds)
+    for name in ("StepSpec", "JobSpec"):
+        _of(models, name, "id").update(ID)
+    _of(models, "FlowMetaSpec", "id").update(_or_template(ID))
+    for_each = _of(models, "StepSpec", "for_each")
+    for_each["anyOf"] = [ref("template") if "string" in each["type"] else each for each in for_each["anyOf"]]
+    _of(models, "FlowMetaSpec", "params")["propertyNames"] = ID
+    found["properties"]["resources"]["propertyNames"] = ID
+    # checked outside of the models: see checks/structure.py
+    _of(models, "StateSpec", "backend")["enum"] = ["sqlite"]
+    folders = {name: {"default": folder, **_or_template(FOLDER)} for name, folder in DEFAULT_LAYOUT.items()}
+    _of(models, "WorkspaceSpec", "layout").update(properties=folders, additionalProperties=False)
+    for name, each in models.items():
+        definitions.add(name, each)
+    return found
+
+
+def _or_template(limit: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [limit, {"type": "string", "pattern": TEMPLATE["pattern"]}]}
+
+
+def _of(models: dict[str, Any], model: str, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = models[model]["properties"][key]
+    return found
+
+
+def _resource(schema: dict[str, Any], kinds: list[str]) -> None:
+    schema["properties"]["kind"]["enum"] = kinds
+    schema["allOf"] = [ref(RULES)]

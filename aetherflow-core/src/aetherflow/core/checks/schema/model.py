@@ -1,0 +1,211 @@
+"""From a model to JSON Schema: what the model accepts from YAML, not only the form that it ends up with.
+
+Pydantic's own schema names one spelling of a field and one type of a value. The models accept more: every alias, text
+for numbers, and whatever a validator that runs first makes of other values.
+"""
+
+import re
+from itertools import combinations
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
+
+from aetherflow.core.checks.schema.texts import BOOLEAN, FLAG, TEXT, number_text
+from aetherflow.core.contracts.fields import parse_bool
+from aetherflow.core.contracts.written import plain
+from aetherflow.core.kernel.yaml.scalars import plain_scalar
+
+_OBJECTS = ("model", "model-fields", "dict", "typed-dict", "dataclass", "definition-ref")
+_NOT_AN_OBJECT = {"type": ["array", "boolean", "null", "number", "string"]}
+_INLINE_FLAGS = re.compile(r"\(\?[a-zA-Z-]*[:)]|\\[AZz]")
+
+
+def describe(
+    model: type[BaseModel], prefix: str = "", *, partial: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schema of a model, and the definitions that it refers to, their names after `prefix`.
+
+    `partial`: no key is required, as in settings that are laid over others. Raises what the model's own hooks raise.
+    """
+    # pydantic asks for the class, so what differs is a class too
+    found = model.model_json_schema(
+        by_alias=False,
+        ref_template=f"#/$defs/{prefix}{{model}}",
+        schema_generator=_Partial if partial else _Whole,
+        mode="validation",
+    )
+    defs = {f"{prefix}{name}": each for name, each in found.pop("$defs", {}).items()}
+    for each in (found, *defs.values()):
+        each.pop("title", None)  # the name of a class in our code
+    return found, defs
+
+
+class _Whole(GenerateJsonSchema):
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 as the base declares it
+    partial: ClassVar = False
+
+    def int_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().int_schema(schema)
+        return _or_text(found, number_text(found), schema)
+
+    def float_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().float_schema(schema)
+        return _or_text(found, number_text(found), schema)
+
+    def bool_schema(self, schema: Any) -> dict[str, Any]:
+        return _or_text(super().bool_schema(schema), BOOLEAN, schema)
+
+    def str_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().str_schema(schema)
+        if _INLINE_FLAGS.search(found.get("pattern", "")):
+            del found["pattern"]  # Rust's or Python's grammar, which an editor would not understand
+        # a number or a truth value is taken as it is written; of them a schema knows no text to measure
+        return found if schema.get("strict") or _measures(found) else {**found, "type": list(TEXT)}
+
+    def literal_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().literal_schema(schema)
+        words = [each for each in schema["expected"] if isinstance(each, str)]
+        values = [value for each in words if not isinstance(value := plain(plain_scalar(each)), str | None)]
+        return {"enum": [*schema["expected"], *values]} if values else found
+
+    # a date may be written in more ways than the format of JSON Schema knows, a number of seconds among them
+
+    def date_schema(self, schema: Any) -> dict[str, Any]:
+        del schema
+        return {"type": ["string", "number"]}
+
+    time_schema = datetime_schema = timedelta_schema = date_schema
+
+    def list_schema(self, schema: Any) -> dict[str, Any]:
+        return _with_words(super().list_schema(schema))
+
+    def tuple_schema(self, schema: Any) -> dict[str, Any]:
+        return _with_words(super().tuple_schema(schema))
+
+    def set_schema(self, schema: Any) -> dict[str, Any]:
+        return _repeated(super().set_schema(schema))
+
+    def frozenset_schema(self, schema: Any) -> dict[str, Any]:
+        return _repeated(super().frozenset_schema(schema))
+
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().dict_schema(schema)
+        if "patternProperties" in found:
+            found["additionalProperties"] = False
+        return found
+
+    def function_before_schema(self, schema: Any) -> dict[str, Any]:
+        if schema["function"]["function"] is parse_bool:
+            return {"anyOf": [{"type": "boolean"}, FLAG]}
+        return self._converted(super().function_before_schema(schema), schema)
+
+    def function_wrap_schema(self, schema: Any) -> dict[str, Any]:
+        return self._converted(super().function_wrap_schema(schema), schema)
+
+    def _converted(self, found: dict[str, Any], schema: Any) -> dict[str, Any]:
+        """What a function that runs first may be given: any value, unless it says which."""
+        if schema.get("json_schema_input_schema") or _checks_a_model(schema["function"]["function"]):
+            return found
+        inner = schema["schema"]
+        while inner["type"] in ("default", "nullable", "function-after", "function-before", "function-wrap"):
+            inner = inner["schema"]
+        # keys of a map are checked all the same: a function that takes a short form, mostly text, leaves maps alone
+        return {"anyOf": [found, _NOT_AN_OBJECT if inner["type"] in _OBJECTS else {}]}
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        found, cls = super().model_schema(schema), schema["cls"]
+        if "properties" in found and not cls.__pydantic_root_model__:
+            _spell(found, cls)
+        if self.partial:
+            found.pop("required", None)
+        return found
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        del schema
+        return False  # "Timeout Seconds" tells no reader more than `timeout_seconds`
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        del schema, error_info
+        return {}  # a type that JSON does not know: the model will judge
+
+    def encode_default(self, dft: Any) -> Any:
+        return super().encode_default(sorted(dft, key=repr) if isinstance(dft, set | frozenset) else dft)
+
+
+class _Partial(_Whole):
+    partial: ClassVar = True
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().model_schema(schema)
+        rules = [rule for rule in found.pop("allOf", []) if "not" in rule]
+        return {**found, "allOf": rules} if rules else found
+
+
+def _measures(found: dict[str, Any]) -> bool:
+    return bool(found.keys() & {"pattern", "maxLength", "format"}) or found.get("minLength", 0) > 1
+
+
+def _or_text(found: dict[str, Any], text: dict[str, Any], schema: Any) -> dict[str, Any]:
+    return found if schema.get("strict") else {"anyOf": [found, text]}
+
+
+def _repeated(found: dict[str, Any]) -> dict[str, Any]:
+    return _with_words({key: value for key, value in found.items() if key != "uniqueItems"})
+
+
+def _with_words(found: dict[str, Any]) -> dict[str, Any]:
+    """A null in a list of texts is the word; that nothing is written there is no mistake that a schema could see."""
+
+    def item(each: Any) -> Any:
+        if each.get("type") == list(TEXT):
+            return {**each, "type": [*TEXT, "null"]}
+        return {**each, "anyOf": [item(member) for member in each["anyOf"]]} if "anyOf" in each else each
+
+    if isinstance(found.get("items"), dict):
+        found["items"] = item(found["items"])
+    return found
+
+
+def _checks_a_model(function: Any) -> bool:
+    """True for a validator of a whole model: it sees the map that the keys stand in."""
+    owner = getattr(function, "__self__", None)
+    if not (isinstance(owner, type) and issubclass(owner, BaseModel)):
+        return False
+    return function.__name__ in owner.__pydantic_decorators__.model_validators
+
+
+def _spell(found: dict[str, Any], cls: type[BaseModel]) -> None:
+    """Every spelling of every field as a property; one of them is required where the field is, two are refused."""
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    rules: list[dict[str, Any]] = []
+    for name, own in found["properties"].items():
+        names = _spellings(cls, name, cls.model_fields[name])
+        for other in names[1:]:
+            text = f"The same as `{names[0]}`. {own.get('description', '')}".rstrip()
+            properties[other] = {**own, "description": text, "doNotSuggest": True}
+            properties[other].pop("default", None)
+        properties[names[0]] = own
+        if name in found.get("required", ()):
+            if names[1:]:
+                rules.append({"anyOf": [{"required": [each]} for each in names]})
+            else:
+                required.append(names[0])
+        if cls.model_config.get("extra") == "forbid":
+            rules += [{"not": {"type": "object", "required": list(pair)}} for pair in combinations(names, 2)]
+    found["properties"] = properties
+    found.pop("required", None)
+    if required:
+        found["required"] = required
+    if rules:
+        found["allOf"] = [*found.get("allOf", ()), *rules]
+
+
+def _spellings(cls: type[BaseModel], name: str, field: FieldInfo) -> list[str]:
+    """The keys that a field may be given under, the one to suggest first."""
+    choices = getattr(field.validation_alias, "choices", (field.validation_alias,))
+    aliases = [each for each in choices if isinstance(each, str)]
+    by_name = cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name")
+    return list(dict.fromkeys([name, *aliases] if by_name or not aliases else aliases))

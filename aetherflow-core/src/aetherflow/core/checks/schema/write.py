@@ -1,0 +1,85 @@
+"""The schema of each kind of document, as text that is the same for the same installation."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aetherflow.core.checks.schema.definitions import Definitions
+from aetherflow.core.checks.schema.flow import flow_schema
+from aetherflow.core.checks.schema.manifest import manifest_schema
+from aetherflow.core.checks.schema.model import describe
+from aetherflow.core.checks.schema.texts import shortened
+from aetherflow.core.host.catalog import Catalog
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.document_kind import DocumentKind
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Schema(NamedTuple):
+    """A schema, and what of the installation it leaves out."""
+
+    document: dict[str, Any]
+    notes: list[str]
+
+    @property
+    def text(self) -> str:
+        """The schema as it is written, keys sorted."""
+        return json.dumps(self.document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def schema_for(kind: "str | DocumentKind", catalog: Catalog) -> Schema:
+    """The schema of one kind of document; `kind` is one of SCHEMAS, or a kind of another distribution."""
+    definitions = Definitions()
+    if isinstance(kind, str):
+        title, build = SCHEMAS[kind]
+        found = build(catalog, definitions)
+    else:
+        title, found = kind.title, _plain(kind.model(), definitions)
+    shared: dict[str, Any] = {}
+    document = {
+        "$schema": DIALECT,
+        "title": title,
+        **shortened(found, shared),
+        "$defs": {**shortened(definitions.by_name, shared), **shared},
+    }
+    return Schema(document, definitions.notes)
+
+
+def _profiles(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+    from aetherflow.core.runtime.environment.spec.profiles_file import ProfilesSpec
+
+    del catalog
+    return _plain(ProfilesSpec, definitions)
+
+
+def _project(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+    from aetherflow.core.runtime.environment.spec.project import ProjectSpec
+
+    del catalog
+    return _plain(ProjectSpec, definitions)
+
+
+def _env_files(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+    from aetherflow.core.runtime.environment.spec.env_files import EnvFilesSpec
+
+    del catalog
+    return _plain(EnvFilesSpec, definitions)
+
+
+def _plain(model: Any, definitions: Definitions) -> dict[str, Any]:
+    found, more = describe(model)
+    for name, each in more.items():
+        definitions.add(name, each)
+    return found
+
+
+SCHEMAS: dict[str, tuple[str, Callable[[Catalog, Definitions], dict[str, Any]]]] = {
+    "flow": ("AetherFlow flow", flow_schema),
+    "profiles": ("AetherFlow profiles", _profiles),
+    "project": ("AetherFlow project file", _project),
+    "manifest": ("AetherFlow bundle manifest", manifest_schema),
+    "env-files": ("AetherFlow list of env files", _env_files),
+}
+"""Title and builder by kind, for every kind of `checks.kinds`."""

@@ -1,1 +1,0 @@
-"""From a checked flow to a finished run: jobs and steps, one after the other."""

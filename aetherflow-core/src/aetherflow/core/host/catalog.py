@@ -1,0 +1,320 @@
+"""Looking a plugin up by name: one name, one object, imported when it is used."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aetherflow.core.base.errors import (
+    LegacyPluginError,
+    PluginConflictError,
+    PluginError,
+    PluginNotAllowedError,
+    PluginNotFoundError,
+    PluginOverrideError,
+)
+from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.host.installing import CORE, install_command, installed_version, repair_command
+from aetherflow.core.host.metadata import PluginEntry, installed_plugins, legacy_plugins
+from aetherflow.core.host.names import (
+    BUNDLE_SOURCES,
+    CONNECTORS,
+    DOCUMENTS,
+    STEPS,
+    WORDS,
+    distribution_for,
+    extra_for,
+    shown,
+)
+from aetherflow.core.host.registering import registering
+
+if TYPE_CHECKING:
+    from aetherflow.core.host.folder import FolderPlugins
+    from aetherflow.core.host.registering import Registration
+
+
+class Notice(NamedTuple):
+    """Something about the plugins as a whole; an error forbids a run, a warning does not."""
+
+    error: PluginError
+    fatal: bool
+
+
+class Catalog:
+    """Every plugin that can be used, by group and name."""
+
+    def __init__(
+        self,
+        entries: Iterable[PluginEntry],
+        *,
+        prefer: Mapping[str, str] | None = None,
+        allow: Collection[str] | None = None,
+        folder: "FolderPlugins | None" = None,
+        legacy: Iterable[PluginEntry] = (),
+        strict: bool = True,
+        skipped: tuple[str, ...] = (),
+    ) -> None:
+        """`prefer` maps `steps.NAME` or `connectors.KIND.DRIVER` to the distribution that wins it; `allow` names the
+        distributions that may be used, None for all: then no folder plugin may take the name of an installed one.
+        `legacy` are entries of the old group, loaded when a name is not found elsewhere. `strict` makes what cannot be
+        loaded an error. `skipped` are plugin paths that were not evaluated.
+        """
+        self.entries = sorted(entries)
+        self.skipped = skipped
+        self.notices: list[Notice] = []
+        self._prefer = prefer or {}
+        self._allow = allow
+        self._strict = strict
+        self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
+        self._loaded: dict[tuple[str, str], Any] = {}
+        self._folder: dict[tuple[str, str], Registration] = {}
+        self._legacy = list(legacy)
+        self._legacy_told: set[PluginEntry] = set()
+        self._from_legacy: dict[tuple[str, str], Registration] = {}
+        for entry in self.entries:
+            self._by_name.setdefault((entry.group, entry.name), []).append(entry)
+        if folder is not None:
+            self._add_folder(folder)
+
+    def _add_folder(self, folder: "FolderPlugins") -> None:
+        self.notices += [Notice(error, self._strict) for error in folder.errors]
+        for found in folder.registrations:
+            key = found.entry.group, found.entry.name
+            before = self._folder.get(key)
+            if before is not None and before.file != found.file:
+                message = f"two folder plugins register {_label(found.entry)}: {before.file} and {found.file}"
+                error = PluginConflictError(message, fix="rename one of them, or take it out of the plugin path")
+                self.notices.append(Notice(error, self._strict))
+            elif before is None and (hidden := self._by_name.get(key)):
+                self.notices.append(Notice(_override(found.entry, hidden), self._allow is not None))
+            self._folder[key] = found
+
+    def raise_if_broken(self) -> None:
+        """Raise the first error about the plugins as a whole, if there is one."""
+        for notice in self.notices:
+            if notice.fatal:
+                raise notice.error
+
+    def may_be_skipped(self, group: str, name: str) -> bool:
+        """True if a name is not known, is none of ours, and a plugin path was not evaluated that may hold it."""
+        return bool(self.skipped) and name not in self.names(group) and extra_for(group, name) is None
+
+    @property
+    def folder_entries(self) -> list[PluginEntry]:
+        """Names of folder plugins, sorted."""
+        return sorted(found.entry for found in self._folder.values())
+
+    @property
+    def legacy(self) -> list[PluginEntry]:
+        """Entries of the old group; which names they register is known once they are loaded."""
+        return self._legacy
+
+    def names(self, group: str) -> list[str]:
+        """Sorted names of one group, those of the old group left out."""
+        known = self._by_name.keys() | self._folder.keys()
+        return sorted({name for found, name in known if found == group} | _registered[group].keys())
+
+    def rivals(self, entry: PluginEntry) -> list[PluginEntry]:
+        """Other distributions that provide the same name."""
+        found = self._by_name.get((entry.group, entry.name), [])
+        return [other for other in found if other.distribution != entry.distribution]
+
+    def status(self, entry: PluginEntry) -> str:
+        """`ok`; `conflict`: another distribution provides the name too; `not preferred`; `shadowed` by a folder plugin;
+        `refused` by the policy.
+        """
+        key = entry.group, entry.name
+        if (own := self._folder.get(key)) is not None and self._allow is None:
+            return "ok" if own.entry == entry else "shadowed"
+        try:
+            found = self.find(*key)
+        except PluginConflictError:
+            return "conflict"
+        except (PluginOverrideError, PluginNotAllowedError):
+            return "refused"
+        return "ok" if found == entry else "not preferred"
+
+    def find(self, group: str, name: str) -> PluginEntry:
+        """The one entry of that name, without importing it (one of the old group is imported).
+
+        Raises PluginNotFoundError with the pip command that brings it, PluginConflictError with both distributions,
+        PluginOverrideError and PluginNotAllowedError where the policy does not accept it, PluginFileError.
+        """
+        found = self._by_name.get((group, name), [])
+        if (own := self._folder.get((group, name))) is not None:
+            if found and self._allow is not None:
+                raise _override(own.entry, found)
+            return own.entry
+        if not found:
+            return self._in_legacy(group, name).entry
+        key = f"{group.removeprefix('aetherflow.')}.{name}"
+        if (preferred := self._prefer.get(key)) is not None:
+            found = [entry for entry in found if entry.distribution == preferred] or found
+        if len({entry.distribution for entry in found}) > 1:
+            raise _conflict(group, name, found, key)
+        return self._allowed(found[0])
+
+    def _allowed(self, entry: PluginEntry) -> PluginEntry:
+        if self._allow is not None and entry.distribution not in self._allow:
+            message = f"{entry.kind} {entry.shown_name!r} of {entry.distribution} is not allowed in enterprise mode"
+            raise PluginNotAllowedError(message, fix=f"add {entry.distribution} to plugins.allow in the project file")
+        return entry
+
+    def step(self, name: str) -> Any:
+        """The class of a step type; raises what `find` raises, and PluginLoadError."""
+        return self.get(STEPS, name)
+
+    def connector(self, kind: str, driver: str) -> Any:
+        """The class of a connector; raises what `find` raises, and PluginLoadError."""
+        return self.get(CONNECTORS, f"{kind}.{driver}")
+
+    def bundle_source(self, name: str) -> Any:
+        """The class of a bundle source; raises what `find` raises, and PluginLoadError."""
+        return self.get(BUNDLE_SOURCES, name)
+
+    def load(self, entry: PluginEntry) -> Any:
+        """The class of one entry, whatever its rivals; PluginLoadError."""
+        from aetherflow.core.host.loading import check_registered, load_plugin
+
+        for known in (self._folder, self._from_legacy):
+            own = known.get((entry.group, entry.name))
+            if own is not None and own.entry == entry:
+                return check_registered(entry, own.found)
+        return load_plugin(entry)
+
+    def get(self, group: str, name: str) -> Any:
+        """The class of that name; raises what `find` raises, and PluginLoadError."""
+        if (registered := _registered[group].get(name)) is not None:
+            return registered
+        if (group, name) not in self._loaded:
+            from aetherflow.core.host.loading import check_registered, load_plugin  # imports pydantic
+
+            entry = self.find(group, name)
+            own = self._folder.get((group, name)) or self._from_legacy.get((group, name))
+            self._loaded[group, name] = check_registered(entry, own.found) if own else load_plugin(entry)
+        return self._loaded[group, name]
+
+    def _in_legacy(self, group: str, name: str) -> "Registration":
+        """What the old group registers under a name that nobody else provides."""
+        for entry in self._legacy:
+            if (group, name) not in self._from_legacy:
+                self.load_legacy(entry)
+        if (group, name) not in self._from_legacy:
+            raise self._not_found(group, name)
+        return self._from_legacy[group, name]
+
+    def load_legacy(self, entry: PluginEntry) -> "list[Registration]":
+        """Load one entry of the old group; what it registers counts from now on, and so does a notice about it."""
+        from aetherflow.core.host.loading import load_legacy
+
+        if self._allow is not None and entry.distribution not in self._allow:
+            return []
+        found, error = load_legacy(entry)
+        if entry in self._legacy_told:
+            return found
+        self._legacy_told.add(entry)
+        if error is not None:
+            self.notices.append(Notice(error, self._strict))
+        else:
+            message = f"{entry.source} registers its plugins in the old group aetherflow.plugins (entry {entry.name})"
+            fix = "its authors name each class in the groups aetherflow.steps and aetherflow.connectors"
+            self.notices.append(Notice(LegacyPluginError(message, fix=fix), False))
+        for each in found:
+            self._from_legacy.setdefault((each.entry.group, each.entry.name), each)
+        return found
+
+    def _not_found(self, group: str, name: str) -> PluginNotFoundError:
+        message = f"no installed distribution provides {WORDS[group]} {shown(group, name)!r}"
+        if (extra := extra_for(group, name)) is not None:
+            distribution = distribution_for(extra)
+            if (there := installed_version(distribution)) is not None:
+                message += f"; {distribution} {there} is installed and has no such {WORDS[group]}"
+                if there == installed_version(CORE):  # for pip nothing is to do
+                    return PluginNotFoundError(message, fix=repair_command(distribution))
+            error = PluginNotFoundError(message, fix=install_command(extra))
+            error.extra = extra
+            return error
+        known = [shown(group, known) for known in self.names(group)]
+        fix = did_you_mean(shown(group, name), known, what=f"installed {WORDS[group]}s")
+        return PluginNotFoundError(message, fix=fix)
+
+
+def _label(entry: PluginEntry) -> str:
+    return f"{entry.kind} {entry.shown_name!r}"
+
+
+def _override(entry: PluginEntry, hidden: list[PluginEntry]) -> PluginOverrideError:
+    sources = " and ".join(sorted({each.source for each in hidden}))
+    message = f"{_label(entry)} of the folder plugin {entry.target} takes the place of that of {sources}"
+    return PluginOverrideError(message, fix="register it under a name of its own; enterprise mode refuses it")
+
+
+def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
+    lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
+    message = f"{len(found)} installed distributions provide {WORDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
+    fix = f"uninstall one, or choose in the project file: plugins: {{prefer: {{{key}: {found[0].distribution}}}}}"
+    return PluginConflictError(message, fix=fix)
+
+
+@cache
+def installed_catalog() -> Catalog:
+    """The catalogue of what is installed."""
+    return Catalog(installed_plugins(), legacy=legacy_plugins())
+
+
+_registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}, BUNDLE_SOURCES: {}, DOCUMENTS: {}}
+
+_active: ContextVar[Catalog | None] = ContextVar("catalog", default=None)
+
+
+@contextmanager
+def active(catalog: Catalog) -> Iterator[None]:
+    """While the block runs, `get_step` and its like in this thread see the plugins of one run."""
+    token = _active.set(catalog)
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
+def _current() -> Catalog:
+    return _active.get() or installed_catalog()
+
+
+def register_step(name: str) -> Callable[[type], type]:
+    """Class decorator: make a step known in this process, or, in a folder plugin, in the runs that use the folder.
+
+    An installed package uses an entry point instead.
+    """
+    return registering(STEPS, name, partial(_registered[STEPS].__setitem__, name))
+
+
+def register_connector(kind: str, driver: str) -> Callable[[type], type]:
+    """Class decorator: make a connector known; as `register_step`."""
+    name = f"{kind}.{driver}"
+    return registering(CONNECTORS, name, partial(_registered[CONNECTORS].__setitem__, name))
+
+
+def get_step(name: str) -> Any:
+    """Class of a step type; KeyError `Unknown step type: N. Loaded: […]`."""
+    if name not in _current().names(STEPS):
+        raise PluginNotFoundError(f"Unknown step type: {name}. Loaded: {list_steps()}")
+    return _current().step(name)
+
+
+def list_steps() -> list[str]:
+    """Sorted step types."""
+    return _current().names(STEPS)
+
+
+def get_connector(kind: str, driver: str) -> Any:
+    """Class of a connector; KeyError `Unknown connector: K:D. Loaded: […]`."""
+    if f"{kind}.{driver}" not in _current().names(CONNECTORS):
+        raise PluginNotFoundError(f"Unknown connector: {kind}:{driver}. Loaded: {list_connectors()}")
+    return _current().connector(kind, driver)
+
+
+def list_connectors() -> list[str]:
+    """Sorted `kind:driver`."""
+    return [shown(CONNECTORS, name) for name in _current().names(CONNECTORS)]

@@ -1,0 +1,231 @@
+"""Folder plugins: files and packages of AETHERFLOW_PLUGIN_PATHS, imported by path; `sys.path` stays as it is.
+
+Each path becomes a package of its own under a name that nobody else can have, made from the path and from what is in
+it: what has not changed is imported once per process, what has changed is imported anew beside the old.
+"""
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from aetherflow.core.base.errors import PluginError, PluginFileError, PluginPathError
+from aetherflow.core.host.registering import MODULE_PREFIX, Collector, Registration, collecting
+
+INIT = "__init__.py"
+SKIPPED = frozenset({"test", "tests", "__pycache__"})
+"""Folders that hold no plugins, besides hidden ones."""
+
+
+class FolderPlugins(NamedTuple):
+    """What some plugin paths hold."""
+
+    registrations: tuple[Registration, ...] = ()
+    """In the order of loading."""
+    errors: tuple[PluginError, ...] = ()
+    """What could not be loaded: PluginPathError, PluginFileError."""
+    paths: tuple[str, ...] = ()
+
+
+def load_folder_plugins(paths: Iterable[str]) -> FolderPlugins:
+    """Load every plugin of these paths; files and folders, in this order, the files of a folder sorted."""
+    registrations: list[Registration] = []
+    errors: list[PluginError] = []
+    given = tuple(paths)
+    for path in given:
+        found = _load(path)
+        registrations += found.registrations
+        errors += found.errors
+    return FolderPlugins(tuple(registrations), tuple(errors), given)
+
+
+_loaded: dict[tuple[str, str], FolderPlugins] = {}
+_lock = RLock()
+
+
+def _load(given: str) -> FolderPlugins:
+    path = Path(given)
+    if not path.exists():
+        fix = "correct it in AETHERFLOW_PLUGIN_PATHS or in plugins.paths of the project file"
+        return FolderPlugins(errors=(PluginPathError(f"Plugin path not found: {given}", fix=fix),))
+    try:
+        digest = _digest(path)
+    except OSError as error:
+        return FolderPlugins(errors=(_failed(path, error),))
+    key = str(path.resolve()), digest
+    with _lock:  # two runs of one process may want the same
+        if key not in _loaded:
+            name = hashlib.sha256("\0".join(key).encode(errors="surrogateescape")).hexdigest()[:16]
+            _loaded[key] = _Loader(path, MODULE_PREFIX + name).load()
+        return _loaded[key]
+
+
+def _digest(path: Path) -> str:
+    """One hash of all sources at a path: those of helpers, which are no plugins, count too."""
+    return _hash_of([path] if path.is_file() else _sources(path), path)
+
+
+def _hash_of(files: Iterable[Path], base: Path) -> str:
+    found = hashlib.sha256()
+    for file in files:
+        found.update(f"{os.path.relpath(file, base)}\0".encode(errors="surrogateescape"))
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if entry.is_dir():
+            yield from _sources(entry)
+        elif entry.suffix == ".py":
+            yield entry
+
+
+def _entries(folder: Path) -> list[Path]:
+    # a link to a folder is not followed: it may lead back to where it stands
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and not (entry.is_dir() and (entry.name in SKIPPED or entry.is_symlink()))
+    )
+
+
+class _Loader:
+    """Loads one plugin path as the package `root`."""
+
+    def __init__(self, path: Path, root: str) -> None:
+        self._path = path.absolute()
+        self._root = root
+        self._collector = Collector()
+        self._errors: list[PluginError] = []
+
+    def load(self) -> FolderPlugins:
+        if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _Finder())
+        with collecting(self._collector):
+            if self._path.is_file():
+                self._open_root(self._path.parent)
+                self._import(self._root, self._path)
+            elif (self._path / INIT).is_file():
+                if self._import("", self._path / INIT):
+                    self._folder(self._path, self._root)
+            else:
+                self._open_root(self._path)
+                self._folder(self._path, self._root)
+        return FolderPlugins(tuple(self._with_versions()), tuple(self._errors))
+
+    def _with_versions(self) -> Iterator[Registration]:
+        """Each registration with a version: a hash of its file and of those that register nothing, which it may use.
+
+        So an edited plugin is another one to a run that is resumed, and the others of its folder are not.
+        """
+        items = self._collector.items
+        plugins = {item.file for item in items}
+        sources = [self._path] if self._path.is_file() else list(_sources(self._path))
+        helpers = [file for file in sources if str(file) not in plugins]
+        versions = {file: _hash_of([Path(file), *helpers], self._path)[:12] for file in plugins}
+        for item in items:
+            yield item._replace(entry=item.entry._replace(version=versions[item.file]))
+
+    def _open_root(self, folder: Path) -> None:
+        # files that are no package can still say `from . import helper`
+        module = ModuleType(self._root, f"Plugins of {folder}.")
+        module.__path__ = [str(folder)]
+        sys.modules[self._root] = module
+
+    def _folder(self, folder: Path, package: str) -> None:
+        for entry in _entries(folder):
+            if entry.name.startswith("_"):
+                continue
+            if entry.suffix == ".py" and entry.is_file():
+                self._import(package, entry)
+            elif entry.is_dir() and entry.name.isidentifier() and self._opens(package, entry):
+                self._folder(entry, f"{package}.{entry.name}")
+
+    def _opens(self, package: str, folder: Path) -> bool:
+        return not (folder / INIT).is_file() or self._import(package, folder / INIT)
+
+    def _import(self, package: str, file: Path) -> bool:
+        """Import one plugin file unless an earlier one has; a failure is kept, the next file is tried all the same."""
+        self._collector.file = str(file)
+        before = len(self._collector.items)
+        stem = file.parent.name if file.name == INIT else file.stem
+        name = f"{package}.{stem}" if package else self._root
+        try:
+            if file.suffix != ".py":
+                raise ImportError("it is no Python file")
+            if not package or not stem.isidentifier():
+                _execute(f"{package}.{re.sub(r'[^0-9A-Za-z_]', '_', stem)}" if package else name, file)
+            else:
+                import_module(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything while it is imported
+            del self._collector.items[before:]  # half a plugin is none
+            self._errors.append(_failed(file, error))
+            return False
+        return True
+
+
+def _failed(file: Path, error: BaseException) -> PluginFileError:
+    message = f"Failed loading plugin file: {file}: {type(error).__name__}: {error}"
+    fix = "correct the file, or take it out of the plugin path"
+    missing = str(getattr(error, "name", None) or "").partition(".")[0]
+    folder = file.parent
+    if isinstance(error, ModuleNotFoundError) and missing.isidentifier():
+        if (folder / f"{missing}.py").is_file() or (folder / missing).is_dir():
+            fix = f"write `from . import {missing}`: the folder of a plugin is not on sys.path"
+        else:
+            fix = f"install what provides {missing!r} into this Python's environment"
+    found = PluginFileError(message, fix=fix)
+    found.__cause__ = error
+    return found
+
+
+def _execute(name: str, file: Path) -> ModuleType:
+    spec = _spec(name, file)
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and postponed annotations look their module up while it is executed
+    try:
+        spec.loader.exec_module(module)  # type: ignore[union-attr]  # ours
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _spec(name: str, file: Path) -> ModuleSpec:
+    folders = [str(file.parent)] if file.name == INIT else None
+    found = spec_from_file_location(name, file, loader=_Source(name, str(file)), submodule_search_locations=folders)
+    assert found is not None  # noqa: S101 a loader is given
+    return found
+
+
+class _Source(SourceFileLoader):
+    """Compiles the text, always: bytecode of a file that was edited twice in one second would be stale."""
+
+    def get_code(self, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules below our packages, and no others."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        del target
+        if not fullname.startswith(MODULE_PREFIX) or path is None:
+            return None
+        stem = fullname.rpartition(".")[2]
+        for place in path:
+            for file in (Path(place, stem, INIT), Path(place, f"{stem}.py")):
+                if file.is_file():
+                    return _spec(fullname, file)
+        return None

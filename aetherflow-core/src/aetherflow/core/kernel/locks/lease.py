@@ -1,0 +1,97 @@
+"""A lock that is held, as its holder sees it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from aetherflow.core.base.errors import LeaseLostError
+from aetherflow.core.kernel.locks.records import Owner
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.locks.renewal import Renewal
+
+OnLost = Callable[["Lease"], None]
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """One key held by one owner, with the leases that share it: a lock is re-entrant for its owner."""
+
+    key: str
+    owner: Owner
+    token: int
+    ttl_ms: int
+    expires_mono: int
+    """End of the lease as it is known here; others may take the key from then on."""
+    renew_mono: int
+    """When it is to be renewed next."""
+    leases: list["Lease"] = field(default_factory=list)
+    lost: str | None = None
+    """Why it was lost."""
+
+
+class Lease:
+    """A key held under a fencing token until `release()`; renewed in the background as long as the process runs.
+
+    Hand `token` to the resource that the lock protects, and let the resource refuse a token lower than the highest it
+    has seen: a holder that was paused beyond its time to live cannot know that another one took the key since.
+    """
+
+    def __init__(
+        self, hold: Hold, renewal: "Renewal", release: Callable[["Lease"], bool], on_lost: OnLost | None
+    ) -> None:
+        self.hold = hold
+        """For the store: what this lease shares with others of the same owner."""
+        self._renewal = renewal
+        self._release = release
+        self._released = False
+        self.on_lost = on_lost
+        hold.leases.append(self)
+
+    @property
+    def key(self) -> str:
+        """The name of the lock."""
+        return self.hold.key
+
+    @property
+    def owner(self) -> Owner:
+        """Whose lock it is."""
+        return self.hold.owner
+
+    @property
+    def token(self) -> int:
+        """The fencing token: greater for every acquisition of the key."""
+        return self.hold.token
+
+    @property
+    def lost(self) -> bool:
+        """True once the lock is no longer ours; asks the lock store if the time to live has passed unrenewed."""
+        return self._renewal.is_lost(self.hold)
+
+    def check(self) -> None:
+        """Raise LeaseLostError if the lock is no longer ours."""
+        if self.lost:
+            raise self.error()
+
+    def error(self) -> LeaseLostError:
+        """The error for a lock that was lost."""
+        return LeaseLostError(
+            f"the lock {self.key} was lost (token {self.token}): {self.hold.lost or 'it expired'}",
+            fix="what the step wrote without the token may be mixed with another run's; check it, then run again",
+        )
+
+    def release(self) -> bool:
+        """Give the lock back, once; False if it had been lost, which is no error."""
+        if self._released:
+            return True
+        self._released = True
+        return self._release(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

@@ -1,0 +1,229 @@
+"""The lock store: one file, shared by all flows of a host that name the same one."""
+
+import getpass
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import LockBusyError, StateError, UsageError
+from aetherflow.core.kernel.locks.alive import AliveFile, dead_files, remove_files
+from aetherflow.core.kernel.locks.clock import Clock
+from aetherflow.core.kernel.locks.lease import Hold, Lease, OnLost
+from aetherflow.core.kernel.locks.records import Holder, Owner, Waiter
+from aetherflow.core.kernel.locks.renewal import RENEWALS_PER_TTL, Renewal
+from aetherflow.core.kernel.locks.schema import prepare_schema
+from aetherflow.core.kernel.locks.table import Busy, LockTable, forget
+
+BUSY_SECONDS = 30.0
+POLL_SECONDS = 0.02
+"""Between two looks of the first in the queue; those behind look less often, down to a tenth of it."""
+MAX_KEY = 512
+log = logging.getLogger("aetherflow")
+
+
+class LockStore:
+    """One lock store, created with its folder when it is missing; thread-safe.
+
+    Raises StateError when the file cannot be opened or written, is not ours, or is of a newer engine.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+        self.path = path
+        self._clock = clock or Clock()
+        self._folder = durable.side_folder(path)
+        self._mutex = threading.RLock()
+        self._closed = False
+        self._stuck = False
+        """A row may be left that nobody removes; that its owner is gone must show in the file of this store."""
+        with self._reported():
+            self._db = self._connect()
+            try:
+                prepare_schema(self._db, str(path))
+                with durable.transaction(self._db, "enter lock store"):
+                    dead = dead_files(self._folder)
+                    forget(self._db, [path.name for path in dead])
+                    self._me = AliveFile(self._folder)
+                remove_files(dead)
+            except BaseException:
+                self._db.close()
+                raise
+        self._table = LockTable(self._db, self._clock, self._folder, self._me)
+        self._renewal = Renewal(self._second_table, self._clock)
+
+    def acquire(
+        self,
+        key: str,
+        owner: Owner,
+        *,
+        ttl_seconds: float = 600,
+        wait_seconds: float = 0,
+        check: Callable[[], None] | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lease:
+        """Take a lock; the lease is renewed until it is released.
+
+        A key that this owner holds already through this store is shared: same token, given back with the last release.
+        `ttl_seconds`: how long others respect a holder that no longer renews and yet is not known to be dead.
+        `wait_seconds`: 0 fails at once if the key is held, or if others wait for it; else first come, first served.
+        `check` is called several times a second while waiting; what it raises ends the wait. `on_lost` is called once
+        if the lease is lost, in the thread that notices. Raises LockBusyError, which names the holder.
+        """
+        if not key or len(key) > MAX_KEY:
+            raise UsageError(
+                f"the name of a lock has 1 to {MAX_KEY} characters, not {len(key)}", fix="name another key"
+            )
+        if ttl_seconds <= 0:
+            raise UsageError("ttl_seconds must be more than 0", fix="leave it out for 600")
+        deadline = time.monotonic() + wait_seconds
+        ticket: int | None = None
+        try:
+            while True:
+                if check is not None:
+                    check()
+                found = self._attempt(key, owner, round(ttl_seconds * 1000), ticket, on_lost)
+                if isinstance(found, Lease):
+                    return found
+                if (left := deadline - time.monotonic()) <= 0:
+                    raise self._busy_error(key, found, wait_seconds)
+                if ticket is None:
+                    ticket = self._enqueue(key, owner)
+                self._me.beat(self._clock.mono_ms())
+                time.sleep(min(left, POLL_SECONDS * min(found.ahead + 1, 10)))
+        finally:
+            if ticket is not None:
+                self._leave(ticket)
+
+    def holders(self) -> list[Holder]:
+        """All locks, by key; those of dead holders with `alive` False."""
+        with self._mutex, self._reported():
+            return self._table.holders()
+
+    def waiters(self) -> list[Waiter]:
+        """All who wait, first come first; dead and stopped ones with `alive` False."""
+        with self._mutex, self._reported():
+            return self._table.waiters()
+
+    def break_lock(self, key: str, *, reason: str, actor: str | None = None) -> Holder | None:
+        """Take a lock from its holder, whose lease is lost from then on; returns the holder, None if there was none.
+
+        The store keeps a record: `actor` (default: this user) and `reason`.
+        """
+        with self._writing("break lock"):
+            return self._table.break_lock(key, actor or _user(), reason)
+
+    def close(self) -> None:
+        """Give back all that is held and close the file; once."""
+        self._renewal.close()
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            for hold in self._renewal.all():
+                for lease in list(hold.leases):
+                    lease.release()
+            if self._stuck:
+                self._me.drop()  # the file stays, without its kernel lock: so others know that the holder is gone
+            else:
+                self._me.close()
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _attempt(self, key: str, owner: Owner, ttl_ms: int, ticket: int | None, on_lost: OnLost | None) -> Lease | Busy:
+        with self._mutex:
+            hold = self._renewal.find(key, str(owner))
+            if hold is not None and not self._renewal.is_lost(hold):
+                return Lease(hold, self._renewal, self._give_back, on_lost)
+            with self._reported():
+                # a look without a write transaction: many may wait for long
+                if (found := self._table.busy(key, ticket)) is not None and not self._table.is_foreign(key):
+                    return found
+            with self._writing("take lock"):
+                self._table.adopt(key)
+                taken = self._table.take(key, owner, ttl_ms, ticket)
+            if isinstance(taken, Busy):
+                return taken
+            renew_mono = taken.expires_mono - ttl_ms + ttl_ms // RENEWALS_PER_TTL
+            hold = Hold(key, owner, taken.token, ttl_ms, taken.expires_mono, renew_mono)
+            lease = Lease(hold, self._renewal, self._give_back, on_lost)
+            self._renewal.add(hold)
+            return lease
+
+    def _give_back(self, lease: Lease) -> bool:
+        hold = lease.hold
+        with self._mutex:
+            hold.leases.remove(lease)
+            if hold.lost is not None:
+                return False
+            if hold.leases:
+                return True
+            self._renewal.remove(hold)
+            try:
+                with self._writing("release lock"):
+                    kept = self._table.release(hold.key, hold.token)
+                    if not kept:
+                        hold.lost = self._table.end_of(hold.key, hold.token)
+                    return kept
+            except StateError as error:
+                # the work under the lock is done; the lock ends with its time to live, or with this process
+                log.warning("lock %s could not be released: %s", hold.key, error)
+                return self._clock.mono_ms() < hold.expires_mono
+
+    def _enqueue(self, key: str, owner: Owner) -> int:
+        with self._writing("wait for lock"):
+            return self._table.enqueue(key, owner)
+
+    def _leave(self, ticket: int) -> None:
+        with suppress(StateError), self._writing("leave queue"):
+            self._table.leave(ticket)
+
+    def _busy_error(self, key: str, found: Busy, wait_seconds: float) -> LockBusyError:
+        holder = next((each for each in self.holders() if each.key == key and each.alive), None)
+        waited = f" after {wait_seconds:g} s" if wait_seconds else ""
+        fix = "wait for it" if wait_seconds else "wait for it, or set wait_seconds"
+        return LockBusyError(f"Lock not acquired: {key}{waited}; {holder or found.by}", fix=fix)
+
+    def _connect(self) -> sqlite3.Connection:
+        return durable.connect(self.path, busy_seconds=BUSY_SECONDS)
+
+    def _second_table(self) -> tuple[sqlite3.Connection, LockTable]:
+        db = self._connect()
+        return db, LockTable(db, self._clock, self._folder, self._me)
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            with self._mutex, self._reported(), durable.transaction(self._db, name):
+                yield
+        except BaseException:
+            self._stuck = True
+            raise
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            fix = "check the disk, and AETHERFLOW_LOCK_STORE"
+            raise StateError(f"lock store {self.path}: {error}", fix=fix) from error
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in many containers
+        return str(os.getuid())

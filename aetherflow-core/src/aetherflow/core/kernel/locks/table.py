@@ -1,0 +1,195 @@
+"""The rules of the lock store: who may take a key, in which order, and when a lease is over.
+
+Methods that change rows are called inside a write transaction, which is what makes each of them atomic.
+"""
+
+import os
+import socket
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.kernel.locks.alive import AliveFile, is_dead, last_beat
+from aetherflow.core.kernel.locks.clock import Clock
+from aetherflow.core.kernel.locks.records import Holder, Owner, Waiter
+
+WAITER_STALE_MS = 3000
+"""A waiter that has not beaten for this long is passed over. A running one beats several times a second."""
+
+_LOCK = "key, owner, token, acquired_at, renewed_at, expires_at, host, pid, boot, ttl_ms, expires_mono, alive"
+_WAITER = "key, ticket, owner, since, host, pid, boot, alive"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A key was taken, or renewed: the token, and the end of the lease on the monotonic clock."""
+
+    token: int
+    expires_mono: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A key could not be taken: by whom it is held, or who comes first, and how many wait ahead."""
+
+    by: Holder | Waiter
+    ahead: int
+
+
+class LockTable:
+    """The rows, read and written through one connection."""
+
+    def __init__(self, db: sqlite3.Connection, clock: Clock, folder: Path, me: AliveFile) -> None:
+        self._db = db
+        self._clock = clock
+        self._folder = folder
+        self._me = me
+        self._host, self._pid = socket.gethostname(), os.getpid()
+
+    # Reading
+
+    def holders(self, key: str | None = None) -> list[Holder]:
+        """All locks that are held, or the one of this key."""
+        where, values = _where(key)
+        rows = self._db.execute(f"SELECT {_LOCK} FROM locks {where} ORDER BY key", values)  # noqa: S608 names are ours
+        return [self._holder(row) for row in rows.fetchall()]
+
+    def waiters(self, key: str | None = None) -> list[Waiter]:
+        """All who wait, or those for this key, first come first."""
+        where, values = _where(key)
+        rows = self._db.execute(f"SELECT {_WAITER} FROM waiters {where} ORDER BY ticket", values)  # noqa: S608
+        return [self._waiter(row) for row in rows.fetchall()]
+
+    def busy(self, key: str, ticket: int | None) -> Busy | None:
+        """Why the holder of this ticket, or one without, cannot take the key now."""
+        limit = (1 << 62) if ticket is None else ticket
+        query = f"SELECT {_WAITER} FROM waiters WHERE key=? AND ticket<? ORDER BY ticket"  # noqa: S608 names are ours
+        rows = self._db.execute(query, (key, limit)).fetchall()
+        for index, row in enumerate(rows):
+            waiter = self._waiter(row)
+            if waiter.alive:  # nobody looks at the holder but the first in the queue
+                return Busy(waiter, len(rows) - index)
+        holder = next(iter(self.holders(key)), None)
+        return Busy(holder, 0) if holder is not None and holder.alive else None
+
+    def is_foreign(self, key: str) -> bool:
+        """True if the holder's row counts on the clock of another boot."""
+        row = self._db.execute("SELECT boot FROM locks WHERE key=?", (key,)).fetchone()
+        return row is not None and row[0] != self._clock.boot
+
+    def end_of(self, key: str, token: int) -> str:
+        """Why a token is no longer the one in force, in words."""
+        broken = self._db.execute("SELECT actor, reason FROM broken WHERE key=? AND token=?", (key, token)).fetchone()
+        if broken is not None:
+            return f"it was released by {broken[0]}: {broken[1]}"
+        holder = next(iter(self.holders(key)), None)
+        return f"it is {holder}" if holder is not None else "it expired and was taken by another run"
+
+    # Writing
+
+    def take(self, key: str, owner: Owner, ttl_ms: int, ticket: int | None) -> Grant | Busy:
+        """Take the key under the next token, or say why not."""
+        if (found := self.busy(key, ticket)) is not None:
+            return found
+        row = self._db.execute("SELECT last FROM tokens WHERE key=?", (key,)).fetchone()
+        token = row[0] + 1 if row else 1
+        now, mono = self._clock.wall_ms(), self._clock.mono_ms()
+        self._db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?)", (key, token))
+        self._db.execute(
+            "INSERT OR REPLACE INTO locks (key, owner, token, acquired_at, renewed_at, expires_at, ttl_ms, boot, "
+            "expires_mono, alive, host, pid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(key, str(owner), token, now, now, now + ttl_ms, ttl_ms),
+                *(self._clock.boot, mono + ttl_ms, self._me.name, self._host, self._pid),
+            ),
+        )
+        self._drop_dead_waiters(key)
+        self.leave(ticket)
+        return Grant(token, mono + ttl_ms)
+
+    def adopt(self, key: str) -> None:
+        """Put a row of another boot on this boot's clock: what is left of it is read off the wall clock, once.
+
+        Never more than its own length, whatever the wall clocks say.
+        """
+        row = self._db.execute("SELECT boot, expires_at, ttl_ms FROM locks WHERE key=?", (key,)).fetchone()
+        if row is None or row[0] == self._clock.boot:
+            return
+        left = max(0, min(row[2], row[1] - self._clock.wall_ms()))
+        self._db.execute(
+            "UPDATE locks SET boot=?, expires_mono=?, alive=NULL WHERE key=?",
+            (self._clock.boot, self._clock.mono_ms() + left, key),
+        )
+
+    def renew(self, key: str, token: int, ttl_ms: int) -> Grant | None:
+        """Begin the lease anew; None if the token is no longer in force."""
+        now, mono = self._clock.wall_ms(), self._clock.mono_ms()
+        done = self._db.execute(
+            "UPDATE locks SET renewed_at=?, expires_at=?, boot=?, expires_mono=?, alive=? WHERE key=? AND token=?",
+            (now, now + ttl_ms, self._clock.boot, mono + ttl_ms, self._me.name, key, token),
+        )
+        return Grant(token, mono + ttl_ms) if done.rowcount else None
+
+    def release(self, key: str, token: int) -> bool:
+        """Give the key back; False if the token was no longer in force."""
+        return bool(self._db.execute("DELETE FROM locks WHERE key=? AND token=?", (key, token)).rowcount)
+
+    def break_lock(self, key: str, actor: str, reason: str) -> Holder | None:
+        """Take the key from its holder and keep a record of it; None if nobody holds it."""
+        holder = next(iter(self.holders(key)), None)
+        if holder is not None:
+            self.release(key, holder.token)
+            values = (key, holder.token, str(holder.owner), self._clock.wall_ms(), actor, reason)
+            self._db.execute("INSERT INTO broken VALUES (?, ?, ?, ?, ?, ?)", values)
+        return holder
+
+    def enqueue(self, key: str, owner: Owner) -> int:
+        """Join the queue; returns the ticket."""
+        self._me.beat(self._clock.mono_ms())
+        done = self._db.execute(
+            "INSERT INTO waiters (key, owner, since, boot, alive, host, pid) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (key, str(owner), self._clock.wall_ms(), self._clock.boot, self._me.name, self._host, self._pid),
+        )
+        return int(done.lastrowid or 0)
+
+    def leave(self, ticket: int | None) -> None:
+        """Leave the queue."""
+        self._db.execute("DELETE FROM waiters WHERE ticket=?", (ticket,))
+
+    def _drop_dead_waiters(self, key: str) -> None:
+        rows = self._db.execute("SELECT ticket, boot, alive FROM waiters WHERE key=?", (key,)).fetchall()
+        for ticket, boot, name in rows:
+            gone = is_dead(self._folder, name) or not (self._folder / name).exists()
+            if boot != self._clock.boot or gone:  # a stopped one keeps its place
+                self.leave(ticket)
+
+    # Life
+
+    def _holder(self, row: tuple[Any, ...]) -> Holder:
+        key, owner, token, acquired, renewed, expires, host, pid, boot, ttl_ms, expires_mono, name = row
+        if boot != self._clock.boot:
+            alive = min(ttl_ms, expires - self._clock.wall_ms()) > 0
+        elif self._clock.mono_ms() >= expires_mono:
+            alive = False
+        else:
+            alive = name is None or not is_dead(self._folder, name)
+        return Holder(key, Owner.parse(owner), token, acquired, renewed, expires, host, pid, alive)
+
+    def _waiter(self, row: tuple[Any, ...]) -> Waiter:
+        key, ticket, owner, since, host, pid, boot, name = row
+        alive = boot == self._clock.boot and not is_dead(self._folder, name)
+        if alive and name != self._me.name:
+            alive = self._clock.mono_ms() - last_beat(self._folder, name) < WAITER_STALE_MS
+        return Waiter(key, ticket, Owner.parse(owner), since, host, pid, alive)
+
+
+def forget(db: sqlite3.Connection, names: list[str]) -> None:
+    """Remove the rows of dead processes, by the names of their files; inside a write transaction."""
+    for name in names:
+        db.execute("DELETE FROM locks WHERE alive=?", (name,))
+        db.execute("DELETE FROM waiters WHERE alive=?", (name,))
+
+
+def _where(key: str | None) -> tuple[str, tuple[str, ...]]:
+    return ("", ()) if key is None else ("WHERE key=?", (key,))

@@ -1,0 +1,1 @@
+"""Values: the template grammar, `when`, scopes, parameters, dates. Pure: no environment, no files."""

@@ -1,0 +1,97 @@
+"""Inputs of a step that runs another one: what the inner step's inputs read may be known only then.
+
+    type: with_lock
+    inputs: {lock_key: x, step: {type: external.process, inputs: {command: [load, "{{lock.token}}"]}}}
+
+A text below `step.inputs` that reads `lock` is left as a template, which remembers the values of all other roots; it
+is rendered when the inner step is called. All else is rendered with the outer step. No value is ever scanned again.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from aetherflow.core.base.errors import ResolverError
+from aetherflow.core.base.location import DocPath
+from aetherflow.core.kernel.resolver.template import parse_template, render
+from aetherflow.core.kernel.yaml.loader import RawString
+
+InnerSteps = Mapping[str, frozenset[str]]
+"""`Step.inner_steps`: inputs that hold a step, and the roots that the outer step adds for it."""
+NO_ROOTS: frozenset[str] = frozenset()
+
+
+class Deferred(str):
+    """A template to be rendered later, with the scope that the outer step was rendered with."""
+
+    __slots__ = ("at", "scope")
+    scope: Mapping[str, Any]
+    at: DocPath
+
+    @classmethod
+    def of(cls, text: str, scope: Mapping[str, Any], at: DocPath) -> Self:
+        """Remember a template."""
+        made = cls(text)
+        made.scope, made.at = scope, at
+        return made
+
+
+def render_inputs(
+    inputs: Mapping[str, Any], scope: Mapping[str, Any], inner_steps: InnerSteps, at: DocPath = ()
+) -> dict[str, Any]:
+    """Render a step's inputs; what must wait for an inner step becomes a `Deferred`. Raises as `render` does."""
+    return _each(inputs, inner_steps, at, lambda value, roots, here: _first(value, scope, roots, here))
+
+
+def complete_inputs(inputs: Mapping[str, Any], added: Mapping[str, Any], inner_steps: InnerSteps) -> dict[str, Any]:
+    """Render what waited, now that the roots `added` are known; `inner_steps` are those of the inner step itself."""
+    return _each(inputs, inner_steps, (), lambda value, roots, _: _later(value, added, roots))
+
+
+def _each(
+    inputs: Mapping[str, Any],
+    inner_steps: InnerSteps,
+    at: DocPath,
+    render_one: Callable[[Any, frozenset[str], DocPath], Any],
+) -> dict[str, Any]:
+    done = {}
+    for key, value in inputs.items():
+        if key in inner_steps and isinstance(value, Mapping):
+            done[key] = {
+                name: render_one(item, inner_steps[key] if name == "inputs" else NO_ROOTS, (*at, key, name))
+                for name, item in value.items()
+            }
+        else:
+            done[key] = render_one(value, NO_ROOTS, (*at, key))
+    return done
+
+
+def _first(value: Any, scope: Mapping[str, Any], roots: frozenset[str], at: DocPath) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _first(item, scope, roots, (*at, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_first(item, scope, roots, (*at, index)) for index, item in enumerate(value)]
+    if isinstance(value, str) and not isinstance(value, RawString) and _waits(value, roots):
+        return Deferred.of(value, scope, at)
+    return render(value, scope, at)
+
+
+def _later(value: Any, added: Mapping[str, Any], roots: frozenset[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _later(item, added, roots) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_later(item, added, roots) for item in value]
+    if not isinstance(value, Deferred):
+        return value
+    scope = {**value.scope, **added}
+    if _waits(value, roots):  # for a step inside the inner step
+        return Deferred.of(value, scope, value.at)
+    return render(str(value), scope, value.at)
+
+
+def _waits(text: str, roots: frozenset[str]) -> bool:
+    if not roots or "{{" not in text:
+        return False
+    try:
+        return any(token.path[0] in roots for token in parse_template(str(text)).tokens)
+    except ResolverError:
+        return False  # rendering says so, with the place

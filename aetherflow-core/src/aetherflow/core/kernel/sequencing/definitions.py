@@ -1,0 +1,300 @@
+"""What a step is made of, as one text and its hash: a finished step whose text is another one now has changed.
+
+Part of it are its own lines, the resources it names with their profiles, the parameters and environment keys it
+reads, the `result_version` of its class, the code of a folder plugin, and the definitions of the steps it refers to.
+Secrets are masked before the text is hashed. The version of an installed distribution is not part of it: a run that
+failed goes on after an update.
+"""
+
+import contextlib
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.redact import MASK, Redactor, is_secret_name
+from aetherflow.core.contracts.written import WRITTEN, Texts, plain, value_at, with_texts
+from aetherflow.core.host.conditions import conditions_of
+from aetherflow.core.host.metadata import FOLDER
+from aetherflow.core.host.names import CONNECTORS, STEPS
+from aetherflow.core.kernel.resolver.template import parse_template
+from aetherflow.core.kernel.resolver.when import parse_when, paths_of
+from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
+from aetherflow.core.kernel.yaml.loader import RawString
+from aetherflow.core.kernel.yaml.scalars import plain_scalar
+from aetherflow.core.runtime.environment.bundle_layer import ACTIVE_DIR, CACHE_DIR, PLUGIN_PATHS, PROFILES_FILE
+from aetherflow.core.runtime.environment.resources import Resources
+from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
+
+RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_no_data")
+"""Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+PLACES = frozenset({LOCAL_ROOT_DIR, ACTIVE_DIR, CACHE_DIR, PROFILES_FILE, PLUGIN_PATHS})
+"""Environment keys that say where the flow stands: a moved flow is the same flow."""
+
+
+@dataclass(slots=True)
+class References:
+    """What a step reads: template paths, and every text that could be the name of a resource."""
+
+    paths: set[tuple[str, ...]] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+
+    def add(self, value: Any) -> None:
+        """Collect from a value, through maps and lists."""
+        if isinstance(value, str):
+            if "{{" in value and not isinstance(value, RawString):
+                self.paths.update(token.path for token in parse_template(value).tokens)
+            else:
+                self.texts.add(value)
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                self.add(item)
+        elif isinstance(value, list):
+            for item in value:
+                self.add(item)
+
+
+@dataclass(slots=True)
+class Definitions:
+    """Hashes and texts of all steps and jobs of a flow, and who refers to whom."""
+
+    hashes: dict[StepKey, str] = field(default_factory=dict)
+    """By step; a job has the key of an empty step."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """By hash."""
+    references: dict[StepKey, References] = field(default_factory=dict)
+    before: dict[StepKey, str] = field(default_factory=dict)
+    """Texts as 1.0 would have them, which knew no numbers as they are written, where they differ."""
+    uses: dict[StepKey, set[StepKey]] = field(default_factory=dict)
+    """Step to the earlier steps whose outputs it reads."""
+
+    def keep(self, key: StepKey, recorded: str, text: str) -> None:
+        """Let the recorded definition of a step, which says the same, stay its definition."""
+        self.hashes[key], self.texts[recorded] = recorded, text
+
+    def in_use(self) -> dict[str, str]:
+        """Hash to text of the definitions that the steps and jobs have."""
+        return {found: self.texts[found] for found in self.hashes.values()}
+
+
+def define(flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> Definitions:
+    """Definitions of every step and job of a flow."""
+    return _Definer(flow, resources, params, redactor).define()
+
+
+def change_text(old: str | None, new: str) -> str:
+    """A unified diff of two definitions, without its head; a note where the old text is not known."""
+    if old is None:
+        return "(what it was before is not recorded)"
+    before, after = map(_lines, (old, new))
+    lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
+    return "\n".join(line for line in lines if not line.startswith("@@"))
+
+
+def as_defined_today(recorded: str, same: Mapping[str, str]) -> str:
+    """A recorded text without what no longer counts, and with today's hashes of the steps that it refers to.
+
+    1.0.0 wrote down the versions of installed distributions. `same`: recorded hash to today's, of earlier steps.
+    """
+    try:
+        text = json.loads(recorded)
+    except ValueError:  # a number that is a secret was masked in it
+        return recorded
+    for part in (text, *text.get("resources", {}).values()):
+        if not part.get("plugin", FOLDER).startswith(FOLDER):
+            del part["plugin"]
+    if "uses" in text:
+        text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}
+    return _storable(_encode(text))
+
+
+def _lines(text: str) -> list[str]:
+    try:
+        return json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines()
+    except ValueError:  # a number in it is masked
+        return [text]
+
+
+def equal_but_for_secrets(old: str, new: str) -> bool:
+    """Whether two texts differ only where one of them is masked: other secrets are known now than were then."""
+    return any(_covers(masked, text) for masked, text in ((old, new), (new, old)))
+
+
+def _covers(masked: str, text: str) -> bool:
+    if MASK not in masked:
+        return masked == text
+    first, *parts = masked.split(MASK)
+    at = len(first)
+    if not text.startswith(first):
+        return False
+    for index, part in enumerate(parts):  # no regular expression: many masks in one text would make it slow
+        found = len(text) - len(part) if index == len(parts) - 1 else text.find(part, at)
+        if found < at or not text.startswith(part, found) or '"' in text[at:found]:
+            return False
+        at = found + len(part)
+    return True
+
+
+def _storable(text: str) -> str:
+    # an environment may hold what is not UTF-8, and a text of SQLite may not
+    return text.encode(errors="backslashreplace").decode()
+
+
+class _Definer:
+    def __init__(self, flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> None:
+        self.flow = flow
+        self.params = params
+        self.redactor = redactor
+        self.found = Definitions()
+        self.resources = {name: spec.model_dump() for name, spec in resources.merged.items()}
+        self.texts = _texts_by_part(flow.document.source.texts)
+        self.resource_paths = {name: set(_paths(spec)) for name, spec in self.resources.items()}
+        self.plugins: dict[tuple[str, str], dict[str, Any]] = {}
+        self.promoters: dict[tuple[str, str], StepKey] = {}
+
+    def define(self) -> Definitions:
+        for at, (data, job) in enumerate(zip(self.flow.document.data["jobs"], self.flow.spec.jobs, strict=True)):
+            for number, (raw, step) in enumerate(zip(data["steps"], job.steps, strict=True)):
+                self._step(StepKey(job.id, step.id), raw, step, self.texts.get(("jobs", at, "steps", number), {}))
+            self._job(job)
+        return self.found
+
+    def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec, texts: Texts) -> None:
+        references = References()
+        for name in RESULT_KEYS:
+            references.add(raw.get(name))
+        for _, condition in conditions_of(raw, self.flow.catalog):
+            references.paths.update(names for names, _ in paths_of(parse_when(condition)))
+        named = sorted(references.texts & self.resources.keys())
+        paths = references.paths.union(*(self.resource_paths[name] for name in named))
+        uses = set(self._uses(key, references.paths))
+        own = {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None}
+        before: dict[str, Any] = {}
+        if (now := _as_written(own, texts)) != (old := _as_1_0_read(own, texts)):
+            before["step"] = old
+        text: dict[str, Any] = {"step": now, **self._plugin(STEPS, step.type)}
+        for root, values in (("params", self.params), ("env", self.flow.env)):
+            if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - PLACES):
+                text[root] = {name: MASK if is_secret_name(name) else values.get(name) for name in names}
+        if named:
+            text["resources"] = {name: self._resource(name) for name in named}
+            if any(("resources", name) in self.texts for name in named):
+                before["resources"] = {
+                    name: _as_1_0_read(found, self.texts.get(("resources", name), {}))
+                    for name, found in text["resources"].items()
+                }
+        if uses:
+            text["uses"] = {str(other): self.found.hashes[other] for other in sorted(uses)}
+        self.found.references[key], self.found.uses[key] = references, uses
+        self._add(key, text)
+        if before:
+            self.found.before[key] = self._encoded({**text, **before})
+        for output in step.outputs:
+            self.promoters[key.job, output] = key
+
+    def _job(self, job: JobSpec) -> None:
+        text = {"when": job.when, "depends_on": job.depends_on, "steps": [step.id for step in job.steps]}
+        self._add(StepKey(job.id, ""), text)
+
+    def _add(self, key: StepKey, text: Mapping[str, Any]) -> None:
+        masked = self._encoded(text)
+        digest = hashlib.sha256(masked.encode()).hexdigest()[:32]
+        self.found.hashes[key] = digest
+        self.found.texts[digest] = masked
+
+    def _encoded(self, text: Mapping[str, Any]) -> str:
+        return _storable(self.redactor.mask(_encode(text)))
+
+    def _uses(self, key: StepKey, paths: set[tuple[str, ...]]) -> Iterator[StepKey]:
+        for path in paths:
+            if path[0] == "steps":
+                names = path[1:2] or [other.step for other in self.found.hashes if other.job == key.job]
+                found = [StepKey(key.job, name) for name in names]
+            elif path[:2] == ("job", "outputs") or path[0] == "jobs":
+                job = key.job if path[0] == "job" else path[1] if len(path) > 1 else None
+                output = path[2] if path[0] == "job" and len(path) > 2 else path[3] if len(path) > 3 else None
+                found = list(self._promoters(job, output))
+            else:
+                continue
+            yield from (other for other in found if other in self.found.hashes and other != key)
+
+    def _promoters(self, job: str | None, output: str | None) -> Iterator[StepKey]:
+        """The steps that promote an output of a job; None stands for any."""
+        if job is not None and output is not None:  # nearly always; a search for each would be quadratic
+            if (promoter := self.promoters.get((job, output))) is not None:
+                yield promoter
+            return
+        for (of, name), promoter in self.promoters.items():
+            if job in (None, of) and output in (None, name):
+                yield promoter
+
+    def _resource(self, name: str) -> dict[str, Any]:
+        spec = self.resources[name]
+        return {**spec, **self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
+
+    def _plugin(self, group: str, name: str) -> dict[str, Any]:
+        """What of a plugin counts: the code of a folder plugin, and what its class declares about its results."""
+        if (group, name) not in self.plugins:
+            self.plugins[group, name] = dict(self._counts(group, name))
+        return self.plugins[group, name]
+
+    def _counts(self, group: str, name: str) -> Iterator[tuple[str, Any]]:
+        catalog = self.flow.catalog
+        with contextlib.suppress(AetherflowError):  # registered in this process, or not to be had: the step will say so
+            if (entry := catalog.find(group, name)).distribution == FOLDER:
+                yield "plugin", f"{FOLDER} {entry.version}"
+        if group == STEPS:
+            with contextlib.suppress(AetherflowError):
+                if (declared := catalog.step(name).result_version) is not None:
+                    yield "result_version", declared
+
+
+def jobs_read_by(job: JobSpec) -> set[str]:
+    """Ids of the jobs that a job's `when` reads."""
+    paths = paths_of(parse_when(job.when)) if job.when and job.when.strip() else []
+    return {names[1] for names, _ in paths if names[0] == "jobs" and len(names) > 1}
+
+
+def _texts_by_part(texts: Texts) -> dict[DocPath, Texts]:
+    """What stands in text fields and is no text by itself, by the path of its resource or step, and its path there."""
+    found: dict[DocPath, Texts] = {}
+    for path, text in texts.items():
+        part = 2 if path[0] == "resources" else 4
+        found.setdefault(path[:part], {})[path[part:]] = text
+    return found
+
+
+def _as_written(step: dict[str, Any], texts: Texts) -> dict[str, Any]:
+    # a number that is written like itself counts as in 1.0, so that the definition is the same
+    own = {path: text for path, text in texts.items() if isinstance(value_at(step, path), WRITTEN)}
+    found: dict[str, Any] = with_texts(step, own)
+    # where an item is used is not known here
+    return {**found, "for_each": _all_as_written(found["for_each"])} if "for_each" in found else found
+
+
+def _as_1_0_read(part: dict[str, Any], texts: Texts) -> dict[str, Any]:
+    numbers = {path: plain(plain_scalar(text)) for path, text in texts.items() if value_at(part, path) is not None}
+    read = {path: value for path, value in numbers.items() if type(value) in (int, float)}
+    found: dict[str, Any] = with_texts(part, read)
+    return found
+
+
+def _all_as_written(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _all_as_written(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_all_as_written(item) for item in value]
+    return value.text if isinstance(value, WRITTEN) else value
+
+
+def _paths(value: Any) -> set[tuple[str, ...]]:
+    found = References()
+    found.add(value)
+    return found.paths

@@ -1,0 +1,72 @@
+"""Was it done? What becomes of a `once` step that was interrupted: a person, or its `verify`, has to say."""
+
+from aetherflow.core.base.errors import PluginError, StateError
+from aetherflow.core.base.summary import StepSummary
+from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepUnknownError, Work, undecided
+from aetherflow.core.kernel.sequencing.steps import Done, StepRunner
+from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
+from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.transitions import Status
+
+
+class Questions:
+    """Asks, for steps that must not be repeated unasked."""
+
+    def __init__(self, runner: StepRunner) -> None:
+        self._runner = runner
+
+    def answer(self, work: Work) -> Done | None:
+        """The step's result if it was done; None if it is to be executed.
+
+        Raises StepUnknownError if neither a person nor `verify` has answered.
+        """
+        record = self._runner.state.latest.get(work.key)
+        if record is None or record.effect != "once" or record.status is not Status.INTERRUPTED:
+            return None
+        if work.step.verify is None:
+            if not work.key.item:
+                asking = StepSummary(work.step.id, work.step.type, Status.UNKNOWN, 0, record.attempt)
+                work.job.summary.steps.append(asking)
+            question = undecided(work.key, record.attempt, self._runner.parts.run_id)
+            raise StepUnknownError(question, work.step, work.path, None)
+        found = self._verify(work, record.attempt)
+        if found.status is Status.SKIPPED:
+            return None
+        job, step, runner = work.job, work.step, self._runner
+        outputs = dict(found.outputs)
+        promoted = None
+        try:
+            if not work.key.item:
+                job.steps[step.id] = outputs
+                promoted = runner.promoted(job, step, outputs, work.path)
+            stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
+            runner.state.verified(work.key, stored, secret, shown)
+        except StateError:
+            raise
+        except Exception as error:  # it was done, but what `verify` found does not give what the step has to
+            raise StepUnknownError(error, step, getattr(error, "at", ()) or work.path, None) from error
+        if promoted is not None:
+            job.outputs = promoted
+        if (summary := runner.reused(job, step)) is not None and not work.key.item:
+            job.summary.steps.append(summary)
+        return Done(Status.SUCCESS, outputs, None)
+
+    def _verify(self, work: Work, attempt: int) -> Done:
+        spec, runner = work.step.verify, self._runner
+        assert spec is not None  # noqa: S101 the caller has looked
+        path = (*work.path, "verify")
+        key = StepKey(work.key.job, f"{work.key.step}.verify", f"{work.key.item}{attempt}")
+        if (before := runner.done_before(key)) is not None:
+            return before
+        try:
+            cls = runner.parts.catalog.step(spec.type)
+        except PluginError as error:
+            raise StepUnknownError(error, work.step, (*path, "type"), None) from error
+        step = work.step.model_copy(update={"type": spec.type, "retry": None, "outputs": {}})
+        check = Work(work.job, step, path, key, cls, spec.inputs, (*path, "inputs"), "repeatable", "", work.item)
+        try:
+            return runner.run(check)
+        except RunStoppedError:
+            raise
+        except StepFailedError as error:
+            raise StepUnknownError(error.cause, work.step, error.path, error.output) from error

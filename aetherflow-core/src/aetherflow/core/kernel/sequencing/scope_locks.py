@@ -1,0 +1,65 @@
+"""The locks that a flow asks for in `flow.locks`: around the whole run, or around each job."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aetherflow.core.base.errors import LeaseLostError, LockBusyError, RunBusyError
+from aetherflow.core.kernel.locks.scopes import flow_key, job_key
+from aetherflow.core.kernel.yaml.flow import LocksSpec
+from aetherflow.core.runtime.context.parts import RunParts
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.locks.lease import Lease
+
+FOREVER_SECONDS = 10 * 366 * 86400.0
+
+
+class ScopeLocks:
+    """Takes and gives back the locks of one run; a lost one ends the step under way, and no other begins."""
+
+    def __init__(self, spec: LocksSpec, parts: RunParts, key: str | None = None) -> None:
+        """`key` is the name of the lock of the whole run, if it is not the flow's own."""
+        self._key = key or flow_key(parts.flow_id)
+        self._spec = spec
+        self._parts = parts
+        self._lost: Lease | None = None
+
+    @contextmanager
+    def run(self, *, wait: bool, check: Callable[[], None]) -> Iterator[None]:
+        """The lock of the flow, if it wants one. RunBusyError if another run has it; `check` ends a wait by raising."""
+        if self._spec.scope != "flow":
+            yield
+            return
+        seconds = FOREVER_SECONDS if wait else self._spec.wait_seconds
+        try:
+            lease = self._take(self._key, seconds, check)
+        except LockBusyError as error:
+            raise RunBusyError(str(error), fix="wait for it, or use --if-busy wait or skip") from error
+        with lease:
+            yield
+
+    @contextmanager
+    def job(self, job_id: str) -> Iterator[None]:
+        """The lock of one job, if the flow wants that. LockBusyError if another run has it."""
+        if self._spec.scope != "job":
+            yield
+            return
+        with self._take(job_key(self._parts.flow_id, job_id), self._spec.wait_seconds, self._parts.check_stop):
+            yield
+
+    def check(self) -> None:
+        """Raise LeaseLostError if a lock was lost."""
+        if self._lost is not None:
+            raise self._lost.error()
+
+    def _take(self, key: str, wait_seconds: float, check: Callable[[], None]) -> "Lease":
+        ttl = self._spec.ttl_seconds
+        return self._parts.locks.lease(
+            key, ttl_seconds=ttl, wait_seconds=wait_seconds, check=check, on_lost=self._on_lost
+        )
+
+    def _on_lost(self, lease: "Lease") -> None:
+        self._lost = self._lost or lease
+        if (control := self._parts.current) is not None:
+            control.cancel(LeaseLostError(str(lease.error()), fix=lease.error().fix))

@@ -1,0 +1,104 @@
+"""What a plan consists of: what the caller wishes, and a verdict for every job and step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from aetherflow.core.kernel.state.records import Intervention, StepKey
+
+
+class Verdict(StrEnum):
+    """What happens to a step or a job."""
+
+    REUSE = "reuse"
+    RUN = "run"
+    RUN_AGAIN = "run again"
+    ASK = "ask"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller asks of a resumed run."""
+
+    flow_job: str | None = None
+    """Run only this job."""
+    from_step: str | None = None
+    """`JOB` or `JOB.STEP`: discard its result and every one that follows from it."""
+    accept_changes: bool = False
+    decisions: Mapping[str, str] = field(default_factory=dict)
+    """`JOB.STEP` to `done` or `again`."""
+    actor: str = ""
+    reason: str | None = None
+
+    def nothing(self) -> Intervention:
+        """An intervention in which nothing is changed."""
+        return Intervention(self.actor, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a step says that it would do."""
+
+    lines: tuple[str, ...]
+    why: str = ""
+    """Why there are none."""
+
+
+@dataclass(slots=True)
+class StepPlan:
+    """Verdict for one step."""
+
+    key: StepKey
+    verdict: Verdict
+    reason: str
+    effect: str = "repeatable"
+    effects: Effects | None = None
+    """What it would do; None unless that was asked for, and for what does not run."""
+
+
+@dataclass(slots=True)
+class JobPlan:
+    """Verdict for one job and its steps."""
+
+    job_id: str
+    verdict: Verdict
+    reason: str
+    steps: list[StepPlan] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step or job whose definition is not the one of its record."""
+
+    key: StepKey
+    finished: bool
+    diff: str
+
+
+class PluginChange(NamedTuple):
+    """A distribution and its versions before and now; where others provide the same, the name of the step type."""
+
+    name: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before} -> {self.now}"
+
+
+@dataclass(slots=True)
+class Plan:
+    """Verdicts in the order of the flow."""
+
+    jobs: list[JobPlan]
+    changes: list[Change]
+    intervention: Intervention
+    plugins: list[PluginChange] = field(default_factory=list)
+    """Installed distributions of another version than in the run's latest process: information, no change."""
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing is left to run."""
+        return all(job.verdict in (Verdict.REUSE, Verdict.LEAVE) for job in self.jobs)

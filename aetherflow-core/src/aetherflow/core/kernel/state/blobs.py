@@ -1,0 +1,57 @@
+"""Outputs as text in their row or, when large, as a compressed and hashed file beside the state."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.values import to_json
+
+ROW_LIMIT = 256 * 1024
+"""Outputs up to this many characters of JSON stand in their row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """Where large outputs of one run stand: `root/run/NAME`, NAME being the sha256 of the file."""
+
+    root: Path
+    """The folder `blobs` beside the state; what a row holds is a path in it."""
+    run: str
+    """`FLOW/RUN`: a folder per run, so that what a dead process left in it is ours to remove."""
+
+
+def dump_outputs(value: Mapping[str, Any], blobs: Blobs) -> tuple[str | None, str | None]:
+    """JSON text for the row, or the path in `blobs.root` that was made durable for it; the other is None."""
+    text = to_json(value)
+    if len(text) <= ROW_LIMIT:
+        return text, None
+    data = zlib.compress(text.encode(), 1)
+    name = f"{blobs.run}/{hashlib.sha256(data).hexdigest()}"
+    try:
+        if not (blobs.root / name).exists():
+            durable.write_bytes(blobs.root / name, data)
+    except OSError as error:
+        message = f"outputs cannot be stored in {blobs.root}: {error}"
+        raise StateError(message, fix="check the disk, then run again") from error
+    return None, name
+
+
+def load_outputs(text: str | None, blob: str | None, root: Path) -> dict[str, Any]:
+    """Outputs as stored; StateError if their file is gone or damaged."""
+    if blob is not None:
+        try:
+            data = (root / blob).read_bytes()
+            if hashlib.sha256(data).hexdigest() != Path(blob).name:
+                raise ValueError("its content does not match its name")
+            text = zlib.decompress(data).decode()
+        except (OSError, ValueError, zlib.error) as error:
+            message = f"stored outputs {root / blob} cannot be read: {error}"
+            raise StateError(message, fix="restore the file from a backup, or start a new run") from error
+    value: dict[str, Any] = json.loads(text) if text else {}
+    return value

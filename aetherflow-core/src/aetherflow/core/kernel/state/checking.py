@@ -1,0 +1,199 @@
+"""Whether a state file is whole: the database, its rows among each other, and with `read_data` every byte they name."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.history import live_runs, side_of
+from aetherflow.core.kernel.state.reading import read, read_any, unreadable
+from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
+
+_BLOBS = (
+    "SELECT flow_id, run_id, blob, 'outputs of job ' || job_id FROM job_runs WHERE blob IS NOT NULL UNION ALL "
+    "SELECT flow_id, run_id, blob, 'outputs of ' || job_id || '.' || step_id FROM step_runs WHERE blob IS NOT NULL "
+    "UNION ALL SELECT flow_id, run_id, items_blob, 'items of ' || job_id || '.' || step_id FROM step_runs "
+    "WHERE items_blob IS NOT NULL"
+)
+_RULES = {
+    "a job without its run": (
+        "SELECT flow_id, run_id, job_id FROM job_runs AS j WHERE NOT EXISTS "
+        "(SELECT 1 FROM runs AS r WHERE r.flow_id=j.flow_id AND r.run_id=j.run_id)"
+    ),
+    "a step without its job": (
+        "SELECT flow_id, run_id, job_id || '.' || step_id FROM step_runs AS s WHERE NOT EXISTS (SELECT 1 FROM job_runs "
+        "AS j WHERE j.flow_id=s.flow_id AND j.run_id=s.run_id AND j.job_id=s.job_id)"
+    ),
+    "an artifact without its step": (
+        "SELECT flow_id, run_id, path FROM artifacts AS a WHERE NOT EXISTS (SELECT 1 FROM step_runs AS s WHERE "
+        "s.flow_id=a.flow_id AND s.run_id=a.run_id AND s.job_id=a.job_id AND s.step_id=a.step_id)"
+    ),
+    "a run that ended while a job of it is RUNNING": (
+        "SELECT flow_id, run_id, job_id FROM job_runs JOIN runs USING (flow_id, run_id) "
+        "WHERE job_runs.status='RUNNING' AND runs.status='SUCCESS'"
+    ),
+    "a job that ended well while a step of it is RUNNING": (
+        "SELECT flow_id, run_id, job_id || '.' || step_id FROM step_runs JOIN job_runs USING (flow_id, run_id, job_id) "
+        "WHERE step_runs.status='RUNNING' AND job_runs.status='SUCCESS'"
+    ),
+    "an end without its time": (
+        "SELECT flow_id, run_id, '' FROM runs WHERE status<>'RUNNING' AND finished_at IS NULL UNION ALL "
+        "SELECT flow_id, run_id, job_id || '.' || step_id FROM step_runs "
+        "WHERE status NOT IN ('RUNNING', 'DISCARDED') AND finished_at IS NULL"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    what: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateInfo:
+    """A state file in numbers. Sizes in bytes, times in UTC epoch milliseconds."""
+
+    path: str
+    schema: int
+    size: int
+    wal_size: int
+    blobs: int
+    blobs_size: int
+    logs_size: int
+    rows: dict[str, int]
+    flows: dict[str, int]
+    """Flow id to its number of runs."""
+    oldest: int | None
+    newest: int | None
+    live: list[str]
+    """`flow/run` of runs under way."""
+
+
+def state_info(path: Path) -> StateInfo:
+    """Numbers of a state file of our schema; raises StateError."""
+    side = side_of(path)
+    blobs, logs = _sizes(side / "blobs"), _sizes(side / "logs")
+    real = durable.real_file(path)
+    wal = real.with_name(real.name + "-wal")
+
+    def select(db: sqlite3.Connection) -> StateInfo:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]
+        oldest, newest = db.execute("SELECT min(started_at), max(started_at) FROM runs").fetchone()
+        return StateInfo(
+            path=str(path),
+            schema=int(db.execute("PRAGMA user_version").fetchone()[0]),
+            size=path.stat().st_size,
+            wal_size=wal.stat().st_size if wal.exists() else 0,
+            blobs=len(blobs),
+            blobs_size=sum(blobs),
+            logs_size=sum(logs),
+            rows={name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables},  # noqa: S608
+            flows=dict(db.execute("SELECT flow_id, count(*) FROM runs GROUP BY flow_id")),
+            oldest=oldest,
+            newest=newest,
+            live=live_runs(db, path),
+        )
+
+    return read(path, select)
+
+
+def check_state(path: Path, *, read_data: bool = False) -> list[Finding]:
+    """Everything that is wrong with a state file; with `read_data` every stored output and artifact is read too.
+
+    Raises StateError for a file that cannot be read at all, or has another schema.
+    """
+    try:
+        damage = read_any(path, lambda db: db.execute("PRAGMA integrity_check(20)").fetchall())
+    except (sqlite3.Error, OSError) as error:
+        raise unreadable(path, error) from error
+    if damage != [("ok",)]:
+        return [Finding("the database is damaged", str(row[0])) for row in damage]
+    found = read(path, lambda db: [*_statuses(db), *_consistency(db), *_definitions(db)])
+    blobs = read(path, lambda db: db.execute(_BLOBS).fetchall())
+    found += list(_blobs(side_of(path) / "blobs", blobs, read_data))
+    if read_data:
+        query = "SELECT flow_id || '/' || run_id, path, size, sha256 FROM artifacts WHERE gone_by IS NULL"
+        found += list(_artifacts(read(path, lambda db: db.execute(query).fetchall())))
+    return found
+
+
+def check_schema(path: Path) -> int:
+    """The schema of a state file; raises StateError if it is none."""
+    try:
+        version = int(read_any(path, lambda db: db.execute("PRAGMA user_version").fetchone()[0]))
+    except (sqlite3.Error, OSError) as error:
+        raise unreadable(path, error) from error
+    if version == 0:
+        raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
+    return version
+
+
+def _statuses(db: sqlite3.Connection) -> Iterator[Finding]:
+    for table, legal in (("runs", RUN), ("job_runs", JOB), ("step_runs", STEP)):
+        known = {str(status) for follow in legal.values() for status in follow}
+        marks = ", ".join("?" * len(known))
+        query = f"SELECT flow_id, run_id, status, count(*) FROM {table} WHERE status NOT IN ({marks}) GROUP BY 1, 2, 3"  # noqa: S608
+        for flow_id, run_id, status, count in db.execute(query, sorted(known)):
+            what = f"{count} rows of {table} have the status {status}, which they cannot have"
+            yield Finding(what, f"{flow_id}/{run_id}")
+
+
+def _consistency(db: sqlite3.Connection) -> Iterator[Finding]:
+    for what, query in _RULES.items():
+        for flow_id, run_id, name in db.execute(query):
+            yield Finding(what, f"{flow_id}/{run_id}" + (f": {name}" if name else ""))
+
+
+def _definitions(db: sqlite3.Connection) -> Iterator[Finding]:
+    query = (  # an inner step, OUTER.ID, is part of the definition of its outer one
+        "SELECT flow_id, run_id, job_id || '.' || step_id, def_hash FROM step_runs "
+        "WHERE def_hash<>'' AND step_id NOT LIKE '%.%' "
+        "AND def_hash NOT IN (SELECT hash FROM definitions) GROUP BY def_hash"
+    )
+    for flow_id, run_id, name, _ in db.execute(query):
+        what = "the definition of a step is not stored, so a change of it cannot be shown"
+        yield Finding(what, f"{flow_id}/{run_id}: {name}")
+
+
+def _blobs(folder: Path, rows: list[tuple[str, str, str, str]], read_data: bool) -> Iterator[Finding]:
+    checked: dict[Path, str] = {}
+    for flow_id, run_id, name, what in rows:
+        path = folder / name
+        if path not in checked:
+            checked[path] = _blob_problem(path, read_data)
+        if checked[path]:
+            yield Finding(checked[path], f"{flow_id}/{run_id}: {what}")
+
+
+def _blob_problem(path: Path, read_data: bool) -> str:
+    try:
+        if not path.is_file():
+            return f"the stored output {path} is missing"
+        if read_data and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+            return f"the stored output {path} is damaged"
+    except OSError as error:
+        return f"the stored output {path} cannot be read: {error}"
+    return ""
+
+
+def _artifacts(rows: list[tuple[str, str, int, str]]) -> Iterator[Finding]:
+    for where, name, size, sha256 in rows:
+        try:
+            facts = durable.file_facts(Path(name))
+        except FileNotFoundError:
+            yield Finding("an artifact is gone, and nothing recorded removed it", f"{where}: {name}")
+        except OSError as error:
+            yield Finding(f"an artifact cannot be read: {error}", f"{where}: {name}")
+        else:
+            if facts != (size, sha256):
+                yield Finding("an artifact is not what the step left", f"{where}: {name}")
+
+
+def _sizes(folder: Path) -> list[int]:
+    return [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []

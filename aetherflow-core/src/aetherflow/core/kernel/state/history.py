@@ -1,0 +1,307 @@
+"""What was run: read-only queries over state files, and the truth about runs whose process is gone."""
+
+import json
+import socket
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.ownership import is_held
+from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.transitions import Status
+
+HEARTBEAT_LIMIT_MS = 60_000
+"""A run of another host, whose kernel lock cannot be seen here, counts as dead after so long without a heartbeat."""
+GONE = "its process is gone"
+INTERVENTIONS = ("decided", "change_accepted", "discarded")
+"""Journal events that a person caused."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run as recorded; the fields after `state_path` are the columns of its row."""
+
+    state_path: str
+    flow_id: str
+    run_id: str
+    generation: int
+    status: str
+    """INTERRUPTED too where the row says RUNNING and no process is left."""
+    reason: str | None
+    engine_version: str
+    flow_path: str
+    params: str
+    slot: str | None
+    run_date: str
+    data_date: str
+    actor: str
+    host: str
+    pid: int
+    trigger: str
+    command: str
+    started_at: int
+    finished_at: int | None
+    error: str | None
+    parent: str | None
+    heartbeat_at: int | None
+
+    @property
+    def duration_ms(self) -> int | None:
+        """From the first start to the end, or to now while it runs; None where the end is not known."""
+        if self.finished_at is not None:
+            return self.finished_at - self.started_at
+        return now_ms() - self.started_at if self.status == Status.RUNNING else None
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the run; a folder of the same name without suffix holds the logs of its attempts."""
+        return side_of(Path(self.state_path)) / "logs" / self.flow_id / f"{self.run_id}.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class PastJob:
+    """A job of a run."""
+
+    job_id: str
+    status: str
+    when_result: int | None
+    skip_reason: str | None
+    blocked_by: str | None
+    error: str | None
+    started_at: int
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """An attempt of a step, or of one item of it."""
+
+    job_id: str
+    step_id: str
+    item_key: str
+    attempt: int
+    status: str
+    effect: str
+    plugin: str
+    reason: str | None
+    error: str | None
+    started_at: int
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastArtifact:
+    """A file that a step left; `gone_by` says what removed it."""
+
+    job_id: str
+    step_id: str
+    item_key: str
+    path: str
+    size: int
+    sha256: str
+    gone_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One thing that happened."""
+
+    seq: int
+    at: int
+    event: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StartedFlow:
+    """A run that a step of this one started."""
+
+    job_id: str
+    step_id: str
+    item_key: str
+    flow_id: str
+    run_id: str
+    state_path: str
+    status: str | None
+    """As that run is now; None if it is not recorded (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run with all that is recorded about it."""
+
+    run: PastRun
+    jobs: list[PastJob]
+    steps: list[PastStep]
+    artifacts: list[PastArtifact]
+    journal: list[JournalEntry]
+    flows: list[StartedFlow]
+
+    @property
+    def interventions(self) -> list[JournalEntry]:
+        """What persons decided."""
+        return [entry for entry in self.journal if entry.event in INTERVENTIONS]
+
+
+def _columns(record: type[Any], leave_out: Sequence[str] = ()) -> str:
+    return ", ".join(field.name for field in fields(record) if field.name not in leave_out)
+
+
+_RUN = _columns(PastRun, ["state_path"])
+
+
+def side_of(state_path: Path) -> Path:
+    """The folder beside a state file: run locks, logs, large outputs."""
+    return durable.side_folder(state_path)
+
+
+def latest_run(state_path: Path, flow_id: str) -> PastRun | None:
+    """The run of a flow that was started last."""
+    return next(iter(list_runs(state_path, flow_id=flow_id, limit=1)), None)
+
+
+def latest_unfinished(state_path: Path, flow_id: str) -> PastRun | None:
+    """The last started run of a flow that did not end with SUCCESS."""
+    unfinished = frozenset(Status) - {Status.SUCCESS}
+    return next(iter(list_runs(state_path, flow_id=flow_id, statuses=unfinished, limit=1)), None)
+
+
+def list_runs(
+    state_path: Path,
+    *,
+    flow_id: str | None = None,
+    run_id: str | None = None,
+    statuses: frozenset[str] = frozenset(),
+    since: int | None = None,
+    limit: int | None = None,
+) -> list[PastRun]:
+    """Runs of a state file, the last started first; of some statuses, started since a time, at most so many.
+
+    Reads the table of runs by its index, whatever the number of steps.
+    """
+    conditions: list[str] = ["started_at >= ?"]
+    values: list[str | int] = [since or 0]
+    wanted = statuses | ({Status.RUNNING} if Status.INTERRUPTED in statuses else frozenset())
+    for column, given in (("flow_id", flow_id), ("run_id", run_id)):
+        if given is not None:
+            conditions.append(f"{column} = ?")
+            values.append(given)
+    if wanted:
+        conditions.append(f"status IN ({', '.join('?' * len(wanted))})")
+        values += sorted(map(str, wanted))
+    where = " AND ".join(conditions)
+    query = f"SELECT {_RUN} FROM runs INDEXED BY runs_by_start WHERE {where} ORDER BY started_at DESC, run_id"  # noqa: S608
+
+    def select(db: sqlite3.Connection) -> list[PastRun]:
+        found = []
+        for run in _runs(db.execute(query, values), state_path):
+            if not statuses or run.status in statuses:
+                found.append(run)
+                if len(found) == limit:
+                    break
+        return found
+
+    return read(state_path, select)
+
+
+def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
+    """All about a run; None if it is not there any more. The journal: only interventions unless asked for."""
+    key = (run.flow_id, run.run_id)
+    events = "" if journal else f"AND event IN {INTERVENTIONS}"
+
+    def rows(db: sqlite3.Connection, record: type[Any], table: str, order: str, condition: str = "") -> list[Any]:
+        columns = _columns(record)
+        query = f"SELECT {columns} FROM {table} WHERE flow_id=? AND run_id=? {condition} ORDER BY {order}"  # noqa: S608
+        return [record(*row) for row in db.execute(query, key)]
+
+    flows = "SELECT DISTINCT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
+
+    def select(db: sqlite3.Connection) -> RunDetails | None:
+        query = f"SELECT {_RUN} FROM runs WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
+        found = next(_runs(db.execute(query, key), Path(run.state_path)), None)
+        if found is None:
+            return None
+        entries = rows(db, JournalEntry, "journal", "seq", events)
+        return RunDetails(
+            found,
+            [_settled(job, found) for job in rows(db, PastJob, "job_runs", "started_at, job_id")],
+            [_settled(step, found) for step in rows(db, PastStep, "step_runs", "started_at, job_id, step_id, attempt")],
+            rows(db, PastArtifact, "artifacts", "job_id, step_id, path"),
+            [replace(entry, detail=json.loads(str(entry.detail))) for entry in entries],
+            [_started(*row) for row in db.execute(flows, key)],
+        )
+
+    return read(Path(run.state_path), select)
+
+
+def circumstances(run: PastRun) -> dict[str, Any]:
+    """What a run's latest process wrote down of what ran: fingerprints of flow, profiles, bundle; plugins."""
+    query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
+
+    def select(db: sqlite3.Connection) -> dict[str, Any]:
+        row = db.execute(query, (run.flow_id, run.run_id)).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
+
+    return read(Path(run.state_path), select)
+
+
+def bundle_of(run: PastRun) -> dict[str, Any] | None:
+    """The bundle that a run's latest process worked with; None if it had none."""
+    return circumstances(run).get("bundle")
+
+
+def _started(detail: str) -> StartedFlow:
+    found = json.loads(detail)
+    path, flow_id, run_id = found["state"], found["flow"], found["run"]
+    try:
+        runs = list_runs(Path(path), flow_id=flow_id, run_id=run_id)
+    except StateError:
+        runs = []
+    status = runs[0].status if runs else None
+    return StartedFlow(found["job"], found["step"], found.get("item") or "", flow_id, run_id, path, status)
+
+
+def open_questions(run: PastRun) -> list[str]:
+    """`JOB.STEP` of interrupted `once` steps, whose effect a person has to decide about."""
+    query = (
+        "SELECT job_id, step_id, item_key, status, effect, max(attempt) FROM step_runs "
+        "WHERE flow_id=? AND run_id=? GROUP BY job_id, step_id, item_key"
+    )
+    rows = read(Path(run.state_path), lambda db: db.execute(query, (run.flow_id, run.run_id)).fetchall())
+    asked = [f"{job}.{step}" for job, step, _, status, effect, _ in rows if (status, effect) == ("INTERRUPTED", "once")]
+    return list(dict.fromkeys(asked))
+
+
+def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None) -> bool:
+    """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host."""
+    if is_held(side_of(state_path) / "runs" / flow_id / f"{run_id}.lock"):
+        return True
+    return host != socket.gethostname() and now_ms() - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
+
+
+def live_runs(db: sqlite3.Connection, state_path: Path) -> list[str]:
+    """`flow/run` of each run that a process executes now."""
+    query = "SELECT flow_id, run_id, host, heartbeat_at FROM runs WHERE status=?"
+    rows = db.execute(query, (Status.RUNNING,)).fetchall()
+    return [f"{row[0]}/{row[1]}" for row in rows if is_live(state_path, *row)]
+
+
+def _runs(rows: sqlite3.Cursor, state_path: Path) -> Iterator[PastRun]:
+    for row in rows:
+        run = PastRun(str(state_path), *row)
+        if run.status == Status.RUNNING and not is_live(
+            state_path, run.flow_id, run.run_id, run.host, run.heartbeat_at
+        ):
+            run = replace(run, status=str(Status.INTERRUPTED), reason=GONE)
+        yield run
+
+
+def _settled(row: Any, run: PastRun) -> Any:
+    """A job or step that a dead process left RUNNING is INTERRUPTED."""
+    dead = row.status == Status.RUNNING and run.status != Status.RUNNING
+    return replace(row, status=str(Status.INTERRUPTED)) if dead else row

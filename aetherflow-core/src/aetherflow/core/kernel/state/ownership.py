@@ -1,0 +1,102 @@
+"""One process per run: a kernel lock on a file, freed by the kernel when its holder dies, however it dies."""
+
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import RunBusyError, StateError
+
+PROBES, PROBE_SECONDS = 3, 0.005
+"""One who only looks whether a run is alive holds its lock for an instant: a second try is not misled by that."""
+NAME_PROBES = 100
+"""Tries to read the owner's name, half a second in all."""
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock file; only looks, and creates nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look do not see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class RunLock:
+    """Exclusive ownership of one run on this host, held until `release()` or the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, run_id: str) -> None:
+        """Take the lock at once; RunBusyError names the process that holds it."""
+        for last in (False,) * (PROBES - 1) + (True,):
+            descriptor = self._open()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_current(descriptor):
+                    break
+            except BlockingIOError:
+                if last:
+                    owner = _owner(descriptor)
+                    os.close(descriptor)
+                    message = f"run {run_id} is being executed by {owner}"
+                    raise RunBusyError(message, fix="wait for it, or use another --run-id") from None
+            os.close(descriptor)
+            time.sleep(PROBE_SECONDS)
+        else:
+            raise StateError(f"the run cannot be locked: {self._path} is removed again and again", fix="try again")
+        try:
+            name = f"pid {os.getpid()} on {socket.gethostname()}".encode()
+            os.pwrite(descriptor, name, 0)
+            os.ftruncate(descriptor, len(name))
+        except OSError as error:
+            os.close(descriptor)
+            raise self._unusable(error) from error
+        self._descriptor = descriptor
+
+    def _unusable(self, error: OSError) -> StateError:
+        fix = "check the disk and the folder beside flow.state.path, then run again"
+        return StateError(f"the run cannot be locked: {self._path}: {error.strerror}", fix=fix)
+
+    def release(self, *, remove: bool = False) -> None:
+        """Let the next process in. The file stays unless `remove`, which is for runs that are no more."""
+        if remove and self._descriptor is not None:
+            durable.remove_file(self._path)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        try:
+            durable.make_dir(self._path.parent)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT, durable.FILE_MODE)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _is_current(self, descriptor: int) -> bool:
+        """False if the file was removed between opening and locking it: the lock would exclude nobody."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(descriptor)
+        return (mine.st_dev, mine.st_ino) == (found.st_dev, found.st_ino)
+
+
+def _owner(descriptor: int) -> str:
+    """Who holds the lock; it has it a moment before it has written down its name."""
+    for _ in range(NAME_PROBES):
+        if text := os.pread(descriptor, 200, 0).decode(errors="replace"):
+            return text
+        time.sleep(PROBE_SECONDS)
+    return "another process"

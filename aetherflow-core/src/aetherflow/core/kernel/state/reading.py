@@ -1,0 +1,82 @@
+"""Reading a state file without leaving a trace: no file is created, no table changed, no writer hindered."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+
+T = TypeVar("T")
+HEADER = b"SQLite format 3\0"
+
+
+def read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+    """What `query` finds in a state file of our schema, read in one consistent piece.
+
+    Raises StateError for a file that is missing, damaged, not ours, of a newer engine, or of an older one.
+    """
+    from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+
+    def checked(db: sqlite3.Connection) -> T:
+        require_schema(db, path, SCHEMA_VERSION)
+        return query(db)
+
+    try:
+        return read_any(path, checked)
+    except (sqlite3.Error, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def read_any(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+    """The same for a SQLite file of any schema; raises sqlite3.Error or OSError."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    before = _version(path)
+    if before is not None:
+        try:
+            found = _query(path, query, immutable=True)
+        except sqlite3.Error:
+            if _version(path) == before:
+                raise
+        else:
+            if _version(path) == before:
+                return found
+    return _query(path, query, immutable=False)  # a writer is there, or was killed: its files stand there already
+
+
+def unreadable(path: Path, error: Exception) -> StateError:
+    """The error of a file that cannot be read."""
+    fix = "check the path" if isinstance(error, FileNotFoundError) else "restore it: aetherflow state restore --help"
+    return StateError(f"state file {path}: {error}", fix=fix)
+
+
+def require_schema(db: sqlite3.Connection, path: Path, wanted: int) -> None:
+    """Raise StateError unless the file has the schema `wanted`."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version == wanted:
+        return
+    if version > wanted:
+        message = f"state file {path} has schema {version}, this engine knows up to {wanted}"
+        raise StateError(message, fix="update aetherflow-core")
+    if version == 0:
+        raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
+    message = f"state file {path} has the older schema {version}"
+    raise StateError(message, fix=f"aetherflow state migrate {path}")
+
+
+def _query(path: Path, query: Callable[[sqlite3.Connection], T], *, immutable: bool) -> T:
+    with closing(durable.connect_to_read(path, immutable=immutable)) as db:
+        db.execute("BEGIN")
+        return query(db)
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """What changes when the file is written; None if a write is under way or was left unfinished."""
+    path = durable.real_file(path)
+    if path.with_name(path.name + "-wal").exists():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,188 @@
+"""One run in a state file: its own transitions and those of its jobs, each one transaction."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
+from aetherflow.core.kernel.state.sql import insert, update
+from aetherflow.core.kernel.state.step_state import StepStates
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import JOB, RUN, Status, require_legal
+from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.values import to_json
+
+
+class RunState:
+    """One run; every transition is one transaction that also checks that the run is still ours."""
+
+    def __init__(self, store: StateStore, flow_id: str, run_id: str) -> None:
+        self._unit = Unit(store, flow_id, run_id)
+        self._jobs: dict[str, JobRecord] = {}
+        self.steps = StepStates(self._unit)
+
+    @property
+    def generation(self) -> int:
+        """How many processes have owned the run, this one included; 0 before `begin`."""
+        return self._unit.generation
+
+    def load(self) -> None:
+        """Read what is known of the run's jobs and steps."""
+        rows = self._unit.db.execute(
+            "SELECT job_id, status, skip_reason, when_result, def_hash FROM job_runs WHERE flow_id=? AND run_id=?",
+            tuple(self._unit.key.values()),
+        )
+        for job_id, status, reason, when_result, def_hash in rows:
+            result = None if when_result is None else bool(when_result)
+            self._jobs[job_id] = JobRecord(Status(status), reason, result, def_hash)
+        self.steps.load()
+
+    # The run
+
+    def begin(
+        self,
+        facts: RunFacts,
+        frozen: Frozen,
+        definitions: Mapping[str, str],
+        intervention: Intervention,
+        circumstances: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Enter the run, as new or again, with what a person decided before.
+
+        Attempts that a dead process left RUNNING become INTERRUPTED. `definitions` maps hashes to texts;
+        `circumstances` are written into the journal: what ran, by its fingerprints.
+        """
+        unit = self._unit
+        unit.remove_unfinished_blobs()
+        with unit.transaction("begin run", check=False):
+            found = unit.store.find_run(unit.flow_id, unit.run_id)
+            require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)
+            unit.generation = found.generation + 1 if found else 1
+            at = now_ms()
+            entered = {"generation": unit.generation, "status": Status.RUNNING, **dataclasses.asdict(facts)}
+            entered |= {**dataclasses.asdict(frozen), "params": to_json(frozen.params), "heartbeat_at": at}
+            if found is None:
+                insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
+            else:
+                update(unit.db, "runs", {**entered, "finished_at": None, "error": None, "reason": None}, unit.key)
+            unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
+            unit.db.executemany("INSERT OR IGNORE INTO definitions VALUES (?, ?)", definitions.items())
+            self.steps.interrupt_all()
+            self._intervene(intervention)
+
+    def finish(self, status: Status, *, reason: str | None = None, error: str | None = None) -> None:
+        """End the run."""
+        with self._unit.transaction(f"run {status}"):
+            require_legal(RUN, f"run {self._unit.run_id}", Status.RUNNING, status)
+            values = {"status": status, "reason": reason, "error": error, "finished_at": now_ms()}
+            update(self._unit.db, "runs", values, self._unit.key)
+            self._unit.journal("run_end", status=status)
+
+    def flow_started(self, key: StepKey, flow_id: str, run_id: str, state_path: str) -> None:
+        """Note that a step starts a run of another flow, before that run is entered anywhere."""
+        with self._unit.transaction("flow started"):
+            named = {"job": key.job, "step": key.step, "item": key.item or None}
+            self._unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
+
+    def mark_removed(self, paths: Iterable[str], by: str) -> None:
+        """Note that the cleanup removes artifacts; before it does."""
+        with self._unit.transaction("artifacts removed"):
+            query = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND path=? AND gone_by IS NULL"
+            self._unit.db.executemany(query, [(by, *self._unit.key.values(), path) for path in paths])
+
+    def definition(self, def_hash: str) -> str | None:
+        """Text of a definition by its hash; None if it is not known."""
+        row = self._unit.db.execute("SELECT text FROM definitions WHERE hash=?", (def_hash,)).fetchone()
+        return row[0] if row else None
+
+    def circumstances(self) -> dict[str, Any]:
+        """What the run's latest process wrote down of what ran; empty for a new run."""
+        query = (
+            "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
+        )
+        row = self._unit.db.execute(query, tuple(self._unit.key.values())).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
+
+    # Jobs
+
+    @property
+    def jobs(self) -> Mapping[str, JobRecord]:
+        """The jobs that have a record."""
+        return self._jobs
+
+    def job_outputs(self, job_id: str) -> dict[str, Any]:
+        """Outputs of a job as stored."""
+        row = self._unit.db.execute(
+            "SELECT outputs, blob FROM job_runs WHERE flow_id=? AND run_id=? AND job_id=?",
+            (*self._unit.key.values(), job_id),
+        ).fetchone()
+        return load_outputs(row[0], row[1], self._unit.blobs.root) if row else {}
+
+    def start_job(self, job_id: str, def_hash: str) -> None:
+        """A job enters execution; its `when` was true."""
+        self._set_job(job_id, Status.RUNNING, when_result=True, def_hash=def_hash)
+
+    def gate_job(self, job_id: str, status: Status, def_hash: str, **columns: Any) -> None:
+        """A job ends before it starts: SKIPPED by `when`, BLOCKED by a dependency, FAILED by its `when` or its lock.
+
+        Columns: when_result, skip_reason, blocked_by, error.
+        """
+        self._set_job(job_id, status, def_hash=def_hash, **columns)
+
+    def finish_job(
+        self, job_id: str, status: Status, *, skip_reason: str | None = None, error: str | None = None
+    ) -> None:
+        """A job that was entered ends."""
+        self._set_job(job_id, status, skip_reason=skip_reason, error=error, when_result=True)
+
+    def _set_job(self, job_id: str, status: Status, **columns: Any) -> None:
+        with self._unit.transaction(f"job {status}"):
+            self._change_job(job_id, status, **columns)
+
+    def _change_job(self, job_id: str, status: Status, **columns: Any) -> None:
+        db, found = self._unit.db, self._jobs.get(job_id)
+        require_legal(JOB, f"job {job_id}", found.status if found else None, status)
+        at = now_ms()
+        key = {**self._unit.key, "job_id": job_id}
+        if found is None:
+            insert(db, "job_runs", {**key, "status": status, "started_at": at})
+        ended = status is not Status.RUNNING
+        columns = {"blocked_by": None, "skip_reason": None, "error": None, **columns}
+        update(db, "job_runs", {**columns, "status": status, "finished_at": at if ended else None}, key)
+        self._unit.journal("job_end" if ended else "job_start", job=job_id, status=status)
+        def_hash = columns.get("def_hash", found.def_hash if found else "")
+        self._jobs[job_id] = JobRecord(status, columns["skip_reason"], columns.get("when_result"), def_hash)
+
+    # Before the run goes on
+
+    def _intervene(self, intervention: Intervention) -> None:
+        who = {"actor": intervention.actor, "reason": intervention.reason}
+        for key, answer in intervention.decided.items():
+            self._unit.journal("decided", job=key.job, step=key.step, answer=answer, **who)
+            if answer == "done":
+                self.steps.decide_done(key, f"decided by {intervention.actor}")
+            else:
+                self.steps.discard(key)
+        for key, def_hash in intervention.accepted:
+            self._unit.journal("change_accepted", job=key.job, step=key.step or None, **who)
+            self._accept(key, def_hash)
+        if intervention.discard_steps or intervention.discard_jobs:
+            self._unit.journal("discarded", why=intervention.why, **who)
+        for key in intervention.discard_steps:
+            self.steps.discard(key)
+        for job_id, ask_again in intervention.discard_jobs.items():
+            when_result = None if ask_again else self._jobs[job_id].when_result
+            kept = intervention.kept_outputs.get(job_id, set())
+            stored = self.job_outputs(job_id) if kept else {}
+            outputs = {name: value for name, value in stored.items() if name in kept}
+            text, blob = dump_outputs(outputs, self._unit.blobs) if outputs else (None, None)
+            self._change_job(job_id, Status.DISCARDED, when_result=when_result, outputs=text, blob=blob)
+
+    def _accept(self, key: StepKey, def_hash: str) -> None:
+        if key.step:
+            self.steps.accept(key, def_hash)
+            return
+        update(self._unit.db, "job_runs", {"def_hash": def_hash}, {**self._unit.key, "job_id": key.job})
+        self._jobs[key.job] = dataclasses.replace(self._jobs[key.job], def_hash=def_hash)

@@ -1,0 +1,251 @@
+"""The steps of one run in its state file: every attempt a row, every transition one transaction."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.records import (
+    StepEffects,
+    StepEnd,
+    StepKey,
+    StepRecord,
+    StepStart,
+    StoredArtifact,
+    now_ms,
+)
+from aetherflow.core.kernel.state.sql import insert, update
+from aetherflow.core.kernel.state.transitions import STEP, Status, require_legal
+from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.values import to_json
+
+_COLUMNS = "attempt, status, effect, reason, error, started_at, finished_at, def_hash, secret_keys"
+_WHERE = "WHERE flow_id=? AND run_id=? AND job_id=? AND step_id=? AND item_key=? AND attempt=?"
+
+
+class StepStates:
+    """The attempts of one run.
+
+    The latest attempt of each step is kept in memory: the run has one owner, and every transaction proves that it is
+    still this process.
+    """
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._latest: dict[StepKey, StepRecord] = {}
+
+    # Reading
+
+    def load(self) -> None:
+        """Read the latest attempt of every step."""
+        query = f"SELECT job_id, step_id, item_key, {_COLUMNS} FROM step_runs WHERE flow_id=? AND run_id=? "  # noqa: S608 names are ours
+        rows = self._unit.db.execute(query + "ORDER BY attempt", tuple(self._unit.key.values()))
+        for job, step, item, attempt, status, effect, reason, error, started, finished, def_hash, secret in rows:
+            keys = tuple(json.loads(secret)) if secret else ()
+            self._latest[StepKey(job, step, item)] = StepRecord(
+                attempt, Status(status), effect, reason, error, started, finished, def_hash, keys
+            )
+
+    @property
+    def latest(self) -> Mapping[StepKey, StepRecord]:
+        """The latest attempt of every step that has one."""
+        return self._latest
+
+    def outputs(self, key: StepKey) -> dict[str, Any]:
+        """Outputs of the latest attempt of a step."""
+        row = self._unit.db.execute(
+            f"SELECT outputs, blob FROM step_runs {_WHERE}",  # noqa: S608 names are ours
+            self._at(key),
+        ).fetchone()
+        return load_outputs(row[0], row[1], self._unit.blobs.root)
+
+    def times_set_aside(self, key: StepKey) -> int:
+        """How many results of a step were set aside, so that it was to be done again."""
+        query = "SELECT count(*) FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=? AND step_id=? AND item_key=?"
+        query += f" AND status='{Status.DISCARDED}'"
+        return int(self._unit.db.execute(query, (*self._unit.key.values(), *key)).fetchone()[0])
+
+    def items(self, key: StepKey) -> list[Any] | None:
+        """The list that the latest attempt of a `for_each` froze; None if it has none."""
+        row = self._unit.db.execute(
+            f"SELECT items, items_blob FROM step_runs {_WHERE}",  # noqa: S608 names are ours
+            self._at(key),
+        ).fetchone()
+        if row is None or row == (None, None):
+            return None
+        found: list[Any] = load_outputs(row[0], row[1], self._unit.blobs.root)["items"]
+        return found
+
+    def artifacts(self, job_id: str | None = None) -> list[StoredArtifact]:
+        """Recorded artifacts of the run, or of one job, sorted by path."""
+        where = self._unit.key if job_id is None else {**self._unit.key, "job_id": job_id}
+        conditions = " AND ".join(f"{name}=?" for name in where)
+        query = f"SELECT job_id, step_id, item_key, path, size, sha256, gone_by FROM artifacts WHERE {conditions}"  # noqa: S608 names are ours
+        rows = self._unit.db.execute(query + " ORDER BY path", tuple(where.values()))
+        return [StoredArtifact(StepKey(*row[:3]), *row[3:]) for row in rows]
+
+    def ledger(self, namespace: str, prefix: str) -> dict[str, Any]:
+        """Committed entries of one ledger of the flow whose key starts with `prefix`, sorted by key."""
+        rows = self._unit.db.execute(
+            "SELECT key, value FROM ledger WHERE flow_id=? AND namespace=? AND substr(key, 1, ?)=? ORDER BY key",
+            (self._unit.flow_id, namespace, len(prefix), prefix),
+        )
+        return {key: json.loads(value) for key, value in rows}
+
+    # Transitions
+
+    def start(self, start: StepStart) -> int:
+        """A new attempt starts; committed before it may have any effect. Returns its number."""
+        items, blob = (None, None) if start.items is None else dump_outputs({"items": start.items}, self._unit.blobs)
+        with self._unit.transaction("step RUNNING"):
+            return self._start(start, items=items, items_blob=blob)
+
+    def finish(self, key: StepKey, end: StepEnd, then: StepStart | None = None) -> int:
+        """An attempt ends well: status, outputs, artifacts, promoted job outputs and ledger in one transaction.
+
+        `then` is the step that follows at once: its start shares the transaction. Returns that attempt's number.
+        """
+        # what cannot be stored is refused here: nothing is changed yet, and the attempt can still be recorded as failed
+        text, blob = dump_outputs(end.outputs, self._unit.blobs)
+        promoted = self._dump(end.job_outputs)
+        secret = to_json(list(end.secret_keys)) if end.secret_keys else None
+        with self._unit.transaction(f"step {end.status}"):
+            self._end(key, end.status, reason=end.reason, outputs=text, blob=blob, secret_keys=secret)
+            self._promote(key.job, promoted)
+            self._store_effects(key, end.effects)
+            number = self._start(then) if then is not None else 0
+        self._latest[key].secret_keys = end.secret_keys
+        return number
+
+    def fail(
+        self, key: StepKey, status: Status, error: str, facts: Mapping[tuple[str, str], Any] = MappingProxyType({})
+    ) -> None:
+        """An attempt ends badly: FAILED or INTERRUPTED. `facts` are entries of the ledger that hold nevertheless."""
+        with self._unit.transaction(f"step {status}"):
+            self._end(key, status, error=error)
+            self._store_ledger(facts)
+
+    def skip(self, keys: Iterable[StepKey], reason: str, def_hashes: Mapping[StepKey, str]) -> None:
+        """The rest of a short-circuited job, recorded SKIPPED and never executed."""
+        outputs = to_json({"skipped": True, "reason": reason})
+        with self._unit.transaction("steps SKIPPED"):
+            for key in keys:
+                self._insert(StepStart(key, "repeatable", "", "", def_hashes[key]), Status.SKIPPED)
+                values = {"outputs": outputs, "reason": reason, "finished_at": now_ms()}
+                update(self._unit.db, "step_runs", values, self._row(key))
+                self._latest[key].reason = reason
+                self._journal_end(key, Status.SKIPPED)
+
+    def set_aside(self, key: StepKey) -> None:
+        """A result that does not fit any more is made again."""
+        with self._unit.transaction("step DISCARDED"):
+            self.discard(key)
+
+    def verified(
+        self,
+        key: StepKey,
+        outputs: Mapping[str, Any],
+        secret_keys: tuple[str, ...],
+        job_outputs: Mapping[str, Any] | None,
+    ) -> None:
+        """An interrupted `once` step was done, as its `verify` found out."""
+        text, blob = dump_outputs(outputs, self._unit.blobs)
+        promoted = self._dump(job_outputs)
+        secret = to_json(list(secret_keys)) if secret_keys else None
+        with self._unit.transaction("step SUCCESS"):
+            self._end(key, Status.SUCCESS, outputs=text, blob=blob, secret_keys=secret, reason="verified")
+            self._promote(key.job, promoted)
+
+    # Within the transaction that begins the run
+
+    def interrupt_all(self) -> None:
+        """Attempts that a dead process left RUNNING become INTERRUPTED."""
+        for key, record in self._latest.items():
+            if record.status is Status.RUNNING:
+                self._end(key, Status.INTERRUPTED, error="the process that ran it ended")
+
+    def discard(self, key: StepKey) -> None:
+        """Set a result aside, so that the step runs again."""
+        self._change(key, Status.DISCARDED)
+
+    def accept(self, key: StepKey, def_hash: str) -> None:
+        """Keep a result under a new definition."""
+        update(self._unit.db, "step_runs", {"def_hash": def_hash}, self._row(key))
+        self._latest[key].def_hash = def_hash
+
+    def decide_done(self, key: StepKey, reason: str) -> None:
+        """An interrupted `once` step was done, as a person says."""
+        self._change(key, Status.SUCCESS, outputs="{}", reason=reason)
+
+    # Helpers
+
+    def _dump(self, outputs: Mapping[str, Any] | None) -> tuple[str | None, str | None] | None:
+        return None if outputs is None else dump_outputs(outputs, self._unit.blobs)
+
+    def _promote(self, job_id: str, dumped: tuple[str | None, str | None] | None) -> None:
+        if dumped is not None:
+            values = dict(zip(("outputs", "blob"), dumped, strict=True))
+            update(self._unit.db, "job_runs", values, {**self._unit.key, "job_id": job_id})
+
+    def _start(self, start: StepStart, **columns: Any) -> int:
+        number = self._insert(start, Status.RUNNING, **columns)
+        self._unit.journal("step_start", **_named(start.key), attempt=number)
+        return number
+
+    def _insert(self, start: StepStart, status: Status, **columns: Any) -> int:
+        key, found = start.key, self._latest.get(start.key)
+        require_legal(STEP, f"step {key}", found.status if found else None, status)
+        number, at = (found.attempt + 1 if found else 1), now_ms()
+        values = {
+            **self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item, "attempt": number,
+            "status": status, "effect": start.effect, "idem_key": start.idem_key, "plugin": start.plugin,
+            "def_hash": start.def_hash, "started_at": at, **columns,
+        }  # fmt: skip
+        insert(self._unit.db, "step_runs", values)
+        self._latest[key] = StepRecord(number, status, start.effect, None, None, at, None, start.def_hash, ())
+        return number
+
+    def _end(self, key: StepKey, status: Status, **columns: Any) -> None:
+        self._change(key, status, finished_at=now_ms(), **columns)
+
+    def _change(self, key: StepKey, status: Status, **columns: Any) -> None:
+        record = self._latest[key]
+        require_legal(STEP, f"step {key}", record.status, status)
+        update(self._unit.db, "step_runs", {"status": status, **columns}, self._row(key))
+        record.status = status
+        record.reason, record.error = columns.get("reason", record.reason), columns.get("error", record.error)
+        record.finished_at = columns.get("finished_at", record.finished_at)
+        self._journal_end(key, status)
+
+    def _journal_end(self, key: StepKey, status: Status) -> None:
+        self._unit.journal("step_end", **_named(key), attempt=self._latest[key].attempt, status=status)
+
+    def _store_effects(self, key: StepKey, effects: StepEffects) -> None:
+        unit = self._unit
+        at = {**unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item}
+        for artifact in effects.artifacts.values():
+            insert(unit.db, "artifacts", {**at, **dataclasses.asdict(artifact)}, otherwise="REPLACE")
+        for path in effects.consumed:
+            update(unit.db, "artifacts", {"gone_by": str(key)}, {**unit.key, "path": path})
+        self._store_ledger(effects.ledger)
+
+    def _store_ledger(self, entries: Mapping[tuple[str, str], Any]) -> None:
+        unit = self._unit
+        for (namespace, name), value in entries.items():
+            row = {"flow_id": unit.flow_id, "namespace": namespace, "key": name, "value": to_json(value)}
+            insert(unit.db, "ledger", {**row, "run_id": unit.run_id, "at": now_ms()}, otherwise="REPLACE")
+
+    def _row(self, key: StepKey) -> dict[str, Any]:
+        names = ("flow_id", "run_id", "job_id", "step_id", "item_key", "attempt")
+        return dict(zip(names, self._at(key), strict=True))
+
+    def _at(self, key: StepKey) -> tuple[Any, ...]:
+        found = self._latest.get(key)
+        return (*self._unit.key.values(), *key, found.attempt if found else 0)
+
+
+def _named(key: StepKey) -> dict[str, str]:
+    named = {"job": key.job, "step": key.step}
+    return {**named, "item": key.item} if key.item else named

@@ -1,0 +1,57 @@
+"""The state file of a flow."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.ownership import RunLock
+from aetherflow.core.kernel.state.records import Frozen, RunRecord
+from aetherflow.core.kernel.state.schema import prepare_schema
+from aetherflow.core.kernel.state.transitions import Status
+
+BUSY_SECONDS = 30.0
+
+
+class StateStore:
+    """One state file; created with its folder when it is missing.
+
+    Raises StateError when the file cannot be opened, is not ours, or is of a newer engine.
+    """
+
+    def __init__(self, path: Path, *, connection: sqlite3.Connection | None = None) -> None:
+        """`connection`: the file as somebody has opened it already, only to read it."""
+        self.path = path
+        self.side = durable.side_folder(path)
+        """Folder beside the state: run locks, logs, large outputs."""
+        if connection is not None:
+            self.connection = connection
+            return
+        try:
+            self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            prepare_schema(self.connection, path)
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def find_run(self, flow_id: str, run_id: str) -> RunRecord | None:
+        """The run, if it is known."""
+        row = self.connection.execute(
+            "SELECT run_id, status, reason, generation, started_at, finished_at, params, slot, run_date, data_date "
+            "FROM runs WHERE flow_id=? AND run_id=?",
+            (flow_id, run_id),
+        ).fetchone()
+        if row is None:
+            return None
+        run_id, status, reason, generation, started, finished, params, *dates = row
+        return RunRecord(
+            run_id, Status(status), reason, generation, started, finished, Frozen(json.loads(params), *dates)
+        )
+
+    def run_lock(self, flow_id: str, run_id: str) -> RunLock:
+        """The lock that one process holds while it executes the run."""
+        return RunLock(self.side / "runs" / flow_id / f"{run_id}.lock")

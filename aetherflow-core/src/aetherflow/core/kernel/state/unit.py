@@ -1,0 +1,61 @@
+"""What all transitions of one run share: its key, the transaction that proves ownership, the journal."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import LostOwnershipError, StateError
+from aetherflow.core.kernel.state.blobs import Blobs
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.sql import insert
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.values import to_json
+
+
+class Unit:
+    """One run in a state file, for writing."""
+
+    def __init__(self, store: StateStore, flow_id: str, run_id: str) -> None:
+        self.store = store
+        self.db = store.connection
+        self.blobs = Blobs(store.side / "blobs", f"{flow_id}/{run_id}")
+        self.flow_id = flow_id
+        self.run_id = run_id
+        self.generation = 0
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Columns that name the run."""
+        return {"flow_id": self.flow_id, "run_id": self.run_id}
+
+    @contextmanager
+    def transaction(self, name: str, *, check: bool = True) -> Iterator[None]:
+        """One transaction. Raises LostOwnershipError if another process took the run over, StateError on a fault."""
+        try:
+            with durable.transaction(self.db, name):
+                if check:
+                    self._require_ownership()
+                yield
+        except (sqlite3.Error, OSError) as error:
+            fix = "check the disk, then run again"
+            raise StateError(f"state file {self.store.path}: {error}", fix=fix) from error
+
+    def remove_unfinished_blobs(self) -> None:
+        """Delete what unfinished writes of a dead process left among the large outputs."""
+        folder = self.blobs.root / self.blobs.run
+        try:
+            durable.remove_parts(folder)
+        except OSError as error:
+            raise StateError(f"{folder}: {error}", fix="check the disk, then run again") from error
+
+    def journal(self, event: str, **detail: Any) -> None:
+        """Write down a transition, in the transaction that makes it."""
+        insert(self.db, "journal", {**self.key, "at": now_ms(), "event": event, "detail": to_json(detail)})
+
+    def _require_ownership(self) -> None:
+        query = "SELECT generation FROM runs WHERE flow_id=? AND run_id=?"
+        found = self.db.execute(query, (self.flow_id, self.run_id)).fetchone()
+        if found is None or found[0] != self.generation:
+            raise LostOwnershipError(f"run {self.run_id} was taken over by another process")

@@ -1,0 +1,1 @@
+"""Strict YAML with positions, the models of the flow, and the binding of plain data to typed models."""

@@ -1,0 +1,194 @@
+"""Plain data to typed models; what does not fit becomes located problems with a fix."""
+
+import types
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem
+from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.contracts.written import fit, text_of
+from aetherflow.core.kernel.yaml.source_map import SourceMap
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+UNKNOWN_KEY, MISSING_KEY, WRONG_VALUE, MORE = "AF1101", "AF1102", "AF1103", "AF1106"
+MAX_SHOWN = 1_000
+"""Of more mistakes than these in one document the rest is counted, not described."""
+
+
+def bind(
+    model: type[ModelT],
+    data: Any,
+    source: SourceMap,
+    *,
+    at: DocPath = (),
+    ignore: Callable[[DocPath], bool] | None = None,
+) -> tuple[ModelT | None, list[Problem]]:
+    """Build `model` from `data`, which stands at path `at` of its document.
+
+    Returns the model, or None with the problems; `ignore(path)` drops what is not known before the run.
+    """
+    fitted = fit(model, data, lambda path, value: text_of(value, source.words.get((*at, *path))))
+    source.texts.update({(*at, *path): text for path, text in fitted.texts.items()})
+    if (error := fitted.error) is None:
+        return fitted.model, []
+    items = error.errors(include_url=False, include_input=True)
+    found = (_problem(model, item, source, at, ignore) for item in items[:MAX_SHOWN])
+    problems = [problem for problem in found if problem is not None]
+    if (more := len(items) - MAX_SHOWN) > 0:
+        path = (*at, *_document_path(model, items[MAX_SHOWN]["loc"]))
+        message = f"{more:,} more mistakes in {format_path(at)}, the first of them here"
+        where = source.value(path)
+        problems.append(Problem(MORE, message, where, format_path(path), "schema:more", "mend those above first"))
+    return None, problems
+
+
+def known_keys(model: type[BaseModel]) -> set[str]:
+    """Every key that a model accepts, aliases included."""
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        keys.add(name)
+        keys.update(alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str))
+        keys.update(alias for alias in getattr(field.validation_alias, "choices", ()) if isinstance(alias, str))
+    return keys
+
+
+def _problem(
+    model: type[BaseModel],
+    item: Any,
+    source: SourceMap,
+    base: DocPath,
+    ignore: Callable[[DocPath], bool] | None,
+) -> Problem | None:
+    kind, loc = item["type"], _document_path(model, item["loc"])
+    path = (*base, *loc)
+    where = format_path(path)
+    if kind == "extra_forbidden":
+        name = str(loc[-1])
+        owner = _model_at(model, loc[:-1])
+        fix = did_you_mean(name, known_keys(owner)) if owner else "remove the key"
+        at = source.key(path)
+        if owner and name in known_keys(owner):  # pydantic took another spelling of the same field
+            message = f"{format_path(path[:-1])} gives {_spellings(owner, name)} twice, under two of its names"
+            return Problem(UNKNOWN_KEY, message, at, where, f"schema:{kind}", f"remove `{name}:`")
+        return Problem(
+            UNKNOWN_KEY, f"unknown key {name!r} in {format_path(path[:-1])}", at, where, f"schema:{kind}", fix
+        )
+    if kind == "missing":
+        at = source.key(path[:-1])
+        message = f"{format_path(path[:-1])} lacks the key {loc[-1]!r}"
+        return Problem(MISSING_KEY, message, at, where, f"schema:{kind}", f"add `{loc[-1]}:`{_purpose(model, loc)}")
+    if ignore is not None and ignore(path):
+        return None
+    message = f"{where}: {_message(item)}"
+    return Problem(WRONG_VALUE, message, source.value(path), where, f"schema:{kind}", _value_fix(item, model, loc))
+
+
+def _message(item: Any) -> str:
+    if item["type"] in ("model_type", "dict_type"):
+        return "must be a map of keys and values"
+    text: str = item["msg"]
+    text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    text = text.replace("Input should be", "must be").replace("Input is", "is")
+    return text[0].lower() + text[1:]
+
+
+def _value_fix(item: Any, model: type[BaseModel], loc: DocPath) -> str:
+    kind, value = item["type"], item.get("input")
+    if kind == "string_type" and value is None:
+        return 'write a value; quote the word null: "null"'
+    if kind in ("dict_type", "model_type"):
+        return "write it as `key: value` lines"
+    if kind == "list_type":
+        return "write it as a list, one `- item` per line"
+    if kind == "literal_error":
+        choices = [str(choice) for choice in _choices_at(model, loc)]
+        return did_you_mean(str(value), choices, what="choices") if choices else "take one of the values named"
+    return f"correct the value{_purpose(model, loc)}"
+
+
+def _purpose(model: type[BaseModel], loc: DocPath) -> str:
+    owner = _model_at(model, loc[:-1])
+    field = owner.model_fields.get(str(loc[-1])) if owner and loc else None
+    return f" ({field.description})" if field is not None and field.description else ""
+
+
+def _document_path(model: type[BaseModel], loc: Sequence[str | int]) -> DocPath:
+    # pydantic names the members of a union in `loc` ("str", "function-after[…]"); a document path has none of them
+    path: list[str | int] = []
+    annotation: Any = model
+    for part in loc:
+        if isinstance(part, str) and _is_union(annotation) and part not in _keys(annotation):
+            continue
+        path.append(part)
+        annotation = _step_into(annotation, part)
+    return tuple(path)
+
+
+def _is_union(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        return _is_union(get_args(annotation)[0])
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return False
+    # pydantic names no members in `loc` where the only other one is None
+    return sum(member is not type(None) for member in get_args(annotation)) > 1
+
+
+def _keys(annotation: Any) -> set[str]:
+    return {key for member in _members(annotation) if _is_model(member) for key in known_keys(member)}
+
+
+def _members(annotation: Any) -> Iterable[Any]:
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if _is_model(annotation) and annotation.__pydantic_root_model__:
+        annotation = annotation.model_fields["root"].annotation
+    if get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _step_into(annotation: Any, part: str | int) -> Any:
+    for member in _members(annotation):
+        if _is_model(member) and isinstance(part, str):
+            for name, field in member.model_fields.items():
+                if part == name or (part in known_keys(member) and _answers_to(field, part)):
+                    return field.annotation
+        arguments = get_args(member)
+        if get_origin(member) is list and isinstance(part, int):
+            return arguments[0]
+        if get_origin(member) is dict and isinstance(part, str):
+            return arguments[1]
+    return None
+
+
+def _spellings(owner: type[BaseModel], key: str) -> str:
+    return next(repr(name) for name, field in owner.model_fields.items() if key == name or _answers_to(field, key))
+
+
+def _answers_to(field: Any, key: str) -> bool:
+    choices = getattr(field.validation_alias, "choices", (field.validation_alias,))
+    return key in (field.alias, *choices)
+
+
+def _model_at(model: type[BaseModel], loc: DocPath) -> type[BaseModel] | None:
+    annotation: Any = model
+    for part in loc:
+        annotation = _step_into(annotation, part)
+    return next((member for member in _members(annotation) if _is_model(member)), None)
+
+
+def _choices_at(model: type[BaseModel], loc: DocPath) -> list[Any]:
+    annotation: Any = model
+    for part in loc:
+        annotation = _step_into(annotation, part)
+    return [c for member in _members(annotation) if get_origin(member) is Literal for c in get_args(member)]

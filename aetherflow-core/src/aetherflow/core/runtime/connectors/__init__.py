@@ -1,0 +1,1 @@
+"""The connectors of a run: opened, cached, shared, closed."""

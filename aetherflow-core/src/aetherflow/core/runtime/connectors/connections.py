@@ -1,0 +1,200 @@
+"""The connectors of a run: built when first asked for, kept as long as their cache scope says."""
+
+import logging
+import threading
+from collections.abc import Iterator, KeysView, Mapping
+from typing import Any, Protocol, get_args
+
+from pydantic import BaseModel
+
+from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.connecting import (
+    close_connector,
+    create_connector,
+    interrupt_connector,
+    models_of,
+    secret_values_of,
+)
+from aetherflow.core.runtime.environment.spec.project import CacheScope
+
+log = logging.getLogger("aetherflow")
+DEFAULT_SCOPE: CacheScope = "run"
+
+
+class ContextOfRun(ConnectorContext, Protocol):
+    """What connectors are given: that of the run, or for those that outlive it a part that does not know the run."""
+
+    @property
+    def databases(self) -> "ContextOfFlow":
+        """The part that is the same for every run of the flow."""
+        ...
+
+
+class ContextOfFlow(ConnectorContext, Protocol):
+    """The part of the context that is the same for every run of a flow; its text tells it from that of others."""
+
+
+class RunConnectors:
+    """A mapping from resource name to connector. KeyError for an unknown name or another kind.
+
+    Cache scopes: `run` keeps one connector for the run, `process` one for all runs of the process that resolve the
+    resource to the same configuration, `none` builds one for every call and closes it when the attempt ends.
+    """
+
+    def __init__(
+        self,
+        resources: Mapping[str, Mapping[str, Any]],
+        ctx: ContextOfRun,
+        catalog: Catalog,
+        *,
+        default: str = DEFAULT_SCOPE,
+        disabled: bool = False,
+    ) -> None:
+        """`default` is the scope of resources that name none; `disabled` makes it `none` for all."""
+        self._resources = resources
+        self._ctx = ctx
+        self._catalog = catalog
+        self._default = default
+        self._disabled = disabled
+        self._open: dict[str, Any] = {}
+        self._once: list[tuple[str, Any]] = []
+        self._shared: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def resources(self) -> Mapping[str, Mapping[str, Any]]:
+        """The resources as rendered."""
+        return self._resources
+
+    def __getitem__(self, name: str) -> Any:
+        return self._get(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._resources
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._resources)
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+    def keys(self) -> KeysView[str]:
+        """Names of the resources."""
+        return self._resources.keys()
+
+    def get(self, *, kind: str, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of one kind; `cache` overrides every setting of the cache scope."""
+        found = self._resources.get(name)
+        if found is not None and found["kind"] != kind:
+            raise KeyError(f"Resource {name} is kind={found['kind']}, requested kind={kind}")
+        return self._get(name, cache)
+
+    def db(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `db`."""
+        return self.get(kind="db", name=name, cache=cache)
+
+    def rest(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `rest`."""
+        return self.get(kind="rest", name=name, cache=cache)
+
+    def sftp(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `sftp`."""
+        return self.get(kind="sftp", name=name, cache=cache)
+
+    def smb(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `smb`."""
+        return self.get(kind="smb", name=name, cache=cache)
+
+    def mail(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `mail`."""
+        return self.get(kind="mail", name=name, cache=cache)
+
+    def archive(self, name: str, cache: str | None = None) -> Any:
+        """Connector of a resource of kind `archive`."""
+        return self.get(kind="archive", name=name, cache=cache)
+
+    def interrupt(self) -> None:
+        """Stop what the connectors that this run uses are doing in other threads."""
+        for name, connector in [*self._open.items(), *self._shared.items(), *self._once]:
+            try:
+                interrupt_connector(connector)
+            except Exception as error:  # noqa: BLE001 a failing interrupt must not keep the others from stopping
+                log.warning("connector %s could not be interrupted: %s", name, error)
+
+    def end_attempt(self) -> None:
+        """Close the connectors of scope `none`."""
+        while self._once:
+            _close(*self._once.pop())
+
+    def close(self) -> None:
+        """Close all that belongs to the run; failures are logged, the rest is closed all the same."""
+        self.end_attempt()
+        while self._open:
+            _close(*self._open.popitem())
+
+    def _get(self, name: str, cache: str | None) -> Any:
+        if name not in self._resources:
+            raise KeyError(f"Unknown resource: {name}. Known: {sorted(self._resources)}")
+        scope = self._scope(name, cache)
+        with self._lock:
+            if scope == "none":
+                found = self._build(name, self._ctx)
+                self._once.append((name, found))
+                return found
+            if scope == "process":
+                return self._from_process(name)
+            if name not in self._open:
+                self._open[name] = self._build(name, self._ctx)
+            return self._open[name]
+
+    def _scope(self, name: str, cache: str | None) -> str:
+        own = self._resources[name]["options"].get("cache")
+        wanted = cache or ("none" if self._disabled else own or self._default)
+        return wanted if wanted in ("process", "none") else DEFAULT_SCOPE
+
+    def _from_process(self, name: str) -> Any:
+        from aetherflow.core.runtime.connectors.shared_connectors import (  # few flows share connectors
+            SHARED,
+            shared_key,
+        )
+
+        resource, ctx = self._resources[name], self._ctx.databases
+        key = shared_key(self._class(name), name, resource, str(ctx))
+        self._shared[name] = SHARED.get(key, lambda: self._build(name, ctx))
+        return self._shared[name]
+
+    def _class(self, name: str) -> Any:
+        return self._catalog.connector(self._resources[name]["kind"], self._resources[name]["driver"])
+
+    def _build(self, name: str, ctx: ConnectorContext) -> Any:
+        found = self._resources[name]
+        init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], ctx)
+        return create_connector(self._class(name), init)
+
+
+def _close(name: str, connector: Any) -> None:
+    try:
+        close_connector(connector)
+    except Exception as error:  # noqa: BLE001 a peer that is gone must not hide the run's own result
+        log.warning("connector %s could not be closed: %s", name, error)
+
+
+def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
+    """Values of all settings that are `SecretStr` in a connector's models, nested ones too, or secret by its class."""
+    for resource in resources.values():
+        cls = catalog.connector(resource["kind"], resource["driver"])
+        for section, model in models_of(cls):
+            yield from _secrets_of(resource[section], model)
+        yield from secret_values_of(cls, resource)
+
+
+def _secrets_of(settings: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        value = settings.get(name)
+        if isinstance(value, str) and "SecretStr" in str(field.annotation):
+            yield value
+        elif isinstance(value, Mapping):
+            for inner in (field.annotation, *get_args(field.annotation)):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    yield from _secrets_of(value, inner)

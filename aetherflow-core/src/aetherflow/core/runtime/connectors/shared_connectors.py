@@ -1,0 +1,57 @@
+"""Connectors of cache scope `process`: shared by all runs of this process, closed when it ends."""
+
+import atexit
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aetherflow.core.host.connecting import close_connector
+from aetherflow.core.kernel.state.values import to_json
+
+log = logging.getLogger("aetherflow")
+Key = tuple[Any, str]
+
+
+def shared_key(cls: Any, name: str, resource: Mapping[str, Any], base: str) -> Key:
+    """What must be equal for two runs to share a connector: class, name, and all that it is built from.
+
+    `base` is where relative database files stand. The configuration is hashed: it may hold secrets.
+    """
+    parts = [name, *(resource[part] for part in ("kind", "driver", "config", "options")), base, os.getpid()]
+    return cls, hashlib.sha256(to_json(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+class SharedConnectors:
+    """All such connectors of one process."""
+
+    def __init__(self) -> None:
+        self._open: dict[Key, Any] = {}
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+
+    def get(self, key: Key, build: Callable[[], Any]) -> Any:
+        """The connector of a key, built by the first who asks."""
+        with self._lock:
+            if self._pid != os.getpid():  # a forked child must not use, nor close, what its parent has open
+                self._open, self._pid = {}, os.getpid()
+            if key not in self._open:
+                self._open[key] = build()
+            return self._open[key]
+
+    def close(self) -> None:
+        """Close all; at the end of the process."""
+        if self._pid != os.getpid():
+            return
+        while self._open:
+            _, connector = self._open.popitem()
+            try:
+                close_connector(connector)
+            except Exception as error:  # noqa: BLE001 the process ends, whatever a peer says
+                log.warning("connector %s could not be closed: %s", getattr(connector, "name", "?"), error)
+
+
+SHARED = SharedConnectors()
+atexit.register(SHARED.close)

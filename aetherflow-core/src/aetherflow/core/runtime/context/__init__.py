@@ -1,0 +1,1 @@
+"""`RunContext`, carried out: the run as one attempt of a step sees it."""

@@ -1,0 +1,1 @@
+"""The environment of a run: project file, settings, env files, profiles, secrets, trust."""

@@ -1,0 +1,34 @@
+"""What the settings say about the plugins of an environment."""
+
+from pathlib import Path
+
+from aetherflow.core.host.hooks import Hooks, load_hooks, name_of, select_hooks
+from aetherflow.core.host.metadata import PluginEntry, installed_hooks
+from aetherflow.core.runtime.environment.beside import is_module_beside
+from aetherflow.core.runtime.environment.settings import DEFAULT_ALLOW, Settings
+from aetherflow.core.runtime.environment.spec.project import PluginsSpec
+
+
+def allowed_distributions(settings: Settings, plugins: PluginsSpec) -> frozenset[str] | None:
+    """The distributions that may be used in enterprise mode; None for all, in the other mode."""
+    return frozenset((*DEFAULT_ALLOW, *plugins.allow)) if settings.mode == "enterprise" else None
+
+
+def hooks_for(
+    settings: Settings, plugins: PluginsSpec, flow_folder: Path | None = None
+) -> tuple[Hooks | None, tuple[str, ...]]:
+    """The hooks that are installed and neither blocked nor forbidden, loaded; None if there are none.
+
+    Those whose module stands in `flow_folder` or below are not loaded, but named. Raises PluginNotAllowedError,
+    PluginLoadError, HookError.
+    """
+    if not installed_hooks():
+        return None, ()
+    found = select_hooks(plugins.block, allowed_distributions(settings, plugins))
+    skipped = [entry for entry in found if flow_folder is not None and is_module_beside(_module(entry), flow_folder)]
+    hooks = load_hooks(entry for entry in found if entry not in skipped)
+    return hooks, tuple(f"hook {name_of(entry)}" for entry in skipped)
+
+
+def _module(entry: PluginEntry) -> str:
+    return entry.target.partition(":")[0].strip()

@@ -1,0 +1,57 @@
+"""What a bundle adds to the environment of its runs; a manifest may tighten the policy, never loosen it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from aetherflow.core.base.location import Location
+from aetherflow.core.bundle.manifest_spec import ManifestPluginsSpec
+from aetherflow.core.runtime.environment.project import Project
+from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
+from aetherflow.core.runtime.environment.spec.project import Mode
+
+PROFILES_FILE, PROFILES_JSON = "AETHERFLOW_PROFILES_FILE", "AETHERFLOW_PROFILES_JSON"
+PLUGIN_PATHS = "AETHERFLOW_PLUGIN_PATHS"
+ACTIVE_DIR, CACHE_DIR = "AETHERFLOW_ACTIVE_DIR", "AETHERFLOW_CACHE_DIR"
+OWN_KEYS = frozenset({PROFILES_FILE, PROFILES_JSON, ACTIVE_DIR, CACHE_DIR})
+"""Keys that an env file of a bundle may not set: the bundle does."""
+
+
+class BundleLayer(NamedTuple):
+    """One version of a bundle, as an environment sees it."""
+
+    bundle_id: str
+    content: str
+    """Content fingerprint."""
+    fingerprint: str
+    """Listing fingerprint of its source."""
+    folder: Path
+    """The version's folder."""
+    cache: Path
+    manifest: Path
+    """The manifest's file, absolute."""
+    mode: Mode
+    profiles_file: str
+    """In the folder."""
+    env_files: tuple[tuple[EnvFileSpec, Location], ...]
+    plugins_dir: str | None
+    """Folder plugins in the bundle, for internal_fast."""
+    plugin_paths: tuple[str, ...]
+    """Folder plugins outside of the bundle, for enterprise mode."""
+    zip_drivers: Sequence[str]
+    plugins: ManifestPluginsSpec
+
+
+def under_manifest(project: Project, bundle: BundleLayer) -> Project:
+    """The project file's rules with those of the manifest: lists become shorter, preferences are added."""
+    spec = project.spec
+    drivers = spec.policy.zip_drivers
+    policy = spec.policy.model_copy(
+        update={"zip_drivers": [d for d in bundle.zip_drivers if drivers is None or d in drivers]}
+    )
+    given = spec.plugins.allow
+    allow = [name for name in bundle.plugins.allow if not given or name in given]
+    prefer = {**bundle.plugins.prefer, **spec.plugins.prefer}
+    update = {"allow": allow if bundle.plugins.allow else given, "prefer": prefer}
+    plugins = spec.plugins.model_copy(update=update)
+    return project._replace(spec=spec.model_copy(update={"policy": policy, "plugins": plugins}))

@@ -1,0 +1,67 @@
+"""Profiles: read from AETHERFLOW_PROFILES_JSON or a YAML file, and laid under the resources that name them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from aetherflow.core.base.errors import SpecError
+from aetherflow.core.base.location import Location
+from aetherflow.core.base.problems import Problem
+from aetherflow.core.kernel.yaml.binder import bind
+from aetherflow.core.kernel.yaml.flow import ResourceSpec
+from aetherflow.core.kernel.yaml.loader import Document, load_document, parse_document
+from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
+from aetherflow.core.runtime.environment.settings import Settings, Source
+from aetherflow.core.runtime.environment.spec.profiles import ProfileSpec
+
+JSON_VARIABLE, FILE_VARIABLE = "AETHERFLOW_PROFILES_JSON", "AETHERFLOW_PROFILES_FILE"
+
+
+class Profiles(NamedTuple):
+    """All profiles, and the document that they stand in."""
+
+    by_name: dict[str, ProfileSpec]
+    document: Document | None = None
+
+
+def load_profiles(settings: Settings, sources: Mapping[str, Source] | None = None) -> Profiles:
+    """Read the profiles; none are configured: an empty set. Raises SpecError with located problems.
+
+    Set by the user both as JSON and as a file is an error; a project file's `profiles_file` yields to either.
+    """
+    text, path = settings.profiles_json, settings.profiles_file
+    if text and path and (sources or {}).get("profiles_file") != "project file":
+        message = f"Set only one of {JSON_VARIABLE} or {FILE_VARIABLE}"
+        at = Location(JSON_VARIABLE)
+        raise SpecError([Problem("AF1520", message, at, code="profiles:ambiguous", fix=f"unset {FILE_VARIABLE}")])
+    if text:
+        document = parse_document(text, JSON_VARIABLE)
+    elif path:
+        document = load_document(Path(path).expanduser())
+    else:
+        return Profiles({})
+    return bind_profiles(document)
+
+
+def bind_profiles(document: Document) -> Profiles:
+    """Profiles of a parsed document; raises SpecError."""
+    from aetherflow.core.runtime.environment.spec.profiles_file import ProfilesSpec  # a root model is costly to define
+
+    spec, problems = bind(ProfilesSpec, document.data, document.source)
+    if spec is None:
+        raise SpecError(problems)
+    return Profiles(spec.root, document)
+
+
+def with_profile(resource: ResourceSpec, profiles: Profiles) -> ResourceSpec:
+    """The resource laid over its profile; without one, as it is. KeyError for an unknown profile."""
+    if resource.profile is None:
+        return resource
+    profile = profiles.by_name[resource.profile]
+    return resource.model_copy(
+        update={
+            "config": deep_merge(profile.config, resource.config),
+            "options": deep_merge(profile.options, resource.options),
+            "decode": merge_decode(profile.decode, resource.decode),
+        }
+    )

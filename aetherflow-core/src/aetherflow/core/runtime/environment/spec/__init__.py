@@ -1,0 +1,1 @@
+"""Documents of the environment as plain models: fields and types, no behaviour."""

@@ -1,0 +1,15 @@
+"""The profiles document: settings of resources by environment, kept apart from the flow."""
+
+from typing import Any
+
+from pydantic import Field
+
+from aetherflow.core.kernel.yaml.flow import SpecModel
+
+
+class ProfileSpec(SpecModel):
+    """One profile; a resource that names it is laid over it."""
+
+    config: dict[str, Any] = Field({}, description="As `config` of a resource")
+    options: dict[str, Any] = Field({}, description="As `options` of a resource")
+    decode: dict[str, Any] = Field({}, description="Which values the secrets hook decodes")

@@ -1,0 +1,9 @@
+"""The profiles document as a whole."""
+
+from pydantic import RootModel
+
+from aetherflow.core.runtime.environment.spec.profiles import ProfileSpec
+
+
+class ProfilesSpec(RootModel[dict[str, ProfileSpec]]):
+    """Profiles by name."""

@@ -1,0 +1,104 @@
+"""The project file `aetherflow.yaml`: settings of all flows below its folder."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from aetherflow.core.contracts.fields import Flag, any_case
+from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.runtime.environment.spec.environment import EnvFile
+
+Mode = Literal["internal_fast", "enterprise"]
+_Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogLevel = Annotated[
+    _Level,
+    BeforeValidator(
+        lambda value: value.upper() if isinstance(value, str) else value,
+        json_schema_input_type=_Level | Annotated[str, StringConstraints(pattern=any_case(*get_args(_Level)))],
+    ),
+]
+LogFormat = Literal["text", "json"]
+CacheScope = Literal["run", "process", "none"]
+
+
+class RootsSpec(SpecModel):
+    """Where runs and their history stand when a flow does not say."""
+
+    work: str | None = Field(None, description="Folder of all runs; AETHERFLOW_WORK_ROOT")
+    state: str | None = Field(None, description="Folder of state files; AETHERFLOW_STATE_ROOT")
+
+
+class LogSpec(SpecModel):
+    """What a run writes to stderr."""
+
+    level: LogLevel = Field("INFO", description="Least level that is shown; AETHERFLOW_LOG_LEVEL")
+    format: LogFormat = Field("text", description="text, or json: one JSON object per line; AETHERFLOW_LOG_FORMAT")
+    events_file: str | None = Field(
+        None, description="File that gets every event of every run as a JSON line; AETHERFLOW_EVENTS_FILE"
+    )
+    otel: Flag = Field(False, description="Send spans of runs, jobs and steps to OpenTelemetry; AETHERFLOW_OTEL")
+
+
+class PluginsSpec(SpecModel):
+    """Which plugins may be used."""
+
+    paths: list[str] = Field([], description="Files and folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
+    prefer: dict[str, str] = Field(
+        {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
+    )
+    allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
+    block: list[str] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+
+
+class PolicySpec(SpecModel):
+    """Rules that flows and environments cannot loosen."""
+
+    mode: Mode | None = Field(None, description="internal_fast or enterprise; AETHERFLOW_MODE")
+    strict_sandbox: Flag = Field(True, description="Confine the paths of steps to the roots; AETHERFLOW_STRICT_SANDBOX")
+    zip_drivers: list[str] | None = Field(None, description="Archive drivers that enterprise mode accepts")
+    child_env: list[str] = Field(
+        [],
+        description="Environment keys that enterprise mode passes to children, besides the basic ones",
+    )
+
+
+class LimitsSpec(SpecModel):
+    """Limits on documents."""
+
+    flow_bytes: int | None = Field(None, gt=0, description="Largest flow file in bytes; default 4 MiB")
+    flow_nodes: int | None = Field(
+        None, gt=0, description="Most values in a document, aliases expanded; default 300,000"
+    )
+
+
+class PathsSpec(SpecModel):
+    """Folders that steps may use besides the run's own."""
+
+    read: list[str] = Field([], description="Further folders to read from")
+    write: list[str] = Field([], description="Further folders to write to")
+
+
+class SecretsSpec(SpecModel):
+    """The secrets hook, and which environment keys are masked."""
+
+    module: str | None = Field(None, description="Module of the secrets hook; AETHERFLOW_SECRETS_MODULE")
+    path: str | None = Field(None, description="File of the secrets hook; AETHERFLOW_SECRETS_PATH")
+    add: list[str] = Field([], description="Environment keys that are masked besides the usual ones")
+    ignore: list[str] = Field([], description="Environment keys that are not masked")
+
+
+class ProjectSpec(SpecModel):
+    """The project file."""
+
+    # model_construct: most runs have no project file, and validating empty sections would cost every start
+
+    version: Literal[1] = Field(1, description="Version of the document format")
+    roots: RootsSpec = Field(default_factory=RootsSpec.model_construct, description="Folders of runs and state")
+    log: LogSpec = Field(default_factory=LogSpec.model_construct, description="What a run writes to stderr")
+    env_files: list[EnvFile] = Field([], description="Env files, later ones win")
+    profiles_file: str | None = Field(None, description="YAML file of profiles; AETHERFLOW_PROFILES_FILE")
+    plugins: PluginsSpec = Field(default_factory=PluginsSpec.model_construct, description="Which plugins may be used")
+    policy: PolicySpec = Field(default_factory=PolicySpec.model_construct, description="Rules that cannot be loosened")
+    limits: LimitsSpec = Field(default_factory=LimitsSpec.model_construct, description="Limits on documents")
+    paths: PathsSpec = Field(default_factory=PathsSpec.model_construct, description="Further folders for steps")
+    secrets: SecretsSpec = Field(default_factory=SecretsSpec.model_construct, description="The secrets hook, masking")

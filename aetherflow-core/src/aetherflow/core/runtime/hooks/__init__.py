@@ -1,0 +1,1 @@
+"""What observes a run and stands around its steps: hooks of plugins, metrics, spans."""

@@ -1,0 +1,82 @@
+"""Observers among the hooks: events of a run, handed to each plugin as frozen values; none can fail the run."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, RunInfo, StepInfo
+from aetherflow.core.host.hooks import Hooks
+from aetherflow.core.runtime.logs.events import Events, encode
+
+
+class HookObserver:
+    """Calls the observer hooks of every plugin, one after the other; one that fails is reported once, and called on."""
+
+    def __init__(self, hooks: Hooks, run: RunInfo, events: Events) -> None:
+        self._hooks = hooks
+        self._run = run
+        self._events = events
+        self._reported: set[str] = set()
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Tell the plugins about one event, if there is a hook for it."""
+        if (known := _HOOKS.get(event)) is None:
+            return
+        hook, arguments = known
+        for name, call in self._hooks.each(hook):
+            try:
+                call(run=self._run, **arguments(fields))  # made anew: what one plugin does to them no other sees
+            except (Exception, SystemExit) as error:  # noqa: BLE001 foreign code may raise anything
+                self._report(name, hook, error)
+
+    def _report(self, name: str, hook: str, error: BaseException) -> None:
+        if name in self._reported:
+            return
+        self._reported.add(name)
+        message = (
+            f"hook {name} failed in {hook}: {type(error).__name__}: {error}; the run goes on, further failures of this "
+            "plugin are not told"
+        )
+        self._events.emit("log", level="WARNING", logger="aetherflow.hooks", message=message)
+
+
+def step_info(fields: dict[str, Any]) -> StepInfo:
+    """The attempt that an event is about."""
+    return StepInfo(
+        fields["job_id"], fields["step_id"], fields["step_type"], fields["attempt"], fields.get("item") or None
+    )
+
+
+def _outcome(fields: dict[str, Any]) -> Outcome:
+    blocker = fields.get("blocked_by")
+    reason = fields.get("reason") or fields.get("skip_reason") or (f"blocked by {blocker}" if blocker else None)
+    return Outcome(str(fields["status"]), fields["duration_ms"], fields.get("error"), reason)
+
+
+def _of_run(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"outcome": _outcome(fields), "summary": json.loads(encode(fields))}
+
+
+def _of_job(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"job": JobInfo(fields["job_id"])}
+
+
+def _of_step(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"step": step_info(fields)}
+
+
+def _of_lock(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"lock": LockInfo(fields["key"], fields["token"])}
+
+
+_HOOKS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "run_start": ("aetherflow_run_started", lambda _: {}),
+    "run_summary": ("aetherflow_run_finished", _of_run),
+    "job_start": ("aetherflow_job_started", _of_job),
+    "job_end": ("aetherflow_job_finished", lambda fields: {**_of_job(fields), "outcome": _outcome(fields)}),
+    "step_start": ("aetherflow_step_started", _of_step),
+    "step_end": ("aetherflow_step_finished", lambda fields: {**_of_step(fields), "outcome": _outcome(fields)}),
+    "lock_acquired": ("aetherflow_lock_acquired", _of_lock),
+    "lock_lost": ("aetherflow_lock_lost", lambda fields: {**_of_lock(fields), "reason": fields["reason"]}),
+}
+"""Event to its hook, and what makes the hook's arguments from the event's fields."""

@@ -1,0 +1,164 @@
+"""Spans for OpenTelemetry: a run, below it its jobs, below those the attempts of their steps. A plugin of hooks.
+
+Needs the extra `aetherflow-core[otel]`. Where the program has set up a tracer provider, that one gets the spans; else
+one is set up here that sends to the exporters that OTEL_TRACES_EXPORTER names.
+"""
+
+import os
+from collections.abc import Generator
+from importlib.metadata import entry_points
+from typing import Any
+
+from aetherflow.core.base.errors import UsageError
+from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, RunInfo, StepInfo
+from aetherflow.core.contracts.hookspecs import hookimpl
+from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.host.installing import install_command
+
+EXPORTERS = "opentelemetry_traces_exporter"
+"""Entry-point group of exporters: `console` comes with the SDK, `otlp` with a distribution of its own."""
+FLUSH_MS = 5_000
+"""Longest time that the end of a run waits for the exporter."""
+_FAILED = ("FAILED", "UNKNOWN", "INTERRUPTED")
+
+try:
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+except ImportError as error:
+    raise UsageError(
+        f"AETHERFLOW_OTEL is on and OpenTelemetry is not installed: {error}",
+        fix=f"switch it off, or: {install_command('otel')}",
+    ) from error
+
+
+class TracerHooks:
+    """Makes the spans of one run."""
+
+    def __init__(self, provider: Any) -> None:
+        """`provider` is a tracer provider."""
+        self._provider = provider
+        self._tracer: trace.Tracer = provider.get_tracer("aetherflow")
+        self._open: dict[Any, trace.Span] = {}
+        self._early: list[tuple[str, LockInfo]] = []
+        """The lock of a whole flow is taken before the run begins."""
+
+    @hookimpl
+    def aetherflow_run_started(self, run: RunInfo) -> None:
+        """Open the span of the run."""
+        facts = {"flow_id": run.flow_id, "run_id": run.run_id, "attempt": run.attempt}
+        self._begin(run, None, f"run {run.flow_id}", facts)
+        for name, lock in self._early:
+            self._note(run, name, lock)
+
+    @hookimpl
+    def aetherflow_run_finished(self, run: RunInfo, outcome: Outcome) -> None:
+        """Close it, and hand over what the exporter still holds."""
+        self._end(run, outcome)
+        if (flush := getattr(self._provider, "force_flush", None)) is not None:
+            flush(FLUSH_MS)
+
+    @hookimpl
+    def aetherflow_job_started(self, run: RunInfo, job: JobInfo) -> None:
+        """Open the span of a job."""
+        self._begin_job(run, job)
+
+    @hookimpl
+    def aetherflow_job_finished(self, run: RunInfo, job: JobInfo, outcome: Outcome) -> None:
+        """Close it; a job that was skipped, blocked or reused gets a span without length."""
+        if job not in self._open:
+            self._begin_job(run, job)
+        self._end(job, outcome)
+
+    @hookimpl
+    def aetherflow_step_started(self, run: RunInfo, step: StepInfo) -> None:
+        """Open the span of an attempt."""
+        facts = {
+            "run_id": run.run_id,
+            "job_id": step.job_id,
+            "step_id": step.step_id,
+            "step_type": step.step_type,
+            "attempt": step.attempt,
+            **({} if step.item is None else {"item": step.item}),
+        }
+        self._begin(step, JobInfo(step.job_id), f"step {step.job_id}.{step.step_id}", facts)
+
+    @hookimpl(wrapper=True)
+    def aetherflow_call_step(self, step: StepInfo) -> Generator[None, StepResult, StepResult]:
+        """Let spans that a step makes by itself stand below its own."""
+        if (span := self._open.get(step)) is None:  # a step inside of a step
+            return (yield)
+        with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+            return (yield)
+
+    @hookimpl
+    def aetherflow_step_finished(self, step: StepInfo, outcome: Outcome) -> None:
+        """Close the span of an attempt."""
+        self._end(step, outcome)
+
+    @hookimpl
+    def aetherflow_lock_acquired(self, run: RunInfo, lock: LockInfo) -> None:
+        """Note a lock in the span of the run."""
+        self._note(run, "lock acquired", lock)
+
+    @hookimpl
+    def aetherflow_lock_lost(self, run: RunInfo, lock: LockInfo) -> None:
+        """Note the loss of a lock in the span of the run."""
+        self._note(run, "lock lost", lock)
+
+    def _begin_job(self, run: RunInfo, job: JobInfo) -> None:
+        self._begin(job, run, f"job {job.job_id}", {"run_id": run.run_id, "job_id": job.job_id})
+
+    def _begin(self, key: Any, parent: Any, name: str, facts: dict[str, Any]) -> None:
+        above = self._open.get(parent)
+        context = trace.set_span_in_context(above) if above is not None else None
+        attributes = {f"aetherflow.{name}": value for name, value in facts.items()}
+        self._open[key] = self._tracer.start_span(name, context, attributes=attributes)
+
+    def _end(self, key: Any, outcome: Outcome) -> None:
+        if (span := self._open.pop(key, None)) is None:
+            return
+        span.set_attribute("aetherflow.status", outcome.status)
+        if outcome.reason:
+            span.set_attribute("aetherflow.reason", outcome.reason)
+        if outcome.status in _FAILED:
+            span.set_status(trace.StatusCode.ERROR, outcome.error or outcome.status)
+        elif outcome.status == "SUCCESS":
+            span.set_status(trace.StatusCode.OK)
+        span.end()
+
+    def _note(self, run: RunInfo, name: str, lock: LockInfo) -> None:
+        if (span := self._open.get(run)) is None:
+            self._early.append((name, lock))
+        else:
+            span.add_event(name, {"aetherflow.lock": lock.key, "aetherflow.token": lock.token})
+
+
+def make_tracer() -> TracerHooks:
+    """The tracer of a run. Raises UsageError for an exporter that is not installed or cannot be set up."""
+    found = trace.get_tracer_provider()
+    if isinstance(found, trace.ProxyTracerProvider):  # nobody has set one up
+        found = _provider(os.environ.get("OTEL_TRACES_EXPORTER", "otlp"))
+        trace.set_tracer_provider(found)
+    return TracerHooks(found)
+
+
+def _provider(names: str) -> TracerProvider:
+    from opentelemetry.sdk.resources import Resource
+
+    os_name = os.environ.get("OTEL_SERVICE_NAME", "aetherflow")
+    provider = TracerProvider(resource=Resource.create({"service.name": os_name}))
+    for name in filter(None, map(str.strip, names.split(","))):
+        if name == "none":
+            continue
+        found = list(entry_points(group=EXPORTERS, name=name))
+        if not found:
+            fix = "set OTEL_TRACES_EXPORTER to console or none, or: pip install opentelemetry-exporter-otlp"
+            raise UsageError(f"no installed distribution provides the OpenTelemetry exporter {name!r}", fix=fix)
+        try:
+            exporter = found[0].load()()
+        except Exception as error:
+            text = f"the OpenTelemetry exporter {name!r} cannot be set up: {type(error).__name__}: {error}"
+            raise UsageError(text, fix="check the variables OTEL_EXPORTER_...") from error
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider

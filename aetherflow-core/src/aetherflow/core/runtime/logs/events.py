@@ -1,0 +1,74 @@
+"""Events of a run: one stream for the run log, the terminal and later observers; none of them can fail the run."""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.redact import Redactor
+
+log = logging.getLogger("aetherflow")
+
+encode = json.JSONEncoder(ensure_ascii=False).encode
+"""A value as one line of JSON."""
+
+Observer = Callable[[str, dict[str, Any]], None]
+"""Called with the name of the event and its fields."""
+
+
+class Events:
+    """Hands every event to each observer, in order; text is redacted first."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._observers: list[Observer] = []
+        self._deferred: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
+
+    def add(self, observer: Observer) -> None:
+        """Let an observer see all events from now on."""
+        self._observers.append(observer)
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Tell the observers; a field that is None is left out."""
+        if not self._deferred.empty():
+            with contextlib.suppress(Empty):
+                while True:
+                    self._tell(*self._deferred.get_nowait())
+        self._tell(event, fields)
+
+    def defer(self, event: str, **fields: Any) -> None:
+        """Tell the observers right before the next event: for threads that must not wait for an observer."""
+        self._deferred.put((event, fields))
+
+    def _tell(self, event: str, fields: dict[str, Any]) -> None:
+        shown = {name: self._redactor.mask_all(value) for name, value in fields.items() if value is not None}
+        for observer in list(self._observers):
+            try:
+                observer(event, shown)
+            except Exception as error:  # noqa: BLE001 a closed terminal or a full disk under a log must not end the run
+                self._observers.remove(observer)
+                log.warning("an observer of the run failed and sees no more events: %s", error)
+
+
+class RunLog:
+    """The run's log: JSON lines beside the state, kept after cleanup."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = durable.open_log(path)
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Append one event."""
+        if event in ("progress", "output"):
+            return  # output has a log of its own per attempt, progress is for eyes
+        line = encode({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields})
+        self._file.write(line.encode(errors="replace") + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,1 @@
+"""A flow that is checked and settled, so that a run of it may go on."""

@@ -1,0 +1,60 @@
+"""What a run records of its circumstances, for the question what ran: bundle, profiles, plugins, environment keys."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.host.metadata import FOLDER
+from aetherflow.core.host.names import CONNECTORS, STEPS
+from aetherflow.core.kernel.sequencing.verdicts import PluginChange
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
+
+
+def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
+    """The fingerprints of a flow as it is about to run, JSON-safe; of environment keys the names, not the values.
+
+    `flow`: sha256 of its text; `profiles`: that of the profiles; `bundle`: its id, manifest, content and listing
+    fingerprint and the flow's path in it; `plugins`: step type or `kind:driver` to distribution and version.
+    """
+    found: dict[str, Any] = {"flow": flow.fingerprint, "plugins": _plugins(flow)}
+    if (profiles := flow.profiles.document) is not None:
+        found["profiles"] = hashlib.sha256(profiles.text.encode()).hexdigest()
+    if keys := sorted(key for key, origin in flow.snapshot.origins.items() if origin.kind != "os"):
+        found["env_keys"] = keys
+    if (bundle := flow.snapshot.bundle) is not None:
+        found["bundle"] = {
+            "id": bundle.bundle_id,
+            "manifest": str(bundle.manifest),
+            "content_fingerprint": bundle.content,
+            "fingerprint": bundle.fingerprint,
+            "flow": str(flow.file.relative_to(bundle.folder)),
+        }
+    return found
+
+
+def plugin_changes(recorded: Mapping[str, Any], flow: PreparedFlow) -> list[PluginChange]:
+    """What provides the step types and connectors now and did not when `recorded` was written; no folder plugins."""
+    found = set[PluginChange]()
+    now = _plugins(flow)
+    for name, before in recorded.get("plugins", {}).items():
+        present = now.get(name, before)
+        if before != present and FOLDER not in before + present:
+            (old, _, version), (new, _, other) = before.rpartition(" "), present.rpartition(" ")
+            found.add(PluginChange(old, version, other) if old and old == new else PluginChange(name, before, present))
+    return sorted(found)
+
+
+def _plugins(flow: PreparedFlow) -> dict[str, str]:
+    wanted = {(STEPS, step.type, step.type) for job in flow.spec.jobs for step in job.steps}
+    wanted |= {
+        (CONNECTORS, f"{each.kind}.{each.driver}", f"{each.kind}:{each.driver}")
+        for each in flow.spec.resources.values()
+    }
+    found = {}
+    for group, name, shown in sorted(wanted):
+        try:
+            found[shown] = f"{(entry := flow.catalog.find(group, name)).distribution} {entry.version}".strip()
+        except AetherflowError:  # registered in this process, or not to be had: the step itself will say so
+            continue
+    return found

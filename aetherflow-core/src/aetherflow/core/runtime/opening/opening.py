@@ -1,0 +1,120 @@
+"""Everything that is settled before a run goes on: parameters, dates, resources, definitions, the plan."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aetherflow.core.base.errors import UsageError
+from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
+from aetherflow.core.contracts.events import RunInfo
+from aetherflow.core.kernel.sequencing.definitions import Definitions, References, define
+from aetherflow.core.kernel.sequencing.plan import check_jobs, make_plan
+from aetherflow.core.kernel.sequencing.verdicts import Plan, Wishes
+from aetherflow.core.kernel.state.records import Frozen, RunRecord
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.runtime.connectors.connections import secret_settings
+from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
+from aetherflow.core.runtime.hooks.around import check_plan
+from aetherflow.core.runtime.opening.circumstances import plugin_changes
+from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
+from aetherflow.core.runtime.opening.settle import Given, run_root, settle
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that may go on."""
+
+    flow: PreparedFlow
+    run_id: str
+    found: RunRecord | None
+    generation: int
+    """How many processes will have owned the run, the next one included."""
+    frozen: Frozen
+    constants: Mapping[str, Any]
+    places: Places
+    redactor: Redactor
+    merged: Resources
+    state: RunState
+    definitions: Definitions
+    plan: Plan
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """The resources, rendered and decoded; every secret in them is masked from then on."""
+        found = resolve_resources(self.merged, self.constants, self.flow.snapshot.hook, self.redactor)
+        self.redactor.add(secret_settings(found, self.flow.catalog))
+        return found
+
+    @property
+    def ended(self) -> bool:
+        """True if the run ended with SUCCESS before, whole, and nobody asked for any of it again."""
+        found = self.found
+        return (
+            found is not None
+            and found.status is Status.SUCCESS
+            and found.reason is None
+            and not self.plan.intervention.discard_jobs
+        )
+
+
+def run_info(flow: PreparedFlow, run_id: str, generation: int) -> RunInfo:
+    """The run as hooks see it."""
+    return RunInfo(flow.flow_id, run_id, generation, flow.document.file)
+
+
+def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
+    """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
+    check_jobs(flow.spec, wishes)
+    found = store.find_run(flow.flow_id, run_id)
+    if found is None and (wishes.from_step is not None or wishes.decisions):
+        option = "--from" if wishes.from_step is not None else "--decide"
+        message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
+        raise UsageError(message, fix="name a known run with --run-id; `aetherflow runs list` shows them")
+    frozen = settle(flow, given, found, dt.datetime.now(dt.UTC))
+    generation = found.generation + 1 if found else 1
+    constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
+    places = render_places(flow, constants)
+    redactor = flow.snapshot.redactor()
+    redactor.add(secrets_in(frozen.params))
+    merged = merge_resources(flow.document, flow.spec, flow.profiles)
+    written = list(_written_secrets(flow, merged))
+    redactor.add(text for text in written if "{{" not in text)
+    redactor.add(_referenced(written, constants))
+    state = RunState(store, flow.flow_id, run_id)
+    definitions = define(flow, merged, frozen.params, redactor)
+    if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
+        state.load()
+        plan = make_plan(flow.spec, state, definitions, wishes)
+        plan.plugins = plugin_changes(state.circumstances(), flow)
+    elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
+        plan = Plan([], [], wishes.nothing())
+    else:
+        plan = make_plan(flow.spec, state, definitions, wishes)
+    if plan.jobs:
+        check_plan(flow, run_info(flow, run_id, generation), plan)
+    return Opened(
+        flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
+    )
+
+
+def _written_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
+    """What stands where secrets belong, in the flow or in its profiles: a definition must not show it."""
+    resources = {name: spec.model_dump() for name, spec in merged.merged.items()}
+    for written in (flow.document.data, resources):
+        yield from secrets_in(written)
+        yield from url_secrets(written)
+    yield from secret_settings(resources, flow.catalog)
+
+
+def _referenced(texts: Iterable[str], constants: Mapping[str, Any]) -> Iterator[str]:
+    """The values behind templates that stand where secrets belong: of DB in `password: "{{env.DB}}"`."""
+    references = References()
+    for text in texts:
+        references.add(text)
+    for path in references.paths:
+        if len(path) == 2 and path[0] in ("env", "params"):
+            value = constants[path[0]].get(path[1])
+            if isinstance(value, str) and len(value) >= MIN_LENGTH:
+                yield value

@@ -1,0 +1,124 @@
+"""A flow document, checked, and what finds its runs: the flow's id and the place of its state."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.base.errors import ResolverError, SpecError
+from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.checks.report import Checked, check_flow, check_flow_document
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.kernel.resolver.template import render
+from aetherflow.core.kernel.yaml.flow import DEFAULT_LAYOUT, FlowMetaSpec, FlowSpec
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.policy import catalog_for
+from aetherflow.core.runtime.environment.profiles import Profiles
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.paths import is_folder_name
+from aetherflow.core.runtime.workspace.places import state_path, work_root
+
+ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFlow:
+    """Everything that is known before a run is chosen."""
+
+    document: Document
+    spec: FlowSpec
+    snapshot: Snapshot
+    catalog: Catalog
+    profiles: Profiles
+    flow_id: str
+    file: Path
+    """The flow file, absolute."""
+    folder: Path
+    """Folder of the flow file; in a bundle its version's folder. Files that ship with the flow stand in it."""
+    state_path: Path
+    fingerprint: str
+    """sha256 of the flow's text."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment of the run."""
+        return self.snapshot.env
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the folders of a run stand."""
+
+    work_root: Path
+    layout: Mapping[str, str]
+
+
+def prepare(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None) -> PreparedFlow:
+    """Check a flow file and find the flow's id and state; SpecError carries every problem.
+
+    `catalog` is that of the snapshot, if it is made.
+
+    Raises PluginFileError and PluginPathError, too, if a folder plugin cannot be loaded.
+    """
+    catalog = catalog_for(snapshot) if catalog is None else catalog
+    catalog.raise_if_broken()
+    return _prepared(check_flow(path, snapshot, catalog), snapshot, catalog)
+
+
+def prepare_document(document: Document, snapshot: Snapshot) -> PreparedFlow:
+    """The same for a flow that stands in no file; its name says in which folder it would stand."""
+    catalog = catalog_for(snapshot)
+    catalog.raise_if_broken()
+    return _prepared(check_flow_document(document, snapshot, Problems(), catalog), snapshot, catalog)
+
+
+def _prepared(checked: Checked, snapshot: Snapshot, catalog: Catalog) -> PreparedFlow:
+    document, spec = checked.document, checked.spec
+    checked.problems.raise_if_errors()
+    if document is None or spec is None:
+        raise SpecError(list(checked.problems))
+    path = document.file
+    env = snapshot.env
+    found = _render(document, {"id": spec.flow.id, "state": {"path": spec.flow.state.path}}, {"env": env})
+    flow_id, given = found["id"], found["state"]["path"]
+    if not ID.match(flow_id):
+        raise SpecError([_problem(document, ("flow", "id"), "AF1206", f"{flow_id!r} is not an id once rendered")])
+    return PreparedFlow(
+        document=document,
+        spec=spec,
+        snapshot=snapshot,
+        catalog=catalog,
+        profiles=checked.profiles,
+        flow_id=flow_id,
+        file=Path(path).absolute(),
+        folder=snapshot.bundle.folder if snapshot.bundle else Path(path).absolute().parent,
+        state_path=state_path(given, flow_id, snapshot.settings, env),
+        fingerprint=hashlib.sha256(document.text.encode()).hexdigest(),
+    )
+
+
+def render_places(flow: PreparedFlow, constants: Mapping[str, Any]) -> Places:
+    """Render what remains of the section `flow` with `env`, `params` and `run`; SpecError where that fails."""
+    document = flow.document
+    raw = flow.spec.flow.model_dump(exclude={"params"})
+    meta = FlowMetaSpec.model_validate(_render(document, raw, constants))
+    for key, name in meta.workspace.layout.items():
+        if not is_folder_name(name):
+            path = ("flow", "workspace", "layout", key)
+            raise SpecError([_problem(document, path, "AF1206", f"{name!r} is not a folder name once rendered")])
+    root = work_root(meta.workspace.root, flow.snapshot.settings, flow.env)
+    return Places(root, {**DEFAULT_LAYOUT, **meta.workspace.layout})
+
+
+def _render(document: Document, value: Any, scope: Mapping[str, Any]) -> Any:
+    try:
+        return render(value, scope, ("flow",))
+    except ResolverError as error:
+        raise SpecError([_problem(document, error.at, error.code, str(error))]) from error
+
+
+def _problem(document: Document, path: DocPath, af: str, message: str) -> Problem:
+    return Problem(af, message, document.source.value(path), format_path(path), code="template:syntax")

@@ -1,0 +1,49 @@
+"""A command line run as a flow of one step: the same engine, history, locks and logs, without a document on disk."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.base.errors import UsageError
+from aetherflow.core.kernel.yaml.loader import Document, RawString
+from aetherflow.core.kernel.yaml.source_map import SourceMap
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.opening.prepare import ID, PreparedFlow, prepare_document
+
+TRIGGER = "wrap"
+JOB, STEP = "wrap", "command"
+
+
+def wrapped_flow(
+    flow_id: str,
+    command: Sequence[str],
+    snapshot: Snapshot,
+    folder: Path,
+    *,
+    timeout_seconds: float | None = None,
+    locked: bool = False,
+    wait_seconds: float = 0,
+) -> PreparedFlow:
+    """The flow of one `external.process` that runs a command in `folder`; the lock of the flow if `locked`.
+
+    Raises UsageError for an id that is none and for arguments that no program can be given.
+    """
+    if not ID.match(flow_id):
+        raise UsageError(f"--id {flow_id!r} is not an id", fix="letters, digits, '_' and '-', a letter first")
+    for text in (*command, str(folder)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"not UTF-8: {text!r}", fix="put it into a script, and wrap that") from None
+    if not command or not command[0]:
+        raise UsageError("no command is given", fix="write it after two dashes: aetherflow wrap --id NAME -- COMMAND …")
+    inputs: dict[str, Any] = {"command": [RawString(word) for word in command], "cwd": RawString(str(folder))}
+    if timeout_seconds is not None:
+        inputs["timeout_seconds"] = timeout_seconds
+    step = {"id": STEP, "type": "external.process", "inputs": inputs}
+    flow: dict[str, Any] = {"id": flow_id}
+    if locked:
+        flow["locks"] = {"scope": "flow", "wait_seconds": wait_seconds}
+    data: Mapping[str, Any] = {"version": 1, "flow": flow, "jobs": [{"id": JOB, "steps": [step]}]}
+    name = str(folder / f"wrap {flow_id}")
+    return prepare_document(Document(name, data, SourceMap(name), repr(data)), snapshot)

@@ -1,0 +1,1 @@
+"""The programs that steps start: in groups, guarded, their output kept."""

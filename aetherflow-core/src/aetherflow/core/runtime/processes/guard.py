@@ -1,0 +1,120 @@
+"""The runner's side of the guard: one small process that ends the run's children should this one die."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import IO
+
+from aetherflow.core.base import durable
+from aetherflow.core.runtime.processes import guard_program
+
+END_SECONDS = 2.0
+"""Time for the guard to take its leave; starting it takes 20 ms, and a run may end before that."""
+RENEW_SECONDS = 1.0
+"""Shortest time between two starts of the guard, unless a child is about to be started."""
+_guards: "weakref.WeakSet[Guard]" = weakref.WeakSet()
+
+
+class Guard:
+    """Starts the guard program at the first child, tells it every group, and starts another one if it is killed."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._groups: dict[int, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: list[IO[bytes]] = []
+        self._started = 0.0
+        self._lock = threading.Lock()
+        _guards.add(self)
+
+    def ready(self) -> None:
+        """Make sure that a guard with its twin watches; OSError if none can be started."""
+        with self._lock:
+            if not self._watching():
+                self._renew()
+
+    def tend(self) -> None:
+        """Replace a guard that was killed, if one is needed at all; not too often, should none survive its start."""
+        if self._groups and time.monotonic() > self._started + RENEW_SECONDS:
+            with contextlib.suppress(OSError):  # out of processes, say; the twin watches, and there is a next time
+                self.ready()
+
+    def add(self, group: int, birth: str) -> None:
+        """Watch over a group from now on."""
+        with self._lock:
+            self._groups[group] = birth
+            self._tell(f"add {group} {birth}")
+
+    def remove(self, group: int) -> None:
+        """A group has ended."""
+        with self._lock:
+            if self._groups.pop(group, None) is not None:
+                self._tell(f"del {group}")
+
+    def close(self) -> None:
+        """The run has ended and nothing is left: let the guard go."""
+        with self._lock:
+            self._groups.clear()
+            self._dismiss(self._process, self._pipes)
+            self._process, self._pipes = None, []
+
+    def drop_pipes(self) -> None:
+        """In a process that was forked from the runner: its copies of the pipes would hide the runner's end."""
+        for pipe in self._pipes:
+            pipe.close()
+        self._pipes = []
+
+    def _watching(self) -> bool:
+        if not self._pipes:
+            return False
+        poll = select.poll()  # a pipe that nobody reads any more is in error
+        for pipe in self._pipes:
+            poll.register(pipe, 0)
+        return not poll.poll(0)
+
+    def _renew(self) -> None:
+        old = self._process, self._pipes
+        self._started = time.monotonic()
+        self._process, self._pipes = durable.spawn_guard(
+            [sys.executable or "python3", "-I", "-S", str(Path(guard_program.__file__))]
+        )
+        for pipe in self._pipes:
+            os.set_blocking(pipe.fileno(), False)  # a guard that is stopped must not stop the run
+        self._tell(f"mark {self._mark}")
+        for group, birth in self._groups.items():
+            self._tell(f"add {group} {birth}")
+        self._dismiss(*old)  # only now: until here the old one's twin watched
+
+    def _tell(self, line: str) -> None:
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):  # a guard that is gone is replaced before the next child
+                pipe.write(line.encode() + b"\n")
+
+    @staticmethod
+    def _dismiss(process: "subprocess.Popen[bytes] | None", pipes: "list[IO[bytes]]") -> None:
+        for pipe in pipes:
+            with contextlib.suppress(OSError):
+                pipe.write(b"end\n")
+            pipe.close()
+        if process is not None:
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _in_forked_process() -> None:
+    for guard in _guards:
+        guard.drop_pipes()
+
+
+os.register_at_fork(after_in_child=_in_forked_process)

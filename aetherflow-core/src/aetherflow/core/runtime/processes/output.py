@@ -1,0 +1,85 @@
+"""What the children of one attempt print: kept in a log of its own, shown live, its last lines at hand."""
+
+import codecs
+import threading
+from collections import deque
+from pathlib import Path
+from typing import IO
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.redact import RedactedStream, Redactor
+from aetherflow.core.contracts.context import StreamName
+from aetherflow.core.runtime.logs.events import Events
+
+TAIL_LINES = 20
+MAX_LINE = 64 * 1024
+"""A longer line is passed on in pieces, so that memory stays bounded."""
+
+
+class _Lines:
+    """Bytes to lines of text, secrets masked across the borders of chunks and lines."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._clean = RedactedStream(redactor)
+        self._pending = ""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Take bytes; returns the lines that are complete."""
+        return self._split(self._clean.feed(self._decoder.decode(data)))
+
+    def finish(self) -> list[str]:
+        """The rest, complete or not."""
+        lines = self._split(self._clean.feed(self._decoder.decode(b"", final=True)) + self._clean.finish())
+        rest, self._pending = self._pending, ""
+        return [*lines, rest.rstrip("\r")] if rest else lines
+
+    def _split(self, text: str) -> list[str]:
+        *lines, rest = (self._pending + text).split("\n")
+        if len(rest) > MAX_LINE:
+            lines.append(rest)
+            rest = ""
+        self._pending = rest
+        return [line.rstrip("\r") for line in lines]
+
+
+class OutputLog:
+    """Output of one attempt, line by line."""
+
+    def __init__(self, path: Path, job_id: str, step_id: str, redactor: Redactor, events: Events) -> None:
+        self.path = path
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._job_id = job_id
+        self._step_id = step_id
+        self._events = events
+        self._streams: dict[StreamName, _Lines] = {"stdout": _Lines(redactor), "stderr": _Lines(redactor)}
+        self._file: IO[bytes] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def used(self) -> bool:
+        """True if anything was printed."""
+        return self._file is not None
+
+    def feed(self, stream: StreamName, data: bytes) -> None:
+        """Take bytes as they come; complete lines are passed on at once."""
+        with self._lock:
+            self._pass_on(stream, self._streams[stream].feed(data))
+
+    def close(self) -> None:
+        """Pass on unfinished lines and close the log."""
+        with self._lock:
+            for stream, lines in self._streams.items():
+                self._pass_on(stream, lines.finish())
+            if self._file is not None:
+                self._file.close()
+
+    def _pass_on(self, stream: StreamName, lines: list[str]) -> None:
+        if not lines:
+            return
+        if self._file is None:
+            self._file = durable.open_log(self.path)
+        self._file.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
+        self.tail.extend(lines[-TAIL_LINES:])
+        for line in lines:
+            self._events.emit("output", job_id=self._job_id, step_id=self._step_id, stream=stream, text=line)

@@ -1,0 +1,157 @@
+"""A run inside a run (`ctx.call_flow`): in the same process, with a state, a log and a guard of its own.
+
+What stops the step around it stops that run too, which is then INTERRUPTED; a later attempt of the step, in this
+process or another, goes on with it under the same id. The locks that the outer run holds are shared with it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownError, SpecError, StepError
+from aetherflow.core.checks.subflows import snapshot_for
+from aetherflow.core.contracts.handles import FlowResult
+from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.sequencing.stopping import Control
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.runtime.context.context import StepContext
+from aetherflow.core.runtime.context.parts import FlowCall, RunParts
+from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
+from aetherflow.core.runtime.opening.settle import Given
+
+if TYPE_CHECKING:
+    from aetherflow.core.base.summary import RunSummary
+    from aetherflow.core.runtime.logs.events import Observer
+
+MAX_DEPTH = 16
+"""Flows inside one another."""
+GRACE_SHARE_SECONDS = 1.0
+"""A run inside a run has so much less time to stop, so that it has ended when the outer one's time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """What a run is given of the one that started it."""
+
+    run: str
+    """`FLOW/RUN`."""
+    files: tuple[Path, ...]
+    """The flow files under way around it, outermost first."""
+    control: Control
+    locks: RunLocks
+    lock_env: Mapping[str, str]
+    """What its children see of the lock that they work under."""
+    grace: float
+
+    def grace_inside(self, own: float) -> float:
+        """Seconds that the steps of the inner run have to stop."""
+        return min(own, max(0.0, self.grace - GRACE_SHARE_SECONDS))
+
+
+Start = Callable[[PreparedFlow, str, Given, "tuple[Observer, ...]", Outer], "RunSummary"]
+"""Runs a flow to its end, as `run_flow` does."""
+
+
+class FlowCalls:
+    """Starts the runs that the steps of one run ask for."""
+
+    def __init__(self, flow: PreparedFlow, parts: RunParts, grace: float, outer: Outer | None, start: Start) -> None:
+        self._flow = flow
+        self._parts = parts
+        self._grace = grace
+        self._files = (*(outer.files if outer else ()), Path(flow.document.file).resolve())
+        self._start = start
+
+    def call(self, ctx: StepContext, wanted: FlowCall) -> FlowResult:
+        """As `RunContext.call_flow`."""
+        ctx.check_cancelled()
+        file = wanted.flow.resolve()
+        self._refuse_cycle(file)
+        try:
+            snapshot = snapshot_for(file.parent, self._flow.snapshot)
+            flow = prepare(wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None)
+        except SpecError as error:
+            raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
+        self._parts.state.flow_started(ctx.key, flow.flow_id, wanted.run_id, str(flow.state_path))
+        outer = Outer(
+            run=f"{self._parts.flow_id}/{self._parts.run_id}",
+            files=self._files,
+            control=ctx.control,
+            locks=self._parts.locks,
+            lock_env={**self._parts.lock_env, **ctx.leases.environment},
+            grace=self._grace,
+        )
+        given = Given(wanted.params, wanted.slot, wanted.data_date)
+        try:
+            self._start(flow, wanted.run_id, given, (_Relay(ctx),), outer)
+        except RunError as error:
+            raise _failed(error) from error
+        except AetherflowError as error:
+            name = f"run {wanted.run_id} of flow {flow.flow_id}"
+            raise StepError(f"{name}: {error.code} {error}", fix=error.fix) from error
+        return FlowResult(flow.flow_id, wanted.run_id, _jobs(flow, wanted.run_id))
+
+    def _refuse_cycle(self, file: Path) -> None:
+        if file in self._files:
+            chain = " -> ".join(each.name for each in (*self._files[self._files.index(file) :], file))
+            raise StepError(f"the flow would run itself: {chain}", fix="name another flow")
+        if len(self._files) > MAX_DEPTH:
+            raise StepError(f"more than {MAX_DEPTH} flows inside one another", fix="run some of them one after another")
+
+
+class _Relay:
+    """Shows the events of an inner run as output of the step: its log tells the whole story."""
+
+    def __init__(self, ctx: StepContext) -> None:
+        self._ctx = ctx
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        name = ".".join(str(fields[key]) for key in ("job_id", "step_id") if key in fields)
+        if event == "output":
+            self._tell(f"{name}: {fields.get('text', '')}")
+        elif event == "step_end":
+            item = f"[{fields['item']}]" if "item" in fields else ""
+            detail = fields.get("error") or fields.get("reason")
+            told = f": {str(detail).partition(chr(10))[0]}" if detail else ""
+            self._tell(f"{name}{item} {fields['status']}{told}")
+        elif event == "log" and fields.get("level") != "DEBUG":
+            self._tell(f"{fields.get('level')} {fields.get('message')}")
+
+    def _tell(self, line: str) -> None:
+        self._ctx.relay("stderr", f"{line}\n".encode(errors="replace"))
+
+
+def _failed(error: RunError) -> StepError:
+    """The failure of an inner run, told in the outer one."""
+    summary = error.summary
+    job = next((job for job in summary.jobs if job.error is not None), None)
+    text = f"run {summary.run_id} of flow {summary.flow_id} ended {summary.status}"
+    fixes, log = [], summary.log_path
+    if job is not None and job.error is not None:
+        failure = job.error
+        where = f"{job.job_id}.{failure.step}" if failure.step else job.job_id
+        text += f" in {where} at {failure.location}: {failure.code} {failure.message}"
+        log = failure.log or log
+        fixes = [failure.fix] if failure.fix and not isinstance(error, RunUnknownError) else []
+        if isinstance(error, RunUnknownError):
+            question = f"aetherflow resume {summary.run_id} --decide {where}=done (or =again)"
+            fixes = [f"find out whether it was done, then: {question}; then run this flow again"]
+    seen = [f"its log: {log}", f"all of it: aetherflow runs show {summary.run_id}"]
+    return StepError(text, fix="; ".join([*fixes, *seen]))
+
+
+def _jobs(flow: PreparedFlow, run_id: str) -> dict[str, dict[str, Any]]:
+    """Statuses and outputs of the jobs, as stored: what holds a secret is not among them."""
+    store = StateStore(flow.state_path)
+    try:
+        state = RunState(store, flow.flow_id, run_id)
+        state.load()
+        return {
+            job.id: {"status": str(state.jobs[job.id].status), "outputs": state.job_outputs(job.id)}
+            for job in flow.spec.jobs
+            if job.id in state.jobs
+        }
+    finally:
+        store.close()

@@ -1,0 +1,64 @@
+"""Which folders the steps of a run may read and write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.paths import inside
+
+CHILD_ENV = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+"""Keys that enterprise mode passes to children, besides `LC_…`, the run's own and `policy.child_env`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The roots of one run; `None` in place of roots means that paths are not confined."""
+
+    work_root: Path
+    flow_folder: Path
+    run_folders: tuple[Path, ...]
+    """The folder of each job of this run."""
+    read: tuple[Path, ...] = ()
+    write: tuple[Path, ...] = ()
+    strict: bool = True
+    enterprise: bool = False
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, work_root: Path, flow_folder: Path, run_folders: tuple[Path, ...]) -> "Sandbox":
+        """The sandbox that settings and project file ask for."""
+        base = snapshot.project.folder or flow_folder
+        paths = snapshot.project.spec.paths
+        return cls(
+            work_root=work_root,
+            flow_folder=flow_folder,
+            run_folders=run_folders,
+            read=tuple(base / Path(path).expanduser() for path in paths.read),
+            write=tuple(base / Path(path).expanduser() for path in paths.write),
+            strict=snapshot.settings.strict_sandbox,
+            enterprise=snapshot.settings.mode == "enterprise",
+        )
+
+    def to_read(self, path: str | Path, base: Path) -> Path:
+        """Absolute path to read from; PathError outside the roots.
+
+        Enterprise: the flow's folder and the jobs of this run; else the whole work root too.
+        """
+        own = self.run_folders if self.enterprise else (self.work_root,)
+        return inside(path, base, self._roots((*own, self.flow_folder, *self.read, *self.write)))
+
+    def to_write(self, path: str | Path, base: Path, job_folder: Path) -> Path:
+        """Absolute path to write to; PathError outside the roots. Enterprise: the job's own folder only."""
+        own = job_folder if self.enterprise else self.work_root
+        return inside(path, base, self._roots((own, *self.write)))
+
+    def _roots(self, roots: tuple[Path, ...]) -> tuple[Path, ...] | None:
+        return roots if self.strict else None
+
+
+def child_env(env: Mapping[str, str], snapshot: Snapshot) -> Mapping[str, str]:
+    """The environment that children inherit: all of it, or in enterprise mode the allowlist."""
+    if snapshot.settings.mode != "enterprise":
+        return env
+    allowed = {*CHILD_ENV, *snapshot.project.spec.policy.child_env}
+    return {key: value for key, value in env.items() if key in allowed or key.startswith(("LC_", "AETHERFLOW_LOCAL_"))}

@@ -1,0 +1,32 @@
+"""The state root as commands without a flow see it: from the environment and the project file of a folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aetherflow.core.runtime.environment.project_file import CONFIG_VARIABLE, find_project
+from aetherflow.core.runtime.workspace.places import default_state_root
+
+_LEAD_ON = (
+    CONFIG_VARIABLE,
+    "AETHERFLOW_ENV_FILES_JSON",
+    "AETHERFLOW_SETTINGS_MODULE",
+    "AETHERFLOW_SECRETS_MODULE",
+    "AETHERFLOW_SECRETS_PATH",
+)
+"""Variables that name something that may set the state root in its turn."""
+
+
+def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = None) -> Path:
+    """The state root of flows in `folder`.
+
+    Raises what `build_snapshot` raises. Where neither a project file nor the environment leads any further, this
+    costs no more than a look: the settings need pydantic, whose import takes as long as all the rest of a command.
+    """
+    plain = config is None and not any(env.get(name) for name in _LEAD_ON)
+    if plain and find_project(folder) is None:
+        return default_state_root(env.get("AETHERFLOW_STATE_ROOT"), env)
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.runtime.workspace.places import state_root
+
+    snapshot = build_snapshot(folder, ambient=env, config=config)
+    return state_root(snapshot.settings, snapshot.env)

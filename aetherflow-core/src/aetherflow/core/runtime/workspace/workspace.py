@@ -1,0 +1,113 @@
+"""The folders of a run, `<work root>/<flow>/<job>/<run>/{artifacts,scratch,manifests}`, and their cleanup."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import PathError, WorkspaceError
+
+MARKER = ".aetherflow-run.json"
+"""Stands in every job folder of ours; nothing without it, or with another run id in it, is ever deleted."""
+
+
+class DatabaseFolder:
+    """Where relative paths in the resources of a flow lead; the same for all its runs."""
+
+    def __init__(self, base: Path, assets: Path) -> None:
+        self._base = base
+        self._assets = assets
+
+    def __str__(self) -> str:
+        return f"{self._base} {self._assets}"
+
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
+        return str(self._assets / Path(path).expanduser())
+
+    def database_path(self, path: str) -> str:
+        """Absolute path of a database file; the folder is created on access."""
+        durable.make_dir(self._base)
+        return str(self._base / Path(path).expanduser())
+
+
+class Workspace:
+    """Folders of one run."""
+
+    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Path) -> None:
+        """`assets` is the flow's folder."""
+        self.root = root
+        self.layout = layout
+        self._flow_id = flow_id
+        self._run_id = run_id
+        self.databases = DatabaseFolder(root / flow_id, assets)
+
+    def open(self) -> None:
+        """Create the root; WorkspaceError if that cannot be."""
+        try:
+            durable.make_dir(self.root)
+        except OSError as error:
+            message = f"workspace root {self.root} cannot be used: {error.strerror or error}"
+            raise WorkspaceError(message, fix="check flow.workspace.root and AETHERFLOW_WORK_ROOT") from error
+
+    def job_dir(self, job_id: str) -> Path:
+        """Folder of one job, created on access."""
+        path = self._path(job_id)
+        marker = path / MARKER
+        if not marker.exists():
+            self._require_empty(path)
+            durable.write_bytes(marker, json.dumps({"flow_id": self._flow_id, "run_id": self._run_id}).encode())
+        return path
+
+    def folder(self, job_id: str, name: str) -> Path:
+        """Folder `artifacts`, `scratch` or `manifests` of one job, created on access."""
+        path = self.job_dir(job_id) / self.layout[name]
+        durable.make_dir(path)
+        return path
+
+    def database_path(self, path: str) -> str:
+        """Absolute path of a database file of the flow, shared by its runs: `<work root>/<flow id>/<path>`."""
+        return self.databases.database_path(path)
+
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a file that a resource names and that ships with the flow."""
+        return self.databases.asset_path(path)
+
+    def remove_parts(self, job_id: str) -> None:
+        """Delete what unfinished writes of a dead process left in the job's folder."""
+        if self._is_ours(self._path(job_id)):
+            durable.remove_parts(self._path(job_id))
+
+    def removable(self, job_ids: list[str]) -> list[Path]:
+        """The folders of these jobs that are ours."""
+        return [path for path in map(self._path, job_ids) if self._is_ours(path)]
+
+    def cleanup(self, job_ids: list[str]) -> None:
+        """Delete the folders of these jobs."""
+        for path in map(self._path, job_ids):
+            if self._is_ours(path):
+                durable.remove_tree(path, last=MARKER)
+            elif path.is_dir() and not any(path.iterdir()):
+                durable.remove_empty_dir(path)  # an earlier cleanup ended between the marker and its folder
+
+    def job_path(self, job_id: str) -> Path:
+        """Folder of one job, whether it exists or not."""
+        return self._path(job_id)
+
+    def _require_empty(self, path: Path) -> None:
+        found = list(path.iterdir()) if path.is_dir() else []
+        if not all(map(durable.is_part, found)):
+            fix = "move it away, or use another --run-id or workspace.root"
+            raise PathError(f"{path} exists and is not a folder of this run", fix=fix)
+        for part in found:  # the marker itself, of a process that was killed over it
+            durable.remove_file(part)
+
+    def _path(self, job_id: str) -> Path:
+        return self.root / self._flow_id / job_id / self._run_id
+
+    def _is_ours(self, path: Path) -> bool:
+        try:
+            found = json.loads((path / MARKER).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return False  # any other error is one: a folder that cannot be judged must not be passed over in silence
+        return bool(found == {"flow_id": self._flow_id, "run_id": self._run_id})

@@ -1,1 +1,0 @@
-"""The documents as plain models: fields and types, no behaviour."""

@@ -1,9 +1,0 @@
-"""A list of env files as a document of its own: the value of AETHERFLOW_ENV_FILES_JSON."""
-
-from pydantic import RootModel
-
-from aetherflow.core.spec.environment import EnvFile
-
-
-class EnvFilesSpec(RootModel[list[EnvFile]]):
-    """Env files in order; later ones win."""

@@ -1,9 +1,0 @@
-"""The profiles document as a whole."""
-
-from pydantic import RootModel
-
-from aetherflow.core.spec.profiles import ProfileSpec
-
-
-class ProfilesSpec(RootModel[dict[str, ProfileSpec]]):
-    """Profiles by name."""

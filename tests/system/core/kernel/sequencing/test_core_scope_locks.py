@@ -1,0 +1,112 @@
+"""`flow.locks`: runs of one flow, or of one job, exclude each other; and steps inside steps survive a crash."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core.api import Step, StepResult, register_step
+from aetherflow.core.cli import main
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+OTHER = Owner("other", "o", 1)
+
+
+@contextlib.contextmanager
+def held(project: "Project", key: str) -> Iterator[None]:
+    """Another run holds the lock."""
+    store = LockStore(project.states / "locks.sqlite")
+    try:
+        store.acquire(key, OTHER)
+        yield
+    finally:
+        store.close()
+
+
+def flow(project: "Project", locks: str) -> None:
+    project.write(
+        f"""\
+        flow: {{id: f, locks: {locks}}}
+        jobs:
+          - {{id: a, steps: [{{id: s, type: check_items, inputs: {{items: [1]}}}}]}}
+          - {{id: b, steps: [{{id: s, type: check_items, inputs: {{items: [1]}}}}]}}
+        """
+    )
+
+
+def test_a_run_waits_for_the_lock_of_its_flow(project: "Project", wait_for: Callable[..., None]) -> None:
+    flow(project, "{scope: flow}")
+    with held(project, "flow/f"):
+        process = project.start("run", "flow.yaml", "--if-busy", "wait")
+        store = LockStore(project.states / "locks.sqlite")
+        wait_for(store.waiters)
+        store.close()
+        assert process.poll() is None
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+
+
+def test_a_wait_ends_with_a_signal(project: "Project", wait_for: Callable[..., None]) -> None:
+    flow(project, "{scope: flow}")
+    with held(project, "flow/f"):
+        process = project.start("run", "flow.yaml", "--run-id", "r", "--if-busy", "wait")
+        store = LockStore(project.states / "locks.sqlite")
+        wait_for(store.waiters)
+        store.close()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 143, err
+    assert project.rows("SELECT count(*) FROM runs") == [(0,)]
+
+
+@register_step("inner_note")
+class Note(Step[Any]):
+    """Writes down that it ran."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        with Path(self.ctx.env["EFFECTS"]).open("a") as file:
+            file.write(f"{self.id}\n")
+        return StepResult(output={"n": 5})
+
+
+@register_step("inner_outer")
+class Outer(Step[Any]):
+    """Runs two inner steps, and dies between or after them while the file `die` says so."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        die = Path(self.ctx.env["EFFECTS"]).with_name("die")
+        for number in (1, 2):
+            result = self.ctx.call_step("inner_note", {"number": number}, step_id=f"i{number}")
+            if die.exists() and die.read_text() == str(number):
+                die.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return StepResult(output=dict(result.output or {}))
+
+
+@pytest.mark.parametrize(("die", "lines"), [("1", ["i1", "i2"]), ("2", ["i1", "i2"])])
+def test_an_inner_step_that_is_done_is_not_done_again(project: "Project", die: str, lines: list[str]) -> None:
+    project.flow('jobs: [{id: a, steps: [{id: s, type: inner_outer, outputs: {n: "{{result.n}}"}}]}]')
+    project.effects.with_name("die").write_text(die)
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        try:
+            main(["run", "flow.yaml", "--run-id", "r", "-q"])
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+    assert project.lines() == lines
+    assert project.rows("SELECT step_id, attempt, status FROM step_runs ORDER BY 1, 2") == [
+        ("s", 1, "INTERRUPTED"), ("s", 2, "SUCCESS"), ("s.i1", 1, "SUCCESS"), ("s.i2", 1, "SUCCESS"),
+    ]  # fmt: skip
+    assert project.rows("SELECT outputs FROM job_runs") == [('{"n":5}',)]

@@ -1,0 +1,66 @@
+"""The registry of runs: an index that may be lost, and that no run depends on."""
+
+import contextlib
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.kernel.state import registry
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+JOBS = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
+
+
+def flow(project: "Project", flow_id: str, state: str = "") -> Path:
+    more = f", state: {{path: '{state}'}}" if state else ""
+    return project.write(f"version: 1\nflow: {{id: {flow_id}{more}}}\n{JOBS}", f"{flow_id}.yaml")
+
+
+def rows(project: "Project", sql: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def known(project: "Project") -> list[tuple[str, str]]:
+    return [(each.flow_id, each.state_path) for each in registry.known_flows(project.states)]
+
+
+def test_a_flow_that_moved_is_found_where_it_is_now(project: "Project") -> None:
+    flow(project, "f")
+    project.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: external.process, "
+                  "inputs: {command: ['false']}}]}]\n", "f.yaml")  # fmt: skip
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    (project.folder / "f.yaml").rename(project.folder / "moved.yaml")
+    assert project.cli("run", "moved.yaml", "--run-id", "r").code == 1
+    assert rows(project, "SELECT flow_path FROM runs") == [(str(project.folder / "moved.yaml"),)]
+
+
+def test_many_processes_register_at_once(project: "Project") -> None:
+    for number in range(6):
+        flow(project, f"f{number}")
+    processes = [project.start("run", f"f{number}.yaml", "-q") for number in range(6)]
+    for process in processes:
+        assert process.wait(60) == 0
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+    assert len(known(project)) == 6
+
+
+def test_reading_leaves_no_trace_beside_a_closed_state(project: "Project", unprivileged: tuple[str, ...]) -> None:
+    flow(project, "f")
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
+    before = {path: path.stat().st_mtime_ns for path in project.states.rglob("*")}
+    for path in (project.states, *(each for each in before if each.is_dir())):
+        path.chmod(0o500)  # who may only read can read
+    try:
+        for command in (["status"], ["runs", "list"], ["runs", "show", "r"], ["state", "info", "--flow", "f"],
+                        ["state", "check", "--flow", "f"], ["runs", "logs", "r"]):  # fmt: skip
+            result = project.command(*command, prefix=unprivileged)
+            assert result.code == 0, (command, result)
+        assert {path: path.stat().st_mtime_ns for path in project.states.rglob("*")} == before
+    finally:
+        subprocess.run(["chmod", "-R", "u+rwX", str(project.states)], check=True)

@@ -1,0 +1,70 @@
+"""State files: what is refused, and with which words; legal transitions."""
+
+import subprocess
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+JOBS = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
+
+
+def test_an_unwritable_folder_and_an_unwritable_file(project: "Project", unprivileged: tuple[str, ...]) -> None:
+    project.flow(JOBS)
+    project.states.mkdir(mode=0o500)
+    result = project.command("run", "flow.yaml", prefix=unprivileged)
+    assert (result.code, result.out) == (4, "")
+    assert "Permission denied" in result.err
+    assert "Traceback" not in result.err
+    project.states.chmod(0o700)
+    assert project.command("run", "flow.yaml", prefix=unprivileged).code == 0
+    project.state.chmod(0o400)
+    result = project.command("run", "flow.yaml", prefix=unprivileged)
+    assert result.code == 4
+    assert "readonly" in result.err
+    project.state.chmod(0o600)
+    side = project.states / "f.sqlite.d"
+    side.joinpath("runs").rename(side / "old")
+    side.chmod(0o500)
+    result = project.command("run", "flow.yaml", prefix=unprivileged)
+    side.chmod(0o700)
+    assert result.code == 4, result.err
+    assert "Permission denied" in result.err
+
+
+def test_a_read_only_disk_under_the_work_folder_fails_the_step_not_the_program(project: "Project") -> None:
+    project.work.write_text("a file in the way")
+    project.flow(
+        "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [true]}}]}]\n".replace(
+            "[true]", "['true']"
+        )
+    )
+    result = project.cli("run", "flow.yaml", "--run-id", "r")
+    assert result.code == 1
+    assert "internal error" not in result.err
+    assert project.rows("SELECT status FROM runs") == [("FAILED",)]
+    project.work.unlink()
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+
+
+def test_processes_that_open_a_new_file_at_once(project: "Project") -> None:
+    code = """
+        import sys, time
+        from pathlib import Path
+        from aetherflow.core.kernel.state.store import StateStore
+        while time.time() < float(sys.argv[2]):
+            pass
+        StateStore(Path(sys.argv[1])).close()
+    """
+    script = project.folder / "open.py"
+    script.write_text(textwrap.dedent(code))
+    for number in range(6):
+        at = time.time() + 1
+        argv = [sys.executable, str(script), str(project.folder / f"{number}.sqlite"), str(at)]
+        started = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        for process in started:
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 0, err

@@ -1,0 +1,152 @@
+"""The rooms of the house: imports point down a line of rooms, and nothing goes round in a circle.
+
+What does not hold yet is named in debts.py, line by line. A debt that is paid has to be struck out; none may be added.
+"""
+
+import ast
+
+import pytest
+
+from debts import FILE_CIRCLES, LIMITS, PACKAGE_CIRCLES, SCHEDULER_USES, UPWARD
+from import_graph import SOURCES, circles, distribution, graph, modules, packages, room
+from rooms import ROWS
+from size import floors, logical_lines
+
+CORE, SCHEDULER = "aetherflow.core", "aetherflow.scheduler"
+PUBLIC = (f"{CORE}.api", f"{CORE}.testing")
+FOR_HOST_PROGRAMS = (*PUBLIC, f"{CORE}.embedding")
+KERNEL_BUDGET = 7_600
+FRONTS = {CORE, f"{CORE}.cli", f"{CORE}.testing", f"{CORE}.base.durable"}
+"""Packages with code of their own in `__init__.py`."""
+
+
+def listed(text: str) -> list[str]:
+    return sorted(line.strip() for line in text.strip().splitlines() if line.strip())
+
+
+def short(module: str, package: str) -> str:
+    return module.removeprefix(f"{package}.")
+
+
+def inside(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def test_every_distribution_has_its_rows() -> None:
+    assert set(ROWS) == set(SOURCES)
+
+
+@pytest.mark.parametrize("package", sorted(SOURCES))
+def test_every_module_stands_in_a_room(package: str) -> None:
+    homeless = [
+        name
+        for name, path in modules().items()
+        if inside(name, package) and path.name != "__init__.py" and room(name, ROWS[package]) is None
+    ]
+    assert homeless == [], "give the new module its row in rooms.py"
+
+
+@pytest.mark.parametrize("package", sorted(SOURCES))
+def test_imports_point_down(package: str) -> None:
+    ranks = {name: rank for rank, name in enumerate(ROWS[package])}
+    found = []
+    for name, imported in graph().items():
+        own = room(name, ranks) if inside(name, package) else None
+        if own is not None:  # the package's front may hand out names of any room
+            above = [
+                other for other in imported if inside(other, package) and ranks[room(other, ranks) or own] > ranks[own]
+            ]
+            found += [f"{short(name, package)} -> {short(other, package)}" for other in above]
+    assert sorted(found) == listed(UPWARD.get(package, ""))
+
+
+def test_no_row_is_left_over() -> None:
+    for package, names in ROWS.items():
+        used = {room(name, names) for name in modules() if inside(name, package)}
+        assert set(names) - used == set(), package
+
+
+def test_the_kernel_stands_on_base_and_contracts_alone() -> None:
+    assert list(dict.fromkeys(name.split(".")[0] for name in ROWS[CORE]))[:3] == ["base", "contracts", "kernel"]
+
+
+def test_no_circle_of_packages() -> None:
+    assert [" ".join(circle) for circle in circles(packages())] == listed(PACKAGE_CIRCLES)
+
+
+def test_no_circle_of_files() -> None:
+    # imports for types alone count: what two files know of each other belongs in one, or in a third
+    assert [" ".join(circle) for circle in circles(graph())] == listed(FILE_CIRCLES)
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"], "e": ["f"], "f": ["e"]}) == [
+        ("a", "b", "c"),
+        ("e", "f"),
+    ]
+
+
+@pytest.mark.parametrize("beside", [f"{CORE}.builtins", f"{CORE}.testing"])
+def test_nothing_stands_on_the_built_ins_or_the_test_kit(beside: str) -> None:
+    wrong = [
+        f"{name} -> {other}"
+        for name, imported in graph().items()
+        if not inside(name, beside)
+        for other in imported
+        if inside(other, beside)
+    ]
+    assert wrong == []
+
+
+def test_plugins_use_only_the_public_surface() -> None:
+    wrong = []
+    for name, imported in graph().items():
+        own = f"{CORE}.builtins" if inside(name, f"{CORE}.builtins") else distribution(name)
+        if own not in (CORE, SCHEDULER):
+            wrong += [f"{name} -> {other}" for other in imported if not any(inside(other, p) for p in (*PUBLIC, own))]
+    assert wrong == []
+
+
+def test_the_scheduler_uses_the_doors() -> None:
+    found = [
+        f"{short(name, SCHEDULER)} -> {short(other, CORE)}"
+        for name, imported in graph().items()
+        if inside(name, SCHEDULER)
+        for other in imported
+        if inside(other, CORE) and not any(inside(other, door) for door in FOR_HOST_PROGRAMS)
+    ]
+    assert sorted(found) == listed(SCHEDULER_USES)
+
+
+def test_debts_do_not_grow() -> None:
+    counts = {
+        **{f"upward in {package}": len(listed(text)) for package, text in UPWARD.items()},
+        "out of the kernel": sum(
+            line.startswith("kernel.") and " -> kernel." not in line for line in listed(UPWARD[CORE])
+        ),
+        "the scheduler past the doors": len(listed(SCHEDULER_USES)),
+        "circles of packages": len(listed(PACKAGE_CIRCLES)),
+        "circles of files": len(listed(FILE_CIRCLES)),
+    }
+    assert counts == LIMITS
+
+
+def test_fronts_of_rooms_are_empty() -> None:
+    # a start pays for every line of every package on the way to the module that it wants
+    wrong = []
+    for name, path in modules().items():
+        if path.name == "__init__.py" and inside(name, CORE) and name not in FRONTS:
+            body = ast.parse(path.read_text()).body
+            if len(body) != 1 or not isinstance(body[0], ast.Expr):
+                wrong.append(name)
+    assert wrong == []
+
+
+def test_the_kernel_is_small() -> None:
+    assert floors()["kernel"] <= KERNEL_BUDGET
+
+
+def test_logical_lines_say_something() -> None:
+    module = '"""A module.\n\nOf two lines."""\n\nimport os  # why\n\n\n# what\n'
+    values = 'X = """\na\n"""\n"""Of X."""\ny = f(\n    os,\n)\n'
+    assert logical_lines(module + values) == 1 + 3 + 3

@@ -1,0 +1,166 @@
+"""The command that brings what is missing: every extra at the installed version, all that a document lacks at once."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core.api import install_command
+from aetherflow.core.base.errors import PluginNotFoundError
+from aetherflow.core.host import catalog, installing, names
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+ROOT = Path(__file__).parents[4]
+VERSION = version("aetherflow-core")
+TOMORROW = {
+    "postgres": ("db.tomorrow", names.CONNECTORS),
+    "db": ("db_tomorrow", names.STEPS),
+    "sftp": ("sftp_tomorrow", names.STEPS),
+    "excel": ("excel_tomorrow", names.STEPS),
+}
+FLOW = """\
+resources:
+  wh: {kind: db, driver: tomorrow}
+jobs:
+  - id: a
+    steps:
+      - {id: read, type: db_tomorrow}
+      - {id: put, type: sftp_tomorrow}
+      - {id: again, type: sftp_tomorrow}
+      - {id: fill, type: excel_tomorrow}
+"""
+COMMAND = f'pip install "aetherflow-core[excel,postgres,sftp]=={VERSION}"'
+
+
+@pytest.fixture
+def lacking(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
+    """A flow of names that are ours and that nothing here provides, as if only the core were installed."""
+    for extra, (name, group) in TOMORROW.items():
+        table = names._STEP_EXTRAS if group == names.STEPS else names._CONNECTOR_EXTRAS
+        monkeypatch.setitem(table, extra, (*table[extra], name))
+    monkeypatch.setattr(catalog, "installed_version", lambda name: None)
+    project.flow(FLOW)
+    return project
+
+
+def answer(project: "Project", *argv: str, code: int = 2) -> str:
+    done = project.cli(*argv)
+    assert done.code == code, done.err
+    return done.out or done.err
+
+
+@pytest.mark.parametrize("argv", [("validate",), ("doctor",), ("run",), ("plan",)], ids=" ".join)
+def test_what_a_document_lacks_is_one_command_below_its_problems(lacking: "Project", argv: tuple[str, ...]) -> None:
+    said = answer(lacking, *argv, "flow.yaml")
+    assert said.count("AF2101") == 5
+    assert [line for line in said.splitlines() if "pip install" in line] == [f"fix: {COMMAND}"]
+    assert said.endswith(f"fix: {COMMAND}\n")
+
+
+def test_programs_read_it_in_a_field(lacking: "Project") -> None:
+    def read(*argv: str, code: int = 2) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(answer(lacking, *argv, "--json", code=code))
+        return found
+
+    found = read("validate", "flow.yaml")
+    assert found["install"] == COMMAND
+    own = {each["loc"]: each["fix"] for each in found["errors"]}
+    assert own["resources.wh.driver"] == f'pip install "aetherflow-core[postgres]=={VERSION}"'
+    assert own["jobs[0].steps[0].type"] == f'pip install "aetherflow-core[db]=={VERSION}"'
+    assert read("doctor", "flow.yaml")["install"] == COMMAND
+    assert read("run", "flow.yaml")["error"]["install"] == COMMAND
+    assert read("plan", "flow.yaml")["error"]["install"] == COMMAND
+
+    lacking.write("version: 1\nflow: {id: f}\njobs: []\n", "complete.yaml")
+    assert read("validate", "complete.yaml", code=0)["install"] is None
+    assert read("doctor", "complete.yaml", code=0)["install"] is None
+
+
+def test_what_several_documents_lack_is_one_command_too(lacking: "Project") -> None:
+    lacking.flow("jobs: [{id: a, steps: [{id: s, type: sftp_tomorrow}]}]\n")
+    lacking.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: excel_tomorrow}]}]\n", "b.yaml")
+    both = f'pip install "aetherflow-core[excel,sftp]=={VERSION}"'
+    said = answer(lacking, "validate", "flow.yaml", "b.yaml")
+    assert said.count("pip install") == 1
+    assert said.endswith(f"fix: {both}\n")
+    found = json.loads(answer(lacking, "validate", "flow.yaml", "b.yaml", "--json"))
+    assert found["install"] == both
+    assert [each["install"] for each in found["files"]] == [
+        f'pip install "aetherflow-core[sftp]=={VERSION}"',
+        f'pip install "aetherflow-core[excel]=={VERSION}"',
+    ]
+    said = answer(lacking, "validate", "flow.yaml", "b.yaml", "--format", "github")
+    assert said.endswith(f"fix: {both}\n")  # an annotation is read alone, so it has its own fix as well
+    assert said.count("%0Afix: pip install") == 2
+    said = answer(lacking, "validate", "flow.yaml", "--format", "junit")
+    (failure,) = ET.fromstring(said).iter("failure")
+    assert (failure.text or "").splitlines()[-1] == f'fix: pip install "aetherflow-core[sftp]=={VERSION}"'
+
+
+def test_a_manifest_is_answered_likewise(lacking: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(names._SOURCE_EXTRAS, "sftp", ("sftp", "tomorrow"))
+    lacking.write(
+        "bundle: {id: b, source: {type: tomorrow}, layout: {profiles_file: p.yaml}, entry_flow: flow.yaml}\n",
+        "bundle.yaml",
+    )
+    said = answer(lacking, "validate", "bundle.yaml")
+    assert said.endswith(f'fix: pip install "aetherflow-core[sftp]=={VERSION}"\n'), said
+
+
+def test_missing_drivers_and_missing_plugins_share_the_command(
+    lacking: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installing, "_is_installed", lambda module: module not in {"psycopg", "pyminizip"})
+    lacking.flow(
+        "resources:\n  wh: {kind: db, driver: postgres, config: {host: h, database: d, user: u}}\n"
+        "  old: {kind: archive, driver: pyminizip}\n"
+        "jobs: [{id: a, steps: [{id: s, type: excel_tomorrow}]}]\n"
+    )
+    said = answer(lacking, "doctor", "flow.yaml")
+    assert said.count("AF2105") == 2
+    # pyminizip is brought by no extra, so the command for all cannot bring it
+    assert [line for line in said.splitlines() if "pip install" in line] == [
+        "  fix: pip install pyminizip",
+        f'fix: pip install "aetherflow-core[excel,postgres]=={VERSION}"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("extras", "wanted"),
+    [
+        (("postgres",), "[postgres]"),
+        (("sftp", "excel", "sftp"), "[excel,sftp]"),
+        (("db", "duckdb", "mysql"), "[duckdb,mysql]"),
+        (("db", "sftp"), "[db,sftp]"),
+        ((), ""),
+    ],
+)
+def test_extras_are_sorted_and_none_is_named_that_another_brings(extras: tuple[str, ...], wanted: str) -> None:
+    assert install_command(*extras) == f'pip install "aetherflow-core{wanted}=={VERSION}"'
+
+
+def test_an_older_plugin_distribution_is_brought_to_the_version_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the extra of this core asks for at least its own version, so pip replaces the older one
+    monkeypatch.setitem(names._STEP_EXTRAS, "sftp", (*names._STEP_EXTRAS["sftp"], "sftp_tomorrow"))
+    there = {"aetherflow-builtins-transfer": "0.0.1", "aetherflow-core": VERSION}
+    monkeypatch.setattr(catalog, "installed_version", there.get)
+    with pytest.raises(PluginNotFoundError) as caught:
+        catalog.Catalog(()).find(names.STEPS, "sftp_tomorrow")
+    assert "aetherflow-builtins-transfer 0.0.1 is installed and has no such step" in caught.value.message
+    assert caught.value.fix == f'pip install "aetherflow-core[sftp]=={VERSION}"'
+
+
+def test_the_command_is_written_in_one_place() -> None:
+    written = re.compile(r"pip install[^\n]*aetherflow")
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted(ROOT.glob("aetherflow-*/src/**/*"))
+        if path.suffix in {".py", ".tmpl"} and written.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []

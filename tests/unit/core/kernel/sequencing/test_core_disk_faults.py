@@ -1,0 +1,27 @@
+"""Defects that the torture suites found, each as the smallest case that shows it."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.base import durable
+
+
+def test_a_failed_switch_of_the_journal_mode_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # SQLite answers a failed switch, after an I/O error too, with the mode that stays; a database in memory always does
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(sqlite3.OperationalError, match="its journal mode stays memory"):
+        durable.connect(Path(":memory:"), busy_seconds=0)
+
+
+def test_an_error_on_a_descriptor_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"Input/output error: '.*/out\.txt'"), durable.AtomicFile(tmp_path / "out.txt"):
+        pass
+    with pytest.raises(OSError, match=str(tmp_path)):
+        durable.sync_dir(tmp_path)

@@ -1,0 +1,91 @@
+"""A day of heartbeats and lease renewals: a run that lives for long takes no more than one that has just begun."""
+
+import contextlib
+import gc
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aetherflow.core.base import durable
+from aetherflow.core.kernel.locks.clock import Clock
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
+from aetherflow.core.kernel.state.heartbeat import INTERVAL_SECONDS, Heartbeat
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+DAY_SECONDS = 24 * 60 * 60
+TTL_SECONDS = 60
+WARM_UP = 200
+SLACK = 500
+"""Blocks of memory in caches that fill up late; a leak of one per heartbeat is many times more."""
+WAL_BYTES = 8 * 2**20
+"""SQLite starts its log anew from about 4 MiB on."""
+
+
+class HandClock(Clock):
+    """Both clocks move only when they are told to."""
+
+    now = 5_000_000
+
+    def mono_ms(self) -> int:
+        return self.now
+
+    def wall_ms(self) -> int:
+        return self.now
+
+
+def leaks(act: Callable[[], None], times: int) -> tuple[int, int]:
+    """Blocks of memory and descriptors that are in use more after `times` calls than after the first few."""
+
+    def used() -> tuple[int, int]:
+        gc.collect()
+        return sys.getallocatedblocks(), len(os.listdir("/dev/fd"))  # noqa: PTH208 descriptors, not files
+
+    for _ in range(WARM_UP):
+        act()
+    memory, descriptors = used()
+    for _ in range(times - WARM_UP):
+        act()
+    more, others = used()
+    return more - memory, others - descriptors
+
+
+def test_a_day_of_heartbeats_leaks_nothing(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+    ((flow_id, generation),) = project.rows("SELECT flow_id, generation FROM runs")
+    heart = Heartbeat(project.state, flow_id, "r", generation)
+    with contextlib.closing(durable.connect(project.state, busy_seconds=1)) as db:
+        db.execute("PRAGMA synchronous=OFF")  # a day of syncs takes too long here, and holds no memory
+
+        def beat() -> None:
+            assert heart.beat(db)
+
+        memory, descriptors = leaks(beat, round(DAY_SECONDS / INTERVAL_SECONDS))
+        wal = project.state.with_name(project.state.name + "-wal").stat().st_size
+    assert descriptors == 0
+    assert memory < SLACK
+    assert wal < WAL_BYTES
+
+
+def test_a_day_of_lease_renewals_leaks_nothing(project: "Project") -> None:
+    clock = HandClock()
+    path = project.folder / "locks.sqlite"
+    with LockStore(path, clock=clock) as store, store.acquire("k", Owner("f", "r"), ttl_seconds=TTL_SECONDS) as lease:
+        renewal = store._renewal
+        renewal._renew(renewal.all())  # opens its connection
+        assert renewal._db is not None
+        renewal._db.execute("PRAGMA synchronous=OFF")
+
+        def renew() -> None:
+            clock.now += TTL_SECONDS * 1000 // 3
+            renewal._renew(renewal.all())
+
+        memory, descriptors = leaks(renew, DAY_SECONDS * 3 // TTL_SECONDS)
+        assert not lease.lost
+        assert path.with_name(path.name + "-wal").stat().st_size < WAL_BYTES
+    assert descriptors == 0
+    assert memory < SLACK
