@@ -1,6 +1,5 @@
 """`db_load`, through flows, on every driver."""
 
-import gzip
 import json
 import subprocess
 import sys
@@ -8,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from db_loads import CREATE, load, write
 
 import warm
 
-CREATE = (
-    "CREATE TABLE t (a INTEGER NOT NULL PRIMARY KEY, s VARCHAR(40), d DATE, n DECIMAL(10, 2), load_id VARCHAR(600))"
-)
 CSV = 'a,s,d,n\n1,x,2024-02-29,1.50\n2,,,\n3,"","2024-03-01",-0.25\n4,"a ""b"", c\nd ü",,12345678.90\n'
 ROWS = [
     [1, "x", "2024-02-29", "1.50"],
@@ -22,22 +19,6 @@ ROWS = [
     [4, 'a "b", c\nd ü', None, "12345678.90"],
 ]
 SELECT = "SELECT a, s, d, n FROM t ORDER BY a"
-
-
-def write(project: Any, text: str, name: str = "in.csv") -> str:
-    """A file in the workspace, where steps may read."""
-    folder = project.root / "work" / "t" / "given"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    if name.endswith(".gz"):
-        path.write_bytes(gzip.compress(text.encode()))
-    else:
-        path.write_text(text, encoding="utf-8", newline="")
-    return str(path)
-
-
-def load(path: str, **inputs: Any) -> dict[str, Any]:
-    return {"type": "db_load", "table": "t", "path": path} | inputs
 
 
 def plain(rows: list[list[Any]]) -> list[list[Any]]:

@@ -8,21 +8,13 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
+from db_load_errors import CREATE, given, told
 
 from db_places import Place, settings
 from proxy import Proxy
 
 pytestmark = pytest.mark.slow
-
-CREATE = "CREATE TABLE t (a INTEGER NOT NULL PRIMARY KEY, s VARCHAR(40))"
 SERVERS = ["postgres", "mysql"]
-
-
-def given(project: Any, text: str = "a,s\n1,x\n2,y\n") -> dict[str, Any]:
-    folder = project.root / "work" / "t" / "given"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "in.csv").write_text(text)
-    return {"type": "db_load", "table": "t", "path": str(folder / "in.csv")}
 
 
 def other_session(place: Place) -> Any:
@@ -32,15 +24,6 @@ def other_session(place: Place) -> Any:
         return pymysql.connect(**settings(place.server))
     where = settings(place.server)
     return psycopg.connect(dbname=where.pop("database"), **where)
-
-
-def told(ran: Any, *said: str, fix: str) -> None:
-    """The failure is one line with these words, and its advice has those."""
-    assert ran.status["step"] == "FAILED"
-    assert "\n" not in ran.error.message
-    for each in said:
-        assert each in ran.error.message, ran.error.message
-    assert fix in (ran.error.fix or ""), ran.error
 
 
 @pytest.fixture

@@ -1,54 +1,17 @@
 """Rows that grow out of a style row: totals, charts, formats and names reach over all of them."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 import python_calamine
-import xlsxwriter
+from reports_grow import NAMES, ROWS, template
 
 from reports_project import Convert, Reports, cells
 from reports_templates import prefixed
 
-NAMES = ["name", "count", "price"]
-ROWS: list[list[Any]] = [[f"n{number}", number, number / 4] for number in range(1, 8)]
 GROW = {"anchor": "ROWS", "insert": "grow", "columns_json": NAMES}
-
-
-def template(path: Path) -> Path:
-    """Marker in row 3, header in 4, the style row 5 with formulas beside it, totals in 6, a chart on another sheet."""
-    book = xlsxwriter.Workbook(path)
-    sheet, other = book.add_worksheet("Report"), book.add_worksheet("Charts & More")
-    bold = book.add_format({"bold": True, "bg_color": "#DDEEFF"})
-    look = book.add_format({"bg_color": "#FFF2CC", "border": 1})
-    price = book.add_format({"bg_color": "#FFF2CC", "border": 1, "num_format": "0.00"})
-    edge = book.add_format({"right": 5})
-    sheet.write("B3", "ROWS")
-    sheet.write_row("B4", [*NAMES, "value", "share", "note"], bold)
-    sheet.set_row(4, 27.75)
-    sheet.write("A5", "sample", edge)
-    sheet.write_row("B5", ["sample", 99], look)
-    sheet.write_number("D5", 1, price)
-    sheet.write_formula("E5", "=C5*D5", price, 99)
-    sheet.write_formula("F5", "=E5/E$6", look, 1)
-    sheet.write("G5", "fixed", look)
-    sheet.write("B6", "Total", bold)
-    sheet.write_formula("C6", "=SUM(C5:C5)", bold, 99)
-    sheet.write_formula("D6", "=AVERAGE(D5:D5)", bold, 1)
-    sheet.write_formula("E6", "=SUM(E5:E5)", bold, 99)
-    sheet.write("B8", "below")
-    sheet.conditional_format("C5:C5", {"type": "data_bar"})
-    sheet.data_validation("D5", {"validate": "decimal", "criteria": ">=", "value": 0})
-    book.define_name("COUNTS", "=Report!$C$5:$C$5")
-    chart = book.add_chart({"type": "column"})
-    chart.add_series({"categories": "=Report!$B$5:$B$5", "values": "=Report!$C$5:$C$5"})
-    other.insert_chart("A3", chart)
-    other.write_formula("A1", "=MAX(Report!C5:C5)", None, 99)
-    other.write_formula("A2", "=Report!C6", None, 99)
-    book.close()
-    return path
 
 
 @pytest.fixture

@@ -1,32 +1,15 @@
 """What a fill leaves alone: a template with parts of all kinds, and files of other producers."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 import python_calamine
+from reports_lossless import DATA, ROWS, macros
 
 from reports_project import Convert, Reports, cells
 from reports_templates import layout, parts_of, prefixed, rich
-
-HEADER = ["region", "year", "amount"]
-ROWS: list[list[Any]] = [HEADER, *[[f"r{number % 5}", 2000 + number % 9, number / 4] for number in range(300)]]
-DATA = {"name": "rows", "sheet": "Data", "dtypes": {"year": "int", "amount": "float"}}
-
-
-def macros(path: Path) -> dict[str, str]:
-    """Modules of a workbook's macros, as an analyser of malicious documents reads them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # oletools calls old names of its parser
-        from oletools.olevba import VBA_Parser
-
-        parser = VBA_Parser(str(path))
-        try:
-            return {name: code for _, _, name, code in parser.extract_macros()} if parser.detect_vba_macros() else {}
-        finally:
-            parser.close()
 
 
 @pytest.mark.slow

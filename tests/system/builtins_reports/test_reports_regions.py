@@ -1,29 +1,17 @@
 """Regions that make room for their rows: the worked examples of the row geometry, several targets, wrong counts."""
 
-from typing import Any
-
 import pytest
 import python_calamine
+from reports_regions import NAMES, TEN, TYPES, region
 
 from reports_project import Convert, Reports, cells
 from reports_templates import layout
-
-NAMES = ["id", "amount", "day"]
-TEN = [[number, number * 1.5, f"2026-01-{number + 1:02}"] for number in range(10)]
-TYPES = {"id": "int", "amount": "float", "day": "date"}
 
 
 @pytest.fixture
 def project(reports: Reports) -> Reports:
     layout(reports.folder / "t.xlsx")
     return reports
-
-
-# From files
-
-
-def region(source: str, **keys: Any) -> dict[str, Any]:
-    return {"name": "q", "mode": "report_region", "anchor": "QIP_ANCHOR", "source_path": source, **keys}
 
 
 @pytest.mark.slow

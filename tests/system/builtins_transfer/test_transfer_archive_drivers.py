@@ -9,21 +9,16 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit, get_connector
+from aetherflow.core.api import ConnectorError
 from aetherflow.core.testing import FlowProject
 from services import need
+from transfer_archive_drivers import PASSWORD, connector, files_of
 
-PASSWORD = 'pa ss"w\\d'
 SEVEN = {
     "zip_cmd": ["7z", "a", "-t7z", "-p", "-mhe=on", "{archive}", "@{list}"],
     "unzip_cmd": ["7z", "x", "-o{dest}", "{archive}"],
     "password_by": "stdin",
 }
-
-
-def connector(driver: str, config: dict[str, Any] | None = None, options: dict[str, Any] | None = None) -> Any:
-    init = ConnectorInit("packing", "archive", driver, config or {}, options or {})
-    return get_connector("archive", driver)(init)
 
 
 @pytest.fixture
@@ -40,10 +35,6 @@ def tree(tmp_path: Path) -> Path:
     (base / "x/y/[ab]*?.txt").write_text("a pattern")
     (base / "x/y/$(touch hacked) `touch hacked`; touch hacked").write_text("a shell")
     return base
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def make(found: Any, tree: Path, output: Path, password: str | None = None, **more: Any) -> dict[str, Any]:

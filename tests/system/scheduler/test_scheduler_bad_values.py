@@ -1,12 +1,10 @@
 """One bad value, or one bad plugin, is found in the document or fails its slot: it never ends the scheduler."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aetherflow.scheduler.checking import check_schedule
-from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
@@ -32,35 +30,3 @@ def test_numbers_that_overflow_a_clock_are_refused(bench: "Bench", line: str, me
     (problem,) = check_schedule(bench.file).problems.errors
     assert problem.location.line == 6
     assert message in problem.message
-
-
-class Faulty(Launcher):
-    """Breaks the contract of launchers at one place."""
-
-    def __init__(self, where: str, error: BaseException) -> None:
-        self.where, self.error, self.starts = where, error, 0
-
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
-        self.starts += 1
-        if self.where == "start":
-            raise self.error
-        return None if self.where == "nothing" else _Faulty(self)  # type: ignore[return-value]
-
-
-class _Faulty(Running):
-    def __init__(self, launcher: Faulty) -> None:
-        self.launcher = launcher
-
-    def _call(self, name: str) -> None:
-        if self.launcher.where == name:
-            raise self.launcher.error
-
-    def poll(self) -> Outcome | None:
-        self._call("poll")
-        return "done" if self.launcher.where == "outcome" else None  # type: ignore[return-value]
-
-    def terminate(self) -> None:
-        self._call("terminate")
-
-    def kill(self) -> None:
-        raise self.launcher.error

@@ -5,12 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from scheduler_kind import FLOW, GOOD
 
 import warm
-from aetherflow.core.cli import main
 
-FLOW = "version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: []}}]}]\n"
-GOOD = 'timezone: UTC\nitems: [{id: a, cron: "0 2 * * *", flow: flow.yaml}]\n'
 SPY = """
 import sys
 from aetherflow.core.cli import main
@@ -25,13 +23,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flow.yaml").write_text(FLOW)
     return tmp_path
-
-
-def validate(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    code = main(["validate", *arguments])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    return code, captured.out + captured.err
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Processes that meet at a slot: what is somebody's stays so, and what is nobody's is taken."""
 
 import contextlib
-import datetime as dt
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scheduler_meeting import midnight, ms, somebody
 
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.leader import Leadership
@@ -17,24 +17,6 @@ from aetherflow.scheduler.policy import Status, Verdict
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
-
-
-def midnight(days_ago: int = 0) -> dt.datetime:
-    now = dt.datetime.now(dt.UTC)
-    return now.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=days_ago)
-
-
-def ms(instant: dt.datetime) -> int:
-    return int(instant.timestamp() * 1000)
-
-
-@contextlib.contextmanager
-def somebody(bench: "Bench", kind: str = "run-item") -> Iterator[Slots]:
-    """Another process on the ledger, as far as files tell."""
-    with contextlib.closing(Ledger(bench.folder / "ledger.sqlite", Clock())) as ledger:
-        ledger.enter(kind)
-        yield Slots(ledger)
-        ledger.leave()
 
 
 def enter_slot(slots: Slots, slot: int, *statuses: Status, trigger: str = "cron") -> SlotRow | None:

@@ -6,15 +6,14 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
-from aetherflow.scheduler.audit import audit
-from aetherflow.scheduler.clock import Clock, from_ms
+from scheduler_redefined import MINUTELY, OTHERWISE, gaps
+
+from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.single import Single, run_item
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
-
-MINUTELY = {"id": "a", "cron": "* * * * *"}
 
 
 class Standing(Clock):
@@ -31,12 +30,6 @@ class Standing(Clock):
 def trigger(bench: "Bench") -> Single:
     """What cron does: `run-item` in this process."""
     return run_item(bench.load(), "a", trigger="cron", clock=Standing(bench), events=bench.events())
-
-
-def gaps(bench: "Bench") -> list[str]:
-    with bench.ledger() as ledger:
-        found = audit(bench.load(), ledger, None, from_ms(bench.clock.wall), led=False)
-    return [f"{from_ms(gap.slot):%H:%M}" for gap in found.gaps]
 
 
 # since
@@ -79,9 +72,6 @@ def test_years_that_an_earlier_since_adds_are_entered_in_steps(bench: "Bench") -
     found = json.loads(bench.command("audit", "scheduler.yaml", "--json"))
     assert found["gaps"] == []
     assert found["expected"] >= 180 * 72
-
-
-OTHERWISE = {"id": "a", "cron": "0-59 * * * *"}
 
 
 def row_of(done: Single) -> SlotRow:

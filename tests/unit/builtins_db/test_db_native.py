@@ -1,14 +1,13 @@
 """The fast ways out of PostgreSQL and DuckDB give the bytes, and the types, of the slow one."""
 
 import io
-import random
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from db_native import place_of
 
 from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
@@ -17,17 +16,6 @@ from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.steps.writing import FileSpec, Writing
 from services import Database
-
-FLOATS = [
-    0.0, -0.0, 1.0, -1.5, 0.1, 1e15, 1e15 + 0.5, 9999999999999998.0, 1e16, 123456789012345.6, 1e-4, 1e-5, 1.5e-7,
-    5e-324, 1.7976931348623157e308, 1e22, 1e21, 100000.0, 999999.9, 2.0**53, 1 / 3,
-    float("inf"), float("-inf"), float("nan"),
-]  # fmt: skip
-
-
-def doubles(count: int) -> list[float]:
-    chosen = random.Random(7)
-    return [struct.unpack("<d", chosen.randbytes(8))[0] for _ in range(count)] + FLOATS
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
@@ -44,11 +32,6 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         yield made
         if request.param == "postgres":
             made.execute("DROP TABLE IF EXISTS n")
-
-
-def place_of(server: Database) -> dict[str, Any]:
-    return {"host": server.host, "port": server.port, "user": server.user, "password": server.password,
-            "database": server.name}  # fmt: skip
 
 
 def written(db: Any, sql: str, *, native: bool, **changes: Any) -> bytes:

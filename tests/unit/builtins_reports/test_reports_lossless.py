@@ -1,19 +1,16 @@
 """What a fill leaves alone: a template with parts of all kinds, and files of other producers."""
 
 import hashlib
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reports_lossless import DATA, ROWS
 
 from reports_project import Reports, cells
 from reports_templates import layout, parts_of, rich, with_calc_chain
 
-HEADER = ["region", "year", "amount"]
-ROWS: list[list[Any]] = [HEADER, *[[f"r{number % 5}", 2000 + number % 9, number / 4] for number in range(300)]]
-DATA = {"name": "rows", "sheet": "Data", "dtypes": {"year": "int", "amount": "float"}}
 CHANGED = {"xl/worksheets/sheet2.xml", "xl/styles.xml", "xl/workbook.xml", "xl/pivotCache/pivotCacheDefinition1.xml"}
 
 
@@ -65,19 +62,6 @@ def test_macros_come_back(reports: Reports, stamp: bool, least: int) -> None:
     assert b"sheet.macroEnabled.main+xml" in parts["[Content_Types].xml"]
     assert b"calcChain" not in parts["[Content_Types].xml"] + parts["xl/_rels/workbook.xml.rels"]
     assert b'fullCalcOnLoad="1"' in parts["xl/workbook.xml"]
-
-
-def macros(path: Path) -> dict[str, str]:
-    """Modules of a workbook's macros, as an analyser of malicious documents reads them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # oletools calls old names of its parser
-        from oletools.olevba import VBA_Parser
-
-        parser = VBA_Parser(str(path))
-        try:
-            return {name: code for _, _, name, code in parser.extract_macros()} if parser.detect_vba_macros() else {}
-        finally:
-            parser.close()
 
 
 def test_the_output_must_have_the_suffix_of_its_kind(reports: Reports) -> None:

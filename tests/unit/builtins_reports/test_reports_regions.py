@@ -7,13 +7,11 @@ import openpyxl
 import pytest
 import xlsxwriter
 from openpyxl.workbook.defined_name import DefinedName
+from reports_regions import NAMES, TEN, TYPES, region
 
 from reports_project import Reports, cells
 from reports_templates import layout
 
-NAMES = ["id", "amount", "day"]
-TEN = [[number, number * 1.5, f"2026-01-{number + 1:02}"] for number in range(10)]
-TYPES = {"id": "int", "amount": "float", "day": "date"}
 STYLED = {"style_mode": "copy_row", "dtypes": TYPES, "columns_json": NAMES}
 FILL, TITLE = "FFFFF2CC", "FFDDEEFF"
 
@@ -217,13 +215,6 @@ def test_the_anchor_is_emptied(project: Reports) -> None:
                 {"name": "b", "anchor": "QIP_ANCHOR", "rows_json": TEN})  # fmt: skip
     found = cells(out["output"], "Report")
     assert (found["A4"], found.get("A21"), found["A22"]) == ("QIP_ANCHOR", None, "x")
-
-
-# From files
-
-
-def region(source: str, **keys: Any) -> dict[str, Any]:
-    return {"name": "q", "mode": "report_region", "anchor": "QIP_ANCHOR", "source_path": source, **keys}
 
 
 def test_a_file_goes_in_by_default(project: Reports) -> None:

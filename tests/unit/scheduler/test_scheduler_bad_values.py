@@ -1,14 +1,14 @@
 """One bad value, or one bad plugin, is found in the document or fails its slot: it never ends the scheduler."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from scheduler_bad_values import Faulty
 
 from aetherflow.core.api import AetherflowError
 from aetherflow.core.base.errors import StateError
 from aetherflow.scheduler.checking import check_schedule
-from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
+from aetherflow.scheduler.launchers import Launcher
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.loop import Scheduler
 from aetherflow.scheduler.orders import reason_of
@@ -45,38 +45,6 @@ def test_numbers_of_the_file_have_bounds_too(bench: "Bench", line: str) -> None:
     bench.write(f"timezone: UTC\n{line}\nitems: []\n")
     (problem,) = check_schedule(bench.file).problems.errors
     assert problem.location.line == 2
-
-
-class Faulty(Launcher):
-    """Breaks the contract of launchers at one place."""
-
-    def __init__(self, where: str, error: BaseException) -> None:
-        self.where, self.error, self.starts = where, error, 0
-
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
-        self.starts += 1
-        if self.where == "start":
-            raise self.error
-        return None if self.where == "nothing" else _Faulty(self)  # type: ignore[return-value]
-
-
-class _Faulty(Running):
-    def __init__(self, launcher: Faulty) -> None:
-        self.launcher = launcher
-
-    def _call(self, name: str) -> None:
-        if self.launcher.where == name:
-            raise self.launcher.error
-
-    def poll(self) -> Outcome | None:
-        self._call("poll")
-        return "done" if self.launcher.where == "outcome" else None  # type: ignore[return-value]
-
-    def terminate(self) -> None:
-        self._call("terminate")
-
-    def kill(self) -> None:
-        raise self.launcher.error
 
 
 @pytest.mark.parametrize("where", ["constructor", "start", "nothing", "poll", "outcome", "terminate"])

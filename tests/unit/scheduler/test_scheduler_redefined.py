@@ -5,22 +5,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-
-from aetherflow.scheduler.audit import audit
-from aetherflow.scheduler.clock import from_ms
+from scheduler_redefined import MINUTELY, OTHERWISE, gaps
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
-
-MINUTELY = {"id": "a", "cron": "* * * * *"}
-OTHERWISE = {"id": "a", "cron": "0-59 * * * *"}
-"""The same instants, but another definition."""
-
-
-def gaps(bench: "Bench") -> list[str]:
-    with bench.ledger() as ledger:
-        found = audit(bench.load(), ledger, None, from_ms(bench.clock.wall), led=False)
-    return [f"{from_ms(gap.slot):%H:%M}" for gap in found.gaps]
 
 
 @pytest.mark.parametrize(

@@ -15,35 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from core_process_results import content, fill, flow, outputs, run
 
 from aetherflow.core.base import durable
 
 if TYPE_CHECKING:
-    from core_project import Project, Result
+    from core_project import Project
 
 PYTHON = sys.executable
 COUNT = "echo x >> $EFFECTS; n=$(wc -l < $EFFECTS); echo try $n; "
-
-
-def flow(project: "Project", inputs: dict[str, Any], **more: Any) -> None:
-    step = {"id": "s", "type": "external.process", "inputs": inputs, **more}
-    document = {"flow": {"id": "f", "workspace": {"cleanup_policy": "never"}}, "jobs": [{"id": "a", "steps": [step]}]}
-    project.write(yaml.safe_dump(document, width=10**6))
-
-
-def run(project: "Project", inputs: dict[str, Any], code: int = 0, **more: Any) -> "Result":
-    flow(project, inputs, **more)
-    result = project.cli("run", "flow.yaml", "--run-id", f"r{time.monotonic_ns()}")
-    assert result.code == code, result.err
-    assert "internal error" not in result.err
-    return result
-
-
-def outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
-    run(project, inputs)
-    ((text,),) = project.rows("SELECT outputs FROM step_runs ORDER BY started_at DESC LIMIT 1")
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 # Logs and results
@@ -491,22 +471,6 @@ def _guards(runner: int) -> list[int]:
                 if parent in found and b"guard_program" in (path.parent / "cmdline").read_bytes():
                     found.append(int(path.parent.name))
     return sorted(set(found) - {runner})
-
-
-# Folders in one step of the kernel
-
-
-def fill(folder: Path, word: str) -> None:
-    (folder / "sub").mkdir(parents=True)
-    for name in ("a", "sub/b"):
-        (folder / name).write_text(word)
-    (folder / "link").symlink_to("a")
-    (folder / "dangling").symlink_to("nowhere")
-    os.mkfifo(folder / "pipe")
-
-
-def content(folder: Path) -> set[str]:
-    return {path.read_text() for path in (folder / "a", folder / "sub/b", folder / "link")}
 
 
 def test_a_folder_that_was_left_aside_comes_back_before_the_next_try(project: "Project") -> None:

@@ -6,52 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_run_flow import CHILD, PARENT, lay, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core_project import Project
-
-PARENT = """\
-version: 1
-flow: {id: f}
-jobs:
-  - id: a
-    steps:
-      - id: sub
-        type: run_flow
-        inputs: {flow: child.yaml, params: {n: 3}}
-        outputs: {rows: "{{result.jobs.load.outputs.rows}}", run: "{{result.run_id}}"}
-      - id: after
-        type: external.process
-        inputs: {shell: true, command: "echo after {{steps.sub.jobs.load.status}} >> $EFFECTS"}
-  - id: b
-    when: jobs.a.outputs.rows == 3
-    steps: [{id: s, type: assert, inputs: {condition: jobs.a.outputs.rows > 2}}]
-"""
-CHILD = """\
-version: 1
-flow: {id: c, params: {n: {type: integer}, word: {default: hi}}}
-jobs:
-  - id: load
-    steps:
-      - id: one
-        type: external.process
-        inputs: {shell: true, command: "echo one {{params.n}} >> $EFFECTS; echo seen"}
-      - {id: two, type: external.process, inputs: {shell: true, command: "SECOND"}}
-      - {id: n, type: check_items, inputs: {items: [1, 2, "{{params.n}}"]}, outputs: {rows: "{{result.count}}"}}
-"""
-
-
-def lay(project: "Project", second: str = "echo two >> $EFFECTS", parent: str = PARENT) -> None:
-    project.write(parent)
-    project.write(CHILD.replace("SECOND", second), "child.yaml")
-
-
-def run(project: "Project", *more: str, code: int = 0) -> Any:
-    found = project.cli("run", "flow.yaml", "--run-id", "r", "--json", *more)
-    assert found.code == code, found.err
-    return json.loads(found.out) if found.out else found.err
 
 
 def children(project: "Project") -> list[tuple[Any, ...]]:

@@ -1,47 +1,13 @@
 """`aetherflow validate`: every mistake in one go, each at its place with a fix; never a traceback."""
 
 import json
-import re
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
-
-from aetherflow.core.api import (
-    Step,
-    StepInputs,
-    register_step,
-)
+from core_validate import found, job
 
 if TYPE_CHECKING:
     from core_project import Project
-
-LINE = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<col>\d+): (?P<af>AF\d{4}) (?P<message>.+)$")
-
-
-def found(out: str) -> list[tuple[str, int, int, str]]:
-    """(code, line, column, fix) of each problem printed; asserts the form of every line."""
-    *lines, verdict = out.splitlines()
-    assert verdict.startswith(("OK: ", "INVALID: "))
-    problems: list[tuple[str, int, int, str]] = []
-    for line in lines:
-        if line.startswith("  fix: "):
-            code, at, col, _ = problems.pop()
-            problems.append((code, at, col, line.removeprefix("  fix: ")))
-        else:
-            match = LINE.match(line)
-            assert match, line
-            problems.append((match["af"], int(match["line"]), int(match["col"]), ""))
-    return problems
-
-
-def check(project: "Project", text: str) -> list[tuple[str, int, int, str]]:
-    project.write(text)
-    result = project.cli("validate", "flow.yaml")
-    assert result.err == ""
-    problems = found(result.out)
-    assert result.code == (0 if result.out.splitlines()[-1].startswith("OK: ") else 2)
-    return problems
 
 
 def test_three_different_mistakes_are_all_reported(project: "Project") -> None:
@@ -73,10 +39,6 @@ def test_three_different_mistakes_are_all_reported(project: "Project") -> None:
         ("AF1103", 14, 58, found(result.out)[4][3]),
     ]
     assert result.out.splitlines()[-1] == "INVALID: flow.yaml (5 errors, 0 warnings)"
-
-
-def job(step: str) -> str:
-    return f"flow: {{id: f}}\njobs:\n- id: a\n  steps:\n  - {step}\n"
 
 
 def test_two_distributions_with_one_name_are_a_conflict_naming_both(project: "Project") -> None:
@@ -152,51 +114,6 @@ def test_a_half_removed_distribution_does_not_break_the_others(project: "Project
     assert (result.code, result.err) == (0, "")
     assert "left_over" in result.out
     assert "check_items" in result.out
-
-
-class _Faulty(StepInputs):
-    value: str = Field("", description="x")
-
-    @field_validator("value")
-    @classmethod
-    def _fail(cls, value: str) -> str:
-        return {"ok": "ok"}[value]  # KeyError is no validation error
-
-
-@register_step("test_faulty_model")
-class FaultyModel(Step[_Faulty]):
-    """A step whose model has a defect."""
-
-    def run(self) -> None:
-        """Nothing."""
-
-
-@register_step("test_faulty_check")
-class FaultyCheck(Step[_Faulty]):
-    """A step whose static check has a defect."""
-
-    @classmethod
-    def check(cls, inputs: Any) -> list[str]:
-        """Fail."""
-        raise LookupError("in check")
-
-    def run(self) -> None:
-        """Nothing."""
-
-
-@register_step("test_untyped")
-class Untyped(Step[Any]):
-    """A step without models."""
-
-    required_inputs = {"a", "b"}  # noqa: RUF012 as plugins write it
-
-    @classmethod
-    def check(cls, inputs: Any) -> list[str]:
-        """Refuse one value."""
-        return ["a must not be 7"] if inputs.get("a") == 7 else []
-
-    def run(self) -> None:
-        """Nothing."""
 
 
 def test_without_its_distribution_a_known_name_is_answered_with_the_extra_at_the_installed_version(

@@ -5,15 +5,13 @@ import json
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_history import OK, by_flow, flow, runs, status
 
 if TYPE_CHECKING:
     from core_project import Project
-
-OK = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 BAD = "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: ['false']}}]}]\n"
 SLEEPS = """\
 jobs:
@@ -23,29 +21,6 @@ jobs:
         type: external.process
         inputs: {shell: true, command: 'echo $$ > $EFFECTS.pid; echo waiting; exec sleep 60'}
 """
-
-
-def flow(project: "Project", flow_id: str, jobs: str, head: str = "") -> Path:
-    return project.write(f"version: 1\nflow: {{id: {flow_id}{head}}}\n{jobs}", f"{flow_id}.yaml")
-
-
-def status(project: "Project", *arguments: str) -> dict[str, Any]:
-    result = project.cli("status", "--json", *arguments)
-    document: dict[str, Any] = json.loads(result.out)
-    assert document["schema"] == 1
-    assert result.code == (0 if document["ok"] else 1)
-    return document
-
-
-def by_flow(document: dict[str, Any]) -> dict[str, str]:
-    return {each["flow_id"]: each["status"] for each in document["flows"]}
-
-
-def runs(project: "Project", *arguments: str) -> list[dict[str, Any]]:
-    result = project.cli("runs", "list", "--json", *arguments)
-    assert result.code == 0, result
-    found: list[dict[str, Any]] = json.loads(result.out)["runs"]
-    return found
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """How long connectors live: the cache scopes run, process and none, and who decides."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from core_connector_cache import EVENTS, SEEN, Counted, Uses
 
 from aetherflow.core import api
 from aetherflow.core.host import catalog
@@ -12,33 +12,6 @@ from aetherflow.core.runtime.connectors.shared_connectors import SHARED
 
 if TYPE_CHECKING:
     from core_project import Project
-
-EVENTS: list[str] = []
-SEEN: list[Any] = []
-
-
-class Counted(api.ConnectorBase[Any, Any]):
-    """Says when it is opened and closed."""
-
-    def __init__(self, init: api.ConnectorInit) -> None:
-        super().__init__(init)
-        EVENTS.append(f"open {init.name}")
-
-    def close(self) -> None:
-        EVENTS.append(f"close {self.name}")
-
-    def interrupt(self) -> None:
-        EVENTS.append(f"interrupt {self.name}")
-
-
-class Uses(api.Step[Any]):
-    """Asks for every resource twice."""
-
-    def run(self) -> None:
-        for name in self.ctx.connectors:
-            SEEN.append(self.ctx.connectors[name])
-            assert self.ctx.connectors.get(kind="test", name=name, cache=self.inputs.get("cache")) is not None
-        EVENTS.append("end of step")
 
 
 @pytest.fixture(autouse=True)
@@ -50,13 +23,6 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     SEEN.clear()
     yield
     SHARED.close()
-
-
-def flow(project: "Project", options: str = "{}", inputs: str = "{}", host: str = "h") -> Path:
-    return project.flow(
-        f"resources: {{r: {{kind: test, driver: counted, config: {{host: {host}}}, options: {options}}}}}\n"
-        f"jobs: [{{id: a, steps: [{{id: s, type: uses, inputs: {inputs}}}]}}]\n"
-    )
 
 
 def test_process_connectors_are_closed_when_the_process_ends(project: "Project") -> None:

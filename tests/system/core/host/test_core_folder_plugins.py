@@ -2,21 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from core_folder_plugins import STEP, one_step, said
 
 if TYPE_CHECKING:
     from core_project import Project, Result
-STEP = """\
-from aetherflow.core.api import Step, register_step
-
-
-@register_step("{name}")
-class Own(Step):
-    def run(self):
-        return {{"said": {said!r}}}
-"""
 
 
 @pytest.fixture
@@ -29,15 +21,6 @@ def plugins(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(project.folder / "flows")
     monkeypatch.setattr(project, "folder", project.folder / "flows")
     return folder
-
-
-def one_step(project: "Project", name: str) -> Path:
-    return project.flow(f"jobs: [{{id: a, steps: [{{id: s, type: {name}, outputs: {{o: '{{{{result.said}}}}'}}}}]}}]\n")
-
-
-def said(project: "Project") -> Any:
-    ((text,),) = project.rows("SELECT outputs FROM job_runs ORDER BY started_at DESC LIMIT 1")
-    return json.loads(text)["o"]
 
 
 @pytest.mark.parametrize("form", ["function", "module"])

@@ -4,39 +4,17 @@ import errno
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
+from core_process_results import content, fill, flow, run
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import folders
 
 if TYPE_CHECKING:
-    from core_project import Project, Result
-
-
-def flow(project: "Project", inputs: dict[str, Any], **more: Any) -> None:
-    step = {"id": "s", "type": "external.process", "inputs": inputs, **more}
-    document = {"flow": {"id": "f", "workspace": {"cleanup_policy": "never"}}, "jobs": [{"id": "a", "steps": [step]}]}
-    project.write(yaml.safe_dump(document, width=10**6))
-
-
-def run(project: "Project", inputs: dict[str, Any], code: int = 0, **more: Any) -> "Result":
-    flow(project, inputs, **more)
-    result = project.cli("run", "flow.yaml", "--run-id", f"r{time.monotonic_ns()}")
-    assert result.code == code, result.err
-    assert "internal error" not in result.err
-    return result
-
-
-def outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
-    run(project, inputs)
-    ((text,),) = project.rows("SELECT outputs FROM step_runs ORDER BY started_at DESC LIMIT 1")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    from core_project import Project
 
 
 def test_slips_in_names_of_outputs_are_found_although_any_may_come(project: "Project") -> None:
@@ -129,22 +107,6 @@ def test_a_dry_run_says_what_is_started_and_what_happens_to_files(
     marker.touch()
     known = {"command": ["true"], "idempotency": {"strategy": "marker", "marker_path": str(marker)}}
     assert plan(project, known) == [f"start nothing: the marker {marker} is there, and the rules of `success` hold"]
-
-
-# Folders in one step of the kernel
-
-
-def fill(folder: Path, word: str) -> None:
-    (folder / "sub").mkdir(parents=True)
-    for name in ("a", "sub/b"):
-        (folder / name).write_text(word)
-    (folder / "link").symlink_to("a")
-    (folder / "dangling").symlink_to("nowhere")
-    os.mkfifo(folder / "pipe")
-
-
-def content(folder: Path) -> set[str]:
-    return {path.read_text() for path in (folder / "a", folder / "sub/b", folder / "link")}
 
 
 @pytest.fixture(params=["swap", "aside", "other device", "other device, aside"])

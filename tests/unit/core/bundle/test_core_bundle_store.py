@@ -4,25 +4,14 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_bundle_store import FLOW, MANIFEST, TREE, publish, store, tree
 
 if TYPE_CHECKING:
     from core_project import Project, Result
-
-FLOW = "version: 1\nflow: {id: n}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
-TREE = {"flow.yaml": FLOW, "profiles.yaml": "{}\n", "sql/a.sql": "select 1;\n", "go.sh": "#!/bin/sh\necho go\n"}
-MANIFEST = """\
-version: 1
-bundle:
-  id: nightly
-  source: {type: filesystem, base_path: release}
-  layout: {profiles_file: profiles.yaml}
-  entry_flow: flow.yaml
-"""
 
 
 @pytest.fixture
@@ -34,14 +23,6 @@ def bundle(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
     return project
 
 
-def publish(project: "Project", tree: Mapping[str, str]) -> None:
-    shutil.rmtree(project.folder / "release", ignore_errors=True)
-    for path, text in tree.items():
-        target = project.folder / "release" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-
 def call(project: "Project", command: str, *more: str, code: int = 0) -> "Result":
     done = project.cli("bundle", command, *more, "--bundle-manifest", "bundle.yaml")
     assert done.code == code, done.out + done.err
@@ -51,14 +32,6 @@ def call(project: "Project", command: str, *more: str, code: int = 0) -> "Result
 def document(project: "Project", command: str, *more: str, code: int = 0) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(call(project, command, *more, "--json", code=code).out)
     return found
-
-
-def store(project: "Project") -> Path:
-    return project.work / "bundles" / "nightly"
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 # Syncing

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import yaml
-from pydantic import BaseModel, Field, field_validator
+from core_validate import check, job
+from pydantic import BaseModel
 
 from aetherflow.core.api import (
     FlowMetaSpec,
@@ -16,12 +17,9 @@ from aetherflow.core.api import (
     LocksSpec,
     ResourceSpec,
     StateSpec,
-    Step,
-    StepInputs,
     StepSpec,
     WorkspaceSpec,
     get_step,
-    register_step,
 )
 from aetherflow.core.host import names
 from aetherflow.core.kernel.yaml.binder import known_keys
@@ -30,33 +28,6 @@ from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
     from core_project import Project
-
-LINE = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<col>\d+): (?P<af>AF\d{4}) (?P<message>.+)$")
-
-
-def found(out: str) -> list[tuple[str, int, int, str]]:
-    """(code, line, column, fix) of each problem printed; asserts the form of every line."""
-    *lines, verdict = out.splitlines()
-    assert verdict.startswith(("OK: ", "INVALID: "))
-    problems: list[tuple[str, int, int, str]] = []
-    for line in lines:
-        if line.startswith("  fix: "):
-            code, at, col, _ = problems.pop()
-            problems.append((code, at, col, line.removeprefix("  fix: ")))
-        else:
-            match = LINE.match(line)
-            assert match, line
-            problems.append((match["af"], int(match["line"]), int(match["col"]), ""))
-    return problems
-
-
-def check(project: "Project", text: str) -> list[tuple[str, int, int, str]]:
-    project.write(text)
-    result = project.cli("validate", "flow.yaml")
-    assert result.err == ""
-    problems = found(result.out)
-    assert result.code == (0 if result.out.splitlines()[-1].startswith("OK: ") else 2)
-    return problems
 
 
 def test_a_good_flow_is_ok(project: "Project") -> None:
@@ -335,10 +306,6 @@ def test_wrong_values(project: "Project", text: str, line: int, column: int, fix
     assert given == fix if fix else given
 
 
-def job(step: str) -> str:
-    return f"flow: {{id: f}}\njobs:\n- id: a\n  steps:\n  - {step}\n"
-
-
 @pytest.mark.parametrize(
     ("inputs", "messages"),
     [
@@ -411,51 +378,6 @@ def test_every_extra_that_is_offered_exists() -> None:
 def test_unknown_connector_has_a_suggestion(project: "Project") -> None:
     problems = check(project, "flow: {id: f}\nresources: {r: {kind: db, driver: sqlite}}\njobs: []\n")
     assert problems == [("AF2101", 2, 35, "did you mean 'db:sqlite3'?")]
-
-
-class _Faulty(StepInputs):
-    value: str = Field("", description="x")
-
-    @field_validator("value")
-    @classmethod
-    def _fail(cls, value: str) -> str:
-        return {"ok": "ok"}[value]  # KeyError is no validation error
-
-
-@register_step("test_faulty_model")
-class FaultyModel(Step[_Faulty]):
-    """A step whose model has a defect."""
-
-    def run(self) -> None:
-        """Nothing."""
-
-
-@register_step("test_faulty_check")
-class FaultyCheck(Step[_Faulty]):
-    """A step whose static check has a defect."""
-
-    @classmethod
-    def check(cls, inputs: Any) -> list[str]:
-        """Fail."""
-        raise LookupError("in check")
-
-    def run(self) -> None:
-        """Nothing."""
-
-
-@register_step("test_untyped")
-class Untyped(Step[Any]):
-    """A step without models."""
-
-    required_inputs = {"a", "b"}  # noqa: RUF012 as plugins write it
-
-    @classmethod
-    def check(cls, inputs: Any) -> list[str]:
-        """Refuse one value."""
-        return ["a must not be 7"] if inputs.get("a") == 7 else []
-
-    def run(self) -> None:
-        """Nothing."""
 
 
 def test_a_defect_in_a_plugins_checks_is_a_located_problem(project: "Project") -> None:

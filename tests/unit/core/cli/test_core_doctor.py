@@ -1,45 +1,19 @@
 """`aetherflow doctor`: what is missing on this host, without touching it."""
 
 import contextlib
-import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from core_doctor import CANARY, codes, doctor, resource, run_doctor
 
 from aetherflow.core.base.location import Location
 from aetherflow.core.checks.host import FIRST_SECOND, check_clock, network_kind
 
 if TYPE_CHECKING:
-    from core_project import Project, Result
-
-CANARY = "canary-0b9d-31cc"
-
-
-def run_doctor(project: "Project", *arguments: str, **env: str) -> "Result":
-    if project.site.exists():  # what is installed is looked up once per process
-        return project.command("doctor", "flow.yaml", *arguments, env=env)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in env.items():
-            patch.setenv(name, value)
-        return project.cli("doctor", "flow.yaml", *arguments)
-
-
-def doctor(project: "Project", *arguments: str, code: int, **env: str) -> dict[str, Any]:
-    result = run_doctor(project, "--json", *arguments, **env)
-    assert result.code == code, result.out + result.err
-    report: dict[str, Any] = json.loads(result.out)
-    return report
-
-
-def codes(report: dict[str, Any], key: str = "errors") -> list[str]:
-    return [item["af"] for item in report[key]]
-
-
-def resource(project: "Project", text: str) -> None:
-    project.flow(f"resources: {{r: {text}}}\njobs: []\n")
+    from core_project import Project
 
 
 def test_a_healthy_flow(project: "Project") -> None:

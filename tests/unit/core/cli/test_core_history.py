@@ -1,43 +1,17 @@
 """`status` and `runs`: what an operator sees of the past, also of runs whose process is gone."""
 
 import contextlib
-import json
 import sqlite3
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from core_history import OK, by_flow, flow, runs, status
 
 from aetherflow.core.kernel.state.registry import Registered, register
 
 if TYPE_CHECKING:
     from core_project import Project
-
-OK = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
-
-
-def flow(project: "Project", flow_id: str, jobs: str, head: str = "") -> Path:
-    return project.write(f"version: 1\nflow: {{id: {flow_id}{head}}}\n{jobs}", f"{flow_id}.yaml")
-
-
-def status(project: "Project", *arguments: str) -> dict[str, Any]:
-    result = project.cli("status", "--json", *arguments)
-    document: dict[str, Any] = json.loads(result.out)
-    assert document["schema"] == 1
-    assert result.code == (0 if document["ok"] else 1)
-    return document
-
-
-def by_flow(document: dict[str, Any]) -> dict[str, str]:
-    return {each["flow_id"]: each["status"] for each in document["flows"]}
-
-
-def runs(project: "Project", *arguments: str) -> list[dict[str, Any]]:
-    result = project.cli("runs", "list", "--json", *arguments)
-    assert result.code == 0, result
-    found: list[dict[str, Any]] = json.loads(result.out)["runs"]
-    return found
 
 
 def test_nothing_ever_ran(project: "Project") -> None:

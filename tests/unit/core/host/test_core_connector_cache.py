@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_connector_cache import EVENTS, SEEN, Counted, Uses, flow
 
 from aetherflow.core import api, runner
 from aetherflow.core.contracts.connector import ConnectorInit
@@ -17,33 +18,6 @@ from aetherflow.core.runtime.workspace.workspace import DatabaseFolder
 if TYPE_CHECKING:
     from core_project import Project
 
-EVENTS: list[str] = []
-SEEN: list[Any] = []
-
-
-class Counted(api.ConnectorBase[Any, Any]):
-    """Says when it is opened and closed."""
-
-    def __init__(self, init: api.ConnectorInit) -> None:
-        super().__init__(init)
-        EVENTS.append(f"open {init.name}")
-
-    def close(self) -> None:
-        EVENTS.append(f"close {self.name}")
-
-    def interrupt(self) -> None:
-        EVENTS.append(f"interrupt {self.name}")
-
-
-class Uses(api.Step[Any]):
-    """Asks for every resource twice."""
-
-    def run(self) -> None:
-        for name in self.ctx.connectors:
-            SEEN.append(self.ctx.connectors[name])
-            assert self.ctx.connectors.get(kind="test", name=name, cache=self.inputs.get("cache")) is not None
-        EVENTS.append("end of step")
-
 
 @pytest.fixture(autouse=True)
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -54,13 +28,6 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     SEEN.clear()
     yield
     SHARED.close()
-
-
-def flow(project: "Project", options: str = "{}", inputs: str = "{}", host: str = "h") -> Path:
-    return project.flow(
-        f"resources: {{r: {{kind: test, driver: counted, config: {{host: {host}}}, options: {options}}}}}\n"
-        f"jobs: [{{id: a, steps: [{{id: s, type: uses, inputs: {inputs}}}]}}]\n"
-    )
 
 
 RUN = ["open r", "end of step", "close r"]

@@ -3,9 +3,10 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from core_folder_plugins import STEP, one_step, said
 
 from aetherflow.core import runner, validation
 from aetherflow.core.api import get_step, list_steps
@@ -156,15 +157,6 @@ jobs:
       - {id: skipped, type: acme_result}
       - {id: uses, type: acme_uses, inputs: {}}
 """
-STEP = """\
-from aetherflow.core.api import Step, register_step
-
-
-@register_step("{name}")
-class Own(Step):
-    def run(self):
-        return {{"said": {said!r}}}
-"""
 
 
 @pytest.fixture
@@ -177,15 +169,6 @@ def plugins(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(project.folder / "flows")
     monkeypatch.setattr(project, "folder", project.folder / "flows")
     return folder
-
-
-def one_step(project: "Project", name: str) -> Path:
-    return project.flow(f"jobs: [{{id: a, steps: [{{id: s, type: {name}, outputs: {{o: '{{{{result.said}}}}'}}}}]}}]\n")
-
-
-def said(project: "Project") -> Any:
-    ((text,),) = project.rows("SELECT outputs FROM job_runs ORDER BY started_at DESC LIMIT 1")
-    return json.loads(text)["o"]
 
 
 def test_plugins_of_the_documented_api_run_unchanged(project: "Project", plugins: Path) -> None:

@@ -7,11 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.api import Step, register_step
 from warm import true_start
 
 if TYPE_CHECKING:
@@ -272,19 +271,6 @@ def test_a_second_signal_does_not_wait_for_the_grace(project: "Project", wait_fo
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 143
-
-
-@register_step("test_signal_elsewhere")
-class SignalElsewhere(Step[Any]):
-    """The kernel may hand a signal to any thread; here it comes to the step's own."""
-
-    def run(self) -> None:
-        """Signal this thread, wait for the stop."""
-        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-        for _ in range(500):
-            self.ctx.check_cancelled()
-            time.sleep(0.01)
-        raise AssertionError("the stop request was not seen")
 
 
 def test_nohup_outlives_the_terminal(project: "Project", wait_for: Callable[..., None]) -> None:

@@ -1,45 +1,18 @@
 """`flow.locks`: runs of one flow, or of one job, exclude each other; and steps inside steps survive a crash."""
 
-import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
+from core_scope_locks import flow, held
 
-from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.cli import main
-from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
 
 if TYPE_CHECKING:
     from core_project import Project
-
-OTHER = Owner("other", "o", 1)
-
-
-@contextlib.contextmanager
-def held(project: "Project", key: str) -> Iterator[None]:
-    """Another run holds the lock."""
-    store = LockStore(project.states / "locks.sqlite")
-    try:
-        store.acquire(key, OTHER)
-        yield
-    finally:
-        store.close()
-
-
-def flow(project: "Project", locks: str) -> None:
-    project.write(
-        f"""\
-        flow: {{id: f, locks: {locks}}}
-        jobs:
-          - {{id: a, steps: [{{id: s, type: check_items, inputs: {{items: [1]}}}}]}}
-          - {{id: b, steps: [{{id: s, type: check_items, inputs: {{items: [1]}}}}]}}
-        """
-    )
 
 
 def test_a_run_waits_for_the_lock_of_its_flow(project: "Project", wait_for: Callable[..., None]) -> None:
@@ -65,32 +38,6 @@ def test_a_wait_ends_with_a_signal(project: "Project", wait_for: Callable[..., N
         _, err = process.communicate(timeout=10)
     assert process.returncode == 143, err
     assert project.rows("SELECT count(*) FROM runs") == [(0,)]
-
-
-@register_step("inner_note")
-class Note(Step[Any]):
-    """Writes down that it ran."""
-
-    def run(self) -> StepResult:
-        """Do it."""
-        with Path(self.ctx.env["EFFECTS"]).open("a") as file:
-            file.write(f"{self.id}\n")
-        return StepResult(output={"n": 5})
-
-
-@register_step("inner_outer")
-class Outer(Step[Any]):
-    """Runs two inner steps, and dies between or after them while the file `die` says so."""
-
-    def run(self) -> StepResult:
-        """Do it."""
-        die = Path(self.ctx.env["EFFECTS"]).with_name("die")
-        for number in (1, 2):
-            result = self.ctx.call_step("inner_note", {"number": number}, step_id=f"i{number}")
-            if die.exists() and die.read_text() == str(number):
-                die.unlink()
-                os.kill(os.getpid(), signal.SIGKILL)
-        return StepResult(output=dict(result.output or {}))
 
 
 @pytest.mark.parametrize(("die", "lines"), [("1", ["i1", "i2"]), ("2", ["i1", "i2"])])

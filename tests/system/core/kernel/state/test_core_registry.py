@@ -1,31 +1,12 @@
 """The registry of runs: an index that may be lost, and that no run depends on."""
 
-import contextlib
-import sqlite3
 import subprocess
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aetherflow.core.kernel.state import registry
+from core_registry import flow, known, rows
 
 if TYPE_CHECKING:
     from core_project import Project
-
-JOBS = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
-
-
-def flow(project: "Project", flow_id: str, state: str = "") -> Path:
-    more = f", state: {{path: '{state}'}}" if state else ""
-    return project.write(f"version: 1\nflow: {{id: {flow_id}{more}}}\n{JOBS}", f"{flow_id}.yaml")
-
-
-def rows(project: "Project", sql: str) -> list[tuple[Any, ...]]:
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection:
-        return connection.execute(sql).fetchall()
-
-
-def known(project: "Project") -> list[tuple[str, str]]:
-    return [(each.flow_id, each.state_path) for each in registry.known_flows(project.states)]
 
 
 def test_a_flow_that_moved_is_found_where_it_is_now(project: "Project") -> None:

@@ -4,34 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from core_environment import HOOK, snapshot
 
-from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
     from core_project import Project
 
 SAY = '[/bin/sh, -c, \'printf "%s\\n" "$0" >> "$EFFECTS"\', '
-HOOK = """
-from base64 import b64decode
-
-def _plain(text):
-    return b64decode(text).decode()
-
-def decode(value):
-    if value == "broken":
-        raise ValueError("the secret is hunter2hunter2")
-    return _plain(value)
-
-def expand_env(env):
-    with open(env["EFFECTS"], "a") as file:
-        file.write("expanded\\n")
-    return {**env, "ADDED": "by hook"}
-"""
-
-
-def snapshot(project: "Project", **ambient: str) -> Snapshot:
-    return build_snapshot(project.folder, ambient={"EFFECTS": str(project.effects), **ambient}, run_hooks=True)
 
 
 # The secrets hook

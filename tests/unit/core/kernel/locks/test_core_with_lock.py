@@ -1,75 +1,18 @@
 """Locks in flows: the step `with_lock`, `ctx.lease`, and what a lost lock does to a step."""
 
-import os
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from core_with_lock import ECHO, OTHER, SEEN, Loop, NeverLooks, UseLease, Wait, WaitFor, break_lock, locked, opened
 
-from aetherflow.core.api import LeaseLostError, LockBusyError, Step, StepCancelledError, StepResult, register_step
+from aetherflow.core.api import LeaseLostError, LockBusyError, register_step
 from aetherflow.core.host import catalog
-from aetherflow.core.kernel.locks.records import Owner
-from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
     from core_project import Project
-
-SEEN: dict[str, Any] = {}
-OTHER = Owner("other", "o")
-WaitFor = Callable[..., None]
-
-
-class UseLease(Step[Any]):
-    """Holds locks in every way that the context offers."""
-
-    def run(self) -> None:
-        ctx = self.ctx
-        with ctx.lease("k", ttl_seconds=5) as lock:
-            SEEN["held"] = (lock.key, lock.token, lock.lost)
-            lock.check()
-            with ctx.lease("k") as again:
-                SEEN["again"] = again.token
-        with ctx.lease("k") as lock:
-            SEEN["second"] = lock.token
-        SEEN["by hand"] = [ctx.acquire_lock("h"), ctx.acquire_lock("h"), ctx.acquire_lock("taken")]
-        ctx.release_lock("h")
-        ctx.release_lock("never taken")
-
-
-class Loop(Step[Any]):
-    """Works in a loop until it is told to stop."""
-
-    def run(self) -> None:
-        with self.ctx.lease("k", ttl_seconds=0.3):
-            Path(os.environ["EFFECTS"]).write_text("looping")
-            for _ in range(6000):
-                self.ctx.check_cancelled()
-                time.sleep(0.01)
-
-
-class NeverLooks(Step[Any]):
-    """Ends well, and does not know that it lost its lock."""
-
-    def run(self) -> StepResult:
-        with self.ctx.lease("k"):
-            break_lock(Path(os.environ["AETHERFLOW_STATE_ROOT"]))
-        return StepResult()
-
-
-class Wait(Step[Any]):
-    """Waits for a lock and says how that ended."""
-
-    def run(self) -> None:
-        try:
-            with self.ctx.lease("k", wait_seconds=60):
-                pass
-        except StepCancelledError:
-            Path(os.environ["EFFECTS"]).write_text("cancelled")
-            raise
 
 
 @pytest.fixture(autouse=True)
@@ -80,24 +23,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
     SEEN.clear()
 
 
-def opened(project: "Project") -> LockStore:
-    return LockStore(project.states / "locks.sqlite")
-
-
-def break_lock(states: Path) -> None:
-    with LockStore(states / "locks.sqlite") as store:
-        assert store.break_lock("k", reason="to see what happens", actor="ann") is not None
-
-
 def job(*steps: str) -> str:
     return "jobs:\n- id: a\n  steps:\n" + "".join(f"  - {each}\n" for each in steps)
-
-
-def locked(inner: str, more: str = "") -> str:
-    return f"{{id: s, type: with_lock, inputs: {{lock_key: k{more}, step: {inner}}}}}"
-
-
-ECHO = '{type: external.process, inputs: {command: [sh, -c, "echo %s"], log: {stdout: capture}}}'
 
 
 def test_a_skip_of_the_inner_step_is_a_skip(project: "Project") -> None:

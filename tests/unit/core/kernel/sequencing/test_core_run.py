@@ -6,58 +6,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_run import RECEIVED, VALUES
 
-from aetherflow.core.api import RunFailedError, Step, StepResult, register_step
+from aetherflow.core.api import RunFailedError
 from aetherflow.core.runner import run_flow
 
 if TYPE_CHECKING:
     from core_project import Project
-
-VALUES = {
-    "int": 5, "big": 10**30, "float": 0.1, "true": True, "none": None, "text": "ä\n\"'",
-    "nested": {"a": [1, {"b": []}]}, "empty": {}, "list": ["x", 1, None, 2.5, False],
-}  # fmt: skip
-RECEIVED: list[Any] = []
-
-
-@register_step("test_values")
-class Values(Step[Any]):
-    """Returns values of every type."""
-
-    def run(self) -> dict[str, Any]:
-        """Return them."""
-        return dict(VALUES)
-
-
-@register_step("test_receive")
-class Receive(Step[Any]):
-    """Keeps what it is given, then spoils it."""
-
-    def run(self) -> dict[str, Any]:
-        """Keep and spoil."""
-        RECEIVED.append(json.loads(json.dumps(self.inputs)))
-        for value in self.inputs.values():
-            if isinstance(value, list | dict):
-                value.clear()
-        return {"got": RECEIVED[-1]}
-
-
-@register_step("test_fail")
-class Fail(Step[Any]):
-    """Fails with the error it is told to."""
-
-    def run(self) -> None:
-        """Fail."""
-        raise RuntimeError(self.inputs.get("message", "failed"))
-
-
-@register_step("test_return")
-class Return(Step[Any]):
-    """Returns something that is evaluated from text."""
-
-    def run(self) -> Any:
-        """Return it."""
-        return eval(self.inputs["value"], {"StepResult": StepResult, "float": float})
 
 
 JOBS = """\

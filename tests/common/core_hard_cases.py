@@ -1,0 +1,95 @@
+"""What the unit tests and the system tests of test_core_hard_cases.py share."""
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.api import Step, StepResult, register_step
+from aetherflow.core.base.errors import LeaseLostError
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+from typing import TYPE_CHECKING
+
+RUN = ("run", "flow.yaml", "--run-id", "r")
+
+
+@register_step("hard_note")
+class Note(Step[Any]):
+    """Writes its id and `v` to EFFECTS; files beside that one tell it to fail, to be skipped, to lose its lock."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        effects = Path(self.ctx.env["EFFECTS"])
+        with effects.open("a") as file:
+            file.write(f"{self.id} {self.inputs.get('v', '')}\n")
+        if effects.with_name(f"fail_{self.id}").exists():
+            raise ValueError("told to fail")
+        if effects.with_name(f"skip_{self.id}").exists():
+            return StepResult("SKIPPED", reason="told to")
+        if effects.with_name(f"lose_{self.id}").exists():
+            effects.with_name(f"lose_{self.id}").unlink()
+            self.ctx.control.cancel(LeaseLostError("the lock was lost"), "lost")  # type: ignore[attr-defined] # as a lease does
+            raise ValueError("ended")
+        if name := self.inputs.get("file"):
+            with self.ctx.write_file(name) as out:
+                out.write(b"x")
+        return StepResult(output={"v": self.inputs.get("v"), "file": self.inputs.get("file")})
+
+
+@register_step("hard_once")
+class Once(Note):
+    """The same, not to be repeated."""
+
+    effect = "once"
+
+
+@register_step("hard_outer")
+class Outer(Step[Any]):
+    """Runs the step that it is given."""
+
+    inner_steps = {"step": frozenset[str]()}  # noqa: RUF012 as plugins write it
+
+    def run(self) -> StepResult:
+        """Do it."""
+        step = self.inputs["step"]
+        return StepResult(output=self.ctx.call_step(step["type"], step["inputs"], step_id="inner").output)
+
+
+@register_step("hard_deaf")
+class Deaf(Step[Any]):
+    """The first time it sleeps, whatever is asked of it."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        effects = Path(self.ctx.env["EFFECTS"])
+        first = not effects.exists()
+        effects.touch()
+        if first:
+            time.sleep(2.5)
+            effects.write_text("woke up\n")
+        return StepResult(output={"first": first})
+
+
+def stored(project: "Project", secret: str) -> list[str]:
+    """The files of the state in which a secret stands."""
+    with contextlib.closing(sqlite3.connect(project.state)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    files = [path for path in project.states.rglob("*") if path.is_file()]
+    return [path.name for path in files if secret.encode() in path.read_bytes()]
+
+
+@register_step("hard_many")
+class Many(Step[Any]):
+    """Writes many files and names others."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        for number in range(3000):
+            path = self.ctx.artifacts_dir(self.ctx.job_id) / f"{number}.txt"
+            path.touch()
+            self.ctx._record(path, 0, "")  # type: ignore[attr-defined]
+        return StepResult(output={"names": [f"other {number}" for number in range(3000)]})

@@ -1,0 +1,33 @@
+"""What the unit tests and the system tests of test_scheduler_meeting.py share."""
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.clock import Clock
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from scheduler_bench import Bench
+
+from typing import TYPE_CHECKING
+
+
+def midnight(days_ago: int = 0) -> dt.datetime:
+    now = dt.datetime.now(dt.UTC)
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=days_ago)
+
+
+def ms(instant: dt.datetime) -> int:
+    return int(instant.timestamp() * 1000)
+
+
+@contextlib.contextmanager
+def somebody(bench: "Bench", kind: str = "run-item") -> Iterator[Slots]:
+    """Another process on the ledger, as far as files tell."""
+    with contextlib.closing(Ledger(bench.folder / "ledger.sqlite", Clock())) as ledger:
+        ledger.enter(kind)
+        yield Slots(ledger)
+        ledger.leave()
