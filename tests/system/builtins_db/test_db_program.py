@@ -180,10 +180,11 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         (folder / "memory.py").write_text(MEMORY)
         command = [sys.executable, "memory.py", *map(str, case)]
         running.append(subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True))
-    for case, process in zip(cases, running, strict=True):
-        peaks, _ = process.communicate(timeout=60)
+    found = [process.communicate(timeout=120)[0] for process in running]
+    for case, peaks in zip(cases, found, strict=True):
         small, large = map(int, peaks.split())
-        assert large - small < 35, f"{case}: from {small} to {large} MiB"
+        # the rows themselves would be hundreds; the allocators of busy threads keep some tens
+        assert large - small < 60, f"{case}: from {small} to {large} MiB"
 
 
 STOPPED = """\

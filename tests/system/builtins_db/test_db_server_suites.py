@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import psycopg
-import pymysql
 import pytest
 
 from aetherflow.core.testing import SqlSuite
@@ -13,6 +12,7 @@ from aetherflow_builtins_db.connectors.exasol import ExasolConnector
 from aetherflow_builtins_db.connectors.mysql import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
+from db_places import mysql_place
 from exasol_standin import ExasolStandIn
 from services import Database
 from svc import free_port
@@ -56,14 +56,9 @@ def own_postgres(postgres: Database) -> Iterator[Database]:
 
 
 @pytest.fixture
-def own_mariadb(mariadb: Database) -> Iterator[Database]:
-    yield mariadb
-    with (
-        pymysql.connect(**settings(mariadb)) as connection,
-        connection.cursor() as cursor,
-    ):
-        for table in ("t", "u"):
-            cursor.execute(f"DROP TABLE IF EXISTS {table}")
+def own_mariadb(mariadb: Database) -> Database:
+    mysql_place(mariadb)  # what other tests have left there goes
+    return mariadb
 
 
 class TestPostgres(ServerSuite):
