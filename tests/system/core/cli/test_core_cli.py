@@ -34,7 +34,8 @@ DRIVERS = ("duckdb", "sqlite3", "pyarrow", "sqlalchemy", "pymysql", "psycopg", "
 
 
 def modules(project: "Project", *arguments: str) -> tuple[int, set[str]]:
-    code, *names = project.python(LOADED.format(arguments=list(arguments))).splitlines()
+    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}  # what measures coverage imports things of its own
+    code, *names = project.python(LOADED.format(arguments=list(arguments)), env=unmeasured).splitlines()
     return int(code), set(names)
 
 
