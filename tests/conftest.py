@@ -9,6 +9,17 @@ import pytest
 
 # Only what every tier needs and what loads in no time; the folders bring their own fixtures (their conftest.py).
 pytest_plugins = ["isolation", "counts", "slowest", "warm"]
+# Plugins of folders, which other modules may import before a folder does: asserts in them explain themselves.
+pytest.register_assert_rewrite(
+    "exporting",
+    "http_fixtures",
+    "mail_server",
+    "reports_fixtures",
+    "services",
+    "torture_fixtures",
+    "torture_schedules",
+    "transfer_peers",
+)
 
 ROOT = Path(__file__).parents[1]
 
