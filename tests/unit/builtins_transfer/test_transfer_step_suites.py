@@ -30,6 +30,8 @@ class FileSteps(StepSuite):
         step = super().example(project)
         if "items" in step["inputs"]:
             step["inputs"]["items"] = [str(project.work / "report.csv")]
+        if "stable_seconds" in step["inputs"]:
+            step["inputs"]["stable_seconds"] = 0.05  # eight tests would wait for a second each, twice
         return step
 
 
