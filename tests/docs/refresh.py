@@ -33,6 +33,7 @@ from docs_pages import (
     validate_block,
     with_pins,
 )
+from docs_rooms import PICTURE, ROOMS_PAGE, picture, with_rooms
 from docs_schedule import SCHEDULE_PAGE, write_parts
 
 
@@ -75,6 +76,8 @@ if __name__ == "__main__":
     API_PAGE.write_text(api_page(), encoding="utf-8")
     replace(STATE_PAGE, STATE_MARK, state_tables())
     replace(TRANSITIONS_PAGE, TRANSITIONS_MARK, transitions())
+    ROOMS_PAGE.write_text(with_rooms(ROOMS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PICTURE.write_text(picture(), encoding="utf-8")
     SCHEDULE_PAGE.write_text(write_parts(SCHEDULE_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
     for each in pages():
