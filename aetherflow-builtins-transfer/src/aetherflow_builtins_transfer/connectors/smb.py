@@ -2,6 +2,7 @@
 
 import socket
 import stat as modes
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -54,9 +55,9 @@ class SmbSession(FileSession):
 
         silence("smbprotocol", "smbclient")
         self._api = smbclient
-        self._connection = SmbConnection(
-            smbclient.ClientConfig().client_guid, conf.server, conf.port, require_signing=opts.signing
-        )
+        # Each connection is a client of its own. Samba hands a connection of a client that it knows over to the
+        # process that serves this client already; if that one is just ending, nobody ever answers.
+        self._connection = SmbConnection(uuid.uuid4(), conf.server, conf.port, require_signing=opts.signing)
         # Half: the library asks once whether the server is still there before it gives up. It has no public setting.
         self._connection._receive_timeout = max(1, int(opts.idle_timeout_seconds / 2))
         self._keys: dict[str, Any] = {
