@@ -22,6 +22,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import warm
+from uv_program import uv
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = {
@@ -80,13 +81,6 @@ TOP_LEVEL = {
     "pyproject.toml",
     "tests",
 }
-
-
-def uv(*args: str | Path, cwd: Path) -> None:
-    program = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert program, "uv is missing; the dev group installs it"
-    done = subprocess.run([program, *args], check=False, cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 class Wheel:

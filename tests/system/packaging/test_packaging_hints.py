@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from uv_program import uv
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
@@ -50,13 +52,6 @@ OPEN = 'pip install "aetherflow-core[excel,postgres,sftp]"'
 
 def run(argv: list[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, check=False, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True)
-
-
-def uv(*args: str | Path, cwd: Path) -> None:
-    program = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert program, "uv is missing; the dev group installs it"
-    done = run([program, *args], cwd)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
