@@ -11,7 +11,7 @@ import pytest
 
 from aetherflow.core.api import install_command
 from aetherflow.core.base.errors import PluginNotFoundError
-from aetherflow.core.host import catalog, installing, names
+from aetherflow.core.host import catalog, first_party, installing, names
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -42,8 +42,8 @@ COMMAND = f'pip install "aetherflow-core[excel,postgres,sftp]=={VERSION}"'
 def lacking(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
     """A flow of names that are ours and that nothing here provides, as if only the core were installed."""
     for extra, (name, group) in TOMORROW.items():
-        table = names._STEP_EXTRAS if group == names.STEPS else names._CONNECTOR_EXTRAS
-        monkeypatch.setitem(table, extra, (*table[extra], name))
+        key = f"{group.removeprefix('aetherflow.')}.{name}"
+        monkeypatch.setitem(first_party._entries(first_party.HINTS), key, extra)
     monkeypatch.setattr(catalog, "installed_version", lambda name: None)
     project.flow(FLOW)
     return project

@@ -25,12 +25,13 @@ def checked_kind(name: str) -> str:
     """The name of a kind; UsageError for one that is not known."""
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.checks.kinds import KINDS, known_kinds
+    from aetherflow.core.host.first_party import program_for
     from aetherflow.core.host.installing import install_command
 
     if name in KINDS or name in (known := known_kinds()):
         return name
-    scheduler = install_command(of="aetherflow-scheduler")
-    fix = scheduler if name == "scheduler" else did_you_mean(name, known, what="kinds")
+    program = program_for(name)
+    fix = install_command(of=program) if program else did_you_mean(name, known, what="kinds")
     raise UsageError(f"no kind of document is called {name!r}", fix=fix)
 
 

@@ -15,7 +15,8 @@ from aetherflow.core.base.errors import (
     PluginOverrideError,
 )
 from aetherflow.core.base.suggest import did_you_mean
-from aetherflow.core.host.installing import CORE, install_command, installed_version, repair_command
+from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
+from aetherflow.core.host.installing import install_command, installed_version, repair_command
 from aetherflow.core.host.metadata import PluginEntry, installed_plugins, legacy_plugins
 from aetherflow.core.host.names import (
     BUNDLE_SOURCES,
@@ -23,8 +24,6 @@ from aetherflow.core.host.names import (
     DOCUMENTS,
     STEPS,
     WORDS,
-    distribution_for,
-    extra_for,
     shown,
 )
 from aetherflow.core.host.registering import registering
