@@ -104,7 +104,7 @@ def test_what_several_documents_lack_is_one_command_too(lacking: "Project") -> N
 
 
 def test_a_manifest_is_answered_likewise(lacking: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(names._SOURCE_EXTRAS, "sftp", ("sftp", "tomorrow"))
+    monkeypatch.setitem(first_party._entries(first_party.HINTS), "bundle_sources.tomorrow", "sftp")
     lacking.write(
         "bundle: {id: b, source: {type: tomorrow}, layout: {profiles_file: p.yaml}, entry_flow: flow.yaml}\n",
         "bundle.yaml",
@@ -147,7 +147,7 @@ def test_extras_are_sorted_and_none_is_named_that_another_brings(extras: tuple[s
 
 def test_an_older_plugin_distribution_is_brought_to_the_version_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
     # the extra of this core asks for at least its own version, so pip replaces the older one
-    monkeypatch.setitem(names._STEP_EXTRAS, "sftp", (*names._STEP_EXTRAS["sftp"], "sftp_tomorrow"))
+    monkeypatch.setitem(first_party._entries(first_party.HINTS), "steps.sftp_tomorrow", "sftp")
     there = {"aetherflow-builtins-transfer": "0.0.1", "aetherflow-core": VERSION}
     monkeypatch.setattr(catalog, "installed_version", there.get)
     with pytest.raises(PluginNotFoundError) as caught:

@@ -19,7 +19,7 @@ class SourceSpec(SpecModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: NonEmpty = Field("filesystem", description="Type of source; `aetherflow plugins list` names those that are installed")
+    type: NonEmpty = Field("filesystem", description="Type of source, as `aetherflow plugins list` names them")
     resource: NonEmpty | None = Field(None, description="Name of the resource that the source reads through")
     bundle: NonEmpty | None = Field(None, description="Name of the bundle at the peer; default: bundle.id")
     strict_fingerprint: Flag = Field(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from aetherflow.core.base.errors import PluginConflictError, PluginError, PluginNotAllowedError
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
 from aetherflow.core.host.hooks import load_hooks, select_hooks
 from aetherflow.core.host.installing import driver_command, missing_drivers
-from aetherflow.core.host.metadata import PluginEntry, installed_hooks
+from aetherflow.core.host.metadata import PluginEntry, installed_commands, installed_hooks
 from aetherflow.core.host.names import CONNECTORS
 from aetherflow.core.runtime.environment.allowed import allowed_distributions
 from aetherflow.core.runtime.environment.snapshot import Snapshot
@@ -34,10 +35,11 @@ class Finding:
         return f"{text}\n  fix: {self.fix}" if self.fix else text
 
 
-def check_catalogue(catalog: Catalog, snapshot: Snapshot | None = None) -> tuple[int, list[Finding]]:
+def check_catalogue(catalog: Catalog, commands: Catalog, snapshot: Snapshot | None = None) -> tuple[int, list[Finding]]:
     """Import and check every plugin that may be used; their number, and what was found.
 
-    `snapshot` says which hooks are blocked, and which distributions may be used in enterprise mode.
+    `commands` are those of installed distributions, and the program's own. `snapshot` says which hooks are blocked, and
+    which distributions may be used in enterprise mode.
     """
     findings: list[Finding] = []
     entries = [each for each in (*catalog.entries, *catalog.folder_entries) if catalog.status(each) != "refused"]
@@ -51,6 +53,11 @@ def check_catalogue(catalog: Catalog, snapshot: Snapshot | None = None) -> tuple
             conflicts.add(key)
             findings += _conflict(catalog, entry)
         findings += _check(catalog, entry)
+    calls = [entry for entry in installed_commands() if commands.status(entry) != "refused"]
+    for rival in {entry.name: entry for entry in calls if commands.status(entry) == "conflict"}.values():
+        findings += _conflict(commands, rival)
+    for entry in calls:
+        findings += _check_command(entry)
     plugins = snapshot.project.spec.plugins if snapshot else PluginsSpec()
     allow = allowed_distributions(snapshot.settings, plugins) if snapshot else None
     try:
@@ -60,7 +67,7 @@ def check_catalogue(catalog: Catalog, snapshot: Snapshot | None = None) -> tuple
         hooks = [hook for hook in installed_hooks() if hook.distribution in (allow or ())]
     for hook in hooks:
         findings += _check_hook(hook)
-    return len(entries) + len(hooks), findings
+    return len(entries) + len(calls) + len(hooks), findings
 
 
 def _check_hook(entry: PluginEntry) -> Iterator[Finding]:
@@ -69,6 +76,14 @@ def _check_hook(entry: PluginEntry) -> Iterator[Finding]:
         load_hooks([entry])
     except PluginError as error:
         yield Finding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
+
+
+def _check_command(entry: PluginEntry) -> Iterator[Finding]:
+    """A command that cannot be imported, or is none."""
+    try:
+        load_command(entry)
+    except PluginError as error:
+        yield Finding(error.code, f"command {entry.name}", entry.source, error.message, error.fix)
 
 
 def _conflict(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:

@@ -30,8 +30,6 @@ def init(
     if output.exists():
         raise UsageError(f"{output} exists", fix="name another file with --output")
     text = (TEMPLATES / "bundle.yaml.tmpl").read_text(encoding="utf-8")
-    text = text.format(
-        id=bundle_id, base=json.dumps(base_path) if ":" in base_path or "#" in base_path else base_path
-    )
+    text = text.format(id=bundle_id, base=json.dumps(base_path) if ":" in base_path or "#" in base_path else base_path)
     durable.write_bytes(output.absolute(), text.encode(), mode=durable.SOURCE_FILE_MODE)
     typer.echo(f"wrote {output}; next: aetherflow bundle sync --bundle-manifest {output}")

@@ -112,7 +112,7 @@ class Catalog:
     def names(self, group: str) -> list[str]:
         """Sorted names of one group, those of the old group left out."""
         known = self._by_name.keys() | self._folder.keys()
-        return sorted({name for found, name in known if found == group} | _registered[group].keys())
+        return sorted({name for found, name in known if found == group} | _registered.get(group, {}).keys())
 
     def rivals(self, entry: PluginEntry) -> list[PluginEntry]:
         """Other distributions that provide the same name."""
@@ -250,6 +250,7 @@ def _override(entry: PluginEntry, hidden: list[PluginEntry]) -> PluginOverrideEr
 
 
 def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
+    found = sorted(found, key=lambda entry: entry.distribution != CORE)  # that of the core is the one to keep
     lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
     message = f"{len(found)} installed distributions provide {WORDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
     fix = f"uninstall one, or choose in the project file: plugins: {{prefer: {{{key}: {found[0].distribution}}}}}"

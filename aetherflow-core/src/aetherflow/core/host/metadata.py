@@ -5,14 +5,14 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
-from aetherflow.core.host.names import HOOKS, KINDS, LEGACY, WORDS, shown
+from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Group of the plugins of pydantic."""
 UNKNOWN = "(unknown)"
 FOLDER = "(folder)"
 """Stands where a folder plugin has no distribution."""
-_GROUPS = (*KINDS, HOOKS, LEGACY)
+_GROUPS = (*KINDS, HOOKS, COMMANDS, LEGACY)
 
 
 class PluginEntry(NamedTuple):
@@ -26,7 +26,7 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step`, `connector`, `bundle source`, `hook`, `kind of document`; `legacy` for an entry of the old group."""
+        """`step`, `connector`, `bundle source`, `hook`, `command`, `kind of document`; `legacy` of the old group."""
         return WORDS.get(self.group, "legacy")
 
     @property
@@ -51,6 +51,13 @@ def installed_hooks() -> tuple[PluginEntry, ...]:
     """All hooks of the installed distributions, sorted by distribution and name."""
     found = [entry for entry in _entries() if entry.group == HOOKS]
     return tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name)))
+
+
+@cache
+def installed_commands() -> tuple[PluginEntry, ...]:
+    """All commands of the installed distributions, sorted by name and distribution."""
+    found = [entry for entry in _entries() if entry.group == COMMANDS]
+    return tuple(sorted(found, key=lambda entry: (entry.name, entry.distribution)))
 
 
 @cache

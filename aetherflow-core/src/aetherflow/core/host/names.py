@@ -4,13 +4,15 @@ STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
 BUNDLE_SOURCES = "aetherflow.bundle_sources"
 HOOKS = "aetherflow.hooks"
+COMMANDS = "aetherflow.commands"
+"""Commands of `aetherflow`."""
 DOCUMENTS = "aetherflow.documents"
 """Kinds of documents of other programs; looked for when a file is of none of the core's own kinds."""
 LEGACY = "aetherflow.plugins"
 """The old group: an object that registers steps and connectors when it is called."""
 KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
 """Entry-point group to the word that users read, for all that flows and manifests use."""
-WORDS = {**KINDS, HOOKS: "hook", DOCUMENTS: "kind of document"}
+WORDS = {**KINDS, HOOKS: "hook", COMMANDS: "command", DOCUMENTS: "kind of document"}
 """Likewise for every group."""
 
 

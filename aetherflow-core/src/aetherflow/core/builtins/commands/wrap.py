@@ -56,11 +56,11 @@ def wrap(
     import shlex
 
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.builtins.commands.wrapped import TRIGGER, wrapped_flow
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.runner import run_command
-    from aetherflow.core.runtime.opening.wrapped import wrapped_flow
+    from aetherflow.core.runner import run_prepared
 
     if flow_id is None:
         raise UsageError("no --id is given", fix="name it, as in: aetherflow wrap --id backup -- COMMAND …")
@@ -81,7 +81,7 @@ def wrap(
             locked=locked,
             wait_seconds=wait or 0,
         )
-        return run_command(flow, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
+        return run_prepared(flow, trigger=TRIGGER, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
 
     options = {"--id": flow_id, "--run-id": run_id, "--timeout": timeout, "--lock": lock, "--wait": wait}
     options["--if-busy"] = if_busy
