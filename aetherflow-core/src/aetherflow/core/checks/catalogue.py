@@ -111,7 +111,7 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
         try:
             model.model_rebuild()
         except Exception as error:  # noqa: BLE001 annotations are the plugin's own code
-            first = str(error).partition("\n")[0]
+            first = next(iter(str(error).splitlines()), "")
             text = f"{label}: the model of its {section} cannot be built: {type(error).__name__}: {first}"
             yield finding("AF2102", text, "correct the annotations of the model")
             continue

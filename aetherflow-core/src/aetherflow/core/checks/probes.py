@@ -18,6 +18,7 @@ from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
+    is_secret_type,
     models_of,
     secret_values_of,
 )
@@ -133,7 +134,7 @@ class Prober:
         cls = self._catalog.connector(found["kind"], found["driver"])
         for section, model in models_of(cls):
             for key, info in model.model_fields.items():
-                if isinstance(value := found[section].get(key), str) and "SecretStr" in str(info.annotation):
+                if isinstance(value := found[section].get(key), str) and is_secret_type(info.annotation):
                     self._redactor.add([value])
         self._redactor.add(secret_values_of(cls, found))
         self._redactor.add(secrets_in(found))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from aetherflow.core.api import Step, StepInputError, get_step
+from aetherflow.core.api import Step, StepInputError, StepTimeoutError, get_step
 from aetherflow.core.testing import describe
 from aetherflow.core.testing.project import FlowProject, Ran, RanStep
 from aetherflow.core.testing.watch import effects, snapshot
@@ -208,4 +208,4 @@ class StepSuite:
         ran = project.run()
         assert time.monotonic() - started < 1 + STOP_SECONDS, "call ctx.check_cancelled() in the loop"
         assert ran.error is not None, "the step ended by itself: these inputs are not endless"
-        assert "time limit" in ran.error.message, ran.error
+        assert ran.error.code == StepTimeoutError.code, ran.error

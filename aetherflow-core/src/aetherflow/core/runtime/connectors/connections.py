@@ -14,6 +14,7 @@ from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
+    is_secret_type,
     models_of,
     secret_values_of,
 )
@@ -193,7 +194,7 @@ def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog
 def _secrets_of(settings: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         value = settings.get(name)
-        if isinstance(value, str) and "SecretStr" in str(field.annotation):
+        if isinstance(value, str) and is_secret_type(field.annotation):
             yield value
         elif isinstance(value, Mapping):
             for inner in (field.annotation, *get_args(field.annotation)):
