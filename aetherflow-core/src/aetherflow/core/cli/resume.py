@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, complete_run_id
+from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption
 
 if TYPE_CHECKING:
@@ -21,22 +21,20 @@ def resume(
             metavar="RUN_ID|FLOW",
             help="Id of the run; or a flow file: its latest run that did not end well.",
             show_default=False,
-            autocompletion=complete_run_id,
+            autocompletion=arguments.complete_run_id,
         ),
     ],
-    flow: FlowIdOption = None,
+    flow: arguments.FlowIdOption = None,
     decide: Annotated[
         list[str] | None,
         typer.Option(metavar="JOB.STEP=done|again", help="Whether an interrupted `once` step was done."),
     ] = None,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Keep results of finished steps that were changed since.")
-    ] = False,
+    accept_changes: arguments.AcceptChangesOption = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
     allow_stale_bundle: AllowStaleOption = False,
-    config: ConfigOption = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+    config: arguments.ConfigOption = None,
+    quiet: arguments.QuietOption = False,
+    as_json: arguments.SummaryJsonOption = False,
 ) -> None:
     """Go on with a run that was interrupted or failed, where it stopped.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, RunHooksOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def validate(
         list[Path] | None,
         typer.Argument(metavar="PATH", readable=False, help="Documents, or folders of them.", show_default=False),
     ] = None,
-    flow_yaml: Annotated[
-        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
-    ] = None,
+    flow_yaml: FlowYamlOption = None,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -64,9 +62,7 @@ def validate(
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
-    run_hooks: Annotated[
-        bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
-    ] = False,
+    run_hooks: RunHooksOption = False,
     form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.arguments import ConfigOption, QuietOption, SummaryJsonOption
 from aetherflow.core.cli.base import Command
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def wrap(
         str | None, typer.Option("--if-busy", metavar="fail|skip|wait", help="If the lock is not free (then).")
     ] = None,
     config: ConfigOption = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+    quiet: QuietOption = False,
+    as_json: SummaryJsonOption = False,
 ) -> None:
     """Run a command line with history, lock and time limit.
 
