@@ -119,9 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepare_completion() -> None:
     """Where a shell asks what may come next: the classes that answer are not imported otherwise."""
     if COMPLETE_VARIABLE in os.environ:
-        from typer._completion_classes import completion_init
+        from aetherflow.core.base.typer_internals import prepare_completion
 
-        completion_init()
+        prepare_completion()
 
 
 def _only(arguments: Sequence[str]) -> typer.Typer:

@@ -25,8 +25,7 @@ def completion(
 
     fish: aetherflow completion fish > ~/.config/fish/completions/aetherflow.fish
     """
-    from typer._completion_shared import get_completion_script
-
+    from aetherflow.core.base.typer_internals import completion_script
     from aetherflow.core.cli.app import COMPLETE_VARIABLE
 
-    typer.echo(get_completion_script(prog_name="aetherflow", complete_var=COMPLETE_VARIABLE, shell=shell.value))
+    typer.echo(completion_script("aetherflow", COMPLETE_VARIABLE, shell.value))

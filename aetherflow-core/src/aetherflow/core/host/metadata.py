@@ -75,8 +75,10 @@ def installed_in(group: str) -> tuple[PluginEntry, ...]:
 @cache
 def _entries() -> tuple[PluginEntry, ...]:
     entries, others = _scan(_GROUPS)
-    if not others:
-        _spare_pydantic_a_scan()
+    if not others and PYDANTIC in sys.modules:
+        from aetherflow.core.base.pydantic_internals import spare_plugin_scan
+
+        spare_plugin_scan()
     return entries
 
 
@@ -117,11 +119,3 @@ def _is_shadowed(name: str, text: str) -> bool:
         return (distribution(name).read_text("entry_points.txt") or "") != text
     except PackageNotFoundError:
         return False
-
-
-def _spare_pydantic_a_scan() -> None:
-    # pydantic reads every distribution again when it builds its first model, looking for plugins of its own; that
-    # there are none is known now. Its name for the place is private: where it has another one, it scans as ever.
-    loader = sys.modules.get("pydantic.plugin._loader")
-    if loader is not None and getattr(loader, "_plugins", ()) is None:
-        loader._plugins = {}  # type: ignore[attr-defined]
