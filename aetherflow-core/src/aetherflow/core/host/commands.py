@@ -5,13 +5,13 @@ a click command. None is imported before it is called.
 import sys
 from collections.abc import Collection, Mapping
 from functools import cache
-from importlib import import_module
 from importlib.metadata import metadata, version
 from typing import Any
 
 from aetherflow.core.base.errors import PluginLoadError
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import CORE
+from aetherflow.core.host.importing import import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry, installed_commands
 from aetherflow.core.host.names import COMMANDS
 
@@ -42,17 +42,9 @@ def load_command(entry: PluginEntry) -> Any:
     import typer
     from typer.core import TyperCommand, TyperGroup
 
-    label = f"command {entry.name!r} of {entry.distribution} {entry.version}"
-    module, _, attribute = entry.target.partition(":")
-    try:
-        found: Any = import_module(module)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported
-        message = f"{label} cannot be loaded from {entry.target}: {type(error).__name__}: {error}"
-        raise PluginLoadError(message, fix=f"reinstall or update {entry.distribution}") from error
+    found = import_target(entry)
     if not (isinstance(found, typer.Typer | TyperCommand | TyperGroup) or is_foreign(found)):
-        message = f"{label}: {entry.target} is neither a typer app nor a click command"
+        message = f"{label_of(entry)}: {entry.target} is neither a typer app nor a click command"
         raise PluginLoadError(message, fix=f"report it to the authors of {entry.distribution}")
     return found
 
