@@ -36,8 +36,6 @@ class BundleLayoutSpec(SpecModel):
 
 
 class BundleSpec(SpecModel):
-    """The section `bundle`."""
-
     id: BundleId = Field(description="Identity of the bundle; the name of its folder in the store")
     source: SourceSpec = Field(default_factory=SourceSpec, description="Where the bundle comes from")
     layout: BundleLayoutSpec = Field(description="What stands where in the tree")
@@ -48,8 +46,6 @@ class BundleSpec(SpecModel):
 
 
 class ManifestPathsSpec(SpecModel):
-    """Further folders."""
-
     plugins: list[str] | str = Field([], description="Plugin paths for enterprise mode, relative to the manifest")
 
 
@@ -72,8 +68,6 @@ class RequiresSpec(SpecModel):
 
 
 class ManifestSpec(SpecModel):
-    """The bundle manifest."""
-
     version: Literal[1] = Field(1, description="Version of the document format")
     mode: Mode = Field("internal_fast", description="Policy of its runs: internal_fast or enterprise")
     bundle: BundleSpec = Field(description="The bundle")

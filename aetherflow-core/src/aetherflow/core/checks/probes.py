@@ -51,7 +51,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class _Folders:
+class _ProbeFolders:
     """Where the files that resources name stand; nothing is created for a probe."""
 
     base: Path
@@ -82,7 +82,7 @@ class Prober:
         self._merged = merge_resources(document, spec, profiles)
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
-        self._folders = _Folders(base, Path(document.source.file).resolve().parent)
+        self._folders = _ProbeFolders(base, Path(document.source.file).resolve().parent)
         self._catalog = catalog
         self._redactor = redactor
 

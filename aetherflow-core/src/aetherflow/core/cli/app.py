@@ -1,5 +1,3 @@
-"""The command tree."""
-
 import copy
 import os
 import sys

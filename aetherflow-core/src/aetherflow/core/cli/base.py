@@ -27,7 +27,6 @@ class Command(TyperCommand):
             read_plainly(param)
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:
-        """The option --help."""
         return _with_default(super().get_help_option(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -40,7 +39,6 @@ class Group(TyperGroup):
     """A group of such commands."""
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:
-        """The option --help."""
         return _with_default(super().get_help_option(ctx))
 
 

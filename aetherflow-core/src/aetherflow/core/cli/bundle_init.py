@@ -1,5 +1,3 @@
-"""`aetherflow bundle init`."""
-
 from pathlib import Path
 from typing import Annotated
 

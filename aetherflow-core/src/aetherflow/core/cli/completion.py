@@ -1,5 +1,3 @@
-"""`aetherflow completion`."""
-
 from enum import StrEnum
 from typing import Annotated
 
@@ -7,8 +5,6 @@ import typer
 
 
 class Shell(StrEnum):
-    """Shells that can complete."""
-
     bash = "bash"
     zsh = "zsh"
     fish = "fish"

@@ -1,5 +1,3 @@
-"""`aetherflow doctor`."""
-
 from enum import StrEnum
 from typing import Annotated
 

@@ -1,5 +1,3 @@
-"""`aetherflow explain`."""
-
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer

@@ -1,5 +1,3 @@
-"""`aetherflow plan`."""
-
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer

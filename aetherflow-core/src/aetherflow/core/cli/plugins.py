@@ -1,5 +1,3 @@
-"""`aetherflow plugins`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

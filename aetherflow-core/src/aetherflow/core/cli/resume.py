@@ -1,5 +1,3 @@
-"""`aetherflow resume`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,5 +1,3 @@
-"""`aetherflow run`."""
-
 from typing import Annotated
 
 import typer

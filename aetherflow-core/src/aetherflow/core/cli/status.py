@@ -1,5 +1,3 @@
-"""`aetherflow status`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

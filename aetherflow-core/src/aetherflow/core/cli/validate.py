@@ -1,5 +1,3 @@
-"""`aetherflow validate`."""
-
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,8 +34,6 @@ def checked_kind(name: str) -> str:
 
 
 class Format(StrEnum):
-    """Forms of the report."""
-
     text = "text"
     json = "json"
     github = "github"

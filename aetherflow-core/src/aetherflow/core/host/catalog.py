@@ -304,7 +304,7 @@ def get_step(name: str) -> Any:
 
 
 def list_steps() -> list[str]:
-    """Sorted step types."""
+    """The names of all step types, sorted."""
     return _current().names(STEPS)
 
 
@@ -316,5 +316,5 @@ def get_connector(kind: str, driver: str) -> Any:
 
 
 def list_connectors() -> list[str]:
-    """Sorted `kind:driver`."""
+    """All connectors as `kind:driver`, sorted."""
     return [shown(CONNECTORS, name) for name in _current().names(CONNECTORS)]

@@ -29,7 +29,7 @@ class FieldInfo:
     """JSON-safe; None if there is none."""
     description: str
     aliases: list[str] = field(default_factory=list)
-    """Other spellings."""
+    """Other keys that the model takes for it."""
 
     def as_row(self) -> list[str]:
         """Name, type, default, description as text."""

@@ -5,7 +5,6 @@ CONNECTORS = "aetherflow.connectors"
 BUNDLE_SOURCES = "aetherflow.bundle_sources"
 HOOKS = "aetherflow.hooks"
 COMMANDS = "aetherflow.commands"
-"""Commands of `aetherflow`."""
 DOCUMENTS = "aetherflow.documents"
 """Kinds of documents of other programs; looked for when a file is of none of the core's own kinds."""
 LEGACY = "aetherflow.plugins"
@@ -13,7 +12,7 @@ LEGACY = "aetherflow.plugins"
 KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
 """Entry-point group to the word that users read, for all that flows and manifests use."""
 WORDS = {**KINDS, HOOKS: "hook", COMMANDS: "command", DOCUMENTS: "kind of document"}
-"""Likewise for every group."""
+"""Entry-point group to its word, for every group."""
 
 
 def shown(group: str, name: str) -> str:

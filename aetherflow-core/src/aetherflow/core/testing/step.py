@@ -32,7 +32,6 @@ class StepSuite:
     """
 
     step: ClassVar[type[Step[Any]]]
-    """The class under test."""
     name: ClassVar[str]
     """Its step type: what flows call it, and its entry point."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
@@ -42,7 +41,7 @@ class StepSuite:
     before: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Steps that run before the example in its flow."""
     status: ClassVar[Literal["SUCCESS", "SKIPPED"]] = "SUCCESS"
-    """How the example ends."""
+    """Status that the step of the example ends with."""
     open_outputs: ClassVar[bool] = False
     """The names of the outputs are not known before the run."""
 
@@ -76,7 +75,6 @@ class StepSuite:
         project.flow(*self.before, step, resources=self.resources)
 
     def run(self, project: FlowProject) -> tuple[Ran, RanStep]:
-        """Run the example."""
         step = self.example(project)
         self.write(project, step)
         ran = project.run()
