@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.host import first_party
-from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, STEPS
+from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, STEPS
 from import_graph import ROOT, SOURCES
 
 CORE = SOURCES["aetherflow.core"]
@@ -30,6 +30,7 @@ WORDS = {
 PLACES = {
     ("bundle/manifest_spec.py", "filesystem"): "what a manifest of version 1 means that names no type",
     ("checks/host.py", "smb"): "a type of file system in /proc/mounts",
+    ("cli/lookup.py", "wrap"): "what the states of 1.0 hold for a run of a flow that stands in no file",
 }
 
 
@@ -39,11 +40,11 @@ def projects() -> dict[str, dict[str, Any]]:
 
 
 def plugin_names() -> set[str]:
-    """What distributions, steps, connectors, kinds, drivers, bundle sources and kinds of documents are called."""
+    """What distributions, steps, connectors, kinds, drivers, sources, kinds of documents and commands are called."""
     found = set(projects()) | {"aetherflow"}
     for project in projects().values():
         groups = project["entry-points"]
-        for group in (STEPS, CONNECTORS, BUNDLE_SOURCES, DOCUMENTS):
+        for group in (STEPS, CONNECTORS, BUNDLE_SOURCES, DOCUMENTS, COMMANDS):
             found |= groups.get(group, {}).keys()
         for name in groups.get(CONNECTORS, ()):
             kind, _, driver = name.partition(".")

@@ -147,6 +147,20 @@ def test_a_command_with_the_name_of_one_of_a_hook(project: "Project") -> None:
     assert project.command("hello", "you").out == "you\n"
 
 
+def test_a_refused_distribution_is_no_rival(project: "Project") -> None:
+    command(project, "acme", "run")
+    command(project, "beta")
+    command(project, "gamma")
+    project.write("version: 1\npolicy: {mode: enterprise}\nplugins: {allow: [beta]}\n", "aetherflow.yaml")
+    assert project.command("--help").code == 0
+    assert statuses(project) == {"acme": "refused", "beta": "ok", "gamma": "refused", "aetherflow-core": "ok"}
+    assert project.command("hello", "you").out == "you\n"
+    assert was_imported(project)
+    (project.site / "acme.py").write_text("1 / 0")
+    (project.site / "gamma.py").write_text("1 / 0")
+    assert project.command("plugins", "check").code == 0
+
+
 def test_enterprise_mode_wants_commands_on_the_list(project: "Project") -> None:
     command(project, "acme")
     project.write("version: 1\npolicy: {mode: enterprise}\n", "aetherflow.yaml")

@@ -74,12 +74,12 @@ def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[Flow
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.lookup import command_again, find_run, state_root_here
+    from aetherflow.core.cli.lookup import command_again, find_run, stands_in_no_file, state_root_here
     from aetherflow.core.kernel.state.history import bundle_of
 
     root = state_root_here(config)
     run = find_run(root, run_id, flow_id, "aetherflow resume")
-    if run.trigger == "wrap":
+    if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
         raise UsageError(message, fix=f"run it again: {command_again(run)}")
     if (bundle := bundle_of(run)) is not None:

@@ -17,7 +17,7 @@ from aetherflow.core.base.errors import (
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
 from aetherflow.core.host.installing import install_command, installed_version, repair_command
-from aetherflow.core.host.metadata import PluginEntry, installed_plugins, legacy_plugins
+from aetherflow.core.host.metadata import FOLDER, PluginEntry, installed_plugins, legacy_plugins
 from aetherflow.core.host.names import (
     BUNDLE_SOURCES,
     CONNECTORS,
@@ -124,6 +124,8 @@ class Catalog:
         `refused` by the policy.
         """
         key = entry.group, entry.name
+        if self._allow is not None and entry.distribution not in (*self._allow, FOLDER):
+            return "refused"
         if (own := self._folder.get(key)) is not None and self._allow is None:
             return "ok" if own.entry == entry else "shadowed"
         try:

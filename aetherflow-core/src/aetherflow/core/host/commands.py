@@ -5,7 +5,7 @@ a click command. None is imported before it is called.
 import sys
 from collections.abc import Collection, Mapping
 from functools import cache
-from importlib.metadata import metadata, version
+from importlib.metadata import metadata
 from typing import Any
 
 from aetherflow.core.base.errors import PluginLoadError
@@ -23,7 +23,8 @@ def command_catalog(
 
     `prefer` and `allow` are those of `Catalog`.
     """
-    here = version(CORE)
+    # not by importlib.metadata: to parse the metadata of one distribution costs as much as to scan those of all
+    here = next((entry.version for entry in installed_commands() if entry.distribution == CORE), "")
     own = [PluginEntry(COMMANDS, name, CORE, here, target) for name, target in built_in.items()]
     keys = {f"commands.{name}" for name in built_in}  # the program runs its own whatever is preferred
     chosen = {key: name for key, name in (prefer or {}).items() if key not in keys or name == CORE}

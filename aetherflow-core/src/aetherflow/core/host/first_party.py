@@ -11,7 +11,7 @@ CORE = "aetherflow-core"
 HINTS = "aetherflow.hints"
 FIRST_PARTY = "aetherflow.first_party"
 WITHOUT_DRIVER = "without_driver"
-_REQUIREMENT = re.compile(r"""([\w.-]+)\s*(?:\[([^]]*)])?.*;.*\bextra\s*==\s*["']([\w.-]+)["']""")
+_REQUIREMENT = r"""([\w.-]+)\s*(?:\[([^]]*)])?.*;.*\bextra\s*==\s*["']([\w.-]+)["']"""
 
 
 @cache
@@ -29,7 +29,7 @@ def _extras() -> dict[str, tuple[str, frozenset[str]]]:
     """Each extra of aetherflow-core: the first distribution that it brings, with the extras of that one."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
     for line in distribution(CORE).requires or ():
-        if (match := _REQUIREMENT.match(line)) is not None:
+        if (match := re.match(_REQUIREMENT, line)) is not None:
             inner = frozenset(name.strip() for name in (match[2] or "").split(",") if name.strip())
             found.setdefault(match[3], (match[1], inner))
     return found
