@@ -92,7 +92,7 @@ class Diagnosis:
         return not self.missing_env and not self.problems.errors
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object and what was added to it."""
+        """The object that `doctor --json` prints."""
         return {
             "ok": self.ok,
             "flow_yaml": self.path,

@@ -1,5 +1,6 @@
 """What every command of a plugin has to keep."""
 
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -23,6 +24,11 @@ class CommandSuite:
     name: ClassVar[str]
 
     @pytest.fixture
+    def project(self, tmp_path: Path) -> FlowProject:
+        """The folder that the command is called in, empty at first."""
+        return FlowProject(tmp_path / "project")
+
+    @pytest.fixture
     def entry(self) -> PluginEntry:
         """The entry point of the command."""
         found = [entry for entry in installed_commands() if entry.name == self.name]
@@ -33,26 +39,26 @@ class CommandSuite:
         """Its value is a typer app or a click command."""
         load_command(entry)
 
-    def test_the_help_of_the_program_lists_it(self, entry: PluginEntry, flow_project: FlowProject) -> None:
+    def test_the_help_of_the_program_lists_it(self, entry: PluginEntry, project: FlowProject) -> None:
         """With the summary of its distribution, and without importing it; no command that is built in has its name."""
-        done = flow_project.command("--help", env=IMPORTS)
+        done = project.command("--help", env=IMPORTS)
         assert done.code == 0, done.err
         assert any(line.split()[:1] == [self.name] for line in done.out.splitlines())
         if entry.distribution != CORE:
             assert not imported(entry, done.err), "the module is imported before the command is called"
 
-    def test_its_own_help_says_what_it_does(self, entry: PluginEntry, flow_project: FlowProject) -> None:
+    def test_its_own_help_says_what_it_does(self, entry: PluginEntry, project: FlowProject) -> None:
         """`aetherflow NAME --help` ends well and prints more than a usage line; only now is it imported."""
-        done = flow_project.command(self.name, "--help", env=IMPORTS)
+        done = project.command(self.name, "--help", env=IMPORTS)
         assert done.code == 0, done.err
         assert imported(entry, done.err)
         said = [line.strip() for line in done.out.splitlines() if line.strip()]
         assert len(said) > 1
         assert f"aetherflow {self.name}" in done.out
 
-    def test_an_option_that_there_is_not_is_a_mistake_of_the_caller(self, flow_project: FlowProject) -> None:
+    def test_an_option_that_there_is_not_is_a_mistake_of_the_caller(self, project: FlowProject) -> None:
         """Exit code 2, and a message on stderr."""
-        done = flow_project.command(self.name, "--no-such-option")
+        done = project.command(self.name, "--no-such-option")
         assert (done.code, done.out) == (2, "")
         assert "--no-such-option" in done.err
 
