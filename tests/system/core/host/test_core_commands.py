@@ -179,6 +179,22 @@ def test_enterprise_mode_wants_commands_on_the_list(project: "Project") -> None:
     assert project.command("hello", "you").out == "you\n"
 
 
+def test_no_distribution_can_allow_itself(project: "Project") -> None:
+    project.plugin("acme", "[aetherflow.commands]\nhello = acme:app\n[aetherflow.first_party]\nacme = acme\n")
+    project.module("acme", APP)
+    project.write("version: 1\npolicy: {mode: enterprise}\n", "aetherflow.yaml")
+    assert "AF2104 command 'hello' of acme is not allowed" in project.command("hello", "you").err
+    assert not was_imported(project)
+
+
+def test_no_distribution_can_say_what_is_to_be_installed(project: "Project") -> None:
+    project.plugin("acme", '[aetherflow.hints]\n"steps.acme_load" = sftp\nsteps.acme_load = sftp\n')
+    project.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: acme_load}]}]\n", "flow.yaml")
+    done = project.command("validate", "flow.yaml")
+    assert done.code == 2
+    assert "pip install" not in done.out
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
