@@ -13,11 +13,15 @@ from aetherflow.core.builtins.file_wait import FileWait
 from aetherflow.core.builtins.items import CheckItems
 from aetherflow.core.builtins.lock import WithLock
 from aetherflow.core.builtins.process import ExternalProcess
-from aetherflow.core.testing import FlowProject, StepSuite
+from aetherflow.core.testing import CommandSuite, FlowProject, StepSuite
 
 
 def shell(step_id: str, command: str, **more: Any) -> dict[str, Any]:
     return {"id": step_id, "type": "external.process", "inputs": {"command": command, "shell": True, **more}}
+
+
+class TestWrap(CommandSuite):
+    name = "wrap"
 
 
 class TestCheckItems(StepSuite):

@@ -18,6 +18,7 @@ _LINES = {
         runner
         testing
         cli
+        builtins.commands
         __main__
     """,
     "aetherflow.scheduler": """

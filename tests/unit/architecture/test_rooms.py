@@ -102,7 +102,8 @@ def test_plugins_use_only_the_public_surface() -> None:
     wrong = []
     for name, imported in graph().items():
         own = f"{CORE}.builtins" if inside(name, f"{CORE}.builtins") else distribution(name)
-        if own not in (CORE, SCHEDULER):
+        # a command of ours shows a run as `aetherflow run` does; the rest of the built-ins are like anybody's plugins
+        if own not in (CORE, SCHEDULER) and not inside(name, f"{CORE}.builtins.commands"):
             wrong += [f"{name} -> {other}" for other in imported if not any(inside(other, p) for p in (*PUBLIC, own))]
     assert wrong == []
 

@@ -45,7 +45,6 @@ from aetherflow.core.contracts.events import (
 from aetherflow.core.contracts.fields import (
     ConnectorConfig,
     ConnectorOptions,
-    DbResource,
     Flag,
     InsecureWhen,
     ResourceRef,
@@ -54,6 +53,7 @@ from aetherflow.core.contracts.fields import (
     parse_bool,
 )
 from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger, ResumableWriter
+from aetherflow.core.contracts.kinds import DbResource
 from aetherflow.core.contracts.step import STEP_SKIPPED, STEP_SUCCESS, Step, StepResult
 from aetherflow.core.host.catalog import (
     get_connector,

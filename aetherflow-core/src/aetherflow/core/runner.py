@@ -30,7 +30,6 @@ from aetherflow.core.runtime.logs.events import Observer
 from aetherflow.core.runtime.opening.opening import Opened, open_run
 from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
 from aetherflow.core.runtime.opening.settle import Given
-from aetherflow.core.runtime.opening.wrapped import TRIGGER
 from aetherflow.core.runtime.run import IfBusy, Run, summary_of
 from aetherflow.core.runtime.subflow import Outer
 
@@ -132,18 +131,19 @@ def _run(
         store.close()
 
 
-def run_command(
+def run_prepared(
     flow: PreparedFlow,
     *,
+    trigger: str,
     run_id: str | None = None,
     lock_key: str | None = None,
     if_busy: IfBusy = "fail",
     observers: Sequence[Observer] = (),
 ) -> RunSummary:
-    """Run a command line that `wrapped_flow` made a flow of; raises as `run_flow` does."""
+    """Run a flow that a program made, without a file of it; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
     given, wishes = Given({}), Wishes(actor=_actor())
-    return _run(flow, run_id, given, wishes, if_busy, observers, TRIGGER, lock_key=lock_key)
+    return _run(flow, run_id, given, wishes, if_busy, observers, trigger, lock_key=lock_key)
 
 
 def _run_inside(

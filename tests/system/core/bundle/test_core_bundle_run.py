@@ -81,8 +81,8 @@ def test_the_entry_flow_runs_with_the_bundles_profiles_and_env(bundle: "Project"
     assert what["bundle"]["content_fingerprint"] == status["content_fingerprint"]
     assert what["bundle"]["flow"] == "flows/main.yaml"
     assert what["plugins"] == {
-        "db:sqlite3": "aetherflow-builtins-db 1.0.0",
-        "external.process": "aetherflow-core 1.0.0",
+        "db:sqlite3": "aetherflow-builtins-db 1.1.0",
+        "external.process": "aetherflow-core 1.1.0",
     }
     assert "GREETING" in what["env_keys"]
     assert status["content_fingerprint"] in bundle.command("runs", "show", "r1").out

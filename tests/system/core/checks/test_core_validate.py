@@ -122,17 +122,17 @@ def test_without_its_distribution_a_known_name_is_answered_with_the_extra_at_the
     out = project.python(
         """
         import json
-        from aetherflow.core.host import catalog, names
+        from aetherflow.core.host import catalog, first_party, names
         catalog.installed_version = lambda name: None
         alone = catalog.Catalog(())
         answers = {}
-        for group, table in ((names.STEPS, names._STEP_EXTRAS), (names.CONNECTORS, names._CONNECTOR_EXTRAS)):
-            for extra, members in table.items():
-                for member in members:
-                    try:
-                        alone.find(group, member)
-                    except Exception as error:
-                        answers[member] = [extra, error.fix, str(error)]
+        for key, value in first_party._entries(first_party.HINTS).items():
+            group, _, member = key.partition(".")
+            try:
+                alone.find(f"aetherflow.{group}", member)
+            except Exception as error:
+                if group in ("steps", "connectors"):
+                    answers[member] = [value.partition(":")[0], error.fix, str(error)]
         print(json.dumps(answers))
         """
     )

@@ -51,7 +51,10 @@ def under(names: set[str], *prefixes: str) -> set[str]:
 def test_what_needs_no_plugin_imports_none(project: "Project", arguments: list[str]) -> None:
     code, names = modules(project, *arguments)
     assert code == 0
-    assert {name for name in names if name.startswith(PLUGINS)} == set()
+    plugins = {name for name in names if name.startswith(PLUGINS)}
+    if arguments == ["--help"]:  # a command of ours has its own line there, not that of its distribution
+        plugins = {name for name in plugins if not name.startswith("aetherflow.core.builtins.commands")}
+    assert plugins == set()
     assert under(names, *HEAVY, *DRIVERS) == set()
 
 

@@ -286,8 +286,19 @@ def aetherflow_add_commands(app):
 """
 
 
-def test_a_command_of_a_plugin(project: "Project") -> None:
+@pytest.fixture
+def lenient(project: "Project") -> "Project":
+    """The hook is deprecated, and warns."""
+    project.env["PYTHONWARNINGS"] = "error,default::DeprecationWarning"
+    return project
+
+
+def test_a_command_that_a_hook_adds(lenient: "Project") -> None:
+    project = lenient
     hook(project, "acme", COMMANDS)
+    warned = project.command("hello", "you").err
+    assert "DeprecationWarning: aetherflow_add_commands is deprecated" in warned
+    assert "aetherflow.commands" in warned
     assert "hello       Greet somebody." in project.command("--help").out
     assert project.command("hello", "you", "--loud").out == "YOU\n"
     assert "--loud" in project.command("hello", "--help").out
@@ -307,7 +318,8 @@ def test_a_command_of_a_plugin(project: "Project") -> None:
         ),
     ],
 )
-def test_a_command_that_cannot_be_added(project: "Project", body: str, words: str) -> None:
+def test_a_command_that_cannot_be_added(lenient: "Project", body: str, words: str) -> None:
+    project = lenient
     hook(project, "acme", body)
     project.flow(FLOW)
     done = project.command("--help")
@@ -316,7 +328,8 @@ def test_a_command_that_cannot_be_added(project: "Project", body: str, words: st
     assert project.command("run", "flow.yaml").code == 0  # a command of ours does not ask plugins for theirs
 
 
-def test_two_plugins_with_one_command(project: "Project") -> None:
+def test_two_plugins_with_one_command(lenient: "Project") -> None:
+    project = lenient
     hook(project, "acme", COMMANDS)
     hook(project, "beta", COMMANDS)
     assert "hook beta:x: add_commands adds 'hello', which acme:x has" in project.command("--help").err

@@ -21,7 +21,7 @@ from aetherflow.core.api import (
     WorkspaceSpec,
     get_step,
 )
-from aetherflow.core.host import names
+from aetherflow.core.host import first_party
 from aetherflow.core.kernel.yaml.binder import known_keys
 from aetherflow.core.kernel.yaml.flow import DataDateSpec, ParamSpec, RetrySpec, VerifySpec
 from aetherflow.core.validation import validate_flow_yaml
@@ -356,23 +356,17 @@ def test_a_known_step_that_its_distribution_lacks_is_answered_with_a_repair(
     project: "Project", name: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the entry points of the installed distribution are damaged; for pip it is what was asked for
-    monkeypatch.setitem(names._STEP_EXTRAS, extra, (*names._STEP_EXTRAS[extra], name))
+    monkeypatch.setitem(first_party._entries(first_party.HINTS), f"steps.{name}", extra)
     project.write(job(f"{{id: s, type: {name}}}"))
     # what is not installed at all is asked in a process that sees only the core; see below
     (item,) = validate_flow_yaml(project.folder / "flow.yaml")["errors"]
     assert (item["af"], item["code"], item["loc"]) == ("AF2101", "semantic:unknown_step_type", "jobs[0].steps[0].type")
     assert (item["line"], item["col"]) == (5, 19)
-    distribution = names.distribution_for(extra)
+    distribution = first_party.distribution_for(extra)
     wanted = f'"{distribution}=={metadata.version(distribution)}"'
     assert item["fix"] == f"pip install --force-reinstall --no-deps {wanted}"
     assert "is installed and has no such step" in item["msg"]
     assert "job 'a', step 's'" in item["msg"]
-
-
-def test_every_extra_that_is_offered_exists() -> None:
-    offered = {*names._STEP_EXTRAS, *names._CONNECTOR_EXTRAS}
-    provided = set(metadata.metadata("aetherflow-core").get_all("Provides-Extra") or ())
-    assert offered <= provided
 
 
 def test_unknown_connector_has_a_suggestion(project: "Project") -> None:

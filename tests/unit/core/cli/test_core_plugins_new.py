@@ -24,7 +24,7 @@ def test_it_writes_a_distribution(project: "Project") -> None:
         if name.endswith(".py"):
             ast.parse(text)
     document = tomllib.loads(texts["pyproject.toml"])["project"]
-    assert document["dependencies"] == ["aetherflow-core>=1.0.0,<2"]
+    assert document["dependencies"] == ["aetherflow-core>=1.1,<2"]
     assert document["entry-points"] == {
         "aetherflow.connectors": {"acme_files.folder": "acme_files.connector:Folder"},
         "aetherflow.steps": {"acme_files_fetch": "acme_files.step:Fetch"},

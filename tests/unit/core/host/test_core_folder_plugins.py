@@ -362,7 +362,7 @@ def test_over_an_installed_one(project: "Project", plugins: Path, monkeypatch: p
     report = project.cli("validate", str(path))
     assert report.code == 0
     assert "AF2122 warning: step 'check_items' of the folder plugin" in report.out
-    assert "takes the place of that of aetherflow-core 1.0.0" in report.out
+    assert "takes the place of that of aetherflow-core 1.1.0" in report.out
     assert project.cli("run", str(path)).code == 0
     assert said(project) == "mine"
     rows = json.loads(project.cli("plugins", "list", "--json").out)["plugins"]

@@ -11,7 +11,7 @@ import pytest
 
 from aetherflow.core.api import install_command
 from aetherflow.core.base.errors import PluginNotFoundError
-from aetherflow.core.host import catalog, installing, names
+from aetherflow.core.host import catalog, first_party, installing, names
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -42,8 +42,8 @@ COMMAND = f'pip install "aetherflow-core[excel,postgres,sftp]=={VERSION}"'
 def lacking(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
     """A flow of names that are ours and that nothing here provides, as if only the core were installed."""
     for extra, (name, group) in TOMORROW.items():
-        table = names._STEP_EXTRAS if group == names.STEPS else names._CONNECTOR_EXTRAS
-        monkeypatch.setitem(table, extra, (*table[extra], name))
+        key = f"{group.removeprefix('aetherflow.')}.{name}"
+        monkeypatch.setitem(first_party._entries(first_party.HINTS), key, extra)
     monkeypatch.setattr(catalog, "installed_version", lambda name: None)
     project.flow(FLOW)
     return project
@@ -104,7 +104,7 @@ def test_what_several_documents_lack_is_one_command_too(lacking: "Project") -> N
 
 
 def test_a_manifest_is_answered_likewise(lacking: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(names._SOURCE_EXTRAS, "sftp", ("sftp", "tomorrow"))
+    monkeypatch.setitem(first_party._entries(first_party.HINTS), "bundle_sources.tomorrow", "sftp")
     lacking.write(
         "bundle: {id: b, source: {type: tomorrow}, layout: {profiles_file: p.yaml}, entry_flow: flow.yaml}\n",
         "bundle.yaml",
@@ -147,7 +147,7 @@ def test_extras_are_sorted_and_none_is_named_that_another_brings(extras: tuple[s
 
 def test_an_older_plugin_distribution_is_brought_to_the_version_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
     # the extra of this core asks for at least its own version, so pip replaces the older one
-    monkeypatch.setitem(names._STEP_EXTRAS, "sftp", (*names._STEP_EXTRAS["sftp"], "sftp_tomorrow"))
+    monkeypatch.setitem(first_party._entries(first_party.HINTS), "steps.sftp_tomorrow", "sftp")
     there = {"aetherflow-builtins-transfer": "0.0.1", "aetherflow-core": VERSION}
     monkeypatch.setattr(catalog, "installed_version", there.get)
     with pytest.raises(PluginNotFoundError) as caught:

@@ -16,8 +16,6 @@ CHUNK = 1 << 20
 
 
 class Config(BundleSourceConfig):
-    """Where the archive is."""
-
     base_path: str = Field(
         min_length=1,
         description="The archive, zip or tar (plain, gz, bz2, xz); a relative path is beside the manifest.",
@@ -60,7 +58,6 @@ class ArchiveSource(BundleSource[Config]):
         return f"{self._path.absolute()} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {self._prefix}"
 
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
-        """Copy one member."""
         self.refuse_path(rel_path)
         name = f"{self._prefix}{rel_path}"
         with self._explained():
@@ -75,7 +72,6 @@ class ArchiveSource(BundleSource[Config]):
                 shutil.copyfileobj(found, target, CHUNK)
 
     def close(self) -> None:
-        """Close the file."""
         for each in (self._zip, self._tar):
             if each is not None:
                 each.close()

@@ -10,8 +10,6 @@ from aetherflow.core.builtins.file_find import pause
 
 
 class AssertInputs(StepInputs):
-    """Inputs of `assert`."""
-
     condition: str = Field(
         min_length=1,
         description="Expression in the grammar of `when`, without braces; it may also read `steps`",
@@ -21,8 +19,6 @@ class AssertInputs(StepInputs):
 
 
 class AssertOutputs(StepOutputs):
-    """Outputs of `assert`."""
-
     holds: bool = Field(description="Whether the condition is true")
 
 
@@ -43,7 +39,6 @@ class Assert(Step[AssertInputs]):
     conditions = frozenset({"condition"})
 
     def run(self) -> StepResult:
-        """Ask."""
         if self.ctx.holds(self.args.condition):
             return StepResult(output={"holds": True})
         message = self.args.message or f"not true: {self.args.condition}"
@@ -52,13 +47,10 @@ class Assert(Step[AssertInputs]):
         raise StepError(message, fix=f"the condition was: {self.args.condition}" if self.args.message else "")
 
     def plan(self) -> list[str]:
-        """What is asked."""
         return [f"{self.args.on_false} unless {self.args.condition}"]
 
 
 class FailInputs(StepInputs):
-    """Inputs of `fail`."""
-
     message: str = Field(min_length=1, description="What to say")
     fix: str = Field("", description="What the reader should do about it")
 
@@ -75,23 +67,17 @@ class Fail(Step[FailInputs]):
     """
 
     def run(self) -> StepResult:
-        """Fail."""
         raise StepError(self.args.message, fix=self.args.fix)
 
     def plan(self) -> list[str]:
-        """What it says."""
         return [f"fail: {self.args.message}"]
 
 
 class SleepInputs(StepInputs):
-    """Inputs of `sleep`."""
-
     seconds: float = Field(ge=0, description="How long")
 
 
 class SleepOutputs(StepOutputs):
-    """Outputs of `sleep`."""
-
     seconds: float = Field(description="How long it was")
 
 
@@ -107,7 +93,6 @@ class Sleep(Step[SleepInputs]):
     Outputs = SleepOutputs
 
     def run(self) -> dict[str, Any]:
-        """Wait."""
         started = time.monotonic()
         while (left := started + self.args.seconds - time.monotonic()) > 0:
             self.ctx.progress(self.args.seconds - left, self.args.seconds, "s")
@@ -115,5 +100,4 @@ class Sleep(Step[SleepInputs]):
         return {"seconds": self.args.seconds}
 
     def plan(self) -> list[str]:
-        """How long."""
         return [f"wait {self.args.seconds:g} s"]

@@ -1,5 +1,3 @@
-"""The step `file_copy`."""
-
 import hashlib
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -14,8 +12,6 @@ CHUNK = 1 << 20
 
 
 class CopyInputs(TransferInputs):
-    """Inputs of `file_copy`."""
-
     verify: Literal["size", "sha256"] = Field(
         "size",
         description="size: as many bytes as the source, which must not change meanwhile; sha256: read the copy again",
@@ -44,7 +40,6 @@ class FileCopy(FileTransfer):
     args: CopyInputs
 
     def transfer(self, each: Transfer, *, again: bool) -> None:
-        """Copy."""
         del again
         digest, size = hashlib.sha256(), 0
         with Path(each.src).open("rb") as old, self.ctx.write_file(each.path) as new:

@@ -1,5 +1,3 @@
-"""The step `file_delete`."""
-
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +6,7 @@ from pydantic import Field
 from aetherflow.core.api import Flag, PathError, Step, StepOutputs, StepResult
 from aetherflow.core.builtins.file_lists import (
     Files,
-    Listed,
+    FoundFile,
     Texts,
     below,
     counted,
@@ -22,8 +20,6 @@ from aetherflow.core.builtins.intent import remember, remembered
 
 
 class Inputs(GateInputs):
-    """Inputs of `file_delete`."""
-
     path: Files = Field(
         description="The files: a path, a pattern, or a list of these or of `file_find`'s `files`; relative to the "
         "job's artifacts"
@@ -35,8 +31,6 @@ class Inputs(GateInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `file_delete`."""
-
     has_data: bool = Field(description="True if at least min_count were named")
     count: int = Field(description="Number of files and folders deleted")
     deleted: list[str] = Field(description="Absolute paths of what was deleted")
@@ -60,7 +54,6 @@ class FileDelete(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Look, remember, delete."""
         found = remembered(self)
         again = found is not None
         paths, missing = found if again else self._decide()
@@ -78,7 +71,6 @@ class FileDelete(Step[Inputs]):
         return StepResult(result.status, output, result.reason)
 
     def plan(self) -> list[str]:
-        """What would be deleted."""
         paths, missing = remembered(self) or self._decide()
         paths = [path for path in paths if Path(path).exists()]
         said = [
@@ -99,7 +91,7 @@ class FileDelete(Step[Inputs]):
             no_folders(files, "set recursive: true to delete a folder with all in it")
         return [str(each.path) for each in files], missing
 
-    def _refuse_around(self, files: list[Listed]) -> None:
+    def _refuse_around(self, files: list[FoundFile]) -> None:
         mine: list[Any] = [self.ctx.work_root, self.ctx.job_dir(self.job_id), self.ctx.artifacts_dir(self.job_id)]
         for each in files:
             if any(Path(folder).resolve().is_relative_to(each.path) for folder in mine):

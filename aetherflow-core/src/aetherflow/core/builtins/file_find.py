@@ -1,5 +1,3 @@
-"""The step `file_find`."""
-
 import datetime as dt
 import time
 from collections.abc import Callable, Sequence
@@ -17,8 +15,6 @@ POLL_SECONDS = 0.1
 
 
 class Inputs(GateInputs):
-    """Inputs of `file_find`."""
-
     path: str = Field(".", description="Folder to search, relative to the job's artifacts, which is the default")
     pattern: Texts = Field(
         ["*"], min_length=1, description="Which files below it: `*`, `?`, `[a-z]`, `**` for any folders; one or a list"
@@ -37,8 +33,6 @@ class Inputs(GateInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `file_find`."""
-
     has_data: bool = Field(description="True if at least min_count files match")
     count: int = Field(description="Number of files returned")
     matched: int = Field(description="Number of files that match, before `limit`")
@@ -67,7 +61,6 @@ class FileFind(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Search, watch, sort, cut."""
         args = self.args
         found = self._search()
         if args.stable_seconds and found:
@@ -84,7 +77,6 @@ class FileFind(Step[Inputs]):
         return args.judge(len(found), output, "check path, pattern, min_age_seconds and min_size")
 
     def plan(self) -> list[str]:
-        """What it finds now."""
         files = self._sorted(self._search())
         names = shown(below(self.ctx, self.job_id, [each.path for each in files]))
         return [

@@ -1,5 +1,3 @@
-"""The step `file_hash`."""
-
 import hashlib
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +8,7 @@ from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepOutpu
 from aetherflow.core.builtins.checksums import as_line, read_lines
 from aetherflow.core.builtins.file_lists import (
     Files,
-    Listed,
+    FoundFile,
     Texts,
     below,
     counted,
@@ -26,8 +24,6 @@ SIDE = ".sha256"
 
 
 class Inputs(GateInputs):
-    """Inputs of `file_hash`."""
-
     path: Files = Field(
         description="The files to hash; with `verify: true` the files that hold the checksums, as for `sha256sum -c`. "
         "A path, a pattern, or a list; relative to the job's artifacts"
@@ -45,8 +41,6 @@ class Inputs(GateInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `file_hash`."""
-
     has_data: bool = Field(description="True if there were at least min_count files")
     count: int = Field(description="Number of files hashed")
     files: list[dict[str, Any]] = Field(description="Each file: path, sha256, size in bytes")
@@ -96,7 +90,7 @@ class FileHash(Step[Inputs]):
         said = [f"hash {counted(len(files))}: {shown(names)}"]
         return said + ([f"write {args.dest}"] if args.dest else []) + (["write side files"] if args.side_files else [])
 
-    def _listed(self) -> list[Listed]:
+    def _listed(self) -> list[FoundFile]:
         args = self.args
         files, missing = list_files(self.ctx, self.job_id, args.path, role="read", exclude=args.exclude)
         require_all(missing)
@@ -141,7 +135,7 @@ class FileHash(Step[Inputs]):
 
     # Reading
 
-    def _verify(self, given: list[Listed]) -> list[dict[str, Any]]:
+    def _verify(self, given: list[FoundFile]) -> list[dict[str, Any]]:
         good: dict[str, dict[str, Any]] = {}
         bad: list[tuple[str, Literal["missing", "differs"]]] = []
         for each in given:

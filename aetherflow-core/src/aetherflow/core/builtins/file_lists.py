@@ -15,14 +15,14 @@ SHOWN = 20
 NAMES_FIX = "give a path, a pattern, or a list of paths or of maps with `path`"
 
 
-class Given(NamedTuple):
+class GivenPath(NamedTuple):
     """One thing that was given: a text, which may be a pattern, or the path of a record, which never is."""
 
     path: str
     rel: str | None = None
 
 
-class Listed(NamedTuple):
+class FoundFile(NamedTuple):
     """A file to work on; `rel` is where it stands below its folder: the pattern's, or the search's it was found by."""
 
     path: Path
@@ -50,19 +50,19 @@ def _given(value: Any) -> Any:
     return [_one(item) for item in value]
 
 
-def _one(item: Any) -> Given:
-    if isinstance(item, Given):
+def _one(item: Any) -> GivenPath:
+    if isinstance(item, GivenPath):
         return item
     rel = None
     if isinstance(item, Mapping):
         item, rel = item.get("path"), item.get("rel_path")
     if not isinstance(item, str) or not item or not isinstance(rel, str | None):
         raise ValueError(NAMES_FIX)
-    return Given(item, rel)
+    return GivenPath(item, rel)
 
 
 Files = Annotated[list[Any], BeforeValidator(_given, json_schema_input_type=str | list[str | dict[str, Any]])]
-"""Each item is a `Given`."""
+"""Each item is a `GivenPath`."""
 Texts = Annotated[list[str], BeforeValidator(parse_list, json_schema_input_type=list[str] | str)]
 Role = Literal["read", "write"]
 
@@ -76,13 +76,13 @@ def locate(ctx: RunContext, job_id: str, path: str, role: Role) -> Path:
 
 
 def list_files(
-    ctx: RunContext, job_id: str, given: Sequence[Given], *, role: Role, exclude: Sequence[str] = ()
-) -> tuple[list[Listed], list[str]]:
+    ctx: RunContext, job_id: str, given: Sequence[GivenPath], *, role: Role, exclude: Sequence[str] = ()
+) -> tuple[list[FoundFile], list[str]]:
     """The files, sorted within each pattern and each but once, and the plain paths that do not exist.
 
     A folder is listed as itself. Raises PathError, StepError.
     """
-    files: dict[Path, Listed] = {}
+    files: dict[Path, FoundFile] = {}
     missing = []
     for item in given:
         path = locate(ctx, job_id, item.path, role)
@@ -94,14 +94,16 @@ def list_files(
             for found in _matches(folder, pattern, exclude):
                 files.setdefault(found.path, found)
         elif path.exists():
-            files.setdefault(path, Listed(path, item.rel or path.name))
+            files.setdefault(path, FoundFile(path, item.rel or path.name))
         else:
             missing.append(item.path)
     return list(files.values()), missing
 
 
-def _matches(folder: Path, pattern: str, exclude: Sequence[str]) -> Iterator[Listed]:
-    yield from sorted((Listed(each.path, each.rel) for each in find(folder, [pattern], exclude)), key=lambda x: x.rel)
+def _matches(folder: Path, pattern: str, exclude: Sequence[str]) -> Iterator[FoundFile]:
+    yield from sorted(
+        (FoundFile(each.path, each.rel) for each in find(folder, [pattern], exclude)), key=lambda x: x.rel
+    )
 
 
 def below(ctx: RunContext, job_id: str, paths: Sequence[str | Path]) -> list[str]:
@@ -111,17 +113,16 @@ def below(ctx: RunContext, job_id: str, paths: Sequence[str | Path]) -> list[str
 
 
 def shown(names: Sequence[object]) -> str:
-    """Some names for people."""
+    """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(map(str, names[:SHOWN])) + more
 
 
 def counted(number: int) -> str:
-    """`1 file`, `2 files`."""
     return f"{number:,} file{'s' if number != 1 else ''}"
 
 
-def no_folders(files: Sequence[Listed], fix: str) -> None:
+def no_folders(files: Sequence[FoundFile], fix: str) -> None:
     """StepError if one of these is a folder."""
     if folders := [str(each.path) for each in files if each.path.is_dir()]:
         raise StepError(f"not a file but a folder: {shown(folders)}", fix=fix)

@@ -1,5 +1,3 @@
-"""The step `file_move`."""
-
 import hashlib
 from pathlib import Path
 from typing import ClassVar

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from aetherflow.core.api import Flag, PathError, Step, StepError, StepInputError, StepOutputs, StepResult
 from aetherflow.core.builtins.file_lists import (
     Files,
-    Listed,
+    FoundFile,
     Role,
     Texts,
     below,
@@ -69,8 +69,6 @@ class Transfer(NamedTuple):
 
 
 class FileTransfer(Step[TransferInputs]):
-    """Base of both."""
-
     Inputs = TransferInputs
     Outputs = TransferOutputs
     role: ClassVar[Role]
@@ -101,7 +99,6 @@ class FileTransfer(Step[TransferInputs]):
         return result
 
     def plan(self) -> list[str]:
-        """Which files go where."""
         found = remembered(self)
         if found and self.consuming:
             todo = [Transfer(*each) for each in found if Path(each[0]).exists()]
@@ -127,7 +124,7 @@ class FileTransfer(Step[TransferInputs]):
         self._refuse_collisions(todo, ours)
         return todo
 
-    def _target(self, each: Listed) -> Path:
+    def _target(self, each: FoundFile) -> Path:
         args = self.args
         if args.dest is not None:
             return self.ctx.write_path(args.dest)

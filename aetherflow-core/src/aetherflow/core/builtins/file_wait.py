@@ -1,5 +1,3 @@
-"""The step `file_wait`."""
-
 import time
 from typing import Any, Literal
 
@@ -12,8 +10,6 @@ from aetherflow.core.builtins.globbing import Found, find, has_wildcard, look, s
 
 
 class Inputs(StepInputs):
-    """Inputs of `file_wait`."""
-
     path: Files = Field(
         min_length=1,
         description="What to wait for: a path, a pattern, or a list; relative to the job's artifacts. Every path must "
@@ -31,8 +27,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `file_wait`."""
-
     has_data: bool = Field(description="True if all are there")
     count: int = Field(description="Number of files that are there")
     files: list[dict[str, Any]] = Field(description="Each file: path, rel_path, name, size in bytes, mtime")
@@ -57,7 +51,6 @@ class FileWait(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Look, and look again."""
         args = self.args
         deadline = time.monotonic() + args.max_wait_seconds
         since: dict[Found, float] = {}
@@ -81,7 +74,6 @@ class FileWait(Step[Inputs]):
             pause(self.ctx, min(args.poll_seconds, deadline - now))
 
     def plan(self) -> list[str]:
-        """What is there now."""
         _, lacking = self._look({}, 0)
         names = shown([each.path for each in self.args.path])
         return [

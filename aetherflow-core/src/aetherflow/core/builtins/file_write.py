@@ -1,5 +1,3 @@
-"""The step `file_write`."""
-
 import hashlib
 import json
 from typing import Any, Literal
@@ -10,8 +8,6 @@ from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepInput
 
 
 class Inputs(StepInputs):
-    """Inputs of `file_write`."""
-
     path: str = Field(description="The file, relative to the job's artifacts; its folder is made if it is not there")
     content: Any = Field(description="Text, or a value to be written as JSON; templates are filled in as everywhere")
     format: Literal["auto", "text", "json"] = Field(
@@ -27,8 +23,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `file_write`."""
-
     path: str = Field(description="Absolute path of the file")
     size: int = Field(description="Size in bytes")
     sha256: str = Field(description="Checksum of the content")
@@ -48,7 +42,6 @@ class FileWrite(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> dict[str, Any]:
-        """Write it."""
         data, path = self._data(), self.ctx.write_path(self.args.path)
         if path.is_dir():
             raise StepError(f"a folder stands in the way: {path}", fix="give another path")
@@ -60,7 +53,6 @@ class FileWrite(Step[Inputs]):
         return {"path": str(path), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
     def plan(self) -> list[str]:
-        """What would be written."""
         verb = "replace" if self.ctx.write_path(self.args.path).exists() else "write"
         return [f"{verb} {self.args.path}, {len(self._data()):,} bytes"]
 

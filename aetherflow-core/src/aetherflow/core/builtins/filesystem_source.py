@@ -13,8 +13,6 @@ from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError
 
 
 class Config(BundleSourceConfig):
-    """Where the folder is."""
-
     base_path: str = Field(
         min_length=1, description="Folder that holds the bundle; a relative one is beside the manifest."
     )
@@ -31,7 +29,6 @@ class FilesystemSource(BundleSource[Config]):
 
     @property
     def base(self) -> Path:
-        """The folder."""
         return self.root / self.conf.base_path
 
     def list(self) -> Iterator[RemoteFileMeta]:
@@ -80,7 +77,6 @@ class FilesystemSource(BundleSource[Config]):
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
-        """Copy one file."""
         self.refuse_path(rel_path)
         try:
             fd = os.open(self.base / rel_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -97,7 +97,6 @@ class GitSource(BundleSource[Config]):
         target.writelines(self._content(blob))
 
     def close(self) -> None:
-        """Remove the local copy."""
         self._files = None
         if self._reader is not None:
             with self._reader as reader:

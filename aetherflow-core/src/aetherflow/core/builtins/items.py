@@ -1,5 +1,3 @@
-"""The step `check_items`."""
-
 import json
 from typing import Any
 
@@ -10,8 +8,6 @@ from aetherflow.core.builtins.gate import GateInputs
 
 
 class Inputs(GateInputs):
-    """Inputs of `check_items`."""
-
     items: list[Any] = Field(description="List to count: a list, its JSON text, or text with commas")
 
     @field_validator("items", mode="before", json_schema_input_type=list[Any] | str)
@@ -29,8 +25,6 @@ class Inputs(GateInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `check_items`."""
-
     has_data: bool = Field(description="True if there are at least min_count items")
     count: int = Field(description="Number of items")
 
@@ -52,7 +46,6 @@ class CheckItems(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Count the items."""
         count = len(self.args.items)
         return self.args.judge(count, {"count": count}, "look at the step that made the list, or lower min_count")
 

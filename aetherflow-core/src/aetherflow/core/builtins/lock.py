@@ -1,5 +1,3 @@
-"""The step `with_lock`."""
-
 from typing import Any
 
 from pydantic import Field
@@ -16,8 +14,6 @@ class InnerStep(StepInputs):
 
 
 class Inputs(StepInputs):
-    """Inputs of `with_lock`."""
-
     lock_key: str = Field(min_length=1, description="Name of the lock; all flows with the same lock store share it")
     step: InnerStep = Field(
         description="The step to run: type, id, inputs. Its inputs may read `lock.token` and `lock.key`"

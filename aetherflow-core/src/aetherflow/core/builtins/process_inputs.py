@@ -97,8 +97,6 @@ class RetryInputs(StepInputs):
 
 
 class Inputs(StepInputs):
-    """Inputs of `external.process`."""
-
     command: Annotated[
         list[str],
         BeforeValidator(listed, json_schema_input_type=Annotated[list[str], Field(min_length=1)] | str),

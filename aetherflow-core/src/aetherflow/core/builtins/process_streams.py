@@ -25,7 +25,6 @@ class Capture:
         self._dropped = 0
 
     def add(self, data: bytes) -> None:
-        """Take the next bytes."""
         room = self._first - len(self._head)
         self._head += data[:room] if room > 0 else b""
         self._tail += data[max(room, 0) :]
@@ -90,7 +89,6 @@ class Reader(threading.Thread):
 
 
 def drop(data: bytes) -> None:
-    """Keep nothing."""
     del data
 
 

@@ -1,5 +1,3 @@
-"""The step `run_flow`."""
-
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -8,8 +6,6 @@ from aetherflow.core.api import Step, StepInputs, StepOutputs
 
 
 class Inputs(StepInputs):
-    """Inputs of `run_flow`."""
-
     flow: str = Field(min_length=1, description="The flow file, relative to the folder of this one")
     params: dict[str, Any] = Field({}, description="Parameters of that flow")
     slot: str | None = Field(None, description="Instant that it stands for; default: that of this run, if it has one")
@@ -17,8 +13,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `run_flow`."""
-
     flow_id: str = Field(description="Id of that flow")
     run_id: str = Field(description="Id of its run, which follows from this run, job, step and item")
     jobs: dict[str, dict[str, Any]] = Field(description="Its jobs: `jobs.<id>.status`, `jobs.<id>.outputs.<key>`")
@@ -43,7 +37,6 @@ class RunFlow(Step[Inputs]):
     flow_input: ClassVar[str | None] = "flow"
 
     def run(self) -> dict[str, Any]:
-        """Run it."""
         args = self.args
         found = self.ctx.call_flow(
             self.ctx.asset_path(args.flow), params=args.params, slot=args.slot, data_date=args.data_date
@@ -51,6 +44,5 @@ class RunFlow(Step[Inputs]):
         return {"flow_id": found.flow_id, "run_id": found.run_id, "jobs": {**found.jobs}}
 
     def plan(self) -> list[str]:
-        """Which flow."""
         given = ", ".join(f"{name}={value}" for name, value in self.args.params.items())
         return [f"run the flow {self.args.flow}" + (f" with {given}" if given else "")]

@@ -1,5 +1,3 @@
-"""The errors of bundles."""
-
 from aetherflow.core.base.errors import AetherflowError
 
 

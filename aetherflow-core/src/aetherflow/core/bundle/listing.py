@@ -25,7 +25,7 @@ _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedFile:
     """One file of a listing."""
 
     path: str
@@ -43,9 +43,9 @@ class Listed:
         return f"sz:{self.size or 0}|mt_ms:{int((self.mtime or 0) * 1000)}"
 
 
-def read_listing(found: Iterable[RemoteFileMeta]) -> dict[str, Listed]:
+def read_listing(found: Iterable[RemoteFileMeta]) -> dict[str, ListedFile]:
     """A listing by path, sorted. BundleError for the first thing in it that cannot be taken, with the reason."""
-    files: dict[str, Listed] = {}
+    files: dict[str, ListedFile] = {}
     total = 0
     for number, each in enumerate(found, 1):
         if number > MAX_FILES:
@@ -63,7 +63,7 @@ def read_listing(found: Iterable[RemoteFileMeta]) -> dict[str, Listed]:
         total += size or 0
         if total > MAX_BYTES:
             raise _refuse(f"more than {MAX_BYTES:,} bytes", "keep data out of the bundle")
-        files[path] = Listed(path, size, each.mtime, sha256)
+        files[path] = ListedFile(path, size, each.mtime, sha256)
     _refuse_files_as_folders(files)
     return dict(sorted(files.items()))
 
@@ -90,7 +90,7 @@ def why_unsafe(path: str) -> str | None:
     return None
 
 
-def _refuse_files_as_folders(files: Mapping[str, Listed]) -> None:
+def _refuse_files_as_folders(files: Mapping[str, ListedFile]) -> None:
     for path in files:
         at = path.find("/")
         while at >= 0:
@@ -103,7 +103,7 @@ def _refuse(what: str, fix: str) -> BundleError:
     return BundleError(f"the source's listing is refused: {what}", fix=fix)
 
 
-def listing_fingerprint(files: Mapping[str, Listed]) -> str:
+def listing_fingerprint(files: Mapping[str, ListedFile]) -> str:
     """sha256 of the compact JSON of `[[path, signature], …]`, sorted by path (contract)."""
     return _fingerprint([[path, files[path].signature] for path in sorted(files)])
 

@@ -36,14 +36,12 @@ FILES: tuple[DocPath, ...] = (
 
 
 class Manifest(NamedTuple):
-    """A manifest as read."""
-
     spec: ManifestSpec
     document: Document
 
     @property
     def path(self) -> Path:
-        """The file, absolute."""
+        """Absolute path of the manifest file."""
         return Path(self.document.file).absolute()
 
     @property

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from aetherflow.core.contracts.fields import Flag
+from aetherflow.core.contracts.kinds import SAFE_ARCHIVE_DRIVERS, ArchiveDriver
 from aetherflow.core.kernel.yaml.flow import ResourceSpec, SpecModel
 from aetherflow.core.runtime.environment.spec.environment import EnvFile
 from aetherflow.core.runtime.environment.spec.project import Mode
 
 BundleId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
-ZipDriver = Literal["pyzipper", "zipfile", "os", "external"]
 
 
 class SourceSpec(SpecModel):
@@ -19,7 +19,7 @@ class SourceSpec(SpecModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: NonEmpty = Field("filesystem", description="Type of source: filesystem, archive, git, sftp, smb, db, rest")
+    type: NonEmpty = Field("filesystem", description="Type of source, as `aetherflow plugins list` names them")
     resource: NonEmpty | None = Field(None, description="Name of the resource that the source reads through")
     bundle: NonEmpty | None = Field(None, description="Name of the bundle at the peer; default: bundle.id")
     strict_fingerprint: Flag = Field(
@@ -36,8 +36,6 @@ class BundleLayoutSpec(SpecModel):
 
 
 class BundleSpec(SpecModel):
-    """The section `bundle`."""
-
     id: BundleId = Field(description="Identity of the bundle; the name of its folder in the store")
     source: SourceSpec = Field(default_factory=SourceSpec, description="Where the bundle comes from")
     layout: BundleLayoutSpec = Field(description="What stands where in the tree")
@@ -48,8 +46,6 @@ class BundleSpec(SpecModel):
 
 
 class ManifestPathsSpec(SpecModel):
-    """Further folders."""
-
     plugins: list[str] | str = Field([], description="Plugin paths for enterprise mode, relative to the manifest")
 
 
@@ -72,15 +68,13 @@ class RequiresSpec(SpecModel):
 
 
 class ManifestSpec(SpecModel):
-    """The bundle manifest."""
-
     version: Literal[1] = Field(1, description="Version of the document format")
     mode: Mode = Field("internal_fast", description="Policy of its runs: internal_fast or enterprise")
     bundle: BundleSpec = Field(description="The bundle")
     resources: dict[str, ResourceSpec] = Field({}, description="Resources that sources read through; no profiles")
     paths: ManifestPathsSpec = Field(default_factory=ManifestPathsSpec, description="Further folders")
-    zip_drivers: list[ZipDriver] = Field(
-        ["pyzipper", "zipfile"], description="Archive drivers that enterprise mode accepts"
+    zip_drivers: list[ArchiveDriver] = Field(
+        list(SAFE_ARCHIVE_DRIVERS), description="Archive drivers that enterprise mode accepts"
     )
     env_files: list[EnvFile] = Field([], description="Env files in the bundle, later ones win")
     plugins: ManifestPluginsSpec = Field(default_factory=ManifestPluginsSpec, description="Which plugins may be used")

@@ -11,7 +11,7 @@ class Pruned:
     """What was removed, or would be."""
 
     versions: list[str] = field(default_factory=list)
-    """Content fingerprints."""
+    """Content fingerprints of the removed versions."""
     in_use: list[str] = field(default_factory=list)
     """Old ones that a run holds."""
     blobs: list[str] = field(default_factory=list)

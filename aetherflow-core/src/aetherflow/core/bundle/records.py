@@ -19,9 +19,9 @@ class Version:
     fingerprint: str
     """Listing fingerprint of the source when it was taken."""
     created_at: str
-    """ISO 8601, UTC."""
+    """Instant in ISO 8601, in UTC."""
     created_by: str
-    """`user@host`."""
+    """Who took it, as `user@host`."""
     source: Mapping[str, Any]
     files: Mapping[str, tuple[str, int]]
     """Path to sha256 and size in bytes."""
@@ -29,8 +29,6 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The latest successful sync."""
-
     fingerprint: str
     content: str
     snapshot: str
@@ -58,14 +56,14 @@ class Event:
     at: str
     by: str
     action: str
-    """`sync`, `activate`, `rollback`, `unpin`."""
+    """One of `sync`, `activate`, `rollback`, `unpin`."""
     content: str
     previous: str = ""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SourceSnapshot:
     """A listing as it was synced; its hashes serve the next sync."""
 
     version: int

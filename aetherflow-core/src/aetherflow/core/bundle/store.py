@@ -20,7 +20,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleStoreError
-from aetherflow.core.bundle.records import Event, Latest, Pin, Snapshot, Version
+from aetherflow.core.bundle.records import Event, Latest, Pin, SourceSnapshot, Version
 
 CHUNK = 1 << 20
 FILE_MODE, SCRIPT_MODE = 0o400, 0o500
@@ -167,17 +167,16 @@ class BundleStore:
     # What is remembered
 
     def latest(self) -> Latest | None:
-        """The latest successful sync."""
         found: Latest | None = records.record(Latest, records.read_json(self.latest_path), self.latest_path)
         return found
 
-    def snapshot(self, latest: Latest) -> Snapshot | None:
+    def snapshot(self, latest: Latest) -> SourceSnapshot | None:
         """The listing of a sync."""
         path = self.fingerprints_dir / Path(latest.snapshot).name
-        found: Snapshot | None = records.record(Snapshot, records.read_json(path), path)
+        found: SourceSnapshot | None = records.record(SourceSnapshot, records.read_json(path), path)
         return found
 
-    def synced(self, snapshot: Snapshot, at: str, by: str, revision: str | None) -> None:
+    def synced(self, snapshot: SourceSnapshot, at: str, by: str, revision: str | None) -> None:
         """Write down a successful sync; an earlier failure is forgotten."""
         name = f"{snapshot.fingerprint}.json"
         records.write_json(self.fingerprints_dir / name, records.plain(snapshot))
@@ -236,7 +235,6 @@ class BundleStore:
             return file.sha256, file.size
 
     def drop_blob(self, sha256: str) -> None:
-        """Remove a blob."""
         durable.remove_file(self.cache_dir / sha256)
 
     def copy_blob(self, sha256: str, target: Path) -> bool:

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, cast
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleChangedError, BundleError, BundleMissingError, BundleStoreError
-from aetherflow.core.bundle.listing import MAX_BYTES, Listed, content_fingerprint, listing_fingerprint, read_listing
-from aetherflow.core.bundle.records import Latest, Pin, Snapshot, Version
+from aetherflow.core.bundle.listing import MAX_BYTES, ListedFile, content_fingerprint, listing_fingerprint, read_listing
+from aetherflow.core.bundle.records import Latest, Pin, SourceSnapshot, Version
 from aetherflow.core.bundle.store import BundleStore
 from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
@@ -39,17 +39,15 @@ class Wanted:
 
 @dataclass(slots=True)
 class SyncResult:
-    """What a sync did."""
-
     store: BundleStore
     content: str
     """Content fingerprint of the active version."""
     fingerprint: str
-    """Listing fingerprint."""
+    """Fingerprint of the listing of the source."""
     changed: bool = False
     """The active version is another one than before."""
     fetched_files: list[str] = field(default_factory=list)
-    """What was really downloaded."""
+    """Relative paths of the files that were downloaded."""
     stale: bool = False
     """The source could not be used; the version is an older one."""
     error: str | None = None
@@ -176,7 +174,7 @@ class _Sync:
         before = self._store.active()
         if pin is None:
             self._store.point_to(content, "sync", at, by)
-        snapshot = Snapshot(
+        snapshot = SourceSnapshot(
             RECORD_VERSION, self._store.bundle_id, fingerprint, content, at, facts, self._wanted.strict_fingerprint,
             [
                 {"path": path, "sha256": hashes[path][0], "size": files[path].size, "mtime": files[path].mtime}
@@ -197,11 +195,11 @@ class _Sync:
         self._store.forget_error()
         return SyncResult(self._store, active, fingerprint, fetched_files=sorted(self._fetched), pin=pin)
 
-    def _list(self) -> dict[str, Listed]:
+    def _list(self) -> dict[str, ListedFile]:
         self._check()
         return read_listing(self._source.list())
 
-    def _list_again(self, before: Mapping[str, Listed]) -> None:
+    def _list_again(self, before: Mapping[str, ListedFile]) -> None:
         """A file that changed while others were fetched is seen by a second look, unless the source tells hashes."""
         if not self._fetched or all(file.sha256 for file in before.values()):
             return
@@ -211,7 +209,7 @@ class _Sync:
             message = f"the source changed while it was read: {', '.join(changed[:5])}"
             raise BundleChangedError(message, fix="sync again once nobody writes to the source")
 
-    def _require(self, files: Mapping[str, Listed]) -> None:
+    def _require(self, files: Mapping[str, ListedFile]) -> None:
         for path in self._wanted.required:
             if path not in files:
                 what = "entry_flow" if path == self._wanted.required[0] else "layout.profiles_file"
@@ -227,7 +225,7 @@ class _Sync:
         return {each["path"]: (each["size"], each["mtime"], each["sha256"]) for each in snapshot.files}
 
     def _hashes(
-        self, files: Mapping[str, Listed], known: Mapping[str, tuple[int | None, float | None, str]]
+        self, files: Mapping[str, ListedFile], known: Mapping[str, tuple[int | None, float | None, str]]
     ) -> dict[str, tuple[str, int]]:
         """Path to sha256 and size of every file; what is not in the cache is fetched."""
         found: dict[str, tuple[str, int]] = {}
@@ -242,10 +240,10 @@ class _Sync:
                 found[path] = self._fetched.get(path) or (sha256, (self._store.cache_dir / sha256).stat().st_size)
         return found
 
-    def _hashed(self, file: Listed) -> Listed:
+    def _hashed(self, file: ListedFile) -> ListedFile:
         return file if file.sha256 else replace(file, sha256=self._fetch(file, 1, 1)[0])
 
-    def _fetch(self, file: Listed, number: int, total: int) -> tuple[str, int]:
+    def _fetch(self, file: ListedFile, number: int, total: int) -> tuple[str, int]:
         if file.path in self._fetched:
             return self._fetched[file.path]
         self._check()
@@ -274,7 +272,7 @@ class _Sync:
         self._store.drop_blob(sha256)
         path, size = next((path, size) for path, (found, size) in hashes.items() if found == sha256)
         self._fetched.pop(path, None)
-        self._fetch(Listed(path, size, None, sha256), 1, 1)
+        self._fetch(ListedFile(path, size, None, sha256), 1, 1)
         if not self._store.copy_blob(sha256, target):
             message = f"{self._store.cache_dir / sha256} is damaged as soon as it is written"
             raise BundleStoreError(message, fix="check the disk and the memory of this machine")
@@ -283,13 +281,12 @@ class _Sync:
 class _Limited(io.RawIOBase):
     """A file that takes no more than was listed: a source must not fill the disk."""
 
-    def __init__(self, target: BinaryIO, file: Listed) -> None:
+    def __init__(self, target: BinaryIO, file: ListedFile) -> None:
         self._target = target
         self._file = file
         self._left = MAX_BYTES if file.size is None else file.size
 
     def writable(self) -> bool:
-        """True: only for writing."""
         return True
 
     def write(self, data: Any) -> int:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from aetherflow.core.base.errors import PluginConflictError, PluginError, PluginNotAllowedError
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
 from aetherflow.core.host.hooks import load_hooks, select_hooks
 from aetherflow.core.host.installing import driver_command, missing_drivers
-from aetherflow.core.host.metadata import PluginEntry, installed_hooks
+from aetherflow.core.host.metadata import PluginEntry, installed_commands, installed_hooks
 from aetherflow.core.host.names import CONNECTORS
 from aetherflow.core.runtime.environment.allowed import allowed_distributions
 from aetherflow.core.runtime.environment.snapshot import Snapshot
@@ -17,7 +18,7 @@ from aetherflow.core.runtime.environment.spec.project import PluginsSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PluginFinding:
     """One thing that is wrong with the installed plugins."""
 
     code: str
@@ -34,16 +35,19 @@ class Finding:
         return f"{text}\n  fix: {self.fix}" if self.fix else text
 
 
-def check_catalogue(catalog: Catalog, snapshot: Snapshot | None = None) -> tuple[int, list[Finding]]:
+def check_catalogue(
+    catalog: Catalog, commands: Catalog, snapshot: Snapshot | None = None
+) -> tuple[int, list[PluginFinding]]:
     """Import and check every plugin that may be used; their number, and what was found.
 
-    `snapshot` says which hooks are blocked, and which distributions may be used in enterprise mode.
+    `commands` are those of installed distributions, and the program's own. `snapshot` says which hooks are blocked, and
+    which distributions may be used in enterprise mode.
     """
-    findings: list[Finding] = []
+    findings: list[PluginFinding] = []
     entries = [each for each in (*catalog.entries, *catalog.folder_entries) if catalog.status(each) != "refused"]
     for legacy in list(catalog.legacy):
         entries += [found.entry for found in catalog.load_legacy(legacy)]
-    findings += [Finding(error.code, "", "", error.message, error.fix) for error, _ in catalog.notices]
+    findings += [PluginFinding(error.code, "", "", error.message, error.fix) for error, _ in catalog.notices]
     conflicts: set[tuple[str, str]] = set()
     for entry in sorted(entries, key=lambda each: (each.kind, each.shown_name, each.distribution)):
         key = entry.group, entry.name
@@ -51,38 +55,51 @@ def check_catalogue(catalog: Catalog, snapshot: Snapshot | None = None) -> tuple
             conflicts.add(key)
             findings += _conflict(catalog, entry)
         findings += _check(catalog, entry)
+    calls = [entry for entry in installed_commands() if commands.status(entry) != "refused"]
+    for rival in {entry.name: entry for entry in calls if commands.status(entry) == "conflict"}.values():
+        findings += _conflict(commands, rival)
+    for entry in calls:
+        findings += _check_command(entry)
     plugins = snapshot.project.spec.plugins if snapshot else PluginsSpec()
     allow = allowed_distributions(snapshot.settings, plugins) if snapshot else None
     try:
         hooks = select_hooks(plugins.block, allow)
     except PluginNotAllowedError as error:  # every command stops with it
-        findings.append(Finding(error.code, "", "", error.message, error.fix))
+        findings.append(PluginFinding(error.code, "", "", error.message, error.fix))
         hooks = [hook for hook in installed_hooks() if hook.distribution in (allow or ())]
     for hook in hooks:
         findings += _check_hook(hook)
-    return len(entries) + len(hooks), findings
+    return len(entries) + len(calls) + len(hooks), findings
 
 
-def _check_hook(entry: PluginEntry) -> Iterator[Finding]:
+def _check_hook(entry: PluginEntry) -> Iterator[PluginFinding]:
     """A hook that does not exist, is not marked, has other arguments, or cannot be imported."""
     try:
         load_hooks([entry])
     except PluginError as error:
-        yield Finding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
+        yield PluginFinding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
 
 
-def _conflict(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
+def _check_command(entry: PluginEntry) -> Iterator[PluginFinding]:
+    """A command that cannot be imported, or is none."""
+    try:
+        load_command(entry)
+    except PluginError as error:
+        yield PluginFinding(error.code, f"command {entry.name}", entry.source, error.message, error.fix)
+
+
+def _conflict(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
     try:
         catalog.find(entry.group, entry.name)
     except PluginConflictError as error:
-        yield Finding(error.code, f"{entry.kind} {entry.shown_name}", "", error.message, error.fix)
+        yield PluginFinding(error.code, f"{entry.kind} {entry.shown_name}", "", error.message, error.fix)
 
 
-def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
+def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
     label = f"{entry.kind} {entry.shown_name!r} of {entry.source}"
 
-    def finding(code: str, message: str, fix: str) -> Finding:
-        return Finding(code, f"{entry.kind} {entry.shown_name}", entry.source, message, fix)
+    def finding(code: str, message: str, fix: str) -> PluginFinding:
+        return PluginFinding(code, f"{entry.kind} {entry.shown_name}", entry.source, message, fix)
 
     try:
         cls = catalog.load(entry)
@@ -96,7 +113,7 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[Finding]:
         try:
             model.model_rebuild()
         except Exception as error:  # noqa: BLE001 annotations are the plugin's own code
-            first = str(error).partition("\n")[0]
+            first = next(iter(str(error).splitlines()), "")
             text = f"{label}: the model of its {section} cannot be built: {type(error).__name__}: {first}"
             yield finding("AF2102", text, "correct the annotations of the model")
             continue

@@ -50,18 +50,18 @@ class MissingEnv:
 
     @property
     def field_name(self) -> str:
-        """The field, dotted."""
+        """Dotted path of the field that the finding is about."""
         return format_path(self.path[3:] if self.resource is not None else self.path[-1:])
 
     def as_text(self) -> str:
-        """The contract's line."""
+        """The line that `doctor` prints for the finding."""
         owner = f"resource={self.resource} " if self.resource is not None else ""
         owner += f"profile={self.profile} " if self.profile else ""
         note = f" under {self.under}" if self.under else ""
         return f"- {owner}{self.section}.{self.field_name} needs env {self.env_key}{note}"
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's item."""
+        """The item of `doctor --json` for the finding."""
         return {
             "resource": self.resource,
             "profile": self.profile,
@@ -80,8 +80,6 @@ class MissingEnv:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All findings of `doctor`."""
-
     path: str
     missing_env: list[MissingEnv]
     problems: Problems
@@ -94,7 +92,7 @@ class Diagnosis:
         return not self.missing_env and not self.problems.errors
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object and what was added to it."""
+        """The object that `doctor --json` prints."""
         return {
             "ok": self.ok,
             "flow_yaml": self.path,

@@ -15,7 +15,7 @@ from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_o
 from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
 from aetherflow.core.contracts.written import plain, value_at
-from aetherflow.core.host.connecting import models_of, secret_values_of
+from aetherflow.core.host.connecting import is_secret_type, models_of, secret_values_of
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
 from aetherflow.core.kernel.yaml.flow import FlowMetaSpec
 from aetherflow.core.runtime.environment.decode import SECTIONS, decode_paths
@@ -124,7 +124,7 @@ class Explainer:
         """True for a value that is decoded, or that its connector declares as secret."""
         info = self._field(path)
         return any(path[: len(target)] == target for target in self.decoded) or (
-            info is not None and "SecretStr" in str(info[1].annotation)
+            info is not None and is_secret_type(info[1].annotation)
         )
 
     def _field(self, path: DocPath) -> tuple[str, Any] | None:

@@ -48,8 +48,6 @@ class ExplainedResource:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """All that `explain` shows."""
-
     checked: Checked
     shower: Shower
     flow: dict[DocPath, Value]

@@ -30,7 +30,7 @@ _FLOW = re.compile(r"^(flow|jobs)[ \t]*:", re.MULTILINE)
 
 
 class Kind(NamedTuple):
-    """One kind of document."""
+    """A kind of document that `validate` and `schema` know."""
 
     name: str
     fits_name: Callable[[str], bool]

@@ -14,16 +14,15 @@ from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
+from aetherflow.core.contracts.kinds import ARCHIVE, SAFE_ARCHIVE_DRIVERS
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
-from aetherflow.core.host.names import CONNECTORS, STEPS, extra_for
+from aetherflow.core.host.first_party import extra_for
+from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.binder import MISSING_KEY, UNKNOWN_KEY, bind
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-
-DEFAULT_ZIP_DRIVERS = ("pyzipper", "zipfile")
-"""Archive drivers that enterprise mode accepts unless the policy names others: those that start no other program."""
 
 
 def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
@@ -91,8 +90,8 @@ class _Plugins:
             self._bind(model, resource.data.get(section, {}), (*resource.path, section))
 
     def _archive_driver(self, resource: Part, kind: str, driver: str) -> None:
-        allowed = sorted(self.snapshot.project.spec.policy.zip_drivers or DEFAULT_ZIP_DRIVERS)
-        if self.snapshot.settings.mode == "enterprise" and kind == "archive" and driver not in allowed:
+        allowed = sorted(self.snapshot.project.spec.policy.zip_drivers or SAFE_ARCHIVE_DRIVERS)
+        if self.snapshot.settings.mode == "enterprise" and kind == ARCHIVE and driver not in allowed:
             message = f"Enterprise mode requires archive driver in {allowed}; got {driver!r}"
             fix = did_you_mean(driver, allowed, what="allowed drivers")
             self._add("AF1212", message, (*resource.path, "driver"), "semantic:enterprise_archive_driver", fix)

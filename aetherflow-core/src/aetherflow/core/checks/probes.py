@@ -18,6 +18,7 @@ from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
+    is_secret_type,
     models_of,
     secret_values_of,
 )
@@ -50,7 +51,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class _Folders:
+class _ProbeFolders:
     """Where the files that resources name stand; nothing is created for a probe."""
 
     base: Path
@@ -81,7 +82,7 @@ class Prober:
         self._merged = merge_resources(document, spec, profiles)
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
-        self._folders = _Folders(base, Path(document.source.file).resolve().parent)
+        self._folders = _ProbeFolders(base, Path(document.source.file).resolve().parent)
         self._catalog = catalog
         self._redactor = redactor
 
@@ -133,7 +134,7 @@ class Prober:
         cls = self._catalog.connector(found["kind"], found["driver"])
         for section, model in models_of(cls):
             for key, info in model.model_fields.items():
-                if isinstance(value := found[section].get(key), str) and "SecretStr" in str(info.annotation):
+                if isinstance(value := found[section].get(key), str) and is_secret_type(info.annotation):
                     self._redactor.add([value])
         self._redactor.add(secret_values_of(cls, found))
         self._redactor.add(secrets_in(found))

@@ -9,6 +9,7 @@ from aetherflow.core.base.suggest import did_you_mean, is_slip
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.conditions import conditions_of
+from aetherflow.core.host.names import STEPS
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.yaml.flow import FlowSpec
@@ -182,8 +183,17 @@ class _References:
         elif root == "item" and not where.in_loop:
             self._say("`item` has a value only in a step with `for_each`", path, offset, "add for_each to the step")
         elif root == "lock" and not where.has(root, path):
-            message = "`lock` has a value only in the inputs of a step inside `with_lock`"
-            self._say(message, path, offset, "wrap the step in with_lock")
+            giving = [name for name in self.catalog.names(STEPS) if self._gives(name, root)]
+            outer = " or ".join(f"`{name}`" for name in giving) or "another one that adds it"
+            message = f"`{root}` has a value only in the inputs of a step inside {outer}"
+            self._say(message, path, offset, f"wrap the step in {' or '.join(giving) or 'a step that adds it'}")
+
+    def _gives(self, step: str, root: str) -> bool:
+        try:
+            inner_steps = self.catalog.step(step).inner_steps
+        except AetherflowError:
+            return False  # `plugins check` reports it
+        return any(root in roots for roots in inner_steps.values())
 
     def _steps(self, names: tuple[str, ...], path: DocPath, offset: int, where: Where) -> None:
         known = where.job.steps

@@ -50,7 +50,7 @@ class Checked(NamedTuple):
         return not self.problems.errors
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object: `ok, flow_yaml, errors, warnings`; of other documents the `kind` too.
+        """What `validate --json` prints: `ok, flow_yaml, errors, warnings`; of other documents the `kind` too.
 
         `install` is the command that brings all that is missing, or None.
         """

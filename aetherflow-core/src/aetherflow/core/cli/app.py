@@ -1,15 +1,16 @@
-"""The command tree."""
-
 import copy
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from aetherflow.core.cli.base import LazyGroup
+from aetherflow.core.cli.base import Command, LazyGroup
 from aetherflow.core.cli.outcome import exit_code
+
+if TYPE_CHECKING:
+    from aetherflow.core.cli.plugin_commands import PluginCommands
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
 129, 130, 131, 143 stopped by a signal, the same command goes on."""
@@ -26,7 +27,6 @@ class Commands(LazyGroup):
             "run": "run:run",
             "plan": "plan:plan",
             "resume": "resume:resume",
-            "wrap": "wrap:app",
             "status": "status:status",
             "runs": "runs:app",
             "validate": "validate:validate",
@@ -44,25 +44,31 @@ class Commands(LazyGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, those of plugins last."""
-        self._add_plugins()
-        return super().list_commands(ctx)
+        return list(dict.fromkeys([*super().list_commands(ctx), *self._plugins.summaries()]))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; plugins are asked only for one that is not built in."""
-        if cmd_name not in self.lazy:
-            self._add_plugins()
+        if cmd_name not in self.lazy and cmd_name not in self.commands:
+            if (found := self._plugins.command(cmd_name)) is None:
+                self._add_summaries()  # a typing error: suggestions are made from what is in `commands`
+            else:
+                self.commands[cmd_name] = found
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands, those of plugins last."""
-        self._add_plugins()
+        """The list of commands, those of plugins last, which are not imported for it."""
+        self._add_summaries()
         super().format_commands(ctx, formatter)
 
-    def _add_plugins(self) -> None:
-        from aetherflow.core.cli.plugin_commands import plugin_commands
+    def _add_summaries(self) -> None:
+        for name, text in self._plugins.summaries().items():
+            self.commands.setdefault(name, Command(name, help=text, rich_markup_mode=None))
 
-        for name, command in plugin_commands(tuple(self.lazy)).items():
-            self.commands.setdefault(name, command)
+    @property
+    def _plugins(self) -> "PluginCommands":
+        from aetherflow.core.cli.plugin_commands import PluginCommands
+
+        return PluginCommands(self.lazy)
 
 
 app = typer.Typer(
@@ -111,9 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepare_completion() -> None:
     """Where a shell asks what may come next: the classes that answer are not imported otherwise."""
     if COMPLETE_VARIABLE in os.environ:
-        from typer._completion_classes import completion_init
+        from aetherflow.core.base.typer_internals import prepare_completion
 
-        completion_init()
+        prepare_completion()
 
 
 def _only(arguments: Sequence[str]) -> typer.Typer:

@@ -35,6 +35,29 @@ RunIdArgument = Annotated[
     typer.Argument(metavar="RUN_ID", help="Id of the run.", show_default=False, autocompletion=complete_run_id),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+SummaryJsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")]
+
+# What a flow is, and what is to be done of it: of run, plan, resume, explain, doctor and validate.
+FlowArgument = Annotated[
+    Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
+]
+FlowYamlOption = Annotated[
+    Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
+]
+RunHooksOption = Annotated[
+    bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
+]
+ParamOption = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")]
+SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")]
+DataDateOption = Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")]
+FlowJobOption = Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Do this again, and what follows.")
+]
+AcceptChangesOption = Annotated[
+    bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
+]
 
 
 def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[Path]:

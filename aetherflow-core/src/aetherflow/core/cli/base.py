@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from aetherflow.core.base.typer_internals import read_plainly
+
 
 def _with_default(option: TyperOption | None) -> TyperOption | None:
     # without a default, typer imports pydantic to read the flag `--help` that nobody gave: a quarter of a start
@@ -16,34 +18,15 @@ def _with_default(option: TyperOption | None) -> TyperOption | None:
     return option
 
 
-def _read_plainly(param: Any) -> None:
-    """Let a parameter that was not given, or is text, be read without pydantic: its import doubles a start."""
-    descriptor = getattr(param, "type_descriptor", None)
-    if descriptor is None:  # a typer that keeps the type elsewhere: slower, and as right
-        return
-    thorough, annotation = param.process_value, descriptor.annotation
-
-    def process_value(ctx: Any, value: Any) -> Any:
-        if param.callback is None:
-            if value is None and not param.required:
-                return () if param.multiple or param.nargs == -1 else None
-            if type(value) is annotation and annotation in (str, int) and not (param.multiple or param.nargs != 1):
-                return value
-        return thorough(ctx, value)
-
-    param.__dict__["process_value"] = process_value
-
-
 class Command(TyperCommand):
     """A command whose parameters are read without pydantic where they are flags, text, or not given."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         for param in self.params:
-            _read_plainly(param)
+            read_plainly(param)
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:
-        """The option --help."""
         return _with_default(super().get_help_option(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -56,7 +39,6 @@ class Group(TyperGroup):
     """A group of such commands."""
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:
-        """The option --help."""
         return _with_default(super().get_help_option(ctx))
 
 

@@ -1,5 +1,3 @@
-"""`aetherflow bundle diff`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 

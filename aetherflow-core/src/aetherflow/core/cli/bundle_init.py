@@ -1,29 +1,9 @@
-"""`aetherflow bundle init`."""
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-MANIFEST = """\
-# A bundle: what runs is exactly what was reviewed. See docs/reference/bundles.md.
-version: 1
-mode: internal_fast  # or enterprise, the strict rules
-
-bundle:
-  id: {id}
-  source:
-    type: filesystem  # archive, git, sftp, smb, db, rest
-    base_path: {base}
-  layout:
-    profiles_file: profiles.yaml
-  entry_flow: flow.yaml
-
-# env_files:          # in the bundle, later ones win
-#   - prod.env
-# requires:
-#   env: [DB_PASSWORD]
-"""
+from aetherflow.core.cli.init import TEMPLATES
 
 
 def init(
@@ -47,8 +27,7 @@ def init(
         raise UsageError(f"{bundle_id!r} is not the id of a bundle", fix="use letters, digits, '.', '_' and '-'")
     if output.exists():
         raise UsageError(f"{output} exists", fix="name another file with --output")
-    text = MANIFEST.format(
-        id=bundle_id, base=json.dumps(base_path) if ":" in base_path or "#" in base_path else base_path
-    )
+    text = (TEMPLATES / "bundle.yaml.tmpl").read_text(encoding="utf-8")
+    text = text.format(id=bundle_id, base=json.dumps(base_path) if ":" in base_path or "#" in base_path else base_path)
     durable.write_bytes(output.absolute(), text.encode(), mode=durable.SOURCE_FILE_MODE)
     typer.echo(f"wrote {output}; next: aetherflow bundle sync --bundle-manifest {output}")

@@ -5,7 +5,6 @@ RUNS = 50
 
 
 def flow_ids(incomplete: str) -> list[str]:
-    """Ids of known flows."""
     try:
         from aetherflow.core.cli.lookup import flows_of, state_root_here
 

@@ -1,5 +1,3 @@
-"""`aetherflow completion`."""
-
 from enum import StrEnum
 from typing import Annotated
 
@@ -7,8 +5,6 @@ import typer
 
 
 class Shell(StrEnum):
-    """Shells that can complete."""
-
     bash = "bash"
     zsh = "zsh"
     fish = "fish"
@@ -25,8 +21,7 @@ def completion(
 
     fish: aetherflow completion fish > ~/.config/fish/completions/aetherflow.fish
     """
-    from typer._completion_shared import get_completion_script
-
+    from aetherflow.core.base.typer_internals import completion_script
     from aetherflow.core.cli.app import COMPLETE_VARIABLE
 
-    typer.echo(get_completion_script(prog_name="aetherflow", complete_var=COMPLETE_VARIABLE, shell=shell.value))
+    typer.echo(completion_script("aetherflow", COMPLETE_VARIABLE, shell.value))

@@ -1,12 +1,9 @@
-"""`aetherflow doctor`."""
-
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.arguments import ConfigOption, FlowArgument, FlowYamlOption, JsonOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 
@@ -17,12 +14,8 @@ class Caller(StrEnum):
 
 
 def doctor(
-    flow: Annotated[
-        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
-    ] = None,
-    flow_yaml: Annotated[
-        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
-    ] = None,
+    flow: FlowArgument = None,
+    flow_yaml: FlowYamlOption = None,
     connect: Annotated[bool, typer.Option("--connect", help="Reach every resource once.")] = False,
     deadline: Annotated[
         float, typer.Option("--deadline", metavar="SECONDS", min=0.1, help="Time for all of --connect.")
@@ -33,7 +26,7 @@ def doctor(
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check whether a flow can run here: environment, profiles, plugins, drivers, folders, clock.
 

@@ -1,11 +1,8 @@
-"""`aetherflow explain`."""
-
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 if TYPE_CHECKING:
@@ -13,20 +10,14 @@ if TYPE_CHECKING:
 
 
 def explain(
-    flow: Annotated[
-        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
-    ] = None,
-    flow_yaml: Annotated[
-        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
-    ] = None,
+    flow: arguments.FlowArgument = None,
+    flow_yaml: arguments.FlowYamlOption = None,
     value: Annotated[str | None, typer.Option("--value", metavar="PATH", help="Show one value and its chain.")] = None,
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
-    config: ConfigOption = None,
-    run_hooks: Annotated[
-        bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    config: arguments.ConfigOption = None,
+    run_hooks: arguments.RunHooksOption = False,
+    as_json: arguments.JsonOption = False,
 ) -> None:
     """Show what a flow or a bundle manifest amounts to: every value, where it came from, and what is insecure.
 

@@ -42,7 +42,6 @@ def run_json(run: "PastRun") -> dict[str, Any]:
 
 
 def runs_text(runs: list["PastRun"]) -> str:
-    """One line per run."""
     rows = [
         [run.flow_id, run.run_id, run.status, iso(run.started_at), took(run.duration_ms), note_of(run)] for run in runs
     ]
@@ -86,7 +85,7 @@ def _circumstances(run: "PastRun") -> dict[str, Any]:
 
 
 def details_text(found: "RunDetails", journal: bool) -> str:
-    """The same for people."""
+    """What is known of a run, as text for a terminal."""
     run = found.run
     lines = [f"run {run.run_id} of flow {run.flow_id}: {run.status}" + (f" ({run.reason})" if run.reason else "")]
     facts = {
@@ -174,7 +173,7 @@ def first_line(text: str) -> str:
 
 
 def size_text(size: int) -> str:
-    """A size for people."""
+    """A number of bytes with a unit, such as `1.2 MiB`."""
     value = float(size)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":

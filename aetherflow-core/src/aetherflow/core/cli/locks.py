@@ -1,5 +1,3 @@
-"""`aetherflow locks`."""
-
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer

@@ -84,7 +84,7 @@ def resume_command(root: Path, run: "PastRun") -> str:
     from aetherflow.core.kernel.state.history import open_questions
     from aetherflow.core.kernel.state.registry import find_runs
 
-    if run.trigger == "wrap":
+    if stands_in_no_file(run):
         return command_again(run)
     if not open_questions(run) and (outer := _outer(root, run)) is not None:
         return resume_command(root, outer)
@@ -94,6 +94,11 @@ def resume_command(root: Path, run: "PastRun") -> str:
     for step in open_questions(run):
         words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
     return shlex.join(words)
+
+
+def stands_in_no_file(run: "PastRun") -> bool:
+    """True for a run of a flow that a command made, such as a command line with a history."""
+    return run.trigger == "wrap"  # what states hold since 1.0
 
 
 def command_again(run: "PastRun") -> str:

@@ -1,11 +1,8 @@
-"""`aetherflow plan`."""
-
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption, ExpectOption, ManifestOption
 
 if TYPE_CHECKING:
@@ -13,31 +10,23 @@ if TYPE_CHECKING:
 
 
 def plan(
-    flow: Annotated[
-        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
-    ] = None,
-    flow_yaml: Annotated[
-        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
-    ] = None,
+    flow: arguments.FlowArgument = None,
+    flow_yaml: arguments.FlowYamlOption = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of a known run; omitted: a new one.")] = None,
-    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")] = None,
-    slot: Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")] = None,
-    data_date: Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")] = None,
-    flow_job: Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")] = None,
-    from_step: Annotated[
-        str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Do this again, and what follows.")
-    ] = None,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
-    ] = False,
+    param: arguments.ParamOption = None,
+    slot: arguments.SlotOption = None,
+    data_date: arguments.DataDateOption = None,
+    flow_job: arguments.FlowJobOption = None,
+    from_step: arguments.FromOption = None,
+    accept_changes: arguments.AcceptChangesOption = False,
     effects: Annotated[
         bool, typer.Option("--effects", help="A dry run: ask each step what it would do. Peers are read.")
     ] = False,
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     expect_fingerprint: ExpectOption = None,
-    config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    config: arguments.ConfigOption = None,
+    as_json: arguments.JsonOption = False,
 ) -> None:
     """Show what `run` with the same arguments would do: for every step reuse, run, run again or ask, and why.
 

@@ -1,20 +1,101 @@
-"""Commands that installed plugins add with the hook `aetherflow_add_commands`."""
+"""Commands of installed distributions: of the group `aetherflow.commands`, and those that hooks add (deprecated)."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aetherflow.core.host.catalog import Catalog
+    from aetherflow.core.host.metadata import PluginEntry
+    from aetherflow.core.runtime.environment.project import Project
+    from aetherflow.core.runtime.environment.settings import Settings
 
 HOOK = "aetherflow_add_commands"
 
 
-@cache
-def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
-    """The commands of all plugins, by name, in the order of the plugins; empty where none is installed.
+class PluginCommands:
+    """What the installed distributions add to the built-in commands."""
 
-    The project file of the working directory says which plugins are blocked, and what enterprise mode accepts. Raises
-    HookFailedError for a plugin that fails, or whose command has a name that is taken; SpecError for the project file.
+    def __init__(self, built_in: Mapping[str, str]) -> None:
+        """`built_in` are the names of the program's own commands, with their targets."""
+        self._built_in = built_in
+
+    def summaries(self) -> dict[str, str]:
+        """Names that may be used, and a line about each. Only commands of AetherFlow itself and of hooks are imported.
+
+        Raises PluginConflictError for a name that two distributions provide, or one and the program itself;
+        HookFailedError; SpecError for the project file of the working directory.
+        """
+        from aetherflow.core.base.errors import PluginNotAllowedError
+        from aetherflow.core.host.commands import summary_of
+        from aetherflow.core.host.first_party import CORE
+        from aetherflow.core.host.names import COMMANDS
+
+        found = {}
+        catalog = self._catalog()
+        for name in catalog.names(COMMANDS):
+            try:
+                entry = catalog.find(COMMANDS, name)
+            except PluginNotAllowedError:
+                continue  # whoever calls it is told
+            if name not in self._built_in:
+                own = entry.distribution == CORE
+                found[name] = self._build(entry).get_short_help_str(limit=200) if own else summary_of(entry)
+        return {**found, **{name: command.help or "" for name, command in self._hooked().items()}}
+
+    def command(self, name: str) -> Any:
+        """The command of that name, imported now; None if there is none.
+
+        Raises PluginConflictError, PluginNotAllowedError, PluginLoadError, HookFailedError, SpecError.
+        """
+        from aetherflow.core.host.metadata import installed_commands
+        from aetherflow.core.host.names import COMMANDS
+
+        if any(entry.name == name for entry in installed_commands()):
+            return self._build(self._catalog().find(COMMANDS, name))
+        return self._hooked().get(name)
+
+    def _catalog(self) -> "Catalog":
+        from aetherflow.core.host.commands import command_catalog
+        from aetherflow.core.host.first_party import CORE
+        from aetherflow.core.host.metadata import installed_commands
+
+        if all(entry.distribution == CORE for entry in installed_commands()):
+            return command_catalog(self._built_in)  # no project file forbids these
+        from aetherflow.core.runtime.environment.allowed import allowed_distributions
+
+        settings, project = _environment()
+        plugins = project.spec.plugins
+        return command_catalog(self._built_in, plugins.prefer, allowed_distributions(settings, plugins))
+
+    def _build(self, entry: "PluginEntry") -> Any:
+        import typer
+        from typer.main import get_command
+
+        from aetherflow.core.host.commands import is_foreign, load_command
+
+        target = load_command(entry)
+        if is_foreign(target):
+            return _around(target, entry.name)
+        command = get_command(target) if isinstance(target, typer.Typer) else target
+        command.name = entry.name
+        return command
+
+    def _hooked(self) -> dict[str, Any]:
+        from aetherflow.core.host.metadata import installed_commands
+
+        taken = dict.fromkeys(self._built_in, "AetherFlow itself")
+        taken |= {entry.name: entry.source for entry in installed_commands()}
+        return _of_hooks(tuple(taken.items()))
+
+
+@cache
+def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The commands that hooks add, by name, in the order of the plugins; `taken` are names of others and whose.
+
+    Raises HookFailedError for a plugin that fails, or whose command has a name that is taken.
     """
     from aetherflow.core.host.metadata import installed_hooks
 
@@ -26,16 +107,13 @@ def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
     from aetherflow.core.base.errors import HookFailedError
     from aetherflow.core.host.hooks import hook_failed
     from aetherflow.core.runtime.environment.allowed import hooks_for
-    from aetherflow.core.runtime.environment.project import load_project
-    from aetherflow.core.runtime.environment.settings import load_with_sources
 
-    project = load_project(Path.cwd(), os.environ, None)
-    settings, _ = load_with_sources(env=os.environ, project=project, run_module=False)
+    settings, project = _environment()
     hooks, _ = hooks_for(settings, project.spec.plugins)
     if hooks is None:
         return {}
     found: dict[str, Any] = {}
-    owners = dict.fromkeys(built_in, "AetherFlow itself")
+    owners = dict(taken)
     for name in hooks.names(HOOK):
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         list(hooks.decide(HOOK, only=name, app=app))
@@ -49,3 +127,31 @@ def plugin_commands(built_in: Collection[str]) -> dict[str, Any]:
                 raise HookFailedError(message, fix=f'block it in the project file: plugins: {{block: ["{name}"]}}')
             owners[command], found[command] = name, built
     return found
+
+
+def _environment() -> "tuple[Settings, Project]":
+    """Settings and project file of the working directory; SpecError, SettingsError."""
+    from aetherflow.core.runtime.environment.project import load_project
+    from aetherflow.core.runtime.environment.settings import load_with_sources
+
+    project = load_project(Path.cwd(), os.environ, None)
+    settings, _ = load_with_sources(env=os.environ, project=project, run_module=False)
+    return settings, project
+
+
+def _around(foreign: Any, name: str) -> Any:
+    """A command that hands all its arguments to one of click itself, `--help` too."""
+    import typer
+
+    from aetherflow.core.cli.base import Command
+
+    def call(ctx: typer.Context) -> None:
+        try:  # its errors are of click's classes, which only it can show
+            foreign.main(args=list(ctx.args), prog_name=f"aetherflow {name}")
+        except SystemExit as ended:
+            raise typer.Exit(ended.code if isinstance(ended.code, int) else 1) from None
+
+    settings: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Command, context_settings=settings, help=foreign.help)(call)
+    return typer.main.get_command(app)

@@ -1,5 +1,3 @@
-"""`aetherflow plugins`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,10 +41,12 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
     import json
 
     from aetherflow.core.cli.table import table
-    from aetherflow.core.host.metadata import installed_hooks
+    from aetherflow.core.host.metadata import installed_commands, installed_hooks
+    from aetherflow.core.host.names import COMMANDS
 
-    catalog = _catalog(config, run_hooks)
-    found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy, *installed_hooks()]
+    catalog, snapshot = _found(config, run_hooks)
+    commands = _commands(snapshot)
+    found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy, *installed_hooks(), *installed_commands()]
     rows: list[dict[str, Any]] = [
         {
             "kind": entry.kind,
@@ -54,7 +54,8 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
             "distribution": entry.distribution,
             "version": entry.version,
             "target": entry.target,
-            "status": {"legacy": "legacy", "hook": "ok"}.get(entry.kind) or catalog.status(entry),
+            "status": {"legacy": "legacy", "hook": "ok"}.get(entry.kind)
+            or (commands if entry.group == COMMANDS else catalog).status(entry),
         }
         for entry in sorted(found, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
     ]
@@ -73,7 +74,8 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
 @app.command("show", cls=Command)
 def show_plugin(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Step type, KIND:DRIVER, or bundle source.", show_default=False)
+        str,
+        typer.Argument(metavar="NAME", help="Step type, KIND:DRIVER, bundle source, command.", show_default=False),
     ],
     config: ConfigOption = None,
     run_hooks: HooksOption = False,
@@ -81,20 +83,27 @@ def show_plugin(
 ) -> None:
     """Show one plugin: what it does, where it comes from, inputs, outputs or settings, an example.
 
-    A name that several kinds of plugin have means the step type first, then the connector, then the bundle source.
+    A name that several kinds of plugin have means the step type first, then connector, bundle source, command.
 
     Example: aetherflow plugins show check_items
     """
     import json
 
+    from aetherflow.core.host.commands import load_command
     from aetherflow.core.host.describe import describe
-    from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, STEPS
+    from aetherflow.core.host.metadata import installed_commands
+    from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, STEPS
 
-    catalog = _catalog(config, run_hooks)
+    catalog, snapshot = _found(config, run_hooks)
+    commands = _commands(snapshot)
     dotted = name.replace(":", ".", 1)
     places = [(CONNECTORS, dotted)] if ":" in name else [(STEPS, name), (CONNECTORS, dotted), (BUNDLE_SOURCES, name)]
     group, key = next((place for place in places if place[1] in catalog.names(place[0])), places[0])
-    found = describe(catalog.find(group, key), catalog.get(group, key))
+    if key not in catalog.names(group) and any(entry.name == name for entry in installed_commands()):
+        entry = commands.find(COMMANDS, name)
+        found = describe(entry, load_command(entry))
+    else:
+        found = describe(catalog.find(group, key), catalog.get(group, key))
     if not as_json:
         typer.echo("\n".join(_lines(found)))
         return
@@ -133,8 +142,8 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     """Import every plugin and report what is wrong with any; exit code 1 if there is something.
 
     Found are names that two distributions provide, modules that cannot be imported, classes of the wrong kind, drivers
-    that are not installed, fields without a description, plugin paths that cannot be loaded, the old group, and hooks
-    that do not exist or do not fit.
+    that are not installed, fields without a description, plugin paths that cannot be loaded, the old group, hooks that
+    do not exist or do not fit, and commands that are none.
 
     Example: aetherflow plugins check
     """
@@ -143,7 +152,7 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     from aetherflow.core.checks.catalogue import check_catalogue
 
     catalog, snapshot = _found(config, run_hooks)
-    count, findings = check_catalogue(catalog, snapshot)
+    count, findings = check_catalogue(catalog, _commands(snapshot), snapshot)
     if as_json:
         shown = [
             {
@@ -166,8 +175,16 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     raise typer.Exit(1 if findings else 0)
 
 
-def _catalog(config: Path | None, run_hooks: bool) -> "Catalog":
-    return _found(config, run_hooks)[0]
+def _commands(snapshot: "Snapshot | None") -> "Catalog":
+    from aetherflow.core.cli.app import Commands
+    from aetherflow.core.host.commands import command_catalog
+
+    if snapshot is None:
+        return command_catalog(Commands.lazy)
+    from aetherflow.core.runtime.environment.allowed import allowed_distributions
+
+    plugins = snapshot.project.spec.plugins
+    return command_catalog(Commands.lazy, plugins.prefer, allowed_distributions(snapshot.settings, plugins))
 
 
 def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | None]":

@@ -1,5 +1,3 @@
-"""`aetherflow plugins new`."""
-
 from pathlib import Path
 from typing import Annotated
 

@@ -30,13 +30,9 @@ def make_observer(*, quiet: bool, log_format: str) -> ProgressObserver:
 
 
 class QuietObserver:
-    """Shows nothing."""
+    def __call__(self, event: str, fields: dict[str, Any]) -> None: ...
 
-    def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        """Ignore the event."""
-
-    def close(self) -> None:
-        """Nothing to do."""
+    def close(self) -> None: ...
 
 
 class LineObserver:
@@ -46,7 +42,6 @@ class LineObserver:
         self._stream = stream
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        """Print the event."""
         if event in ("progress", "run_summary"):
             return
         if event == "output":
@@ -55,8 +50,7 @@ class LineObserver:
             line = " ".join([event, *(f"{name}={_plain(value)}" for name, value in fields.items())])
         print(line, file=self._stream, flush=True)
 
-    def close(self) -> None:
-        """Nothing to do."""
+    def close(self) -> None: ...
 
 
 class JsonObserver:
@@ -67,7 +61,6 @@ class JsonObserver:
         self._ids: dict[str, Any] = {}
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        """Print the event."""
         if event == "progress":
             return
         if event == "run_start":
@@ -77,8 +70,7 @@ class JsonObserver:
         head = {"ts_ms": time.time_ns() // 1_000_000, "level": level, "event": event}
         print(json.dumps({**head, **self._ids, **fields}, ensure_ascii=False), file=self._stream, flush=True)
 
-    def close(self) -> None:
-        """Nothing to do."""
+    def close(self) -> None: ...
 
 
 class LiveObserver:
@@ -95,7 +87,6 @@ class LiveObserver:
         self._ticker.start()
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        """Show the event."""
         with self._lock:
             if event == "run_start":
                 self._line(f"run {fields['run_id']} of flow {fields['flow_id']}")

@@ -1,5 +1,3 @@
-"""`aetherflow runs prune`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -1,11 +1,9 @@
-"""`aetherflow resume`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, complete_run_id
+from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption
 
 if TYPE_CHECKING:
@@ -21,22 +19,20 @@ def resume(
             metavar="RUN_ID|FLOW",
             help="Id of the run; or a flow file: its latest run that did not end well.",
             show_default=False,
-            autocompletion=complete_run_id,
+            autocompletion=arguments.complete_run_id,
         ),
     ],
-    flow: FlowIdOption = None,
+    flow: arguments.FlowIdOption = None,
     decide: Annotated[
         list[str] | None,
         typer.Option(metavar="JOB.STEP=done|again", help="Whether an interrupted `once` step was done."),
     ] = None,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Keep results of finished steps that were changed since.")
-    ] = False,
+    accept_changes: arguments.AcceptChangesOption = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
     allow_stale_bundle: AllowStaleOption = False,
-    config: ConfigOption = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+    config: arguments.ConfigOption = None,
+    quiet: arguments.QuietOption = False,
+    as_json: arguments.SummaryJsonOption = False,
 ) -> None:
     """Go on with a run that was interrupted or failed, where it stopped.
 
@@ -78,12 +74,12 @@ def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[Flow
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.lookup import command_again, find_run, state_root_here
+    from aetherflow.core.cli.lookup import command_again, find_run, stands_in_no_file, state_root_here
     from aetherflow.core.kernel.state.history import bundle_of
 
     root = state_root_here(config)
     run = find_run(root, run_id, flow_id, "aetherflow resume")
-    if run.trigger == "wrap":
+    if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
         raise UsageError(message, fix=f"run it again: {command_again(run)}")
     if (bundle := bundle_of(run)) is not None:

@@ -1,33 +1,21 @@
-"""`aetherflow run`."""
-
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption, ExpectOption, ManifestOption
 
 
 def run(
-    flow: Annotated[
-        Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
-    ] = None,
-    flow_yaml: Annotated[
-        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
-    ] = None,
+    flow: arguments.FlowArgument = None,
+    flow_yaml: arguments.FlowYamlOption = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the run; an unfinished one is resumed.")] = None,
-    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")] = None,
-    slot: Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")] = None,
-    data_date: Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")] = None,
-    flow_job: Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")] = None,
-    from_step: Annotated[
-        str | None,
-        typer.Option("--from", metavar="JOB[.STEP]", help="Do this again, and what follows."),
-    ] = None,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
-    ] = False,
+    param: arguments.ParamOption = None,
+    slot: arguments.SlotOption = None,
+    data_date: arguments.DataDateOption = None,
+    flow_job: arguments.FlowJobOption = None,
+    from_step: arguments.FromOption = None,
+    accept_changes: arguments.AcceptChangesOption = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the journal.")] = None,
     if_busy: Annotated[
         str, typer.Option(metavar="fail|skip|wait", help="While another process owns the run.")
@@ -38,9 +26,9 @@ def run(
     trigger: Annotated[
         str, typer.Option(metavar="WORD", help="What asked for the run, for the history.", show_default=False)
     ] = "cli",
-    config: ConfigOption = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+    config: arguments.ConfigOption = None,
+    quiet: arguments.QuietOption = False,
+    as_json: arguments.SummaryJsonOption = False,
 ) -> None:
     """Run a flow, job after job, step after step.
 
@@ -55,7 +43,6 @@ def run(
 
     Example: aetherflow run --bundle-manifest bundle.yaml --expect-fingerprint 3f9c1a70
     """
-    from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import flow_source
     from aetherflow.core.kernel.resolver.params import parse_assignments
@@ -72,6 +59,6 @@ def run(
         "from_step": from_step,
         "accept_changes": accept_changes,
         "reason": reason,
-        "if_busy": busy_policy(if_busy),
+        "if_busy": arguments.busy_policy(if_busy),
     }
     execute(source, config=config, quiet=quiet, as_json=as_json, given=given, trigger=trigger)

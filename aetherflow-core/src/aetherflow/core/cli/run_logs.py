@@ -1,5 +1,3 @@
-"""`aetherflow runs logs`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -1,5 +1,3 @@
-"""`aetherflow runs`."""
-
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -16,8 +14,6 @@ RUNS_SCHEMA = 1
 
 
 class RunStatus(StrEnum):
-    """Statuses of a run."""
-
     running = "running"
     success = "success"
     failed = "failed"

@@ -1,5 +1,3 @@
-"""`aetherflow schema`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,11 +1,9 @@
-"""`aetherflow status`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.registry import KnownFlow
@@ -26,7 +24,7 @@ def status(
         str | None, typer.Option("--since", metavar="TIME", help="Only flows that ran since: 24h, 7d, 2026-11-24.")
     ] = None,
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show every flow in one line: how its last run ended, and what to type next.
 

@@ -101,7 +101,7 @@ def nothing_to_do(summary: RunSummary) -> str:
 
 
 def seconds(milliseconds: int) -> str:
-    """A duration for people."""
+    """Milliseconds as text with a unit, such as `0.1 s`."""
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:.1f} s"
     minutes, rest = divmod(milliseconds // 1000, 60)

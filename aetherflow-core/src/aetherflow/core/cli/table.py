@@ -1,5 +1,3 @@
-"""Plain text tables."""
-
 from collections.abc import Sequence
 
 

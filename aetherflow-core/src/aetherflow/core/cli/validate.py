@@ -1,5 +1,3 @@
-"""`aetherflow validate`."""
-
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, RunHooksOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 if TYPE_CHECKING:
@@ -25,18 +23,17 @@ def checked_kind(name: str) -> str:
     """The name of a kind; UsageError for one that is not known."""
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.checks.kinds import KINDS, known_kinds
+    from aetherflow.core.host.first_party import program_for
     from aetherflow.core.host.installing import install_command
 
     if name in KINDS or name in (known := known_kinds()):
         return name
-    scheduler = install_command(of="aetherflow-scheduler")
-    fix = scheduler if name == "scheduler" else did_you_mean(name, known, what="kinds")
+    program = program_for(name)
+    fix = install_command(of=program) if program else did_you_mean(name, known, what="kinds")
     raise UsageError(f"no kind of document is called {name!r}", fix=fix)
 
 
 class Format(StrEnum):
-    """Forms of the report."""
-
     text = "text"
     json = "json"
     github = "github"
@@ -48,9 +45,7 @@ def validate(
         list[Path] | None,
         typer.Argument(metavar="PATH", readable=False, help="Documents, or folders of them.", show_default=False),
     ] = None,
-    flow_yaml: Annotated[
-        Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
-    ] = None,
+    flow_yaml: FlowYamlOption = None,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -63,9 +58,7 @@ def validate(
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     config: ConfigOption = None,
-    run_hooks: Annotated[
-        bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
-    ] = False,
+    run_hooks: RunHooksOption = False,
     form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:

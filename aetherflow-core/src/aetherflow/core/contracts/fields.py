@@ -44,9 +44,6 @@ class InsecureWhen(NamedTuple):
     value: object
 
 
-DbResource = Annotated[str, ResourceRef("db")]
-"""Name of a resource of kind `db`."""
-
 PathRole = Literal["read", "write", "asset"]
 
 

@@ -30,9 +30,18 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 # Deciders
 
 
-@hookspec
+ADD_COMMANDS_INSTEAD = (
+    "aetherflow_add_commands is deprecated and goes with AetherFlow 2.0: name each command in the entry-point group "
+    "aetherflow.commands, as docs/how-to/add-a-command.md shows"
+)
+
+
+@hookspec(warn_on_impl=DeprecationWarning(ADD_COMMANDS_INSTEAD))
 def aetherflow_add_commands(app: "typer.Typer") -> None:
-    """Add commands to the command line: register them with `app`. Called for `--help` and for unknown commands."""
+    """Add commands to the command line: register them with `app`. Called for `--help` and for unknown commands.
+
+    Deprecated: the entry-point group `aetherflow.commands` imports a command only when it is called.
+    """
 
 
 @hookspec

@@ -15,16 +15,15 @@ from aetherflow.core.base.errors import (
     PluginOverrideError,
 )
 from aetherflow.core.base.suggest import did_you_mean
-from aetherflow.core.host.installing import CORE, install_command, installed_version, repair_command
-from aetherflow.core.host.metadata import PluginEntry, installed_plugins, legacy_plugins
+from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
+from aetherflow.core.host.installing import install_command, installed_version, repair_command
+from aetherflow.core.host.metadata import FOLDER, PluginEntry, installed_plugins, legacy_plugins
 from aetherflow.core.host.names import (
     BUNDLE_SOURCES,
     CONNECTORS,
     DOCUMENTS,
     STEPS,
     WORDS,
-    distribution_for,
-    extra_for,
     shown,
 )
 from aetherflow.core.host.registering import registering
@@ -113,7 +112,7 @@ class Catalog:
     def names(self, group: str) -> list[str]:
         """Sorted names of one group, those of the old group left out."""
         known = self._by_name.keys() | self._folder.keys()
-        return sorted({name for found, name in known if found == group} | _registered[group].keys())
+        return sorted({name for found, name in known if found == group} | _registered.get(group, {}).keys())
 
     def rivals(self, entry: PluginEntry) -> list[PluginEntry]:
         """Other distributions that provide the same name."""
@@ -125,6 +124,8 @@ class Catalog:
         `refused` by the policy.
         """
         key = entry.group, entry.name
+        if self._allow is not None and entry.distribution not in (*self._allow, FOLDER):
+            return "refused"
         if (own := self._folder.get(key)) is not None and self._allow is None:
             return "ok" if own.entry == entry else "shadowed"
         try:
@@ -251,6 +252,7 @@ def _override(entry: PluginEntry, hidden: list[PluginEntry]) -> PluginOverrideEr
 
 
 def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
+    found = sorted(found, key=lambda entry: entry.distribution != CORE)  # that of the core is the one to keep
     lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
     message = f"{len(found)} installed distributions provide {WORDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
     fix = f"uninstall one, or choose in the project file: plugins: {{prefer: {{{key}: {found[0].distribution}}}}}"
@@ -304,7 +306,7 @@ def get_step(name: str) -> Any:
 
 
 def list_steps() -> list[str]:
-    """Sorted step types."""
+    """The names of all step types, sorted."""
     return _current().names(STEPS)
 
 
@@ -316,5 +318,5 @@ def get_connector(kind: str, driver: str) -> Any:
 
 
 def list_connectors() -> list[str]:
-    """Sorted `kind:driver`."""
+    """All connectors as `kind:driver`, sorted."""
     return [shown(CONNECTORS, name) for name in _current().names(CONNECTORS)]

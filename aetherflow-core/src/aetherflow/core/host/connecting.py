@@ -3,9 +3,9 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.contracts.written import plain
@@ -49,6 +49,14 @@ def models_of(cls: Any) -> Iterator[tuple[str, type[BaseModel]]]:
     for section, model in (("config", getattr(cls, "Config", None)), ("options", getattr(cls, "Options", None))):
         if isinstance(model, type) and issubclass(model, BaseModel):
             yield section, model
+
+
+def is_secret_type(annotation: Any) -> bool:
+    """True for a field's type that is `SecretStr` or `SecretBytes`, or holds one: in a union, a list, an alias."""
+    if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
+        return True
+    inner = (*get_args(annotation), getattr(annotation, "__value__", None))  # of an alias that `type` makes
+    return any(is_secret_type(each) for each in inner if each is not None)
 
 
 def secret_values_of(cls: Any, resource: Mapping[str, Any]) -> Iterator[str]:

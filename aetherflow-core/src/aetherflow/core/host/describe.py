@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.host.connecting import models_of
 from aetherflow.core.host.metadata import PluginEntry
-from aetherflow.core.host.names import BUNDLE_SOURCES, STEPS
+from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class FieldInfo:
     """JSON-safe; None if there is none."""
     description: str
     aliases: list[str] = field(default_factory=list)
-    """Other spellings."""
+    """Other keys that the model takes for it."""
 
     def as_row(self) -> list[str]:
         """Name, type, default, description as text."""
@@ -46,14 +46,19 @@ class Description:
     text: str
     example: str
     facts: dict[str, Any]
-    """`effect` of a step; `requires` of a connector, the modules of its driver; `resource` of a bundle source."""
+    """`effect` of a step; `requires` of a connector, the modules of its driver; `resource` of a bundle source;
+    `usage` of a command."""
     sections: dict[str, list[FieldInfo]]
     """`inputs` and `outputs` of a step, `config` and `options` of a connector, `source` of a bundle
     source; only what is declared."""
 
 
 def describe(entry: PluginEntry, cls: Any) -> Description:
-    """Describe the class of an entry."""
+    """Describe the class of an entry, or its command."""
+    if entry.group == COMMANDS:
+        text = cls.info.help if hasattr(cls, "info") else cls.help  # a typer app, a command of click
+        usage = f"aetherflow {entry.name} --help"
+        return Description(entry, inspect.cleandoc(text if isinstance(text, str) else ""), "", {"usage": usage}, {})
     text, example = doc_of(cls)
     if entry.group == STEPS:
         facts: dict[str, Any] = {"effect": cls.effect}

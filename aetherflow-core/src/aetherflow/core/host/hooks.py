@@ -6,7 +6,6 @@ pluggy and the hooks' modules are imported only where a distribution provides ho
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +17,7 @@ from aetherflow.core.base.errors import (
     PluginNotAllowedError,
 )
 from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.host.importing import import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry, installed_hooks
 
 if TYPE_CHECKING:
@@ -161,18 +161,12 @@ def name_of(entry: PluginEntry) -> str:
 
 @cache
 def _load(entry: PluginEntry) -> Any:
-    module, _, attribute = entry.target.partition(":")
+    found = import_target(entry, _block(name_of(entry)))
     try:
-        found: Any = import_module(module)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
         return found() if isinstance(found, type) else found
     except (Exception, SystemExit) as error:
-        message = (
-            f"hook {entry.name!r} of {entry.distribution} {entry.version} cannot be loaded from {entry.target}: "
-            f"{type(error).__name__}: {error}"
-        )
-        raise PluginLoadError(message, fix=f"reinstall or update it, or {_block(name_of(entry))}") from error
+        message = f"{label_of(entry)} cannot be built by {entry.target}: {type(error).__name__}: {error}"
+        raise PluginLoadError(message, fix=_report_to(name_of(entry))) from error
 
 
 def _check(manager: "pluggy.PluginManager", name: str, plugin: Any) -> None:

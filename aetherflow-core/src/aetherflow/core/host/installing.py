@@ -6,11 +6,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.host.names import CONNECTORS, extra_for, without_implied
-
-CORE = "aetherflow-core"
-BY_HAND = frozenset({"archive.pyminizip"})
-"""Connectors of ours whose driver no extra brings."""
+from aetherflow.core.host import first_party
+from aetherflow.core.host.first_party import CORE, without_implied
+from aetherflow.core.host.names import CONNECTORS
 
 
 def install_command(*extras: str, of: str = CORE) -> str:
@@ -47,7 +45,7 @@ def missing_drivers(cls: Any) -> list[str]:
 
 def driver_extra(name: str) -> str:
     """The extra that brings the driver of connector `kind.driver`; empty if none of ours does."""
-    return "" if name in BY_HAND else extra_for(CONNECTORS, name) or ""
+    return first_party.driver_extra(CONNECTORS, name)
 
 
 def driver_command(name: str, missing: list[str]) -> str:

@@ -1,7 +1,6 @@
 """Importing one plugin, and the check that it is what its group promises."""
 
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from aetherflow.core.base.errors import PluginFileError, PluginLoadError
@@ -9,6 +8,7 @@ from aetherflow.core.contracts.bundle_source import BundleSource
 from aetherflow.core.contracts.connector import ConnectorBase
 from aetherflow.core.contracts.document_kind import DocumentKind
 from aetherflow.core.contracts.step import Step
+from aetherflow.core.host.importing import find_target, import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry
 from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, STEPS
 from aetherflow.core.host.registering import Collector, Registration, collecting
@@ -27,18 +27,9 @@ def load_plugin(entry: PluginEntry) -> Any:
 
     Raises PluginLoadError naming the distribution when the module cannot be imported or the class has the wrong base.
     """
-    label = f"{entry.kind} {entry.shown_name!r} of {entry.distribution} {entry.version}"
-    module, _, attribute = entry.target.partition(":")
-    try:
-        found: Any = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported
-        message = f"{label} cannot be loaded from {entry.target}: {type(error).__name__}: {error}"
-        raise PluginLoadError(message, fix=f"reinstall or update {entry.distribution}") from error
-    base = _BASES[entry.group]
+    found, base = import_target(entry), _BASES[entry.group]
     if not (isinstance(found, type) and issubclass(found, base)):
-        message = f"{label}: {entry.target} is not a subclass of {base.__name__}"
+        message = f"{label_of(entry)}: {entry.target} is not a subclass of {base.__name__}"
         raise PluginLoadError(message, fix=f"report it to the authors of {entry.distribution}")
     return found
 
@@ -59,12 +50,9 @@ def check_registered(entry: PluginEntry, found: Any) -> Any:
 def load_legacy(entry: PluginEntry) -> tuple[list[Registration], PluginFileError | None]:
     """Call an entry of the old group, or its `register()`: what it registers, and why it cannot be loaded."""
     collector = Collector(entry.distribution, entry.version, entry.target)
-    module, _, attribute = entry.target.partition(":")
     try:
         with collecting(collector):
-            found: Any = import_module(module)
-            for part in attribute.split(".") if attribute else ():
-                found = getattr(found, part)
+            found = find_target(entry.target)
             if callable(found):
                 found()
             elif (register := getattr(found, "register", None)) is not None:

@@ -5,14 +5,14 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
-from aetherflow.core.host.names import HOOKS, KINDS, LEGACY, WORDS, shown
+from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Group of the plugins of pydantic."""
 UNKNOWN = "(unknown)"
 FOLDER = "(folder)"
 """Stands where a folder plugin has no distribution."""
-_GROUPS = (*KINDS, HOOKS, LEGACY)
+_GROUPS = (*KINDS, HOOKS, COMMANDS, LEGACY)
 
 
 class PluginEntry(NamedTuple):
@@ -26,7 +26,7 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step`, `connector`, `bundle source`, `hook`, `kind of document`; `legacy` for an entry of the old group."""
+        """`step`, `connector`, `bundle source`, `hook`, `command`, `kind of document`; `legacy` of the old group."""
         return WORDS.get(self.group, "legacy")
 
     @property
@@ -54,6 +54,13 @@ def installed_hooks() -> tuple[PluginEntry, ...]:
 
 
 @cache
+def installed_commands() -> tuple[PluginEntry, ...]:
+    """All commands of the installed distributions, sorted by name and distribution."""
+    found = [entry for entry in _entries() if entry.group == COMMANDS]
+    return tuple(sorted(found, key=lambda entry: (entry.name, entry.distribution)))
+
+
+@cache
 def legacy_plugins() -> tuple[PluginEntry, ...]:
     """All entries of the old group, sorted."""
     return tuple(entry for entry in _entries() if entry.group == LEGACY)
@@ -68,8 +75,10 @@ def installed_in(group: str) -> tuple[PluginEntry, ...]:
 @cache
 def _entries() -> tuple[PluginEntry, ...]:
     entries, others = _scan(_GROUPS)
-    if not others:
-        _spare_pydantic_a_scan()
+    if not others and PYDANTIC in sys.modules:
+        from aetherflow.core.base.pydantic_internals import spare_plugin_scan
+
+        spare_plugin_scan()
     return entries
 
 
@@ -110,11 +119,3 @@ def _is_shadowed(name: str, text: str) -> bool:
         return (distribution(name).read_text("entry_points.txt") or "") != text
     except PackageNotFoundError:
         return False
-
-
-def _spare_pydantic_a_scan() -> None:
-    # pydantic reads every distribution again when it builds its first model, looking for plugins of its own; that
-    # there are none is known now. Its name for the place is private: where it has another one, it scans as ever.
-    loader = sys.modules.get("pydantic.plugin._loader")
-    if loader is not None and getattr(loader, "_plugins", ()) is None:
-        loader._plugins = {}  # type: ignore[attr-defined]

@@ -38,7 +38,6 @@ class Collector:
         return self.distribution != FOLDER or module.startswith(MODULE_PREFIX)
 
     def add(self, group: str, name: str, found: Any) -> None:
-        """Keep one registration."""
         # one plugin file may import another: each answers for its own classes
         module = sys.modules.get(str(getattr(found, "__module__", None)))
         own = self.distribution == FOLDER and module is not None and module.__name__.startswith(MODULE_PREFIX)

@@ -16,6 +16,7 @@ pytest.register_assert_rewrite(
 )
 
 from aetherflow.core.testing.bundle_source import BundleSourceSuite  # noqa: E402 after the line above, on purpose
+from aetherflow.core.testing.commands import CommandSuite  # noqa: E402
 from aetherflow.core.testing.connector import ConnectorSuite  # noqa: E402
 from aetherflow.core.testing.file_transfer import FileTransferSuite  # noqa: E402
 from aetherflow.core.testing.hooks import HookSuite  # noqa: E402
@@ -28,6 +29,7 @@ from aetherflow.core.testing.step import StepSuite  # noqa: E402
 __all__ = [
     "BundleSourceSuite",
     "CommandResult",
+    "CommandSuite",
     "ConnectorSuite",
     "FileTransferSuite",
     "FlowProject",

@@ -41,7 +41,6 @@ class BundleSourceSuite:
     """
 
     source: ClassVar[type[BundleSource[Any]]]
-    """The class under test."""
     name: ClassVar[str]
     """The name of its entry point."""
     bundle: ClassVar[str] = "suite"
@@ -67,7 +66,6 @@ class BundleSourceSuite:
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Path:
-        """An empty folder."""
         place = tmp_path / "place"
         place.mkdir()
         return place
@@ -89,7 +87,6 @@ class BundleSourceSuite:
 
     @staticmethod
     def content(source: BundleSource[Any], rel_path: str) -> bytes:
-        """One file."""
         target = io.BytesIO()
         source.fetch(rel_path, target)
         return target.getvalue()
@@ -186,7 +183,7 @@ class BundleSourceSuite:
     def test_a_path_outside_is_refused(
         self, reach: Callable[[], BundleSource[Any]], place: Path, tmp_path: Path, path: str
     ) -> None:
-        """Whoever asks."""
+        """`fetch` raises ConnectorError and writes nothing, whoever asks for the path."""
         self.publish(place, TREE)
         (tmp_path / "outside.txt").write_text("outside")
         target = io.BytesIO()

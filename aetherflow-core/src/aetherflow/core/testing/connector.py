@@ -51,7 +51,6 @@ class ConnectorSuite:
     """
 
     connector: ClassVar[type[ConnectorBase[Any, Any]]]
-    """The class under test."""
     name: ClassVar[str]
     """`kind.driver`, the name of its entry point."""
 
@@ -82,7 +81,6 @@ class ConnectorSuite:
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Path:
-        """An empty folder."""
         place = tmp_path / "place"
         place.mkdir()
         return place
@@ -110,7 +108,6 @@ class ConnectorSuite:
 
     @pytest.fixture
     def peer(self, connect: Callable[[], Any]) -> Any:
-        """One connector."""
         return connect()
 
     # What it says about itself

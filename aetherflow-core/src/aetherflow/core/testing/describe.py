@@ -9,6 +9,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from aetherflow.core.host.connecting import is_secret_type
+
 _SECRET = re.compile(
     r"(^|_)(pass|password|passphrase|secret|token|credential|credentials|api_key|access_key|private_key)$"
 )
@@ -65,7 +67,7 @@ def lenient(model: type[BaseModel]) -> list[str]:
 
 def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
     """Top fields that hold a secret by their name or type; True if the type is SecretStr or SecretBytes."""
-    typed = {name: "Secret" in str(field.annotation) for name, field in model.model_fields.items()}
+    typed = {name: is_secret_type(field.annotation) for name, field in model.model_fields.items()}
     return {name: secret for name, secret in typed.items() if secret or _SECRET.search(name)}
 
 

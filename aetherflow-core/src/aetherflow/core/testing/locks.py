@@ -137,7 +137,7 @@ class LockSuite:
     # Waiting
 
     def test_waiting_ends_when_the_lock_is_free(self, stores: tuple[Any, Any]) -> None:
-        """Soon after it."""
+        """Whoever waits gets the lock soon after its release."""
         store, other = stores
         threading.Timer(0.2, store.acquire("k", A).release).start()
         started = time.monotonic()
@@ -167,7 +167,7 @@ class LockSuite:
         assert served == ["r0", "r1", "r2", "r3"]
 
     def test_waiting_in_vain_names_the_holder(self, stores: tuple[Any, Any]) -> None:
-        """And leaves the queue."""
+        """Whoever gives up waiting also leaves the queue."""
         store, other = stores
         store.acquire("k", A)
         with pytest.raises(LockBusyError, match=r"\ALock not acquired: k after 0\.1 s; held by run a of flow load"):

@@ -39,7 +39,7 @@ class RanStep:
 
     status: str
     outputs: dict[str, Any]
-    """As stored: JSON values."""
+    """The outputs as the state holds them: JSON values."""
     reason: str | None = None
     artifacts: list[Path] = field(default_factory=list)
     """Files that the step left behind."""
@@ -55,7 +55,6 @@ class Ran:
 
     @property
     def status(self) -> str:
-        """Status of the run."""
         return self.summary.status
 
     @property

@@ -217,7 +217,7 @@ class SqlSuite(ConnectorSuite):
         assert self.rows(db) == ROWS
 
     def test_a_failing_script_takes_tables_back(self, db: Any) -> None:
-        """Where the database can."""
+        """Where the database can take back a created table."""
         with pytest.raises(ConnectorError):
             db.script("CREATE TABLE u (a INTEGER); SELECT * FROM nope")
         if self.undoes_tables:

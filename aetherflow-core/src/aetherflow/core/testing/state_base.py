@@ -62,7 +62,6 @@ class StateBase:
 
     @pytest.fixture
     def store(self, open: Callable[[], Any]) -> Any:
-        """One store."""
         return open()
 
     def begin(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from aetherflow.core.api import Step, StepInputError, get_step
+from aetherflow.core.api import Step, StepInputError, StepTimeoutError, get_step
 from aetherflow.core.testing import describe
 from aetherflow.core.testing.project import FlowProject, Ran, RanStep
 from aetherflow.core.testing.watch import effects, snapshot
@@ -32,7 +32,6 @@ class StepSuite:
     """
 
     step: ClassVar[type[Step[Any]]]
-    """The class under test."""
     name: ClassVar[str]
     """Its step type: what flows call it, and its entry point."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
@@ -42,7 +41,7 @@ class StepSuite:
     before: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Steps that run before the example in its flow."""
     status: ClassVar[Literal["SUCCESS", "SKIPPED"]] = "SUCCESS"
-    """How the example ends."""
+    """Status that the step of the example ends with."""
     open_outputs: ClassVar[bool] = False
     """The names of the outputs are not known before the run."""
 
@@ -76,7 +75,6 @@ class StepSuite:
         project.flow(*self.before, step, resources=self.resources)
 
     def run(self, project: FlowProject) -> tuple[Ran, RanStep]:
-        """Run the example."""
         step = self.example(project)
         self.write(project, step)
         ran = project.run()
@@ -208,4 +206,4 @@ class StepSuite:
         ran = project.run()
         assert time.monotonic() - started < 1 + STOP_SECONDS, "call ctx.check_cancelled() in the loop"
         assert ran.error is not None, "the step ended by itself: these inputs are not endless"
-        assert "time limit" in ran.error.message, ran.error
+        assert ran.error.code == StepTimeoutError.code, ran.error

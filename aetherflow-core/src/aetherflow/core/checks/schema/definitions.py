@@ -14,7 +14,7 @@ from aetherflow.core.checks.schema.texts import ref
 from aetherflow.core.host.names import KINDS, shown
 
 
-class Definitions:
+class SchemaDefinitions:
     """`$defs` by name, and notes on what could not be described."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aetherflow.core.checks.schema.definitions import Definitions
+from aetherflow.core.checks.schema.definitions import SchemaDefinitions
 from aetherflow.core.checks.schema.model import describe
 from aetherflow.core.checks.schema.resource import RULES, add_connectors
 from aetherflow.core.checks.schema.step import add_steps, as_step
@@ -15,8 +15,7 @@ ID = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"}
 FOLDER = {"type": list(TEXT), "minimum": 0, "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"}
 
 
-def flow_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
-    """The schema of `flow.yaml`."""
+def flow_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     add_steps(catalog, definitions)
     kinds = add_connectors(catalog, definitions)
     found, models = describe(FlowSpec)

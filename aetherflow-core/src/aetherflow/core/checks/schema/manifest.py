@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from aetherflow.core.bundle.manifest_spec import ManifestSpec, SourceSpec
-from aetherflow.core.checks.schema.definitions import Definitions, choice, when
+from aetherflow.core.checks.schema.definitions import SchemaDefinitions, choice, when
 from aetherflow.core.checks.schema.model import describe
 from aetherflow.core.checks.schema.prose import prose
 from aetherflow.core.checks.schema.resource import RULES, add_connectors
@@ -17,7 +17,7 @@ SHARED = tuple(SourceSpec.model_fields)
 """Keys of every source, beside its own."""
 
 
-def manifest_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+def manifest_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     """The schema of a bundle manifest."""
     kinds = add_connectors(catalog, definitions)
     found, models = describe(ManifestSpec)
@@ -30,7 +30,7 @@ def manifest_schema(catalog: Catalog, definitions: Definitions) -> dict[str, Any
     return found
 
 
-def _add_sources(catalog: Catalog, definitions: Definitions, source: dict[str, Any]) -> None:
+def _add_sources(catalog: Catalog, definitions: SchemaDefinitions, source: dict[str, Any]) -> None:
     types, rules = [], []
     shared = dict.fromkeys(SHARED, True)
     for name in catalog.names(BUNDLE_SOURCES):

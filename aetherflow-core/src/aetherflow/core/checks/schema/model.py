@@ -8,7 +8,7 @@ import re
 from itertools import combinations
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -116,7 +116,7 @@ class _Whole(GenerateJsonSchema):
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
         found, cls = super().model_schema(schema), schema["cls"]
-        if "properties" in found and not cls.__pydantic_root_model__:
+        if "properties" in found and not issubclass(cls, RootModel):
             _spell(found, cls)
         if self.partial:
             found.pop("required", None)

@@ -10,8 +10,6 @@ from aetherflow.core.kernel.yaml.loader import parse_document
 
 
 class Prose(NamedTuple):
-    """A docstring in parts."""
-
     summary: str
     """Its first paragraph, on one line."""
     text: str

@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from aetherflow.core.checks.schema.definitions import Definitions, choice, when
+from aetherflow.core.checks.schema.definitions import SchemaDefinitions, choice, when
 from aetherflow.core.checks.schema.prose import find, prose
 from aetherflow.core.checks.schema.templated import widened
 from aetherflow.core.host.catalog import Catalog
@@ -14,7 +14,7 @@ RULES = "resource_settings"
 """Definition: that driver, config and options are those of the kind."""
 
 
-def add_connectors(catalog: Catalog, definitions: Definitions) -> list[str]:
+def add_connectors(catalog: Catalog, definitions: SchemaDefinitions) -> list[str]:
     """Define every connector that can be used; returns the kinds."""
     drivers: dict[str, list[dict[str, Any]]] = {}
     rules = []
@@ -30,7 +30,7 @@ def add_connectors(catalog: Catalog, definitions: Definitions) -> list[str]:
     return sorted(drivers)
 
 
-def _settings(kind: str, driver: str, cls: Any, definitions: Definitions) -> dict[str, Any]:
+def _settings(kind: str, driver: str, cls: Any, definitions: SchemaDefinitions) -> dict[str, Any]:
     whole = _sections(kind, driver, cls, definitions, partial=False)
     if "required" not in definitions.text_of(whole):
         return whole
@@ -39,7 +39,7 @@ def _settings(kind: str, driver: str, cls: Any, definitions: Definitions) -> dic
     return {"if": {"properties": {"profile": {"type": "null"}}}, "then": whole, "else": partial}
 
 
-def _sections(kind: str, driver: str, cls: Any, definitions: Definitions, *, partial: bool) -> dict[str, Any]:
+def _sections(kind: str, driver: str, cls: Any, definitions: SchemaDefinitions, *, partial: bool) -> dict[str, Any]:
     example = find(prose(cls).example, kind=kind, driver=driver) or {}
     found: dict[str, Any] = {"properties": {}}
     for section, model in models_of(cls):

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from aetherflow.core.checks.schema.definitions import Definitions, choice, when
+from aetherflow.core.checks.schema.definitions import SchemaDefinitions, choice, when
 from aetherflow.core.checks.schema.prose import Prose, find, prose
 from aetherflow.core.checks.schema.templated import widened
 from aetherflow.core.checks.schema.texts import ref
@@ -14,7 +14,7 @@ TYPE, INPUTS = "step_type", "step_inputs"
 """Definitions: the names of all step types; that the inputs are those of the type."""
 
 
-def add_steps(catalog: Catalog, definitions: Definitions) -> None:
+def add_steps(catalog: Catalog, definitions: SchemaDefinitions) -> None:
     """Define every step type that can be used, and how its inputs follow from it."""
     choices: list[dict[str, Any]] = []
     rules = []
@@ -38,7 +38,7 @@ def as_step(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "properties": properties, "allOf": [*schema.get("allOf", ()), ref(INPUTS)]}
 
 
-def _inputs(name: str, cls: Any, told: Prose, definitions: Definitions) -> tuple[dict[str, Any], bool]:
+def _inputs(name: str, cls: Any, told: Prose, definitions: SchemaDefinitions) -> tuple[dict[str, Any], bool]:
     """The schema of a step's inputs, and whether there is one that it cannot do without."""
     found: dict[str, Any] = {}
     required = set(cls.required_inputs)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aetherflow.core.checks.schema.definitions import Definitions
+from aetherflow.core.checks.schema.definitions import SchemaDefinitions
 from aetherflow.core.checks.schema.flow import flow_schema
 from aetherflow.core.checks.schema.manifest import manifest_schema
 from aetherflow.core.checks.schema.model import describe
@@ -31,7 +31,7 @@ class Schema(NamedTuple):
 
 def schema_for(kind: "str | DocumentKind", catalog: Catalog) -> Schema:
     """The schema of one kind of document; `kind` is one of SCHEMAS, or a kind of another distribution."""
-    definitions = Definitions()
+    definitions = SchemaDefinitions()
     if isinstance(kind, str):
         title, build = SCHEMAS[kind]
         found = build(catalog, definitions)
@@ -47,35 +47,35 @@ def schema_for(kind: "str | DocumentKind", catalog: Catalog) -> Schema:
     return Schema(document, definitions.notes)
 
 
-def _profiles(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+def _profiles(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     from aetherflow.core.runtime.environment.spec.profiles_file import ProfilesSpec
 
     del catalog
     return _plain(ProfilesSpec, definitions)
 
 
-def _project(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+def _project(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
     del catalog
     return _plain(ProjectSpec, definitions)
 
 
-def _env_files(catalog: Catalog, definitions: Definitions) -> dict[str, Any]:
+def _env_files(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     from aetherflow.core.runtime.environment.spec.env_files import EnvFilesSpec
 
     del catalog
     return _plain(EnvFilesSpec, definitions)
 
 
-def _plain(model: Any, definitions: Definitions) -> dict[str, Any]:
+def _plain(model: Any, definitions: SchemaDefinitions) -> dict[str, Any]:
     found, more = describe(model)
     for name, each in more.items():
         definitions.add(name, each)
     return found
 
 
-SCHEMAS: dict[str, tuple[str, Callable[[Catalog, Definitions], dict[str, Any]]]] = {
+SCHEMAS: dict[str, tuple[str, Callable[[Catalog, SchemaDefinitions], dict[str, Any]]]] = {
     "flow": ("AetherFlow flow", flow_schema),
     "profiles": ("AetherFlow profiles", _profiles),
     "project": ("AetherFlow project file", _project),

@@ -7,12 +7,14 @@ from typing import Any, Protocol, get_args
 
 from pydantic import BaseModel
 
+from aetherflow.core.contracts import kinds
 from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
+    is_secret_type,
     models_of,
     secret_values_of,
 )
@@ -92,27 +94,27 @@ class RunConnectors:
 
     def db(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `db`."""
-        return self.get(kind="db", name=name, cache=cache)
+        return self.get(kind=kinds.DB, name=name, cache=cache)
 
     def rest(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `rest`."""
-        return self.get(kind="rest", name=name, cache=cache)
+        return self.get(kind=kinds.REST, name=name, cache=cache)
 
     def sftp(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `sftp`."""
-        return self.get(kind="sftp", name=name, cache=cache)
+        return self.get(kind=kinds.SFTP, name=name, cache=cache)
 
     def smb(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `smb`."""
-        return self.get(kind="smb", name=name, cache=cache)
+        return self.get(kind=kinds.SMB, name=name, cache=cache)
 
     def mail(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `mail`."""
-        return self.get(kind="mail", name=name, cache=cache)
+        return self.get(kind=kinds.MAIL, name=name, cache=cache)
 
     def archive(self, name: str, cache: str | None = None) -> Any:
         """Connector of a resource of kind `archive`."""
-        return self.get(kind="archive", name=name, cache=cache)
+        return self.get(kind=kinds.ARCHIVE, name=name, cache=cache)
 
     def interrupt(self) -> None:
         """Stop what the connectors that this run uses are doing in other threads."""
@@ -192,7 +194,7 @@ def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog
 def _secrets_of(settings: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         value = settings.get(name)
-        if isinstance(value, str) and "SecretStr" in str(field.annotation):
+        if isinstance(value, str) and is_secret_type(field.annotation):
             yield value
         elif isinstance(value, Mapping):
             for inner in (field.annotation, *get_args(field.annotation)):

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
+from aetherflow.core.host.first_party import first_party
 from aetherflow.core.host.hooks import Hooks, load_hooks, name_of, select_hooks
 from aetherflow.core.host.metadata import PluginEntry, installed_hooks
 from aetherflow.core.runtime.environment.beside import is_module_beside
-from aetherflow.core.runtime.environment.settings import DEFAULT_ALLOW, Settings
+from aetherflow.core.runtime.environment.settings import Settings
 from aetherflow.core.runtime.environment.spec.project import PluginsSpec
 
 
 def allowed_distributions(settings: Settings, plugins: PluginsSpec) -> frozenset[str] | None:
     """The distributions that may be used in enterprise mode; None for all, in the other mode."""
-    return frozenset((*DEFAULT_ALLOW, *plugins.allow)) if settings.mode == "enterprise" else None
+    return first_party() | set(plugins.allow) if settings.mode == "enterprise" else None
 
 
 def hooks_for(

@@ -16,15 +16,6 @@ from aetherflow.core.runtime.environment.spec.project import CacheScope, LogForm
 
 PREFIX = "AETHERFLOW_"
 MODULE_VARIABLE = "AETHERFLOW_SETTINGS_MODULE"
-DEFAULT_ALLOW = (
-    "aetherflow-builtins-db",
-    "aetherflow-builtins-reports",
-    "aetherflow-builtins-rest",
-    "aetherflow-builtins-transfer",
-    "aetherflow-core",
-    "aetherflow-scheduler",
-)
-"""Distributions whose plugins enterprise mode accepts: our own, by full name."""
 
 
 def _comma_list(value: Any) -> Any:

@@ -44,7 +44,7 @@ class PluginsSpec(SpecModel):
 
     paths: list[str] = Field([], description="Files and folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
     prefer: dict[str, str] = Field(
-        {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
+        {}, description="Which distribution wins a name: steps.NAME, connectors.KIND.DRIVER, commands.NAME"
     )
     allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
     block: list[str] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")

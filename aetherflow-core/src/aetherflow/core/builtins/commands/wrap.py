@@ -1,11 +1,9 @@
-"""`aetherflow wrap`."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption
+from aetherflow.core.cli.arguments import ConfigOption, QuietOption, SummaryJsonOption
 from aetherflow.core.cli.base import Command
 
 if TYPE_CHECKING:
@@ -39,8 +37,8 @@ def wrap(
         str | None, typer.Option("--if-busy", metavar="fail|skip|wait", help="If the lock is not free (then).")
     ] = None,
     config: ConfigOption = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+    quiet: QuietOption = False,
+    as_json: SummaryJsonOption = False,
 ) -> None:
     """Run a command line with history, lock and time limit.
 
@@ -56,11 +54,11 @@ def wrap(
     import shlex
 
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.builtins.commands.wrapped import TRIGGER, wrapped_flow
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.runner import run_command
-    from aetherflow.core.runtime.opening.wrapped import wrapped_flow
+    from aetherflow.core.runner import run_prepared
 
     if flow_id is None:
         raise UsageError("no --id is given", fix="name it, as in: aetherflow wrap --id backup -- COMMAND …")
@@ -81,7 +79,7 @@ def wrap(
             locked=locked,
             wait_seconds=wait or 0,
         )
-        return run_command(flow, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
+        return run_prepared(flow, trigger=TRIGGER, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
 
     options = {"--id": flow_id, "--run-id": run_id, "--timeout": timeout, "--lock": lock, "--wait": wait}
     options["--if-busy"] = if_busy

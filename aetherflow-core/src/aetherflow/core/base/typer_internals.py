@@ -1,0 +1,48 @@
+"""All that the core uses of typer beside its public names; no other module may.
+
+Why: a command whose options are text and flags starts in half the time without pydantic, which typer imports to read
+them; and `aetherflow completion` prints a script, for which typer has no public function. Tried with typer 0.28.0 and
+0.29.2; the distribution allows versions below 1. Where a name is gone, starts are slower, and there is no completion.
+"""
+
+from typing import Any
+
+from aetherflow.core.base.errors import UsageError
+
+
+def read_plainly(param: Any) -> None:
+    """Let a parameter that was not given, or is text or a whole number, be read without pydantic."""
+    descriptor = getattr(param, "type_descriptor", None)
+    thorough = getattr(param, "process_value", None)
+    if descriptor is None or thorough is None:
+        return
+    annotation = descriptor.annotation
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        if param.callback is None:
+            if value is None and not param.required:
+                return () if param.multiple or param.nargs == -1 else None
+            if type(value) is annotation and annotation in (str, int) and not (param.multiple or param.nargs != 1):
+                return value
+        return thorough(ctx, value)
+
+    param.__dict__["process_value"] = process_value
+
+
+def prepare_completion() -> None:
+    """Import the classes that answer a shell which asks what may come next."""
+    try:
+        from typer._completion_classes import completion_init
+    except ImportError:
+        return  # the shell gets no answer
+    completion_init()
+
+
+def completion_script(program: str, variable: str, shell: str) -> str:
+    """The script that makes a shell complete a program's command line, asking it by an environment variable."""
+    try:
+        from typer._completion_shared import get_completion_script
+    except ImportError:
+        message = "the installed version of typer makes no scripts for completion"
+        raise UsageError(message, fix="pip install 'typer>=0.28,<0.30'") from None
+    return get_completion_script(prog_name=program, complete_var=variable, shell=shell)

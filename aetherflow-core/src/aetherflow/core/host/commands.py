@@ -1,0 +1,63 @@
+"""Commands of installed distributions (entry-point group `aetherflow.commands`): name = command, value = a typer app or
+a click command. None is imported before it is called.
+"""
+
+import sys
+from collections.abc import Collection, Mapping
+from functools import cache
+from importlib.metadata import metadata
+from typing import Any
+
+from aetherflow.core.base.errors import PluginLoadError
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.first_party import CORE
+from aetherflow.core.host.importing import import_target, label_of
+from aetherflow.core.host.metadata import PluginEntry, installed_commands
+from aetherflow.core.host.names import COMMANDS
+
+
+def command_catalog(
+    built_in: Mapping[str, str], prefer: Mapping[str, str] | None = None, allow: Collection[str] | None = None
+) -> Catalog:
+    """Commands by name. `built_in` are those of the program itself, with their targets: no distribution may take one.
+
+    `prefer` and `allow` are those of `Catalog`.
+    """
+    # not by importlib.metadata: to parse the metadata of one distribution costs as much as to scan those of all
+    here = next((entry.version for entry in installed_commands() if entry.distribution == CORE), "")
+    own = [PluginEntry(COMMANDS, name, CORE, here, target) for name, target in built_in.items()]
+    keys = {f"commands.{name}" for name in built_in}  # the program runs its own whatever is preferred
+    chosen = {key: name for key, name in (prefer or {}).items() if key not in keys or name == CORE}
+    # two distributions with one name are a conflict only among those that may be used
+    entries = [entry for entry in installed_commands() if allow is None or entry.distribution in allow]
+    refused = [entry for entry in installed_commands() if entry not in entries]
+    names = {entry.name for entry in (*own, *entries)}
+    return Catalog(
+        [*own, *entries, *(entry for entry in refused if entry.name not in names)], prefer=chosen, allow=allow
+    )
+
+
+@cache
+def load_command(entry: PluginEntry) -> Any:
+    """The typer app or command that an entry names; PluginLoadError if it cannot be imported or is neither."""
+    import typer
+    from typer.core import TyperCommand, TyperGroup
+
+    found = import_target(entry)
+    if not (isinstance(found, typer.Typer | TyperCommand | TyperGroup) or is_foreign(found)):
+        message = f"{label_of(entry)}: {entry.target} is neither a typer app nor a click command"
+        raise PluginLoadError(message, fix=f"report it to the authors of {entry.distribution}")
+    return found
+
+
+def is_foreign(command: Any) -> bool:
+    """True for a command of click itself: typer brings a copy of click, whose classes are others."""
+    click = sys.modules.get("click")  # whoever made such a command has imported it
+    return click is not None and isinstance(command, click.Command)
+
+
+def summary_of(entry: PluginEntry) -> str:
+    """One line about a command that is not imported: its distribution, and the summary of that."""
+    facts = metadata(entry.distribution)
+    text = facts["Summary"].strip() if "Summary" in facts else ""
+    return f"{entry.distribution}: {text}" if text else entry.distribution

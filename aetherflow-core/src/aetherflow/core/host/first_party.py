@@ -1,0 +1,81 @@
+"""What aetherflow-core's metadata says of the distributions that are developed with it. Read when it is asked for."""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+
+from aetherflow.core.host.names import DOCUMENTS
+
+CORE = "aetherflow-core"
+HINTS = "aetherflow.hints"
+FIRST_PARTY = "aetherflow.first_party"
+WITHOUT_DRIVER = "without_driver"
+_REQUIREMENT = r"""([\w.-]+)\s*(?:\[([^]]*)])?.*;.*\bextra\s*==\s*["']([\w.-]+)["']"""
+
+
+@cache
+def _entries(group: str) -> dict[str, str]:
+    # of this one distribution: another one must not be able to allow itself, or to name what pip is to install
+    try:
+        points = distribution(CORE).entry_points
+    except PackageNotFoundError:  # run from its sources: nothing is known, nothing is allowed
+        return {}
+    return {point.name: point.value for point in points if point.group == group}
+
+
+@cache
+def _extras() -> dict[str, tuple[str, frozenset[str]]]:
+    """Each extra of aetherflow-core: the first distribution that it brings, with the extras of that one."""
+    found: dict[str, tuple[str, frozenset[str]]] = {}
+    for line in distribution(CORE).requires or ():
+        if (match := re.match(_REQUIREMENT, line)) is not None:
+            inner = frozenset(name.strip() for name in (match[2] or "").split(",") if name.strip())
+            found.setdefault(match[3], (match[1], inner))
+    return found
+
+
+def first_party() -> frozenset[str]:
+    """The distributions that are developed together with aetherflow-core, itself among them."""
+    return frozenset(_entries(FIRST_PARTY))
+
+
+def extra_for(group: str, name: str) -> str | None:
+    """The extra of aetherflow-core that brings a plugin; None if none does."""
+    extra, _, _ = _hint(group, name).partition(":")
+    return extra or None
+
+
+def driver_extra(group: str, name: str) -> str:
+    """The extra that brings the driver of a plugin, too; empty if none does."""
+    extra, _, note = _hint(group, name).partition(":")
+    return "" if note == WITHOUT_DRIVER else extra
+
+
+def distribution_for(extra: str) -> str:
+    """The distribution behind an extra of aetherflow-core; KeyError for an extra that there is not."""
+    return _extras()[extra][0]
+
+
+def program_for(kind: str) -> str | None:
+    """The distribution, of no extra, that brings a kind of document; None if none of ours does."""
+    package = _hint(DOCUMENTS, kind)
+    return next((name for name, value in _entries(FIRST_PARTY).items() if value == package), None)
+
+
+def without_implied(extras: Iterable[str]) -> list[str]:
+    """The extras, sorted, without those that another one of them brings along."""
+    wanted = set(extras)
+    return sorted(extra for extra in wanted if not any(_implies(other, extra) for other in wanted - {extra}))
+
+
+def _implies(other: str, extra: str) -> bool:
+    known = _extras()
+    if other not in known or extra not in known:
+        return False
+    (there, more), (here, less) = known[other], known[extra]
+    return there == here and less < more
+
+
+def _hint(group: str, name: str) -> str:
+    return _entries(HINTS).get(f"{group.removeprefix('aetherflow.')}.{name}", "")

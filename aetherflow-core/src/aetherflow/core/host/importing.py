@@ -1,0 +1,34 @@
+"""Importing what an entry point names."""
+
+from importlib import import_module
+from typing import Any
+
+from aetherflow.core.base.errors import PluginLoadError
+from aetherflow.core.host.metadata import PluginEntry
+
+
+def import_target(entry: PluginEntry, advice: str = "") -> Any:
+    """The object behind an entry, whose module is imported; of an entry without an attribute the module.
+
+    Raises PluginLoadError that names the distribution and adds `advice` to its fix.
+    """
+    try:
+        return find_target(entry.target)
+    except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported
+        message = f"{label_of(entry)} cannot be loaded from {entry.target}: {type(error).__name__}: {error}"
+        fix = f"reinstall or update {entry.distribution}"
+        raise PluginLoadError(message, fix=f"{fix}, or {advice}" if advice else fix) from error
+
+
+def find_target(target: str) -> Any:
+    """The object at `module:attribute`; raises what the import raises."""
+    module, _, attribute = target.partition(":")
+    found: Any = import_module(module)
+    for part in filter(None, attribute.split(".")):
+        found = getattr(found, part)
+    return found
+
+
+def label_of(entry: PluginEntry) -> str:
+    """An entry as errors about it name it."""
+    return f"{entry.kind} {entry.shown_name!r} of {entry.distribution} {entry.version}"

@@ -1,0 +1,21 @@
+"""uv, as the tests of wheels and installations call it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OURS = ["aetherflow", *(path.name for path in sorted(ROOT.glob("aetherflow-*")))]
+
+
+def uv(*args: str | Path, cwd: Path) -> None:
+    """Run it; it has to succeed."""
+    program = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert program, "uv is missing; the dev group installs it"
+    if args[:2] == ("pip", "install"):
+        # uv takes a wheel that it knows by path and version, whatever that file holds today
+        args = (*args, *(argument for name in OURS for argument in ("--refresh-package", name)))
+    done = subprocess.run([program, *args], check=False, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,158 @@
+"""A program decides on codes and types, never on the text that it shows to people.
+
+What does not hold yet is named below, by function. A debt that is paid has to be struck out; none may be added.
+"""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from import_graph import SOURCES, modules
+
+TEXTS = {"message", "reason", "skip_reason"}
+"""Attributes that hold a text for people."""
+NAMES = {"error", "exc", "exception", "failure", "cause", "annotation"}
+"""What an exception, or a type, is called: its text is no more to be decided on than that of a caught one."""
+ASKING = {"startswith", "endswith", "find", "index", "count", "partition", "rpartition", "split", "removeprefix"}
+SEARCHING = {"search", "match", "fullmatch", "findall", "finditer"}
+
+DATA = {
+    "aetherflow.core.testing.state": "the suite reads back what it has stored",
+}
+"""Modules that compare such texts with each other and decide nothing."""
+
+DEBTS = """
+aetherflow.scheduler.adoption wanted
+aetherflow.scheduler.backfill _is_wanted
+aetherflow.scheduler.execution _start_waiting
+aetherflow.scheduler.loop _guarded
+aetherflow.scheduler.session _guarded
+aetherflow.scheduler.turns _after
+aetherflow.scheduler.watching obey
+aetherflow_builtins_db.connectors.duckdb failed
+aetherflow_builtins_db.connectors.exasol is_transient
+aetherflow_builtins_db.connectors.oracledb failed
+aetherflow_builtins_db.connectors.oracledb is_transient
+aetherflow_builtins_db.connectors.postgres failed
+aetherflow_builtins_db.connectors.postgres_copy record_batches
+aetherflow_builtins_db.connectors.sqlalchemy_session is_transient
+aetherflow_builtins_db.connectors.sqlalchemy_session was_interrupted
+aetherflow_builtins_db.connectors.time_limit explain
+aetherflow_builtins_db.failures driver_failure
+aetherflow_builtins_db.loading.duckdb _insert_from
+aetherflow_builtins_db.loading.job _claim
+aetherflow_builtins_transfer.connectors.peer _failure
+aetherflow_builtins_transfer.connectors.sftp_login _is_silence
+aetherflow_builtins_transfer.connectors.sftp_session rename
+aetherflow_builtins_transfer.connectors.smb_pysmb explain
+"""
+"""Module and function of every decision on a text, one a line."""
+
+
+def is_text(node: ast.AST, caught: set[str]) -> bool:
+    """True for an expression that is, or is made of, a text for people."""
+    match node:
+        case ast.Attribute(attr=name):
+            return name in TEXTS
+        case ast.Name(id=name):
+            return name in TEXTS
+        case ast.Call(func=ast.Name(id="str" | "repr"), args=[ast.Name(id=name)]):
+            return name in caught or name in NAMES
+        case ast.Call(func=ast.Name(id="str" | "repr"), args=[ast.Attribute(attr=name)]):
+            return name in NAMES
+        case ast.Call(func=ast.Attribute(value=inner)):  # .lower(), .strip()
+            return is_text(inner, caught)
+        case ast.BoolOp(values=values):
+            return any(is_text(each, caught) for each in values)
+        case ast.FormattedValue(value=ast.Name(id=name)):
+            return name in caught
+        case ast.JoinedStr(values=values):
+            return any(is_text(each, caught) for each in values)
+        case ast.Subscript(value=inner) if not isinstance(inner, ast.Name):  # `message["flags"]` is a packet
+            return is_text(inner, caught)
+    return False
+
+
+def decides(node: ast.AST, caught: set[str]) -> bool:
+    """True for a comparison or a search of such a text; whether there is one at all may be asked."""
+    match node:
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            sides = [left, *others]
+            if all(isinstance(op, ast.Is | ast.IsNot) for op in ops):
+                return False
+            if any(isinstance(side, ast.Constant) and side.value in (None, "") for side in sides):
+                return False
+            return any(is_text(side, caught) for side in sides)
+        case ast.Call(func=ast.Attribute(value=value, attr=name), args=arguments):
+            asked = name in ASKING and bool(arguments) and is_text(value, caught)  # without: blanks are made one
+            return asked or (name in SEARCHING and any(is_text(each, caught) for each in arguments))
+        case ast.Match(subject=subject):
+            return is_text(subject, caught)
+    return False
+
+
+def decisions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The functions that decide on a text, and where."""
+
+    def walk(node: ast.AST, function: str, caught: set[str]) -> Iterator[tuple[str, int]]:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = node.name
+        if isinstance(node, ast.ExceptHandler) and node.name:
+            caught = {*caught, node.name}
+        if decides(node, caught):
+            yield function, node.lineno  # type: ignore[attr-defined]  # an expression or a statement
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, function, caught)
+
+    yield from walk(tree, "", set())
+
+
+def found() -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for name, path in modules().items():
+        if name not in DATA:
+            for function, line in decisions(ast.parse(path.read_text())):
+                places.setdefault(f"{name} {function}".strip(), []).append(line)
+    return places
+
+
+def test_nothing_is_decided_on_a_text() -> None:
+    listed = sorted(line for line in DEBTS.strip().splitlines() if line)
+    assert sorted(found()) == listed, {place: lines for place, lines in found().items() if place not in listed}
+
+
+def test_every_module_of_data_has_some() -> None:
+    assert {name for name in DATA if any(decisions(ast.parse(modules()[name].read_text())))} == set(DATA)
+
+
+def test_the_core_has_no_such_debt() -> None:
+    assert SOURCES.keys() >= {"aetherflow.core"}
+    assert [line for line in DEBTS.splitlines() if line.startswith("aetherflow.core")] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("try: f()\nexcept E as e:\n    if 'refused' in str(e): pass", 1),
+        ("try: f()\nexcept E as e:\n    x = f'{e}'.startswith('a')", 1),
+        ("def f(error): return 'word' in str(error).lower()", 1),
+        ("x = row.reason.startswith(REPLACED)", 1),
+        ("x = (row.reason or '').startswith(REPLACED)", 1),
+        ("x = row.reason in RESUMED", 1),
+        ("x = turn.reason != row.reason", 1),
+        ("x = 'time limit' in ran.error.message", 1),
+        ("x = re.search('duplicate', str(error), re.I) is None", 1),
+        ("x = LINE.match(str(error))", 1),
+        ("x = 'SecretStr' in str(field.annotation)", 1),
+        ("match error.message:\n    case 'a': pass", 1),
+        ("x = row.reason is None or row.reason == ''", 0),
+        ("x = error.code == 'AF5006'", 0),
+        ("raise E(str(error))", 0),
+        ("x = str(number) == text", 0),
+        ("lines = error.message.splitlines()", 0),
+        ("try: f()\nexcept E as e: pass\nx = 'a' in str(e)", 0),
+    ],
+)
+def test_decisions_are_found(code: str, count: int) -> None:
+    assert len(list(decisions(ast.parse(code)))) == count
