@@ -10,7 +10,9 @@ _LINES = {
         runtime.connectors runtime.opening runtime.hooks runtime.context runtime.rehearsal runtime.subflow runtime.run
         bundle
         checks.schema checks
+        console
         api
+        embedding
         builtins
         exception
         errors

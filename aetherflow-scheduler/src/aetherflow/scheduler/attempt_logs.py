@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from aetherflow.core.base import durable
+from aetherflow.core.embedding import durable
 
 KEEP_DAYS = 30
 KEEP_FILES = 40

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 from aetherflow.scheduler.adoption import adopt
 from aetherflow.scheduler.audit import expected_slots
 from aetherflow.scheduler.calendars import excluded

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
-from aetherflow.core.base.errors import StateError
+from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.store import Ledger
 

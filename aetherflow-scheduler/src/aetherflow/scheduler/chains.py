@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.location import DocPath
-from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.embedding import DocPath, did_you_mean
 from aetherflow.scheduler.spec import SchedulerItemSpec
 
 if TYPE_CHECKING:

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.api import FlowSpec, Problem
-from aetherflow.core.base.location import DocPath, format_path
-from aetherflow.core.base.suggest import did_you_mean
-from aetherflow.core.checks.kinds import Environment, check_document
-from aetherflow.core.checks.report import Checked
-from aetherflow.core.kernel.resolver.params import ParamError, settle_params
-from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.embedding import (
+    Checked,
+    DocPath,
+    Document,
+    Environment,
+    ParamError,
+    check_document,
+    did_you_mean,
+    format_path,
+    settle_params,
+)
 from aetherflow.scheduler.document import Read, read_schedule
 from aetherflow.scheduler.launchers import launcher_names
 from aetherflow.scheduler.paths import exists

@@ -7,12 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from aetherflow.core.api import SpecError
-from aetherflow.core.base.location import DocPath, format_path
-from aetherflow.core.base.problems import Problem, Problems
-from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.loader import Document, load_document
-from aetherflow.core.runtime.workspace.state_root import find_state_root
+from aetherflow.core.api import Problem, SpecError
+from aetherflow.core.embedding import DocPath, Document, Problems, bind, find_state_root, format_path, load_document
 from aetherflow.scheduler.paths import expanded
 from aetherflow.scheduler.schedule import Schedule
 from aetherflow.scheduler.settle import Named, Settling

@@ -50,7 +50,7 @@ class Events:
 
 def events_for(folder: Path, *, quiet: bool = False) -> Events:
     """Events as the environment and the project file near a folder want them; `quiet`: from WARNING on."""
-    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    from aetherflow.core.embedding import build_snapshot
 
     settings = build_snapshot(folder, ambient=dict(os.environ)).settings
     level = "WARNING" if quiet and settings.log_level in ("DEBUG", "INFO") else settings.log_level

@@ -23,7 +23,7 @@ class SchedulerDocument(DocumentKind):
 
     def check(self, path: Path, *, config: Path | None, run_hooks: bool) -> Iterable[Problem]:
         """Its own findings, and those about the flows and manifests that it names."""
-        from aetherflow.core.checks.kinds import Environment
+        from aetherflow.core.embedding import Environment
         from aetherflow.scheduler.checking import check_schedule
 
         return check_schedule(path, Environment(config, run_hooks=run_hooks)).problems

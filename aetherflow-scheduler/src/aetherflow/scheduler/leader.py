@@ -3,12 +3,9 @@
 import os
 from pathlib import Path
 
-from aetherflow.core.base import durable
-from aetherflow.core.base.errors import LockBusyError
-from aetherflow.core.kernel.locks.lease import Lease
-from aetherflow.core.kernel.locks.records import Holder
-from aetherflow.core.kernel.locks.records import Owner as LockOwner
-from aetherflow.core.kernel.locks.store import LockStore
+from aetherflow.core.api import LockBusyError
+from aetherflow.core.embedding import Holder, Lease, LockStore, durable
+from aetherflow.core.embedding import Owner as LockOwner
 from aetherflow.scheduler.ledger.records import insert
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import StateError
+from aetherflow.core.api import StateError
 from aetherflow.scheduler.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.attempt_logs import prune_logs
 from aetherflow.scheduler.belonging import check_document

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.embedding import DocPath, format_path
 from aetherflow.scheduler.spec import SchedulerItemSpec
 
 if TYPE_CHECKING:

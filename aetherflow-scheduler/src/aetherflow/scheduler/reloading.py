@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import AetherflowError, SpecError
+from aetherflow.core.api import AetherflowError, SpecError
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.events import Events
 

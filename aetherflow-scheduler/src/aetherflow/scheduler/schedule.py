@@ -8,8 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aetherflow.core.api import Problem, UsageError
-from aetherflow.core.base.suggest import did_you_mean
-from aetherflow.core.kernel.resolver.params import as_given
+from aetherflow.core.embedding import as_given, did_you_mean
 from aetherflow.scheduler.calendars import Days, Window
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.spec import SchedulerFileSpec, SchedulerItemSpec

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.base.errors import StateError
+from aetherflow.core.api import StateError
 from aetherflow.scheduler.adoption import release
 from aetherflow.scheduler.attempt_logs import prune_logs
 from aetherflow.scheduler.clock import Clock

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from aetherflow.core.base.location import DocPath, format_path
-from aetherflow.core.base.problems import Problem, Problems, Severity
-from aetherflow.core.base.suggest import did_you_mean
-from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.api import Problem
+from aetherflow.core.embedding import DocPath, Document, Problems, Severity, did_you_mean, format_path
 from aetherflow.scheduler.chains import Chains
 from aetherflow.scheduler.cron import EITHER_DAY, Cron
 from aetherflow.scheduler.errors import CronError

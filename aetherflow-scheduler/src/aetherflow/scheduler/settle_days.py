@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from aetherflow.core.api import SpecError
-from aetherflow.core.base.location import DocPath, format_path
-from aetherflow.core.runtime.opening.calendars import FIX, read_calendar
+from aetherflow.core.embedding import FIX, DocPath, format_path, read_calendar
 from aetherflow.scheduler.calendars import WEEKDAYS, Days, Window
 from aetherflow.scheduler.paths import Paths
 from aetherflow.scheduler.spec import BlackoutSpec, CalendarSpec

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.base.errors import RunBusyError, UsageError
+from aetherflow.core.api import RunBusyError, UsageError
 from aetherflow.scheduler.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.belonging import check_document
 from aetherflow.scheduler.calendars import excluded

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aetherflow.core.kernel.locks.records import Holder
+from aetherflow.core.embedding import Holder
 from aetherflow.scheduler.clock import from_ms, to_ms
 from aetherflow.scheduler.leader import current_leader
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses

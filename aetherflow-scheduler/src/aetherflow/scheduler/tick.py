@@ -12,7 +12,7 @@ from aetherflow.scheduler.policy import Status
 from aetherflow.scheduler.session import session
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.locks.records import Holder
+    from aetherflow.core.embedding import Holder
     from aetherflow.scheduler.clock import Clock
     from aetherflow.scheduler.events import Events
     from aetherflow.scheduler.ledger.store import Ledger

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from aetherflow.core.base.suggest import nearest
+from aetherflow.core.embedding import nearest
 
 _DAILY = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})\Z", re.ASCII)
 _NO_ZONES = frozenset({"local", "localtime", "Factory", "posixrules"})

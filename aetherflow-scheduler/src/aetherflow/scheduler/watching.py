@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.api import AetherflowError
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.events import Events
 from aetherflow.scheduler.launchers import Running

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
-from aetherflow.core.cli.base import LazyGroup
-from aetherflow.core.cli.outcome import exit_code
+from aetherflow.core.console.commands import LazyGroup
+from aetherflow.core.console.outcome import exit_code
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
 129, 130, 131, 143 stopped by a signal, the same command goes on."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
-from aetherflow.core.cli.base import Command
+from aetherflow.core.console.commands import Command
 
 if TYPE_CHECKING:
     from aetherflow.core.base.summary import RunSummary

@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from aetherflow.core.api import AetherflowError, SpecError
-from aetherflow.core.cli.base import LazyGroup
-from aetherflow.core.cli.outcome import exit_code, show_error
+from aetherflow.core.embedding import LazyGroup, exit_code, show_error
 
 EPILOG = """Exit codes: 0 success; 1 a run failed, or a check found something; 2 bad input; 3 busy;
 4 the ledger cannot be used; 129, 130, 131, 143 stopped by a signal."""

@@ -27,7 +27,7 @@ def audit(
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
     from aetherflow.scheduler.audit import audit as compare
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of

@@ -94,7 +94,7 @@ def _show_row(row: "SlotRow") -> None:
 
 
 def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_json: bool) -> None:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
 
     if as_json:

@@ -19,7 +19,7 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
     Example: aetherflow-scheduler list scheduler.yaml
     """
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.document import show_path

@@ -94,7 +94,7 @@ def _described(slot: "Slot") -> dict[str, Any]:
 
 
 def _text(found: list[dict[str, Any]]) -> str:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
 
     if not found:
         return "no slots"

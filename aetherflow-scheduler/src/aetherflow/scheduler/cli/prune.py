@@ -25,7 +25,7 @@ def prune(
     Example: aetherflow-scheduler prune scheduler.yaml --before 2026-01-01 --dry-run
     """
     from aetherflow.core.api import UsageError
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load

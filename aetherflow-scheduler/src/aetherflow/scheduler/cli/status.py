@@ -68,7 +68,7 @@ def _described(each: "ItemStatus") -> dict[str, Any]:
 
 
 def _text(found: "ScheduleStatus") -> str:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
 
     leader = found.leader
     head = f"leader: pid {leader.pid} on {leader.host}" if leader is not None else "leader: none"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 from aetherflow.scheduler.export.target import Command, Exported, comment, one_word, plain_words
 from aetherflow.scheduler.export.target_zone import same_rules
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 from aetherflow.scheduler.export.cronjob_schedule import CronJobTimes, cronjob_times
 from aetherflow.scheduler.export.names import CRONJOB_MAX, distinct, resource_name
 from aetherflow.scheduler.export.target import YEARS, Command, Exported, comment, plain_words

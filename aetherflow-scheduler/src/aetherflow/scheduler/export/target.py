@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule import Item, Schedule

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from aetherflow.core.base.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
+from aetherflow.core.embedding import PluginConflictError, PluginLoadError, PluginNotFoundError
 from aetherflow.scheduler.launchers.base import GROUP, Launcher, Order, Outcome, Running
 
 __all__ = ["GROUP", "Launcher", "Order", "Outcome", "Running", "launcher_names", "load_launcher"]

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base import durable
-from aetherflow.core.kernel.locks.alive import is_dead
+from aetherflow.core.embedding import durable, is_dead
 from aetherflow.scheduler.launchers.base import Launcher, Order, Outcome, Running
 
 MAX_SUMMARY = 16 << 20

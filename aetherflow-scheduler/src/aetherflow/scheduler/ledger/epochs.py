@@ -4,7 +4,7 @@ import json
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aetherflow.core.base.errors import StateError
+from aetherflow.core.api import StateError
 from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.ledger.records import Epoch, Pause, insert
 from aetherflow.scheduler.ledger.store import Ledger

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aetherflow.core.base.errors import StateError
+from aetherflow.core.api import StateError
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
 from aetherflow.scheduler.ledger.store import Ledger

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base import durable
-from aetherflow.core.base.errors import LostOwnershipError, StateError
-from aetherflow.core.kernel.locks.alive import AliveFile, is_dead
+from aetherflow.core.api import StateError
+from aetherflow.core.embedding import AliveFile, LostOwnershipError, durable, is_dead
 from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.ledger.records import Owner, insert
 from aetherflow.scheduler.ledger.schema import prepare_schema

@@ -57,7 +57,7 @@ def show_error(error: AetherflowError) -> None:
     if error.told or isinstance(error, RunError):
         return  # its command has shown it
     if isinstance(error, SpecError) and error.problems:
-        from aetherflow.core.cli.reports import install_lines, problem_lines
+        from aetherflow.core.console.findings import install_lines, problem_lines
 
         for line in (*problem_lines(error.problems), *install_lines(error.problems)):
             typer.echo(line, err=True)
