@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aetherflow.scheduler.clock import Clock
-from aetherflow.scheduler.document import load_schedule
-from aetherflow.scheduler.events import Events
+from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
-from aetherflow.scheduler.loop import Scheduler
+from aetherflow.scheduler.loop.loop import Scheduler
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.time.clock import Clock
 from bench_tools import disk_folder
 
 ITEMS = 1_000

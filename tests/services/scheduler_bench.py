@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 import warm
-from aetherflow.scheduler.clock import Clock, from_ms, to_ms
-from aetherflow.scheduler.document import load_schedule
-from aetherflow.scheduler.events import Events
+from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.loop import Scheduler
-from aetherflow.scheduler.schedule import Schedule
+from aetherflow.scheduler.loop.loop import Scheduler
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.schedule.schedule import Schedule
+from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
 
 START = dt.datetime(2026, 3, 2, 12, 0, 30, tzinfo=dt.UTC)
 """A Monday."""

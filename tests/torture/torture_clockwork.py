@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aetherflow.core.base.durable import failpoint as failpoints
-from aetherflow.scheduler.clock import Clock, from_ms, to_ms
-from aetherflow.scheduler.document import load_schedule
-from aetherflow.scheduler.events import Events
+from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
-from aetherflow.scheduler.loop import Scheduler
+from aetherflow.scheduler.loop.loop import Scheduler
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
 
 CALM = 1
 """So many waits pass as they were asked for before the clock jumps."""

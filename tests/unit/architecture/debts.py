@@ -4,11 +4,10 @@
 
 LIMITS = {
     "upward in aetherflow.core": 24,
-    "upward in aetherflow.scheduler": 6,
     "upward in aetherflow_builtins_db": 2,
     "upward in aetherflow_builtins_reports": 3,
     "out of the kernel": 20,
-    "circles of packages": 7,
+    "circles of packages": 5,
     "circles of files": 15,
 }
 
@@ -39,14 +38,6 @@ UPWARD = {
         runtime.opening.prepare -> checks.report
         runtime.subflow -> checks.subflows
     """,
-    "aetherflow.scheduler": """
-        chains -> settle
-        checking -> settle
-        document -> settle
-        paths -> settle
-        schedule -> calendars
-        settle -> settle_days
-    """,
     "aetherflow_builtins_db": """
         formats.sampling -> widening
         steps.check -> checking
@@ -62,8 +53,6 @@ UPWARD = {
 PACKAGE_CIRCLES = """
 aetherflow.core.bundle aetherflow.core.runtime.environment aetherflow.core.runtime.workspace
 aetherflow.core.checks aetherflow.core.kernel.sequencing aetherflow.core.runtime.context aetherflow.core.runtime.hooks aetherflow.core.runtime.opening
-aetherflow.scheduler.calendars aetherflow.scheduler.schedule aetherflow.scheduler.slots
-aetherflow.scheduler.chains aetherflow.scheduler.paths aetherflow.scheduler.settle aetherflow.scheduler.settle_days
 aetherflow_builtins_db.checking aetherflow_builtins_db.steps
 aetherflow_builtins_db.formats aetherflow_builtins_db.widening
 aetherflow_builtins_reports.fill aetherflow_builtins_reports.shift
@@ -76,8 +65,8 @@ aetherflow.core.checks.report aetherflow.core.checks.subflows
 aetherflow.core.contracts.context aetherflow.core.contracts.step
 aetherflow.core.kernel.locks.lease aetherflow.core.kernel.locks.renewal
 aetherflow.core.runtime.context.context aetherflow.core.runtime.context.file_effects aetherflow.core.runtime.context.parts
-aetherflow.scheduler.calendars aetherflow.scheduler.schedule aetherflow.scheduler.slots
-aetherflow.scheduler.chains aetherflow.scheduler.paths aetherflow.scheduler.settle aetherflow.scheduler.settle_days
+aetherflow.scheduler.document.chains aetherflow.scheduler.document.days aetherflow.scheduler.document.freezing aetherflow.scheduler.document.paths
+aetherflow.scheduler.schedule.calendars aetherflow.scheduler.schedule.schedule aetherflow.scheduler.schedule.slots
 aetherflow_builtins_db.checking aetherflow_builtins_db.steps.check
 aetherflow_builtins_db.connectors.duckdb aetherflow_builtins_db.connectors.duckdb_lines aetherflow_builtins_db.connectors.duckdb_memory aetherflow_builtins_db.connectors.duckdb_rows aetherflow_builtins_db.connectors.duckdb_transaction
 aetherflow_builtins_db.connectors.mysql aetherflow_builtins_db.connectors.mysql_rows

@@ -10,8 +10,8 @@ from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.backfill import Include, Wanted
     from aetherflow.scheduler.ledger.records import SlotRow
+    from aetherflow.scheduler.loop.backfill import Include, Wanted
 
 
 def backfill(
@@ -36,13 +36,13 @@ def backfill(
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
-    from aetherflow.scheduler.backfill import backfill as fill
-    from aetherflow.scheduler.backfill import choose
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.policy import Status
-    from aetherflow.scheduler.session import session
+    from aetherflow.scheduler.loop.backfill import backfill as fill
+    from aetherflow.scheduler.loop.backfill import choose
+    from aetherflow.scheduler.loop.session import session
+    from aetherflow.scheduler.schedule.policy import Status
 
     if include not in ("missing", "failed", "all"):
         raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
@@ -84,7 +84,7 @@ def backfill(
 
 
 def _iso(slot: int) -> str:
-    from aetherflow.scheduler.clock import iso
+    from aetherflow.scheduler.time.clock import iso
 
     return iso(slot)
 

@@ -12,7 +12,7 @@ from aetherflow.scheduler.cli.loading import load
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.export.target import Exported
-    from aetherflow.scheduler.schedule import Schedule
+    from aetherflow.scheduler.schedule.schedule import Schedule
 
 ItemOption = Annotated[
     list[str] | None, typer.Option("--item", metavar="ID", help="Only this item; may be given several times.")

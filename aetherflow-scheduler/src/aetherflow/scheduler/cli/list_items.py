@@ -9,7 +9,7 @@ import typer
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 
 def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
@@ -22,7 +22,7 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.document import show_path
+    from aetherflow.scheduler.document.reading import show_path
 
     schedule = load(file)
     now = dt.datetime.now(dt.UTC)
@@ -46,7 +46,7 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
 def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
     from aetherflow.scheduler.cli.shown import local_text, utc_text
-    from aetherflow.scheduler.slots import next_slot
+    from aetherflow.scheduler.schedule.slots import next_slot
 
     slot = next_slot(item, max(now, item.since - dt.timedelta(microseconds=1)) if item.since else now)
     slot = slot if item.spec.enabled else None

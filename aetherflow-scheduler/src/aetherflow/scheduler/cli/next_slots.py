@@ -14,8 +14,8 @@ from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, Schedu
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aetherflow.scheduler.schedule import Item
-    from aetherflow.scheduler.slots import Slot
+    from aetherflow.scheduler.schedule.schedule import Item
+    from aetherflow.scheduler.schedule.slots import Slot
 
 MOST = 100_000
 USUAL = 10
@@ -71,15 +71,15 @@ def next_slots(
 
 
 def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Iterator[Slot]":
-    from aetherflow.scheduler.slots import expected
+    from aetherflow.scheduler.schedule.slots import expected
 
     each = [expected(item, max(start, item.since or start), end) for item in items]
     return heapq.merge(*each, key=lambda slot: slot.at)
 
 
 def _described(slot: "Slot") -> dict[str, Any]:
-    from aetherflow.scheduler.calendars import excluded
     from aetherflow.scheduler.cli.shown import local_text, utc_text
+    from aetherflow.scheduler.schedule.calendars import excluded
 
     return {
         "item": slot.item.id,

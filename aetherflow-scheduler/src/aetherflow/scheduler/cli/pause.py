@@ -25,9 +25,9 @@ def pause(
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.clock import iso, to_ms
     from aetherflow.scheduler.ledger.epochs import Pauses
     from aetherflow.scheduler.ledger.store import actor
+    from aetherflow.scheduler.time.clock import iso, to_ms
 
     schedule = load(file)
     at = instant(schedule, until, "--until", schedule.item(item))

@@ -29,9 +29,9 @@ def prune(
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.clock import iso, to_ms
     from aetherflow.scheduler.ledger.pruning import LEAST_MS, find_old
     from aetherflow.scheduler.ledger.pruning import prune as forget
+    from aetherflow.scheduler.time.clock import iso, to_ms
 
     schedule = load(file)
     limit = instant(schedule, before, "--before")

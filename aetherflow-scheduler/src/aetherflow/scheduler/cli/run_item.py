@@ -36,8 +36,8 @@ def run_item(
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.clock import iso
-    from aetherflow.scheduler.single import run_item as run_one
+    from aetherflow.scheduler.loop.single import run_item as run_one
+    from aetherflow.scheduler.time.clock import iso
 
     if trigger not in TRIGGERS:
         raise UsageError(f"--trigger {trigger!r} is not known", fix=f"write one of: {', '.join(TRIGGERS)}")

@@ -11,7 +11,7 @@ from aetherflow.scheduler.export.target import Command, Exported, comment, one_w
 from aetherflow.scheduler.export.target_zone import same_rules
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 _LONGEST = 998
 """Characters of a command that cron takes."""

@@ -15,7 +15,7 @@ from aetherflow.scheduler.export.target import YEARS, Command, Exported, comment
 if TYPE_CHECKING:
     import datetime as dt
 
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 CLOCK_SUFFIX = "-clock"
 _SHORTEST_DEADLINE = 10

@@ -10,7 +10,7 @@ from aetherflow.scheduler.export.on_calendar import OnCalendar, on_calendar
 from aetherflow.scheduler.export.target import PROGRAM, YEARS, Command, Exported, comment, one_word, plain_words
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 Scope = Literal["system", "user"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aetherflow.core.api import UsageError
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item, Schedule
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 PROGRAM = "aetherflow-scheduler"
 _PLACES = (

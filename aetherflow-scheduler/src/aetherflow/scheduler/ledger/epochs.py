@@ -5,9 +5,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aetherflow.core.api import StateError
-from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.ledger.records import Epoch, Pause, insert
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.time.cron import Cron
 
 
 class Epochs:

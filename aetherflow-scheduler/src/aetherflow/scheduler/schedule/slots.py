@@ -1,0 +1,54 @@
+"""Slots: the instants at which an item is expected to run."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.time.dst import remark_of
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One instant at which an item is expected to run."""
+
+    item: "Item"
+    at: dt.datetime
+    """In UTC."""
+
+    @property
+    def local(self) -> dt.datetime:
+        """The same instant in the item's zone."""
+        return self.at.astimezone(self.item.zone)
+
+    @property
+    def remark(self) -> str | None:
+        """What a change of the clock does to it, or None."""
+        return remark_of(self.item.cron, self.item.zone, self.at)
+
+
+def expected(item: "Item", start: dt.datetime, end: dt.datetime) -> Iterator[Slot]:
+    """The slots of an item from `start`, included, to `end`, left out. Epochs and pauses are the ledger's business."""
+    return (Slot(item, at) for at in item.cron.between(start, end, item.zone))
+
+
+def due(item: "Item", after: dt.datetime, now: dt.datetime) -> Iterator[Slot]:
+    """The slots of an item after the instant `after`, up to `now`, which is included."""
+    return expected(item, after + _MICROSECOND, now + _MICROSECOND)
+
+
+def next_slot(item: "Item", after: dt.datetime) -> Slot | None:
+    """The first slot of an item after an instant; None if there is none until the year 9999."""
+    at = item.cron.after(after, item.zone)
+    return None if at is None else Slot(item, at)
+
+
+def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
+    """The latest slot of an item at or before an instant, of the ten years before it; None if there is none."""
+    at = item.cron.before(until, item.zone)
+    return None if at is None else Slot(item, at)
