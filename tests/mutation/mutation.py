@@ -49,11 +49,7 @@ WHOLE_FILES = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow"]
 
 def modules(wanted: Sequence[str]) -> list[str]:
     """Files whose path ends as asked; all of the parts if nothing is."""
-    found = sorted(
-        str(path.relative_to(ROOT))
-        for part in PARTS
-        for path in (ROOT / part).rglob("*.py")
-    )
+    found = sorted(str(path.relative_to(ROOT)) for part in PARTS for path in (ROOT / part).rglob("*.py"))
     for name in wanted:
         if not any(file.endswith(f"/{name}") for file in found):
             raise SystemExit(f"no module ends with {name}; name it as in kernel/locks/store.py")

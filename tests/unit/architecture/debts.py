@@ -8,7 +8,7 @@ LIMITS = {
     "upward in aetherflow_builtins_reports": 3,
     "out of the kernel": 20,
     "circles of packages": 5,
-    "circles of files": 15,
+    "circles of files": 13,
 }
 
 UPWARD = {
@@ -65,8 +65,6 @@ aetherflow.core.checks.report aetherflow.core.checks.subflows
 aetherflow.core.contracts.context aetherflow.core.contracts.step
 aetherflow.core.kernel.locks.lease aetherflow.core.kernel.locks.renewal
 aetherflow.core.runtime.context.context aetherflow.core.runtime.context.file_effects aetherflow.core.runtime.context.parts
-aetherflow.scheduler.document.chains aetherflow.scheduler.document.days aetherflow.scheduler.document.freezing aetherflow.scheduler.document.paths
-aetherflow.scheduler.schedule.calendars aetherflow.scheduler.schedule.schedule aetherflow.scheduler.schedule.slots
 aetherflow_builtins_db.checking aetherflow_builtins_db.steps.check
 aetherflow_builtins_db.connectors.duckdb aetherflow_builtins_db.connectors.duckdb_lines aetherflow_builtins_db.connectors.duckdb_memory aetherflow_builtins_db.connectors.duckdb_rows aetherflow_builtins_db.connectors.duckdb_transaction
 aetherflow_builtins_db.connectors.mysql aetherflow_builtins_db.connectors.mysql_rows

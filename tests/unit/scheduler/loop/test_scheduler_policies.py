@@ -24,7 +24,7 @@ def test_a_slot_is_expected_from_when_the_item_is_first_seen(bench: "Bench") -> 
 def test_the_order_names_slot_run_id_and_parameters(bench: "Bench") -> None:
     bench.schedule_of({**MINUTELY, "params": {"n": 5, "list": ["x", 1], "text": "a b"}, "job": "j"})
     bench.minutes(1)
-    arguments = list(bench.launcher.runs[0].order.arguments)
+    arguments = list(bench.launcher.runs[0].request.arguments)
     assert arguments[:3] == ["run", "--flow-yaml", str(bench.folder / "flow.yaml")]
     pairs = list(itertools.pairwise(arguments))
     for pair in (

@@ -12,11 +12,11 @@ from aetherflow.scheduler.schedule.policy import (
     Room,
     Status,
     current_slot,
+    decide_after,
+    decide_due,
+    decide_overlap,
     is_ready,
     retry_delay,
-    settle_after,
-    settle_due,
-    settle_overlap,
 )
 
 slots = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(sorted)
@@ -53,7 +53,7 @@ def test_due_slots(
     now = data.draw(st.integers(max(instants, default=0), 2500))
     excluded = data.draw(st.sets(st.sampled_from(instants or [0])))
     due = [Due(slot, "calendar" if slot in excluded else None) for slot in instants]
-    verdicts = settle_due(due, now, misfire=misfire, grace_ms=grace, max_catch_up=most, spacing_ms=spacing)
+    verdicts = decide_due(due, now, misfire=misfire, grace_ms=grace, max_catch_up=most, spacing_ms=spacing)
     assert [verdict.slot for verdict in verdicts] == instants
     assert {verdict.slot: verdict.status for verdict in verdicts} == model(due, now, misfire, grace, most)
     assert all((verdict.reason is None) == (verdict.status == Status.WAITING) for verdict in verdicts)
@@ -74,12 +74,12 @@ others = st.lists(
 
 @given(others, st.booleans(), st.booleans())
 def test_allow_never_waits(found: list[Other], begun: bool, queued: bool) -> None:
-    assert settle_overlap(20, found, "allow", begun=begun, queued=queued) == "start"
+    assert decide_overlap(20, found, "allow", begun=begun, queued=queued) == "start"
 
 
 @given(others, st.sampled_from(["skip", "queue", "kill_old"]), st.booleans())
 def test_no_new_slot_starts_beside_another(found: list[Other], overlap: str, queued: bool) -> None:
-    turn = settle_overlap(20, found, overlap, begun=False, queued=queued)  # type: ignore[arg-type]
+    turn = decide_overlap(20, found, overlap, begun=False, queued=queued)  # type: ignore[arg-type]
     if not found:
         assert turn == "start"
     elif queued or overlap == "queue":
@@ -94,7 +94,7 @@ def test_somebody_may_always_go_on(found: list[Other], overlap: str) -> None:
     if any(other.running for other in found) or not found:
         return
     turns = [
-        settle_overlap(
+        decide_overlap(
             own.slot,
             [other for other in found if other is not own],
             overlap,  # type: ignore[arg-type]
@@ -137,12 +137,12 @@ def test_a_wait_ends(now: int, until: int | None, since: int | None) -> None:
 
 
 def test_after() -> None:
-    assert settle_after("a", Status.SUCCESS) == ("start", None)
+    assert decide_after("a", Status.SUCCESS) == ("start", None)
     for status in (Status.WAITING, Status.RUNNING, Status.INTERRUPTED):
-        assert settle_after("a", status)[0] == "wait"
+        assert decide_after("a", status)[0] == "wait"
     for status in (Status.FAILED, Status.UNKNOWN, Status.SKIPPED, Status.MISSED):
-        assert settle_after("a", status) == ("skip", f"after a: {status}")
-    assert settle_after("a", None) == ("skip", "after a: no slot of it yet")
+        assert decide_after("a", status) == ("skip", f"after a: {status}")
+    assert decide_after("a", None) == ("skip", "after a: no slot of it yet")
 
 
 @given(st.integers(0, 10_000), st.integers(1, 10_000), st.integers(1, 10_000))

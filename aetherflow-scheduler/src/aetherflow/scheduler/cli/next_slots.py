@@ -79,7 +79,7 @@ def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Itera
 
 def _described(slot: "Slot") -> dict[str, Any]:
     from aetherflow.scheduler.cli.shown import local_text, utc_text
-    from aetherflow.scheduler.schedule.calendars import excluded
+    from aetherflow.scheduler.schedule.slots import excluded
 
     return {
         "item": slot.item.id,

@@ -1,19 +1,16 @@
 """Which item waits for which: unknown ids, circles, and whose slots an item without `cron` has."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import DocPath, did_you_mean
+from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
-
-if TYPE_CHECKING:
-    from aetherflow.scheduler.document.freezing import Findings
 
 
 class Chains:
     """The `after` of all items, checked."""
 
-    def __init__(self, items: Mapping[int, SchedulerItemSpec], index_of: Mapping[str, int], found: "Findings") -> None:
+    def __init__(self, items: Mapping[int, SchedulerItemSpec], index_of: Mapping[str, int], found: Findings) -> None:
         self._items = items
         self._found = found
         self._index = index_of

@@ -16,7 +16,8 @@ from aetherflow.core.embedding import (
     format_path,
     settle_params,
 )
-from aetherflow.scheduler.document.freezing import Findings, Named
+from aetherflow.scheduler.document.findings import Findings
+from aetherflow.scheduler.document.freezing import Named
 from aetherflow.scheduler.document.paths import exists
 from aetherflow.scheduler.document.reading import Read, read_schedule
 from aetherflow.scheduler.launchers import launcher_names

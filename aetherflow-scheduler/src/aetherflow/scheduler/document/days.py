@@ -1,22 +1,18 @@
 """Calendars and blackouts of an item, read."""
 
-from typing import TYPE_CHECKING
+import datetime as dt
 from zoneinfo import ZoneInfo
 
 from aetherflow.core.api import SpecError
 from aetherflow.core.embedding import FIX, DocPath, format_path, read_calendar
+from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.paths import Paths
 from aetherflow.scheduler.schedule.calendars import WEEKDAYS, Days, Window
 from aetherflow.scheduler.schedule.spec import BlackoutSpec, CalendarSpec
 from aetherflow.scheduler.time.parsing import read_daily, read_instant
 
-if TYPE_CHECKING:
-    import datetime as dt
 
-    from aetherflow.scheduler.document.freezing import Findings
-
-
-def read_days(spec: CalendarSpec | None, path: DocPath, paths: Paths, found: "Findings") -> Days:
+def read_days(spec: CalendarSpec | None, path: DocPath, paths: Paths, found: Findings) -> Days:
     """The days that a calendar leaves in."""
     if spec is None:
         return Days()
@@ -37,19 +33,17 @@ def read_days(spec: CalendarSpec | None, path: DocPath, paths: Paths, found: "Fi
     return Days(spec.business_days, frozenset(holidays))
 
 
-def _listed(texts: list[str], path: DocPath, found: "Findings") -> "list[dt.date]":
-    from datetime import date
-
+def _listed(texts: list[str], path: DocPath, found: Findings) -> list[dt.date]:
     days = []
     for index, text in enumerate(texts):
         try:
-            days.append(date.fromisoformat(text))
+            days.append(dt.date.fromisoformat(text))
         except ValueError:
             found.add("AF1804", f"{format_path((*path, index))}: {text!r} is no date", (*path, index), "date", FIX)
     return days
 
 
-def read_blackout(spec: BlackoutSpec, path: DocPath, zone: ZoneInfo, found: "Findings") -> Window | None:
+def read_blackout(spec: BlackoutSpec, path: DocPath, zone: ZoneInfo, found: Findings) -> Window | None:
     """The window of a blackout; None if it is wrong."""
     if (spec.daily is not None) == (spec.from_ is not None or spec.until is not None):
         message = f"{format_path(path)} is neither one span nor a daily one"

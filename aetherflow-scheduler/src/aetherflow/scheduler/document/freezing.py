@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from aetherflow.core.api import Problem
-from aetherflow.core.embedding import DocPath, Document, Problems, Severity, did_you_mean, format_path
+from aetherflow.core.embedding import DocPath, Document, Problems, did_you_mean, format_path
 from aetherflow.scheduler.document.chains import Chains
 from aetherflow.scheduler.document.days import read_blackout, read_days
+from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.paths import Paths
 from aetherflow.scheduler.errors import CronError
 from aetherflow.scheduler.schedule.schedule import Item
@@ -22,34 +22,6 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 UTC = ZoneInfo("UTC")
 
 
-class Findings:
-    """Adds problems of one document by the path of the value."""
-
-    def __init__(self, document: Document, problems: Problems) -> None:
-        self.document = document
-        self.problems = problems
-
-    def add(
-        self,
-        af: str,
-        message: str,
-        path: DocPath,
-        code: str,
-        fix: str,
-        *,
-        severity: Severity = "error",
-        key: bool = False,
-    ) -> None:
-        """One finding at the value of a path, or at its key."""
-        source = self.document.source
-        at = source.key(path) if key else source.value(path)
-        self.problems.add(Problem(af, message, at, format_path(path), f"scheduler:{code}", fix, severity))
-
-    def refused(self, af: str, error: ValueError, path: DocPath, code: str) -> None:
-        """A value that could not be read; the error's second argument is the fix."""
-        self.add(af, f"{format_path(path)}: {error.args[0]}", path, code, error.args[1])
-
-
 class Named(NamedTuple):
     """What an item runs, known also where its times could not be read."""
 
@@ -60,8 +32,8 @@ class Named(NamedTuple):
     manifest: Path | None
 
 
-class Settling:
-    """Settles the items of a document; `items` are those that could be bound, by index."""
+class Freezer:
+    """Freezes the items of a document; `items` are those that could be bound, by index."""
 
     def __init__(
         self,
@@ -79,7 +51,7 @@ class Settling:
         self.zone = self._file_zone()
 
     def items(self) -> list[Item]:
-        """The items that could be settled; all of them, if nothing was found wrong."""
+        """The items that could be frozen; all of them, if nothing was found wrong."""
         specs = {index: self._with_defaults(item) for index, item in self.bound.items()}
         ids = self._ids()
         crons = {index: self._cron(index, item) for index, item in specs.items()}
@@ -89,8 +61,8 @@ class Settling:
         for index, item in specs.items():
             source = chains.source_of(index)
             cron, zone = (None, zones[index]) if source is None else (crons[source], zones[source])
-            if (settled := self._item(item, index, cron, zone)) is not None:
-                items.append(settled)
+            if (frozen := self._item(item, index, cron, zone)) is not None:
+                items.append(frozen)
         return items
 
     def at(self, index: int, key: str) -> DocPath:

@@ -2,13 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import DocPath, format_path
+from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
-
-if TYPE_CHECKING:
-    from aetherflow.scheduler.document.freezing import Findings
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -16,7 +13,7 @@ _ENDINGS = (".yaml", ".yml")
 class Paths:
     """Finds the files that a document names."""
 
-    def __init__(self, folder: Path, found: "Findings") -> None:
+    def __init__(self, folder: Path, found: Findings) -> None:
         self.folder = folder
         self._found = found
 

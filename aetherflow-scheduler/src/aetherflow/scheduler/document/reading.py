@@ -1,4 +1,4 @@
-"""Reading `scheduler.yaml`: strict YAML, every mistake at its place, then the settled schedule."""
+"""Reading `scheduler.yaml`: strict YAML, every mistake at its place, then the frozen schedule."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from aetherflow.core.api import Problem, SpecError
 from aetherflow.core.embedding import DocPath, Document, Problems, bind, find_state_root, format_path, load_document
-from aetherflow.scheduler.document.freezing import Named, Settling
+from aetherflow.scheduler.document.freezing import Freezer, Named
 from aetherflow.scheduler.document.paths import expanded
 from aetherflow.scheduler.schedule.schedule import Schedule
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
@@ -18,7 +18,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Read(NamedTuple):
-    """A document that was read: its findings, and the schedule as far as it could be settled."""
+    """A document that was read: its findings, and the schedule as far as it could be frozen."""
 
     document: Document | None
     schedule: Schedule | None
@@ -50,13 +50,13 @@ def read_schedule(path: str | Path) -> Read:
     document = document.bound()
     if spec is None:
         return Read(document, None, problems)
-    settling = Settling(document, spec, items, problems)
-    settled = settling.items()
-    named = tuple(settling.named)
+    freezer = Freezer(document, spec, items, problems)
+    frozen = freezer.items()
+    named = tuple(freezer.named)
     if problems.errors:
         return Read(document, None, problems, named)
     whole = Path(path).absolute()
-    schedule = Schedule(whole, spec, tuple(settled), _state(whole, spec), tuple(problems.warnings))
+    schedule = Schedule(whole, spec, tuple(frozen), _state(whole, spec), tuple(problems.warnings))
     return Read(document, schedule, problems, named)
 
 

@@ -10,7 +10,7 @@ GROUP = "aetherflow.launchers"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     """A run to be started."""
 
     item: str
@@ -61,10 +61,10 @@ class Launcher(ABC):
     """Starts runs. One object serves all items that name it; it may be called for many runs at a time."""
 
     @abstractmethod
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+    def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
         """Start a run and return at once; `ended` is called, from any thread, when `poll` has an outcome.
 
         Raises OSError if it cannot be started, which `retry` tries again; anything else fails the slot. It must be
-        given the run id of the order: an earlier process of the same run may still be there, and `--if-busy wait` among
-        the arguments waits for it.
+        given the run id of the request: an earlier process of the same run may still be there, and `--if-busy wait`
+        among the arguments waits for it.
         """

@@ -14,7 +14,7 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 """Faults that say that a file is not there; after any other one it may be."""
 
 
-def check_document(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
+def check_owner(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
     """StateError if a ledger expects slots of items that come from another document than the one at `path`.
 
     One that was moved or deleted since has no say: its items go on here, or were removed. Where nobody knows the
@@ -40,7 +40,7 @@ def check_document(ledger: Ledger, path: Path, enabled: Collection[str]) -> None
         raise StateError(f"the ledger {ledger.path} has items of {source}, which {path} {what}", fix=fix)
 
 
-def note_document(ledger: Ledger, path: Path, items: Collection[str]) -> None:
+def note_owner(ledger: Ledger, path: Path, items: Collection[str]) -> None:
     """Write down that items are read from a document, inside a transaction.
 
     The name that it was read by, and not where links lead: behind `current/scheduler.yaml` is another file after a

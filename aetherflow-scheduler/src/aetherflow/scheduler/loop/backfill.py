@@ -18,9 +18,8 @@ from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.loop.session import Session
 from aetherflow.scheduler.loop.single import reopen
 from aetherflow.scheduler.runs.adoption import adopt
-from aetherflow.scheduler.schedule.calendars import excluded
 from aetherflow.scheduler.schedule.policy import Status, Verdict
-from aetherflow.scheduler.schedule.slots import Slot, expected
+from aetherflow.scheduler.schedule.slots import Slot, excluded, expected
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aetherflow.core.api import StateError
 from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
-from aetherflow.scheduler.ledger.document_owner import check_document
+from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.leader import Leadership
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 from aetherflow.scheduler.loop.planning import Planner
@@ -172,7 +172,7 @@ class Scheduler:
 
     def _check_document(self) -> None:
         if not self._take_over:
-            check_document(self._ledger, self._schedule.path, self._schedule.enabled)
+            check_owner(self._ledger, self._schedule.path, self._schedule.enabled)
 
     def _synced(self) -> Planner:
         self._check_document()

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from aetherflow.scheduler.ledger.document_owner import note_document, unnoted
+from aetherflow.scheduler.ledger.document_owner import note_owner, unnoted
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX, pruned_until
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.runs.events import Events
-from aetherflow.scheduler.schedule.calendars import excluded
-from aetherflow.scheduler.schedule.policy import Due, Status, Verdict, settle_due
-from aetherflow.scheduler.schedule.slots import Slot, due, expected, next_slot
+from aetherflow.scheduler.schedule.policy import Due, Status, Verdict, decide_due
+from aetherflow.scheduler.schedule.slots import Slot, due, excluded, expected, next_slot
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.time.cron import Cron
 
@@ -79,7 +78,7 @@ class Planner:
                     self._open(item, now, (first or {}).get(item.id), present, cursors)
                 for item in later:
                     self._begin_later(item, cursors[item.id] + 1)
-                note_document(self._ledger, self._file, self._items)  # in here: no kill leaves an item of nobody
+                note_owner(self._ledger, self._file, self._items)  # in here: no kill leaves an item of nobody
         self._last = 0
         self._rewind(now)
         self._extend()
@@ -255,7 +254,7 @@ class Planner:
                 while self._heap and self._heap[0][0] <= now and number < BATCH:
                     taken.append(heapq.heappop(self._heap))
                     item = self._items[taken[-1][1]]
-                    verdicts, cursors[item.id] = self._settle(item, now)
+                    verdicts, cursors[item.id] = self._decide(item, now)
                     number += len(verdicts)
                     new = self._claim(item, verdicts)
                     self._epochs.set_cursor(item.id, cursors[item.id])
@@ -268,7 +267,7 @@ class Planner:
             self._push(item, cursors[item.id])
             self._tell(item, new)
 
-    def _settle(self, item: "Item", now: int) -> tuple[list[Verdict], int]:
+    def _decide(self, item: "Item", now: int) -> tuple[list[Verdict], int]:
         cursor = self._epochs.cursor(item.id) or 0
         upcoming = due(item, from_ms(cursor), from_ms(now))
         slots = list(islice(upcoming, max(MOST_AT_ONCE, 2 * item.spec.max_catch_up)))
@@ -298,7 +297,7 @@ class Planner:
             pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
             found.append(Due(at, str(pause) if pause is not None else excluded(slot)))
         spec = item.spec
-        return settle_due(
+        return decide_due(
             found,
             now,
             misfire=spec.misfire,

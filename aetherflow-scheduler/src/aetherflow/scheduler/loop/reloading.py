@@ -12,7 +12,7 @@ from aetherflow.scheduler.time.clock import Clock
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
-SETTLE_SECONDS = 1.0
+QUIET_SECONDS = 1.0
 """A file that is still being written changes again within this time."""
 Facts = tuple[int, int, int] | None
 
@@ -46,8 +46,8 @@ class Reloading:
         facts, now = _facts(self._path), self._clock.monotonic()
         if facts != self._seen:
             self._seen, self._since = facts, now
-        settled = facts is not None and facts != self._known and now - self._since >= SETTLE_SECONDS
-        if self._asked or settled:
+        quiet = facts is not None and facts != self._known and now - self._since >= QUIET_SECONDS
+        if self._asked or quiet:
             self._asked = False
             self._known = facts
             self._thread = threading.Thread(target=self._read, name="reload", daemon=True)

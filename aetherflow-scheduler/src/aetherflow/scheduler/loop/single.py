@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import RunBusyError, UsageError
-from aetherflow.scheduler.ledger.document_owner import check_document
+from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.loop.planning import Planner
@@ -13,9 +13,8 @@ from aetherflow.scheduler.loop.session import Session, session
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.runs.outcomes import DRAINED
 from aetherflow.scheduler.runs.turns import BY_HAND
-from aetherflow.scheduler.schedule.calendars import excluded
 from aetherflow.scheduler.schedule.policy import Status, Verdict, current_slot
-from aetherflow.scheduler.schedule.slots import Slot, last_slot, next_slot
+from aetherflow.scheduler.schedule.slots import Slot, excluded, last_slot, next_slot
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def run_item(
         adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)
         if item.spec.enabled and slot is None and machine:
             # it stands in for the scheduler, whose policies hold
-            check_document(here.ledger, schedule.path, schedule.enabled)
+            check_owner(here.ledger, schedule.path, schedule.enabled)
             resume_interrupted(here.ledger, here.events, drained_only=True, item=name)
             planner = Planner(here.ledger, [item], here.events, trigger=asked, file=schedule.path)
             planner.sync(whole=False, first={name: at})

@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aetherflow.scheduler.ledger.document_owner import check_document
+from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.session import session
@@ -67,7 +67,7 @@ def tick(
             here.events.info("led", f"nothing done: the scheduler with pid {leader.pid} on {leader.host} runs")
             return Ticked([], [], leader)
         if not take_over:
-            check_document(here.ledger, schedule.path, schedule.enabled)
+            check_owner(here.ledger, schedule.path, schedule.enabled)
         adopt(here.ledger, here.events, leading=False)
         resume_interrupted(here.ledger, here.events, drained_only=True)
         chosen = [schedule.item(name) for name in items] or schedule.items

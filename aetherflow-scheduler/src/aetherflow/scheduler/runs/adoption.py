@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aetherflow.scheduler.launchers.subprocess import birth_of, is_written
+from aetherflow.scheduler.launchers.orphans import birth_of, is_written
 from aetherflow.scheduler.ledger.epochs import Pauses
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow

@@ -9,7 +9,7 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.runs.events import Events
-from aetherflow.scheduler.runs.run_requests import log_of, order_for
+from aetherflow.scheduler.runs.run_requests import log_of, request_for
 from aetherflow.scheduler.runs.turns import BY_HAND, Turn, Turns, by_item
 from aetherflow.scheduler.runs.watching import REPLACED, Live, Watch, fault_end
 from aetherflow.scheduler.schedule.policy import Status
@@ -221,8 +221,8 @@ class Dispatcher:
         fields = {"item": row.item, "slot": iso(row.slot), "run_id": row.run_id, "attempt": row.attempts}
         try:
             log = log_of(self._ledger.side, row.item, row.run_id, row.attempts)
-            order = order_for(item, row, self._schedule.path.parent, log)
-            running = self._launchers(item.spec.launcher).start(order, self._ledger.clock.wake)
+            request = request_for(item, row, self._schedule.path.parent, log)
+            running = self._launchers(item.spec.launcher).start(request, self._ledger.clock.wake)
             if not isinstance(running, Running):
                 raise TypeError(f"start() gave {type(running).__name__}, not a Running")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone

@@ -32,7 +32,7 @@ class End:
     """Whether another start may help."""
 
 
-def settle_end(outcome: Outcome, stopped: str | None, *, drained: bool) -> End:
+def decide_end(outcome: Outcome, stopped: str | None, *, drained: bool) -> End:
     """Judge an outcome. `stopped`: why this process ended the run, if it did; `drained`: because it ends itself."""
     code = outcome.exit_code
     shown = 128 - code if code < 0 else code

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.scheduler.launchers.base import Order
+from aetherflow.scheduler.launchers.base import RunRequest
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.time.clock import iso
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
 
-def order_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> Order:
+def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunRequest:
     """The run of a slot. `--if-busy wait`: a process that an earlier scheduler left may still be at it."""
     spec = item.spec
     arguments = ["run"]
@@ -32,7 +32,7 @@ def order_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> Order:
         arguments += ["--flow-job", spec.flow_job]
     for name, value in row.params.items():
         arguments += ["--param", f"{name}={as_text(value)}"]
-    return Order(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log)
+    return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log)
 
 
 def as_text(value: Any) -> str:

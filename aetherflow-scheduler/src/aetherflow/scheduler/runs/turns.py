@@ -10,7 +10,7 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.runs.outcomes import RESUMED
-from aetherflow.scheduler.schedule.policy import Other, Room, Status, is_ready, settle_after, settle_overlap
+from aetherflow.scheduler.schedule.policy import Other, Room, Status, decide_after, decide_overlap, is_ready
 from aetherflow.scheduler.schedule.slots import last_slot
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 
@@ -80,7 +80,7 @@ class Turns:
             for other in others
             if other.slot != row.slot and not self._is_left(other)
         ]
-        turn = settle_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
+        turn = decide_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
         if turn in ("start", "replace"):
             return Turn(turn)
         first = next((other for other in open_ones if other.running), open_ones[0])
@@ -97,7 +97,7 @@ class Turns:
         followed = self._items.get(other)
         slot = last_slot(followed, from_ms(row.slot)) if followed is not None else None
         if slot is None:
-            return Turn(*settle_after(other, None))
+            return Turn(*decide_after(other, None))
         at = to_ms(slot.at)
         found = self._slots.find(other, at)
         if found is None:
@@ -110,7 +110,7 @@ class Turns:
             found = self._slots.latest(other, at)
         if found is not None and found.status == Status.INTERRUPTED and found.reason not in RESUMED:
             return Turn("skip", f"after {other}: {found.status}, {found.reason}")  # nobody knows when it goes on
-        return Turn(*settle_after(other, found.status if found is not None else None))
+        return Turn(*decide_after(other, found.status if found is not None else None))
 
 
 def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.api import AetherflowError
 from aetherflow.scheduler.launchers import Running
-from aetherflow.scheduler.launchers.subprocess import signal_orphan
+from aetherflow.scheduler.launchers.orphans import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.runs.events import Events
-from aetherflow.scheduler.runs.outcomes import End, retries, settle_end
+from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
 from aetherflow.scheduler.runs.run_requests import one_line
 from aetherflow.scheduler.runs.turns import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status
@@ -69,7 +69,7 @@ class Live:
             if self.fault is not None:
                 raise self.fault
             outcome = self.running.poll()
-            return None if outcome is None else settle_end(outcome, self.stopped, drained=self.drained)
+            return None if outcome is None else decide_end(outcome, self.stopped, drained=self.drained)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
             self.fault = error
             with contextlib.suppress(Exception, SystemExit):

@@ -2,10 +2,6 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule.slots import Slot
 
 SATURDAY = 5
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -51,12 +47,3 @@ class Window:
         today = local.weekday()
         since_yesterday = minute + 1440 < end and (today - 1) % 7 in self.days
         return since_yesterday or (begin <= minute < end and today in self.days)
-
-
-def excluded(slot: "Slot") -> str | None:
-    """Why a slot is skipped by its item's calendar or blackouts; None if it is not."""
-    item = slot.item
-    local = slot.local
-    if (reason := item.days.excluded(local.date())) is not None:
-        return reason
-    return next((f"blackout: {window.reason}" for window in item.blackouts if window.covers(slot.at, local)), None)

@@ -52,7 +52,7 @@ class Verdict:
     """True if it is one of several that run one after the other."""
 
 
-def settle_due(
+def decide_due(
     due: Sequence[Due], now: int, *, misfire: Misfire, grace_ms: int, max_catch_up: int, spacing_ms: int
 ) -> list[Verdict]:
     """Decide what becomes of the slots of one item that are due at `now`, in order of time; one verdict for each.
@@ -101,7 +101,7 @@ class Other:
 Turn = Literal["start", "wait", "skip", "replace"]
 
 
-def settle_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, begun: bool, queued: bool) -> Turn:
+def decide_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, begun: bool, queued: bool) -> Turn:
     """Whether a waiting slot may start while other slots of its item are not over.
 
     `begun`: its run was started before, it is only resumed or tried again. `queued`: it waits for those before it
@@ -137,7 +137,7 @@ class Room:
         return None
 
 
-def settle_after(other: str, status: Status | None) -> tuple[Literal["start", "wait", "skip"], str | None]:
+def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "wait", "skip"], str | None]:
     """Whether a slot may start, by the status of the slot that it follows; None: there is no such slot."""
     if status == Status.SUCCESS:
         return "start", None

@@ -1,4 +1,4 @@
-"""A schedule that is read and settled: what the loop, the commands and the exports work with."""
+"""A schedule that is read and frozen: what the loop, the commands and the exports work with."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A scheduler document, settled."""
+    """A scheduler document with all of it read and checked."""
 
     path: Path
     """The document, absolute."""

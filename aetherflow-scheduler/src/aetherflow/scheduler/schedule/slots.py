@@ -52,3 +52,12 @@ def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
     """The latest slot of an item at or before an instant, of the ten years before it; None if there is none."""
     at = item.cron.before(until, item.zone)
     return None if at is None else Slot(item, at)
+
+
+def excluded(slot: Slot) -> str | None:
+    """Why a slot is skipped by its item's calendar or blackouts; None if it is not."""
+    item = slot.item
+    local = slot.local
+    if (reason := item.days.excluded(local.date())) is not None:
+        return reason
+    return next((f"blackout: {window.reason}" for window in item.blackouts if window.covers(slot.at, local)), None)

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-Overlap = Literal["skip", "queue", "allow", "kill_old"]
-Misfire = Literal["skip", "last", "all"]
+from aetherflow.scheduler.schedule.policy import Misfire, Overlap
+
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 MOST = 10**9
 """Largest number of any key; what lies beyond it, infinity included, overflows a clock."""
