@@ -70,47 +70,76 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
 
     `led`: a scheduler runs, so that slots that wait for nobody in particular are its business.
     """
-    found = Audit()
-    now = ledger.clock.now_ms()
-    epochs: dict[str, list[Epoch]] = {}
-    for epoch in Epochs(ledger).all():
-        epochs.setdefault(epoch.item, []).append(epoch)
-    graces = {item.id: round(item.spec.misfire_grace_time * 1000) for item in schedule.items}
-    slots, pruned = Slots(ledger), pruned_until(ledger)
-    last = min(to_ms(end), now + 1)
-    unseen = {item.id: item for item in schedule.items if item.spec.enabled and item.id not in epochs}
-    found.never_seen = [name for name, item in unseen.items() if item.since is None]
-    begins = {name: own[0].since for name, own in epochs.items()}
-    begins |= {name: to_ms(item.since) for name, item in unseen.items() if item.since is not None}
-    checked: set[tuple[str, int]] = set()
-    for name, begin in sorted(begins.items()):
-        first = begin if start is None else to_ms(start)
-        if first < (forgotten := pruned.get(name, first)) <= now:  # if it lies ahead, by no means all is forgotten
-            found.pruned[name], first = forgotten, forgotten
-        rows = slots.between(name, first, last)
-        if name in epochs:
-            wanted = expected_slots(epochs[name], first, last)
-        else:
-            first = max(first, begin)
-            wanted = (to_ms(slot.at) for slot in expected(unseen[name], from_ms(first), from_ms(max(first, last))))
-        for slot in wanted:
-            row, grace = rows.get(slot), graces.get(name, GRACE_MS)
-            checked.add((name, slot))
-            if row is None and now - slot <= grace:
-                found.pending += 1
-                continue
-            found.expected += 1
-            if (problem := _problem(ledger, row, now, grace, led=led, pruned=pruned.get(name, 0))) is not None:
-                found.gaps.append(Gap(name, slot, problem))
-            elif row is not None:
-                found.counts[row.status] = found.counts.get(row.status, 0) + 1
-    for row in slots.active():  # what nobody expected and somebody asked for, before the item was first seen, say
-        if (row.item, row.slot) not in checked and (start is None or to_ms(start) <= row.slot) and row.slot < last:
-            grace = graces.get(row.item, GRACE_MS)
-            if (problem := _problem(ledger, row, now, grace, led=led)) is not None:
-                found.gaps.append(Gap(row.item, row.slot, problem))
-    found.gaps.sort(key=lambda gap: (gap.item, gap.slot))
-    return found
+    comparison = _Comparison(schedule, ledger, None if start is None else to_ms(start), to_ms(end), led=led)
+    for name, begin in sorted(comparison.begins().items()):
+        comparison.compare(name, begin)
+    comparison.add_left()
+    comparison.found.gaps.sort(key=lambda gap: (gap.item, gap.slot))
+    return comparison.found
+
+
+class _Comparison:
+    """The slots in [start, end), up to now, that were expected, compared with those of the ledger."""
+
+    def __init__(self, schedule: "Schedule", ledger: Ledger, start: int | None, end: int, *, led: bool) -> None:
+        self._ledger, self._led, self._start = ledger, led, start
+        self._now = ledger.clock.now_ms()
+        self._end = min(end, self._now + 1)
+        self._slots, self._pruned = Slots(ledger), pruned_until(ledger)
+        self._graces = {item.id: round(item.spec.misfire_grace_time * 1000) for item in schedule.items}
+        self._epochs: dict[str, list[Epoch]] = {}
+        for epoch in Epochs(ledger).all():
+            self._epochs.setdefault(epoch.item, []).append(epoch)
+        self._unseen = {item.id: item for item in schedule.items if item.spec.enabled and item.id not in self._epochs}
+        self._compared: set[tuple[str, int]] = set()
+        self.found = Audit(never_seen=[name for name, item in self._unseen.items() if item.since is None])
+
+    def begins(self) -> dict[str, int]:
+        """Since when slots of an item are expected."""
+        seen = {name: own[0].since for name, own in self._epochs.items()}
+        return seen | {name: to_ms(item.since) for name, item in self._unseen.items() if item.since is not None}
+
+    def compare(self, name: str, begin: int) -> None:
+        """Compare the expected slots of an item."""
+        first = begin if self._start is None else self._start
+        forgotten = self._pruned.get(name, first)
+        if first < forgotten <= self._now:  # if it lies ahead, by no means all is forgotten
+            self.found.pruned[name] = first = forgotten
+        rows = self._slots.between(name, first, self._end)
+        for slot in self._expected(name, first, begin):
+            self._compared.add((name, slot))
+            self._add(name, slot, rows.get(slot))
+
+    def add_left(self) -> None:
+        """Find what is stuck of the slots that nobody expected: those asked for before the item was first seen, say."""
+        for row in self._slots.active():
+            inside = (self._start is None or self._start <= row.slot) and row.slot < self._end
+            if inside and (row.item, row.slot) not in self._compared:
+                problem = _problem(self._ledger, row, self._now, self._grace(row.item), led=self._led)
+                if problem is not None:
+                    self.found.gaps.append(Gap(row.item, row.slot, problem))
+
+    def _grace(self, name: str) -> int:
+        return self._graces.get(name, GRACE_MS)
+
+    def _expected(self, name: str, first: int, begin: int) -> Iterator[int]:
+        if name in self._epochs:
+            return expected_slots(self._epochs[name], first, self._end)
+        first = max(first, begin)
+        slots = expected(self._unseen[name], from_ms(first), from_ms(max(first, self._end)))
+        return (to_ms(slot.at) for slot in slots)
+
+    def _add(self, name: str, slot: int, row: SlotRow | None) -> None:
+        grace = self._grace(name)
+        if row is None and self._now - slot <= grace:
+            self.found.pending += 1
+            return
+        self.found.expected += 1
+        pruned = self._pruned.get(name, 0)
+        if (problem := _problem(self._ledger, row, self._now, grace, led=self._led, pruned=pruned)) is not None:
+            self.found.gaps.append(Gap(name, slot, problem))
+        elif row is not None:
+            self.found.counts[row.status] = self.found.counts.get(row.status, 0) + 1
 
 
 def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: bool, pruned: int = 0) -> str | None:
