@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ def next_slots(
 
     Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
     """
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import check_span, instant
     from aetherflow.scheduler.cli.loading import load

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 
@@ -22,6 +21,7 @@ def pause(
 
     Example: aetherflow-scheduler pause scheduler.yaml nightly --reason "migration" --until "2026-12-01 06:00"
     """
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load

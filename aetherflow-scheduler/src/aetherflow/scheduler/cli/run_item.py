@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 TRIGGERS = ("manual", "cron", "systemd", "kubernetes")
@@ -33,6 +32,7 @@ def run_item(
 
     Example: aetherflow-scheduler run-item scheduler.yaml nightly --slot 2026-11-24T01:00Z
     """
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant
     from aetherflow.scheduler.cli.loading import load

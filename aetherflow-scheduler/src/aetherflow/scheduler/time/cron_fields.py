@@ -1,9 +1,14 @@
 """The text of a cron expression: checked field by field, so that a mistake is named, then read by croniter."""
 
+import platform
 import re
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.scheduler.errors import CronError
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 ALIASES = {
     "@hourly": "0 * * * *",
@@ -181,12 +186,10 @@ def _shape_fix(field: Field, part: str, whole: str) -> str:
 
 
 def _expand(normal: list[str]) -> tuple[tuple[int, ...], ...]:
-    from croniter import croniter
-    from croniter.croniter import CroniterError
-
+    croniter = _croniter()
     try:
         lists, _ = croniter.expand(" ".join(normal))
-    except (CroniterError, ValueError) as error:  # nothing that passed the checks above; a newer croniter may differ
+    except ValueError as error:  # nothing that passed the checks above; a newer croniter may differ
         raise CronError(f"{' '.join(normal)!r} cannot be read: {error}", fix='write five fields: "0 2 * * *"') from None
     found = []
     for field, values in zip(FIELDS, lists, strict=True):
@@ -198,3 +201,21 @@ def _expand(normal: list[str]) -> tuple[tuple[int, ...], ...]:
             else tuple(sorted({int(value) % 7 if field.high == 7 else int(value) for value in values}))
         )
     return tuple(found)
+
+
+@cache
+def _croniter() -> "type[croniter]":
+    # When it is imported, croniter 7 asks platform.architecture() for 32 bits, which starts the program `file`: a
+    # process and 10 ms for an answer that it also has from the size of a pointer.
+    asked = platform.architecture
+    platform.architecture = _unknown_architecture
+    try:
+        from croniter import croniter
+    finally:
+        platform.architecture = asked
+    return croniter
+
+
+def _unknown_architecture(executable: str = "", bits: str = "", linkage: str = "") -> tuple[str, str]:
+    del executable
+    return bits, linkage
