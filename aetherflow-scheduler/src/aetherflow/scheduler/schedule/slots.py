@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aetherflow.scheduler.time.dst import remark_of
-
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
@@ -29,6 +27,8 @@ class Slot:
     @property
     def remark(self) -> str | None:
         """What a change of the clock does to it, or None."""
+        from aetherflow.scheduler.time.dst import remark_of  # for people only
+
         return remark_of(self.item.cron, self.item.zone, self.at)
 
 
