@@ -19,29 +19,28 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 GRACE_MS = 300_000
-"""For items that the schedule has no more."""
+"""Milliseconds after which a slot is missing, for items that are no longer in the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An expected slot that nobody has accounted for, or any slot that a process has left behind."""
+    """An expected slot that is not in the ledger, or any slot that waits or runs and whose process has ended."""
 
     item: str
     slot: int
     problem: str
 
     def as_json(self) -> dict[str, Any]:
-        """The gap for machines."""
         return {"item": self.item, "slot": iso(self.slot), "problem": self.problem}
 
 
 @dataclass(slots=True)
 class Audit:
-    """What an audit found."""
+    """The expected slots of a schedule, compared with the ledger."""
 
     expected: int = 0
     counts: dict[str, int] = field(default_factory=dict)
-    """Expected slots by status."""
+    """Status to the number of expected slots that have it; those with a gap are left out."""
     gaps: list[Gap] = field(default_factory=list)
     pending: int = 0
     """Expected slots whose time has just come: not entered yet, and not late either."""
@@ -111,7 +110,7 @@ class _Comparison:
             self._add(name, slot, rows.get(slot))
 
     def add_left(self) -> None:
-        """Find what is stuck of the slots that nobody expected: those asked for before the item was first seen, say."""
+        """Add the other slots whose process has died: slots run by hand from before the item was first seen, say."""
         for row in self._slots.active():
             inside = (self._start is None or self._start <= row.slot) and row.slot < self._end
             if inside and (row.item, row.slot) not in self._compared:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ItemStatus:
-    """One item."""
+    """How an item stands."""
 
     item: "Item"
     last: SlotRow | None
@@ -38,7 +38,7 @@ class ItemStatus:
 
     @property
     def state(self) -> str:
-        """In one word: what a person looks for first."""
+        """disabled, running, paused, waiting or idle."""
         if not self.item.spec.enabled:
             return "disabled"
         if any(row.status == Status.RUNNING for row in self.active):
@@ -55,7 +55,7 @@ class ItemStatus:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleStatus:
-    """The whole schedule."""
+    """How all items of a schedule stand."""
 
     leader: Holder | None
     items: list[ItemStatus]
@@ -63,12 +63,10 @@ class ScheduleStatus:
 
     @property
     def waiting(self) -> int:
-        """How many slots wait."""
         return sum(row.status == Status.WAITING for item in self.items for row in item.active)
 
     @property
     def running(self) -> int:
-        """How many run."""
         return sum(row.status == Status.RUNNING for item in self.items for row in item.active)
 
 

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler audit`."""
-
 import datetime as dt
 import json
 from typing import Annotated, Any

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler backfill`."""
-
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, cast

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler list`."""
-
 import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
@@ -45,8 +43,9 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
 
 def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
-    from aetherflow.scheduler.cli.shown import local_text, utc_text
+    from aetherflow.scheduler.cli.shown import local_text
     from aetherflow.scheduler.schedule.slots import next_slot
+    from aetherflow.scheduler.time.clock import iso, to_ms
 
     slot = next_slot(item, max(now, item.since - dt.timedelta(microseconds=1)) if item.since else now)
     slot = slot if item.spec.enabled else None
@@ -61,6 +60,6 @@ def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
         "flow_job": item.spec.flow_job,
         "bundle_manifest": str(item.manifest) if item.manifest else None,
         "params": dict(item.params),
-        "next": utc_text(slot.at) if slot else None,
+        "next": iso(to_ms(slot.at)) if slot else None,
         "next_local": local_text(slot.local) if slot else None,
     }

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler next`."""
-
 import datetime as dt
 import heapq
 import json
@@ -78,12 +76,13 @@ def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Itera
 
 
 def _described(slot: "Slot") -> dict[str, Any]:
-    from aetherflow.scheduler.cli.shown import local_text, utc_text
+    from aetherflow.scheduler.cli.shown import local_text
     from aetherflow.scheduler.schedule.slots import excluded
+    from aetherflow.scheduler.time.clock import iso, to_ms
 
     return {
         "item": slot.item.id,
-        "slot": utc_text(slot.at),
+        "slot": iso(to_ms(slot.at)),
         "local": slot.local.isoformat(timespec="seconds"),
         "local_text": local_text(slot.local),
         "timezone": slot.item.zone.key,

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler pause`."""
-
 import json
 from typing import Annotated
 

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler prune`."""
-
 import json
 from typing import Annotated
 

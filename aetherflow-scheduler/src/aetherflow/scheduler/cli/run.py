@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler run`."""
-
 from typing import Annotated
 
 import typer

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler run-item`."""
-
 import json
 from typing import Annotated
 

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler status`."""
-
 import json
 from typing import TYPE_CHECKING, Any
 

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler tick`."""
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler validate`."""
-
 import json
 
 import typer

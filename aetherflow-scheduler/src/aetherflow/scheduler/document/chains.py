@@ -1,4 +1,4 @@
-"""Which item waits for which: unknown ids, circles, and whose slots an item without `cron` has."""
+"""The key `after`: unknown ids, circles, and whose cron an item without `cron` goes by."""
 
 from collections.abc import Mapping
 

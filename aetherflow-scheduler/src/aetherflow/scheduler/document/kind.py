@@ -10,8 +10,6 @@ from aetherflow.core.api import DocumentKind, Problem
 
 
 class SchedulerDocument(DocumentKind):
-    """scheduler.yaml."""
-
     title = "AetherFlow scheduler document"
 
     def recognises(self, data: Any) -> bool:

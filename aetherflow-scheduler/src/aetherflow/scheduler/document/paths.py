@@ -1,4 +1,4 @@
-"""The paths of a document: relative to its folder; the folder that one is in is looked at too, with a warning."""
+"""The paths of a document: relative to its folder; a file in the working directory alone is taken with a warning."""
 
 import os
 from pathlib import Path

@@ -27,13 +27,13 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the pods need."""
+    """Where the jobs run: image, volume and namespace of their pods."""
 
     image: str
     claim: str | None
     """PersistentVolumeClaim of the ledger and the state files; None: they end with each pod."""
     mount: str
-    """Where it is mounted."""
+    """Path in the pod at which the claim is mounted; empty without a claim."""
     namespace: str | None = None
 
 

@@ -29,7 +29,6 @@ class OnCalendar:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All of them."""
         return self.usual + self.added
 
 

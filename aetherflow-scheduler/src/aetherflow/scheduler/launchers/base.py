@@ -16,11 +16,11 @@ class RunRequest:
     item: str
     run_id: str
     slot: str
-    """The instant, `2026-11-25T01:00:00Z`."""
+    """The instant in UTC, written `2026-11-25T01:00:00Z`."""
     arguments: tuple[str, ...]
     """Those of `aetherflow`: `run`, the flow, `--run-id`, `--slot`, parameters."""
     folder: Path
-    """Working directory."""
+    """Working directory of the run: that of the schedule."""
     log: Path
     """File for what the run writes to stderr; what it prints goes to the file of that name that ends in `.json`."""
     env: Mapping[str, str] = field(default_factory=dict)

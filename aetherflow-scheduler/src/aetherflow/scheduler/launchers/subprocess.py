@@ -26,7 +26,6 @@ class SubprocessLauncher(Launcher):
     """
 
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
-        """Start the process."""
         argv = [sys.executable or "python3", "-m", "aetherflow.core", *request.arguments]
         with (
             durable.open_log(summary_file(request.log)) as stdout,

@@ -1,4 +1,4 @@
-"""Which document the items of a ledger come from: another one must not take them for removed, or for its own."""
+"""Which document owns the items of a ledger: for another one they are neither removed nor its own."""
 
 import errno
 import shlex

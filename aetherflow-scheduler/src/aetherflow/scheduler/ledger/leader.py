@@ -80,7 +80,7 @@ class Leadership:
         self._ledger.clock.wake()
 
     def give_up(self) -> None:
-        """Lead no longer."""
+        """Give the lease back; writes of this process are no longer those of a leader."""
         self._ledger.token = None
         if self._lease is not None:
             lease, self._lease = self._lease, None
@@ -99,7 +99,7 @@ def store_path(ledger: Ledger) -> Path:
 
 
 def current_leader(ledger: Ledger) -> Holder | None:
-    """Who leads now; None if nobody does."""
+    """The process that holds the lease now; None if nobody does."""
     path = ledger.side / "leader.sqlite"
     if not path.exists():
         return None

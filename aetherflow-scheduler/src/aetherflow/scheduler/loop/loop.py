@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAP_SECONDS = 1.0
 """Longest wait: a clock that is set, a machine that slept and a changed file are noticed within it."""
 ADOPT_SECONDS = 5.0
-"""Between two looks for slots whose process has died."""
+"""Between two checks for slots whose process has died."""
 PRUNE_SECONDS = 86400.0
 DRAIN_SECONDS = 30.0
 DEPOSED = "another scheduler has taken the lead; this one stands by"
@@ -60,7 +60,7 @@ class Scheduler:
         self._dispatcher = self._new_dispatcher()
         self._reloading = Reloading(schedule.path, load or _load, self.clock, self._events)
         self._left: list[Dispatcher] = []
-        """Runs that another scheduler has taken over, to be waited for in silence."""
+        """Those whose slots another scheduler has taken over: their runs are waited for, nothing is written."""
         self._standby_told = False
         self._fault: str | None = None
         self._next: dict[str, float] = {}
@@ -98,7 +98,7 @@ class Scheduler:
         self._events.info("scheduler_end", "scheduler ended")
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do it; a ledger that cannot be written for a while ends nothing, it is tried again."""
+        """Call `work`; a ledger that cannot be written is reported once, and tried again with the next pass."""
         try:
             work()
         except DeposedError:
@@ -187,7 +187,7 @@ class Scheduler:
         return planner
 
     def _step_down(self) -> None:
-        """Another one leads: its runs are left to it, and nothing more is written."""
+        """Stand by: another scheduler leads and has the runs; this one writes nothing more."""
         assert self._leadership is not None  # noqa: S101 made when it entered
         self._events.warning("deposed", DEPOSED)
         self._leadership.give_up()

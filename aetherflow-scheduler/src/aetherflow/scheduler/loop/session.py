@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5
 RELEASE_SECONDS = 5.0
-"""Between two looks for what processes left that have died."""
+"""Between two checks for slots of processes that have died."""
 _OF_ATTEMPT = ("run_id", "status", "reason", "trigger", "host", "finished_at", "exit_code", "log")
 
 
@@ -63,7 +63,7 @@ class Session:
             self.clock.wait(LOOK_SECONDS)
 
     def _give_up_waiting(self) -> None:
-        """What a person wanted, and no longer wants: nobody else is to start it."""
+        """End the waiting slots of a command that was stopped: nobody else is to start them."""
         now = self.clock.now_ms()
         with self.ledger.transaction("give up"):
             for row in self.slots.active():
@@ -73,7 +73,7 @@ class Session:
                     self.slots.update(row, **given_up | self._before(row), owner=None)
 
     def _before(self, row: SlotRow) -> dict[str, Any]:
-        """How a slot ended, for one that was to run anew and did not get to: its last run still counts."""
+        """How a slot had ended before, if it was to run again and did not start: that run still counts."""
         if row.begun or not row.attempts:
             return {}
         starts = self.slots.attempts(row.item, row.slot)
@@ -85,7 +85,7 @@ class Session:
         return found | {"batch": batch_of(last.run_id), "started_at": own[0].started_at, "queued": 0}
 
     def release(self) -> None:
-        """Let nothing that a dead process left hold up what this one is to run."""
+        """Release the slots of dead processes, which would hold up those of this one."""
         if release(self.ledger, self.events):
             self.dispatcher.changed()
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.time.clock import Clock
 
 EARLY_MS = 60_000
-"""How much too early a trigger may come, from a clock that runs ahead."""
+"""Milliseconds that a trigger may come too early, from a clock that runs ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """What became of the slot."""
+    """How the slot stands when the command ends."""
 
     row: SlotRow | None
     """None if no slot is expected yet: `since` lies ahead."""

@@ -23,14 +23,14 @@ BAD = (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What a pass did."""
+    """Which slots a pass started, and which it left to the next one."""
 
     rows: list[SlotRow]
     """The slots that this process started."""
     waiting: list[SlotRow]
-    """Those that it could not start: they are the next one's."""
+    """Slots that it could not start; the next pass does."""
     leader: "Holder | None" = None
-    """A scheduler that runs: then nothing was done."""
+    """The scheduler that leads; then the pass did nothing."""
     signal: int | None = None
 
     @property

@@ -35,7 +35,7 @@ def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = N
 
 
 def _take_waiting(ledger: Ledger, deposed: list[str]) -> None:
-    """What earlier leaders kept for themselves, for its next attempt say, is for anybody now."""
+    """Release waiting slots that earlier leaders had reserved, for a next attempt say."""
     rows = [row for row in Slots(ledger).active() if row.status == Status.WAITING and row.owner in deposed]
     if rows:
         with ledger.transaction("take waiting"):

@@ -1,4 +1,4 @@
-"""Running slots: each is started when its turn has come; every step of it in the ledger."""
+"""Starting slots when their turn has come; the ledger is told before anything is done."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 LOOK_SECONDS = 1.0
-"""Between two looks at what waits, while nothing tells of a change."""
+"""Between two checks of waiting slots, while no change is reported."""
 
 
 class Dispatcher:
@@ -44,7 +44,7 @@ class Dispatcher:
         self._slots = Slots(ledger)
         self._watch = Watch(ledger, events)
         self.started: dict[tuple[str, int], None] | None = None
-        """The slots that this process has started, where somebody wants to know."""
+        """The slots that this process has started; None: not recorded."""
         self._changed = True
         self._seen = -1
         self._look_at = 0.0
@@ -53,13 +53,13 @@ class Dispatcher:
         self.use(schedule)
 
     def use(self, schedule: "Schedule") -> None:
-        """Go by another schedule from now on; what runs goes on as it began."""
+        """Use another schedule from now on; runs that have started keep the item that they began with."""
         self._schedule = schedule
         self._turns = Turns(self._ledger, schedule, only_mine=self._only_mine)
         self._changed = True
 
     def changed(self) -> None:
-        """Something was entered: look at what waits."""
+        """The ledger has new slots: the next step checks what waits."""
         self._changed = True
 
     @property
@@ -144,7 +144,7 @@ class Dispatcher:
         self._look_at = self._ledger.clock.monotonic() + LOOK_SECONDS
 
     def _tell_waiting(self, told: list[tuple[SlotRow, str | None]]) -> None:
-        """Say what somebody who sits before it waits for."""
+        """Report what its slots wait for, where a person waits for this process."""
         for row, reason in told:
             if self._only_mine and reason:
                 message = f"{row.item} {iso(row.slot)}: waits; {reason}"

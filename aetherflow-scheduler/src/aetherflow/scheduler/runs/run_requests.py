@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunRequest:
-    """The run of a slot. `--if-busy wait`: a process that an earlier scheduler left may still be at it."""
+    """The run of a slot. It waits if busy: a process that an earlier scheduler left may still run it."""
     spec = item.spec
     arguments = ["run"]
     if item.manifest is not None:

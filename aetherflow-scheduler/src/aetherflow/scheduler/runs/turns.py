@@ -1,4 +1,4 @@
-"""Whether a waiting slot's turn has come, by all that the ledger knows."""
+"""Whether a waiting slot may start now, judged by the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class Turns:
         return Turn(turn, f"overlap: the slot {iso(first.slot)} {doing}")
 
     def _is_left(self, row: SlotRow) -> bool:
-        """Whether a slot waits for somebody who may never come: this process does not start it, no scheduler runs."""
+        """Whether a slot waits for a process that may never come: this one does not start it, no scheduler runs."""
         if not self._only_mine or row.status != Status.WAITING or row.owner == self._ledger.me:
             return False
         return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None
@@ -114,7 +114,6 @@ class Turns:
 
 
 def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:
-    """Rows of each item."""
     found: dict[str, list[SlotRow]] = {}
     for row in rows:
         found.setdefault(row.item, []).append(row)

@@ -1,4 +1,4 @@
-"""The runs of a process: watched, ended where they take too long, and what they came to, written down."""
+"""The runs of a process: watching them, stopping those that take too long, entering how they ended in the ledger."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ class Live:
     item: "Item"
     running: Running
     since: float
-    """Of the monotonic clock."""
+    """When it was started, by the monotonic clock."""
     orphan: tuple[int | None, str | None] = (None, None)
     """A process of the same run that an earlier scheduler left, which this one waits for."""
     stopped: str | None = None
@@ -54,10 +54,10 @@ class Live:
     drained: bool = False
     kill_at: float | None = None
     fault: BaseException | None = None
-    """What its launcher raised, though it should not: the run is over for this process."""
+    """The exception that its launcher raised; the run is over for this process."""
 
     def ask(self, name: Literal["terminate", "kill"]) -> None:
-        """Call a method of a plugin, which may raise anything; its next look tells."""
+        """Call a method of a plugin, which may raise anything; `end` reports it."""
         try:
             getattr(self.running, name)()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone

@@ -10,8 +10,6 @@ Misfire = Literal["skip", "last", "all"]
 
 
 class Status(StrEnum):
-    """Where a slot stands."""
-
     WAITING = "WAITING"
     """Due: waits for its turn, for the slot it follows, for room, or for its next attempt."""
     RUNNING = "RUNNING"
@@ -22,7 +20,7 @@ class Status(StrEnum):
     INTERRUPTED = "INTERRUPTED"
     """Stopped before its end; it is resumed."""
     SKIPPED = "SKIPPED"
-    """Left out on purpose."""
+    """Not run, on purpose: a calendar, a blackout, a pause, the overlap policy, or the item it follows."""
     MISSED = "MISSED"
     """Nobody was there to start it in time."""
 

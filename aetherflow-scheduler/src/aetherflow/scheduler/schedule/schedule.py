@@ -26,11 +26,11 @@ class Item:
     flow: Path | None
     """The flow's file, absolute; None if it stands in a bundle."""
     manifest: Path | None
-    """The bundle's manifest, absolute."""
+    """The file of the bundle's manifest, absolute; None if the flow is a file."""
     bundle_flow: str | None
     """The flow's path in the bundle; None for its entry flow."""
     since: dt.datetime | None
-    """In UTC."""
+    """First instant whose slots are expected, in UTC; None: when the item is first seen."""
     days: Days
     blackouts: tuple[Window, ...]
     line: int
@@ -38,17 +38,15 @@ class Item:
 
     @property
     def id(self) -> str:
-        """Its id."""
         return self.spec.id
 
     @property
     def after(self) -> str | None:
-        """Id of the item that it waits for."""
+        """Id of the item whose slot must have ended in SUCCESS; None if there is none."""
         return self.spec.after
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """Parameters of its runs."""
         return as_given(self.spec.params)
 
 
@@ -57,7 +55,7 @@ class Schedule:
     """A scheduler document with all of it read and checked."""
 
     path: Path
-    """The document, absolute."""
+    """Path of the document, absolute."""
     spec: SchedulerFileSpec
     items: tuple[Item, ...]
     """In the order of the document, those that are not enabled included."""

@@ -17,7 +17,7 @@ class Slot:
 
     item: "Item"
     at: dt.datetime
-    """In UTC."""
+    """The instant in UTC."""
 
     @property
     def local(self) -> dt.datetime:
@@ -33,7 +33,7 @@ class Slot:
 
 
 def expected(item: "Item", start: dt.datetime, end: dt.datetime) -> Iterator[Slot]:
-    """The slots of an item from `start`, included, to `end`, left out. Epochs and pauses are the ledger's business."""
+    """The slots of an item in [start, end), by its cron alone; epochs and pauses are the ledger's."""
     return (Slot(item, at) for at in item.cron.between(start, end, item.zone))
 
 
@@ -49,7 +49,7 @@ def next_slot(item: "Item", after: dt.datetime) -> Slot | None:
 
 
 def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
-    """The latest slot of an item at or before an instant, of the ten years before it; None if there is none."""
+    """The latest slot of an item at or before an instant, of the forty years before it; None if there is none."""
     at = item.cron.before(until, item.zone)
     return None if at is None else Slot(item, at)
 

@@ -105,7 +105,7 @@ class SchedulerItemSpec(ItemOptions):
 
 
 class SchedulerFileSpec(SchedulerModel):
-    """A scheduler document."""
+    """The whole document `scheduler.yaml`."""
 
     version: Literal[1] = Field(1, description="Version of the document format")
     timezone: str | None = Field(None, description="IANA name of the zone of all items; omitted: UTC, with a warning")

@@ -44,7 +44,6 @@ def to_ms(instant: dt.datetime) -> int:
 
 
 def from_ms(epoch_ms: int) -> dt.datetime:
-    """The instant, in UTC."""
     return _EPOCH + epoch_ms * _MILLISECOND
 
 

@@ -29,7 +29,7 @@ class Cron:
     """A cron expression; make it with `Cron.parse`."""
 
     text: str
-    """As it is written."""
+    """The expression as the document has it."""
     normal: str
     """Five fields of numbers that every cron reads alike, for exports."""
     remarks: tuple[str, ...]
@@ -41,7 +41,7 @@ class Cron:
     _months: tuple[int, ...]
     _days: frozenset[int]
     _weekdays: frozenset[int]
-    """0 is Sunday."""
+    """Days of the week, 0 to 6; 0 is Sunday."""
     _both: bool
     """Whether day of month and day of week must both match: one of them begins with `*`."""
     _tables: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)

@@ -39,7 +39,7 @@ def read_instant(text: str, zone: ZoneInfo, *, last: bool = False) -> dt.datetim
 
 
 def read_begin(text: str, zone: ZoneInfo) -> dt.datetime:
-    """An instant that slots are looked for around: like `read_instant`, of years that calendars have room around."""
+    """Like `read_instant`, from 1900 to 9998: looking for slots on both sides needs years that calendars have."""
     found = read_instant(text, zone)
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise ValueError(f"{text!r} is too far away", f"write a year from {FIRST_YEAR} to {LAST_YEAR}")
