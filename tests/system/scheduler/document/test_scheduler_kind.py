@@ -40,7 +40,7 @@ def test_the_core_imports_it_only_for_a_file_that_may_be_one(
     (folder / "scheduler.yaml").write_text(GOOD)
     done = subprocess.run([sys.executable, "-c", SPY, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert ("scheduler.kind" in done.stdout.splitlines()[-1]) is imported
+    assert ("scheduler.document.kind" in done.stdout.splitlines()[-1]) is imported
     assert imported or done.stdout.splitlines()[-1] == "[]"
 
 
