@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aetherflow.scheduler.clock import Clock
-from aetherflow.scheduler.document import load_schedule
-from aetherflow.scheduler.events import Events
-from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
-from aetherflow.scheduler.loop import Scheduler
+from aetherflow.scheduler.document.reading import load_schedule
+from aetherflow.scheduler.launchers import Launcher, Outcome, Running, RunRequest
+from aetherflow.scheduler.loop.loop import Scheduler
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.time.clock import Clock
 from bench_tools import disk_folder
 
 ITEMS = 1_000
@@ -138,7 +138,7 @@ class Jumping(Clock):
 class AtOnce(Launcher, Running):
     """Runs that have ended when they begin."""
 
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+    def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
         ended()
         return self
 

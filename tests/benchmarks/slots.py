@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 from cronsim import CronSim
 
-from aetherflow.scheduler.cron import Cron
-from aetherflow.scheduler.document import load_schedule
+from aetherflow.scheduler.document.reading import load_schedule
+from aetherflow.scheduler.time.cron import Cron
 
 ITEMS, ROUNDS = 1_000, 7
 ZONES = [ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "UTC")]

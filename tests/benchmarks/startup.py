@@ -15,6 +15,7 @@ from pathlib import Path
 from bench_tools import AETHERFLOW, cpu_seconds
 
 ROUNDS = 21
+SCHEDULER = f"{AETHERFLOW}-scheduler"
 UNIT = "a file of tests"
 """Until its first test would begin."""
 UNIT_FILE = Path(__file__).parents[1] / "unit/core/runtime/environment/test_core_sandbox.py"
@@ -45,6 +46,12 @@ jobs:
     steps:
       - {{id: count, type: check_items, inputs: {{items: [a, b]}}}}
 """
+SCHEDULE = """\
+timezone: UTC
+state: scheduler.sqlite
+items: [{id: yearly, cron: "0 0 1 1 *", flow: flow.yaml}]
+"""
+"""Nothing is due: what a pass costs before it starts anything."""
 
 
 def long_flow(count: int) -> str:
@@ -88,6 +95,7 @@ def main() -> int:
         for count in (100, 1_000, 10_000):
             (root / f"flow{count}.yaml").write_text(long_flow(count))
         (root / "flow.yaml").write_text(FLOW.format(root=root))
+        (root / "scheduler.yaml").write_text(SCHEDULE)
         crowd(root / "site", 60)
         crowded = {**environment, "PYTHONPATH": str(root / "site")}
         commands = {
@@ -97,6 +105,8 @@ def main() -> int:
             "plugins list": ([AETHERFLOW, "plugins", "list"], 1.0),
             CROWDED: ([AETHERFLOW, "plugins", "list"], 1.0),
             "--help": ([AETHERFLOW, "--help"], 0.6),
+            "scheduler --help": ([SCHEDULER, "--help"], 0.6),
+            "scheduler tick": ([SCHEDULER, "tick", str(root / "scheduler.yaml")], 2.0),
             UNIT: ([sys.executable, "-m", "pytest", "-q", "--collect-only", str(UNIT_FILE)], 1.5),
         }
         times: dict[str, list[float]] = {name: [] for name in commands}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
+from aetherflow.scheduler.launchers import Launcher, Outcome, Running, RunRequest
 
 
 class Faulty(Launcher):
@@ -11,7 +11,7 @@ class Faulty(Launcher):
     def __init__(self, where: str, error: BaseException) -> None:
         self.where, self.error, self.starts = where, error, 0
 
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+    def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
         self.starts += 1
         if self.where == "start":
             raise self.error

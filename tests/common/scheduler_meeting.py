@@ -5,9 +5,9 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.time.clock import Clock
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench

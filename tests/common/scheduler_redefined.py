@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from aetherflow.scheduler.audit import audit
-from aetherflow.scheduler.clock import from_ms
+from aetherflow.scheduler.audit.audit import audit
+from aetherflow.scheduler.time.clock import from_ms
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from aetherflow.core.host.describe import fields_of
-from aetherflow.scheduler.cron import Cron
-from aetherflow.scheduler.spec import (
+from aetherflow.scheduler.schedule.spec import (
     BlackoutSpec,
     CalendarSpec,
     ItemOptions,
@@ -18,7 +17,8 @@ from aetherflow.scheduler.spec import (
     SchedulerFileSpec,
     SchedulerItemSpec,
 )
-from aetherflow.scheduler.zones import Change, changes
+from aetherflow.scheduler.time.cron import Cron
+from aetherflow.scheduler.time.zones import Change, changes
 from docs_generated import table_row
 
 SCHEDULE_PAGE = Path(__file__).parents[2] / "docs/reference/scheduler.md"

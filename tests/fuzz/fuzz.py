@@ -31,7 +31,7 @@ with atheris.instrument_imports(
     from aetherflow.core.runtime.environment.envfiles import read_env_file
     from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
     from aetherflow.core.runtime.workspace.paths import inside
-    from aetherflow.scheduler.cron import Cron
+    from aetherflow.scheduler.time.cron import Cron
     from aetherflow_builtins_transfer.archives import tar_read, zip_read
     from aetherflow_builtins_transfer.archives.limits import Limits
     from aetherflow_builtins_transfer.archives.unpack import Rules, unpack

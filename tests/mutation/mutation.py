@@ -37,7 +37,7 @@ PARTS = {
     f"{CORE}/kernel/sequencing": ["test_core_control.py", "test_core_run_flow.py"],
     f"{CORE}/kernel/resolver": ["test_core_references.py", "test_core_run.py"],
     f"{CORE}/kernel/yaml": ["test_core_validate.py"],
-    SCHEDULER: [],
+    **{f"{SCHEDULER}/{room}": [] for room in ("time", "schedule", "ledger", "audit", "document", "runs", "loop")},
 }
 """What `make mutation` draws its sample from, with the tests of others that are asked after a part's own."""
 NOBODY = 65534
@@ -49,12 +49,7 @@ WHOLE_FILES = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow"]
 
 def modules(wanted: Sequence[str]) -> list[str]:
     """Files whose path ends as asked; all of the parts if nothing is."""
-    found = sorted(
-        str(path.relative_to(ROOT))
-        for part in PARTS
-        for path in (ROOT / part).rglob("*.py")
-        if part != SCHEDULER or path.parent == ROOT / part
-    )
+    found = sorted(str(path.relative_to(ROOT)) for part in PARTS for path in (ROOT / part).rglob("*.py"))
     for name in wanted:
         if not any(file.endswith(f"/{name}") for file in found):
             raise SystemExit(f"no module ends with {name}; name it as in kernel/locks/store.py")
@@ -252,7 +247,7 @@ def equivalent() -> dict[str, dict[str, str]]:
 
 
 def short(file: str) -> str:
-    """`kernel/locks/store.py` and `scheduler/planning.py`."""
+    """`kernel/locks/store.py` and `scheduler/loop/planning.py`."""
     return file.removeprefix(f"{CORE}/").replace(f"{SCHEDULER}/", "scheduler/")
 
 

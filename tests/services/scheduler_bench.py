@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 import warm
-from aetherflow.scheduler.clock import Clock, from_ms, to_ms
-from aetherflow.scheduler.document import load_schedule
-from aetherflow.scheduler.events import Events
-from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
+from aetherflow.scheduler.document.reading import load_schedule
+from aetherflow.scheduler.launchers import Launcher, Outcome, Running, RunRequest
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.loop import Scheduler
-from aetherflow.scheduler.schedule import Schedule
+from aetherflow.scheduler.loop.loop import Scheduler
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.schedule.schedule import Schedule
+from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
 
 START = dt.datetime(2026, 3, 2, 12, 0, 30, tzinfo=dt.UTC)
 """A Monday."""
@@ -73,9 +73,9 @@ class FakeClock(Clock):
 class FakeRun(Running):
     """A run that takes as long, and ends, as the launcher says."""
 
-    def __init__(self, clock: Clock, until: float, code: int, order: Order, done: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, until: float, code: int, request: RunRequest, done: Callable[[str], None]) -> None:
         self._clock, self._until, self._code = clock, until, code
-        self.order = order
+        self.request = request
         self.signals: list[str] = []
         self._done = done
 
@@ -87,7 +87,7 @@ class FakeRun(Running):
         if self._clock.monotonic() < self._until:
             return None
         if self._code == 0:
-            self._done(self.order.run_id)
+            self._done(self.request.run_id)
         return Outcome(self._code)
 
     def terminate(self) -> None:
@@ -110,15 +110,15 @@ class FakeLauncher(Launcher):
     runs: list[FakeRun] = field(default_factory=list)
     refuse: bool = False
 
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+    def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
         if self.refuse:
             raise OSError("out of processes")
-        finished = order.run_id in self.done()
+        finished = request.run_id in self.done()
         if not finished:
-            self._write("start", order.run_id)
-        code = 0 if finished or not self.codes.get(order.item) else self.codes[order.item].pop(0)
-        until = self.clock.monotonic() + (0 if finished else self.seconds.get(order.item, 2.0))
-        run = FakeRun(self.clock, until, code, order, lambda run_id: self._write("done", run_id))
+            self._write("start", request.run_id)
+        code = 0 if finished or not self.codes.get(request.item) else self.codes[request.item].pop(0)
+        until = self.clock.monotonic() + (0 if finished else self.seconds.get(request.item, 2.0))
+        run = FakeRun(self.clock, until, code, request, lambda run_id: self._write("done", run_id))
         self.runs.append(run)
         return run
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cronsim import CronSim
 
-from aetherflow.scheduler.cron import Cron
+from aetherflow.scheduler.time.cron import Cron
 from torture_cron import changes_of, expression, fires, summer_zones, zones
 from torture_real_cron import need_real_cron, real_fires
 from torture_tier import SEED, full, sized, suite

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from aetherflow.scheduler.clock import from_ms, to_ms
-from aetherflow.scheduler.run_ids import run_id_of
+from aetherflow.scheduler.ledger.run_ids import run_id_of
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 from torture_clockwork import World, scheduler
 from torture_cron import fires
 from torture_policies import Model, Policy

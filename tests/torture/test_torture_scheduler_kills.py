@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from aetherflow.scheduler.cli import main
-from aetherflow.scheduler.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 from torture_clockwork import World, scheduler
 from torture_cron import fires
 from torture_policies import Policy

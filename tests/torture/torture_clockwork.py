@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aetherflow.core.base.durable import failpoint as failpoints
-from aetherflow.scheduler.clock import Clock, from_ms, to_ms
-from aetherflow.scheduler.document import load_schedule
-from aetherflow.scheduler.events import Events
-from aetherflow.scheduler.launchers import Launcher, Order, Outcome, Running
-from aetherflow.scheduler.loop import Scheduler
+from aetherflow.scheduler.document.reading import load_schedule
+from aetherflow.scheduler.launchers import Launcher, Outcome, Running, RunRequest
+from aetherflow.scheduler.loop.loop import Scheduler
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
 
 CALM = 1
 """So many waits pass as they were asked for before the clock jumps."""
@@ -201,8 +201,8 @@ class WorldLauncher(Launcher):
 
     world: World
 
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
-        return WorldRun(self.world, self.world.begin(order.run_id), ended)
+    def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
+        return WorldRun(self.world, self.world.begin(request.run_id), ended)
 
 
 def scheduler(world: World, document: Path, until: int, failpoint: str = "") -> int:

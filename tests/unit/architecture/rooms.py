@@ -10,7 +10,9 @@ _LINES = {
         runtime.connectors runtime.opening runtime.hooks runtime.context runtime.rehearsal runtime.subflow runtime.run
         bundle
         checks.schema checks
+        console
         api
+        embedding
         builtins
         exception
         errors
@@ -22,10 +24,7 @@ _LINES = {
         __main__
     """,
     "aetherflow.scheduler": """
-        clock policy events spec launchers errors run_ids times zones attempt_logs cron_fields cron ledger leader
-        belonging stopping dst schedule slots export calendars orders outcomes adoption planning turns audit watching
-        execution session single backfill reloading status tick paths document loop checking cli __main__ kind chains
-        settle settle_days
+        errors time schedule ledger audit launchers document runs loop export cli __main__
     """,
     "aetherflow_builtins_db": """
         columns params dialect contract statements files failures bundle_source formats connectors loading widening

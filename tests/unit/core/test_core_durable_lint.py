@@ -27,7 +27,7 @@ EXEMPT = {
     ("builtins/git_source.py", "subprocess.Popen"): "git, which writes into a folder of its own that is thrown away",
     ("builtins/git_source.py", "tempfile.TemporaryDirectory"): "that folder",
     ("builtins/filesystem_source.py", "os.open"): "reading, without following a link",
-    ("cli/outcome.py", "os.open"): "the null device, in the place of a closed stdout",
+    ("console/outcome.py", "os.open"): "the null device, in the place of a closed stdout",
 }
 # By the last name of a call; `with a receiver` means that a bare name of that kind is something else.
 MODULE_CALLS = {

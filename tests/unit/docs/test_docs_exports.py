@@ -1,6 +1,6 @@
 import re
 
-from aetherflow.scheduler.spec import ItemOptions, SchedulerFileSpec, SchedulerItemSpec
+from aetherflow.scheduler.schedule.spec import ItemOptions, SchedulerFileSpec, SchedulerItemSpec
 from docs_pages import ROOT
 
 

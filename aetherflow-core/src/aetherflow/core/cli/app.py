@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from aetherflow.core.cli.base import Command, LazyGroup
-from aetherflow.core.cli.outcome import exit_code
+from aetherflow.core.console.commands import Command, LazyGroup
+from aetherflow.core.console.outcome import exit_code
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.plugin_commands import PluginCommands

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.base import LazyGroup
 from aetherflow.core.cli.bundle_context import ManifestOption, WorkRootOption
+from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.store import BundleStore
@@ -151,7 +151,7 @@ def status(
     lines = [f"{shown} has_active={'yes' if active else 'no'}"]
     lines += [f"{name}={folder}" for name, folder in _folders(store).items()]
     if versions:
-        from aetherflow.core.cli.table import table
+        from aetherflow.core.console.table import table
 
         rows = [
             [

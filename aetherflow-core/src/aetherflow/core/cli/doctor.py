@@ -38,7 +38,7 @@ def doctor(
 
     from aetherflow.core.checks.doctor import DOCTOR_SCHEMA, examine
     from aetherflow.core.cli.flow_source import flow_source
-    from aetherflow.core.cli.reports import install_lines, problem_lines
+    from aetherflow.core.console.findings import install_lines, problem_lines
 
     source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
     limit, cron = deadline if connect else None, caller is not None

@@ -113,7 +113,7 @@ def _text(explained: "Explained") -> list[str]:
 
 
 def _table(values: list["Value"], prefix: str) -> list[str]:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.console.table import table
 
     rows = [[value.path.removeprefix(prefix), _shown(value), _source(value)] for value in values]
     header = ["value", "is", "from"]

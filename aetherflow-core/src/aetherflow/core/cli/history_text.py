@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.cli.since import iso
-from aetherflow.core.cli.table import table
+from aetherflow.core.console.table import table
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import JournalEntry, PastRun, RunDetails

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.base import LazyGroup
+from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.locks.records import Holder, Waiter
@@ -101,7 +101,7 @@ def release(
 
 def _text(holders: list["Holder"], waiters: list["Waiter"]) -> str:
     from aetherflow.core.cli.since import iso
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.console.table import table
 
     rows = []
     for holder in holders:

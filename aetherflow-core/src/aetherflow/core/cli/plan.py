@@ -71,7 +71,7 @@ def plan(
 
 
 def _as_text(plan: "Plan") -> str:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.console.table import table
 
     if not plan.jobs:
         return "nothing to do: the run ended SUCCESS; --from JOB does a part of it again"

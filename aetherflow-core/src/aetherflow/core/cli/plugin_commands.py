@@ -143,7 +143,7 @@ def _around(foreign: Any, name: str) -> Any:
     """A command that hands all its arguments to one of click itself, `--help` too."""
     import typer
 
-    from aetherflow.core.cli.base import Command
+    from aetherflow.core.console.commands import Command
 
     def call(ctx: typer.Context) -> None:
         try:  # its errors are of click's classes, which only it can show

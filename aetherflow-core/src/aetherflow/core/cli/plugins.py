@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.base import Command, Group
 from aetherflow.core.cli.plugins_new import new
+from aetherflow.core.console.commands import Command, Group
 
 if TYPE_CHECKING:
     from aetherflow.core.host.catalog import Catalog
@@ -40,7 +40,7 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
     """
     import json
 
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.console.table import table
     from aetherflow.core.host.metadata import installed_commands, installed_hooks
     from aetherflow.core.host.names import COMMANDS
 
@@ -213,7 +213,7 @@ def _tell_skipped(catalog: "Catalog") -> None:
 
 
 def _lines(found: "Description") -> list[str]:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.console.table import table
     from aetherflow.core.host.installing import driver_command, missing_drivers
 
     entry = found.entry

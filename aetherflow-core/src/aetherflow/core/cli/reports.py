@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.checks.report import REPORT_SCHEMA, Checked
+from aetherflow.core.console.findings import install_lines, problem_lines, verdict
 from aetherflow.core.host.installing import install_all
 
 _NOT_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -62,26 +62,6 @@ FORMATS: dict[str, Callable[[Sequence[Checked], bool], str]] = {
     "github": as_github,
     "junit": as_junit,
 }
-
-
-def problem_lines(problems: Iterable[Problem]) -> list[str]:
-    """Each finding with its fix, except that installing something missing is left to `install_lines`."""
-    return [(replace(each, fix="") if each.extra else each).as_text() for each in problems]
-
-
-def install_lines(problems: Iterable[Problem]) -> list[str]:
-    """One line with the command that installs all that is missing; none if nothing is."""
-    command = install_all(problems)
-    return [f"fix: {command}"] if command is not None else []
-
-
-def verdict(item: Checked) -> str:
-    """`OK: path`, or `INVALID: path (n errors, m warnings)`."""
-    errors, warnings = len(item.problems.errors), len(item.problems.warnings)
-    counted_warnings = f"{warnings} warning{'s' * (warnings != 1)}"
-    if errors:
-        return f"INVALID: {item.path} ({errors} error{'s' * (errors != 1)}, {counted_warnings})"
-    return f"OK: {item.path}" + (f" ({counted_warnings})" if warnings else "")
 
 
 def _all(checked: Sequence[Checked]) -> list[Problem]:

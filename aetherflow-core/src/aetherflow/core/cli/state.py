@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
-from aetherflow.core.cli.base import LazyGroup
+from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.checking import StateInfo

@@ -91,7 +91,7 @@ def _ran_since(flow: dict[str, Any], from_ms: int) -> bool:
 def _text(shown: list[dict[str, Any]], counts: dict[str, int], left_out: int, since: str | None, root: Path) -> str:
     from aetherflow.core.cli.history_text import first_line, took
     from aetherflow.core.cli.since import iso
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.console.table import table
 
     lines = []
     if shown:

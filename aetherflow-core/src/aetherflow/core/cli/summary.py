@@ -7,7 +7,7 @@ from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, SpecError
 from aetherflow.core.base.summary import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
-from aetherflow.core.cli.table import table
+from aetherflow.core.console.table import table
 from aetherflow.core.host.installing import install_all
 
 KEPT_SHOWN = 20

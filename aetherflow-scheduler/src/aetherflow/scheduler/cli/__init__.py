@@ -1,5 +1,3 @@
-"""The command `aetherflow-scheduler`."""
-
 from collections.abc import Sequence
 
 __all__ = ["main"]

@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from aetherflow.core.api import AetherflowError, SpecError
-from aetherflow.core.cli.base import LazyGroup
-from aetherflow.core.cli.outcome import exit_code, show_error
+from aetherflow.core.embedding import LazyGroup, exit_code, show_error
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import AetherflowError
 
 EPILOG = """Exit codes: 0 success; 1 a run failed, or a check found something; 2 bad input; 3 busy;
 4 the ledger cannot be used; 129, 130, 131, 143 stopped by a signal."""
@@ -83,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def _as_json(error: AetherflowError) -> None:
+def _as_json(error: "AetherflowError") -> None:
+    from aetherflow.core.api import SpecError
+
     if error.told:
         return
     problems = error.problems if isinstance(error, SpecError) else []

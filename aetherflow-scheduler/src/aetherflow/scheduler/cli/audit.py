@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler audit`."""
-
 import datetime as dt
 import json
 from typing import Annotated, Any
@@ -27,13 +25,13 @@ def audit(
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
-    from aetherflow.core.cli.table import table
-    from aetherflow.scheduler.audit import audit as compare
+    from aetherflow.core.embedding import table
+    from aetherflow.scheduler.audit.audit import audit as compare
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.clock import iso
-    from aetherflow.scheduler.leader import current_leader
+    from aetherflow.scheduler.ledger.leader import current_leader
+    from aetherflow.scheduler.time.clock import iso
 
     schedule = load(file)
     first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")

@@ -1,17 +1,14 @@
-"""`aetherflow-scheduler backfill`."""
-
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.backfill import Include, Wanted
     from aetherflow.scheduler.ledger.records import SlotRow
+    from aetherflow.scheduler.loop.backfill import Include, Wanted
 
 
 def backfill(
@@ -36,13 +33,13 @@ def backfill(
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
-    from aetherflow.scheduler.backfill import backfill as fill
-    from aetherflow.scheduler.backfill import choose
-    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.policy import Status
-    from aetherflow.scheduler.session import session
+    from aetherflow.scheduler.loop.backfill import backfill as fill
+    from aetherflow.scheduler.loop.backfill import choose
+    from aetherflow.scheduler.loop.session import session
+    from aetherflow.scheduler.schedule.policy import Status
 
     if include not in ("missing", "failed", "all"):
         raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
@@ -67,24 +64,39 @@ def backfill(
         stopped = here.stop.signal
         after = [(each.slot, here.slots.find(item, each.slot)) for each in wanted]
     undone = {slot: row.status if row else "-" for slot, row in after if row is None or row.status != Status.SUCCESS}
-    failed = [row for row in done if row.status in (Status.FAILED, Status.UNKNOWN)]
     if as_json:
-        report: dict[str, Any] = {"schema": SCHEMA, "item": item, "slots": [row.as_json() for row in done]}
-        report |= {"left": len(wanted) - len(done), "failed": len(failed)}
-        report["not_done"] = [{"slot": _iso(slot), "status": status} for slot, status in undone.items()]
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        _print_report(item, done, len(wanted), undone)
     elif not quiet:
-        counts = ", ".join(f"{number} {status}" for status, number in sorted(Counter(undone.values()).items()))
-        told = f"{len(done)} of {len(wanted)} slots have run, {len(failed)} of them failed"
-        typer.echo(told + (f"; not done: {counts}" if counts else ""))
+        _print_counts(done, len(wanted), undone)
     if stopped is not None:
         raise typer.Exit(128 + stopped)
     if undone:
         raise typer.Exit(1)
 
 
+def _print_report(item: str, done: "list[SlotRow]", wanted: int, undone: dict[int, str]) -> None:
+    from aetherflow.scheduler.cli.app import SCHEMA
+
+    report: dict[str, Any] = {"schema": SCHEMA, "item": item, "slots": [row.as_json() for row in done]}
+    report |= {"left": wanted - len(done), "failed": _failed(done)}
+    report["not_done"] = [{"slot": _iso(slot), "status": status} for slot, status in undone.items()]
+    typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+
+
+def _print_counts(done: "list[SlotRow]", wanted: int, undone: dict[int, str]) -> None:
+    counts = ", ".join(f"{number} {status}" for status, number in sorted(Counter(undone.values()).items()))
+    told = f"{len(done)} of {wanted} slots have run, {_failed(done)} of them failed"
+    typer.echo(told + (f"; not done: {counts}" if counts else ""))
+
+
+def _failed(done: "list[SlotRow]") -> int:
+    from aetherflow.scheduler.schedule.policy import Status
+
+    return sum(row.status in (Status.FAILED, Status.UNKNOWN) for row in done)
+
+
 def _iso(slot: int) -> str:
-    from aetherflow.scheduler.clock import iso
+    from aetherflow.scheduler.time.clock import iso
 
     return iso(slot)
 
@@ -94,7 +106,7 @@ def _show_row(row: "SlotRow") -> None:
 
 
 def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_json: bool) -> None:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
 
     if as_json:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from aetherflow.core.cli.base import LazyGroup
+from aetherflow.core.embedding import LazyGroup
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 from aetherflow.scheduler.cli.loading import load
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.export.target import Exported
-    from aetherflow.scheduler.schedule import Schedule
+    from aetherflow.scheduler.schedule.schedule import Schedule
 
 ItemOption = Annotated[
     list[str] | None, typer.Option("--item", metavar="ID", help="Only this item; may be given several times.")
@@ -75,7 +75,7 @@ def crontab(
 
     Example: aetherflow-scheduler export crontab scheduler.yaml --user etl --out /etc/cron.d/etl
     """
-    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.export import crontab as target
     from aetherflow.scheduler.export.target import Command, chosen_items, disabled_note, places_here, program_here
     from aetherflow.scheduler.export.target_zone import is_zone, machine_zone
@@ -118,7 +118,7 @@ def systemd(
     """
     import datetime as dt
 
-    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.export import systemd as target
     from aetherflow.scheduler.export.target import Command, chosen_items, disabled_note, places_here, program_here
 

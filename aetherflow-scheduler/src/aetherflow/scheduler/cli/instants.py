@@ -9,7 +9,7 @@ from aetherflow.core.api import UsageError
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.ledger.store import Ledger
-    from aetherflow.scheduler.schedule import Item, Schedule
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 
 def instant(schedule: "Schedule", text: str | None, option: str, item: "Item | None" = None) -> dt.datetime | None:
@@ -17,7 +17,7 @@ def instant(schedule: "Schedule", text: str | None, option: str, item: "Item | N
 
     Where it has no offset it is one of the item's zone, or if none is meant of the document's.
     """
-    from aetherflow.scheduler.times import read_begin, read_zone
+    from aetherflow.scheduler.time.parsing import read_begin, read_zone
 
     if text is None:
         return None
@@ -46,8 +46,8 @@ def ledger_of(schedule: "Schedule", *, read_only: bool) -> "Iterator[Ledger]":
 
     Faults of its file are StateErrors, also those of single reads.
     """
-    from aetherflow.scheduler.clock import Clock
     from aetherflow.scheduler.ledger.store import Ledger
+    from aetherflow.scheduler.time.clock import Clock
 
     ledger = Ledger(schedule.state, Clock(), read_only=read_only)
     try:

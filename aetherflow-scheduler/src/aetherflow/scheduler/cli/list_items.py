@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler list`."""
-
 import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
@@ -9,7 +7,7 @@ import typer
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 
 def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
@@ -19,10 +17,10 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
     Example: aetherflow-scheduler list scheduler.yaml
     """
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.document import show_path
+    from aetherflow.scheduler.document.reading import show_path
 
     schedule = load(file)
     now = dt.datetime.now(dt.UTC)
@@ -45,8 +43,9 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
 
 def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
-    from aetherflow.scheduler.cli.shown import local_text, utc_text
-    from aetherflow.scheduler.slots import next_slot
+    from aetherflow.scheduler.cli.shown import local_text
+    from aetherflow.scheduler.schedule.slots import next_slot
+    from aetherflow.scheduler.time.clock import iso, to_ms
 
     slot = next_slot(item, max(now, item.since - dt.timedelta(microseconds=1)) if item.since else now)
     slot = slot if item.spec.enabled else None
@@ -61,6 +60,6 @@ def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
         "flow_job": item.spec.flow_job,
         "bundle_manifest": str(item.manifest) if item.manifest else None,
         "params": dict(item.params),
-        "next": utc_text(slot.at) if slot else None,
+        "next": iso(to_ms(slot.at)) if slot else None,
         "next_local": local_text(slot.local) if slot else None,
     }

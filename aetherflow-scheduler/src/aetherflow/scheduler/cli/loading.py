@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Schedule
+    from aetherflow.scheduler.schedule.schedule import Schedule
 
 
 def load(file: Path) -> "Schedule":
     """The schedule of a document. Raises SpecError; what it only warns of goes to stderr."""
-    from aetherflow.scheduler.document import load_schedule
+    from aetherflow.scheduler.document.reading import load_schedule
 
     schedule = load_schedule(file)
     for problem in schedule.warnings:

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler next`."""
-
 import datetime as dt
 import heapq
 import json
@@ -8,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aetherflow.scheduler.schedule import Item
-    from aetherflow.scheduler.slots import Slot
+    from aetherflow.scheduler.schedule.schedule import Item
+    from aetherflow.scheduler.schedule.slots import Slot
 
 MOST = 100_000
 USUAL = 10
@@ -43,6 +40,7 @@ def next_slots(
 
     Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
     """
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import check_span, instant
     from aetherflow.scheduler.cli.loading import load
@@ -71,19 +69,20 @@ def next_slots(
 
 
 def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Iterator[Slot]":
-    from aetherflow.scheduler.slots import expected
+    from aetherflow.scheduler.schedule.slots import expected
 
     each = [expected(item, max(start, item.since or start), end) for item in items]
     return heapq.merge(*each, key=lambda slot: slot.at)
 
 
 def _described(slot: "Slot") -> dict[str, Any]:
-    from aetherflow.scheduler.calendars import excluded
-    from aetherflow.scheduler.cli.shown import local_text, utc_text
+    from aetherflow.scheduler.cli.shown import local_text
+    from aetherflow.scheduler.schedule.slots import excluded
+    from aetherflow.scheduler.time.clock import iso, to_ms
 
     return {
         "item": slot.item.id,
-        "slot": utc_text(slot.at),
+        "slot": iso(to_ms(slot.at)),
         "local": slot.local.isoformat(timespec="seconds"),
         "local_text": local_text(slot.local),
         "timezone": slot.item.zone.key,
@@ -94,7 +93,7 @@ def _described(slot: "Slot") -> dict[str, Any]:
 
 
 def _text(found: list[dict[str, Any]]) -> str:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
 
     if not found:
         return "no slots"

@@ -1,11 +1,8 @@
-"""`aetherflow-scheduler pause`."""
-
 import json
 from typing import Annotated
 
 import typer
 
-from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 
@@ -22,12 +19,13 @@ def pause(
 
     Example: aetherflow-scheduler pause scheduler.yaml nightly --reason "migration" --until "2026-12-01 06:00"
     """
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.clock import iso, to_ms
     from aetherflow.scheduler.ledger.epochs import Pauses
     from aetherflow.scheduler.ledger.store import actor
+    from aetherflow.scheduler.time.clock import iso, to_ms
 
     schedule = load(file)
     at = instant(schedule, until, "--until", schedule.item(item))

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler resume`."""
-
 import json
 from typing import Annotated
 

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler run`."""
-
 from typing import Annotated
 
 import typer
@@ -33,8 +31,8 @@ def run(
 
         one_pass(file, take_over=take_over, quiet=quiet, as_json=False)
         return
-    from aetherflow.scheduler.events import events_for
-    from aetherflow.scheduler.loop import Scheduler
+    from aetherflow.scheduler.loop.loop import Scheduler
+    from aetherflow.scheduler.runs.events import events_for
 
     schedule = load(file)
     events = events_for(schedule.path.parent, quiet=quiet)

@@ -1,11 +1,8 @@
-"""`aetherflow-scheduler run-item`."""
-
 import json
 from typing import Annotated
 
 import typer
 
-from aetherflow.core.api import UsageError
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 TRIGGERS = ("manual", "cron", "systemd", "kubernetes")
@@ -33,11 +30,12 @@ def run_item(
 
     Example: aetherflow-scheduler run-item scheduler.yaml nightly --slot 2026-11-24T01:00Z
     """
+    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.clock import iso
-    from aetherflow.scheduler.single import run_item as run_one
+    from aetherflow.scheduler.loop.single import run_item as run_one
+    from aetherflow.scheduler.time.clock import iso
 
     if trigger not in TRIGGERS:
         raise UsageError(f"--trigger {trigger!r} is not known", fix=f"write one of: {', '.join(TRIGGERS)}")

@@ -3,11 +3,6 @@
 import datetime as dt
 
 
-def utc_text(at: dt.datetime) -> str:
-    """`2026-11-25T01:00:00Z`."""
-    return at.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
 def local_text(local: dt.datetime) -> str:
     """`Wed 2026-11-25 02:00 +01:00`, the same in every locale."""
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[local.weekday()]

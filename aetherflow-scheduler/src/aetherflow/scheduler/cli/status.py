@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler status`."""
-
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +6,7 @@ import typer
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.status import ItemStatus, ScheduleStatus
+    from aetherflow.scheduler.audit.status import ItemStatus, ScheduleStatus
 
 
 def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
@@ -18,11 +16,11 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
     Example: aetherflow-scheduler status scheduler.yaml
     """
+    from aetherflow.scheduler.audit.status import status_of
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX
-    from aetherflow.scheduler.status import status_of
 
     schedule = load(file)
     with ledger_of(schedule, read_only=True) as ledger:
@@ -47,7 +45,7 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
 
 def _described(each: "ItemStatus") -> dict[str, Any]:
-    from aetherflow.scheduler.clock import iso
+    from aetherflow.scheduler.time.clock import iso
 
     pause = None
     if each.pause is not None:
@@ -68,7 +66,7 @@ def _described(each: "ItemStatus") -> dict[str, Any]:
 
 
 def _text(found: "ScheduleStatus") -> str:
-    from aetherflow.core.cli.table import table
+    from aetherflow.core.embedding import table
 
     leader = found.leader
     head = f"leader: pid {leader.pid} on {leader.host}" if leader is not None else "leader: none"
@@ -76,7 +74,7 @@ def _text(found: "ScheduleStatus") -> str:
     rows = [_row(each) for each in found.items]
     if rows:
         lines.append(table(["ITEM", "STATE", "LAST RUN", "STATUS", "NEXT", "NOTE"], rows))
-    from aetherflow.scheduler.clock import iso
+    from aetherflow.scheduler.time.clock import iso
 
     lines += [f"{row.item} {iso(row.slot)} is INTERRUPTED: {row.reason}" for row in found.interrupted]
     return "\n".join(lines)
@@ -84,7 +82,7 @@ def _text(found: "ScheduleStatus") -> str:
 
 def _row(each: "ItemStatus") -> list[str]:
     from aetherflow.scheduler.cli.shown import local_text
-    from aetherflow.scheduler.clock import from_ms, iso
+    from aetherflow.scheduler.time.clock import from_ms, iso
 
     notes = []
     if each.late:

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler tick`."""
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +45,7 @@ def one_pass(
     """Do it, and tell what came of it."""
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.tick import tick as do_pass
+    from aetherflow.scheduler.loop.tick import tick as do_pass
 
     done = do_pass(load(file), items=items, wait=wait, take_over=take_over, quiet=quiet)
     if as_json:

@@ -1,5 +1,3 @@
-"""`aetherflow-scheduler validate`."""
-
 import json
 
 import typer
@@ -16,10 +14,9 @@ def validate(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
     Example: aetherflow-scheduler validate scheduler.yaml
     """
-    from aetherflow.core.checks.report import Checked
-    from aetherflow.core.cli.reports import verdict
-    from aetherflow.scheduler.checking import check_schedule, item_of
+    from aetherflow.core.embedding import Checked, verdict
     from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.document.checking import check_schedule, item_of
 
     read = check_schedule(file)
     checked = Checked(str(file), read.document, None, read.problems, kind="scheduler")

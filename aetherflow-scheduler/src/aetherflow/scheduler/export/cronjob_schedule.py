@@ -4,9 +4,9 @@ import datetime as dt
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.export.numbers import written
 from aetherflow.scheduler.export.times import ALL_DAYS, ALL_WEEKDAYS, Times, times_of, unusual
+from aetherflow.scheduler.time.cron import Cron
 
 
 @dataclass(frozen=True, slots=True)

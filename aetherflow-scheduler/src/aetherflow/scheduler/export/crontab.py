@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 from aetherflow.scheduler.export.target import Command, Exported, comment, one_word, plain_words
 from aetherflow.scheduler.export.target_zone import same_rules
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 _LONGEST = 998
 """Characters of a command that cron takes."""

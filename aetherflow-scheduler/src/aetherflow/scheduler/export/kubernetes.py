@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 from aetherflow.scheduler.export.cronjob_schedule import CronJobTimes, cronjob_times
 from aetherflow.scheduler.export.names import CRONJOB_MAX, distinct, resource_name
 from aetherflow.scheduler.export.target import YEARS, Command, Exported, comment, plain_words
@@ -15,7 +15,7 @@ from aetherflow.scheduler.export.target import YEARS, Command, Exported, comment
 if TYPE_CHECKING:
     import datetime as dt
 
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 CLOCK_SUFFIX = "-clock"
 _SHORTEST_DEADLINE = 10
@@ -27,13 +27,13 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the pods need."""
+    """Where the jobs run: image, volume and namespace of their pods."""
 
     image: str
     claim: str | None
     """PersistentVolumeClaim of the ledger and the state files; None: they end with each pod."""
     mount: str
-    """Where it is mounted."""
+    """Path in the pod at which the claim is mounted; empty without a claim."""
     namespace: str | None = None
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 
 UNIT_MAX = 255 - len(".service")
 """systemd's limit for the name of a unit, with its suffix."""

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from aetherflow.scheduler.cron import Cron
 from aetherflow.scheduler.export.numbers import written
 from aetherflow.scheduler.export.times import ALL_WEEKDAYS, Times, changes_ahead, times_of, unusual
+from aetherflow.scheduler.time.cron import Cron
 
 _NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = dt.timedelta(days=1)
@@ -29,7 +29,6 @@ class OnCalendar:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All of them."""
         return self.usual + self.added
 
 

@@ -4,13 +4,13 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 from aetherflow.scheduler.export.names import UNIT_MAX, distinct, unit_name
 from aetherflow.scheduler.export.on_calendar import OnCalendar, on_calendar
 from aetherflow.scheduler.export.target import PROGRAM, YEARS, Command, Exported, comment, one_word, plain_words
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item
 
 Scope = Literal["system", "user"]
 

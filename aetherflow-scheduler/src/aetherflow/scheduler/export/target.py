@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule import Item, Schedule
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 PROGRAM = "aetherflow-scheduler"
 _PLACES = (
@@ -32,7 +32,7 @@ class Exported:
     """What was written for a target."""
 
     files: dict[str, str]
-    """Name to text."""
+    """Name of a file to its text."""
     notes: tuple[str, ...]
     """What the target does differently from `aetherflow-scheduler run`; also in the files, as comments."""
 
@@ -46,7 +46,7 @@ class Command:
     """The scheduler document, as an absolute path where the command runs."""
     trigger: str
     env: Mapping[str, str] = field(default_factory=dict)
-    """Variables that it needs."""
+    """Environment variables that the command needs."""
     quiet: bool = False
     """Nothing is printed while all is well: cron mails what is."""
 

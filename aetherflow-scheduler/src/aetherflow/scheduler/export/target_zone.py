@@ -5,7 +5,7 @@ import zoneinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
 
 _LOCALTIME = Path("/etc/localtime")
 

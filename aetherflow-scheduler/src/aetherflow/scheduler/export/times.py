@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from aetherflow.scheduler.cron import Cron
-from aetherflow.scheduler.cron_fields import read
-from aetherflow.scheduler.zones import Change, changes
+from aetherflow.scheduler.time.cron import Cron
+from aetherflow.scheduler.time.cron_fields import read
+from aetherflow.scheduler.time.zones import Change, changes
 
 ALL_DAYS = frozenset(range(1, 32))
 ALL_WEEKDAYS = frozenset(range(7))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from aetherflow.core.base import durable
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.api import UsageError
+from aetherflow.core.embedding import durable
 from aetherflow.scheduler.export.target import Exported, written_for
 
 

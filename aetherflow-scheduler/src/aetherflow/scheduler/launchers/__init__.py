@@ -3,10 +3,13 @@
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from aetherflow.core.base.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
-from aetherflow.scheduler.launchers.base import GROUP, Launcher, Order, Outcome, Running
+from aetherflow.core.embedding import PluginConflictError, PluginLoadError, PluginNotFoundError
+from aetherflow.scheduler.launchers.base import GROUP, Launcher, Outcome, Running, RunRequest
 
-__all__ = ["GROUP", "Launcher", "Order", "Outcome", "Running", "launcher_names", "load_launcher"]
+__all__ = ["GROUP", "Launcher", "Order", "Outcome", "RunRequest", "Running", "launcher_names", "load_launcher"]
+
+Order = RunRequest
+"""Its name in version 1.0, which launchers of others import."""
 
 
 @cache

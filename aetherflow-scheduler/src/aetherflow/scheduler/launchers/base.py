@@ -10,17 +10,17 @@ GROUP = "aetherflow.launchers"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     """A run to be started."""
 
     item: str
     run_id: str
     slot: str
-    """The instant, `2026-11-25T01:00:00Z`."""
+    """The instant in UTC, written `2026-11-25T01:00:00Z`."""
     arguments: tuple[str, ...]
     """Those of `aetherflow`: `run`, the flow, `--run-id`, `--slot`, parameters."""
     folder: Path
-    """Working directory."""
+    """Working directory of the run: that of the schedule."""
     log: Path
     """File for what the run writes to stderr; what it prints goes to the file of that name that ends in `.json`."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -61,10 +61,10 @@ class Launcher(ABC):
     """Starts runs. One object serves all items that name it; it may be called for many runs at a time."""
 
     @abstractmethod
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
+    def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
         """Start a run and return at once; `ended` is called, from any thread, when `poll` has an outcome.
 
         Raises OSError if it cannot be started, which `retry` tries again; anything else fails the slot. It must be
-        given the run id of the order: an earlier process of the same run may still be there, and `--if-busy wait` among
-        the arguments waits for it.
+        given the run id of the request: an earlier process of the same run may still be there, and `--if-busy wait`
+        among the arguments waits for it.
         """

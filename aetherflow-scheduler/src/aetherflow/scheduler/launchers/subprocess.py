@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base import durable
-from aetherflow.core.kernel.locks.alive import is_dead
-from aetherflow.scheduler.launchers.base import Launcher, Order, Outcome, Running
+from aetherflow.core.embedding import durable
+from aetherflow.scheduler.launchers.base import Launcher, Outcome, Running, RunRequest
+from aetherflow.scheduler.launchers.orphans import birth_of
 
 MAX_SUMMARY = 16 << 20
 """Bytes; a summary beyond it is not read, the exit code counts all the same."""
@@ -25,29 +25,28 @@ class SubprocessLauncher(Launcher):
     The process writes into files, so it goes on when the scheduler dies.
     """
 
-    def start(self, order: Order, ended: Callable[[], None]) -> Running:
-        """Start the process."""
-        argv = [sys.executable or "python3", "-m", "aetherflow.core", *order.arguments]
+    def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
+        argv = [sys.executable or "python3", "-m", "aetherflow.core", *request.arguments]
         with (
-            durable.open_log(summary_file(order.log)) as stdout,
-            durable.open_log(order.log) as stderr,
+            durable.open_log(summary_file(request.log)) as stdout,
+            durable.open_log(request.log) as stderr,
         ):
             with contextlib.suppress(OSError):
                 fcntl.flock(stderr, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the run inherits it: see `is_written`
-            env = {**os.environ, **order.env}
-            process = durable.spawn(argv, cwd=order.folder, env=env, stdout=stdout, stderr=stderr)
-        return _Child(process, order, ended)
+            env = {**os.environ, **request.env}
+            process = durable.spawn(argv, cwd=request.folder, env=env, stdout=stdout, stderr=stderr)
+        return _Child(process, request, ended)
 
 
 class _Child(Running):
-    def __init__(self, process: durable.ChildProcess, order: Order, ended: Callable[[], None]) -> None:
+    def __init__(self, process: durable.ChildProcess, request: RunRequest, ended: Callable[[], None]) -> None:
         self.pid = process.pid
         self.birth = birth_of(process.pid)
         self._process = process
-        self._log = order.log
+        self._log = request.log
         self._ended = ended
         # the thread sleeps in the kernel until the process ends; its stack is next to nothing
-        threading.Thread(target=self._watch, name=f"run {order.run_id}", daemon=True).start()
+        threading.Thread(target=self._watch, name=f"run {request.run_id}", daemon=True).start()
 
     def _watch(self) -> None:
         self._process.wait()
@@ -83,40 +82,3 @@ def _read_summary(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-# Processes that a scheduler left when it died
-
-
-def birth_of(pid: int) -> str | None:
-    """When a process began, as the system counts; None if there is none, or where that cannot be told."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    fields = stat[stat.rfind(b")") + 2 :].split()  # the name before it may hold anything
-    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
-        return None
-    return fields[19].decode()
-
-
-def is_written(log: Path) -> bool:
-    """Whether a run that was started with this log goes on: it holds a kernel lock on it from its first moment.
-
-    So it shows before anybody has written down its process, and if nobody does.
-    """
-    return log.exists() and not is_dead(log.parent, log.name)
-
-
-def signal_orphan(pid: int | None, birth: str | None, number: int) -> bool:
-    """Signal a run that an earlier scheduler started; False if it is gone. Never signals another process."""
-    if pid is None or birth is None or birth_of(pid) != birth:
-        return False
-    try:
-        if number == signal.SIGKILL:
-            os.killpg(pid, number)
-        else:
-            os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

@@ -4,10 +4,10 @@ import json
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aetherflow.core.base.errors import StateError
-from aetherflow.scheduler.cron import Cron
+from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.records import Epoch, Pause, insert
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.time.cron import Cron
 
 
 class Epochs:

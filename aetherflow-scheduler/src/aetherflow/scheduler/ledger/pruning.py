@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.time.clock import iso
 
 BATCH = 5000
 """Slots per transaction: a scheduler that runs meanwhile waits for none for long."""

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from aetherflow.scheduler.policy import ACTIVE, Status
+from aetherflow.scheduler.schedule.policy import ACTIVE, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class SlotRow:
 
     def as_json(self) -> dict[str, Any]:
         """The slot for machines: instants as ISO 8601."""
-        from aetherflow.scheduler.clock import from_ms
+        from aetherflow.scheduler.time.clock import from_ms
 
         shown: dict[str, Any] = {name: getattr(self, name) for name in NAMES if name not in _PRIVATE}
         for name in ("slot", "claimed_at", "started_at", "finished_at", "not_before"):

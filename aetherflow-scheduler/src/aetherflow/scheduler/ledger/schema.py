@@ -3,8 +3,8 @@
 import sqlite3
 from pathlib import Path
 
-from aetherflow.core.base import durable
-from aetherflow.core.base.errors import StateError
+from aetherflow.core.api import StateError
+from aetherflow.core.embedding import durable
 
 SCHEMA_VERSION = 2
 

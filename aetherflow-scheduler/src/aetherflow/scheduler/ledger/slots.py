@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aetherflow.core.base.errors import StateError
-from aetherflow.scheduler.clock import iso
+from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
+from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.policy import Room, Status, Verdict
-from aetherflow.scheduler.run_ids import run_id_of
+from aetherflow.scheduler.schedule.policy import Room, Status, Verdict
+from aetherflow.scheduler.time.clock import iso
 
 _OPEN = "status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"  # as the index has it
 

@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base import durable
-from aetherflow.core.base.errors import LostOwnershipError, StateError
-from aetherflow.core.kernel.locks.alive import AliveFile, is_dead
-from aetherflow.scheduler.clock import Clock
+from aetherflow.core.api import StateError
+from aetherflow.core.embedding import AliveFile, LostOwnershipError, durable, is_dead
 from aetherflow.scheduler.ledger.records import Owner, insert
 from aetherflow.scheduler.ledger.schema import prepare_schema
+from aetherflow.scheduler.time.clock import Clock
 
 BUSY_SECONDS = 10.0
 FIX = "check the disk and the permissions, or name another file in `state:`"

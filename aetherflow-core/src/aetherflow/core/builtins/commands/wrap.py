@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, QuietOption, SummaryJsonOption
-from aetherflow.core.cli.base import Command
+from aetherflow.core.console.commands import Command
 
 if TYPE_CHECKING:
     from aetherflow.core.base.summary import RunSummary

@@ -1,0 +1,81 @@
+"""What first-party programs, such as the scheduler, need of the core beyond `api`.
+
+No public surface: a name may change or go with any version, so a program that imports from here pins the version of
+aetherflow-core exactly. A name is imported when it is first asked for: a program pays for no more than it uses.
+"""
+
+# ruff: noqa: PLC0414 a name imported `as` itself is handed out: that is how mypy knows the types
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aetherflow.core.base import durable as durable
+    from aetherflow.core.base.errors import LostOwnershipError as LostOwnershipError
+    from aetherflow.core.base.errors import PluginConflictError as PluginConflictError
+    from aetherflow.core.base.errors import PluginLoadError as PluginLoadError
+    from aetherflow.core.base.errors import PluginNotFoundError as PluginNotFoundError
+    from aetherflow.core.base.location import DocPath as DocPath
+    from aetherflow.core.base.location import format_path as format_path
+    from aetherflow.core.base.problems import Problems as Problems
+    from aetherflow.core.base.problems import Severity as Severity
+    from aetherflow.core.base.suggest import did_you_mean as did_you_mean
+    from aetherflow.core.base.suggest import nearest as nearest
+    from aetherflow.core.checks.kinds import Environment as Environment
+    from aetherflow.core.checks.kinds import check_document as check_document
+    from aetherflow.core.checks.report import Checked as Checked
+    from aetherflow.core.console.commands import LazyGroup as LazyGroup
+    from aetherflow.core.console.findings import verdict as verdict
+    from aetherflow.core.console.outcome import exit_code as exit_code
+    from aetherflow.core.console.outcome import show_error as show_error
+    from aetherflow.core.console.table import table as table
+    from aetherflow.core.kernel.locks.alive import AliveFile as AliveFile
+    from aetherflow.core.kernel.locks.alive import is_dead as is_dead
+    from aetherflow.core.kernel.locks.lease import Lease as Lease
+    from aetherflow.core.kernel.locks.records import Holder as Holder
+    from aetherflow.core.kernel.locks.records import Owner as Owner
+    from aetherflow.core.kernel.locks.store import LockStore as LockStore
+    from aetherflow.core.kernel.resolver.params import ParamError as ParamError
+    from aetherflow.core.kernel.resolver.params import as_given as as_given
+    from aetherflow.core.kernel.resolver.params import settle_params as settle_params
+    from aetherflow.core.kernel.yaml.binder import bind as bind
+    from aetherflow.core.kernel.yaml.loader import Document as Document
+    from aetherflow.core.kernel.yaml.loader import load_document as load_document
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
+    from aetherflow.core.runtime.opening.calendars import FIX as FIX
+    from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
+    from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
+
+_HOMES = {
+    "base": "durable",
+    "base.errors": "LostOwnershipError PluginConflictError PluginLoadError PluginNotFoundError",
+    "base.location": "DocPath format_path",
+    "base.problems": "Problems Severity",
+    "base.suggest": "did_you_mean nearest",
+    "checks.kinds": "Environment check_document",
+    "checks.report": "Checked",
+    "console.commands": "LazyGroup",
+    "console.findings": "verdict",
+    "console.outcome": "exit_code show_error",
+    "console.table": "table",
+    "kernel.locks.alive": "AliveFile is_dead",
+    "kernel.locks.lease": "Lease",
+    "kernel.locks.records": "Holder Owner",
+    "kernel.locks.store": "LockStore",
+    "kernel.resolver.params": "ParamError as_given settle_params",
+    "kernel.yaml.binder": "bind",
+    "kernel.yaml.loader": "Document load_document",
+    "runtime.environment.snapshot": "build_snapshot",
+    "runtime.opening.calendars": "FIX read_calendar",
+    "runtime.workspace.state_root": "find_state_root",
+}
+"""Module below this package to the names that it gives."""
+_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # not importlib.import_module: what is asked for may be a module itself, which only a list of names makes import
+    found = getattr(__import__(f"aetherflow.core.{_MODULES[name]}", fromlist=[name]), name)
+    globals()[name] = found
+    return found

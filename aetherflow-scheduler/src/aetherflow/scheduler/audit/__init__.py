@@ -1,0 +1,1 @@
+"""What the ledger says about a schedule: gaps, and how each item stands."""

@@ -1,0 +1,153 @@
+"""Whether every expected slot is accounted for."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from aetherflow.scheduler.ledger.epochs import Epochs
+from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_until
+from aetherflow.scheduler.ledger.records import Epoch, SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.schedule.slots import expected
+from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.cron import Cron
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Schedule
+
+GRACE_MS = 300_000
+"""Milliseconds after which a slot is missing, for items that are no longer in the schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An expected slot that is not in the ledger, or any slot that waits or runs and whose process has ended."""
+
+    item: str
+    slot: int
+    problem: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"item": self.item, "slot": iso(self.slot), "problem": self.problem}
+
+
+@dataclass(slots=True)
+class Audit:
+    """The expected slots of a schedule, compared with the ledger."""
+
+    expected: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """Status to the number of expected slots that have it; those with a gap are left out."""
+    gaps: list[Gap] = field(default_factory=list)
+    pending: int = 0
+    """Expected slots whose time has just come: not entered yet, and not late either."""
+    pruned: dict[str, int] = field(default_factory=dict)
+    """Items of which slots were asked for that the ledger has forgotten, those before the instant."""
+    never_seen: list[str] = field(default_factory=list)
+    """Enabled items without `since` that nobody has seen yet: of these nothing can be expected."""
+
+
+def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
+    """The slots in [start, end) that the epochs of one item expect, in order, each once."""
+    last = start - 1
+    for epoch in epochs:
+        first = max(start, epoch.since, last + 1)
+        until = end if epoch.until is None else min(end, epoch.until)
+        cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
+        for at in cron.between(from_ms(first), from_ms(max(first, until)), zone):
+            last = to_ms(at)
+            yield last
+
+
+def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: dt.datetime, *, led: bool) -> Audit:
+    """Compare what was expected with the ledger; `start` None: since each item was first seen. Reads only.
+
+    Of an item that was never seen the slots since its `since` are expected, if it has one.
+
+    `led`: a scheduler runs, so that slots that wait for nobody in particular are its business.
+    """
+    comparison = _Comparison(schedule, ledger, None if start is None else to_ms(start), to_ms(end), led=led)
+    for name, begin in sorted(comparison.begins().items()):
+        comparison.compare(name, begin)
+    comparison.add_left()
+    comparison.found.gaps.sort(key=lambda gap: (gap.item, gap.slot))
+    return comparison.found
+
+
+class _Comparison:
+    """The slots in [start, end), up to now, that were expected, compared with those of the ledger."""
+
+    def __init__(self, schedule: "Schedule", ledger: Ledger, start: int | None, end: int, *, led: bool) -> None:
+        self._ledger, self._led, self._start = ledger, led, start
+        self._now = ledger.clock.now_ms()
+        self._end = min(end, self._now + 1)
+        self._slots, self._pruned = Slots(ledger), pruned_until(ledger)
+        self._graces = {item.id: round(item.spec.misfire_grace_time * 1000) for item in schedule.items}
+        self._epochs: dict[str, list[Epoch]] = {}
+        for epoch in Epochs(ledger).all():
+            self._epochs.setdefault(epoch.item, []).append(epoch)
+        self._unseen = {item.id: item for item in schedule.items if item.spec.enabled and item.id not in self._epochs}
+        self._compared: set[tuple[str, int]] = set()
+        self.found = Audit(never_seen=[name for name, item in self._unseen.items() if item.since is None])
+
+    def begins(self) -> dict[str, int]:
+        """Since when slots of an item are expected."""
+        seen = {name: own[0].since for name, own in self._epochs.items()}
+        return seen | {name: to_ms(item.since) for name, item in self._unseen.items() if item.since is not None}
+
+    def compare(self, name: str, begin: int) -> None:
+        """Compare the expected slots of an item."""
+        first = begin if self._start is None else self._start
+        forgotten = self._pruned.get(name, first)
+        if first < forgotten <= self._now:  # if it lies ahead, by no means all is forgotten
+            self.found.pruned[name] = first = forgotten
+        rows = self._slots.between(name, first, self._end)
+        for slot in self._expected(name, first, begin):
+            self._compared.add((name, slot))
+            self._add(name, slot, rows.get(slot))
+
+    def add_left(self) -> None:
+        """Add the other slots whose process has died: slots run by hand from before the item was first seen, say."""
+        for row in self._slots.active():
+            inside = (self._start is None or self._start <= row.slot) and row.slot < self._end
+            if inside and (row.item, row.slot) not in self._compared:
+                problem = _problem(self._ledger, row, self._now, self._grace(row.item), led=self._led)
+                if problem is not None:
+                    self.found.gaps.append(Gap(row.item, row.slot, problem))
+
+    def _grace(self, name: str) -> int:
+        return self._graces.get(name, GRACE_MS)
+
+    def _expected(self, name: str, first: int, begin: int) -> Iterator[int]:
+        if name in self._epochs:
+            return expected_slots(self._epochs[name], first, self._end)
+        first = max(first, begin)
+        slots = expected(self._unseen[name], from_ms(first), from_ms(max(first, self._end)))
+        return (to_ms(slot.at) for slot in slots)
+
+    def _add(self, name: str, slot: int, row: SlotRow | None) -> None:
+        grace = self._grace(name)
+        if row is None and self._now - slot <= grace:
+            self.found.pending += 1
+            return
+        self.found.expected += 1
+        pruned = self._pruned.get(name, 0)
+        if (problem := _problem(self._ledger, row, self._now, grace, led=self._led, pruned=pruned)) is not None:
+            self.found.gaps.append(Gap(name, slot, problem))
+        elif row is not None:
+            self.found.counts[row.status] = self.found.counts.get(row.status, 0) + 1
+
+
+def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: bool, pruned: int = 0) -> str | None:
+    if row is None and pruned > now:
+        return f"not in the ledger, and nothing starts until {iso(pruned)}: {PRUNED_AHEAD}"
+    if row is None:
+        return "not in the ledger: nobody started it, and nobody missed it"
+    if not row.active or led or not ledger.is_gone(row.owner):
+        return None
+    if now - max(row.claimed_at, row.slot) <= grace and row.owner is None:
+        return None  # it waits for the next pass
+    return f"{row.status}, and the process that had it has ended" if row.owner else f"{row.status}, and nobody runs it"

@@ -1,0 +1,97 @@
+"""How a schedule stands: who leads, and of each item its last run, its next slot, what waits, what is late."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aetherflow.core.embedding import Holder
+from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
+from aetherflow.scheduler.ledger.leader import current_leader
+from aetherflow.scheduler.ledger.pruning import pruned_until
+from aetherflow.scheduler.ledger.records import Pause, SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.schedule.slots import next_slot
+from aetherflow.scheduler.time.clock import from_ms, to_ms
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStatus:
+    """How an item stands."""
+
+    item: "Item"
+    last: SlotRow | None
+    """The slot that was started last."""
+    latest: SlotRow | None
+    """The latest slot that is accounted for, started or not."""
+    next: int | None
+    pause: Pause | None
+    active: list[SlotRow]
+    """Slots that wait or run."""
+    seen: bool
+    """False until a scheduler, a `tick` or a trigger has seen the item: no slots are expected until then."""
+    held_until: int | None
+    """Nothing starts until then: slots up to there were pruned by a clock that was ahead."""
+
+    @property
+    def state(self) -> str:
+        """disabled, running, paused, waiting or idle."""
+        if not self.item.spec.enabled:
+            return "disabled"
+        if any(row.status == Status.RUNNING for row in self.active):
+            return "running"
+        if self.pause is not None:
+            return "paused"
+        return "waiting" if self.active else "idle"
+
+    @property
+    def late(self) -> bool:
+        """Whether a slot that is not over is marked as late."""
+        return any(row.late for row in self.active)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleStatus:
+    """How all items of a schedule stand."""
+
+    leader: Holder | None
+    items: list[ItemStatus]
+    interrupted: list[SlotRow]
+
+    @property
+    def waiting(self) -> int:
+        return sum(row.status == Status.WAITING for item in self.items for row in item.active)
+
+    @property
+    def running(self) -> int:
+        return sum(row.status == Status.RUNNING for item in self.items for row in item.active)
+
+
+def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
+    """Look at a ledger; reads only."""
+    slots, epochs, pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+    cursors, now = epochs.cursors(), ledger.clock.now_ms()
+    seen, held = {epoch.item for epoch in epochs.all()}, {k: at for k, at in pruned_until(ledger).items() if at > now}
+    active: dict[str, list[SlotRow]] = {}
+    for row in slots.active():
+        active.setdefault(row.item, []).append(row)
+    items = []
+    for item in schedule.items:
+        after = max(cursors.get(item.id, now), now - 86_400_000)  # what is due and not entered shows as next
+        following = next_slot(item, from_ms(after)) if item.spec.enabled else None
+        items.append(
+            ItemStatus(
+                item,
+                slots.last_run(item.id),
+                slots.latest(item.id),
+                to_ms(following.at) if following is not None else None,
+                pauses.at(item.id, now),
+                active.get(item.id, []),
+                item.id in seen,
+                held.get(item.id),
+            )
+        )
+    return ScheduleStatus(current_leader(ledger), items, slots.interrupted())

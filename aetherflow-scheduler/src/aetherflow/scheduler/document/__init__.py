@@ -1,0 +1,1 @@
+"""Reading scheduler.yaml: every mistake at its place."""

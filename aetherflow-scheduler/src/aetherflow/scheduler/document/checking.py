@@ -1,0 +1,110 @@
+"""All checks of a scheduler document: its own, and those of the flows and manifests that it names."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.api import FlowSpec, Problem
+from aetherflow.core.embedding import (
+    Checked,
+    DocPath,
+    Document,
+    Environment,
+    ParamError,
+    check_document,
+    did_you_mean,
+    format_path,
+    settle_params,
+)
+from aetherflow.scheduler.document.findings import Findings
+from aetherflow.scheduler.document.freezing import Named
+from aetherflow.scheduler.document.paths import exists
+from aetherflow.scheduler.document.reading import Read, read_schedule
+from aetherflow.scheduler.launchers import launcher_names
+from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
+
+_ITEM = re.compile(r"items\[(\d+)\]")
+
+
+def check_schedule(path: str | Path, environment: Environment | None = None) -> Read:
+    """Read a document and check it whole; never raises for a bad one."""
+    read = read_schedule(path)
+    if read.document is not None:
+        _Flows(read, read.document, environment or Environment()).check()
+    return read if not read.problems.errors else read._replace(schedule=None)
+
+
+def item_of(problem: Problem, document: Document | None) -> str | None:
+    """The id of the item that a finding is about, if it is about one."""
+    match = _ITEM.match(problem.loc)
+    if match is None or document is None:
+        return None
+    data: Any = document.data
+    try:
+        name = data["items"][int(match[1])]["id"]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+class _Flows:
+    def __init__(self, read: Read, document: Document, environment: Environment) -> None:
+        self.read = read
+        self.environment = environment
+        self.found = Findings(document, read.problems)
+        self.checked: dict[tuple[Path, str], Checked] = {}
+
+    def check(self) -> None:
+        """Every item: what it names exists and is right, and takes what the item gives."""
+        for each in self.read.named:
+            self._item(("items", each.number), each)
+
+    def _item(self, at: DocPath, item: Named) -> None:
+        if "launcher" in item.spec.model_fields_set and item.spec.launcher not in (known := launcher_names()):
+            message = f"no installed distribution provides the launcher {item.spec.launcher!r}"
+            fix = did_you_mean(item.spec.launcher, known, what="installed launchers")
+            self.found.add("AF2101", message, self._at(at, "launcher"), "unknown_launcher", fix)
+        if item.manifest is not None:
+            self._document(item.manifest, "manifest", self._at(at, "bundle_manifest"))
+            return
+        if item.flow is None:
+            return
+        checked = self._document(item.flow, "flow", self._at(at, "flow_yaml", "flow"))
+        if checked is not None and checked.spec is not None:
+            self._takes(at, item.spec, checked.spec)
+
+    def _document(self, path: Path, kind: str, at: DocPath) -> Checked | None:
+        if not exists(path):
+            message = f"{format_path(at)}: no such file: {path}"
+            self.found.add(
+                "AF8006", message, at, f"no_{kind}", f"correct the path; it is relative to {self.read.folder}"
+            )
+            return None
+        checked = self.checked.get((path, kind))
+        if checked is None:
+            checked = self.checked[path, kind] = check_document(path, self.environment, kind)
+        if errors := checked.problems.errors:
+            more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+            first = f"{errors[0].location}: {errors[0].af} {errors[0].message}"
+            message = f"{format_path(at)}: the {kind} is not valid: {first}{more}"
+            self.found.add("AF8011", message, at, f"bad_{kind}", f"aetherflow validate {path}")
+        return checked
+
+    def _takes(self, at: DocPath, item: SchedulerItemSpec, flow: FlowSpec) -> None:
+        try:
+            settle_params(flow.flow.params, item.params)
+        except ParamError as error:
+            path = self._at(at, "params")
+            fix = error.fix.replace("give --param ", "add to params: ").replace("=VALUE", "")
+            self.found.add("AF8012", f"{format_path(at)}: {error.message}", path, "params", fix)
+        jobs = [job.id for job in flow.jobs]
+        if item.flow_job is not None and item.flow_job not in jobs:
+            path = self._at(at, "flow_job", "job")
+            fix = did_you_mean(item.flow_job, jobs, what="jobs of the flow")
+            self.found.add("AF8013", f"the flow has no job {item.flow_job!r}", path, "unknown_job", fix)
+
+    def _at(self, at: DocPath, *keys: str) -> DocPath:
+        """Where the value of a key stands: in the item, else in `defaults`, else the item."""
+        source = self.found.document.source
+        places: list[DocPath] = [*((*at, key) for key in keys), *(("defaults", key) for key in keys)]
+        return next((place for place in places if place in source.values), at)

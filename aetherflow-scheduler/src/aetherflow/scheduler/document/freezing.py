@@ -1,0 +1,183 @@
+"""From the bound document to items: defaults laid under, times and paths read, every mistake at its place."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from aetherflow.core.embedding import DocPath, Document, Problems, did_you_mean, format_path
+from aetherflow.scheduler.document.chains import Chains
+from aetherflow.scheduler.document.days import read_blackout, read_days
+from aetherflow.scheduler.document.findings import Findings
+from aetherflow.scheduler.document.paths import Paths
+from aetherflow.scheduler.errors import CronError
+from aetherflow.scheduler.schedule.schedule import Item
+from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
+from aetherflow.scheduler.time.cron import EITHER_DAY, Cron
+from aetherflow.scheduler.time.parsing import read_begin, read_zone
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+"""What can begin a run id and leaves room for the slot."""
+UTC = ZoneInfo("UTC")
+
+
+class Named(NamedTuple):
+    """What an item runs, known also where its times could not be read."""
+
+    number: int
+    """Its index in the document."""
+    spec: SchedulerItemSpec
+    flow: Path | None
+    manifest: Path | None
+
+
+class Freezer:
+    """Freezes the items of a document; `items` are those that could be bound, by index."""
+
+    def __init__(
+        self,
+        document: Document,
+        spec: SchedulerFileSpec,
+        items: Mapping[int, SchedulerItemSpec],
+        problems: Problems,
+    ) -> None:
+        self.spec = spec
+        self.bound = items
+        self.named: list[Named] = []
+        self.found = Findings(document, problems)
+        self.paths = Paths(Path(document.file).absolute().parent, self.found)
+        self.source = document.source
+        self.zone = self._file_zone()
+
+    def items(self) -> list[Item]:
+        """The items that could be frozen; all of them, if nothing was found wrong."""
+        specs = {index: self._with_defaults(item) for index, item in self.bound.items()}
+        ids = self._ids()
+        crons = {index: self._cron(index, item) for index, item in specs.items()}
+        zones = {index: self._zone_of(index, item) for index, item in specs.items()}
+        chains = Chains(specs, ids, self.found)
+        items = []
+        for index, item in specs.items():
+            source = chains.source_of(index)
+            cron, zone = (None, zones[index]) if source is None else (crons[source], zones[source])
+            if (frozen := self._item(item, index, cron, zone)) is not None:
+                items.append(frozen)
+        return items
+
+    def at(self, index: int, key: str) -> DocPath:
+        """Where an item's value of a key stands: in the item, else in `defaults`."""
+        return ("items", index, key) if key in self.bound[index].model_fields_set else ("defaults", key)
+
+    def _file_zone(self) -> ZoneInfo:
+        if self.spec.timezone is None:
+            own = all(item.timezone is not None for item in self.bound.values())
+            if not own and self.spec.defaults.timezone is None and "timezone" not in self.found.document.data:
+                message = "no timezone is given: all times are UTC"
+                self.found.add(
+                    "AF8004",
+                    message,
+                    (),
+                    "no_timezone",
+                    "add `timezone: Europe/Berlin`, or `timezone: UTC`",
+                    severity="warning",
+                )
+            return UTC
+        return self._zone(self.spec.timezone, ("timezone",))
+
+    def _zone(self, name: str, path: DocPath) -> ZoneInfo:
+        try:
+            return read_zone(name)
+        except ValueError as error:
+            self.found.refused("AF8003", error, path, "unknown_timezone")
+            return UTC
+
+    def _zone_of(self, index: int, item: SchedulerItemSpec) -> ZoneInfo:
+        if item.timezone is None:
+            return self.zone
+        path = self.at(index, "timezone")
+        if item.cron is None and item.after is not None and path[0] == "items":
+            message = f"timezone has no effect: without `cron` the slots are those of {item.after!r}"
+            self.found.add("AF8007", message, path, "after", "remove it", severity="warning", key=True)
+        return self._zone(item.timezone, path)
+
+    def _with_defaults(self, item: SchedulerItemSpec) -> SchedulerItemSpec:
+        defaults = self.spec.defaults
+        own = item.model_fields_set
+        laid = {name: getattr(defaults, name) for name in defaults.model_fields_set - own}
+        if "params" in defaults.model_fields_set and "params" in own:
+            laid["params"] = {**defaults.params, **item.params}
+        return item.model_copy(update=laid) if laid else item
+
+    def _ids(self) -> dict[str, int]:
+        """Every id to its first index, those of items that could not be bound included."""
+        first: dict[str, int] = {}
+        for index, data in enumerate(self.found.document.data.get("items", ())):
+            name = data.get("id") if isinstance(data, dict) else None
+            if not isinstance(name, str):
+                continue
+            path: DocPath = ("items", index, "id")
+            if not ID.match(name):
+                fix = "use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 100 characters"
+                self.found.add("AF1206", f"{name!r} is not an item id", path, "invalid_id", fix)
+            if (other := first.setdefault(name, index)) != index:
+                line = self.source.value(("items", other, "id")).line
+                fix = f"rename it; the first one is on line {line}"
+                self.found.add("AF8005", f"duplicate item id: {name}", path, "duplicate_id", fix)
+        return first
+
+    def _cron(self, index: int, item: SchedulerItemSpec) -> Cron | None:
+        path: DocPath = ("items", index, "cron")
+        if item.cron is None:
+            if item.after is None:
+                message = f"{format_path(path[:-1])} lacks the key 'cron'"
+                fix = 'add `cron: "0 2 * * *"`, or `after:` with the id of another item'
+                self.found.add("AF1102", message, path[:-1], "missing", fix)
+            return None
+        try:
+            found = Cron.parse(item.cron)
+        except CronError as error:
+            self.found.add(error.code, f"{format_path(path)}: {error.message}", path, "cron", error.fix)
+            return None
+        for remark in found.remarks:
+            fix = "make two items of it if that is meant" if remark == EITHER_DAY else f'write "{found.normal}"'
+            self.found.add("AF8009", f"{format_path(path)}: {remark}", path, "cron_remark", fix, severity="warning")
+        return found
+
+    def _item(self, item: SchedulerItemSpec, index: int, cron: Cron | None, zone: ZoneInfo) -> Item | None:
+        path: DocPath = ("items", index)
+        if item.pool is not None and item.pool not in self.spec.pools:
+            fix = (
+                did_you_mean(item.pool, self.spec.pools, what="pools")
+                if self.spec.pools
+                else f"add `pools: {{{item.pool}: 1}}`"
+            )
+            self.found.add("AF8008", f"no pool {item.pool!r}", self.at(index, "pool"), "unknown_pool", fix)
+        since = None
+        if item.since is not None:
+            try:
+                since = read_begin(item.since, zone)
+            except ValueError as error:
+                self.found.refused("AF8010", error, self.at(index, "since"), "time")
+        days = read_days(item.calendar, self.at(index, "calendar"), self.paths, self.found)
+        blackouts = tuple(
+            window
+            for number, each in enumerate(item.blackouts)
+            if (window := read_blackout(each, (*self.at(index, "blackouts"), number), zone, self.found)) is not None
+        )
+        flow, manifest, inside = self.paths.of_item(item, path, self.at(index, "bundle_manifest"))
+        self.named.append(Named(index, item, flow, manifest))
+        if cron is None:
+            return None
+        return Item(
+            spec=item,
+            cron=cron,
+            zone=zone,
+            flow=flow,
+            manifest=manifest,
+            bundle_flow=inside,
+            since=since,
+            days=days,
+            blackouts=blackouts,
+            line=self.source.value(path).line,
+        )

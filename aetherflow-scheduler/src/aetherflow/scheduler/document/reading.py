@@ -1,0 +1,134 @@
+"""Reading `scheduler.yaml`: strict YAML, every mistake at its place, then the frozen schedule."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from aetherflow.core.api import Problem, SpecError
+from aetherflow.core.embedding import DocPath, Document, Problems, bind, find_state_root, format_path, load_document
+from aetherflow.scheduler.document.freezing import Freezer, Named
+from aetherflow.scheduler.document.paths import expanded
+from aetherflow.scheduler.schedule.schedule import Schedule
+from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Read(NamedTuple):
+    """A document that was read: its findings, and the schedule as far as it could be frozen."""
+
+    document: Document | None
+    schedule: Schedule | None
+    """None if the findings hold an error."""
+    problems: Problems
+    named: tuple[Named, ...] = ()
+    """What each item runs, as far as the item could be bound."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the document."""
+        return Path(self.document.file).absolute().parent if self.document else Path.cwd()
+
+
+def read_schedule(path: str | Path) -> Read:
+    """Read a document and check all that can be told without its flows; never raises for a bad document."""
+    problems = Problems()
+    try:
+        document = load_document(path)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return Read(None, None, problems)
+    _check_text(document.data, (), document, problems)
+    # parameters are handed over as text, as it is written
+    words = document.source.words.items()
+    document.source.texts.update({path: word for path, word in words if "params" in path[-2:-1]})
+    document = document.bound()
+    spec, items = _bind(document, problems)
+    document = document.bound()
+    if spec is None:
+        return Read(document, None, problems)
+    freezer = Freezer(document, spec, items, problems)
+    frozen = freezer.items()
+    named = tuple(freezer.named)
+    if problems.errors:
+        return Read(document, None, problems, named)
+    whole = Path(path).absolute()
+    schedule = Schedule(whole, spec, tuple(frozen), _state(whole, spec), tuple(problems.warnings))
+    return Read(document, schedule, problems, named)
+
+
+def _check_text(data: Any, at: DocPath, document: Document, problems: Problems) -> None:
+    """Text that no program can be given is refused wherever it stands."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            _check_text(key, at, document, problems)
+            _check_text(value, (*at, key), document, problems)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            _check_text(value, (*at, index), document, problems)
+    elif isinstance(data, str) and "\0" in data:
+        where = format_path(at)
+        message = f"{where} holds the character NUL, which no program can be given"
+        problem = Problem("AF1103", message, document.source.value(at), where, "scheduler:text", "remove the character")
+        problems.add(problem)
+
+
+def _bind(document: Document, problems: Problems) -> tuple[SchedulerFileSpec | None, dict[int, SchedulerItemSpec]]:
+    """The document with its items bound one by one: a mistake in one must not hide those in others."""
+    data, source = document.data, document.source
+    if not isinstance(data, dict) or not isinstance(data.get("items", []), list):
+        problems.extend(bind(SchedulerFileSpec, data, source)[1])
+        return None, {}
+    top = {key: value for key, value in data.items() if key != "items"}
+    spec, found = bind(SchedulerFileSpec, top, source)
+    problems.extend(found)
+    items = {}
+    for index, each in enumerate(data.get("items", [])):
+        item, found = bind(SchedulerItemSpec, each, source, at=("items", index))
+        problems.extend(found)
+        if item is not None or (item := _right_part(SchedulerItemSpec, each)) is not None:
+            items[index] = item
+    spec = spec or _right_part(SchedulerFileSpec, top) or SchedulerFileSpec()
+    return spec.model_copy(update={"items": list(items.values())}), items
+
+
+def _right_part(model: type[ModelT], data: Any) -> ModelT | None:
+    """The model without the keys that are wrong, so that the others can be checked further; None if none is left."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
+        if not isinstance(data, dict) or not wrong & data.keys():
+            return None
+        return _right_part(model, {key: value for key, value in data.items() if key not in wrong})
+
+
+def load_schedule(path: str | Path) -> Schedule:
+    """The schedule of a document; its `warnings` hold what does not forbid to run it.
+
+    Raises SpecError with every mistake. Flows and manifests that are not there are warnings: their slots will fail.
+    """
+    found = read_schedule(path)
+    found.problems.raise_if_errors()
+    if found.schedule is None:
+        raise SpecError(list(found.problems))
+    return found.schedule
+
+
+def _state(path: Path, spec: SchedulerFileSpec) -> Path:
+    if spec.state is not None:
+        return (path.parent / expanded(spec.state)).absolute()
+
+    root = find_state_root(path.parent, os.environ)
+    return root / "scheduler" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"
+
+
+def show_path(path: str | None, folder: Path) -> str:
+    """A path as people read it: relative to the document's folder where it lies below."""
+    if path is None:
+        return ""
+    given = Path(path)
+    return str(given.relative_to(folder)) if given.is_relative_to(folder) else path

@@ -1,0 +1,84 @@
+"""Which document owns the items of a ledger: for another one they are neither removed nor its own."""
+
+import errno
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+
+from aetherflow.core.api import StateError
+from aetherflow.scheduler.ledger.epochs import Epochs
+from aetherflow.scheduler.ledger.store import Ledger
+
+SHOWN = 3
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""Faults that say that a file is not there; after any other one it may be."""
+
+
+def check_owner(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
+    """StateError if a ledger expects slots of items that come from another document than the one at `path`.
+
+    One that was moved or deleted since has no say: its items go on here, or were removed. Where nobody knows the
+    document, as in a ledger of an older scheduler, only items that are not `enabled` here are another's.
+    """
+    epochs = Epochs(ledger)
+    files = epochs.files()
+    theirs: dict[str | None, list[str]] = {}
+    for name in epochs.present():
+        file = files.get(name)
+        if file != str(path) and not (file is None and name in enabled):
+            theirs.setdefault(file, []).append(name)
+    for other, names in sorted(theirs.items(), key=lambda each: each[0] or ""):
+        if other is not None and (is_same(other, path) or not may_exist(other)):
+            continue
+        ends = [name for name in names if name not in enabled]
+        what = f"would end: {_listed(ends)}" if ends else f"would change: {_listed(names)}"
+        source = other or "a document that an older scheduler did not write down"
+        take_over = f"aetherflow-scheduler tick {shlex.quote(str(path))} --take-over"
+        fix = f"if {path.name} takes the place of the other document, for good, say so once: {take_over}"
+        if other is not None:
+            fix = f"name another file in `state:` of one of the two, or put all items in one; {fix}"
+        raise StateError(f"the ledger {ledger.path} has items of {source}, which {path} {what}", fix=fix)
+
+
+def note_owner(ledger: Ledger, path: Path, items: Collection[str]) -> None:
+    """Write down that items are read from a document, inside a transaction.
+
+    The name that it was read by, and not where links lead: behind `current/scheduler.yaml` is another file after a
+    deployment, and still the same document.
+    """
+    epochs = Epochs(ledger)
+    files = epochs.files()
+    for name in unnoted(ledger, path, items):
+        epochs.set_file(name, str(path))
+        if (before := files[name]) is not None and not is_same(before, path):
+            ledger.journal("document", name, file=str(path), was=before)
+
+
+def unnoted(ledger: Ledger, path: Path, items: Collection[str]) -> list[str]:
+    """The items of which the ledger says another document, or another name of this one."""
+    files = Epochs(ledger).files()
+    return [name for name in items if name in files and files[name] != str(path)]
+
+
+def is_same(one: str | Path, other: str | Path) -> bool:
+    """Whether two names lead to one file that is there."""
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+def may_exist(path: str | Path) -> bool:
+    """False if a file is not there; True also where that cannot be told, as in a folder that is not ours to read."""
+    try:
+        Path(path).stat()
+    except ValueError:
+        return False
+    except OSError as error:
+        return error.errno not in _GONE
+    return True
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,107 @@
+"""Who leads: of several schedulers on one ledger, the one that holds the lease."""
+
+import os
+from pathlib import Path
+
+from aetherflow.core.api import LockBusyError
+from aetherflow.core.embedding import Holder, Lease, LockStore, durable
+from aetherflow.core.embedding import Owner as LockOwner
+from aetherflow.scheduler.ledger.records import insert
+from aetherflow.scheduler.ledger.store import DeposedError, Ledger
+
+KEY = "leader"
+
+
+class Leadership:
+    """The lease of the leader, kept in a lock store beside the ledger, and its token in the ledger itself.
+
+    The store renews the lease in the background; a leader that was stopped for longer than the lease finds a later
+    token in the ledger with its next transaction, which is refused.
+    """
+
+    def __init__(self, ledger: Ledger, lease_seconds: float) -> None:
+        self._ledger = ledger
+        self._seconds = lease_seconds
+        self._store = LockStore(store_path(ledger))
+        self._lease: Lease | None = None
+        self._tries = 0
+
+    def leads(self) -> bool:
+        """Whether this process leads, as far as it is known here."""
+        return self._lease is not None and not self._lease.lost
+
+    def lost(self) -> bool:
+        """Whether it has led, and another one took over."""
+        return self._lease is not None and self._lease.lost
+
+    def retake(self) -> bool:
+        """Take a lost lead again, if nobody has led meanwhile: the disk of the leases was full for too long, say."""
+        return self._ledger.fence() == self._ledger.token and self.take(again=True)
+
+    def take(self, *, again: bool = False) -> bool:
+        """Take the lead if nobody has it; the ledger refuses the writes of earlier leaders from then on.
+
+        `again`: only if the last one who led was this process.
+        """
+        self._tries += 1
+        owner = LockOwner("scheduler", f"{self._ledger.host}-{os.getpid()}", self._tries)
+        try:
+            lease = self._store.acquire(KEY, owner, ttl_seconds=self._seconds, on_lost=self._wake)
+        except LockBusyError:
+            return False
+        try:
+            self._ledger.token = self._enter_token(lease, self._ledger.token if again else None)
+        except BaseException:
+            lease.release()
+            raise
+        self._lease = lease
+        return True
+
+    def _enter_token(self, lease: Lease, before: int | None) -> int:
+        ledger = self._ledger
+        with ledger.transaction("take the lead", fenced=False):
+            lease.check()  # inside: from here on nobody else can enter a token before this one
+            if before is not None and ledger.fence() != before:
+                raise DeposedError("another scheduler has led meanwhile")
+            # a lock store that was deleted counts from 1 again
+            token = max(lease.token, ledger.fence() + 1)
+            values = {"id": 1, "token": token, "owner": ledger.me or "", "host": ledger.host}
+            insert(
+                ledger.db,
+                "fence",
+                {**values, "pid": os.getpid(), "since": ledger.clock.now_ms()},
+                otherwise="REPLACE",
+            )
+            ledger.journal("leader", token=token, host=ledger.host, pid=os.getpid())
+        return token
+
+    def _wake(self, lease: Lease) -> None:
+        del lease
+        self._ledger.clock.wake()
+
+    def give_up(self) -> None:
+        """Give the lease back; writes of this process are no longer those of a leader."""
+        self._ledger.token = None
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            lease.release()
+
+    def close(self) -> None:
+        """Give the lease back: a standby takes over at its next look."""
+        self.give_up()
+        self._store.close()
+
+
+def store_path(ledger: Ledger) -> Path:
+    """The lock store beside a ledger."""
+    durable.make_dir(ledger.side)
+    return ledger.side / "leader.sqlite"
+
+
+def current_leader(ledger: Ledger) -> Holder | None:
+    """The process that holds the lease now; None if nobody does."""
+    path = ledger.side / "leader.sqlite"
+    if not path.exists():
+        return None
+    with LockStore(path) as store:
+        return next((each for each in store.holders() if each.key == KEY and each.alive), None)

@@ -1,0 +1,1 @@
+"""Processes that run slots: the scheduler, one pass, one slot, slots of the past."""

@@ -1,0 +1,149 @@
+"""Running slots of the past: those that were missed, that failed, or all of them anew."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from aetherflow.core.api import UsageError
+from aetherflow.scheduler.audit.audit import expected_slots
+from aetherflow.scheduler.ledger.epochs import Epochs
+from aetherflow.scheduler.ledger.leader import current_leader
+from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD_FIX, pruned_until
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.run_ids import run_id_of
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.loop.session import Session
+from aetherflow.scheduler.loop.single import reopen
+from aetherflow.scheduler.runs.adoption import adopt
+from aetherflow.scheduler.schedule.policy import Status, Verdict
+from aetherflow.scheduler.schedule.slots import Slot, excluded, expected
+from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item
+
+Include = Literal["missing", "failed", "all"]
+NEVER = ("calendar", "blackout")
+"""Reasons of skipped slots that are meant to be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A slot that is to be run."""
+
+    slot: int
+    run_id: str
+    was: str
+    """Its status so far; `-` for one that is not in the ledger."""
+    reason: str | None = None
+
+
+def choose(
+    item: "Item", ledger: Ledger, start: dt.datetime, end: dt.datetime, include: Include
+) -> tuple[list[Wanted], list[SlotRow]]:
+    """The slots in [start, end) up to now that `include` means, and those left out because they wait or run.
+
+    What waits or runs for a process that has died is wanted, whatever `include` says: the same run goes on. Before the
+    item was first seen, its present cron says which slots there were. UsageError for a span that was pruned.
+    """
+    first, last = to_ms(start), min(to_ms(end), ledger.clock.now_ms() + 1)
+    if first < (forgotten := pruned_until(ledger).get(item.id, first)):
+        begin = f"begin there: --from {iso(forgotten)}; a single one by its name: run-item --slot"
+        raise UsageError(
+            f"the slots of {item.id} before {iso(forgotten)} were pruned: nobody knows any more which of them have run",
+            fix=PRUNED_AHEAD_FIX if forgotten > ledger.clock.now_ms() else begin,
+        )
+    epochs = Epochs(ledger).all(item.id)
+    seen = epochs[0].since if epochs else last
+    instants = [to_ms(slot.at) for slot in expected(item, from_ms(first), from_ms(max(first, min(last, seen))))]
+    instants += expected_slots(epochs, max(first, seen), last)
+    rows = Slots(ledger).between(item.id, first, last)
+    chosen, busy = [], []
+    for slot in sorted({*instants, *rows}):
+        row = rows.get(slot)
+        if slot >= last:
+            continue
+        if row is not None and row.active:
+            if _is_busy(ledger, row):
+                busy.append(row)
+            else:
+                chosen.append(Wanted(slot, row.run_id, row.status, row.reason or "its process has ended"))
+        elif _is_wanted(item, slot, row, include):
+            batch = row.batch + 1 if row is not None and include == "all" and row.attempts else 1
+            run_id = run_id_of(item.id, slot, batch) if row is None or include == "all" else row.run_id
+            chosen.append(Wanted(slot, run_id, row.status if row else "-", row.reason if row else None))
+    return chosen, busy
+
+
+def _is_busy(ledger: Ledger, row: SlotRow) -> bool:
+    """Whether somebody has a slot that waits or runs, or will see to it: what nobody has yet is a scheduler's."""
+    if not ledger.is_gone(row.owner):
+        return row.owner != ledger.me
+    return row.status == Status.WAITING and current_leader(ledger) is not None
+
+
+def _is_wanted(item: "Item", slot: int, row: SlotRow | None, include: Include) -> bool:
+    if row is None or row.status == Status.SKIPPED:
+        reason = row.reason or "" if row is not None else excluded(Slot(item, from_ms(slot))) or ""
+        return include != "failed" and not reason.startswith(NEVER)
+    if include == "all":
+        return True
+    wanted = (Status.MISSED,) if include == "missing" else (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
+    return row.status in wanted
+
+
+def backfill(
+    here: Session, item: "Item", wanted: list[Wanted], reason: str | None, each: Callable[[SlotRow], None]
+) -> list[SlotRow]:
+    """Run slots one after the other, the oldest first; returns what became of them.
+
+    A slot is claimed when its turn comes, so that those that are left by a stop stay as they were.
+    """
+    done: list[SlotRow] = []
+    for want in wanted:
+        if here.stop.asked:
+            break
+        adopt(here.ledger, here.events, leading=False, item=item.id, slot=want.slot)
+        if not _claim(here, item, want, reason):
+            here.events.warning("taken", f"{item.id} {iso(want.slot)}: left out, another process has taken it")
+            continue
+        here.work(partial(_is_mine, here, item.id, want.slot))
+        row = here.slots.find(item.id, want.slot)
+        if row is not None:
+            done.append(row)
+            each(row)
+    return done
+
+
+def _is_mine(here: Session, item: str, slot: int) -> bool:
+    row = here.slots.find(item, slot)
+    return row is not None and row.active and row.owner == here.ledger.me
+
+
+def _claim(here: Session, item: "Item", want: Wanted, reason: str | None) -> bool:
+    ledger = here.ledger
+    with ledger.transaction("claim backfill"):
+        row = here.slots.find(item.id, want.slot)
+        if row is None:
+            here.slots.claim(
+                item.id,
+                [Verdict(want.slot, Status.WAITING, catch_up=True)],
+                trigger="backfill",
+                owner=ledger.me,
+                pool=item.spec.pool,
+                params=item.params,
+            )
+            ledger.journal("backfill", item.id, want.slot, was=None, run_id=want.run_id, reason=reason)
+            return True
+        # asked again: one that was adopted for this may wait while a scheduler runs, others are left to it
+        if row.active and (row.status == Status.RUNNING or not ledger.is_gone(row.owner)):
+            return False
+        if row.active and want.was != Status.RUNNING and _is_busy(ledger, row):
+            return False
+        new = {}
+        if want.run_id != row.run_id:
+            new = {"run_id": want.run_id, "batch": row.batch + 1, "started_at": None}
+        return reopen(here, row, "backfill", reason, **new)

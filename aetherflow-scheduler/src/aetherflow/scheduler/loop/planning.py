@@ -1,0 +1,325 @@
+"""Finding out what is due: from the ledger's cursors, never from the clock alone."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from aetherflow.scheduler.ledger.document_owner import note_owner, unnoted
+from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
+from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX, pruned_until
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.schedule.policy import Due, Status, Verdict, decide_due
+from aetherflow.scheduler.schedule.slots import Slot, due, excluded, expected, next_slot
+from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.cron import Cron
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item
+
+REDEFINED = "the schedule of the item was changed"
+SINCE = "since was set to an earlier time"
+STEP_BACK_MS = 2000
+"""A clock that goes back by less is being kept in time; nothing is looked at anew."""
+MOST_AT_ONCE = 20_000
+"""Slots of one item that are looked at together."""
+BATCH = 5000
+"""Slots per transaction, give or take one item's."""
+
+
+def definition_of(item: "Item") -> dict[str, Any]:
+    """What decides at which times an item is expected to run; a change of it begins a new epoch."""
+    return {"cron": item.cron.normal, "timezone": item.zone.key, "after": item.after}
+
+
+class Planner:
+    """The next instants of all items in a heap; `plan` enters in the ledger what is due."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        items: Sequence["Item"],
+        events: Events,
+        *,
+        trigger: str,
+        file: Path,
+    ) -> None:
+        self._ledger = ledger
+        self._file = file
+        self._events = events
+        self._trigger = trigger
+        self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+        self._items: dict[str, Item] = {item.id: item for item in items if item.spec.enabled}
+        self._heap: list[tuple[int, str]] = []
+        self._last = 0
+
+    def sync(self, *, whole: bool = True, first: Mapping[str, int] | None = None) -> None:
+        """Let epochs begin and end as the schedule says, and fill the heap.
+
+        `whole`: items that are not in the schedule have been removed from it. `first`: the first slot of items that
+        are seen for the first time; omitted, slots are expected from now on.
+        """
+        now = self._ledger.clock.now_ms()
+        present, cursors = self._epochs.present(), self._epochs.cursors()
+        known = [item for item in self._items.values() if self._is_known(item, present)]
+        fresh = [item for item in self._items.values() if not self._is_known(item, present)]
+        later = [item for item in known if self._begins_later(item, present, cursors)]
+        gone = [name for name in present if name not in self._items] if whole else []
+        if fresh or gone or later or unnoted(self._ledger, self._file, self._items):
+            with self._ledger.transaction("sync items"):
+                for name in gone:
+                    self._close(name, now, "the item was disabled or removed")
+                for item in fresh:
+                    self._open(item, now, (first or {}).get(item.id), present, cursors)
+                for item in later:
+                    self._begin_later(item, cursors[item.id] + 1)
+                note_owner(self._ledger, self._file, self._items)  # in here: no kill leaves an item of nobody
+        self._last = 0
+        self._rewind(now)
+        self._extend()
+        self._fill()
+
+    def _is_known(self, item: "Item", present: Mapping[str, Any]) -> bool:
+        return item.id in present and present[item.id].definition == definition_of(item)
+
+    def _begins_later(self, item: "Item", present: Mapping[str, Any], cursors: Mapping[str, int]) -> bool:
+        """Whether `since` was set to a time up to which slots are not accounted for yet."""
+        return item.since is not None and to_ms(item.since) > max(cursors[item.id] + 1, present[item.id].since)
+
+    def _begin_later(self, item: "Item", until: int) -> None:
+        """Nothing is expected from `until` to the item's `since`."""
+        assert item.since is not None  # noqa: S101 that is why
+        since = to_ms(item.since)
+        self._epochs.end(item.id, until)
+        self._epochs.begin(item.id, definition_of(item), since)
+        self._epochs.set_cursor(item.id, since - 1)
+        self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
+
+    def _extend(self) -> None:
+        """Where `since` was set to a time before all that is known of an item: slots from there on were missed."""
+        known: dict[str, int] = {}
+        for epoch in self._epochs.all():
+            known.setdefault(epoch.item, epoch.since)
+        items = [item for item in self._items.values() if item.since is not None]
+        pruned = pruned_until(self._ledger)
+        # what was forgotten on purpose is not missed
+        begins = {item: max(to_ms(item.since), pruned.get(item.id, 0)) for item in items if item.since is not None}
+        for item, begin in begins.items():
+            if begin >= (until := known[item.id]):
+                continue
+            # years may lie between: entered in steps, expected once all are there; a kill between two is made up for
+            slots = expected(item, from_ms(begin), from_ms(until))
+            counts = Counter[Status]()
+            while verdicts := [self._past(slot) for slot in islice(slots, BATCH)]:
+                with self._ledger.transaction("extend"):
+                    self._slots.claim(item.id, verdicts, trigger=self._trigger)
+                counts.update(verdict.status for verdict in verdicts)
+            with self._ledger.transaction("extended"):
+                self._epochs.precede(item.id, definition_of(item), begin, until)
+                self._ledger.journal("epoch", item.id, since=iso(begin), **definition_of(item))
+            message = f"{item.id}: slots since {iso(begin)} are expected now, and were missed"
+            self._events.warning("since", message, item=item.id, slots=counts[Status.MISSED])
+
+    @staticmethod
+    def _past(slot: Slot) -> Verdict:
+        why = excluded(slot)
+        return Verdict(to_ms(slot.at), Status.MISSED if why is None else Status.SKIPPED, why or SINCE)
+
+    def _open(
+        self, item: "Item", now: int, first: int | None, present: Mapping[str, Any], cursors: Mapping[str, int]
+    ) -> None:
+        since = now if first is None else min(first, now)
+        if item.id in cursors:
+            kept = self._close(item.id, now, REDEFINED, item) if item.id in present else []
+            # of a clock that was ahead nothing is accounted for
+            since = min(now, max(since, cursors[item.id] + 1))
+            self._claim(item, self._verdicts(item, kept, now) if kept else [])
+        if item.since is not None:
+            wanted = to_ms(item.since)
+            if self._epochs.all(item.id):
+                since = max(since, wanted)
+            else:  # of one that only a person has run so far some slots may be forgotten
+                since = max(wanted, cursors.get(item.id, wanted - 1) + 1)
+        self._epochs.begin(item.id, definition_of(item), since)
+        self._epochs.set_cursor(item.id, since - 1)
+        self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
+
+    def _close(self, name: str, now: int, reason: str, item: "Item | None" = None) -> list[Slot]:
+        """End the present epoch; slots of it that nobody has accounted for were missed.
+
+        But for those that `item`, its new definition, has as well: they are returned, its policies decide about them.
+        """
+        epoch = next(each for each in self._epochs.all(name) if each.until is None)
+        cursor = self._epochs.cursor(name) or 0
+        cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
+        start = max(cursor + 1, epoch.since)
+        first, last = from_ms(start), from_ms(max(start, now))
+        left = [to_ms(at) for at in cron.between(first, last, zone)]
+        kept = {to_ms(slot.at): slot for slot in expected(item, first, last)} if item is not None else {}
+        missed = [Verdict(slot, Status.MISSED, reason) for slot in left if slot not in kept]
+        self._slots.claim(name, missed, trigger=self._trigger)
+        self._epochs.end(name, now)
+        self._ledger.journal("epoch end", name, reason=reason)
+        return [kept[slot] for slot in left if slot in kept]
+
+    def _rewind(self, now: int) -> None:
+        """Where the clock went back, look again from now on; slots that are known stay as they are.
+
+        Definitions that begin in the future, though no `since` says so, were entered by a clock that was ahead.
+        """
+        self._move_epochs(now)
+        if any(
+            epoch.until is not None and epoch.since <= now < epoch.until - STEP_BACK_MS for epoch in self._epochs.all()
+        ):
+            with self._ledger.transaction("end epochs"):
+                self._ledger.journal("epochs ended", number=self._epochs.end_by(now), at=iso(now))
+        ahead = [name for name, cursor in self._epochs.cursors().items() if cursor > now + STEP_BACK_MS]
+        since = {name: epoch.since for name, epoch in self._epochs.present().items()}
+        ahead = [name for name in ahead if name in self._items and since.get(name, 0) <= now]
+        if ahead:
+            pruned = pruned_until(self._ledger)
+            with self._ledger.transaction("rewind"):
+                for name in ahead:  # of slots that were forgotten nobody knows any more that they have run
+                    self._epochs.set_cursor(name, max(now, pruned.get(name, 0) - 1))
+            message = f"the clock went back to {iso(now)}: slots that have run stay as they are and run no second time"
+            self._events.warning("clock_back", message, items=len(ahead))
+            held = {name: pruned[name] for name in ahead if pruned.get(name, 0) > now}
+            for name, until in list(held.items())[:3]:
+                message = f"{name} starts nothing until {iso(until)}: {PRUNED_AHEAD}"
+                self._events.warning("pruned_ahead", message, item=name, items=len(held), fix=PRUNED_AHEAD_FIX)
+
+    def _move_epochs(self, now: int) -> None:
+        epochs = self._epochs.all()
+        known = Counter(epoch.item for epoch in epochs)
+        moved = {}
+        for epoch in epochs:
+            name = epoch.item
+            if epoch.until is not None or epoch.since <= now + STEP_BACK_MS or name not in self._items:
+                continue
+            since = self._items[name].since
+            # nothing was expected of the only one so far: it begins where the file says
+            target = now if since is None else to_ms(since) if known[name] == 1 else max(now, to_ms(since))
+            if target < epoch.since:
+                moved[name] = target
+        if moved:
+            with self._ledger.transaction("move epochs"):
+                for name, target in moved.items():
+                    self._epochs.move(name, target, now)
+                    self._epochs.set_cursor(name, target - 1)
+                    self._ledger.journal("epoch", name, since=iso(target), **definition_of(self._items[name]))
+            why = "by another `since`, or by a clock that was ahead; they begin now, or as `since` says"
+            message = f"{len(moved)} items were to begin later, {why}"
+            self._events.warning("epochs_moved", message, items=len(moved))
+
+    def _fill(self) -> None:
+        cursors = self._epochs.cursors()
+        self._heap = []
+        for item in self._items.values():
+            self._push(item, cursors[item.id])
+        heapq.heapify(self._heap)
+
+    def _push(self, item: "Item", cursor: int) -> None:
+        if (following := next_slot(item, from_ms(cursor))) is not None:
+            heapq.heappush(self._heap, (to_ms(following.at), item.id))
+
+    def next_due(self) -> int | None:
+        """The next instant at which something is due."""
+        return self._heap[0][0] if self._heap else None
+
+    def plan(self) -> bool:
+        """Enter all slots that are due with what becomes of them; True if there was one."""
+        now = self._ledger.clock.now_ms()
+        if now < self._last - STEP_BACK_MS:
+            self._rewind(now)
+            self._fill()
+        self._last = now
+        found = False
+        while self._heap and self._heap[0][0] <= now:
+            found = True
+            self._plan_batch(now)
+        return found
+
+    def _plan_batch(self, now: int) -> None:
+        taken: list[tuple[int, str]] = []
+        told: list[tuple[Item, list[Verdict]]] = []
+        cursors: dict[str, int] = {}
+        try:
+            with self._ledger.transaction("plan"):
+                number = 0
+                while self._heap and self._heap[0][0] <= now and number < BATCH:
+                    taken.append(heapq.heappop(self._heap))
+                    item = self._items[taken[-1][1]]
+                    verdicts, cursors[item.id] = self._decide(item, now)
+                    number += len(verdicts)
+                    new = self._claim(item, verdicts)
+                    self._epochs.set_cursor(item.id, cursors[item.id])
+                    told.append((item, new))
+        except BaseException:
+            for entry in taken:
+                heapq.heappush(self._heap, entry)
+            raise
+        for item, new in told:
+            self._push(item, cursors[item.id])
+            self._tell(item, new)
+
+    def _decide(self, item: "Item", now: int) -> tuple[list[Verdict], int]:
+        cursor = self._epochs.cursor(item.id) or 0
+        upcoming = due(item, from_ms(cursor), from_ms(now))
+        slots = list(islice(upcoming, max(MOST_AT_ONCE, 2 * item.spec.max_catch_up)))
+        if not slots:  # somebody else has accounted for them
+            return [], cursor
+        following = next(upcoming, None)
+        verdicts = self._verdicts(item, slots, now)
+        if following is None:
+            return verdicts, to_ms(slots[-1].at)
+        # years may lie behind: whatever waits here may still turn out not to be among the latest
+        final = list(takewhile(lambda verdict: verdict.status != Status.WAITING, verdicts))
+        if final:
+            return final, final[-1].slot
+        slots += [following, *upcoming]
+        return self._verdicts(item, slots, now), to_ms(slots[-1].at)
+
+    def _verdicts(self, item: "Item", slots: Sequence[Slot], now: int) -> list[Verdict]:
+        instants = [to_ms(slot.at) for slot in slots]
+        known = self._slots.between(item.id, instants[0], instants[-1])
+        pauses = self._pauses.of(item.id, instants[0], now)
+        pause_now = next((pause for pause in pauses if pause.covers(now)), None)
+        found = []
+        for slot, at in zip(slots, instants, strict=True):
+            row = known.get(at)
+            if row is not None and not row.from_the_future(now):
+                continue
+            pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
+            found.append(Due(at, str(pause) if pause is not None else excluded(slot)))
+        spec = item.spec
+        return decide_due(
+            found,
+            now,
+            misfire=spec.misfire,
+            grace_ms=round(spec.misfire_grace_time * 1000),
+            max_catch_up=spec.max_catch_up,
+            spacing_ms=round(spec.spacing_seconds * 1000),
+        )
+
+    def _claim(self, item: "Item", verdicts: Iterable[Verdict]) -> list[Verdict]:
+        owner = self._ledger.me if self._trigger not in ("scheduler", "tick") else None
+        return self._slots.claim(
+            item.id, verdicts, trigger=self._trigger, owner=owner, pool=item.spec.pool, params=item.params
+        )
+
+    def _tell(self, item: "Item", verdicts: Sequence[Verdict]) -> None:
+        left = [verdict for verdict in verdicts if verdict.status != Status.WAITING]
+        for verdict in left[:3]:
+            level = "WARNING" if verdict.status == Status.MISSED else "INFO"
+            message = f"{item.id} {iso(verdict.slot)}: {verdict.status} {verdict.reason}"
+            fields = {"item": item.id, "slot": iso(verdict.slot), "reason": verdict.reason}
+            self._events.tell(level, verdict.status.lower(), message, **fields)
+        if len(left) > 3:
+            missed = sum(verdict.status == Status.MISSED for verdict in left)
+            message = f"{item.id}: {len(left)} slots are over, {missed} of them missed, up to {iso(left[-1].slot)}"
+            self._events.warning("slots_over", message, item=item.id, slots=len(left), missed=missed)

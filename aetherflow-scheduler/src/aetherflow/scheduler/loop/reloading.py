@@ -1,0 +1,78 @@
+"""Noticing that the scheduler file was changed, and reading it beside the loop, which must not be late for that."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.core.api import AetherflowError, SpecError
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.time.clock import Clock
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Schedule
+
+QUIET_SECONDS = 1.0
+"""A file that is still being written changes again within this time."""
+Facts = tuple[int, int, int] | None
+
+
+class Reloading:
+    """Reads the file again when it has changed and stayed so for a moment, or when it is asked to."""
+
+    def __init__(self, path: Path, load: "Callable[[Path], Schedule]", clock: Clock, events: Events) -> None:
+        self._path = path
+        self._load = load
+        self._clock = clock
+        self._events = events
+        self._known = _facts(path)
+        self._seen, self._since = self._known, 0.0
+        self._thread: threading.Thread | None = None
+        self._found: Schedule | None = None
+        self._asked = False
+
+    def ask(self) -> None:
+        """Read the file, changed or not: SIGHUP."""
+        self._asked = True
+
+    def look(self) -> "Schedule | None":
+        """The schedule that was read since the last look; None if there is none, or the file is not valid."""
+        if self._thread is not None:
+            if self._thread.is_alive():
+                return None
+            self._thread = None
+            found, self._found = self._found, None
+            return found
+        facts, now = _facts(self._path), self._clock.monotonic()
+        if facts != self._seen:
+            self._seen, self._since = facts, now
+        quiet = facts is not None and facts != self._known and now - self._since >= QUIET_SECONDS
+        if self._asked or quiet:
+            self._asked = False
+            self._known = facts
+            self._thread = threading.Thread(target=self._read, name="reload", daemon=True)
+            self._thread.start()
+        return None
+
+    def _read(self) -> None:
+        try:
+            self._found = self._load(self._path)
+        except SpecError as error:
+            text = "\n".join(problem.as_text() for problem in error.problems) or str(error)
+            self._refuse(text)
+        except (AetherflowError, OSError) as error:
+            self._refuse(str(error))
+        finally:
+            self._clock.wake()
+
+    def _refuse(self, text: str) -> None:
+        message = f"{self._path} is not valid; the schedule stays as it was\n{text}"
+        self._events.error("reload_refused", message, file=str(self._path))
+
+
+def _facts(path: Path) -> Facts:
+    try:
+        found = path.stat()
+    except OSError:  # gone for a moment, while an editor replaces it
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,139 @@
+"""A process that runs some slots and ends: what `tick`, `run-item` and `backfill` share."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.api import StateError
+from aetherflow.scheduler.ledger.attempt_logs import prune_logs
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.run_ids import batch_of
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.loop.stopping import StopRequest
+from aetherflow.scheduler.runs.adoption import release
+from aetherflow.scheduler.runs.dispatcher import Dispatcher
+from aetherflow.scheduler.runs.events import Events, events_for
+from aetherflow.scheduler.runs.outcomes import DRAINED
+from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.time.clock import Clock
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Schedule
+
+LOOK_SECONDS = 0.5
+RELEASE_SECONDS = 5.0
+"""Between two checks for slots of processes that have died."""
+_OF_ATTEMPT = ("run_id", "status", "reason", "trigger", "host", "finished_at", "exit_code", "log")
+
+
+class Session:
+    """A ledger that this process has entered, and the runs that it starts."""
+
+    def __init__(
+        self, schedule: "Schedule", ledger: Ledger, events: Events, *, only_mine: bool, stopped: str = DRAINED
+    ) -> None:
+        self.schedule = schedule
+        self.ledger = ledger
+        self.events = events
+        self.clock = ledger.clock
+        self.slots = Slots(ledger)
+        self.stop = StopRequest(self.clock)
+        self.dispatcher = Dispatcher(ledger, schedule, events, only_mine=only_mine)
+        self.dispatcher.started = {}
+        self._stopped = stopped
+        self._fault: str | None = None
+
+    def work(self, goes_on: Callable[[], bool]) -> None:
+        """Start and watch until `goes_on` is False and nothing of this process runs; a signal interrupts what runs."""
+        self.dispatcher.changed()
+        look_at = 0.0
+        while True:
+            if self.clock.monotonic() >= look_at and not self.stop.asked:
+                look_at = self.clock.monotonic() + RELEASE_SECONDS
+                self._guarded(self.release)
+            if self.stop.asked:
+                for live in self.dispatcher.live:
+                    self.dispatcher.stop(live, self._stopped, drained=True)
+            self._guarded(self._step)
+            if not self.dispatcher.live and (self.stop.asked or not goes_on()):
+                if self.stop.asked and self._stopped != DRAINED:
+                    self._give_up_waiting()
+                return
+            self.clock.wait(LOOK_SECONDS)
+
+    def _give_up_waiting(self) -> None:
+        """End the waiting slots of a command that was stopped: nobody else is to start them."""
+        now = self.clock.now_ms()
+        with self.ledger.transaction("give up"):
+            for row in self.slots.active():
+                if row.owner == self.ledger.me and row.status == Status.WAITING:
+                    status = Status.INTERRUPTED if row.begun else Status.MISSED
+                    given_up: dict[str, Any] = {"status": status, "reason": self._stopped, "finished_at": now}
+                    self.slots.update(row, **given_up | self._before(row), owner=None)
+
+    def _before(self, row: SlotRow) -> dict[str, Any]:
+        """How a slot had ended before, if it was to run again and did not start: that run still counts."""
+        if row.begun or not row.attempts:
+            return {}
+        starts = self.slots.attempts(row.item, row.slot)
+        last = starts[-1]
+        if last.finished_at is None:
+            return {}
+        own = [each for each in starts if each.run_id == last.run_id]
+        found = {name: getattr(last, name) for name in _OF_ATTEMPT}
+        return found | {"batch": batch_of(last.run_id), "started_at": own[0].started_at, "queued": 0}
+
+    def release(self) -> None:
+        """Release the slots of dead processes, which would hold up those of this one."""
+        if release(self.ledger, self.events):
+            self.dispatcher.changed()
+
+    def _step(self) -> None:
+        self.dispatcher.step(start=not self.stop.asked)
+        self.dispatcher.check_late()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do it; a ledger that cannot be written for a while is waited for as long as something runs."""
+        try:
+            work()
+        except StateError as error:
+            if not self.dispatcher.live:
+                raise
+            if self._fault != str(error):
+                self._fault = str(error)
+                self.events.error("ledger_error", f"{error}; trying again", fix=error.fix)
+
+    def tidy(self) -> None:
+        """Delete logs that are old enough, of the items that ran."""
+        prune_logs(self.ledger.side, items={item for item, _ in self.dispatcher.started or ()})
+
+
+@contextlib.contextmanager
+def session(
+    schedule: "Schedule",
+    kind: str,
+    *,
+    only_mine: bool,
+    stopped: str = DRAINED,
+    quiet: bool = False,
+    clock: Clock | None = None,
+    events: Events | None = None,
+) -> Iterator[Session]:
+    """Enter the ledger of a schedule as `kind` while the block runs; signals are requests to stop meanwhile.
+
+    `stopped` is the reason of slots that a signal interrupts.
+    """
+    told = events or events_for(schedule.path.parent, quiet=quiet)
+    ledger = Ledger(schedule.state, clock or Clock())
+    try:
+        found = Session(schedule, ledger, told, only_mine=only_mine, stopped=stopped)
+        with found.stop.handling_signals():
+            ledger.enter(kind)
+            try:
+                yield found
+                found.tidy()
+            finally:
+                ledger.leave()
+    finally:
+        ledger.close()

@@ -1,0 +1,56 @@
+"""Signals of the scheduler: INT and TERM let it drain, a second one interrupts at once, HUP reads the file again."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from aetherflow.scheduler.time.clock import Clock
+
+
+class StopRequest:
+    """What was asked for, by signals or by a program."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.signal: int | None = None
+        self.times = 0
+        self.reload = False
+
+    @property
+    def asked(self) -> bool:
+        """True once the scheduler is to end."""
+        return self.times > 0
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask the scheduler to end; a second time, to interrupt its runs at once."""
+        self.signal = self.signal or number
+        self.times += 1
+        self._clock.wake()
+
+    @contextlib.contextmanager
+    def handling_signals(self, *, reloads: bool = False) -> Iterator[None]:
+        """Turn signals into requests while the block runs; only in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            del frame
+            if number == signal.SIGHUP and reloads:
+                self.reload = True
+                self._clock.wake()
+            else:
+                self.stop(number)
+
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # HUP ignored from the start means nohup; one that reloads is heard all the same
+        if reloads or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, handler) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, previous in before.items():
+                signal.signal(number, previous)

@@ -1,0 +1,117 @@
+"""Taking over what processes left that have died: their runs are started again under the same ids, and go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aetherflow.scheduler.launchers.orphans import birth_of, is_written
+from aetherflow.scheduler.ledger.epochs import Pauses
+from aetherflow.scheduler.ledger.leader import current_leader
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.runs.outcomes import LEFT, RESUMED
+from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.time.clock import iso
+
+
+def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = None, slot: int | None = None) -> int:
+    """Let RUNNING slots of dead processes wait for a new start, or those of an item; returns how many there were.
+
+    `leading`: other schedulers that still live have been deposed, their slots are taken as well.
+    """
+    slots = Slots(ledger)
+    kinds = {name: owner.kind for name, owner in ledger.owners().items()}
+
+    def is_left(row: SlotRow) -> bool:
+        if row.status != Status.RUNNING or row.owner == ledger.me or slot not in (None, row.slot):
+            return False
+        return ledger.is_gone(row.owner) or (leading and kinds.get(row.owner or "") == "scheduler")
+
+    if leading:
+        _take_waiting(ledger, [name for name, kind in kinds.items() if kind == "scheduler" and name != ledger.me])
+    return _restart(ledger, events, lambda: [row for row in slots.active() if is_left(row)], LEFT, item)
+
+
+def _take_waiting(ledger: Ledger, deposed: list[str]) -> None:
+    """Release waiting slots that earlier leaders had reserved, for a next attempt say."""
+    rows = [row for row in Slots(ledger).active() if row.status == Status.WAITING and row.owner in deposed]
+    if rows:
+        with ledger.transaction("take waiting"):
+            for row in rows:
+                Slots(ledger).update(row, owner=None)
+
+
+def resume_interrupted(ledger: Ledger, events: Events, *, drained_only: bool, item: str | None = None) -> int:
+    """Let INTERRUPTED slots wait for a new start, but for those of paused items; returns how many there were.
+
+    `drained_only`: only those that were stopped with their scheduler, not those that somebody stopped by hand.
+    """
+    slots, pauses, now = Slots(ledger), Pauses(ledger), ledger.clock.now_ms()
+
+    def wanted() -> list[SlotRow]:
+        return [
+            row
+            for row in slots.interrupted()
+            if (row.reason in RESUMED or not drained_only) and pauses.at(row.item, now) is None
+        ]
+
+    return _restart(ledger, events, wanted, "interrupted", item)
+
+
+def _restart(ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], reason: str, item: str | None) -> int:
+    def wanted() -> list[SlotRow]:
+        return [row for row in find() if item in (None, row.item)]
+
+    into = {"status": Status.WAITING, "reason": f"resumes: {reason}", "owner": None, "finished_at": None}
+    rows = _take(ledger, wanted, "adopted", reason, into)
+    for row in rows:
+        message = f"{row.item} {iso(row.slot)}: goes on as {row.run_id}; {reason}"
+        events.warning("adopted", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
+    return len(rows)
+
+
+def release(ledger: Ledger, events: Events) -> int:
+    """Let RUNNING slots of dead processes be INTERRUPTED where no scheduler is there to adopt them; returns how many.
+
+    For processes that see to some slots only: what nobody sees to would hold up theirs, and take up room, without end.
+    A run that goes on without its process is waited for. The next scheduler, or pass, resumes them.
+    """
+    slots = Slots(ledger)
+
+    def left() -> list[SlotRow]:
+        return [row for row in slots.active() if row.status == Status.RUNNING and is_over(ledger, row)]
+
+    if not left() or current_leader(ledger) is not None:
+        return 0
+    into = {"status": Status.INTERRUPTED, "reason": LEFT, "owner": None, "finished_at": ledger.clock.now_ms()}
+    rows = _take(ledger, left, "released", LEFT, into | {"pid": None, "birth": None})
+    for row in rows:
+        message = f"{row.item} {iso(row.slot)}: INTERRUPTED, {LEFT}; `run`, `tick` or `run-item --slot` resumes it"
+        events.warning("released", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
+    return len(rows)
+
+
+def is_over(ledger: Ledger, row: SlotRow) -> bool:
+    """Whether both have ended, the process that had a slot and the run that it started."""
+    if row.owner == ledger.me or not ledger.is_gone(row.owner):
+        return False
+    if row.pid is None or row.birth is None:  # it ended before it could write down what it had started
+        return row.log is None or not is_written(Path(row.log))
+    return birth_of(row.pid) != row.birth
+
+
+def _take(
+    ledger: Ledger, find: Callable[[], list[SlotRow]], event: str, reason: str, into: dict[str, Any]
+) -> list[SlotRow]:
+    """Change the slots that are found, once more inside the transaction; their last starts are over."""
+    if not find():
+        return []
+    with ledger.transaction("adopt"):
+        rows = find()
+        for row in rows:
+            Slots(ledger).end_attempt(row, Status.INTERRUPTED, reason, None)
+            Slots(ledger).update(row, **into)
+            ledger.journal(event, row.item, row.slot, run_id=row.run_id, reason=reason)
+    return rows

@@ -1,0 +1,233 @@
+"""Starting slots when their turn has come; the ledger is told before anything is done."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.launchers import Launcher, Running, load_launcher
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.runs.run_requests import log_of, request_for
+from aetherflow.scheduler.runs.turns import BY_HAND, Turn, Turns, by_item
+from aetherflow.scheduler.runs.watching import REPLACED, Live, Watch, fault_end
+from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.time.clock import iso
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Schedule
+
+LOOK_SECONDS = 1.0
+"""Between two checks of waiting slots, while no change is reported."""
+
+
+class Dispatcher:
+    """The runs of this process, and the waiting slots that it may start.
+
+    `only_mine`: no other slots than those that this process keeps for itself.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        schedule: "Schedule",
+        events: Events,
+        *,
+        only_mine: bool = False,
+        launchers: Callable[[str], Launcher] = load_launcher,
+    ) -> None:
+        self._ledger = ledger
+        self._events = events
+        self._only_mine = only_mine
+        self._launchers = launchers
+        self._slots = Slots(ledger)
+        self._watch = Watch(ledger, events)
+        self.started: dict[tuple[str, int], None] | None = None
+        """The slots that this process has started; None: not recorded."""
+        self._changed = True
+        self._seen = -1
+        self._look_at = 0.0
+        self._again: int | None = None
+        self._waiting = False
+        self.use(schedule)
+
+    def use(self, schedule: "Schedule") -> None:
+        """Use another schedule from now on; runs that have started keep the item that they began with."""
+        self._schedule = schedule
+        self._turns = Turns(self._ledger, schedule, only_mine=self._only_mine)
+        self._changed = True
+
+    def changed(self) -> None:
+        """The ledger has new slots: the next step checks what waits."""
+        self._changed = True
+
+    @property
+    def live(self) -> list[Live]:
+        """The runs of this process."""
+        return self._watch.live
+
+    def stop(self, live: Live, reason: str, *, drained: bool = False) -> None:
+        """Ask a run to stop, once; it is killed if it does not."""
+        self._watch.stop(live, reason, drained=drained)
+
+    def reap_only(self) -> None:
+        """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""
+        self._watch.reap_only()
+
+    def check_late(self) -> None:
+        """Warn, once each, of slots that take longer than `late_after_seconds`, waiting included."""
+        self._watch.check_late(self._turns.item)
+
+    def step(self, *, start: bool = True) -> None:
+        """One pass: what has ended, what takes too long, what may start. Raises StateError; then ask again later."""
+        before = len(self.live)
+        try:
+            self._watch.look()
+        finally:
+            self._changed = self._changed or len(self.live) < before
+        if start and self._has_changed():
+            self._changed = False
+            try:
+                self._watch.obey()
+                self._start_waiting()
+                self._watch.note_processes()
+            except BaseException:
+                self._changed = True
+                raise
+
+    def _has_changed(self) -> bool:
+        now = self._ledger.clock.monotonic()
+        if (seen := self._ledger.changes()) != self._seen:
+            self._seen = seen
+            return True
+        if self._changed:
+            return True
+        if not self._waiting or now < self._look_at:
+            return False
+        self._look_at = now + LOOK_SECONDS
+        return self._again is not None and self._ledger.clock.now_ms() >= self._again
+
+    @property
+    def waiting(self) -> bool:
+        """Whether slots wait that this process may start."""
+        return self._waiting
+
+    # Starting
+
+    def _start_waiting(self) -> None:
+        active = self._slots.active()
+        if self._watch.restart_forgotten(active):
+            active = self._slots.active()
+        items, told = by_item(active), list[tuple[SlotRow, str | None]]()
+        room = self._turns.room()
+        self._waiting, self._again = False, None
+        for row in sorted(active, key=lambda row: (not row.begun, row.slot, row.item)):
+            if row.status != Status.WAITING or not self._is_free(row):
+                continue
+            self._waiting = True
+            turn = self._turns.judge(row, items[row.item], room)
+            if turn.action == "wait":
+                if turn.again is not None:
+                    self._again = turn.again if self._again is None else min(self._again, turn.again)
+                if turn.reason != row.reason:
+                    told.append((row, turn.reason))
+                continue
+            self._act(row, turn)
+            items[row.item] = self._slots.active_of(row.item)
+            room = self._turns.room()
+        if told:
+            with self._ledger.transaction("slot reasons"):
+                for row, reason in told:
+                    self._slots.update(row, reason=reason)
+            self._tell_waiting(told)
+        self._look_at = self._ledger.clock.monotonic() + LOOK_SECONDS
+
+    def _tell_waiting(self, told: list[tuple[SlotRow, str | None]]) -> None:
+        """Report what its slots wait for, where a person waits for this process."""
+        for row, reason in told:
+            if self._only_mine and reason:
+                message = f"{row.item} {iso(row.slot)}: waits; {reason}"
+                self._events.info("waits", message, item=row.item, slot=iso(row.slot), reason=reason)
+
+    def _is_free(self, row: SlotRow) -> bool:
+        if row.owner == self._ledger.me:
+            return True
+        return not self._only_mine and self._ledger.is_gone(row.owner)
+
+    def _act(self, row: SlotRow, turn: Turn) -> None:
+        """Do what was decided, if it still holds inside the transaction."""
+        started: SlotRow | None = None
+        stop: list[SlotRow] = []
+        with self._watch.noting(f"slot {turn.action}"):
+            found = self._slots.find(row.item, row.slot)
+            if found is None or found.status != Status.WAITING or not self._is_free(found):
+                return
+            others = self._slots.active_of(row.item)
+            turn = self._turns.judge(found, others, self._turns.room())
+            if turn.action == "start":
+                log = log_of(self._ledger.side, found.item, found.run_id, found.attempts + 1)
+                started = self._slots.begin(found, found.trigger, str(log))
+                self._space(found, others)
+            elif turn.action == "replace":
+                stop = self._replace(found, others)
+            elif turn.action != "wait":
+                self._drop(found, turn)
+        self._changed = True
+        for other in stop:
+            if (live := self._watch.find(other)) is not None:
+                self.stop(live, f"{REPLACED} {iso(row.slot)}")
+        if started is not None:
+            if self.started is not None:
+                self.started[row.item, row.slot] = None
+            self._launch(started, (found.pid, found.birth))
+        elif turn.action in ("skip", "drop"):
+            message = f"{row.item} {iso(row.slot)}: {turn.reason}"
+            self._events.warning("skipped", message, item=row.item, slot=iso(row.slot), reason=turn.reason)
+
+    def _drop(self, row: SlotRow, turn: Turn) -> None:
+        left_out = Status.SKIPPED if turn.action == "skip" else Status.MISSED
+        status = Status.INTERRUPTED if row.begun else left_out
+        now = self._ledger.clock.now_ms()
+        self._slots.update(row, status=status, reason=turn.reason, finished_at=now, owner=None)
+
+    def _space(self, row: SlotRow, others: list[SlotRow]) -> None:
+        """Keep the catch-up runs behind this one apart, also where they waited for longer than their spacing."""
+        item = self._turns.item(row.item)
+        if item is None or not row.queued or row.begun or row.trigger in BY_HAND:
+            return
+        now, spacing = self._ledger.clock.now_ms(), round(item.spec.spacing_seconds * 1000)
+        behind = [each for each in others if each.status == Status.WAITING and each.queued and each.slot > row.slot]
+        for number, other in enumerate(sorted(behind, key=lambda each: each.slot), 1):
+            if spacing and (other.not_before or 0) < (earliest := now + number * spacing):
+                self._slots.update(other, not_before=earliest, waits_since=now)
+
+    def _replace(self, row: SlotRow, others: list[SlotRow]) -> list[SlotRow]:
+        """End the slots before this one; those that run are stopped by the caller."""
+        now, reason = self._ledger.clock.now_ms(), f"{REPLACED} {iso(row.slot)}"
+        for other in others:
+            if other.status == Status.WAITING and other.slot < row.slot and self._is_free(other):
+                status = Status.FAILED if other.begun else Status.SKIPPED
+                self._slots.update(other, status=status, reason=reason, finished_at=now, owner=None)
+        running = [other for other in others if other.status == Status.RUNNING]
+        for other in running:
+            if other.owner != self._ledger.me and other.reason is None:
+                self._slots.update(other, reason=reason)  # its own process reads that
+        return running
+
+    def _launch(self, row: SlotRow, orphan: tuple[int | None, str | None]) -> None:
+        item = self._turns.item(row.item)
+        assert item is not None  # noqa: S101 it was judged
+        fields = {"item": row.item, "slot": iso(row.slot), "run_id": row.run_id, "attempt": row.attempts}
+        try:
+            log = log_of(self._ledger.side, row.item, row.run_id, row.attempts)
+            request = request_for(item, row, self._schedule.path.parent, log)
+            running = self._launchers(item.spec.launcher).start(request, self._ledger.clock.wake)
+            if not isinstance(running, Running):
+                raise TypeError(f"start() gave {type(running).__name__}, not a Running")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
+            end = fault_end(error, item.spec.launcher)
+            self._watch.finish(row, item, replace(end, reason=f"cannot be started: {end.reason}"))
+            return
+        self._watch.add(row, item, running, orphan)
+        self._events.info("started", f"{row.item} {iso(row.slot)}: started as {row.run_id}", **fields, pid=running.pid)

@@ -1,0 +1,57 @@
+"""What the scheduler tells while it works: lines on stderr, as text or JSON, as the settings of the core say."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+_RANKS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+class Events:
+    """Writes one line per event; a stream that is gone ends nothing."""
+
+    def __init__(self, level: str = "INFO", log_format: str = "text", stream: IO[str] | None = None) -> None:
+        self._least = _RANKS.get(level.upper(), 20)
+        self._as_json = log_format == "json"
+        self._stream = stream
+
+    def tell(self, level: str, event: str, message: str, **fields: Any) -> None:
+        """Write an event; fields that are None are left out."""
+        if _RANKS[level] < self._least:
+            return
+        now = time.time_ns() // 1_000_000
+        given = {name: value for name, value in fields.items() if value is not None}
+        if self._as_json:
+            head = {"ts_ms": now, "level": level, "event": event, "message": message}
+            line = json.dumps({**head, **given}, ensure_ascii=False, default=str)
+        else:
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now // 1000))
+            line = f"{stamp} {level} {message}"
+        try:
+            print(line, file=self._stream or sys.stderr, flush=True)
+        except (OSError, ValueError):
+            return
+
+    def info(self, event: str, message: str, **fields: Any) -> None:
+        """Something happened as it should."""
+        self.tell("INFO", event, message, **fields)
+
+    def warning(self, event: str, message: str, **fields: Any) -> None:
+        """Something that a person should know."""
+        self.tell("WARNING", event, message, **fields)
+
+    def error(self, event: str, message: str, **fields: Any) -> None:
+        """Something that a person should see to."""
+        self.tell("ERROR", event, message, **fields)
+
+
+def events_for(folder: Path, *, quiet: bool = False) -> Events:
+    """Events as the environment and the project file near a folder want them; `quiet`: from WARNING on."""
+    from aetherflow.core.embedding import build_snapshot
+
+    settings = build_snapshot(folder, ambient=dict(os.environ)).settings
+    level = "WARNING" if quiet and settings.log_level in ("DEBUG", "INFO") else settings.log_level
+    return Events(level, settings.log_format)

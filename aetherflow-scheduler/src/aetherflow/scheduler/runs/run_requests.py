@@ -1,0 +1,60 @@
+"""What is started for a slot: the arguments of `aetherflow run`, and where its output goes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.scheduler.launchers.base import RunRequest
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.time.clock import iso
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item
+
+
+def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunRequest:
+    """The run of a slot. It waits if busy: a process that an earlier scheduler left may still run it."""
+    spec = item.spec
+    arguments = ["run"]
+    if item.manifest is not None:
+        arguments += ["--bundle-manifest", str(item.manifest)]
+        if spec.allow_stale_bundle:
+            arguments.append("--allow-stale-bundle")
+        flow = item.bundle_flow
+    else:
+        flow = str(item.flow)
+    if flow is not None:
+        arguments += ["--flow-yaml", flow]
+    arguments += ["--run-id", row.run_id, "--slot", iso(row.slot), "--if-busy", "wait", "--json"]
+    arguments += ["--trigger", row.trigger]
+    if spec.flow_job is not None:
+        arguments += ["--flow-job", spec.flow_job]
+    for name, value in row.params.items():
+        arguments += ["--param", f"{name}={as_text(value)}"]
+    return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log)
+
+
+def as_text(value: Any) -> str:
+    """A parameter's value as `--param` takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def log_of(side: Path, item: str, run_id: str, attempt: int) -> Path:
+    """The log of one start, beside the ledger."""
+    return side / "logs" / item / f"{run_id}.{attempt}.log"
+
+
+def reason_of(summary: Mapping[str, Any] | None) -> str | None:
+    """Why a run did not succeed, in one line, from its summary."""
+    error = (summary or {}).get("error")
+    if not isinstance(error, Mapping):
+        return None
+    place = ".".join(str(error[name]) for name in ("job", "step") if error.get(name))
+    message = one_line(str(error.get("message") or error.get("code") or ""))
+    return one_line(f"{place}: {message}" if place and message else message or place) or None
+
+
+def one_line(text: str) -> str:
+    """The first line of a text, as a ledger can hold it: not endless, and of characters that UTF-8 has."""
+    return text.strip().partition("\n")[0][:500].encode(errors="replace").decode()

@@ -1,0 +1,120 @@
+"""Whether a waiting slot may start now, judged by the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
+from aetherflow.scheduler.ledger.leader import current_leader
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.runs.outcomes import RESUMED
+from aetherflow.scheduler.schedule.policy import Other, Room, Status, decide_after, decide_overlap, is_ready
+from aetherflow.scheduler.schedule.slots import last_slot
+from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
+
+BY_HAND = ("manual", "backfill")
+"""Triggers of people: pauses and other items do not hold them up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is to be done with a waiting slot now."""
+
+    action: Literal["start", "wait", "skip", "replace", "drop"]
+    reason: str | None = None
+    again: int | None = None
+    """For a wait: the instant at which to look again, if it is known."""
+
+
+class Turns:
+    """Judges waiting slots. Reads the ledger only; to be asked again inside the transaction that acts on the answer.
+
+    `only_mine`: for a process that starts no other slots than its own.
+    """
+
+    def __init__(self, ledger: Ledger, schedule: "Schedule", *, only_mine: bool = False) -> None:
+        self._ledger = ledger
+        self._only_mine = only_mine
+        self._schedule = schedule
+        self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+        self._items: dict[str, Item] = {item.id: item for item in schedule.items}
+
+    def item(self, name: str) -> "Item | None":
+        """The item of a slot, if the schedule still has it."""
+        return self._items.get(name)
+
+    def room(self) -> Room:
+        """How much room there is."""
+        return self._slots.room(self._schedule.spec.max_running, self._schedule.spec.pools)
+
+    def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Room) -> Turn:
+        """Judge a slot; `others` are the slots of its item that wait or run."""
+        item = self.item(row.item)
+        by_hand = row.trigger in BY_HAND
+        if item is None or not (item.spec.enabled or by_hand):
+            return Turn("drop", "the item was disabled or removed")
+        now = self._ledger.clock.now_ms()
+        if not by_hand and (pause := self._pauses.at(row.item, now)) is not None:
+            return Turn("wait", str(pause), pause.until) if row.begun else Turn("skip", str(pause))
+        if not is_ready(now, row.not_before, row.waits_since):
+            return Turn("wait", row.reason, row.not_before)
+        if item.after is not None and not row.begun and not by_hand:
+            turn = self._after(item.after, row, now, round(item.spec.misfire_grace_time * 1000))
+            if turn.action != "start":
+                return turn
+        turn = self._overlap(item, row, others)
+        if turn.action != "start":
+            return turn
+        if (full := room.full(row.pool)) is not None:
+            return Turn("wait", f"{full} is full")
+        return turn
+
+    def _overlap(self, item: "Item", row: SlotRow, others: Sequence[SlotRow]) -> Turn:
+        open_ones = [
+            Other(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
+            for other in others
+            if other.slot != row.slot and not self._is_left(other)
+        ]
+        turn = decide_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
+        if turn in ("start", "replace"):
+            return Turn(turn)
+        first = next((other for other in open_ones if other.running), open_ones[0])
+        doing = "still runs" if first.running else "still waits"
+        return Turn(turn, f"overlap: the slot {iso(first.slot)} {doing}")
+
+    def _is_left(self, row: SlotRow) -> bool:
+        """Whether a slot waits for a process that may never come: this one does not start it, no scheduler runs."""
+        if not self._only_mine or row.status != Status.WAITING or row.owner == self._ledger.me:
+            return False
+        return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None
+
+    def _after(self, other: str, row: SlotRow, now: int, grace: int) -> Turn:
+        followed = self._items.get(other)
+        slot = last_slot(followed, from_ms(row.slot)) if followed is not None else None
+        if slot is None:
+            return Turn(*decide_after(other, None))
+        at = to_ms(slot.at)
+        found = self._slots.find(other, at)
+        if found is None:
+            epoch = self._epochs.present().get(other)
+            # triggers come in any order: on the first day of a crontab the other item may not have been seen yet
+            enabled = followed is not None and followed.spec.enabled
+            expected = enabled if epoch is None else epoch.since <= at
+            if expected and now <= row.slot + grace:
+                return Turn("wait", f"after {other}: its slot {iso(at)} is not entered yet", row.slot + grace + 1)
+            found = self._slots.latest(other, at)
+        if found is not None and found.status == Status.INTERRUPTED and found.reason not in RESUMED:
+            return Turn("skip", f"after {other}: {found.status}, {found.reason}")  # nobody knows when it goes on
+        return Turn(*decide_after(other, found.status if found is not None else None))
+
+
+def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:
+    found: dict[str, list[SlotRow]] = {}
+    for row in rows:
+        found.setdefault(row.item, []).append(row)
+    return found

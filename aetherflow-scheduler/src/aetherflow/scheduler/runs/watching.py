@@ -1,0 +1,232 @@
+"""The runs of a process: watching them, stopping those that take too long, entering how they ended in the ledger."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from aetherflow.core.api import AetherflowError
+from aetherflow.scheduler.launchers import Running
+from aetherflow.scheduler.launchers.orphans import signal_orphan
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
+from aetherflow.scheduler.runs.run_requests import one_line
+from aetherflow.scheduler.runs.turns import BY_HAND
+from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.time.clock import iso
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item
+
+KILL_AFTER_SECONDS = 12.0
+"""From SIGTERM to SIGKILL, where AETHERFLOW_STOP_GRACE_SECONDS is not higher: a run has 8 seconds by itself."""
+REPLACED = "replaced by the slot"
+ELSEWHERE = "if that was not this schedule, set another AETHERFLOW_STATE_ROOT or flow.state.path for one of the two"
+
+
+def kill_after_seconds() -> float:
+    """From SIGTERM to SIGKILL: a little more than the time that a run gives its step."""
+    try:
+        grace = float(os.environ.get("AETHERFLOW_STOP_GRACE_SECONDS") or 0)
+    except ValueError:
+        grace = 0.0
+    return max(KILL_AFTER_SECONDS, grace + 4)
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A run of this process."""
+
+    row: SlotRow
+    item: "Item"
+    running: Running
+    since: float
+    """When it was started, by the monotonic clock."""
+    orphan: tuple[int | None, str | None] = (None, None)
+    """A process of the same run that an earlier scheduler left, which this one waits for."""
+    stopped: str | None = None
+    """Why it is being ended."""
+    drained: bool = False
+    kill_at: float | None = None
+    fault: BaseException | None = None
+    """The exception that its launcher raised; the run is over for this process."""
+
+    def ask(self, name: Literal["terminate", "kill"]) -> None:
+        """Call a method of a plugin, which may raise anything; `end` reports it."""
+        try:
+            getattr(self.running, name)()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
+            self.fault = error
+
+    def end(self) -> End | None:
+        """How it ended; None while it goes on."""
+        try:
+            if self.fault is not None:
+                raise self.fault
+            outcome = self.running.poll()
+            return None if outcome is None else decide_end(outcome, self.stopped, drained=self.drained)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
+            self.fault = error
+            with contextlib.suppress(Exception, SystemExit):
+                self.running.kill()  # nobody watches it any more
+            return fault_end(error, self.item.spec.launcher)
+
+
+def fault_end(error: BaseException, launcher: str) -> End:
+    """How a start ended whose launcher raised; another one helps only against faults that launchers may have."""
+    expected = isinstance(error, (OSError, AetherflowError))
+    shown = str(error) if expected else f"the launcher {launcher!r} has a fault: {type(error).__name__}: {error}"
+    return End(Status.FAILED, one_line(shown), 1, retry=expected)
+
+
+class Watch:
+    """The runs that this process has started and that have not ended."""
+
+    def __init__(self, ledger: Ledger, events: Events) -> None:
+        self._ledger = ledger
+        self._events = events
+        self._kill_after = kill_after_seconds()
+        self._slots = Slots(ledger)
+        self.live: list[Live] = []
+        self._unnoted: list[Live] = []
+
+    def add(self, row: SlotRow, item: "Item", running: Running, orphan: tuple[int | None, str | None]) -> None:
+        """Watch a run that was started just now."""
+        live = Live(row, item, running, self._ledger.clock.monotonic(), orphan)
+        self.live.append(live)
+        self._unnoted.append(live)
+
+    @contextlib.contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """A transaction that also writes down which processes were started since the last one."""
+        noted = list(self._unnoted)
+        with self._ledger.transaction(name):
+            for live in noted:
+                self._slots.note_process(live.row, live.running.pid, live.running.birth)
+            yield
+        self._unnoted = [live for live in self._unnoted if live not in noted]
+
+    def note_processes(self) -> None:
+        """Write down the processes that no later start has written down already."""
+        if self._unnoted:
+            with self.noting("slot processes"):
+                pass
+
+    def find(self, row: SlotRow) -> Live | None:
+        """The run of a slot."""
+        return next((live for live in self.live if (live.row.item, live.row.slot) == (row.item, row.slot)), None)
+
+    def look(self) -> bool:
+        """See what has ended, and what takes too long; True if something has ended."""
+        ended = False
+        for live in list(self.live):
+            end = live.end()
+            if end is None:
+                self._check_times(live)
+                continue
+            ended = True
+            self.finish(live.row, live.item, end)
+            self.live.remove(live)
+        return ended
+
+    def finish(self, row: SlotRow, item: "Item", end: End) -> None:
+        """Write down how a start ended: the slot is over, or waits for its next attempt."""
+        if end.status == Status.SUCCESS and end.reason is not None and self._slots.was_started_as(row):
+            end = replace(end, reason=None)  # an earlier start of the slot has done it
+        failures = row.failures + (end.status == Status.FAILED)
+        delay = retries(item.spec, failures) if end.retry else None
+        fields = {"item": row.item, "slot": iso(row.slot), "run_id": row.run_id, "attempt": row.attempts}
+        into: dict[str, Any] = {"failures": failures}
+        if delay is not None:
+            now = self._ledger.clock.now_ms()
+            into |= {"status": Status.WAITING, "reason": f"retry after: {end.reason}", "finished_at": None}
+            into |= {"owner": self._ledger.me, "waits_since": now, "not_before": now + round(delay * 1000)}
+        with self._ledger.transaction(f"slot {end.status}"):
+            kept = self._slots.end(row, end.status, end.reason, end.exit_code, into)
+        message = f"{row.item} {iso(row.slot)}: {end.status}" + (f", {end.reason}" if end.reason else "")
+        message += f"; log {row.log}" if end.status in (Status.FAILED, Status.UNKNOWN) else ""
+        if not kept:
+            self._events.warning("not_ours", f"{message}; another process has taken the slot over", **fields)
+            return
+        if delay is not None:
+            message += f"; attempt {row.attempts + 1} in {delay:g} s"
+        level = {Status.SUCCESS: "INFO", Status.INTERRUPTED: "WARNING"}.get(end.status, "ERROR")
+        level = "WARNING" if delay is not None else level
+        if end.status == Status.SUCCESS and end.reason is not None:
+            level, message = "WARNING", f"{message}; {ELSEWHERE}"
+        self._events.tell(level, "ended", message, **fields, status=end.status, reason=end.reason, log=row.log)
+
+    def _check_times(self, live: Live) -> None:
+        now, spec = self._ledger.clock.monotonic(), live.item.spec
+        if live.kill_at is not None:
+            if now >= live.kill_at:
+                live.kill_at = now + self._kill_after
+                live.ask("kill")
+                signal_orphan(*live.orphan, signal.SIGKILL)
+        elif spec.timeout_seconds is not None and now - live.since >= spec.timeout_seconds:
+            self.stop(live, f"timeout: it ran for more than {spec.timeout_seconds:g} s")
+        took = now - live.since
+        if spec.max_duration_seconds is not None and not live.row.overdue and took >= spec.max_duration_seconds:
+            message = f"{live.row.item} {iso(live.row.slot)}: runs for more than {spec.max_duration_seconds:g} s"
+            self._mark(live.row, "overdue", message)
+            live.row = self._slots.find(live.row.item, live.row.slot) or live.row
+
+    def _mark(self, row: SlotRow, flag: str, message: str) -> None:
+        with self._ledger.transaction(f"slot {flag}"):
+            new = self._slots.update(row, **{flag: 1})
+        if new:
+            self._events.warning(flag, message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
+
+    def check_late(self, find: "Callable[[str], Item | None]") -> None:
+        """Warn, once each, of slots that take longer than `late_after_seconds`, waiting included; those asked for by
+        hand, long after their time as a rule, are never late.
+        """
+        now = self._ledger.clock.now_ms()
+        for row in self._slots.active():
+            item = find(row.item)
+            limit = item.spec.late_after_seconds if item is not None else None
+            if limit is None or row.late or row.trigger in BY_HAND or now < row.slot + limit * 1000:
+                continue
+            self._mark(row, "late", f"{row.item} {iso(row.slot)}: has not ended {limit:g} s after its slot")
+            if (live := self.find(row)) is not None:
+                live.row = self._slots.find(row.item, row.slot) or live.row
+
+    # Stopping
+
+    def stop(self, live: Live, reason: str, *, drained: bool = False) -> None:
+        """Ask a run to stop, once; it is killed if it does not."""
+        if live.kill_at is None:
+            live.stopped, live.drained = reason, drained
+            live.kill_at = self._ledger.clock.monotonic() + self._kill_after
+            live.ask("terminate")
+            signal_orphan(*live.orphan, signal.SIGTERM)
+            message = f"{live.row.item} {iso(live.row.slot)}: being stopped, {reason}"
+            self._events.warning("stopping", message, item=live.row.item, run_id=live.row.run_id)
+
+    def obey(self) -> None:
+        """Stop the runs that another process, which can signal nothing here, has replaced by a later slot."""
+        for live in self.live:
+            if live.kill_at is None and live.item.spec.overlap == "kill_old":
+                row = self._slots.find(live.row.item, live.row.slot)
+                if row is not None and (row.reason or "").startswith(REPLACED):
+                    self.stop(live, row.reason or REPLACED)
+
+    def restart_forgotten(self, rows: list[SlotRow]) -> bool:
+        """Let slots wait again that are ours and run nowhere: a disk that failed between two steps leaves them so."""
+        mine = [row for row in rows if row.status == Status.RUNNING and row.owner == self._ledger.me]
+        lost = [row for row in mine if self.find(row) is None]
+        if lost:
+            with self._ledger.transaction("slot forgotten"):
+                for row in lost:
+                    self._slots.end_attempt(row, Status.INTERRUPTED, "it was not started", None)
+                    self._slots.update(row, status=Status.WAITING, reason="resumes: it was not started", owner=None)
+        return bool(lost)
+
+    def reap_only(self) -> None:
+        """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""
+        self.live = [live for live in self.live if live.end() is None]

@@ -1,0 +1,49 @@
+"""Which slots are skipped, and why: days that a calendar leaves out, and blackouts."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+SATURDAY = 5
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The days on which slots run."""
+
+    business_days: bool = False
+    holidays: frozenset[dt.date] = frozenset()
+
+    def excluded(self, day: dt.date) -> str | None:
+        """Why a day is left out, or None."""
+        if day in self.holidays:
+            return f"calendar: {day} is a holiday"
+        if self.business_days and day.weekday() >= SATURDAY:
+            return f"calendar: {day} is a {'Saturday' if day.weekday() == SATURDAY else 'Sunday'}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A blackout: once, from an instant to another one, or every day from a time of day to another one."""
+
+    reason: str
+    """Recorded with each slot that it skips."""
+    start: dt.datetime | None = None
+    end: dt.datetime | None = None
+    daily: tuple[int, int] | None = None
+    """Minutes of the day: the begin, and the end, which is beyond 1440 if it passes midnight."""
+    days: frozenset[int] = frozenset(range(7))
+    """Weekdays on which `daily` begins; Monday is 0."""
+
+    def covers(self, at: dt.datetime, local: dt.datetime) -> bool:
+        """Whether an instant lies in it; `local` is the instant in the item's zone."""
+        if self.start is not None and self.end is not None:
+            return self.start <= at < self.end
+        if self.daily is None:
+            return False
+        begin, end = self.daily
+        minute = local.hour * 60 + local.minute
+        today = local.weekday()
+        since_yesterday = minute + 1440 < end and (today - 1) % 7 in self.days
+        return since_yesterday or (begin <= minute < end and today in self.days)

@@ -1,0 +1,176 @@
+"""What becomes of slots that are due: pure decisions, without clock, ledger or processes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Overlap = Literal["skip", "queue", "allow", "kill_old"]
+Misfire = Literal["skip", "last", "all"]
+
+
+class Status(StrEnum):
+    WAITING = "WAITING"
+    """Due: waits for its turn, for the slot it follows, for room, or for its next attempt."""
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    """A step that must not be repeated unasked was interrupted; a person has to decide."""
+    INTERRUPTED = "INTERRUPTED"
+    """Stopped before its end; it is resumed."""
+    SKIPPED = "SKIPPED"
+    """Not run, on purpose: a calendar, a blackout, a pause, the overlap policy, or the item it follows."""
+    MISSED = "MISSED"
+    """Nobody was there to start it in time."""
+
+
+ACTIVE = (Status.WAITING, Status.RUNNING)
+ENDED = tuple(status for status in Status if status not in ACTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A slot whose time has come; `excluded` says why it is left out: calendar, blackout, pause."""
+
+    slot: int
+    excluded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a slot becomes: WAITING, SKIPPED or MISSED, with the reason."""
+
+    slot: int
+    status: Status
+    reason: str | None = None
+    delay_ms: int = 0
+    """How long a WAITING slot waits at least."""
+    catch_up: bool = False
+    """True if it is one of several that run one after the other."""
+
+
+def decide_due(
+    due: Sequence[Due], now: int, *, misfire: Misfire, grace_ms: int, max_catch_up: int, spacing_ms: int
+) -> list[Verdict]:
+    """Decide what becomes of the slots of one item that are due at `now`, in order of time; one verdict for each.
+
+    Slots later than `grace_ms` are misfires. `skip` misses them; `last` lets only the latest slot of all run; `all`
+    runs all in order, `spacing_ms` apart, at most `max_catch_up`, and misses the oldest beyond. Of several slots within
+    the grace, `skip` and `last` run the latest.
+    """
+    fates: dict[int, Verdict] = {}
+    wanted: list[int] = []
+    for each in due:
+        if each.excluded is not None:
+            fates[each.slot] = Verdict(each.slot, Status.SKIPPED, each.excluded)
+        elif misfire == "skip" and now - each.slot > grace_ms:
+            fates[each.slot] = Verdict(each.slot, Status.MISSED, f"misfire: {_late(now - each.slot)} late")
+        else:
+            wanted.append(each.slot)
+    kept = wanted[-max_catch_up:] if misfire == "all" else wanted[-1:]
+    left = "max_catch_up" if misfire == "all" else "coalesced"
+    for slot in wanted[: len(wanted) - len(kept)]:
+        fates[slot] = Verdict(slot, Status.MISSED, left)
+    for index, slot in enumerate(kept):
+        fates[slot] = Verdict(slot, Status.WAITING, None, index * spacing_ms, catch_up=len(kept) > 1)
+    return [fates[each.slot] for each in due]
+
+
+def _late(span_ms: int) -> str:
+    seconds = span_ms // 1000
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another slot of the same item that is not over."""
+
+    slot: int
+    run_id: str
+    running: bool
+    begun: bool
+    """True once its run was started for the first time."""
+
+
+Turn = Literal["start", "wait", "skip", "replace"]
+
+
+def decide_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, begun: bool, queued: bool) -> Turn:
+    """Whether a waiting slot may start while other slots of its item are not over.
+
+    `begun`: its run was started before, it is only resumed or tried again. `queued`: it waits for those before it
+    whatever the policy says, as catch-up runs and backfills do. `replace`: those before it are to be ended first.
+    """
+    if overlap == "allow":
+        return "start"
+    if begun:
+        return "wait" if any(other.running or (other.begun and other.slot < slot) for other in others) else "start"
+    ahead = [other for other in others if other.slot < slot or other.running or other.begun]
+    if not ahead:
+        return "start"
+    if queued or overlap == "queue":
+        return "wait"
+    return "replace" if overlap == "kill_old" else "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many runs may go on at a time, and how many do."""
+
+    max_running: int
+    pools: Mapping[str, int]
+    running: int
+    in_pool: Mapping[str, int]
+
+    def full(self, pool: str | None) -> str | None:
+        """What there is no room in for one more run; None if there is."""
+        if self.running >= self.max_running:
+            return "max_running"
+        if pool is not None and self.in_pool.get(pool, 0) >= self.pools.get(pool, self.max_running):
+            return f"pool {pool}"
+        return None
+
+
+def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "wait", "skip"], str | None]:
+    """Whether a slot may start, by the status of the slot that it follows; None: there is no such slot."""
+    if status == Status.SUCCESS:
+        return "start", None
+    if status in (Status.WAITING, Status.RUNNING, Status.INTERRUPTED):
+        return "wait", f"after {other}: {status}"
+    return "skip", f"after {other}: {status or 'no slot of it yet'}"
+
+
+def retry_delay(
+    failures: int, *, max_attempts: int, backoff_seconds: float, multiplier: float, max_backoff_seconds: float | None
+) -> float | None:
+    """Seconds until a run that has failed `failures` times is tried again; None if it is not."""
+    if failures >= max_attempts:
+        return None
+    try:
+        delay = backoff_seconds * multiplier ** (failures - 1)
+    except OverflowError:
+        delay = float("inf")
+    ceiling = max_backoff_seconds if max_backoff_seconds is not None else 86400.0
+    return min(delay, ceiling)
+
+
+def is_ready(now: int, not_before: int | None, waits_since: int | None) -> bool:
+    """Whether a wait is over. A clock that went back before the wait began ends it: it would last for too long."""
+    return not_before is None or now >= not_before or (waits_since is not None and now < waits_since)
+
+
+def current_slot(now: int, before: int | None, following: int | None, tolerance_ms: int) -> int | None:
+    """The slot that a trigger stands for: the latest before it, or the next one if the trigger came a little early.
+
+    A clock that runs ahead of another one fires early. A pod may as well start late: so early means by no more than
+    `tolerance_ms`, and by no more than a tenth of the way from slot to slot.
+    """
+    if following is None or following - now > tolerance_ms:
+        return before
+    if before is not None and (following - now) * 10 > following - before:
+        return before
+    return following

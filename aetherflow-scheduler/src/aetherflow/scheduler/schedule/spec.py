@@ -1,0 +1,119 @@
+"""The document `scheduler.yaml`: what starts when, and what happens to slots that cannot start."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from aetherflow.scheduler.schedule.policy import Misfire, Overlap
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+MOST = 10**9
+"""Largest number of any key; what lies beyond it, infinity included, overflows a clock."""
+Number = Annotated[float, Field(le=MOST, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+
+
+class SchedulerModel(BaseModel):
+    """Base of the models of this document: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+
+class RetrySpec(SchedulerModel):
+    """When a run that failed is started again, with the same run id: it goes on where it failed."""
+
+    max_attempts: Count = Field(1, description="Starts in all, the first included")
+    backoff_seconds: Number = Field(0, ge=0, description="Wait before the second start")
+    backoff_multiplier: Number = Field(1, ge=1, description="Growth of the wait from start to start")
+    max_backoff_seconds: Number | None = Field(None, ge=0, description="Longest wait")
+
+
+class CalendarSpec(SchedulerModel):
+    """On which days slots run; those of other days are SKIPPED."""
+
+    business_days: bool = Field(False, description="Leave out Saturdays and Sundays")
+    holidays: str | list[str] | None = Field(
+        None, description="Days that are left out: a YAML file with a list of them, or the list itself"
+    )
+
+
+class BlackoutSpec(SchedulerModel):
+    """A time without runs, once (`from`, `until`) or every day (`daily`): its slots are SKIPPED."""
+
+    from_: str | None = Field(
+        None, alias="from", description="Begin, 2026-12-24 00:00 in the item's zone, or with an offset"
+    )
+    until: str | None = Field(None, description="End, itself not part of it")
+    daily: str | None = Field(None, description="Times of day in the item's zone, 22:00-23:30; may pass midnight")
+    days: list[Weekday] = Field([], description="Days on which `daily` begins; omitted: every day")
+    reason: str | None = Field(None, description="Recorded with each slot that it skips")
+
+
+class ItemOptions(SchedulerModel):
+    """Keys of an item that `defaults` may set for all items."""
+
+    flow_job: str | None = Field(
+        None, validation_alias=AliasChoices("flow_job", "job"), description="Run only this job of the flow"
+    )
+    bundle_manifest: str | None = Field(None, description="Manifest of the bundle that holds the flow")
+    allow_stale_bundle: bool = Field(
+        False, description="If the bundle's source cannot be used, run the version that is there"
+    )
+    timezone: str | None = Field(None, description="IANA name of the item's zone; omitted: the file's")
+    params: dict[str, Any] = Field({}, description="Parameters of the flow; those of `defaults` lie under the item's")
+    enabled: bool = Field(True, description="false: no slots are expected")
+    pool: str | None = Field(None, description="Name of the pool whose slots its runs take")
+    since: str | None = Field(
+        None, description="First instant or day whose slots are expected; omitted: when the item is first seen"
+    )
+    launcher: str = Field("subprocess", description="What starts the run, one of the group aetherflow.launchers")
+    overlap: Overlap = Field(
+        "skip",
+        description="When the item's run before has not ended: skip the slot, queue it, allow both, or end the old run",
+    )
+    misfire: Misfire = Field(
+        "skip", description="Of the slots that are later than the grace: skip them, run the last one, or all"
+    )
+    misfire_grace_time: Number = Field(300, ge=1, description="Seconds after which a slot counts as missed")
+    max_catch_up: Count = Field(10, description="Most slots that `misfire: all` runs, the newest")
+    spacing_seconds: Number = Field(0, ge=0, description="Time between starts while it catches up")
+    timeout_seconds: Number | None = Field(None, gt=0, description="Ends the run; the same run id goes on later")
+    retry: RetrySpec | None = Field(None, description="When a failed run is started again")
+    calendar: CalendarSpec | None = Field(None, description="On which days slots run")
+    blackouts: list[BlackoutSpec] = Field([], description="Times without runs")
+    late_after_seconds: Number | None = Field(
+        None, gt=0, description="Warn once if the run has not ended so long after its slot"
+    )
+    max_duration_seconds: Number | None = Field(None, gt=0, description="Warn once if a run takes longer")
+
+
+class SchedulerItemSpec(ItemOptions):
+    """One item: a flow, and when it starts."""
+
+    id: str = Field(description="Identity of the item, unique in the file")
+    cron: str | None = Field(
+        None, description="Five fields, or @hourly, @daily, @weekly, @monthly, @yearly; not needed with `after`"
+    )
+    flow_yaml: str | None = Field(
+        None,
+        validation_alias=AliasChoices("flow_yaml", "flow"),
+        description="The flow, relative to this file; with a manifest a path in the bundle, omitted its entry flow",
+    )
+    after: str | None = Field(
+        None, description="Item whose slot must have ended in SUCCESS; without `cron` its slots are this item's too"
+    )
+
+
+class SchedulerFileSpec(SchedulerModel):
+    """The whole document `scheduler.yaml`."""
+
+    version: Literal[1] = Field(1, description="Version of the document format")
+    timezone: str | None = Field(None, description="IANA name of the zone of all items; omitted: UTC, with a warning")
+    state: str | None = Field(
+        None, description="File of the slot ledger, relative to this file; omitted: under the state root"
+    )
+    max_running: Count = Field(4, description="Runs of this scheduler at a time")
+    lease_seconds: Number = Field(10, gt=0, description="How long the leader's lease holds; a standby then takes over")
+    pools: dict[str, Count] = Field({}, description="Name of a pool to the number of its slots")
+    defaults: ItemOptions = Field(default_factory=ItemOptions, description="Keys for every item that does not set them")
+    items: list[SchedulerItemSpec] = Field([], description="What starts when")

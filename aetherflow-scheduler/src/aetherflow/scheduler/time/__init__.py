@@ -1,0 +1,1 @@
+"""Clocks, zones, cron expressions, and times as they are written."""

@@ -1,0 +1,182 @@
+"""When a cron expression fires in a zone, by the rule of Debian's cron at both DST changes.
+
+An expression whose minute or hour field begins with `*` goes by elapsed time: it fires at every matching wall, in both
+passes of an hour that comes twice; walls that are left out do not exist. Any other names fixed times: those that are
+left out fire once, when the clock has jumped; those that come twice fire the first time.
+"""
+
+import datetime as dt
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from aetherflow.scheduler.errors import NeverError
+from aetherflow.scheduler.time.cron_fields import read
+from aetherflow.scheduler.time.zones import last_change, offset_at, span
+
+_MINUTE = dt.timedelta(minutes=1)
+_FORTY_YEARS = dt.timedelta(days=40 * 366)
+"""The longest wait is that for the 29th of February on a given weekday, around 2100."""
+EITHER_DAY = "fires on the days of month and on the days of week, not only where both match"
+_MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cron:
+    """A cron expression; make it with `Cron.parse`."""
+
+    text: str
+    """The expression as the document has it."""
+    normal: str
+    """Five fields of numbers that every cron reads alike, for exports."""
+    remarks: tuple[str, ...]
+    """What a reader should know about how it was read."""
+    wildcard: bool
+    """Whether it goes by elapsed time when the clock changes: minute or hour begins with `*`."""
+    _times: "array[int]"
+    """Minutes of the day, ascending."""
+    _months: tuple[int, ...]
+    _days: frozenset[int]
+    _weekdays: frozenset[int]
+    """Days of the week, 0 to 6; 0 is Sunday."""
+    _both: bool
+    """Whether day of month and day of week must both match: one of them begins with `*`."""
+    _tables: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    """Days that match in a month of this length that begins on this weekday."""
+
+    @staticmethod
+    def parse(text: str) -> "Cron":
+        """Read an expression. Raises CronError, with a fix; NeverError for a day that never comes."""
+        return _parse(text.strip())
+
+    def after(self, instant: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
+        """The first time it fires after an instant, in UTC; None beyond the year 9999."""
+        start = instant.astimezone(dt.UTC).replace(tzinfo=None)
+        try:
+            found = self._after_wildcard(start, zone) if self.wildcard else self._after_fixed(start, zone)
+        except OverflowError:
+            return None
+        return found.replace(tzinfo=dt.UTC)
+
+    def between(self, start: dt.datetime, end: dt.datetime, zone: ZoneInfo) -> Iterator[dt.datetime]:
+        """Every time it fires from `start`, included, to `end`, left out; in UTC."""
+        found = self.after(start - dt.timedelta(microseconds=1), zone)
+        while found is not None and found < end:
+            yield found
+            found = self.after(found, zone)
+
+    def before(self, instant: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
+        """The last time it fires at or before an instant, in UTC; None if it did not in forty years."""
+        back = _MINUTE
+        if instant.year <= dt.MINYEAR + 100:
+            return None  # there is no room to look back
+        while (found := self.after(instant - back, zone)) is None or found > instant:
+            if back > _FORTY_YEARS:
+                return None
+            back *= 2
+        low, high = instant - back, instant  # it fires after the one, not after the other, up to the instant
+        while high - low > _MINUTE:
+            middle = low + (high - low) / 2
+            later = self.after(middle, zone)
+            if later is not None and later <= instant:
+                low, found = middle, later
+            else:
+                high = middle
+        return found
+
+    def _after_wildcard(self, start: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+        end, offset = span(zone, start)
+        wall = _next_minute(start + offset)
+        while (found := self.first(wall) - offset) >= end:
+            start = end
+            end, offset = span(zone, start)
+            wall = _this_minute(start + offset)
+        return found
+
+    def _after_fixed(self, start: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+        wall = start + span(zone, start)[1]
+        while True:
+            wall = self.first(_next_minute(wall))
+            offset = wall.replace(tzinfo=zone).utcoffset() or dt.timedelta()
+            found = wall - offset
+            if offset_at(zone, found) != offset and (change := last_change(zone, found)) is not None:
+                found = change.at  # the wall is left out
+            if found > start:
+                return found
+
+    def first(self, wall: dt.datetime) -> dt.datetime:
+        """The first wall that matches, this one included. OverflowError beyond the year 9999."""
+        year, month = wall.year, wall.month
+        day, minute = wall.day, wall.hour * 60 + wall.minute
+        while True:
+            if month in self._months:
+                days = self._in_month(year, month)
+                index = bisect_left(days, day)
+                if index < len(days) and days[index] == day:
+                    at = bisect_left(self._times, minute)
+                    if at < len(self._times):
+                        return _wall(year, month, day, self._times[at])
+                    index += 1
+                if index < len(days):
+                    return _wall(year, month, days[index], self._times[0])
+            year, month, day, minute = (year, month + 1, 1, 0) if month < 12 else (year + 1, 1, 1, 0)
+            if year > dt.MAXYEAR:
+                raise OverflowError
+
+    def _in_month(self, year: int, month: int) -> tuple[int, ...]:
+        first = dt.date(year, month, 1).isoweekday() % 7
+        length = _MONTH_LENGTHS[month - 1]
+        if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
+            length = 29
+        if (found := self._tables.get((first, length))) is None:
+            found = self._tables[first, length] = tuple(self._matching(first, length))
+        return found
+
+    def _matching(self, first: int, length: int) -> Iterator[int]:
+        for day in range(1, length + 1):
+            by_day, by_weekday = day in self._days, (first + day - 1) % 7 in self._weekdays
+            if (by_day and by_weekday) if self._both else (by_day or by_weekday):
+                yield day
+
+    def _ever(self) -> bool:
+        lengths = {length for month in self._months for length in (_MONTH_LENGTHS[month - 1], 29 if month == 2 else 0)}
+        return any(True for length in lengths for first in range(7) for _ in self._matching(first, length))
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Cron:
+    normal, (minutes, hours, days, months, weekdays), stars, remarks = read(text)
+    if not stars[2] and not stars[4]:
+        remarks = (*remarks, EITHER_DAY)
+    times = array("H", sorted(hour * 60 + minute for hour in hours for minute in minutes))
+    found = Cron(
+        text=text,
+        normal=normal,
+        remarks=remarks,
+        wildcard=stars[0] or stars[1],
+        _times=times,
+        _months=months,
+        _days=frozenset(days),
+        _weekdays=frozenset(weekdays),
+        _both=stars[2] or stars[4],
+    )
+    if not found._ever():
+        message = f"{text!r} never fires: none of its months has such a day"
+        raise NeverError(message, fix="correct the day of month or the month")
+    return found
+
+
+def _wall(year: int, month: int, day: int, minute: int) -> dt.datetime:
+    return dt.datetime(year, month, day, *divmod(minute, 60))
+
+
+def _this_minute(wall: dt.datetime) -> dt.datetime:
+    whole = wall.replace(second=0, microsecond=0)
+    return whole if whole == wall else whole + _MINUTE
+
+
+def _next_minute(wall: dt.datetime) -> dt.datetime:
+    return wall.replace(second=0, microsecond=0) + _MINUTE

@@ -1,0 +1,75 @@
+"""Times as they are written in the document: instants, days, times of day, zones."""
+
+import datetime as dt
+import re
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from aetherflow.core.embedding import nearest
+
+_DAILY = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})\Z", re.ASCII)
+_NO_ZONES = frozenset({"local", "localtime", "Factory", "posixrules"})
+DAY = 1440
+FIRST_YEAR, LAST_YEAR = 1900, 9998
+
+
+def read_zone(name: str) -> ZoneInfo:
+    """The zone of an IANA name. ValueError, whose second argument is a fix, for anything else."""
+    if name not in _NO_ZONES and not name.startswith(("posix/", "right/")):
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass
+    raise ValueError(f"{name!r} is no IANA time zone", _zone_fix(name))
+
+
+def read_instant(text: str, zone: ZoneInfo, *, last: bool = False) -> dt.datetime:
+    """An instant in UTC, of a day or a time in the zone, or of a time with an offset. ValueError for other text.
+
+    Of a time that comes twice it is the first one, or with `last` the second.
+    """
+    try:
+        found = dt.datetime.fromisoformat(text.strip())
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=zone, fold=int(last))
+        return found.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no time", "write 2026-12-24, 2026-12-24 06:00 or 2026-12-24T06:00+01:00"
+        ) from None
+
+
+def read_begin(text: str, zone: ZoneInfo) -> dt.datetime:
+    """Like `read_instant`, from 1900 to 9998: looking for slots on both sides needs years that calendars have."""
+    found = read_instant(text, zone)
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise ValueError(f"{text!r} is too far away", f"write a year from {FIRST_YEAR} to {LAST_YEAR}")
+    return found
+
+
+def read_daily(text: str) -> tuple[int, int]:
+    """Begin and end of `22:00-23:30` in minutes of the day; an end that is not later is of the next day."""
+    match = _DAILY.match(text.strip())
+    fix = "write 22:00-23:30; an end before the begin is of the next day"
+    if match is None:
+        raise ValueError(f"{text!r} is no span of the day", fix)
+    from_hour, from_minute, to_hour, to_minute = map(int, match.groups())
+    begin, end = from_hour * 60 + from_minute, to_hour * 60 + to_minute
+    if max(from_minute, to_minute) > 59 or begin >= DAY or end > DAY:
+        raise ValueError(f"{text!r}: a time of the day is 00:00 to 24:00", fix)
+    if begin == end:
+        raise ValueError(f"{text!r} is empty", "write 00:00-24:00 for the whole day, or `enabled: false`")
+    return begin, end if end > begin else end + DAY
+
+
+def _zone_fix(name: str) -> str:
+    if name.lower() in ("local", "localtime"):
+        return "name the zone, Europe/Berlin: what `local` is differs from host to host"
+    if re.match(r"(utc|gmt)?[+-]\d", name, re.IGNORECASE):
+        return "name the zone, Europe/Berlin: an offset knows no summer time"
+    from zoneinfo import available_timezones
+
+    known = available_timezones()
+    by_city = {each.rpartition("/")[2].lower(): each for each in sorted(known) if "/" in each}
+    wanted = name.strip().lower().replace(" ", "_")
+    found = by_city.get(wanted.rpartition("/")[2]) or nearest(name, [each for each in known if each[:1] == name[:1]])
+    return f"did you mean {found!r}?" if found else "use an IANA name such as Europe/Berlin or UTC"

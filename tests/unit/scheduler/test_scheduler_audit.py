@@ -1,1 +1,0 @@
-"""What an audit must not overlook, the instants of options, and backfills that were not done."""
