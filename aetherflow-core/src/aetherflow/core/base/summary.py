@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from aetherflow.core.base.said import Reason, code_of
+
 SUMMARY_SCHEMA = 1
 
 
@@ -26,7 +28,7 @@ class StepSummary:
     duration_ms: int
     attempt: int = 1
     reused: bool = False
-    reason: str | None = None
+    reason: Reason | None = None
     artifacts: list[ArtifactSummary] = field(default_factory=list)
     items: int | None = None
     """Number of items of a `for_each`."""
@@ -52,7 +54,7 @@ class JobSummary:
     job_id: str
     status: str
     duration_ms: int
-    skip_reason: str | None = None
+    skip_reason: Reason | None = None
     blocked_by: str | None = None
     error: FailureSummary | None = None
     steps: list[StepSummary] = field(default_factory=list)
@@ -106,8 +108,16 @@ class RunSummary:
 
 
 def _job_json(job: JobSummary) -> dict[str, Any]:
-    steps = [{**_fields(step), "artifacts": [_fields(artifact) for artifact in step.artifacts]} for step in job.steps]
-    return {**_fields(job), "error": _fields(job.error) if job.error else None, "steps": steps}
+    steps = [
+        {
+            **_fields(step),
+            "reason_code": code_of(step.reason),
+            "artifacts": [_fields(artifact) for artifact in step.artifacts],
+        }
+        for step in job.steps
+    ]
+    error = _fields(job.error) if job.error else None
+    return {**_fields(job), "reason_code": code_of(job.skip_reason), "error": error, "steps": steps}
 
 
 def _fields(item: Any) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, migrate
+from aetherflow.core.kernel.state.migration import migrate
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.store import StateStore
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ def with_sql(*statements: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (with_sql("PRAGMA user_version=99"), "has schema 99, this engine knows up to 2"),
+        (with_sql("PRAGMA user_version=99"), "has schema 99, this engine knows up to 3"),
         (with_sql("CREATE TABLE mine (x)"), "is a database that AetherFlow did not create"),
         (with_sql("PRAGMA user_version=1"), "no such table"),
         (lambda path: path.mkdir(), "unable to open"),

@@ -21,6 +21,7 @@ from aetherflow.core.kernel.sequencing.needs import Needs
 from aetherflow.core.kernel.sequencing.verdicts import Change, JobPlan, Plan, StepPlan, Verdict, Wishes
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.schema import DEF_VERSION
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Status
 from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 
@@ -164,14 +165,14 @@ class _Planner:
         return changes
 
     def _change(self, key: StepKey) -> Change | None:
-        recorded, finished = self._recorded(key)
+        recorded, finished, by_1_0 = self._recorded(key)
         today = self.definitions.hashes[key]
         if not recorded or recorded == today:
             return None
         stored = self.state.definition(recorded)
-        old = as_defined_today(stored, self.same) if stored is not None else None
+        old = as_defined_today(stored, self.same, by_1_0=by_1_0) if stored is not None else None
         new = self.definitions.texts[today]
-        readings = (new, self.definitions.before.get(key, new))
+        readings = (new, self.definitions.before.get(key, new)) if by_1_0 else (new,)
         if stored is not None and old is not None and any(equal_but_for_secrets(old, text) for text in readings):
             self.same[recorded] = today
             self.definitions.keep(key, recorded, stored)
@@ -180,15 +181,21 @@ class _Planner:
             return None
         return Change(key, finished, min((change_text(old, text) for text in readings), key=len))
 
-    def _recorded(self, key: StepKey) -> tuple[str, bool]:
-        """Hash of the recorded definition, empty if there is none that counts, and whether a result of it does."""
+    def _recorded(self, key: StepKey) -> tuple[str, bool, bool]:
+        """Hash of the recorded definition, empty if there is none that counts.
+
+        Also whether a result of it counts, and whether it was made as 1.0.0 made them.
+        """
         if not key.step:
             job = self.state.jobs.get(key.job)
-            return (job.def_hash if job and job.status in FINAL_JOB and key.job not in self.reopened else ""), True
+            counts = job is not None and job.status in FINAL_JOB and key.job not in self.reopened
+            return (job.def_hash if job and counts else ""), True, False
         record = self.state.steps.latest.get(key)
         done = any(self.state.steps.latest[item].status in DONE_STEP for item in self._items(key))
         finished = done or (record is not None and record.status in DONE_STEP)
-        return (record.def_hash if record is not None else ""), finished
+        if record is None:
+            return "", finished, False
+        return record.def_hash, finished, record.def_version < DEF_VERSION
 
     # Questions
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.state.history import side_of
-from aetherflow.core.kernel.state.ownership import is_held
+from aetherflow.core.kernel.state.ownership import held_runs
 from aetherflow.core.kernel.state.reading import require_schema
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
@@ -173,10 +173,10 @@ def _manifest(data: bytes) -> dict[str, Any]:
 
 
 def _require_idle(path: Path) -> None:
-    for lock in sorted(side_of(path).glob("runs/*/*.lock")):
-        if is_held(lock):
-            message = f"run {lock.stem} of flow {lock.parent.name} is live: nothing is restored under it"
-            raise RunBusyError(message, fix="wait for it, or stop it")
+    for name in held_runs(path):
+        flow_id, _, run_id = name.partition("/")
+        message = f"run {run_id} of flow {flow_id} is live: nothing is restored under it"
+        raise RunBusyError(message, fix="wait for it, or stop it")
 
 
 def _set_aside(path: Path) -> Path | None:
