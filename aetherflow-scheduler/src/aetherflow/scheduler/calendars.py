@@ -4,6 +4,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aetherflow.scheduler.reasons import Reason, SlotReason, said
+
 if TYPE_CHECKING:
     from aetherflow.scheduler.slots import Slot
 
@@ -18,12 +20,12 @@ class Days:
     business_days: bool = False
     holidays: frozenset[dt.date] = frozenset()
 
-    def excluded(self, day: dt.date) -> str | None:
+    def excluded(self, day: dt.date) -> Reason | None:
         """Why a day is left out, or None."""
         if day in self.holidays:
-            return f"calendar: {day} is a holiday"
+            return said(SlotReason.CALENDAR, day=day, kind="holiday")
         if self.business_days and day.weekday() >= SATURDAY:
-            return f"calendar: {day} is a {'Saturday' if day.weekday() == SATURDAY else 'Sunday'}"
+            return said(SlotReason.CALENDAR, day=day, kind="Saturday" if day.weekday() == SATURDAY else "Sunday")
         return None
 
 
@@ -53,10 +55,11 @@ class Window:
         return since_yesterday or (begin <= minute < end and today in self.days)
 
 
-def excluded(slot: "Slot") -> str | None:
+def excluded(slot: "Slot") -> Reason | None:
     """Why a slot is skipped by its item's calendar or blackouts; None if it is not."""
     item = slot.item
     local = slot.local
     if (reason := item.days.excluded(local.date())) is not None:
         return reason
-    return next((f"blackout: {window.reason}" for window in item.blackouts if window.covers(slot.at, local)), None)
+    whys = (window.reason for window in item.blackouts if window.covers(slot.at, local))
+    return next((said(SlotReason.BLACKOUT, why=why) for why in whys), None)
