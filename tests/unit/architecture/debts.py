@@ -8,7 +8,7 @@ LIMITS = {
     "upward in aetherflow_builtins_db": 2,
     "upward in aetherflow_builtins_reports": 3,
     "out of the kernel": 20,
-    "the scheduler past the doors": 70,
+    "the scheduler past the doors": 71,
     "circles of packages": 7,
     "circles of files": 15,
 }
@@ -116,6 +116,7 @@ ledger.store -> base.errors
 ledger.store -> kernel.locks.alive
 loop -> base.errors
 paths -> base.location
+reasons -> base.said
 reloading -> base.errors
 schedule -> base.suggest
 schedule -> kernel.resolver.params
