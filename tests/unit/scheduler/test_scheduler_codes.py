@@ -136,6 +136,7 @@ NIGHTS = [
     replaced_elsewhere,
     stopped_and_resumed,
     stopped_by_hand,
+    waited_for,
     left_by_a_pass,
     adopted,
     left_out,
