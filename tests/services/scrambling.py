@@ -16,5 +16,9 @@ FOLDER = Path(__file__).with_name("scrambled")
 def scramble() -> Iterator[Callable[[], None]]:
     """Scrambles the reasons of this process from the call on, until the end of the test."""
     plain = said._words
-    yield lambda: runpy.run_path(str(FOLDER / "sitecustomize.py")) and None
+
+    def patch() -> None:
+        runpy.run_path(str(FOLDER / "sitecustomize.py"))
+
+    yield patch
     said._words = plain

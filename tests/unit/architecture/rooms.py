@@ -21,9 +21,9 @@ _LINES = {
         __main__
     """,
     "aetherflow.scheduler": """
-        clock reasons policy events spec launchers errors run_ids times zones attempt_logs cron_fields cron ledger leader
-        belonging stopping dst schedule slots export calendars orders outcomes adoption planning turns audit watching
-        execution session single backfill reloading status tick paths document loop checking cli __main__ kind chains
+        clock reasons policy events spec launchers errors run_ids times zones attempt_logs cron_fields cron ledger
+        leader belonging stopping dst schedule slots export calendars orders outcomes adoption planning turns audit
+        watching execution session single backfill reloading status tick paths document loop checking cli __main__ kind chains
         settle settle_days
     """,
     "aetherflow_builtins_db": """

@@ -16,6 +16,7 @@ from aetherflow.scheduler.ledger import schema
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 from aetherflow.scheduler.policy import Status, Verdict
+from aetherflow.scheduler.reasons import SlotReason, said
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
@@ -72,7 +73,9 @@ def test_a_slot_is_claimed_once(bench: "Bench") -> None:
         with one.transaction("test"):
             assert Slots(one).claim("a", [Verdict(60_000, Status.WAITING)], trigger="t")
         with other.transaction("test"):
-            assert Slots(other).claim("a", [Verdict(60_000, Status.MISSED, "x")], trigger="t") == []
+            assert (
+                Slots(other).claim("a", [Verdict(60_000, Status.MISSED, said(SlotReason.COALESCED))], trigger="t") == []
+            )
         row = Slots(other).find("a", 60_000)
         assert row is not None
         assert row.status == Status.WAITING

@@ -109,15 +109,20 @@ class RunSummary:
 
 def _job_json(job: JobSummary) -> dict[str, Any]:
     steps = [
-        {
-            **_fields(step),
-            "reason_code": code_of(step.reason),
-            "artifacts": [_fields(artifact) for artifact in step.artifacts],
-        }
+        {**_coded(step, "reason"), "artifacts": [_fields(artifact) for artifact in step.artifacts]}
         for step in job.steps
     ]
-    error = _fields(job.error) if job.error else None
-    return {**_fields(job), "reason_code": code_of(job.skip_reason), "error": error, "steps": steps}
+    return {**_coded(job, "skip_reason"), "error": _fields(job.error) if job.error else None, "steps": steps}
+
+
+def _coded(item: Any, reason: str) -> dict[str, Any]:
+    """The fields, with the code of the reason beside it."""
+    found: dict[str, Any] = {}
+    for name, value in _fields(item).items():
+        found[name] = value
+        if name == reason:
+            found["reason_code"] = code_of(value)
+    return found
 
 
 def _fields(item: Any) -> dict[str, Any]:
