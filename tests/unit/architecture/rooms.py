@@ -23,8 +23,8 @@ _LINES = {
     "aetherflow.scheduler": """
         clock reasons policy events spec launchers errors run_ids times zones attempt_logs cron_fields cron ledger
         leader belonging stopping dst schedule slots export calendars orders outcomes adoption planning turns audit
-        watching execution session single backfill reloading status tick paths document loop checking cli __main__ kind chains
-        settle settle_days
+        watching execution session single backfill reloading status tick paths document loop checking cli __main__ kind
+        chains settle settle_days
     """,
     "aetherflow_builtins_db": """
         columns params dialect contract statements files failures bundle_source formats connectors loading widening

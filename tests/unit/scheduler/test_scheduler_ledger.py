@@ -38,6 +38,12 @@ def test_the_page_shows_the_tables(bench: "Bench", root: Path) -> None:
     assert shown == " ".join(lines)
 
 
+def test_the_page_names_every_reason(root: Path) -> None:
+    page = (root / "docs/reference/scheduler-running.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("<!-- reasons -->")[2], re.MULTILINE)
+    assert rows[: len(SlotReason)] == sorted((str(code), code.words) for code in SlotReason)
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [

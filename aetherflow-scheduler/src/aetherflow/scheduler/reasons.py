@@ -12,9 +12,7 @@ class SlotReason(ReasonCode):
 
     CALENDAR = "calendar", "calendar: {day} is a {kind}"
     BLACKOUT = "blackout", "blackout: {why}"
-    PAUSED = "paused", "paused: {why}"
-    PAUSED_BARE = "paused_bare", "paused"
-    """The same, where nobody said why."""
+    PAUSED = "paused", "paused{why}"
     MISFIRE = "misfire", "misfire: {late} late"
     COALESCED = "coalesced", "coalesced"
     MAX_CATCH_UP = "max_catch_up", "max_catch_up"

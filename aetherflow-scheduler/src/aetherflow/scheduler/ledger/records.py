@@ -123,7 +123,7 @@ class Pause:
     @property
     def why(self) -> Reason:
         """The reason of a slot that it holds up."""
-        return said(SlotReason.PAUSED, why=self.reason) if self.reason else said(SlotReason.PAUSED_BARE)
+        return said(SlotReason.PAUSED, why=f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state import backup as backups
 from aetherflow.core.kernel.state.migration import migrate
 from aetherflow.core.kernel.state.ownership import HEARTBEAT_LIMIT_MS, RunLock
 from aetherflow.core.kernel.state.records import now_ms
@@ -233,3 +234,15 @@ def test_an_old_registry_is_migrated_and_read_before(data: OldData) -> None:
     assert data.rows(registry, "SELECT count(*) AS n FROM refused") == [{"n": 0}]
     assert data.rows(f"{registry}.v1.bak", "PRAGMA user_version") == [{"user_version": 1}]
     assert len(known_flows(root)) == 23
+
+
+def test_a_backup_of_an_older_engine_is_restored(data: OldData, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, copy = state_of(data, "failed"), data.folder / "failed.tar"
+    with monkeypatch.context() as older:
+        older.setattr(backups, "SCHEMA_VERSION", 2)
+        backups.backup_state(path, copy)
+    StateStore(path).close()
+    assert backups.restore_state(path, copy).runs == 1
+    assert data.state("failed", "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
+    assert data.state("failed", "SELECT DISTINCT def_version FROM step_runs") == [{"def_version": 1}]
+    assert path.with_name("failed.sqlite.v2-2.bak").exists(), "what was restored, as it was"
