@@ -116,21 +116,3 @@ def test_where_a_run_was_started_is_written_down(project: "Project") -> None:
     assert shown["config"] == str(project.folder / "aetherflow.yaml")
     assert shown["working_dir"] == str(project.folder)
     assert shown["manifest"] is None
-
-
-def test_a_number_that_is_written_otherwise_is_a_change(project: "Project") -> None:
-    """Of a run that was begun as numbers are read today: under 1.0 both were the number 1.1."""
-    flow = """
-        jobs:
-          - id: main
-            steps:
-              - {{id: said, type: external.process, inputs: {{command: [echo, {number}]}}}}
-              - {{id: fails, type: external.process, inputs: {{command: ["false"]}}}}
-        """
-    project.flow(flow.format(number="1.1"))
-    assert project.cli("run", "flow.yaml", "--run-id", "r", "-q").code == 1
-    assert project.rows("SELECT step_id, def_version FROM step_runs") == [("fails", 2), ("said", 2)]
-    project.flow(flow.format(number="1.10"))
-    refused = project.cli("resume", "r", "-q")
-    assert (refused.code, "main.said" in refused.err) == (2, True)
-    assert project.cli("resume", "r", "-q", "--accept-changes").code == 1
