@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 from aetherflow.core.kernel.state import registry
-from aetherflow.core.kernel.state.schema import prepare_schema
+from aetherflow.core.kernel.state.migration import prepare_schema
 
 ROUNDS = 11
 RUNS, STEPS = 1_000, 1_000

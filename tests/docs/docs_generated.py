@@ -11,7 +11,7 @@ from aetherflow.core.host.describe import Description, FieldInfo, describe
 from aetherflow.core.host.loading import load_plugin
 from aetherflow.core.host.metadata import PluginEntry, installed_plugins
 from aetherflow.core.host.names import BUNDLE_SOURCES, KINDS
-from aetherflow.core.kernel.state.schema import prepare_schema
+from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP, Status
 
 CATALOG = Path(__file__).parents[2] / "docs/23-builtins-catalog.md"

@@ -43,6 +43,8 @@ PACKAGES = (
 )
 OBEYED = {b"PYTHONPATH", b"PYTHONWARNINGS", b"PYTHONDONTWRITEBYTECODE", b"PYTHONUNBUFFERED", b"PYTHONIOENCODING"}
 """Variables that a child obeys as an interpreter does at its start; of others of their kind, it has the server's."""
+SCRAMBLED = Path(__file__).with_name("scrambled")
+"""A folder whose `sitecustomize` is the only one that a child imports."""
 C_LOCALES = ("C", "POSIX")
 COERCED = "C.UTF-8"
 """The locale that Python takes in place of C, and hands to its children as LC_CTYPE (PEP 538)."""
@@ -208,6 +210,8 @@ def become(request: Request, descriptors: list[int], filters: Filters) -> None:
     from aetherflow.core.base.durable import failpoint
 
     failpoint.setting = os.environ.get(failpoint.VARIABLE, "")
+    if str(SCRAMBLED) in sys.path:
+        runpy.run_path(str(SCRAMBLED / "sitecustomize.py"))
 
 
 def _refuse(request: Request) -> None:
@@ -225,6 +229,8 @@ def _refuse(request: Request) -> None:
         entries.append("")
     for entry in entries:
         folder = Path(request.cwd, entry)
+        if folder == SCRAMBLED:
+            continue
         for module in _modules(folder):
             if module in {"sitecustomize", "usercustomize"}:
                 raise NotWarmError(f"{module} of {folder} is imported when an interpreter starts")

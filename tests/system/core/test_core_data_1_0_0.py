@@ -76,17 +76,45 @@ def test_the_copy_holds_every_row(data: OldData) -> None:
             assert data.rows(file, sql) == rows, (file, table)
 
 
-def test_every_state_is_sound_and_of_this_schema_or_migrated(data: OldData) -> None:
+def migrate(data: OldData) -> None:
+    for flow in STATES:
+        assert aetherflow("state", "migrate", str(data.states / f"{flow}.sqlite")).code == 0
+
+
+def migrate_ledger(document: str) -> None:
+    """By a command that writes to it and changes nothing here."""
+    assert scheduler("prune", document, "--before", "2001-01-01").code == 0
+
+
+def test_every_state_is_migrated_with_a_backup_and_is_sound(data: OldData) -> None:
     for flow in STATES:
         state = str(data.states / f"{flow}.sqlite")
         migrated = shown(aetherflow("state", "migrate", state, "--json"))
-        assert migrated["from"] == 2
-        assert (migrated["backup"] is None) == (migrated["to"] == 2)
+        assert (migrated["from"], migrated["to"], migrated["backup"]) == (2, 3, f"{state}.v2.bak")
+        kept = str(Path(migrated["backup"]).relative_to(data.folder))
+        for table, rows in expected_state(flow).items():
+            sql = "PRAGMA user_version" if table == "user_version" else f"SELECT * FROM {table}"
+            assert data.rows(kept, sql) == rows, (flow, table)
         checked = shown(aetherflow("state", "check", state, "--read-data", "--json"))
         assert (checked["ok"], checked["findings"]) == (True, []), flow
 
 
+def test_what_only_looks_says_what_is_to_do(data: OldData) -> None:
+    before = {path: path.read_bytes() for path in sorted(data.folder.rglob("*.sqlite"))}
+    state = data.states / "failed.sqlite"
+    refused = aetherflow("runs", "show", "failed-1")
+    assert refused.code == 4
+    assert f"{state} has the older schema 2" in refused.err
+    assert f"fix: aetherflow state migrate {state}" in refused.err
+    refused = scheduler("status", "schedule.yaml")
+    assert refused.code == 4
+    assert "scheduler.sqlite has schema 2, this scheduler reads 3" in refused.err
+    assert "let `aetherflow-scheduler run` or `tick` open it once, which migrates it after a backup" in refused.err
+    assert {path: path.read_bytes() for path in sorted(data.folder.rglob("*.sqlite"))} == before
+
+
 def test_every_run_is_listed_and_shown(data: OldData) -> None:
+    migrate(data)
     listed = {
         (run["flow_id"], run["run_id"]): run
         for run in shown(aetherflow("runs", "list", "--limit", "100", "--json"))["runs"]
@@ -107,8 +135,14 @@ def test_every_run_is_listed_and_shown(data: OldData) -> None:
 
 
 def test_every_flow_has_a_status(data: OldData) -> None:
+    before = json.loads(aetherflow("status", "--json").out)["flows"]
+    assert {(flow["status"], flow["next"]) for flow in before} == {
+        ("unreadable", f"aetherflow state migrate {data.states / flow}.sqlite") for flow in STATES
+    }
+    migrate(data)
     found = aetherflow("status", "--json")
     assert found.code == 1, "not all is well"
+    assert "unreadable" not in found.out
     assert [flow["flow_id"] for flow in json.loads(found.out)["flows"]] == STATES
 
 
@@ -152,7 +186,8 @@ RESUMED = {
 def assert_nothing_was_rewritten(data: OldData, flow: str) -> None:
     """Rows of finished attempts, texts of definitions and hashes of steps are what 1.0.0 wrote."""
     before = expected_state(flow)
-    now = {table: data.state(flow, f"SELECT * FROM {table}") for table in ("definitions", "step_runs")}
+    names = {table: ", ".join(before[table][0]) for table in ("definitions", "step_runs")}  # others have come since
+    now = {table: data.state(flow, f"SELECT {columns} FROM {table}") for table, columns in names.items()}
     assert [row for row in before["definitions"] if row not in now["definitions"]] == []
     ended = [row for row in before["step_runs"] if row["status"] != "RUNNING" and flow != "secret"]
     assert [row for row in ended if row not in now["step_runs"]] == []
@@ -305,6 +340,7 @@ def test_a_run_goes_on_under_another_version(data: OldData, flow: str, plugin: s
         program = [sys.executable, "-m", "aetherflow.core", *arguments]
         return warm.run(program, env=env, capture_output=True, text=True, timeout=60, check=False)
 
+    migrate(data)
     plan = command("plan", f"{flow}.yaml", "--run-id", run_id)
     assert f"plugin {plugin} 1.0.0 -> 1.9.0" in plan.stdout, plan.stderr
     assert "changed:" not in plan.stdout
@@ -324,6 +360,7 @@ def test_a_run_goes_on_under_another_version(data: OldData, flow: str, plugin: s
 def test_a_ledger_is_shown(data: OldData, schedule: str) -> None:
     document = f"{schedule}.yaml"
     stored = expected()[f"ledger/{'scheduler' if schedule == 'schedule' else 'killed'}.sqlite"]
+    migrate_ledger(document)
     status = shown(scheduler("status", document, "--json"))
     latest = {item["id"]: item["last_run"] for item in status["items"]}
     assert {row["item"] for row in stored["slots"]} <= latest.keys()
@@ -386,6 +423,82 @@ def test_a_pass_resumes_what_was_drained_and_leaves_what_is_paused(data: OldData
 
 def test_a_backfill_leaves_out_what_was_meant_to_be_left_out(data: OldData) -> None:
     span = ("--from", "2026-11-20", "--to", "2026-11-28", "--dry-run", "--json")
+    migrate_ledger("schedule.yaml")
     for item, wanted in (("holiday", 4), ("blackout", 0), ("paused", 8), ("late", 8)):
         found = shown(scheduler("backfill", "schedule.yaml", item, *span))
         assert len(found["slots"]) == wanted, item
+
+
+# Reasons
+
+CODES = {
+    "its scheduler ended without a word": "left",
+    "stopped with the scheduler": "drained",
+    "stopped by a signal": "stopped",
+    "stopped by SIGTERM from outside": "stopped_outside",
+    "coalesced": "coalesced",
+    "max_catch_up": "max_catch_up",
+    "timeout: it ran for more than 1 s": "timeout",
+    "killed by SIGKILL": "killed",
+}
+BEGINS = {
+    "misfire: ": "misfire",
+    "calendar: ": "calendar",
+    "blackout: ": "blackout",
+    "paused: ": "paused",
+    "overlap: ": "overlap",
+    "after breaks: ": "after",
+    "replaced by the slot ": "replaced",
+    "retry after: ": "retry",
+    "nothing was run: ": "nothing_run",
+    "main.note: ": "run",
+}
+
+
+def test_the_reasons_of_slots_have_codes(data: OldData) -> None:
+    migrate_ledger("schedule.yaml")
+    for table in ("slots", "attempts"):
+        found = data.rows("ledger/scheduler.sqlite", f"SELECT reason, reason_code FROM {table}")
+        for row in found:
+            reason = row["reason"]
+            begins = next((code for begin, code in BEGINS.items() if (reason or "").startswith(begin)), None)
+            assert row["reason_code"] == (reason and CODES.get(reason, begins)), row
+    assert {row["reason_code"] for row in data.rows("ledger/scheduler.sqlite", "SELECT reason_code FROM slots")} == {
+        None, *CODES.values(), *BEGINS.values()
+    }  # fmt: skip
+    (kept,) = (data.folder / "ledger").glob("scheduler.sqlite.*bak")
+    before = expected()["ledger/scheduler.sqlite"]["slots"]
+    assert data.rows(str(kept.relative_to(data.folder)), "SELECT * FROM slots") == before
+
+
+INTERRUPTED = "SELECT error, reason_code FROM step_runs WHERE status='INTERRUPTED'"
+
+
+def test_the_reasons_of_runs_have_codes(data: OldData) -> None:
+    migrate(data)
+    found = [
+        (row["reason"], row["reason_code"])
+        for flow in STATES
+        for sql in (
+            "SELECT reason, reason_code FROM runs",
+            "SELECT skip_reason AS reason, reason_code FROM job_runs",
+            "SELECT reason, reason_code FROM step_runs WHERE error IS NULL",
+        )
+        for row in data.state(flow, sql)
+    ]
+    assert set(found) == {
+        (None, None),
+        ("without left, after", "partial"),
+        ("condition=false", "condition"),
+        ("count(0) < min_count(1)", "step"),
+    }
+    ended = [(row["error"], row["reason_code"]) for flow in STATES for row in data.state(flow, INTERRUPTED)]
+    assert set(ended) == {("the process that ran it ended", "process_ended"), ("signal 15", "stopped")}
+
+
+def test_a_run_that_left_jobs_out_goes_on(data: OldData) -> None:
+    """The reason of a run that ended well says that it is not whole: by its code, whatever the words."""
+    migrate(data)
+    assert aetherflow("run", "good.yaml", "--run-id", "good-1", "-q").err.startswith("nothing to do")
+    went_on = aetherflow("run", "good.yaml", "--run-id", "good-2")
+    assert (went_on.code, "FAILED left.never" in went_on.err) == (1, True)

@@ -24,7 +24,7 @@ _LINES = {
         __main__
     """,
     "aetherflow.scheduler": """
-        errors time schedule ledger audit launchers document runs loop export cli __main__
+        errors reasons time schedule ledger audit launchers document runs loop export cli __main__
     """,
     "aetherflow_builtins_db": """
         columns params dialect contract statements files failures bundle_source formats connectors loading widening

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from aetherflow.core.base.location import format_path as format_path
     from aetherflow.core.base.problems import Problems as Problems
     from aetherflow.core.base.problems import Severity as Severity
+    from aetherflow.core.base.said import Reason as Reason
+    from aetherflow.core.base.said import ReasonCode as ReasonCode
+    from aetherflow.core.base.said import code_of as code_of
+    from aetherflow.core.base.said import read_reason as read_reason
+    from aetherflow.core.base.said import said as said
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
     from aetherflow.core.checks.kinds import Environment as Environment
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from aetherflow.core.console.table import table as table
     from aetherflow.core.kernel.locks.alive import AliveFile as AliveFile
     from aetherflow.core.kernel.locks.alive import is_dead as is_dead
+    from aetherflow.core.kernel.locks.alive import living_files as living_files
     from aetherflow.core.kernel.locks.lease import Lease as Lease
     from aetherflow.core.kernel.locks.records import Holder as Holder
     from aetherflow.core.kernel.locks.records import Owner as Owner
@@ -50,6 +56,7 @@ _HOMES = {
     "base.errors": "LostOwnershipError PluginConflictError PluginLoadError PluginNotFoundError",
     "base.location": "DocPath format_path",
     "base.problems": "Problems Severity",
+    "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
     "checks.kinds": "Environment check_document",
     "checks.report": "Checked",
@@ -57,7 +64,7 @@ _HOMES = {
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
     "console.table": "table",
-    "kernel.locks.alive": "AliveFile is_dead",
+    "kernel.locks.alive": "AliveFile is_dead living_files",
     "kernel.locks.lease": "Lease",
     "kernel.locks.records": "Holder Owner",
     "kernel.locks.store": "LockStore",

@@ -245,6 +245,23 @@ def _actor() -> str:
         return str(os.getuid())
 
 
+def _origin(flow: PreparedFlow) -> dict[str, str | None]:
+    """With what the run was started, so that it can go on from anywhere."""
+    project, bundle = flow.snapshot.project.document, flow.snapshot.bundle
+    return {
+        "config": _absolute(Path(project.file)) if project is not None else None,
+        "manifest": _absolute(bundle.manifest) if bundle is not None else None,
+        "working_dir": _absolute(Path()),
+    }
+
+
+def _absolute(path: Path) -> str | None:
+    try:
+        return str(path.absolute()).encode(errors="backslashreplace").decode()
+    except FileNotFoundError:  # the working directory was removed
+        return None
+
+
 def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor, outer: Outer | None) -> RunFacts:
     ambient = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
     parent = "/".join(name for name in ambient if name) if all(ambient) else None
@@ -258,4 +275,5 @@ def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor, outer: Outer | 
         trigger=trigger,
         command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
         parent=outer.run if outer is not None else parent,
+        **_origin(flow),
     )

@@ -151,7 +151,7 @@ def test_a_skipped_slot_that_a_backfill_does_not_get_to_stays_so(bench: "Bench",
     bench.schedule_of({"id": "a", "cron": "* * * * *", "blackouts": [{"from": "2026-03-02", "until": "2026-03-03"}]})
     bench.minutes(2)  # 12:01 and 12:02 are SKIPPED
     with bench.ledger() as ledger, ledger.transaction("test"):
-        ledger.db.execute("UPDATE slots SET reason='overlap: the slot before still ran'")
+        ledger.db.execute("UPDATE slots SET reason='overlap: the slot before still ran', reason_code='overlap'")
     bench.flow(["sh", "-c", f"echo > {bench.folder}/begun; exec sleep 600"])
     span = ("--from", "2026-03-02 12:01", "--to", "2026-03-02 12:03")
     process = bench.start("backfill", "scheduler.yaml", "a", *span, "--json", "-q")

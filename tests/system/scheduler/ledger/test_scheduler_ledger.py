@@ -64,8 +64,12 @@ def test_a_ledger_of_the_first_version_goes_on(bench: "Bench") -> None:
 def as_first_version(bench: "Bench") -> Path:
     path = bench.folder / "ledger.sqlite"
     with closing(sqlite3.connect(path)) as db:
-        db.execute("ALTER TABLE items DROP COLUMN file")
-        db.execute("ALTER TABLE items DROP COLUMN pruned")
+        for table in ("acts", "outbox", "deliveries", "meta"):
+            db.execute(f"DROP TABLE {table}")
+        later = {"items": "file pruned", "slots": "reason_code told_by", "attempts": "reason_code", "journal": "chain"}
+        for table, names in later.items():
+            for name in names.split():
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
         db.execute("PRAGMA user_version=1")
     return path
 

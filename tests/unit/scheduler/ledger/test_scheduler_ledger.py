@@ -13,6 +13,7 @@ from aetherflow.scheduler.ledger import schema
 from aetherflow.scheduler.ledger.leader import Leadership
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
+from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.runs.adoption import adopt
 from aetherflow.scheduler.schedule.policy import Status, Verdict
 from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
@@ -35,6 +36,12 @@ def test_the_page_shows_the_tables(bench: "Bench", root: Path) -> None:
             columns = [row[1] for row in ledger.db.execute(f"PRAGMA table_info({table})")]
             lines.append(f"{table}({', '.join(columns)})")
     assert shown == " ".join(lines)
+
+
+def test_the_page_names_every_reason(root: Path) -> None:
+    page = (root / "docs/reference/scheduler-running.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("<!-- reasons -->")[2], re.MULTILINE)
+    assert rows[: len(SlotReason)] == sorted((str(code), code.words) for code in SlotReason)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,9 @@ def test_a_slot_is_claimed_once(bench: "Bench") -> None:
         with one.transaction("test"):
             assert Slots(one).claim("a", [Verdict(60_000, Status.WAITING)], trigger="t")
         with other.transaction("test"):
-            assert Slots(other).claim("a", [Verdict(60_000, Status.MISSED, "x")], trigger="t") == []
+            assert (
+                Slots(other).claim("a", [Verdict(60_000, Status.MISSED, said(SlotReason.COALESCED))], trigger="t") == []
+            )
         row = Slots(other).find("a", 60_000)
         assert row is not None
         assert row.status == Status.WAITING

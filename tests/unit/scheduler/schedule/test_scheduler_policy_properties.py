@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.schedule.policy import (
     Due,
     Misfire,
@@ -52,7 +53,7 @@ def test_due_slots(
 ) -> None:
     now = data.draw(st.integers(max(instants, default=0), 2500))
     excluded = data.draw(st.sets(st.sampled_from(instants or [0])))
-    due = [Due(slot, "calendar" if slot in excluded else None) for slot in instants]
+    due = [Due(slot, said(SlotReason.PAUSED, why="") if slot in excluded else None) for slot in instants]
     verdicts = decide_due(due, now, misfire=misfire, grace_ms=grace, max_catch_up=most, spacing_ms=spacing)
     assert [verdict.slot for verdict in verdicts] == instants
     assert {verdict.slot: verdict.status for verdict in verdicts} == model(due, now, misfire, grace, most)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from aetherflow.core.base.said import Reason, code_of
+
 SUMMARY_SCHEMA = 1
 
 
@@ -26,7 +28,7 @@ class StepSummary:
     duration_ms: int
     attempt: int = 1
     reused: bool = False
-    reason: str | None = None
+    reason: Reason | None = None
     artifacts: list[ArtifactSummary] = field(default_factory=list)
     items: int | None = None
     """Number of items of a `for_each`."""
@@ -52,7 +54,7 @@ class JobSummary:
     job_id: str
     status: str
     duration_ms: int
-    skip_reason: str | None = None
+    skip_reason: Reason | None = None
     blocked_by: str | None = None
     error: FailureSummary | None = None
     steps: list[StepSummary] = field(default_factory=list)
@@ -106,8 +108,21 @@ class RunSummary:
 
 
 def _job_json(job: JobSummary) -> dict[str, Any]:
-    steps = [{**_fields(step), "artifacts": [_fields(artifact) for artifact in step.artifacts]} for step in job.steps]
-    return {**_fields(job), "error": _fields(job.error) if job.error else None, "steps": steps}
+    steps = [
+        {**_coded(step, "reason"), "artifacts": [_fields(artifact) for artifact in step.artifacts]}
+        for step in job.steps
+    ]
+    return {**_coded(job, "skip_reason"), "error": _fields(job.error) if job.error else None, "steps": steps}
+
+
+def _coded(item: Any, reason: str) -> dict[str, Any]:
+    """The fields, with the code of the reason beside it."""
+    found: dict[str, Any] = {}
+    for name, value in _fields(item).items():
+        found[name] = value
+        if name == reason:
+            found["reason_code"] = code_of(value)
+    return found
 
 
 def _fields(item: Any) -> dict[str, Any]:

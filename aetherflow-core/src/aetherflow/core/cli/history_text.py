@@ -18,6 +18,7 @@ def run_json(run: "PastRun") -> dict[str, Any]:
         "run_id": run.run_id,
         "status": run.status,
         "reason": run.reason,
+        "reason_code": run.reason_code,
         "error": run.error,
         "attempt": run.generation,
         "started_at": run.started_at,
@@ -36,6 +37,9 @@ def run_json(run: "PastRun") -> dict[str, Any]:
         "parent": run.parent,
         "engine_version": run.engine_version,
         "flow_yaml": run.flow_path,
+        "config": run.config,
+        "manifest": run.manifest,
+        "working_dir": run.working_dir,
         "state_path": run.state_path,
         "log_path": str(run.log_path),
     }

@@ -77,7 +77,7 @@ def _as_text(plan: "Plan") -> str:
         return "nothing to do: the run ended SUCCESS; --from JOB does a part of it again"
     rows = []
     for job in plan.jobs:
-        rows.append([job.job_id, "", str(job.verdict), job.reason])
+        rows.append([job.job_id, "", str(job.verdict), job.reason or ""])
         rows += [["", step.key.step, str(step.verdict), step.reason] for step in job.steps]
     lines = [table(["job", "step", "verdict", "why"], rows)]
     for step in (step for job in plan.jobs for step in job.steps):
@@ -91,6 +91,8 @@ def _as_text(plan: "Plan") -> str:
 
 
 def _as_json(plan: "Plan") -> dict[str, Any]:
+    from aetherflow.core.base.said import code_of
+
     return {
         "schema": 1,
         "nothing_to_do": plan.idle,
@@ -98,12 +100,14 @@ def _as_json(plan: "Plan") -> dict[str, Any]:
             {
                 "job_id": job.job_id,
                 "verdict": str(job.verdict),
-                "reason": job.reason,
+                "reason": job.reason or "",
+                "reason_code": code_of(job.reason),
                 "steps": [
                     {
                         "step_id": step.key.step,
                         "verdict": str(step.verdict),
                         "reason": step.reason,
+                        "reason_code": code_of(step.reason),
                         "effects": _effects_as_json(step),
                     }
                     for step in job.steps

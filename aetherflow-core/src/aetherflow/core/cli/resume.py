@@ -76,8 +76,11 @@ def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[Flow
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.lookup import command_again, find_run, stands_in_no_file, state_root_here
     from aetherflow.core.kernel.state.history import bundle_of
+    from aetherflow.core.kernel.state.registry import find_runs
 
     root = state_root_here(config)
+    for known in find_runs(root, run_id):
+        _bring_up_to_date(Path(known.state_path))
     run = find_run(root, run_id, flow_id, "aetherflow resume")
     if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
@@ -101,6 +104,7 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
     from aetherflow.core.kernel.state.history import latest_run, latest_unfinished
 
     flow = _prepared(path, config)
+    _bring_up_to_date(flow.state_path)
     run = latest_unfinished(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
     if run is not None:
         return FlowSource(path), run.run_id
@@ -111,6 +115,14 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
     ended = f"run {last.run_id} ended {last.status} at {iso(last.finished_at)}"
     typer.echo(f"nothing to resume: every run of flow {flow.flow_id} ended well; {ended}", err=True)
     return None
+
+
+def _bring_up_to_date(state_path: Path) -> None:
+    """Migrate a file of an older engine, as the run that goes on would do; what only looks refuses it."""
+    from aetherflow.core.cli.state_files import migrate_file
+
+    if state_path.is_file():
+        migrate_file(state_path)
 
 
 def _prepared(path: Path, config: Path | None) -> "PreparedFlow":

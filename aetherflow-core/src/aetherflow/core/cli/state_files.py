@@ -36,7 +36,8 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
     """Schema before and after, and the copy that was made; None if nothing was to do. Raises StateError."""
     from aetherflow.core.base import durable
     from aetherflow.core.kernel.state.checking import check_schema
-    from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, migrate, prepare_schema
+    from aetherflow.core.kernel.state.migration import migrate, prepare_schema
+    from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
     from aetherflow.core.kernel.state.store import BUSY_SECONDS
 
     before = check_schema(path)

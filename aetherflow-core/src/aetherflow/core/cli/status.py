@@ -64,7 +64,7 @@ def _look(flow: "KnownFlow", root: Path) -> dict[str, Any]:
     from aetherflow.core.kernel.state.history import latest_run
 
     found: dict[str, Any] = {"flow_id": flow.flow_id, "status": "never", "run_id": None, "started_at": None}
-    found |= {"finished_at": None, "duration_ms": None, "reason": None}
+    found |= {"finished_at": None, "duration_ms": None, "reason": None, "reason_code": None}
     found |= {"flow_yaml": flow.flow_path, "state_path": flow.state_path, "next": None}
     found["parent"] = None
     try:
@@ -72,7 +72,7 @@ def _look(flow: "KnownFlow", root: Path) -> dict[str, Any]:
         if run is None:
             return found | {"next": shlex.join(["aetherflow", "run", flow.flow_path])}
         found |= {"status": _WORDS[run.status], "run_id": run.run_id, "reason": run.reason or run.error}
-        found["parent"] = run.parent
+        found |= {"reason_code": run.reason_code, "parent": run.parent}
         found |= {"started_at": run.started_at, "finished_at": run.finished_at, "duration_ms": run.duration_ms}
         if found["status"] in _NEEDS_A_PERSON:
             found["next"] = resume_command(root, run)

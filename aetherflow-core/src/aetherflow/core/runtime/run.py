@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.base.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
+from aetherflow.core.base.said import said
 from aetherflow.core.base.summary import RunSummary
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.inner import InnerSteps
@@ -16,6 +17,7 @@ from aetherflow.core.kernel.sequencing.sequence import Sequence as JobSequence
 from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.sequencing.stopping import Processes, RunStoppedError, Stop
 from aetherflow.core.kernel.state.heartbeat import Heartbeat
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import RunFacts, now_ms
 from aetherflow.core.kernel.state.registry import Registered, register
 from aetherflow.core.kernel.state.store import StateStore
@@ -213,7 +215,8 @@ class Run:
         self._summary.status = status
         whole = status is not Status.SUCCESS or self._sequence.complete
         left = [job.job_id for job in self._opened.plan.jobs if job.verdict == "leave"]
-        self._opened.state.finish(status, reason=None if whole else f"without {', '.join(left)}")
+        partial = None if whole else said(StateReason.PARTIAL, jobs=", ".join(left))
+        self._opened.state.finish(status, reason=partial)
 
     def _cleanup(self, *, failed: bool) -> None:
         # before the run is recorded as finished: a crash in between leaves a run that is resumed and cleaned again

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from aetherflow.core.base.errors import LostOwnershipError, StateError
+from aetherflow.core.base.said import code_of
 from aetherflow.core.kernel.state.records import Intervention, StepKey
 from aetherflow.core.kernel.state.transitions import JOB, RUN, Status
-from aetherflow.core.testing.state_base import FLOW, FROZEN, KEY, RUN_ID, end, start
+from aetherflow.core.testing.state_base import FLOW, FROZEN, KEY, RUN_ID, WHY, end, start
 from aetherflow.core.testing.state_steps import StepStateSuite
 
 
@@ -40,9 +41,9 @@ class StateBackendSuite(StepStateSuite):
     def test_every_end_of_a_run_and_what_may_follow(self, store: Any, status: Status) -> None:
         """An ended run can be entered again, not ended again."""
         run = self.begin(store)
-        run.finish(status, reason="because", error="it broke")
+        run.finish(status, reason=WHY, error="it broke")
         found = store.find_run(FLOW, RUN_ID)
-        assert (found.status, found.reason) == (status, "because")
+        assert (found.status, found.reason, found.reason.code) == (status, WHY, WHY.code)
         again = self.begin(store)
         found = store.find_run(FLOW, RUN_ID)
         assert (again.generation, found.status, found.reason, found.finished_at) == (2, Status.RUNNING, None, None)
@@ -109,17 +110,18 @@ class StateBackendSuite(StepStateSuite):
     @pytest.mark.parametrize("status", sorted(JOB[Status.RUNNING] - {Status.RUNNING, Status.DISCARDED}))
     def test_a_job_ends(self, store: Any, run: Any, status: Status) -> None:
         """With its reason, the answer of its `when` and its definition."""
-        run.finish_job("job", status, skip_reason="why" if status is Status.SKIPPED else None)
+        run.finish_job("job", status, skip_reason=WHY if status is Status.SKIPPED else None)
         found = self.look(store).jobs["job"]
         assert (found.status, found.when_result, found.def_hash) == (status, True, "job-hash")
-        assert found.skip_reason == ("why" if status is Status.SKIPPED else None)
+        assert found.skip_reason == (WHY if status is Status.SKIPPED else None)
+        assert code_of(found.skip_reason) == (WHY.code if status is Status.SKIPPED else None)
 
     @pytest.mark.parametrize("status", sorted(JOB[None] - {Status.RUNNING}))
     def test_a_job_can_end_before_it_starts(self, store: Any, run: Any, status: Status) -> None:
         """By its `when`, by a dependency, by an error of either."""
-        run.gate_job("gated", status, "h", when_result=False, skip_reason="when")
+        run.gate_job("gated", status, "h", when_result=False, skip_reason=WHY)
         found = self.look(store).jobs["gated"]
-        assert (found.status, found.when_result, found.skip_reason) == (status, False, "when")
+        assert (found.status, found.when_result, found.skip_reason.code) == (status, False, WHY.code)
 
     @pytest.mark.parametrize("status", [Status.SUCCESS, Status.SKIPPED])
     def test_a_finished_job_is_not_started_again(self, store: Any, run: Any, status: Status) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from aetherflow.core.base.said import said
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import (
     Frozen,
     Intervention,
@@ -17,6 +19,7 @@ from aetherflow.core.kernel.state.records import (
 )
 from aetherflow.core.kernel.state.transitions import Status
 
+WHY = said(StateReason.STEP, text="no data")
 FACTS = RunFacts("1.0.0", "/flow.yaml", "fingerprint", "ann", "host", 1, "api", "aetherflow run flow.yaml")
 FROZEN = Frozen({"day": "2024-02-29", "ü": [1, None, True]}, None, "2024-03-01", "2024-02-29")
 KEY = StepKey("job", "step")

@@ -8,7 +8,7 @@ import pytest
 from aetherflow.core.base.errors import OutputError, StateError
 from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.testing.state_base import FLOW, KEY, StateBase, end, start
+from aetherflow.core.testing.state_base import FLOW, KEY, WHY, StateBase, end, start
 
 
 class StepStateSuite(StateBase):
@@ -65,10 +65,11 @@ class StepStateSuite(StateBase):
     def test_the_rest_of_a_job_is_skipped_together(self, store: Any, run: Any) -> None:
         """Each with the reason as its output."""
         keys = [StepKey("job", f"s{number}") for number in range(3)]
-        run.steps.skip(keys, "no data", dict.fromkeys(keys, "h"))
+        run.steps.skip(keys, WHY, dict.fromkeys(keys, "h"))
         seen = self.look(store).steps
         assert {seen.latest[key].status for key in keys} == {Status.SKIPPED}
-        assert seen.outputs(keys[2]) == {"skipped": True, "reason": "no data"}
+        assert seen.outputs(keys[2]) == {"skipped": True, "reason": WHY}
+        assert {seen.latest[key].reason.code for key in keys} == {WHY.code}
 
     # One transaction
 

@@ -39,6 +39,7 @@ def backfill(
     from aetherflow.scheduler.loop.backfill import backfill as fill
     from aetherflow.scheduler.loop.backfill import choose
     from aetherflow.scheduler.loop.session import session
+    from aetherflow.scheduler.reasons import SlotReason
     from aetherflow.scheduler.schedule.policy import Status
 
     if include not in ("missing", "failed", "all"):
@@ -56,7 +57,7 @@ def backfill(
             wanted, busy = choose(found, ledger, first, last, chosen)
         _show_plan(item, wanted, busy, as_json=as_json)
         return
-    with session(schedule, "backfill", only_mine=True, stopped="stopped by a signal", quiet=quiet) as here:
+    with session(schedule, "backfill", only_mine=True, stopped=SlotReason.STOPPED, quiet=quiet) as here:
         wanted, busy = choose(found, here.ledger, first, last, chosen)
         for row in busy:
             here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")
@@ -108,10 +109,18 @@ def _show_row(row: "SlotRow") -> None:
 def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_json: bool) -> None:
     from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.reasons import code_of
 
     if as_json:
         slots = [
-            {"slot": _iso(each.slot), "run_id": each.run_id, "was": each.was, "reason": each.reason} for each in wanted
+            {
+                "slot": _iso(each.slot),
+                "run_id": each.run_id,
+                "was": each.was,
+                "reason": each.reason,
+                "reason_code": code_of(each.reason),
+            }
+            for each in wanted
         ]
         left = [_iso(row.slot) for row in busy]
         report = {"schema": SCHEMA, "item": item, "dry_run": True, "slots": slots, "busy": left}

@@ -91,7 +91,7 @@ def _row(each: "ItemStatus") -> list[str]:
         notes.append("OVERDUE")
     if each.pause is not None:
         until = f" until {iso(each.pause.until)}" if each.pause.until is not None else ""
-        notes.append(f"{each.pause}{until}")
+        notes.append(f"{each.pause.why}{until}")
     notes += [f"{iso(row.slot)} {row.status}" + (f": {row.reason}" if row.reason else "") for row in each.active[:3]]
     if len(each.active) > 3:
         notes.append(f"and {len(each.active) - 3} more")

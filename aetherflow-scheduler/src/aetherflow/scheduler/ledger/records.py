@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from aetherflow.scheduler.reasons import Reason, SlotReason, read_reason, said
 from aetherflow.scheduler.schedule.policy import ACTIVE, Status
 
 
@@ -16,6 +17,7 @@ class SlotRow:
     slot: int
     status: Status
     reason: str | None
+    reason_code: str | None
     run_id: str
     batch: int
     """1; higher for each run of its own that a backfill gave the slot."""
@@ -41,6 +43,11 @@ class SlotRow:
     pid: int | None
     birth: str | None
     log: str | None
+
+    @property
+    def why(self) -> Reason | None:
+        """Its reason with its code."""
+        return read_reason(self.reason_code, self.reason)
 
     @property
     def active(self) -> bool:
@@ -113,8 +120,10 @@ class Pause:
         """Whether an instant lies in it."""
         return self.since <= instant and (self.until is None or instant < self.until)
 
-    def __str__(self) -> str:
-        return f"paused: {self.reason}" if self.reason else "paused"
+    @property
+    def why(self) -> Reason:
+        """The reason of a slot that it holds up."""
+        return said(SlotReason.PAUSED, why=f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,7 @@ class Attempt:
     attempt: int
     status: str
     reason: str | None
+    reason_code: str | None
     trigger: str
     host: str
     pid: int | None

@@ -1,14 +1,43 @@
-"""Tables of a ledger. All times are UTC epoch milliseconds; JSON is stored as text."""
+"""Tables of a ledger. All times are UTC epoch milliseconds; JSON is stored as text.
+
+Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migrated once. Not written yet:
+
+- `acts`: what persons did to a slot (`slot` NULL: the next one): `hold`, `skip`, with name, host, reason and end.
+- `outbox` and `deliveries`: what is to be told of a slot, as in a state file.
+- `journal.chain`: the hash chain of the journal; `slots.told_by`: `exit_code` where the state could not be asked.
+"""
 
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from aetherflow.core.api import StateError
 from aetherflow.core.embedding import durable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+Living = Callable[[], list[str]]
 
-_TABLES = """
+_ADDED_IN_3 = """
+CREATE TABLE acts (
+    id INTEGER PRIMARY KEY, item TEXT NOT NULL, slot INTEGER, verb TEXT NOT NULL, actor TEXT NOT NULL,
+    host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER, ended_by TEXT
+) STRICT;
+CREATE INDEX acts_of_item ON acts (item, slot);
+CREATE TABLE outbox (
+    id TEXT PRIMARY KEY, item TEXT, slot INTEGER, event TEXT NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL,
+    at INTEGER NOT NULL, done_at INTEGER
+) WITHOUT ROWID, STRICT;
+CREATE INDEX open_outbox ON outbox (at) WHERE done_at IS NULL;
+CREATE TABLE deliveries (
+    outbox_id TEXT NOT NULL, receiver TEXT NOT NULL, id TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER, sent_at INTEGER, error TEXT,
+    PRIMARY KEY (outbox_id, receiver)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+"""
+
+_TABLES = f"""
 CREATE TABLE items (
     item TEXT NOT NULL PRIMARY KEY, cursor INTEGER NOT NULL, file TEXT, pruned INTEGER
 ) WITHOUT ROWID, STRICT;
@@ -22,14 +51,15 @@ CREATE TABLE slots (
     trigger TEXT NOT NULL, host TEXT NOT NULL, owner TEXT, claimed_at INTEGER NOT NULL, started_at INTEGER,
     finished_at INTEGER, exit_code INTEGER, waits_since INTEGER, not_before INTEGER,
     queued INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0, overdue INTEGER NOT NULL DEFAULT 0,
-    pool TEXT, params TEXT NOT NULL DEFAULT '{}', pid INTEGER, birth TEXT, log TEXT,
+    pool TEXT, params TEXT NOT NULL DEFAULT '{{}}', pid INTEGER, birth TEXT, log TEXT,
+    reason_code TEXT, told_by TEXT,
     PRIMARY KEY (item, slot)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX open_slots ON slots (status) WHERE status IN ('WAITING', 'RUNNING', 'INTERRUPTED');
 CREATE TABLE attempts (
     item TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT NOT NULL, attempt INTEGER NOT NULL, status TEXT NOT NULL,
     reason TEXT, trigger TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER, started_at INTEGER NOT NULL,
-    finished_at INTEGER, exit_code INTEGER, log TEXT,
+    finished_at INTEGER, exit_code INTEGER, log TEXT, reason_code TEXT,
     PRIMARY KEY (item, slot, attempt)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE owners (
@@ -46,17 +76,74 @@ CREATE TABLE fence (
 ) STRICT;
 CREATE TABLE journal (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, item TEXT, slot INTEGER, actor TEXT NOT NULL,
-    detail TEXT NOT NULL
+    detail TEXT NOT NULL, chain TEXT
 ) STRICT;
-"""
+{_ADDED_IN_3}"""
 
-_MIGRATIONS: dict[int, str] = {1: "ALTER TABLE items ADD COLUMN file TEXT; ALTER TABLE items ADD COLUMN pruned INTEGER"}
+_CODES_OF_1_0 = """
+UPDATE slots SET reason_code=CASE
+    WHEN status='MISSED' AND reason LIKE 'misfire: %' THEN 'misfire'
+    WHEN status='MISSED' AND reason IN ('coalesced', 'max_catch_up') THEN reason
+    WHEN status='MISSED' AND reason='since was set to an earlier time' THEN 'since'
+    WHEN status='MISSED' AND reason='the schedule of the item was changed' THEN 'redefined'
+    WHEN status='MISSED' AND reason='stopped by a signal' THEN 'stopped'
+    WHEN reason='the item was disabled or removed' THEN 'removed'
+    WHEN status IN ('SKIPPED', 'WAITING') AND reason LIKE 'calendar: %' THEN 'calendar'
+    WHEN status IN ('SKIPPED', 'WAITING') AND reason LIKE 'blackout: %' THEN 'blackout'
+    WHEN status IN ('SKIPPED', 'WAITING') AND (reason='paused' OR reason LIKE 'paused: %') THEN 'paused'
+    WHEN status IN ('SKIPPED', 'WAITING', 'INTERRUPTED') AND reason LIKE 'overlap: the slot %' THEN 'overlap'
+    WHEN status IN ('SKIPPED', 'WAITING') AND reason LIKE 'after %' THEN 'after'
+    WHEN status='WAITING' AND reason LIKE '% is full' THEN 'full'
+    WHEN status='WAITING' AND reason LIKE 'retry after: %' THEN 'retry'
+    WHEN status='WAITING' AND reason LIKE 'resumes: %' THEN 'resumes'
+    WHEN reason LIKE 'replaced by the slot %' THEN 'replaced'
+    WHEN status='FAILED' AND reason LIKE 'timeout: it ran for more than %' THEN 'timeout'
+    WHEN status='INTERRUPTED' AND reason='stopped with the scheduler' THEN 'drained'
+    WHEN status='INTERRUPTED' AND reason='its scheduler ended without a word' THEN 'left'
+    WHEN status='INTERRUPTED' AND reason='stopped by a signal' THEN 'stopped'
+    WHEN status='INTERRUPTED' AND reason LIKE 'stopped by % from outside' THEN 'stopped_outside'
+    WHEN status='SUCCESS' AND reason LIKE 'nothing was run: %' THEN 'nothing_run'
+    WHEN status='FAILED' AND reason LIKE 'killed by %' THEN 'killed'
+    WHEN status='FAILED' AND reason LIKE 'exit code %' THEN 'exit_code'
+    WHEN status='UNKNOWN' AND reason='a step has to be decided' THEN 'undecided'
+    WHEN status='FAILED' AND reason LIKE 'cannot be started: %' THEN 'cannot_start'
+    WHEN status='FAILED' AND reason LIKE 'the launcher %' THEN 'launcher'
+    ELSE 'run' END WHERE reason IS NOT NULL;
+UPDATE attempts SET reason_code=CASE
+    WHEN status='FAILED' AND reason LIKE 'replaced by the slot %' THEN 'replaced'
+    WHEN status='FAILED' AND reason LIKE 'timeout: it ran for more than %' THEN 'timeout'
+    WHEN status='FAILED' AND reason LIKE 'killed by %' THEN 'killed'
+    WHEN status='FAILED' AND reason LIKE 'exit code %' THEN 'exit_code'
+    WHEN status='FAILED' AND reason LIKE 'cannot be started: %' THEN 'cannot_start'
+    WHEN status='FAILED' AND reason LIKE 'the launcher %' THEN 'launcher'
+    WHEN status='INTERRUPTED' AND reason='stopped with the scheduler' THEN 'drained'
+    WHEN status='INTERRUPTED' AND reason='its scheduler ended without a word' THEN 'left'
+    WHEN status='INTERRUPTED' AND reason='interrupted' THEN 'interrupted'
+    WHEN status='INTERRUPTED' AND reason='it was not started' THEN 'not_started'
+    WHEN status='INTERRUPTED' AND reason='stopped by a signal' THEN 'stopped'
+    WHEN status='INTERRUPTED' AND reason LIKE 'stopped by % from outside' THEN 'stopped_outside'
+    WHEN status='SUCCESS' AND reason LIKE 'nothing was run: %' THEN 'nothing_run'
+    WHEN status='UNKNOWN' AND reason='a step has to be decided' THEN 'undecided'
+    ELSE 'run' END WHERE reason IS NOT NULL;
+"""
+"""The words that 1.0.0 wrote as reasons are read here, and nowhere else."""
+_MIGRATIONS: dict[int, str] = {
+    1: "ALTER TABLE items ADD COLUMN file TEXT; ALTER TABLE items ADD COLUMN pruned INTEGER",
+    2: f"""
+ALTER TABLE slots ADD COLUMN reason_code TEXT;
+ALTER TABLE slots ADD COLUMN told_by TEXT;
+ALTER TABLE attempts ADD COLUMN reason_code TEXT;
+ALTER TABLE journal ADD COLUMN chain TEXT;
+{_ADDED_IN_3}
+{_CODES_OF_1_0}""",
+}
 """Version to the statements that make the next one of it."""
 
 
-def prepare_schema(connection: sqlite3.Connection, path: Path, *, read_only: bool = False) -> None:
+def prepare_schema(connection: sqlite3.Connection, path: Path, living: Living, *, read_only: bool = False) -> None:
     """Create the tables in a new file, migrate an older one after a backup, refuse any other with a StateError.
 
+    `living` names the processes that have entered the ledger: an older file is not migrated under them.
     `read_only`: an older file is refused too, as nothing may be written.
     """
     version = _version(connection)
@@ -73,7 +160,7 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, *, read_only: boo
             fix="let `aetherflow-scheduler run` or `tick` open it once, which migrates it after a backup",
         )
     if version:
-        _migrate(connection, path, version)
+        _migrate(connection, path, version, living)
         return
     with durable.transaction(connection, "create ledger"):
         if _version(connection) == SCHEMA_VERSION:
@@ -81,22 +168,33 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, *, read_only: boo
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             fix = "name another file in `state:`"
             raise StateError(f"{path} is a database that is no ledger of a scheduler", fix=fix)
-        _execute_all(connection, _TABLES)
+        durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: Living) -> None:
     with durable.transaction(connection, "migrate ledger"):
         if _version(connection) != version:
             return  # another process was first, and has made the backup
+        _require_idle(connection, path, version, living)
         durable.keep_before(path, version)
         for old in range(version, SCHEMA_VERSION):
-            _execute_all(connection, _MIGRATIONS[old])
+            durable.execute_all(connection, _MIGRATIONS[old], old + 1)
+        facts = [("migrated_from", str(version)), ("migrated_at", str(time.time_ns() // 1_000_000))]
+        connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", facts)
 
 
-def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
-    for statement in statements.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+def _require_idle(connection: sqlite3.Connection, path: Path, version: int, living: Living) -> None:
+    """An older scheduler goes on with the ledger that it has opened: it would not write the codes."""
+    if names := living():
+        known = {name: f"{kind}, pid {pid} on {host}" for name, kind, pid, host in connection.execute(_OWNERS)}
+        shown = ", ".join(known.get(name, "another process") for name in names[:3])
+        raise StateError(
+            f"ledger {path} has the older schema {version} and is in use ({shown}): it is not migrated meanwhile",
+            fix="stop it, or wait for its end; then do the same again",
+        )
+
+
+_OWNERS = "SELECT name, kind, pid, host FROM owners"
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -8,6 +8,7 @@ from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.reasons import Reason, columns
 from aetherflow.scheduler.schedule.policy import Room, Status, Verdict
 from aetherflow.scheduler.time.clock import iso
 
@@ -115,7 +116,7 @@ class Slots:
                 "item": item,
                 "slot": verdict.slot,
                 "status": verdict.status,
-                "reason": verdict.reason,
+                **columns(verdict.reason),
                 "run_id": run_id_of(item, verdict.slot),
                 "trigger": trigger,
                 "host": self.ledger.host,
@@ -147,7 +148,7 @@ class Slots:
         started = self.update(
             row,
             status=Status.RUNNING,
-            reason=None,
+            **columns(None),
             owner=me,
             attempts=attempt,
             started_at=row.started_at if row.started_at is not None else now,
@@ -172,20 +173,28 @@ class Slots:
         self.db.execute("UPDATE attempts SET pid=? WHERE item=? AND slot=? AND attempt=?", key)
 
     def end(
-        self, row: SlotRow, status: Status, reason: str | None, exit_code: int | None, into: Mapping[str, Any]
+        self, row: SlotRow, status: Status, reason: Reason | None, exit_code: int | None, into: Mapping[str, Any]
     ) -> bool:
         """Write down how an attempt ended, and what else becomes of the slot; False if it is no longer ours."""
-        values = {"status": status, "reason": reason, "exit_code": exit_code, "owner": None, "pid": None}
+        values = {"status": status, **columns(reason), "exit_code": exit_code, "owner": None, "pid": None}
         values |= {"birth": None, "finished_at": self.ledger.clock.now_ms(), **into}
         if not self.update(row, **values):
             return False
         self.end_attempt(row, status, reason, exit_code)
         return True
 
-    def end_attempt(self, row: SlotRow, status: Status, reason: str | None, exit_code: int | None) -> None:
+    def end_attempt(self, row: SlotRow, status: Status, reason: Reason | None, exit_code: int | None) -> None:
         """Close the record of the last start."""
         self.db.execute(
-            "UPDATE attempts SET status=?, reason=?, exit_code=?, finished_at=? "
+            "UPDATE attempts SET status=?, reason=?, reason_code=?, exit_code=?, finished_at=? "
             "WHERE item=? AND slot=? AND attempt=? AND finished_at IS NULL",
-            (status, reason, exit_code, self.ledger.clock.now_ms(), row.item, row.slot, row.attempts),
+            (
+                status,
+                *columns(reason).values(),
+                exit_code,
+                self.ledger.clock.now_ms(),
+                row.item,
+                row.slot,
+                row.attempts,
+            ),
         )

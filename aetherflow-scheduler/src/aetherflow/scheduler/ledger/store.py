@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.api import StateError
-from aetherflow.core.embedding import AliveFile, LostOwnershipError, durable, is_dead
+from aetherflow.core.embedding import AliveFile, LostOwnershipError, durable, is_dead, living_files
 from aetherflow.scheduler.ledger.records import Owner, insert
 from aetherflow.scheduler.ledger.schema import prepare_schema
 from aetherflow.scheduler.time.clock import Clock
 
 BUSY_SECONDS = 10.0
 FIX = "check the disk and the permissions, or name another file in `state:`"
+
+
+Fault = tuple[type[BaseException] | None, int | None]
+
+
+def fault_of(error: StateError) -> Fault:
+    """What went wrong with a ledger, so that the same is told once."""
+    cause = error.__cause__
+    number = getattr(cause, "sqlite_errorcode", getattr(cause, "errno", None))
+    return None if cause is None else type(cause), number
 
 
 class DeposedError(LostOwnershipError):
@@ -52,7 +62,9 @@ class Ledger:
         else:
             db = durable.connect(self.path, busy_seconds=BUSY_SECONDS)
         try:
-            prepare_schema(db, self.path, read_only=read_only and self.path.exists())
+            prepare_schema(
+                db, self.path, lambda: living_files(self._owners), read_only=read_only and self.path.exists()
+            )
         except BaseException:
             db.close()
             raise

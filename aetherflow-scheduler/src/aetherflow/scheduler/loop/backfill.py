@@ -17,6 +17,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.loop.session import Session
 from aetherflow.scheduler.loop.single import reopen
+from aetherflow.scheduler.reasons import LEFT_OUT, Reason, SlotReason, code_of, said
 from aetherflow.scheduler.runs.adoption import adopt
 from aetherflow.scheduler.schedule.policy import Status, Verdict
 from aetherflow.scheduler.schedule.slots import Slot, excluded, expected
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
 Include = Literal["missing", "failed", "all"]
-NEVER = ("calendar", "blackout")
-"""Reasons of skipped slots that are meant to be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Wanted:
     run_id: str
     was: str
     """Its status so far; `-` for one that is not in the ledger."""
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 def choose(
@@ -70,11 +69,11 @@ def choose(
             if _is_busy(ledger, row):
                 busy.append(row)
             else:
-                chosen.append(Wanted(slot, row.run_id, row.status, row.reason or "its process has ended"))
+                chosen.append(Wanted(slot, row.run_id, row.status, row.why or said(SlotReason.PROCESS_ENDED)))
         elif _is_wanted(item, slot, row, include):
             batch = row.batch + 1 if row is not None and include == "all" and row.attempts else 1
             run_id = run_id_of(item.id, slot, batch) if row is None or include == "all" else row.run_id
-            chosen.append(Wanted(slot, run_id, row.status if row else "-", row.reason if row else None))
+            chosen.append(Wanted(slot, run_id, row.status if row else "-", row.why if row else None))
     return chosen, busy
 
 
@@ -87,8 +86,8 @@ def _is_busy(ledger: Ledger, row: SlotRow) -> bool:
 
 def _is_wanted(item: "Item", slot: int, row: SlotRow | None, include: Include) -> bool:
     if row is None or row.status == Status.SKIPPED:
-        reason = row.reason or "" if row is not None else excluded(Slot(item, from_ms(slot))) or ""
-        return include != "failed" and not reason.startswith(NEVER)
+        why = row.why if row is not None else excluded(Slot(item, from_ms(slot)))
+        return include != "failed" and code_of(why) not in LEFT_OUT
     if include == "all":
         return True
     wanted = (Status.MISSED,) if include == "missing" else (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)

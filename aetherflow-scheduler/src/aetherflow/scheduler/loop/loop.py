@@ -10,14 +10,14 @@ from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
 from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.leader import Leadership
-from aetherflow.scheduler.ledger.store import DeposedError, Ledger
+from aetherflow.scheduler.ledger.store import DeposedError, Fault, Ledger, fault_of
 from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.reloading import Reloading
 from aetherflow.scheduler.loop.stopping import StopRequest
+from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
-from aetherflow.scheduler.runs.outcomes import DRAINED
 from aetherflow.scheduler.runs.watching import kill_after_seconds
 from aetherflow.scheduler.time.clock import Clock
 
@@ -62,7 +62,7 @@ class Scheduler:
         self._left: list[Dispatcher] = []
         """Those whose slots another scheduler has taken over: their runs are waited for, nothing is written."""
         self._standby_told = False
-        self._fault: str | None = None
+        self._fault: Fault | None = None
         self._next: dict[str, float] = {}
 
     def run(self) -> int:
@@ -104,8 +104,8 @@ class Scheduler:
         except DeposedError:
             self._step_down()
         except StateError as error:
-            if self._fault != str(error):
-                self._fault = str(error)
+            if self._fault != (fault := fault_of(error)):
+                self._fault = fault
                 self._events.error("ledger_error", f"{error}; trying again", fix=error.fix)
         else:
             if self._fault is not None:
@@ -233,7 +233,7 @@ class Scheduler:
         while self._dispatcher.live and self.clock.monotonic() < last:
             if self.clock.monotonic() >= until or self.stop.times > 1:
                 for each in self._dispatcher.live:
-                    self._dispatcher.stop(each, DRAINED, drained=True)
+                    self._dispatcher.stop(each, said(SlotReason.DRAINED), drained=True)
             self._guarded(lambda: self._dispatcher.step(start=False))
             if self._dispatcher.live:
                 self.clock.wait(0.2)

@@ -13,6 +13,7 @@ from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX, pruned_until
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.schedule.policy import Due, Status, Verdict, decide_due
 from aetherflow.scheduler.schedule.slots import Slot, due, excluded, expected, next_slot
@@ -22,8 +23,6 @@ from aetherflow.scheduler.time.cron import Cron
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
-REDEFINED = "the schedule of the item was changed"
-SINCE = "since was set to an earlier time"
 STEP_BACK_MS = 2000
 """A clock that goes back by less is being kept in time; nothing is looked at anew."""
 MOST_AT_ONCE = 20_000
@@ -73,7 +72,7 @@ class Planner:
         if fresh or gone or later or unnoted(self._ledger, self._file, self._items):
             with self._ledger.transaction("sync items"):
                 for name in gone:
-                    self._close(name, now, "the item was disabled or removed")
+                    self._close(name, now, said(SlotReason.REMOVED))
                 for item in fresh:
                     self._open(item, now, (first or {}).get(item.id), present, cursors)
                 for item in later:
@@ -128,14 +127,14 @@ class Planner:
     @staticmethod
     def _past(slot: Slot) -> Verdict:
         why = excluded(slot)
-        return Verdict(to_ms(slot.at), Status.MISSED if why is None else Status.SKIPPED, why or SINCE)
+        return Verdict(to_ms(slot.at), Status.MISSED if why is None else Status.SKIPPED, why or said(SlotReason.SINCE))
 
     def _open(
         self, item: "Item", now: int, first: int | None, present: Mapping[str, Any], cursors: Mapping[str, int]
     ) -> None:
         since = now if first is None else min(first, now)
         if item.id in cursors:
-            kept = self._close(item.id, now, REDEFINED, item) if item.id in present else []
+            kept = self._close(item.id, now, said(SlotReason.REDEFINED), item) if item.id in present else []
             # of a clock that was ahead nothing is accounted for
             since = min(now, max(since, cursors[item.id] + 1))
             self._claim(item, self._verdicts(item, kept, now) if kept else [])
@@ -149,7 +148,7 @@ class Planner:
         self._epochs.set_cursor(item.id, since - 1)
         self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
 
-    def _close(self, name: str, now: int, reason: str, item: "Item | None" = None) -> list[Slot]:
+    def _close(self, name: str, now: int, reason: Reason, item: "Item | None" = None) -> list[Slot]:
         """End the present epoch; slots of it that nobody has accounted for were missed.
 
         But for those that `item`, its new definition, has as well: they are returned, its policies decide about them.
@@ -295,7 +294,7 @@ class Planner:
             if row is not None and not row.from_the_future(now):
                 continue
             pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
-            found.append(Due(at, str(pause) if pause is not None else excluded(slot)))
+            found.append(Due(at, pause.why if pause is not None else excluded(slot)))
         spec = item.spec
         return decide_due(
             found,

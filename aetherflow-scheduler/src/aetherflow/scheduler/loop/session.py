@@ -9,12 +9,12 @@ from aetherflow.scheduler.ledger.attempt_logs import prune_logs
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.run_ids import batch_of
 from aetherflow.scheduler.ledger.slots import Slots
-from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.store import Fault, Ledger, fault_of
 from aetherflow.scheduler.loop.stopping import StopRequest
+from aetherflow.scheduler.reasons import SlotReason, columns, said
 from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
-from aetherflow.scheduler.runs.outcomes import DRAINED
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import Clock
 
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 RELEASE_SECONDS = 5.0
 """Between two checks for slots of processes that have died."""
-_OF_ATTEMPT = ("run_id", "status", "reason", "trigger", "host", "finished_at", "exit_code", "log")
+_OF_ATTEMPT = ("run_id", "status", "reason", "reason_code", "trigger", "host", "finished_at", "exit_code", "log")
 
 
 class Session:
     """A ledger that this process has entered, and the runs that it starts."""
 
     def __init__(
-        self, schedule: "Schedule", ledger: Ledger, events: Events, *, only_mine: bool, stopped: str = DRAINED
+        self,
+        schedule: "Schedule",
+        ledger: Ledger,
+        events: Events,
+        *,
+        only_mine: bool,
+        stopped: SlotReason = SlotReason.DRAINED,
     ) -> None:
         self.schedule = schedule
         self.ledger = ledger
@@ -42,7 +48,7 @@ class Session:
         self.dispatcher = Dispatcher(ledger, schedule, events, only_mine=only_mine)
         self.dispatcher.started = {}
         self._stopped = stopped
-        self._fault: str | None = None
+        self._fault: Fault | None = None
 
     def work(self, goes_on: Callable[[], bool]) -> None:
         """Start and watch until `goes_on` is False and nothing of this process runs; a signal interrupts what runs."""
@@ -54,10 +60,10 @@ class Session:
                 self._guarded(self.release)
             if self.stop.asked:
                 for live in self.dispatcher.live:
-                    self.dispatcher.stop(live, self._stopped, drained=True)
+                    self.dispatcher.stop(live, said(self._stopped), drained=True)
             self._guarded(self._step)
             if not self.dispatcher.live and (self.stop.asked or not goes_on()):
-                if self.stop.asked and self._stopped != DRAINED:
+                if self.stop.asked and self._stopped is not SlotReason.DRAINED:
                     self._give_up_waiting()
                 return
             self.clock.wait(LOOK_SECONDS)
@@ -69,7 +75,7 @@ class Session:
             for row in self.slots.active():
                 if row.owner == self.ledger.me and row.status == Status.WAITING:
                     status = Status.INTERRUPTED if row.begun else Status.MISSED
-                    given_up: dict[str, Any] = {"status": status, "reason": self._stopped, "finished_at": now}
+                    given_up: dict[str, Any] = {"status": status, **columns(said(self._stopped)), "finished_at": now}
                     self.slots.update(row, **given_up | self._before(row), owner=None)
 
     def _before(self, row: SlotRow) -> dict[str, Any]:
@@ -100,8 +106,8 @@ class Session:
         except StateError as error:
             if not self.dispatcher.live:
                 raise
-            if self._fault != str(error):
-                self._fault = str(error)
+            if self._fault != (fault := fault_of(error)):
+                self._fault = fault
                 self.events.error("ledger_error", f"{error}; trying again", fix=error.fix)
 
     def tidy(self) -> None:
@@ -115,7 +121,7 @@ def session(
     kind: str,
     *,
     only_mine: bool,
-    stopped: str = DRAINED,
+    stopped: SlotReason = SlotReason.DRAINED,
     quiet: bool = False,
     clock: Clock | None = None,
     events: Events | None = None,

@@ -10,8 +10,8 @@ from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.session import Session, session
+from aetherflow.scheduler.reasons import SlotReason, columns
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
-from aetherflow.scheduler.runs.outcomes import DRAINED
 from aetherflow.scheduler.runs.turns import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status, Verdict, current_slot
 from aetherflow.scheduler.schedule.slots import Slot, excluded, last_slot, next_slot
@@ -70,7 +70,12 @@ def run_item(
         raise UsageError(f"the item {name!r} is not enabled", fix="enable it, or name the slot that is to run: --slot")
     asked = trigger or "manual"
     machine = asked not in BY_HAND
-    told = {"stopped": DRAINED if machine else "stopped by a signal", "quiet": quiet, "clock": clock, "events": events}
+    told = {
+        "stopped": SlotReason.DRAINED if machine else SlotReason.STOPPED,
+        "quiet": quiet,
+        "clock": clock,
+        "events": events,
+    }
     with session(schedule, "run-item", only_mine=True, **told) as here:  # type: ignore[arg-type]
         at = _slot_of(item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
         adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)
@@ -159,7 +164,7 @@ def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **valu
     """
     into: dict[str, Any] = {"owner": here.ledger.me}
     if row.status != Status.WAITING:
-        into |= {"status": Status.WAITING, "reason": None, "trigger": trigger, "queued": 1, "failures": 0}
+        into |= {"status": Status.WAITING, **columns(None), "trigger": trigger, "queued": 1, "failures": 0}
         into |= {"finished_at": None, "not_before": None, "waits_since": None, "late": 0, "overdue": 0}
     elif trigger in BY_HAND:
         into |= {"trigger": trigger, "queued": 1, "not_before": None, "waits_since": None}

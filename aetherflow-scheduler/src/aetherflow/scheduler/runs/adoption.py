@@ -10,8 +10,8 @@ from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, columns, said
 from aetherflow.scheduler.runs.events import Events
-from aetherflow.scheduler.runs.outcomes import LEFT, RESUMED
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
@@ -31,7 +31,9 @@ def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = N
 
     if leading:
         _take_waiting(ledger, [name for name, kind in kinds.items() if kind == "scheduler" and name != ledger.me])
-    return _restart(ledger, events, lambda: [row for row in slots.active() if is_left(row)], LEFT, item)
+    return _restart(
+        ledger, events, lambda: [row for row in slots.active() if is_left(row)], said(SlotReason.LEFT), item
+    )
 
 
 def _take_waiting(ledger: Ledger, deposed: list[str]) -> None:
@@ -54,17 +56,20 @@ def resume_interrupted(ledger: Ledger, events: Events, *, drained_only: bool, it
         return [
             row
             for row in slots.interrupted()
-            if (row.reason in RESUMED or not drained_only) and pauses.at(row.item, now) is None
+            if (row.reason_code in GOES_ON or not drained_only) and pauses.at(row.item, now) is None
         ]
 
-    return _restart(ledger, events, wanted, "interrupted", item)
+    return _restart(ledger, events, wanted, said(SlotReason.INTERRUPTED), item)
 
 
-def _restart(ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], reason: str, item: str | None) -> int:
+def _restart(
+    ledger: Ledger, events: Events, find: Callable[[], list[SlotRow]], reason: Reason, item: str | None
+) -> int:
     def wanted() -> list[SlotRow]:
         return [row for row in find() if item in (None, row.item)]
 
-    into = {"status": Status.WAITING, "reason": f"resumes: {reason}", "owner": None, "finished_at": None}
+    resumes = columns(said(SlotReason.RESUMES, why=reason))
+    into = {"status": Status.WAITING, **resumes, "owner": None, "finished_at": None}
     rows = _take(ledger, wanted, "adopted", reason, into)
     for row in rows:
         message = f"{row.item} {iso(row.slot)}: goes on as {row.run_id}; {reason}"
@@ -85,10 +90,11 @@ def release(ledger: Ledger, events: Events) -> int:
 
     if not left() or current_leader(ledger) is not None:
         return 0
-    into = {"status": Status.INTERRUPTED, "reason": LEFT, "owner": None, "finished_at": ledger.clock.now_ms()}
-    rows = _take(ledger, left, "released", LEFT, into | {"pid": None, "birth": None})
+    why = said(SlotReason.LEFT)
+    into = {"status": Status.INTERRUPTED, **columns(why), "owner": None, "finished_at": ledger.clock.now_ms()}
+    rows = _take(ledger, left, "released", why, into | {"pid": None, "birth": None})
     for row in rows:
-        message = f"{row.item} {iso(row.slot)}: INTERRUPTED, {LEFT}; `run`, `tick` or `run-item --slot` resumes it"
+        message = f"{row.item} {iso(row.slot)}: INTERRUPTED, {why}; `run`, `tick` or `run-item --slot` resumes it"
         events.warning("released", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
     return len(rows)
 
@@ -103,7 +109,7 @@ def is_over(ledger: Ledger, row: SlotRow) -> bool:
 
 
 def _take(
-    ledger: Ledger, find: Callable[[], list[SlotRow]], event: str, reason: str, into: dict[str, Any]
+    ledger: Ledger, find: Callable[[], list[SlotRow]], event: str, reason: Reason, into: dict[str, Any]
 ) -> list[SlotRow]:
     """Change the slots that are found, once more inside the transaction; their last starts are over."""
     if not find():

@@ -8,10 +8,11 @@ from aetherflow.scheduler.launchers import Launcher, Running, load_launcher
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.reasons import Reason, SlotReason, columns, said
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.run_requests import log_of, request_for
 from aetherflow.scheduler.runs.turns import BY_HAND, Turn, Turns, by_item
-from aetherflow.scheduler.runs.watching import REPLACED, Live, Watch, fault_end
+from aetherflow.scheduler.runs.watching import Live, Watch, fault_end
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
@@ -67,7 +68,7 @@ class Dispatcher:
         """The runs of this process."""
         return self._watch.live
 
-    def stop(self, live: Live, reason: str, *, drained: bool = False) -> None:
+    def stop(self, live: Live, reason: Reason, *, drained: bool = False) -> None:
         """Ask a run to stop, once; it is killed if it does not."""
         self._watch.stop(live, reason, drained=drained)
 
@@ -119,7 +120,7 @@ class Dispatcher:
         active = self._slots.active()
         if self._watch.restart_forgotten(active):
             active = self._slots.active()
-        items, told = by_item(active), list[tuple[SlotRow, str | None]]()
+        items, told = by_item(active), list[tuple[SlotRow, Reason | None]]()
         room = self._turns.room()
         self._waiting, self._again = False, None
         for row in sorted(active, key=lambda row: (not row.begun, row.slot, row.item)):
@@ -130,7 +131,7 @@ class Dispatcher:
             if turn.action == "wait":
                 if turn.again is not None:
                     self._again = turn.again if self._again is None else min(self._again, turn.again)
-                if turn.reason != row.reason:
+                if columns(turn.reason) != columns(row.why):  # written only where it says something else
                     told.append((row, turn.reason))
                 continue
             self._act(row, turn)
@@ -139,11 +140,11 @@ class Dispatcher:
         if told:
             with self._ledger.transaction("slot reasons"):
                 for row, reason in told:
-                    self._slots.update(row, reason=reason)
+                    self._slots.update(row, **columns(reason))
             self._tell_waiting(told)
         self._look_at = self._ledger.clock.monotonic() + LOOK_SECONDS
 
-    def _tell_waiting(self, told: list[tuple[SlotRow, str | None]]) -> None:
+    def _tell_waiting(self, told: list[tuple[SlotRow, Reason | None]]) -> None:
         """Report what its slots wait for, where a person waits for this process."""
         for row, reason in told:
             if self._only_mine and reason:
@@ -176,7 +177,7 @@ class Dispatcher:
         self._changed = True
         for other in stop:
             if (live := self._watch.find(other)) is not None:
-                self.stop(live, f"{REPLACED} {iso(row.slot)}")
+                self.stop(live, said(SlotReason.REPLACED, slot=iso(row.slot)))
         if started is not None:
             if self.started is not None:
                 self.started[row.item, row.slot] = None
@@ -189,7 +190,7 @@ class Dispatcher:
         left_out = Status.SKIPPED if turn.action == "skip" else Status.MISSED
         status = Status.INTERRUPTED if row.begun else left_out
         now = self._ledger.clock.now_ms()
-        self._slots.update(row, status=status, reason=turn.reason, finished_at=now, owner=None)
+        self._slots.update(row, status=status, **columns(turn.reason), finished_at=now, owner=None)
 
     def _space(self, row: SlotRow, others: list[SlotRow]) -> None:
         """Keep the catch-up runs behind this one apart, also where they waited for longer than their spacing."""
@@ -204,15 +205,15 @@ class Dispatcher:
 
     def _replace(self, row: SlotRow, others: list[SlotRow]) -> list[SlotRow]:
         """End the slots before this one; those that run are stopped by the caller."""
-        now, reason = self._ledger.clock.now_ms(), f"{REPLACED} {iso(row.slot)}"
+        now, why = self._ledger.clock.now_ms(), columns(said(SlotReason.REPLACED, slot=iso(row.slot)))
         for other in others:
             if other.status == Status.WAITING and other.slot < row.slot and self._is_free(other):
                 status = Status.FAILED if other.begun else Status.SKIPPED
-                self._slots.update(other, status=status, reason=reason, finished_at=now, owner=None)
+                self._slots.update(other, status=status, **why, finished_at=now, owner=None)
         running = [other for other in others if other.status == Status.RUNNING]
         for other in running:
-            if other.owner != self._ledger.me and other.reason is None:
-                self._slots.update(other, reason=reason)  # its own process reads that
+            if other.owner != self._ledger.me and other.reason_code is None:
+                self._slots.update(other, **why)  # its own process reads that
         return running
 
     def _launch(self, row: SlotRow, orphan: tuple[int | None, str | None]) -> None:
@@ -227,7 +228,7 @@ class Dispatcher:
                 raise TypeError(f"start() gave {type(running).__name__}, not a Running")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
             end = fault_end(error, item.spec.launcher)
-            self._watch.finish(row, item, replace(end, reason=f"cannot be started: {end.reason}"))
+            self._watch.finish(row, item, replace(end, reason=said(SlotReason.CANNOT_START, error=end.reason)))
             return
         self._watch.add(row, item, running, orphan)
         self._events.info("started", f"{row.item} {iso(row.slot)}: started as {row.run_id}", **fields, pid=running.pid)

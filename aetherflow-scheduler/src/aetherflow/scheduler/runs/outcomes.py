@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.scheduler.launchers.base import Outcome
+from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.runs.run_requests import one_line, reason_of
 from aetherflow.scheduler.schedule.policy import Status, retry_delay
 from aetherflow.scheduler.time.clock import iso
@@ -14,11 +15,6 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
 _STOPPED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-DRAINED = "stopped with the scheduler"
-NOTHING_RUN = "nothing was run"
-LEFT = "its scheduler ended without a word"
-RESUMED = (DRAINED, LEFT)
-"""Reasons of interrupted slots that go on as soon as somebody can see to it; others are the business of a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +22,13 @@ class End:
     """How a start ended, for the ledger."""
 
     status: Status
-    reason: str | None
+    reason: Reason | None
     exit_code: int
     retry: bool
     """Whether another start may help."""
 
 
-def decide_end(outcome: Outcome, stopped: str | None, *, drained: bool) -> End:
+def decide_end(outcome: Outcome, stopped: Reason | None, *, drained: bool) -> End:
     """Judge an outcome. `stopped`: why this process ended the run, if it did; `drained`: because it ends itself."""
     code = outcome.exit_code
     shown = 128 - code if code < 0 else code
@@ -41,25 +37,27 @@ def decide_end(outcome: Outcome, stopped: str | None, *, drained: bool) -> End:
     if drained:
         return End(Status.INTERRUPTED, stopped, shown, retry=False)
     if stopped is not None:
-        return End(Status.FAILED, stopped, shown, retry=stopped.startswith("timeout"))
-    reason = reason_of(outcome.summary)
+        return End(Status.FAILED, stopped, shown, retry=stopped.code == SlotReason.TIMEOUT)
+    error = reason_of(outcome.summary)
+    reason = said(SlotReason.RUN, error=error) if error is not None else None
     number = shown - 128
     if number in _STOPPED:
-        return End(Status.INTERRUPTED, f"stopped by {signal.Signals(number).name} from outside", shown, retry=False)
+        why = said(SlotReason.STOPPED_OUTSIDE, signal=signal.Signals(number).name)
+        return End(Status.INTERRUPTED, why, shown, retry=False)
     if code < 0:
-        return End(Status.FAILED, f"killed by {_name(-code)}", shown, retry=True)
+        return End(Status.FAILED, said(SlotReason.KILLED, signal=_name(-code)), shown, retry=True)
     if outcome.summary is not None and outcome.summary.get("status") == Status.UNKNOWN:
-        return End(Status.UNKNOWN, reason or "a step has to be decided", shown, retry=False)
-    return End(Status.FAILED, reason or f"exit code {code}", shown, retry=code != 2)
+        return End(Status.UNKNOWN, reason or said(SlotReason.UNDECIDED), shown, retry=False)
+    return End(Status.FAILED, reason or said(SlotReason.EXIT_CODE, number=code), shown, retry=code != 2)
 
 
-def _found_ended(summary: Mapping[str, Any] | None) -> str | None:
+def _found_ended(summary: Mapping[str, Any] | None) -> Reason | None:
     """The remark where a start did nothing, since its run is recorded as SUCCESS already; else None."""
     if summary is None or summary.get("nothing_to_do") is not True:
         return None
     at = summary.get("finished_at")
     when = f" at {iso(at)}" if isinstance(at, int) else ""
-    return one_line(f"{NOTHING_RUN}: {summary.get('state_path')} has its run as SUCCESS{when}")
+    return said(SlotReason.NOTHING_RUN, state=one_line(str(summary.get("state_path"))), when=when)
 
 
 def _name(number: int) -> str:

@@ -9,7 +9,7 @@ from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.runs.outcomes import RESUMED
+from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, said
 from aetherflow.scheduler.schedule.policy import Other, Room, Status, decide_after, decide_overlap, is_ready
 from aetherflow.scheduler.schedule.slots import last_slot
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
@@ -26,7 +26,7 @@ class Turn:
     """What is to be done with a waiting slot now."""
 
     action: Literal["start", "wait", "skip", "replace", "drop"]
-    reason: str | None = None
+    reason: Reason | None = None
     again: int | None = None
     """For a wait: the instant at which to look again, if it is known."""
 
@@ -57,12 +57,12 @@ class Turns:
         item = self.item(row.item)
         by_hand = row.trigger in BY_HAND
         if item is None or not (item.spec.enabled or by_hand):
-            return Turn("drop", "the item was disabled or removed")
+            return Turn("drop", said(SlotReason.REMOVED))
         now = self._ledger.clock.now_ms()
         if not by_hand and (pause := self._pauses.at(row.item, now)) is not None:
-            return Turn("wait", str(pause), pause.until) if row.begun else Turn("skip", str(pause))
+            return Turn("wait", pause.why, pause.until) if row.begun else Turn("skip", pause.why)
         if not is_ready(now, row.not_before, row.waits_since):
-            return Turn("wait", row.reason, row.not_before)
+            return Turn("wait", row.why, row.not_before)
         if item.after is not None and not row.begun and not by_hand:
             turn = self._after(item.after, row, now, round(item.spec.misfire_grace_time * 1000))
             if turn.action != "start":
@@ -71,7 +71,7 @@ class Turns:
         if turn.action != "start":
             return turn
         if (full := room.full(row.pool)) is not None:
-            return Turn("wait", f"{full} is full")
+            return Turn("wait", said(SlotReason.FULL, what=full))
         return turn
 
     def _overlap(self, item: "Item", row: SlotRow, others: Sequence[SlotRow]) -> Turn:
@@ -85,7 +85,7 @@ class Turns:
             return Turn(turn)
         first = next((other for other in open_ones if other.running), open_ones[0])
         doing = "still runs" if first.running else "still waits"
-        return Turn(turn, f"overlap: the slot {iso(first.slot)} {doing}")
+        return Turn(turn, said(SlotReason.OVERLAP, slot=iso(first.slot), doing=doing))
 
     def _is_left(self, row: SlotRow) -> bool:
         """Whether a slot waits for a process that may never come: this one does not start it, no scheduler runs."""
@@ -106,10 +106,12 @@ class Turns:
             enabled = followed is not None and followed.spec.enabled
             expected = enabled if epoch is None else epoch.since <= at
             if expected and now <= row.slot + grace:
-                return Turn("wait", f"after {other}: its slot {iso(at)} is not entered yet", row.slot + grace + 1)
+                why = said(SlotReason.AFTER, other=other, status=f"its slot {iso(at)} is not entered yet")
+                return Turn("wait", why, row.slot + grace + 1)
             found = self._slots.latest(other, at)
-        if found is not None and found.status == Status.INTERRUPTED and found.reason not in RESUMED:
-            return Turn("skip", f"after {other}: {found.status}, {found.reason}")  # nobody knows when it goes on
+        if found is not None and found.status == Status.INTERRUPTED and found.reason_code not in GOES_ON:
+            status = f"{found.status}, {found.reason}"
+            return Turn("skip", said(SlotReason.AFTER, other=other, status=status))  # nobody knows when it goes on
         return Turn(*decide_after(other, found.status if found is not None else None))
 
 

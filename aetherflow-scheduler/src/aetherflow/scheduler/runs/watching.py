@@ -13,6 +13,7 @@ from aetherflow.scheduler.launchers.orphans import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.reasons import Reason, SlotReason, columns, said
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
 from aetherflow.scheduler.runs.run_requests import one_line
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 KILL_AFTER_SECONDS = 12.0
 """From SIGTERM to SIGKILL, where AETHERFLOW_STOP_GRACE_SECONDS is not higher: a run has 8 seconds by itself."""
-REPLACED = "replaced by the slot"
 ELSEWHERE = "if that was not this schedule, set another AETHERFLOW_STATE_ROOT or flow.state.path for one of the two"
 
 
@@ -49,7 +49,7 @@ class Live:
     """When it was started, by the monotonic clock."""
     orphan: tuple[int | None, str | None] = (None, None)
     """A process of the same run that an earlier scheduler left, which this one waits for."""
-    stopped: str | None = None
+    stopped: Reason | None = None
     """Why it is being ended."""
     drained: bool = False
     kill_at: float | None = None
@@ -81,7 +81,7 @@ def fault_end(error: BaseException, launcher: str) -> End:
     """How a start ended whose launcher raised; another one helps only against faults that launchers may have."""
     expected = isinstance(error, (OSError, AetherflowError))
     shown = str(error) if expected else f"the launcher {launcher!r} has a fault: {type(error).__name__}: {error}"
-    return End(Status.FAILED, one_line(shown), 1, retry=expected)
+    return End(Status.FAILED, said(SlotReason.LAUNCHER, error=one_line(shown)), 1, retry=expected)
 
 
 class Watch:
@@ -144,7 +144,7 @@ class Watch:
         into: dict[str, Any] = {"failures": failures}
         if delay is not None:
             now = self._ledger.clock.now_ms()
-            into |= {"status": Status.WAITING, "reason": f"retry after: {end.reason}", "finished_at": None}
+            into |= {"status": Status.WAITING, **columns(said(SlotReason.RETRY, why=end.reason)), "finished_at": None}
             into |= {"owner": self._ledger.me, "waits_since": now, "not_before": now + round(delay * 1000)}
         with self._ledger.transaction(f"slot {end.status}"):
             kept = self._slots.end(row, end.status, end.reason, end.exit_code, into)
@@ -169,7 +169,7 @@ class Watch:
                 live.ask("kill")
                 signal_orphan(*live.orphan, signal.SIGKILL)
         elif spec.timeout_seconds is not None and now - live.since >= spec.timeout_seconds:
-            self.stop(live, f"timeout: it ran for more than {spec.timeout_seconds:g} s")
+            self.stop(live, said(SlotReason.TIMEOUT, seconds=spec.timeout_seconds))
         took = now - live.since
         if spec.max_duration_seconds is not None and not live.row.overdue and took >= spec.max_duration_seconds:
             message = f"{live.row.item} {iso(live.row.slot)}: runs for more than {spec.max_duration_seconds:g} s"
@@ -198,7 +198,7 @@ class Watch:
 
     # Stopping
 
-    def stop(self, live: Live, reason: str, *, drained: bool = False) -> None:
+    def stop(self, live: Live, reason: Reason, *, drained: bool = False) -> None:
         """Ask a run to stop, once; it is killed if it does not."""
         if live.kill_at is None:
             live.stopped, live.drained = reason, drained
@@ -213,8 +213,8 @@ class Watch:
         for live in self.live:
             if live.kill_at is None and live.item.spec.overlap == "kill_old":
                 row = self._slots.find(live.row.item, live.row.slot)
-                if row is not None and (row.reason or "").startswith(REPLACED):
-                    self.stop(live, row.reason or REPLACED)
+                if row is not None and row.why is not None and row.reason_code == SlotReason.REPLACED:
+                    self.stop(live, row.why)
 
     def restart_forgotten(self, rows: list[SlotRow]) -> bool:
         """Let slots wait again that are ours and run nowhere: a disk that failed between two steps leaves them so."""
@@ -223,8 +223,10 @@ class Watch:
         if lost:
             with self._ledger.transaction("slot forgotten"):
                 for row in lost:
-                    self._slots.end_attempt(row, Status.INTERRUPTED, "it was not started", None)
-                    self._slots.update(row, status=Status.WAITING, reason="resumes: it was not started", owner=None)
+                    why = said(SlotReason.NOT_STARTED)
+                    self._slots.end_attempt(row, Status.INTERRUPTED, why, None)
+                    resumes = columns(said(SlotReason.RESUMES, why=why))
+                    self._slots.update(row, status=Status.WAITING, **resumes, owner=None)
         return bool(lost)
 
     def reap_only(self) -> None:

@@ -3,6 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from aetherflow.scheduler.reasons import Reason, SlotReason, said
+
 SATURDAY = 5
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -14,12 +16,12 @@ class Days:
     business_days: bool = False
     holidays: frozenset[dt.date] = frozenset()
 
-    def excluded(self, day: dt.date) -> str | None:
+    def excluded(self, day: dt.date) -> Reason | None:
         """Why a day is left out, or None."""
         if day in self.holidays:
-            return f"calendar: {day} is a holiday"
+            return said(SlotReason.CALENDAR, day=day, kind="holiday")
         if self.business_days and day.weekday() >= SATURDAY:
-            return f"calendar: {day} is a {'Saturday' if day.weekday() == SATURDAY else 'Sunday'}"
+            return said(SlotReason.CALENDAR, day=day, kind="Saturday" if day.weekday() == SATURDAY else "Sunday")
         return None
 
 

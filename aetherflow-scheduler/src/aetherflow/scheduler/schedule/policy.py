@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from aetherflow.scheduler.reasons import Reason, SlotReason, said
+
 Overlap = Literal["skip", "queue", "allow", "kill_old"]
 Misfire = Literal["skip", "last", "all"]
 
@@ -34,7 +36,7 @@ class Due:
     """A slot whose time has come; `excluded` says why it is left out: calendar, blackout, pause."""
 
     slot: int
-    excluded: str | None = None
+    excluded: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Verdict:
 
     slot: int
     status: Status
-    reason: str | None = None
+    reason: Reason | None = None
     delay_ms: int = 0
     """How long a WAITING slot waits at least."""
     catch_up: bool = False
@@ -65,11 +67,11 @@ def decide_due(
         if each.excluded is not None:
             fates[each.slot] = Verdict(each.slot, Status.SKIPPED, each.excluded)
         elif misfire == "skip" and now - each.slot > grace_ms:
-            fates[each.slot] = Verdict(each.slot, Status.MISSED, f"misfire: {_late(now - each.slot)} late")
+            fates[each.slot] = Verdict(each.slot, Status.MISSED, said(SlotReason.MISFIRE, late=_late(now - each.slot)))
         else:
             wanted.append(each.slot)
     kept = wanted[-max_catch_up:] if misfire == "all" else wanted[-1:]
-    left = "max_catch_up" if misfire == "all" else "coalesced"
+    left = said(SlotReason.MAX_CATCH_UP if misfire == "all" else SlotReason.COALESCED)
     for slot in wanted[: len(wanted) - len(kept)]:
         fates[slot] = Verdict(slot, Status.MISSED, left)
     for index, slot in enumerate(kept):
@@ -135,13 +137,13 @@ class Room:
         return None
 
 
-def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "wait", "skip"], str | None]:
+def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "wait", "skip"], Reason | None]:
     """Whether a slot may start, by the status of the slot that it follows; None: there is no such slot."""
     if status == Status.SUCCESS:
         return "start", None
     if status in (Status.WAITING, Status.RUNNING, Status.INTERRUPTED):
-        return "wait", f"after {other}: {status}"
-    return "skip", f"after {other}: {status or 'no slot of it yet'}"
+        return "wait", said(SlotReason.AFTER, other=other, status=status)
+    return "skip", said(SlotReason.AFTER, other=other, status=status or "no slot of it yet")
 
 
 def retry_delay(

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aetherflow.scheduler.reasons import Reason, SlotReason, said
+
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
@@ -54,10 +56,11 @@ def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
     return None if at is None else Slot(item, at)
 
 
-def excluded(slot: Slot) -> str | None:
+def excluded(slot: Slot) -> Reason | None:
     """Why a slot is skipped by its item's calendar or blackouts; None if it is not."""
     item = slot.item
     local = slot.local
     if (reason := item.days.excluded(local.date())) is not None:
         return reason
-    return next((f"blackout: {window.reason}" for window in item.blackouts if window.covers(slot.at, local)), None)
+    whys = (window.reason for window in item.blackouts if window.covers(slot.at, local))
+    return next((said(SlotReason.BLACKOUT, why=why) for why in whys), None)

@@ -267,6 +267,8 @@ def changing(project: "Project", command: str, items: str = "[1]", grace: str = 
         (("[echo, 1.10]",), ("[echo, 1.10]",), ""),
         (("[echo, 1.10]",), ("[echo, '1.10']",), ""),
         (("[echo, 1.10]",), ("[echo, 1.1]",), "a.s"),
+        (("[echo, 1.1]",), ("[echo, 1.10]",), "a.s"),
+        (("[echo, 7]",), ("[echo, 007]",), "a.s"),
         (("[echo, 1.10]",), ("[echo, 1.100]",), "a.s"),
         (("[echo, 7]",), ("[echo, 8]",), "a.s"),
         (("[echo, x]", "[1, 01]"), ("[echo, x]", "[1, 001]"), "a.t"),
@@ -313,7 +315,7 @@ def test_a_run_that_1_0_began_goes_on(project: "Project") -> None:
         for step, text in OLD.items():
             digest = hashlib.sha256(text.encode()).hexdigest()[:32]
             connection.execute("INSERT INTO definitions VALUES (?, ?)", (digest, text))
-            connection.execute("UPDATE step_runs SET def_hash=? WHERE step_id=?", (digest, step))
+            connection.execute("UPDATE step_runs SET def_hash=?, def_version=1 WHERE step_id=?", (digest, step))
     write("1.20")
     edited = project.cli("plan", "flow.yaml", "--run-id", run_id)
     assert (edited.code, "AF3003" in edited.err) == (2, True)

@@ -222,7 +222,7 @@ def test_a_newer_store_and_a_foreign_database_are_refused(path: Path) -> None:
     LockStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version=7")
-    with pytest.raises(StateError, match="has schema 7, this engine knows up to 1"):
+    with pytest.raises(StateError, match="has schema 7, this engine knows up to 2"):
         LockStore(path)
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version=0")

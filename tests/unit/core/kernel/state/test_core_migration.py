@@ -2,11 +2,21 @@
 
 import contextlib
 import sqlite3
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, migrate
+import pytest
+
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state import backup as backups
+from aetherflow.core.kernel.state.migration import migrate
+from aetherflow.core.kernel.state.ownership import HEARTBEAT_LIMIT_MS, RunLock
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.registry import Registered, known_flows, register
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.store import StateStore
+from old_data import OldData, expected_state, unpack
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -108,3 +118,131 @@ def test_an_old_run_is_resumed(project: "Project") -> None:
     project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]")
     assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
     assert project.rows("SELECT status, generation FROM runs") == [("SUCCESS", 2)]
+
+
+# Files of 1.0.0
+
+WHOLE = ("runs", "job_runs", "step_runs", "artifacts", "journal", "ledger", "definitions")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> OldData:
+    return unpack(tmp_path / "data")
+
+
+def state_of(data: OldData, flow: str) -> Path:
+    return data.states / f"{flow}.sqlite"
+
+
+def test_nothing_is_rewritten_that_1_0_0_wrote(data: OldData) -> None:
+    for flow in ("failed", "items", "killed", "good"):
+        StateStore(state_of(data, flow)).close()
+        before = expected_state(flow)
+        for table in WHOLE:
+            names = ", ".join(before[table][0]) if before[table] else "*"
+            assert data.state(flow, f"SELECT {names} FROM {table}") == before[table], (flow, table)
+        assert data.state(flow, "SELECT DISTINCT def_version FROM step_runs") == [{"def_version": 1}]
+        assert data.state(flow, "SELECT name, value FROM meta WHERE name='migrated_from'")[0]["value"] == "2"
+        assert columns(state_of(data, flow)) == columns(fresh(data.folder))
+
+
+def fresh(folder: Path) -> Path:
+    path = folder / "fresh.sqlite"
+    StateStore(path).close()
+    return path
+
+
+def test_a_file_in_use_is_not_migrated(data: OldData) -> None:
+    path = state_of(data, "failed")
+    before = path.read_bytes()
+    lock = RunLock(path.with_name("failed.sqlite.d") / "runs/failed/failed-1.lock")
+    lock.acquire("failed-1")
+    try:
+        with pytest.raises(StateError, match=r"older schema 2 and is in use by failed/failed-1: it is not") as caught:
+            StateStore(path)
+        assert caught.value.fix == "wait for it, or stop it; then do the same again"
+    finally:
+        lock.release()
+    assert path.read_bytes() == before
+    assert list(path.parent.glob("failed.sqlite*.bak")) == []
+    StateStore(path).close()
+    assert data.state("failed", "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
+
+
+def test_a_file_that_another_host_uses_is_not_migrated(data: OldData) -> None:
+    path = state_of(data, "killed")
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE runs SET host='elsewhere', heartbeat_at=?", (now_ms(),))
+        db.commit()
+    with pytest.raises(StateError, match="in use by killed/killed-1 on elsewhere"):
+        StateStore(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE runs SET heartbeat_at=?", (now_ms() - HEARTBEAT_LIMIT_MS,))
+        db.commit()
+    StateStore(path).close()
+
+
+def test_reasons_of_1_0_get_their_codes(data: OldData) -> None:
+    """Those of which the data has none."""
+    path = state_of(data, "retried")
+    words = {
+        ("SKIPPED", "", None, "no rows"): "no_data",
+        ("SKIPPED", "", None, "step requested skip_job"): "skip_job",
+        ("SKIPPED", "t", '{"items":[1]}', "all 1 items were skipped"): "items_skipped",
+        ("SKIPPED", "t", None, "no rows"): "step",
+        ("SUCCESS", "t", None, "verified"): "verified",
+        ("SUCCESS", "t", None, "decided by ann"): "decided",
+    }
+    insert = (
+        "INSERT INTO step_runs (flow_id, run_id, job_id, step_id, attempt, status, effect, idem_key, plugin, items, "
+        "reason, started_at) VALUES ('retried', 'retried-1', 'words', ?, 1, ?, 'once', '', ?, ?, ?, 1)"
+    )
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for number, (status, plugin, items, reason) in enumerate(words):
+            db.execute(insert, (f"s{number}", status, plugin, items, reason))
+        db.execute("UPDATE job_runs SET status='SKIPPED', skip_reason='step requested skip_job' WHERE job_id='main'")
+        db.commit()
+    StateStore(path).close()
+    found = data.state("retried", "SELECT reason_code FROM step_runs WHERE job_id='words' ORDER BY step_id")
+    assert [row["reason_code"] for row in found] == list(words.values())
+    jobs = data.state("retried", "SELECT DISTINCT reason_code FROM job_runs WHERE job_id='main'")
+    assert jobs == [{"reason_code": "skip_job"}]
+
+
+def test_two_that_open_an_old_file_at_once(data: OldData) -> None:
+    """The second one finds it migrated, and makes no second backup."""
+    path = state_of(data, "failed")
+    opened: list[StateStore] = []
+    threads = [threading.Thread(target=lambda: opened.append(StateStore(path))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 4
+    for store in opened:
+        store.close()
+    assert [found.name for found in path.parent.glob("failed.sqlite*.bak")] == ["failed.sqlite.v2.bak"]
+
+
+def test_an_old_registry_is_migrated_and_read_before(data: OldData) -> None:
+    root = data.states
+    assert len(known_flows(root)) == 22
+    assert data.rows(f"{root.relative_to(data.folder)}/registry.sqlite", "PRAGMA user_version")[0]["user_version"] == 1
+    assert register(root, Registered("new", "r", str(root / "new.sqlite"), "new.yaml", 1)) is None
+    registry = str((root / "registry.sqlite").relative_to(data.folder))
+    assert data.rows(registry, "PRAGMA user_version") == [{"user_version": 2}]
+    assert data.rows(registry, "SELECT count(*) AS n FROM refused") == [{"n": 0}]
+    assert data.rows(f"{registry}.v1.bak", "PRAGMA user_version") == [{"user_version": 1}]
+    assert len(known_flows(root)) == 23
+
+
+def test_a_backup_of_an_older_engine_is_restored(data: OldData, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, copy = state_of(data, "failed"), data.folder / "failed.tar"
+    with monkeypatch.context() as older:
+        older.setattr(backups, "SCHEMA_VERSION", 2)
+        backups.backup_state(path, copy)
+    StateStore(path).close()
+    assert backups.restore_state(path, copy).runs == 1
+    assert data.state("failed", "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
+    assert data.state("failed", "SELECT DISTINCT def_version FROM step_runs") == [{"def_version": 1}]
+    assert path.with_name("failed.sqlite.v2-2.bak").exists(), "what was restored, as it was"

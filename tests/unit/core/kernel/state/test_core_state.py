@@ -1,6 +1,7 @@
 """State files: what is refused, and with which words; legal transitions."""
 
 import itertools
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from aetherflow.core.api import StateError
 from aetherflow.core.kernel.state import transitions
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status, require_legal
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def with_sql(*statements: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (with_sql("PRAGMA user_version=99"), "has schema 99, this engine knows up to 2"),
+        (with_sql("PRAGMA user_version=99"), "has schema 99, this engine knows up to 3"),
         (with_sql("CREATE TABLE mine (x)"), "is a database that AetherFlow did not create"),
         (with_sql("PRAGMA user_version=1"), "no such table"),
         (lambda path: path.mkdir(), "unable to open"),
@@ -117,3 +119,9 @@ def test_times_are_utc_milliseconds(project: "Project") -> None:
     assert project.cli("run", "flow.yaml").code == 0
     ((started, finished),) = project.rows("SELECT started_at, finished_at FROM runs")
     assert before <= started <= finished <= time.time() * 1000 + 1
+
+
+def test_the_page_names_every_reason(root: Path) -> None:
+    page = (root / "docs/reference/state.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("<!-- reasons -->")[2], re.MULTILINE)
+    assert rows == sorted((str(code), code.words) for code in StateReason)

@@ -77,6 +77,13 @@ def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5.0, isolation_level=None)
 
 
+def execute_all(connection: sqlite3.Connection, statements: str, version: int) -> None:
+    """Execute statements, none of which has a semicolon inside, and let the file have that `user_version`."""
+    for statement in statements.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={version}")
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
     """One transaction that commits at the end, or rolls back on any exception."""

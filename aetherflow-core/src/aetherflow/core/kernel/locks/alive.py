@@ -78,6 +78,11 @@ def last_beat(folder: Path, name: str) -> int:
         return 0
 
 
+def living_files(folder: Path) -> list[str]:
+    """Names of the files of processes that live."""
+    return [path.name for path in sorted(folder.glob(f"*{SUFFIX}")) if not is_dead(folder, path.name)]
+
+
 def dead_files(folder: Path) -> list[Path]:
     """What dead processes left; to be called inside a write transaction of the lock store."""
     return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if is_dead(folder, path.name)]

@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from aetherflow.core.base.errors import LeaseLostError
-from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.base.said import Reason, said
+from aetherflow.core.kernel.locks.records import LostReason, Owner
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.locks.renewal import Renewal
@@ -27,7 +28,7 @@ class Hold:
     renew_mono: int
     """When it is to be renewed next."""
     leases: list["Lease"] = field(default_factory=list)
-    lost: str | None = None
+    lost: Reason | None = None
     """Why it was lost."""
 
 
@@ -69,6 +70,11 @@ class Lease:
         """True once the lock is no longer ours; asks the lock store if the time to live has passed unrenewed."""
         return self._renewal.is_lost(self.hold)
 
+    @property
+    def why_lost(self) -> Reason:
+        """Why it is no longer ours."""
+        return self.hold.lost or said(LostReason.EXPIRED)
+
     def check(self) -> None:
         """Raise LeaseLostError if the lock is no longer ours."""
         if self.lost:
@@ -77,7 +83,7 @@ class Lease:
     def error(self) -> LeaseLostError:
         """The error for a lock that was lost."""
         return LeaseLostError(
-            f"the lock {self.key} was lost (token {self.token}): {self.hold.lost or 'it expired'}",
+            f"the lock {self.key} was lost (token {self.token}): {self.why_lost}",
             fix="what the step wrote without the token may be mixed with another run's; check it, then run again",
         )
 

@@ -4,6 +4,18 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Self
 
+from aetherflow.core.base.said import ReasonCode
+
+
+class LostReason(ReasonCode):
+    """Why a lease was lost."""
+
+    BROKEN = "broken", "it was released by {actor}: {why}"
+    HELD = "held", "it is {holder}"
+    TAKEN = "taken", "it expired and was taken by another run"
+    EXPIRED = "expired", "it expired"
+    NOT_RENEWED = "not_renewed", "it could not be renewed before it expired ({error})"
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

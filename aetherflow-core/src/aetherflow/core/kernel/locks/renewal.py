@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.lease import Hold
+from aetherflow.core.kernel.locks.records import LostReason
 from aetherflow.core.kernel.locks.table import LockTable
 
 RENEWALS_PER_TTL = 3
@@ -93,7 +95,7 @@ class Renewal:
         for hold, reason in ended:
             self._lose(hold, reason)
 
-    def _write(self, holds: Sequence[Hold]) -> list[tuple[Hold, str]]:
+    def _write(self, holds: Sequence[Hold]) -> list[tuple[Hold, Reason]]:
         if self._db is None or self._table is None:
             self._db, self._table = self._open_table()
         ended = []
@@ -110,15 +112,15 @@ class Renewal:
             hold.renew_mono = hold.expires_mono - hold.ttl_ms + hold.ttl_ms // RENEWALS_PER_TTL
         return ended
 
-    def _try_again(self, holds: Sequence[Hold], error: Exception) -> list[tuple[Hold, str]]:
+    def _try_again(self, holds: Sequence[Hold], error: Exception) -> list[tuple[Hold, Reason]]:
         now = self._clock.mono_ms()
         for hold in holds:
             hold.renew_mono = now + max(1, min(hold.ttl_ms // 10, 1000))
         log.warning("%d lock(s) could not be renewed, trying again: %s", len(holds), error)
-        late = f"it could not be renewed before it expired ({error})"
+        late = said(LostReason.NOT_RENEWED, error=error)
         return [(hold, late) for hold in holds if now >= hold.expires_mono]
 
-    def _lose(self, hold: Hold, reason: str) -> None:
+    def _lose(self, hold: Hold, reason: Reason) -> None:
         with self._changed:
             if hold.lost is not None:
                 return

@@ -94,7 +94,7 @@ class RunLocks:
     def _lost(self, lease: "Lease") -> None:
         # called by the thread that renews: it must go on renewing the others, however slow an observer is
         flow_id, run_id, _ = self._of
-        reason = lease.hold.lost or "it expired"
+        reason = str(lease.why_lost)
         self._events.defer("lock_lost", flow_id=flow_id, run_id=run_id, key=lease.key, token=lease.token, reason=reason)
 
     def _owner(self) -> "Owner":

@@ -1,11 +1,17 @@
-"""Tables of a lock store. `*_at` are UTC epoch milliseconds; `*_mono` count on the clock of the boot beside them."""
+"""Tables of a lock store. `*_at` are UTC epoch milliseconds; `*_mono` count on the clock of the boot beside them.
+
+`broken.chain` is not written yet: the hash chain of what persons did.
+"""
 
 import sqlite3
+from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.locks.alive import living_files
+from aetherflow.core.kernel.locks.clock import Clock
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = """
 CREATE TABLE locks (
@@ -21,14 +27,19 @@ CREATE INDEX waiters_of_key ON waiters (key, ticket);
 CREATE TABLE tokens (key TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE broken (
     key TEXT NOT NULL, token INTEGER NOT NULL, owner TEXT NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL,
-    reason TEXT NOT NULL, PRIMARY KEY (key, token)
+    reason TEXT NOT NULL, host TEXT, chain TEXT, PRIMARY KEY (key, token)
 ) WITHOUT ROWID, STRICT;
 """
+_MIGRATIONS = {1: "ALTER TABLE broken ADD COLUMN host TEXT; ALTER TABLE broken ADD COLUMN chain TEXT"}
+"""Version to the statements that make the next one of it."""
 
 
-def prepare_schema(connection: sqlite3.Connection, path: str) -> None:
-    """Create the tables in a new file, accept our own version, refuse any other with a StateError."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def prepare_schema(connection: sqlite3.Connection, path: Path, clock: Clock) -> None:
+    """Create the tables in a new file, accept our own version, migrate an older one after a backup, refuse any other.
+
+    Raises StateError for a store of a newer engine, for a database that is not ours, and for an older store in use.
+    """
+    version = _version(connection)
     if version == SCHEMA_VERSION:
         return
     if version > SCHEMA_VERSION:
@@ -37,11 +48,37 @@ def prepare_schema(connection: sqlite3.Connection, path: str) -> None:
             fix="update aetherflow-core, or name another file in AETHERFLOW_LOCK_STORE",
         )
     with durable.transaction(connection, "create lock store"):
-        if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        if (version := _version(connection)) == SCHEMA_VERSION:
             return  # another process was first
+        if version:
+            _require_idle(connection, path, clock, version)
+            durable.keep_before(path, version)
+            for old in range(version, SCHEMA_VERSION):
+                durable.execute_all(connection, _MIGRATIONS[old], old + 1)
+            return
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             fix = "name another file in AETHERFLOW_LOCK_STORE"
             raise StateError(f"{path} is a database that AetherFlow did not create", fix=fix)
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
+
+
+def _require_idle(connection: sqlite3.Connection, path: Path, clock: Clock, version: int) -> None:
+    """An older engine goes on with the store that it has opened: it would not know the new tables."""
+    living = living_files(durable.side_folder(path))
+    rows = connection.execute("SELECT owner, pid, host, alive, boot, expires_at, ttl_ms FROM locks ORDER BY key")
+    live = []
+    for owner, pid, host, alive, boot, expires_at, ttl_ms in rows.fetchall():
+        elsewhere = boot != clock.boot and min(ttl_ms, expires_at - clock.wall_ms()) > 0
+        if alive in living or elsewhere:
+            flow_id, run_id, _ = owner.rsplit("/", 2)
+            live.append(f"run {run_id} of flow {flow_id}, pid {pid} on {host}")
+    if live or living:
+        shown = ", ".join(dict.fromkeys(live[:3])) or f"{len(living)} other process{'es' * (len(living) > 1)}"
+        raise StateError(
+            f"lock store {path} has the older schema {version} and is in use by {shown}: it is not migrated meanwhile",
+            fix="wait for it, or stop it; then do the same again",
+        )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -46,7 +46,7 @@ class LockStore:
         with self._reported():
             self._db = self._connect()
             try:
-                prepare_schema(self._db, str(path))
+                prepare_schema(self._db, path, self._clock)
                 with durable.transaction(self._db, "enter lock store"):
                     dead = dead_files(self._folder)
                     forget(self._db, [path.name for path in dead])

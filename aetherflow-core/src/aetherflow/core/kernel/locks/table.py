@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.locks.alive import AliveFile, is_dead, last_beat
 from aetherflow.core.kernel.locks.clock import Clock
-from aetherflow.core.kernel.locks.records import Holder, Owner, Waiter
+from aetherflow.core.kernel.locks.records import Holder, LostReason, Owner, Waiter
 
 WAITER_STALE_MS = 3000
 """A waiter that has not beaten for this long is passed over. A running one beats several times a second."""
@@ -78,13 +79,13 @@ class LockTable:
         row = self._db.execute("SELECT boot FROM locks WHERE key=?", (key,)).fetchone()
         return row is not None and row[0] != self._clock.boot
 
-    def end_of(self, key: str, token: int) -> str:
-        """Why a token is no longer the one in force, in words."""
+    def end_of(self, key: str, token: int) -> Reason:
+        """Why a token is no longer the one in force."""
         broken = self._db.execute("SELECT actor, reason FROM broken WHERE key=? AND token=?", (key, token)).fetchone()
         if broken is not None:
-            return f"it was released by {broken[0]}: {broken[1]}"
+            return said(LostReason.BROKEN, actor=broken[0], why=broken[1])
         holder = next(iter(self.holders(key)), None)
-        return f"it is {holder}" if holder is not None else "it expired and was taken by another run"
+        return said(LostReason.HELD, holder=holder) if holder is not None else said(LostReason.TAKEN)
 
     # Writing
 
@@ -140,8 +141,9 @@ class LockTable:
         holder = next(iter(self.holders(key)), None)
         if holder is not None:
             self.release(key, holder.token)
-            values = (key, holder.token, str(holder.owner), self._clock.wall_ms(), actor, reason)
-            self._db.execute("INSERT INTO broken VALUES (?, ?, ?, ?, ?, ?)", values)
+            values = (key, holder.token, str(holder.owner), self._clock.wall_ms(), actor, reason, self._host)
+            query = "INSERT INTO broken (key, token, owner, at, actor, reason, host) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            self._db.execute(query, values)
         return holder
 
     def enqueue(self, key: str, owner: Owner) -> int:

@@ -98,17 +98,18 @@ def change_text(old: str | None, new: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("@@"))
 
 
-def as_defined_today(recorded: str, same: Mapping[str, str]) -> str:
+def as_defined_today(recorded: str, same: Mapping[str, str], *, by_1_0: bool) -> str:
     """A recorded text without what no longer counts, and with today's hashes of the steps that it refers to.
 
-    1.0.0 wrote down the versions of installed distributions. `same`: recorded hash to today's, of earlier steps.
+    `by_1_0`: 1.0.0 made it, which wrote down the versions of installed distributions. `same`: recorded hash to today's,
+    of earlier steps.
     """
     try:
         text = json.loads(recorded)
     except ValueError:  # a number that is a secret was masked in it
         return recorded
     for part in (text, *text.get("resources", {}).values()):
-        if not part.get("plugin", FOLDER).startswith(FOLDER):
+        if by_1_0 and not part.get("plugin", FOLDER).startswith(FOLDER):
             del part["plugin"]
     if "uses" in text:
         text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}

@@ -7,12 +7,14 @@ from typing import Any
 
 from aetherflow.core.base.errors import OutputError, ResolverError, StateError, StepError
 from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.said import said
 from aetherflow.core.base.summary import StepSummary
 from aetherflow.core.contracts.written import as_written
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepEffects, StepEnd, StepKey, StepStart
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import json_safe, to_json
@@ -108,7 +110,7 @@ class ForEach:
         outputs = {"count": len(found), "items": [dict(done.outputs) for done in found]}
         skipped = bool(found) and all(done.status is Status.SKIPPED for done in found)
         status = Status.SKIPPED if skipped else Status.SUCCESS
-        reason = f"all {len(found)} items were skipped" if skipped else None
+        reason = said(StateReason.ITEMS_SKIPPED, count=len(found)) if skipped else None
         job.steps[step.id] = outputs
         try:
             promoted = runner.promoted(job, step, outputs, work.path)

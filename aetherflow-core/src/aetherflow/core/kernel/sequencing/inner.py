@@ -10,6 +10,7 @@ from aetherflow.core.kernel.sequencing.attempt import call
 from aetherflow.core.kernel.sequencing.execution import undecided
 from aetherflow.core.kernel.sequencing.failure import message_of
 from aetherflow.core.kernel.sequencing.steps import StepRunner, idempotency_key
+from aetherflow.core.kernel.state.reasons import step_reason
 from aetherflow.core.kernel.state.records import StepEnd, StepRecord, StepStart
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.values import json_safe, to_json
@@ -49,7 +50,7 @@ class InnerSteps:
         try:
             result = self._runner.wrapped(key, step_type, number, lambda: call(cls, step_id, inputs, ctx, key.job))()
             outputs = json_safe(result.as_output())
-            reason = self._runner.parts.redactor.mask(result.reason) if result.reason is not None else None
+            reason = step_reason(result.reason, self._runner.parts.redactor)
             stored, secret, _ = self._runner.without_secrets(key, outputs, None)
             outer.control.check_open()  # what a thread that was left behind brings does not count
             state.finish(key, StepEnd(Status(result.status), stored, reason, ctx.effects, secret))

@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.sequencing.definitions import Definitions
+from aetherflow.core.kernel.sequencing.verdicts import PlanReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.transitions import DONE_STEP
@@ -20,17 +22,17 @@ class Needs:
         """By step, the paths that are gone and what they may be called: whole, or from a folder `artifacts` on."""
         self._outputs: dict[StepKey, Mapping[str, Any]] = {}
 
-    def lacking(self, live: StepKey) -> Iterator[tuple[StepKey, str]]:
+    def lacking(self, live: StepKey) -> Iterator[tuple[StepKey, Reason]]:
         """Finished steps whose result is incomplete and needed by `live`, each with the reason."""
         for key in self._definitions.uses[live]:
             record = self._state.steps.latest.get(key)
             if record is None or record.status not in DONE_STEP:
                 continue
             if secret := [name for name in record.secret_keys if self._reads_secret(live, key, name)]:
-                yield key, f"{live} needs its output {', '.join(secret)}, a secret that was not stored"
+                yield key, said(PlanReason.NEEDS_SECRET, live=live, names=", ".join(secret))
         for key, paths in self._gone_artifacts().items():
             if key != live and any(self._mentions(value, paths) for value in self._values(live, key)):
-                yield key, f"{live} needs {Path(next(iter(paths))).name}, which is gone"
+                yield key, said(PlanReason.NEEDS_FILE, live=live, name=Path(next(iter(paths))).name)
 
     def _reads_secret(self, live: StepKey, key: StepKey, name: str) -> bool:
         for path in self._definitions.references[live].paths:

@@ -9,6 +9,7 @@ something still to run needs the result.
 from collections.abc import Mapping
 
 from aetherflow.core.base.errors import ChangedDefinitionError, UsageError
+from aetherflow.core.base.said import Reason, said
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.kernel.sequencing.definitions import (
     Definitions,
@@ -18,9 +19,10 @@ from aetherflow.core.kernel.sequencing.definitions import (
     jobs_read_by,
 )
 from aetherflow.core.kernel.sequencing.needs import Needs
-from aetherflow.core.kernel.sequencing.verdicts import Change, JobPlan, Plan, StepPlan, Verdict, Wishes
+from aetherflow.core.kernel.sequencing.verdicts import Change, JobPlan, Plan, PlanReason, StepPlan, Verdict, Wishes
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.schema import DEF_VERSION
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Status
 from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 
@@ -60,10 +62,10 @@ class _Planner:
             if key.item or "." in key.step:
                 self.parts.setdefault(StepKey(key.job, key.step.partition(".")[0]), []).append(key)
         self.intervention = wishes.nothing()
-        self.discarded: dict[StepKey, str] = {}
+        self.discarded: dict[StepKey, Reason] = {}
         self.same: dict[str, str] = {}
         """Hash of a recorded definition to that of ours, where they say the same."""
-        self.reopened: dict[str, tuple[str, bool]] = {}
+        self.reopened: dict[str, tuple[Reason, bool]] = {}
         """Job to why it is entered again, and whether its `when` is asked again."""
 
     def plan(self) -> Plan:
@@ -92,14 +94,15 @@ class _Planner:
         if step_id and step_id not in steps:
             fix = did_you_mean(step_id, steps, what=f"steps of job {job_id}")
             raise UsageError(f"--from {text}: job {job_id!r} has no step {step_id!r}", fix=fix)
-        self.reopened[job_id] = (f"--from {text}", not step_id)
+        asked, follows = said(PlanReason.ASKED_FROM, text=text), said(PlanReason.FOLLOWS_FROM, text=text)
+        self.reopened[job_id] = (asked, not step_id)
         for name in steps[steps.index(step_id) if step_id else 0 :]:
-            self.discarded[StepKey(job_id, name)] = f"--from {text}"
+            self.discarded[StepKey(job_id, name)] = asked
         for later in self.spec.jobs[self.spec.jobs.index(job) + 1 :]:
             if self._reads(later) & self.reopened.keys():
-                self.reopened[later.id] = (f"follows from --from {text}", True)
+                self.reopened[later.id] = (follows, True)
                 for step in later.steps:
-                    self.discarded[StepKey(later.id, step.id)] = f"follows from --from {text}"
+                    self.discarded[StepKey(later.id, step.id)] = follows
 
     def _reads(self, job: JobSpec) -> set[str]:
         """Jobs on which a job depends: by `depends_on`, in its `when`, by its templates."""
@@ -116,7 +119,7 @@ class _Planner:
             for other in sorted(jobs_read_by(job)):
                 found = self.state.jobs.get(other)
                 if other in self.reopened or (found is not None and found.status not in FINAL_JOB):
-                    self.reopened.setdefault(job.id, (f"its condition reads {other}, which runs again", True))
+                    self.reopened.setdefault(job.id, (said(PlanReason.CONDITION_READS, job=other), True))
 
     def _needed_again(self) -> None:
         needs = Needs(self.state, self.definitions)
@@ -135,7 +138,7 @@ class _Planner:
             for key, why in found.items():
                 self.reopened.setdefault(key.job, (why, False))
 
-    def _refuse_once(self, found: Mapping[StepKey, str]) -> None:
+    def _refuse_once(self, found: Mapping[StepKey, Reason]) -> None:
         for key, why in found.items():
             parts = (key, *self.parts.get(key, ()))
             if any(self.state.steps.latest[part].effect == "once" for part in parts if part in self.state.steps.latest):
@@ -164,14 +167,14 @@ class _Planner:
         return changes
 
     def _change(self, key: StepKey) -> Change | None:
-        recorded, finished = self._recorded(key)
+        recorded, finished, by_1_0 = self._recorded(key)
         today = self.definitions.hashes[key]
         if not recorded or recorded == today:
             return None
         stored = self.state.definition(recorded)
-        old = as_defined_today(stored, self.same) if stored is not None else None
+        old = as_defined_today(stored, self.same, by_1_0=by_1_0) if stored is not None else None
         new = self.definitions.texts[today]
-        readings = (new, self.definitions.before.get(key, new))
+        readings = (new, self.definitions.before.get(key, new)) if by_1_0 else (new,)
         if stored is not None and old is not None and any(equal_but_for_secrets(old, text) for text in readings):
             self.same[recorded] = today
             self.definitions.keep(key, recorded, stored)
@@ -180,15 +183,21 @@ class _Planner:
             return None
         return Change(key, finished, min((change_text(old, text) for text in readings), key=len))
 
-    def _recorded(self, key: StepKey) -> tuple[str, bool]:
-        """Hash of the recorded definition, empty if there is none that counts, and whether a result of it does."""
+    def _recorded(self, key: StepKey) -> tuple[str, bool, bool]:
+        """Hash of the recorded definition, empty if there is none that counts.
+
+        Also whether a result of it counts, and whether it was made as 1.0.0 made them.
+        """
         if not key.step:
             job = self.state.jobs.get(key.job)
-            return (job.def_hash if job and job.status in FINAL_JOB and key.job not in self.reopened else ""), True
+            counts = job is not None and job.status in FINAL_JOB and key.job not in self.reopened
+            return (job.def_hash if job and counts else ""), True, False
         record = self.state.steps.latest.get(key)
         done = any(self.state.steps.latest[item].status in DONE_STEP for item in self._items(key))
         finished = done or (record is not None and record.status in DONE_STEP)
-        return (record.def_hash if record is not None else ""), finished
+        if record is None:
+            return "", finished, False
+        return record.def_hash, finished, record.def_version < DEF_VERSION
 
     # Questions
 
@@ -225,18 +234,18 @@ class _Planner:
     def _job(self, job: JobSpec) -> JobPlan:
         record = self.state.jobs.get(job.id)
         if self.wishes.flow_job not in (None, job.id):
-            return JobPlan(job.id, Verdict.LEAVE, f"only {self.wishes.flow_job} was asked for")
+            return JobPlan(job.id, Verdict.LEAVE, said(PlanReason.NOT_ASKED_FOR, job=self.wishes.flow_job))
         if record is not None and record.status in FINAL_JOB and job.id not in self.reopened:
-            reason = record.skip_reason or f"ended {record.status}"
-            return JobPlan(job.id, Verdict.REUSE, reason, [self._step(StepKey(job.id, step.id)) for step in job.steps])
-        verdict, reason = Verdict.RUN, ""
+            ended = said(PlanReason.ENDED, why=record.skip_reason or f"ended {record.status}")
+            return JobPlan(job.id, Verdict.REUSE, ended, [self._step(StepKey(job.id, step.id)) for step in job.steps])
+        verdict, reason = Verdict.RUN, None
         if job.id in self.reopened:
             verdict, reason = Verdict.RUN_AGAIN, self.reopened[job.id][0]
         elif record is not None:
-            verdict, reason = Verdict.RUN_AGAIN, f"was {record.status}"
+            verdict, reason = Verdict.RUN_AGAIN, said(PlanReason.WAS, status=record.status)
         steps = [self._step(StepKey(job.id, step.id)) for step in job.steps]
         if any(step.verdict is Verdict.ASK for step in steps):
-            verdict, reason = Verdict.ASK, "a step that must not be repeated unasked was interrupted"
+            verdict, reason = Verdict.ASK, said(PlanReason.ASKS)
         return JobPlan(job.id, verdict, reason, steps)
 
     def _step(self, key: StepKey) -> StepPlan:
@@ -248,20 +257,23 @@ class _Planner:
         if key in self.discarded:
             return StepPlan(key, Verdict.RUN_AGAIN if record else Verdict.RUN, self.discarded[key], effect)
         if self._job_is_final(key.job) and (record is None or record.status not in DONE_STEP):
-            return StepPlan(key, Verdict.LEAVE, f"its job ended {self.state.jobs[key.job].status}", effect)
+            return StepPlan(
+                key, Verdict.LEAVE, said(PlanReason.JOB_ENDED, status=self.state.jobs[key.job].status), effect
+            )
         if record is None:
-            return StepPlan(key, Verdict.RUN, "not run yet", effect)
+            return StepPlan(key, Verdict.RUN, said(PlanReason.NOT_RUN), effect)
         if record.status in DONE_STEP or (answer == "done" and asked == [key]):
-            reason = f"decided by {self.wishes.actor}" if answer else f"{record.status} in attempt {record.attempt}"
+            reason = said(PlanReason.REUSED, status=record.status, attempt=record.attempt)
+            reason = said(PlanReason.DECIDED_BY, actor=self.wishes.actor) if answer else reason
             return StepPlan(key, Verdict.REUSE, reason, effect)
         if asked and answer is None:
             how = f"`verify` ({spec.verify.type}) will tell" if spec.verify else f"--decide {key}=done|again"
-            reason = f"attempt {record.attempt} was interrupted and may have had its effect: {how}"
+            reason = said(PlanReason.MAYBE_DONE, attempt=record.attempt, how=how)
             return StepPlan(key, Verdict.RUN_AGAIN if spec.verify else Verdict.ASK, reason, effect)
         why = "its process ended" if record.status is Status.RUNNING else (record.error or "").partition("\n")[0]
         status = Status.INTERRUPTED if record.status is Status.RUNNING else record.status
-        reason = f"attempt {record.attempt} was {status}" + (f": {why}" if why else "")
-        return StepPlan(key, Verdict.RUN_AGAIN, f"decided: {answer}" if answer else reason, effect)
+        reason = said(PlanReason.FAILED, attempt=record.attempt, status=status, why=f": {why}" if why else "")
+        return StepPlan(key, Verdict.RUN_AGAIN, said(PlanReason.DECIDED, answer=answer) if answer else reason, effect)
 
     def _job_is_final(self, job_id: str) -> bool:
         record = self.state.jobs.get(job_id)

@@ -6,6 +6,7 @@ from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, ResolverError, WhenError
 from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.said import Reason, said
 from aetherflow.core.base.summary import JobSummary, StepSummary
 from aetherflow.core.kernel.sequencing.each import ForEach
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepUnknownError
@@ -16,6 +17,7 @@ from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.sequencing.verdicts import Plan, Verdict
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Status
 from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
@@ -96,8 +98,9 @@ class Sequence:
             state.gate_job(job_id, Status.FAILED, def_hash, error=self._parts.redactor.mask(str(error)))
             return
         if not holds:
-            state.gate_job(job_id, Status.SKIPPED, def_hash, when_result=False, skip_reason="condition=false")
-            job.summary.status, job.summary.skip_reason = Status.SKIPPED, "condition=false"
+            why = said(StateReason.CONDITION)
+            state.gate_job(job_id, Status.SKIPPED, def_hash, when_result=False, skip_reason=why)
+            job.summary.status, job.summary.skip_reason = Status.SKIPPED, why
             return
         job.stored = state.job_outputs(job_id) if stored is not None else {}
         try:
@@ -117,7 +120,7 @@ class Sequence:
             for index, step in enumerate(job.spec.steps):
                 done = self._step(job, step, index)
                 if done.status is Status.SKIPPED and step.on_no_data == "skip_job":
-                    self._short_circuit(job, index + 1, done.reason or "step requested skip_job")
+                    self._short_circuit(job, index + 1, done.reason)
                     return
         except StepFailedError as error:
             unknown = isinstance(error, StepUnknownError)
@@ -132,15 +135,18 @@ class Sequence:
         state.finish_job(job_id, Status.SUCCESS)
         job.summary.status = Status.SUCCESS
 
-    def _short_circuit(self, job: JobRun, first: int, reason: str) -> None:
+    def _short_circuit(self, job: JobRun, first: int, given: Reason | None) -> None:
+        own = said(StateReason.SKIP_JOB)
+        rest_reason = own if given is None else said(StateReason.NO_DATA, text=given)
+        reason = own if given is None else said(StateReason.STEP, text=given)
         state, job_id = self._state, job.spec.id
         rest = job.spec.steps[first:]
         keys = [StepKey(job_id, step.id) for step in rest]
         # a finished one stays what it is: it ran before the flow was changed, or before an earlier one was set aside
         new = [key for key in keys if (found := state.steps.latest.get(key)) is None or found.status not in DONE_STEP]
         if new:
-            state.steps.skip(new, reason, self._hashes)
-        job.summary.steps += [StepSummary(step.id, step.type, Status.SKIPPED, 0, reason=reason) for step in rest]
+            state.steps.skip(new, rest_reason, self._hashes)
+        job.summary.steps += [StepSummary(step.id, step.type, Status.SKIPPED, 0, reason=rest_reason) for step in rest]
         state.finish_job(job_id, Status.SKIPPED, skip_reason=reason)
         job.summary.status, job.summary.skip_reason = Status.SKIPPED, reason
 
@@ -176,7 +182,7 @@ class Sequence:
         # plain text, not the enum: `when` compares by type
         entry: dict[str, Any] = {"status": str(summary.status), "outputs": outputs}
         if summary.skip_reason is not None:
-            entry["skip_reason"] = summary.skip_reason
+            entry["skip_reason"] = str(summary.skip_reason)
         if (error := summary.error) is not None:
             entry["error"] = {"step": error.step, "code": error.code, "message": error.message, "log": error.log}
         self._parts.jobs[summary.job_id] = entry

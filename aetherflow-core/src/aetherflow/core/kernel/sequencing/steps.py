@@ -16,6 +16,7 @@ from aetherflow.core.base.errors import (
     UndecidedStepError,
 )
 from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.said import Reason, said
 from aetherflow.core.base.summary import ArtifactSummary, StepSummary
 from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.contracts.written import plain
@@ -29,6 +30,7 @@ from aetherflow.core.kernel.sequencing.failure import message_of
 from aetherflow.core.kernel.sequencing.retry import RetryBudget, pause
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
+from aetherflow.core.kernel.state.reasons import StateReason, step_reason
 from aetherflow.core.kernel.state.records import StepEnd, StepKey, StepStart, StoredArtifact
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.values import json_safe, to_json
@@ -43,7 +45,7 @@ class Done:
 
     __slots__ = ("outputs", "reason", "status")
 
-    def __init__(self, status: Status, outputs: Mapping[str, Any], reason: str | None) -> None:
+    def __init__(self, status: Status, outputs: Mapping[str, Any], reason: Reason | None) -> None:
         self.status = status
         self.outputs = outputs
         self.reason = reason
@@ -117,7 +119,7 @@ class StepRunner:
         if self._started is not None:
             key, _ = self._started
             self._started = None
-            self.state.fail(key, Status.INTERRUPTED, "stopped before it began")
+            self.state.fail(key, Status.INTERRUPTED, said(StateReason.NOT_BEGUN))
         raise RunStoppedError
 
     def done_before(self, key: StepKey) -> Done | None:
@@ -139,9 +141,7 @@ class StepRunner:
             for found in self.state.artifacts(job.spec.id):
                 self._artifacts.setdefault(found.key.step.partition(".")[0], []).append(found)
         artifacts = [
-            ArtifactSummary(
-                found.path, found.size, found.sha256, (found.gone_by or "").removeprefix("cleanup ") or None
-            )
+            ArtifactSummary(found.path, found.size, found.sha256, found.removed)
             for found in self._artifacts.get(step.id, ())
         ]
         return StepSummary(step.id, step.type, record.status, duration, record.attempt, True, record.reason, artifacts)
@@ -176,7 +176,7 @@ class StepRunner:
             raise
         except RunStoppedError:
             summary.status = Status.INTERRUPTED
-            self._end_badly(work, ctx, Status.INTERRUPTED, f"signal {self.parts.stop.signal}")
+            self._end_badly(work, ctx, Status.INTERRUPTED, said(StateReason.STOPPED, number=self.parts.stop.signal))
             raise
         finally:
             output.close()
@@ -258,7 +258,7 @@ class StepRunner:
                 job.steps[step.id] = outputs
                 promoted = self.promoted(job, step, outputs, work.path)
             status = Status(result.status)
-            reason = self.parts.redactor.mask(result.reason) if result.reason is not None else None
+            reason = step_reason(result.reason, self.parts.redactor)
             stored, secret, shown = self.without_secrets(work.key, outputs, promoted)
             end = StepEnd(status, stored, reason, ctx.effects, secret, shown)
             then = following if status is Status.SUCCESS or step.on_no_data is None else None

@@ -5,7 +5,30 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from aetherflow.core.base.said import Reason, ReasonCode
 from aetherflow.core.kernel.state.records import Intervention, StepKey
+
+
+class PlanReason(ReasonCode):
+    """Why a job or step gets its verdict."""
+
+    ASKED_FROM = "asked_from", "--from {text}"
+    FOLLOWS_FROM = "follows_from", "follows from --from {text}"
+    CONDITION_READS = "condition_reads", "its condition reads {job}, which runs again"
+    NEEDS_SECRET = "needs_secret", "{live} needs its output {names}, a secret that was not stored"
+    NEEDS_FILE = "needs_file", "{live} needs {name}, which is gone"
+    NOT_ASKED_FOR = "not_asked_for", "only {job} was asked for"
+    ENDED = "ended", "{why}"
+    """A job that is reused: as it says why it was skipped, or by its status."""
+    WAS = "was", "was {status}"
+    ASKS = "asks", "a step that must not be repeated unasked was interrupted"
+    JOB_ENDED = "job_ended", "its job ended {status}"
+    NOT_RUN = "not_run", "not run yet"
+    DECIDED_BY = "decided_by", "decided by {actor}"
+    DECIDED = "decided", "decided: {answer}"
+    REUSED = "reused", "{status} in attempt {attempt}"
+    MAYBE_DONE = "maybe_done", "attempt {attempt} was interrupted and may have had its effect: {how}"
+    FAILED = "failed", "attempt {attempt} was {status}{why}"
 
 
 class Verdict(StrEnum):
@@ -52,7 +75,7 @@ class StepPlan:
 
     key: StepKey
     verdict: Verdict
-    reason: str
+    reason: Reason
     effect: str = "repeatable"
     effects: Effects | None = None
     """What it would do; None unless that was asked for, and for what does not run."""
@@ -64,7 +87,7 @@ class JobPlan:
 
     job_id: str
     verdict: Verdict
-    reason: str
+    reason: Reason | None
     steps: list[StepPlan] = field(default_factory=list)
 
 

@@ -19,7 +19,8 @@ from typing import IO, Any
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.state.history import side_of
-from aetherflow.core.kernel.state.ownership import is_held
+from aetherflow.core.kernel.state.migration import prepare_schema
+from aetherflow.core.kernel.state.ownership import held_runs
 from aetherflow.core.kernel.state.reading import require_schema
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
@@ -87,8 +88,8 @@ def backup_state(path: Path, target: Path) -> BackupInfo:
 def restore_state(path: Path, source: Path) -> BackupInfo:
     """Put a backup in the place of a state file; a copy of what is replaced is kept beside it.
 
-    Everything is checked before anything is changed. Raises RunBusyError while a run is live, UsageError for a file
-    that is no backup, StateError.
+    Everything is checked before anything is changed. What an older engine backed up is migrated. Raises RunBusyError
+    while a run is live, UsageError for a file that is no backup, StateError.
     """
     scratch = _scratch(path)
     try:
@@ -98,12 +99,13 @@ def restore_state(path: Path, source: Path) -> BackupInfo:
         with closing(durable.connect_to_read(scratch, immutable=True)) as copy:
             if copy.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
                 raise UsageError(f"the database inside {source} is damaged", fix="take another backup")
-            require_schema(copy, source, SCHEMA_VERSION)
+            require_schema(copy, source, manifest["schema"])
             kept = _set_aside(path)
             store = StateStore(path)
             try:
                 _require_idle(path)
                 durable.restore_database(copy, store.connection)
+                prepare_schema(store.connection, path)
             finally:
                 store.close()
     except tarfile.TarError as error:
@@ -173,10 +175,10 @@ def _manifest(data: bytes) -> dict[str, Any]:
 
 
 def _require_idle(path: Path) -> None:
-    for lock in sorted(side_of(path).glob("runs/*/*.lock")):
-        if is_held(lock):
-            message = f"run {lock.stem} of flow {lock.parent.name} is live: nothing is restored under it"
-            raise RunBusyError(message, fix="wait for it, or stop it")
+    for name in held_runs(path):
+        flow_id, _, run_id = name.partition("/")
+        message = f"run {run_id} of flow {flow_id} is live: nothing is restored under it"
+        raise RunBusyError(message, fix="wait for it, or stop it")
 
 
 def _set_aside(path: Path) -> Path | None:

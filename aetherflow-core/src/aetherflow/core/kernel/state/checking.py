@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.history import live_runs, side_of
+from aetherflow.core.kernel.state.history import side_of
+from aetherflow.core.kernel.state.ownership import live_runs
 from aetherflow.core.kernel.state.reading import read, read_any, unreadable
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
 

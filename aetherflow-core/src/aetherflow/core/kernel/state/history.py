@@ -1,7 +1,6 @@
 """What was run: read-only queries over state files, and the truth about runs whose process is gone."""
 
 import json
-import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,14 +9,13 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.ownership import is_held
+from aetherflow.core.base.said import said
+from aetherflow.core.kernel.state.ownership import is_live
 from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
 
-HEARTBEAT_LIMIT_MS = 60_000
-"""A run of another host, whose kernel lock cannot be seen here, counts as dead after so long without a heartbeat."""
-GONE = "its process is gone"
 INTERVENTIONS = ("decided", "change_accepted", "discarded")
 """Journal events that a person caused."""
 
@@ -49,6 +47,13 @@ class PastRun:
     error: str | None
     parent: str | None
     heartbeat_at: int | None
+    reason_code: str | None
+    config: str | None
+    """The project file; None without one, and for a run of 1.0."""
+    manifest: str | None
+    """That of the bundle; None without one, and for a run of 1.0."""
+    working_dir: str | None
+    """Of the process that ran it last; None for a run of 1.0."""
 
     @property
     def duration_ms(self) -> int | None:
@@ -75,6 +80,7 @@ class PastJob:
     error: str | None
     started_at: int
     finished_at: int | None
+    reason_code: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class PastStep:
     error: str | None
     started_at: int
     finished_at: int | None
+    reason_code: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,27 +284,14 @@ def open_questions(run: PastRun) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
-def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None) -> bool:
-    """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host."""
-    if is_held(side_of(state_path) / "runs" / flow_id / f"{run_id}.lock"):
-        return True
-    return host != socket.gethostname() and now_ms() - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
-
-
-def live_runs(db: sqlite3.Connection, state_path: Path) -> list[str]:
-    """`flow/run` of each run that a process executes now."""
-    query = "SELECT flow_id, run_id, host, heartbeat_at FROM runs WHERE status=?"
-    rows = db.execute(query, (Status.RUNNING,)).fetchall()
-    return [f"{row[0]}/{row[1]}" for row in rows if is_live(state_path, *row)]
-
-
 def _runs(rows: sqlite3.Cursor, state_path: Path) -> Iterator[PastRun]:
     for row in rows:
         run = PastRun(str(state_path), *row)
         if run.status == Status.RUNNING and not is_live(
             state_path, run.flow_id, run.run_id, run.host, run.heartbeat_at
         ):
-            run = replace(run, status=str(Status.INTERRUPTED), reason=GONE)
+            gone = said(StateReason.GONE)
+            run = replace(run, status=str(Status.INTERRUPTED), reason=str(gone), reason_code=gone.code)
         yield run
 
 

@@ -3,16 +3,21 @@
 import fcntl
 import os
 import socket
+import sqlite3
 import time
 from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.transitions import Status
 
 PROBES, PROBE_SECONDS = 3, 0.005
 """One who only looks whether a run is alive holds its lock for an instant: a second try is not misled by that."""
 NAME_PROBES = 100
 """Tries to read the owner's name, half a second in all."""
+HEARTBEAT_LIMIT_MS = 60_000
+"""A run of another host, whose kernel lock cannot be seen here, counts as dead after so long without a heartbeat."""
 
 
 def is_held(path: Path) -> bool:
@@ -28,6 +33,38 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None) -> bool:
+    """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host."""
+    if is_held(durable.side_folder(state_path) / "runs" / flow_id / f"{run_id}.lock"):
+        return True
+    return _beats_elsewhere(host, heartbeat_at)
+
+
+def live_runs(db: sqlite3.Connection, state_path: Path) -> list[str]:
+    """`flow/run` of each run that a process executes now."""
+    rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
+    return [f"{row[0]}/{row[1]}" for row in rows if is_live(state_path, *row)]
+
+
+def held_runs(state_path: Path) -> list[str]:
+    """`flow/run` of each run of this host that a process has taken, begun or not."""
+    locks = sorted(durable.side_folder(state_path).glob("runs/*/*.lock"))
+    return [f"{lock.parent.name}/{lock.stem}" for lock in locks if is_held(lock)]
+
+
+def runs_elsewhere(db: sqlite3.Connection) -> list[str]:
+    """`flow/run` of each run that a process of another host executes, as far as its heartbeats tell."""
+    rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
+    return [f"{flow}/{run} on {host}" for flow, run, host, beat in rows if _beats_elsewhere(host, beat)]
+
+
+_RUNNING = "SELECT flow_id, run_id, host, heartbeat_at FROM runs WHERE status=?"
+
+
+def _beats_elsewhere(host: str, heartbeat_at: int | None) -> bool:
+    return host != socket.gethostname() and now_ms() - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
 
 
 class RunLock:

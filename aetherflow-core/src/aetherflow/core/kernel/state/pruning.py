@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
-from aetherflow.core.kernel.state.history import PastRun, list_runs, live_runs
-from aetherflow.core.kernel.state.ownership import RunLock
+from aetherflow.core.kernel.state.history import PastRun, list_runs
+from aetherflow.core.kernel.state.ownership import RunLock, live_runs
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 
 T = TypeVar("T")
 HEADER = b"SQLite format 3\0"
@@ -18,7 +19,6 @@ def read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
 
     Raises StateError for a file that is missing, damaged, not ours, of a newer engine, or of an older one.
     """
-    from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 
     def checked(db: sqlite3.Connection) -> T:
         require_schema(db, path, SCHEMA_VERSION)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from aetherflow.core.base.said import Reason, code_of
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 
 
@@ -32,6 +34,11 @@ class RunFacts:
     command: str
     parent: str | None = None
     """`FLOW/RUN` of the run that started this one, if one did."""
+    config: str | None = None
+    """The project file, absolute."""
+    manifest: str | None = None
+    """That of the bundle, absolute."""
+    working_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +47,16 @@ class RunRecord:
 
     run_id: str
     status: Status
-    reason: str | None
+    reason: Reason | None
     generation: int
     started_at: int
     finished_at: int | None
     frozen: Frozen
+
+    @property
+    def partial(self) -> bool:
+        """Whether it ended well without some of its jobs."""
+        return code_of(self.reason) == StateReason.PARTIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class JobRecord:
     """A job of a run as stored."""
 
     status: Status
-    skip_reason: str | None
+    skip_reason: Reason | None
     when_result: bool | None
     def_hash: str
 
@@ -100,11 +112,12 @@ class StepRecord:
     attempt: int
     status: Status
     effect: str
-    reason: str | None
+    reason: Reason | None
     error: str | None
     started_at: int
     finished_at: int | None
     def_hash: str
+    def_version: int
     secret_keys: tuple[str, ...]
     """Outputs that hold a secret and were therefore not stored."""
 
@@ -139,7 +152,7 @@ class StepEnd:
 
     status: Status
     outputs: Mapping[str, Any]
-    reason: str | None
+    reason: Reason | None
     effects: StepEffects
     secret_keys: tuple[str, ...] = ()
     job_outputs: Mapping[str, Any] | None = None

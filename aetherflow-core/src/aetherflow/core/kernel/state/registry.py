@@ -2,6 +2,9 @@
 
 An index, not a record: what it says is also in the state files. A run registers itself before its first row is written;
 a registry that is missing or damaged is built anew from the state files under the state root.
+
+Schema 2 has tables that are not written yet: `refused`, starts that were refused before their state was opened, and
+`acts`, what persons did about them. Older engines read the file as before; it is migrated while they run.
 """
 
 import os
@@ -17,8 +20,19 @@ from aetherflow.core.kernel.state.reading import read_any
 
 NAME = "registry.sqlite"
 BUSY_SECONDS = 5.0
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+_ADDED_IN_2 = (
+    """CREATE TABLE refused (
+        id INTEGER PRIMARY KEY, flow_id TEXT, flow_path TEXT NOT NULL, slot TEXT, params TEXT, at INTEGER NOT NULL,
+        reason TEXT NOT NULL, reason_code TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL,
+        trigger TEXT NOT NULL, command TEXT NOT NULL, config TEXT, manifest TEXT, working_dir TEXT,
+        owner TEXT, runbook TEXT) STRICT""",
+    """CREATE TABLE acts (
+        id INTEGER PRIMARY KEY, refused_id INTEGER NOT NULL, verb TEXT NOT NULL, value TEXT, actor TEXT NOT NULL,
+        host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER,
+        ended_by TEXT) STRICT""",
+)
 _TABLES = (
     """CREATE TABLE flows (
         flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL, last_started_at INTEGER NOT NULL,
@@ -26,6 +40,7 @@ _TABLES = (
     """CREATE TABLE runs (
         run_id TEXT NOT NULL, flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL,
         started_at INTEGER NOT NULL, PRIMARY KEY (run_id, flow_id, state_path)) WITHOUT ROWID, STRICT""",
+    *_ADDED_IN_2,
     f"PRAGMA user_version={SCHEMA_VERSION}",
 )
 
@@ -203,10 +218,20 @@ def _open(path: Path) -> sqlite3.Connection:
                     for statement in _TABLES:
                         db.execute(statement)
                     _add(db, _scan(path.parent))
+        elif version < SCHEMA_VERSION:
+            _migrate(db, path, version)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
+    with durable.transaction(db, "migrate registry"):
+        if int(db.execute("PRAGMA user_version").fetchone()[0]) == version:  # else another process was first
+            durable.keep_before(path, version)
+            for statement in (*_ADDED_IN_2, f"PRAGMA user_version={SCHEMA_VERSION}"):
+                db.execute(statement)
 
 
 def _move_aside(path: Path, aside: Path) -> None:

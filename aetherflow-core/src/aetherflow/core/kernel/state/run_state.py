@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aetherflow.core.base.said import Reason, code_of, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.sql import insert, update
 from aetherflow.core.kernel.state.step_state import StepStates
@@ -31,12 +33,13 @@ class RunState:
     def load(self) -> None:
         """Read what is known of the run's jobs and steps."""
         rows = self._unit.db.execute(
-            "SELECT job_id, status, skip_reason, when_result, def_hash FROM job_runs WHERE flow_id=? AND run_id=?",
+            "SELECT job_id, status, reason_code, skip_reason, when_result, def_hash FROM job_runs "
+            "WHERE flow_id=? AND run_id=?",
             tuple(self._unit.key.values()),
         )
-        for job_id, status, reason, when_result, def_hash in rows:
+        for job_id, status, code, reason, when_result, def_hash in rows:
             result = None if when_result is None else bool(when_result)
-            self._jobs[job_id] = JobRecord(Status(status), reason, result, def_hash)
+            self._jobs[job_id] = JobRecord(Status(status), read_reason(code, reason), result, def_hash)
         self.steps.load()
 
     # The run
@@ -66,17 +69,18 @@ class RunState:
             if found is None:
                 insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
             else:
-                update(unit.db, "runs", {**entered, "finished_at": None, "error": None, "reason": None}, unit.key)
+                ended = dict.fromkeys(("finished_at", "error", "reason", "reason_code"))
+                update(unit.db, "runs", {**entered, **ended}, unit.key)
             unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
             unit.db.executemany("INSERT OR IGNORE INTO definitions VALUES (?, ?)", definitions.items())
             self.steps.interrupt_all()
             self._intervene(intervention)
 
-    def finish(self, status: Status, *, reason: str | None = None, error: str | None = None) -> None:
+    def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> None:
         """End the run."""
         with self._unit.transaction(f"run {status}"):
             require_legal(RUN, f"run {self._unit.run_id}", Status.RUNNING, status)
-            values = {"status": status, "reason": reason, "error": error, "finished_at": now_ms()}
+            values = {"status": status, **reason_columns(reason), "error": error, "finished_at": now_ms()}
             update(self._unit.db, "runs", values, self._unit.key)
             self._unit.journal("run_end", status=status)
 
@@ -132,7 +136,7 @@ class RunState:
         self._set_job(job_id, status, def_hash=def_hash, **columns)
 
     def finish_job(
-        self, job_id: str, status: Status, *, skip_reason: str | None = None, error: str | None = None
+        self, job_id: str, status: Status, *, skip_reason: Reason | None = None, error: str | None = None
     ) -> None:
         """A job that was entered ends."""
         self._set_job(job_id, status, skip_reason=skip_reason, error=error, when_result=True)
@@ -150,6 +154,7 @@ class RunState:
             insert(db, "job_runs", {**key, "status": status, "started_at": at})
         ended = status is not Status.RUNNING
         columns = {"blocked_by": None, "skip_reason": None, "error": None, **columns}
+        columns["reason_code"] = code_of(columns["skip_reason"])
         update(db, "job_runs", {**columns, "status": status, "finished_at": at if ended else None}, key)
         self._unit.journal("job_end" if ended else "job_start", job=job_id, status=status)
         def_hash = columns.get("def_hash", found.def_hash if found else "")
@@ -162,7 +167,7 @@ class RunState:
         for key, answer in intervention.decided.items():
             self._unit.journal("decided", job=key.job, step=key.step, answer=answer, **who)
             if answer == "done":
-                self.steps.decide_done(key, f"decided by {intervention.actor}")
+                self.steps.decide_done(key, said(StateReason.DECIDED, actor=intervention.actor))
             else:
                 self.steps.discard(key)
         for key, def_hash in intervention.accepted:

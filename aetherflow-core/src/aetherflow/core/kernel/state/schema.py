@@ -1,14 +1,63 @@
-"""Tables of a state file. Times are UTC epoch milliseconds; JSON is stored as text."""
+"""Tables of a state file. Times are UTC epoch milliseconds; JSON is stored as text.
+
+Schema 3 holds what 1.1 and the versions after it need, so that a state is migrated once. Not written yet:
+
+- `claims`: what a run took from the world, final when the run is good (`open`, `final`, `lost`); `identity` names what
+  is claimed, the same in every run; `artifact` is the copy that a run which takes over needs; `taken_from` is the run
+  before. At most one open claim of a key.
+- `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
+- `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
+  once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
+- `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
+- `runs.progress`: written with the heartbeat; `runs.owner`, `runs.runbook`: of the flow, for `status`.
+- `step_runs.label`: the name of an item for people; its key stays what it is.
+- `error_code` of runs, jobs and attempts: the code of the error beside its words.
+"""
 
 import sqlite3
-from pathlib import Path
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import StateError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+DEF_VERSION = 2
+"""How definitions of steps are written today (`step_runs.def_version`).
 
-_TABLES = """
+1: as 1.0.0 did, with the versions of installed distributions and numbers as YAML reads them; 2: without, as written.
+"""
+
+ADDED_IN_3 = """
+CREATE TABLE claims (
+    flow_id TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT NOT NULL, value TEXT NOT NULL,
+    job_id TEXT NOT NULL, step_id TEXT NOT NULL, item_key TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL CHECK (state IN ('open', 'final', 'lost')), identity TEXT, artifact TEXT, taken_from TEXT,
+    at INTEGER NOT NULL, ended_at INTEGER,
+    PRIMARY KEY (flow_id, namespace, key, run_id)
+) WITHOUT ROWID, STRICT;
+CREATE UNIQUE INDEX open_claims ON claims (flow_id, namespace, key) WHERE state='open';
+CREATE INDEX claims_of_run ON claims (flow_id, run_id);
+CREATE TABLE acts (
+    id INTEGER PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, verb TEXT NOT NULL, value TEXT,
+    actor TEXT NOT NULL, host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL,
+    ended_at INTEGER, ended_by TEXT
+) STRICT;
+CREATE INDEX acts_of_run ON acts (flow_id, run_id);
+CREATE TABLE outbox (
+    id TEXT PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, event TEXT NOT NULL, cause TEXT NOT NULL,
+    detail TEXT NOT NULL, at INTEGER NOT NULL, done_at INTEGER
+) WITHOUT ROWID, STRICT;
+CREATE INDEX open_outbox ON outbox (at) WHERE done_at IS NULL;
+CREATE TABLE deliveries (
+    outbox_id TEXT NOT NULL, receiver TEXT NOT NULL, id TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER, sent_at INTEGER, error TEXT,
+    PRIMARY KEY (outbox_id, receiver)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE heads (
+    seq INTEGER PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, generation INTEGER NOT NULL,
+    head TEXT NOT NULL, chain TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+"""
+TABLES = f"""
 CREATE TABLE runs (
     flow_id TEXT NOT NULL, run_id TEXT NOT NULL, generation INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT,
     engine_version TEXT NOT NULL, flow_path TEXT NOT NULL, fingerprint TEXT NOT NULL,
@@ -16,6 +65,8 @@ CREATE TABLE runs (
     actor TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, trigger TEXT NOT NULL, command TEXT NOT NULL,
     started_at INTEGER NOT NULL, finished_at INTEGER, error TEXT,
     parent TEXT, heartbeat_at INTEGER,
+    reason_code TEXT, error_code TEXT, config TEXT, manifest TEXT, working_dir TEXT, owner TEXT, runbook TEXT,
+    progress TEXT, chain TEXT,
     PRIMARY KEY (flow_id, run_id)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE job_runs (
@@ -23,6 +74,7 @@ CREATE TABLE job_runs (
     when_result INTEGER, outputs TEXT, blob TEXT, skip_reason TEXT, blocked_by TEXT, error TEXT,
     started_at INTEGER NOT NULL, finished_at INTEGER,
     def_hash TEXT NOT NULL DEFAULT '',
+    reason_code TEXT, error_code TEXT,
     PRIMARY KEY (flow_id, run_id, job_id)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE step_runs (
@@ -31,6 +83,7 @@ CREATE TABLE step_runs (
     idem_key TEXT NOT NULL, outputs TEXT, blob TEXT, plugin TEXT NOT NULL, reason TEXT, error TEXT,
     started_at INTEGER NOT NULL, finished_at INTEGER,
     def_hash TEXT NOT NULL DEFAULT '', items TEXT, items_blob TEXT, secret_keys TEXT,
+    reason_code TEXT, error_code TEXT, label TEXT, def_version INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (flow_id, run_id, job_id, step_id, item_key, attempt)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE artifacts (
@@ -40,7 +93,7 @@ CREATE TABLE artifacts (
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE journal (
     seq INTEGER PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, at INTEGER NOT NULL,
-    event TEXT NOT NULL, detail TEXT NOT NULL
+    event TEXT NOT NULL, detail TEXT NOT NULL, chain TEXT
 ) STRICT;
 CREATE TABLE ledger (
     flow_id TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
@@ -50,74 +103,11 @@ CREATE TABLE ledger (
 CREATE TABLE definitions (hash TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID, STRICT;
 CREATE INDEX runs_by_start ON runs (started_at);
 CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
-"""
-
-_MIGRATIONS = {
-    1: """
-ALTER TABLE runs ADD COLUMN parent TEXT;
-ALTER TABLE runs ADD COLUMN heartbeat_at INTEGER;
-ALTER TABLE job_runs ADD COLUMN def_hash TEXT NOT NULL DEFAULT '';
-ALTER TABLE step_runs ADD COLUMN def_hash TEXT NOT NULL DEFAULT '';
-ALTER TABLE step_runs ADD COLUMN items TEXT;
-ALTER TABLE step_runs ADD COLUMN items_blob TEXT;
-ALTER TABLE step_runs ADD COLUMN secret_keys TEXT;
-CREATE TABLE definitions (hash TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID, STRICT;
-CREATE INDEX runs_by_start ON runs (started_at);
-CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
-""",
-}
-"""What leads from one version to the next; a migrated file and a new one have the same columns."""
-
-
-def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables in a new file, accept our own version, migrate an older one, refuse any other.
-
-    Raises StateError for a file of a newer engine and for a database that is not ours.
-    """
-    version = _version(connection)
-    if version == SCHEMA_VERSION:
-        return
-    if version > SCHEMA_VERSION:
-        raise StateError(
-            f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}",
-            fix="update aetherflow-core, or name another state file",
-        )
-    if version:
-        migrate(connection, path)
-        return
-    with durable.transaction(connection, "create schema"):
-        if _version(connection) == SCHEMA_VERSION:
-            return  # another process was first
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StateError(f"{path} is a database that AetherFlow did not create", fix="name another flow.state.path")
-        _execute_all(connection, _TABLES)
+{ADDED_IN_3}"""
 
 
 def empty_state() -> sqlite3.Connection:
     """A state in which nothing has run yet, and which leaves nothing behind."""
     connection = durable.memory_database()
-    _execute_all(connection, _TABLES)
+    durable.execute_all(connection, TABLES, SCHEMA_VERSION)
     return connection
-
-
-def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
-    """Bring an older file to our version, after a backup beside it; returns the backup, None if nothing was to do."""
-    if not 0 < (version := _version(connection)) < SCHEMA_VERSION:
-        return None
-    with durable.transaction(connection, "migrate schema"):
-        if _version(connection) != version:
-            return None  # another process was first, and has made the backup
-        backup = durable.keep_before(path, version)
-        for old in range(version, SCHEMA_VERSION):
-            _execute_all(connection, _MIGRATIONS[old])
-    return backup
-
-
-def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
-    for statement in statements.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from aetherflow.core.base.said import Reason, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import (
     StepEffects,
     StepEnd,
@@ -16,12 +18,15 @@ from aetherflow.core.kernel.state.records import (
     StoredArtifact,
     now_ms,
 )
+from aetherflow.core.kernel.state.schema import DEF_VERSION
 from aetherflow.core.kernel.state.sql import insert, update
 from aetherflow.core.kernel.state.transitions import STEP, Status, require_legal
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
 
-_COLUMNS = "attempt, status, effect, reason, error, started_at, finished_at, def_hash, secret_keys"
+_COLUMNS = (
+    "attempt, status, effect, reason_code, reason, error, started_at, finished_at, def_hash, def_version, secret_keys"
+)
 _WHERE = "WHERE flow_id=? AND run_id=? AND job_id=? AND step_id=? AND item_key=? AND attempt=?"
 
 
@@ -42,10 +47,11 @@ class StepStates:
         """Read the latest attempt of every step."""
         query = f"SELECT job_id, step_id, item_key, {_COLUMNS} FROM step_runs WHERE flow_id=? AND run_id=? "  # noqa: S608 names are ours
         rows = self._unit.db.execute(query + "ORDER BY attempt", tuple(self._unit.key.values()))
-        for job, step, item, attempt, status, effect, reason, error, started, finished, def_hash, secret in rows:
+        for job, step, item, attempt, status, effect, code, reason, error, started, finished, *made, secret in rows:
             keys = tuple(json.loads(secret)) if secret else ()
+            why, (def_hash, def_version) = read_reason(code, reason), made
             self._latest[StepKey(job, step, item)] = StepRecord(
-                attempt, Status(status), effect, reason, error, started, finished, def_hash, keys
+                attempt, Status(status), effect, why, error, started, finished, def_hash, def_version, keys
             )
 
     @property
@@ -112,7 +118,7 @@ class StepStates:
         promoted = self._dump(end.job_outputs)
         secret = to_json(list(end.secret_keys)) if end.secret_keys else None
         with self._unit.transaction(f"step {end.status}"):
-            self._end(key, end.status, reason=end.reason, outputs=text, blob=blob, secret_keys=secret)
+            self._end(key, end.status, **reason_columns(end.reason), outputs=text, blob=blob, secret_keys=secret)
             self._promote(key.job, promoted)
             self._store_effects(key, end.effects)
             number = self._start(then) if then is not None else 0
@@ -122,18 +128,21 @@ class StepStates:
     def fail(
         self, key: StepKey, status: Status, error: str, facts: Mapping[tuple[str, str], Any] = MappingProxyType({})
     ) -> None:
-        """An attempt ends badly: FAILED or INTERRUPTED. `facts` are entries of the ledger that hold nevertheless."""
+        """An attempt ends badly: FAILED or INTERRUPTED. `facts` are entries of the ledger that hold nevertheless.
+
+        Where `error` is a Reason, its code is written, too.
+        """
         with self._unit.transaction(f"step {status}"):
-            self._end(key, status, error=error)
+            self._end_badly(key, status, error)
             self._store_ledger(facts)
 
-    def skip(self, keys: Iterable[StepKey], reason: str, def_hashes: Mapping[StepKey, str]) -> None:
+    def skip(self, keys: Iterable[StepKey], reason: Reason, def_hashes: Mapping[StepKey, str]) -> None:
         """The rest of a short-circuited job, recorded SKIPPED and never executed."""
         outputs = to_json({"skipped": True, "reason": reason})
         with self._unit.transaction("steps SKIPPED"):
             for key in keys:
                 self._insert(StepStart(key, "repeatable", "", "", def_hashes[key]), Status.SKIPPED)
-                values = {"outputs": outputs, "reason": reason, "finished_at": now_ms()}
+                values = {"outputs": outputs, **reason_columns(reason), "finished_at": now_ms()}
                 update(self._unit.db, "step_runs", values, self._row(key))
                 self._latest[key].reason = reason
                 self._journal_end(key, Status.SKIPPED)
@@ -154,8 +163,9 @@ class StepStates:
         text, blob = dump_outputs(outputs, self._unit.blobs)
         promoted = self._dump(job_outputs)
         secret = to_json(list(secret_keys)) if secret_keys else None
+        verified = reason_columns(said(StateReason.VERIFIED))
         with self._unit.transaction("step SUCCESS"):
-            self._end(key, Status.SUCCESS, outputs=text, blob=blob, secret_keys=secret, reason="verified")
+            self._end(key, Status.SUCCESS, outputs=text, blob=blob, secret_keys=secret, **verified)
             self._promote(key.job, promoted)
 
     # Within the transaction that begins the run
@@ -164,7 +174,7 @@ class StepStates:
         """Attempts that a dead process left RUNNING become INTERRUPTED."""
         for key, record in self._latest.items():
             if record.status is Status.RUNNING:
-                self._end(key, Status.INTERRUPTED, error="the process that ran it ended")
+                self._end_badly(key, Status.INTERRUPTED, said(StateReason.PROCESS_ENDED))
 
     def discard(self, key: StepKey) -> None:
         """Set a result aside, so that the step runs again."""
@@ -172,12 +182,12 @@ class StepStates:
 
     def accept(self, key: StepKey, def_hash: str) -> None:
         """Keep a result under a new definition."""
-        update(self._unit.db, "step_runs", {"def_hash": def_hash}, self._row(key))
-        self._latest[key].def_hash = def_hash
+        update(self._unit.db, "step_runs", {"def_hash": def_hash, "def_version": DEF_VERSION}, self._row(key))
+        self._latest[key].def_hash, self._latest[key].def_version = def_hash, DEF_VERSION
 
-    def decide_done(self, key: StepKey, reason: str) -> None:
+    def decide_done(self, key: StepKey, reason: Reason) -> None:
         """An interrupted `once` step was done, as a person says."""
-        self._change(key, Status.SUCCESS, outputs="{}", reason=reason)
+        self._change(key, Status.SUCCESS, outputs="{}", **reason_columns(reason))
 
     # Helpers
 
@@ -198,14 +208,21 @@ class StepStates:
         key, found = start.key, self._latest.get(start.key)
         require_legal(STEP, f"step {key}", found.status if found else None, status)
         number, at = (found.attempt + 1 if found else 1), now_ms()
+        # a hash that was kept from the attempt before is made as it was made then
+        def_version = found.def_version if found and found.def_hash == start.def_hash else DEF_VERSION
         values = {
             **self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item, "attempt": number,
             "status": status, "effect": start.effect, "idem_key": start.idem_key, "plugin": start.plugin,
-            "def_hash": start.def_hash, "started_at": at, **columns,
+            "def_hash": start.def_hash, "def_version": def_version, "started_at": at, **columns,
         }  # fmt: skip
         insert(self._unit.db, "step_runs", values)
-        self._latest[key] = StepRecord(number, status, start.effect, None, None, at, None, start.def_hash, ())
+        made = start.def_hash, def_version
+        self._latest[key] = StepRecord(number, status, start.effect, None, None, at, None, *made, ())
         return number
+
+    def _end_badly(self, key: StepKey, status: Status, error: str) -> None:
+        code = error.code if isinstance(error, Reason) else None
+        self._end(key, status, error=error, reason_code=code)
 
     def _end(self, key: StepKey, status: Status, **columns: Any) -> None:
         self._change(key, status, finished_at=now_ms(), **columns)

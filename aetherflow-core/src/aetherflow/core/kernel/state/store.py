@@ -6,9 +6,10 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.base.said import read_reason
+from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
-from aetherflow.core.kernel.state.schema import prepare_schema
 from aetherflow.core.kernel.state.transitions import Status
 
 BUSY_SECONDS = 30.0
@@ -41,16 +42,15 @@ class StateStore:
     def find_run(self, flow_id: str, run_id: str) -> RunRecord | None:
         """The run, if it is known."""
         row = self.connection.execute(
-            "SELECT run_id, status, reason, generation, started_at, finished_at, params, slot, run_date, data_date "
-            "FROM runs WHERE flow_id=? AND run_id=?",
+            "SELECT run_id, status, reason_code, reason, generation, started_at, finished_at, params, slot, run_date, "
+            "data_date FROM runs WHERE flow_id=? AND run_id=?",
             (flow_id, run_id),
         ).fetchone()
         if row is None:
             return None
-        run_id, status, reason, generation, started, finished, params, *dates = row
-        return RunRecord(
-            run_id, Status(status), reason, generation, started, finished, Frozen(json.loads(params), *dates)
-        )
+        run_id, status, code, reason, generation, started, finished, params, *dates = row
+        frozen = Frozen(json.loads(params), *dates)
+        return RunRecord(run_id, Status(status), read_reason(code, reason), generation, started, finished, frozen)
 
     def run_lock(self, flow_id: str, run_id: str) -> RunLock:
         """The lock that one process holds while it executes the run."""

@@ -54,7 +54,7 @@ class Opened:
         return (
             found is not None
             and found.status is Status.SUCCESS
-            and found.reason is None
+            and not found.partial
             and not self.plan.intervention.discard_jobs
         )
 
@@ -84,7 +84,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     redactor.add(_referenced(written, constants))
     state = RunState(store, flow.flow_id, run_id)
     definitions = define(flow, merged, frozen.params, redactor)
-    if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
+    if found is not None and (found.status is not Status.SUCCESS or found.partial or wishes.from_step):
         state.load()
         plan = make_plan(flow.spec, state, definitions, wishes)
         plan.plugins = plugin_changes(state.circumstances(), flow)

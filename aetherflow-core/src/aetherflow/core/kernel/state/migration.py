@@ -1,0 +1,120 @@
+"""A state file as it is opened: created, accepted, migrated, or refused."""
+
+import sqlite3
+from pathlib import Path
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.ownership import held_runs, runs_elsewhere
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.schema import ADDED_IN_3, SCHEMA_VERSION, TABLES
+
+_CODES_OF_1_0 = """
+UPDATE runs SET reason_code='partial' WHERE status='SUCCESS' AND reason LIKE 'without %';
+UPDATE job_runs SET reason_code=CASE skip_reason WHEN 'condition=false' THEN 'condition'
+    WHEN 'step requested skip_job' THEN 'skip_job' ELSE 'step' END WHERE skip_reason IS NOT NULL;
+UPDATE step_runs SET reason_code=CASE
+    WHEN status='SKIPPED' AND plugin='' AND reason='step requested skip_job' THEN 'skip_job'
+    WHEN status='SKIPPED' AND plugin='' THEN 'no_data'
+    WHEN status='SKIPPED' AND (items IS NOT NULL OR items_blob IS NOT NULL) THEN 'items_skipped'
+    WHEN status='SUCCESS' AND reason='verified' THEN 'verified'
+    WHEN status='SUCCESS' AND reason LIKE 'decided by %' THEN 'decided'
+    ELSE 'step' END WHERE reason IS NOT NULL;
+UPDATE step_runs SET reason_code=CASE error WHEN 'the process that ran it ended' THEN 'process_ended'
+    WHEN 'stopped before it began' THEN 'not_begun' ELSE 'stopped' END
+    WHERE status='INTERRUPTED' AND (error='the process that ran it ended' OR error='stopped before it began'
+    OR error LIKE 'signal %');
+"""
+"""The words that 1.0.0 wrote as reasons are read here, and nowhere else."""
+_MIGRATIONS = {
+    1: """
+ALTER TABLE runs ADD COLUMN parent TEXT;
+ALTER TABLE runs ADD COLUMN heartbeat_at INTEGER;
+ALTER TABLE job_runs ADD COLUMN def_hash TEXT NOT NULL DEFAULT '';
+ALTER TABLE step_runs ADD COLUMN def_hash TEXT NOT NULL DEFAULT '';
+ALTER TABLE step_runs ADD COLUMN items TEXT;
+ALTER TABLE step_runs ADD COLUMN items_blob TEXT;
+ALTER TABLE step_runs ADD COLUMN secret_keys TEXT;
+CREATE TABLE definitions (hash TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE INDEX runs_by_start ON runs (started_at);
+CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
+""",
+    2: f"""
+ALTER TABLE runs ADD COLUMN reason_code TEXT;
+ALTER TABLE runs ADD COLUMN error_code TEXT;
+ALTER TABLE runs ADD COLUMN config TEXT;
+ALTER TABLE runs ADD COLUMN manifest TEXT;
+ALTER TABLE runs ADD COLUMN working_dir TEXT;
+ALTER TABLE runs ADD COLUMN owner TEXT;
+ALTER TABLE runs ADD COLUMN runbook TEXT;
+ALTER TABLE runs ADD COLUMN progress TEXT;
+ALTER TABLE runs ADD COLUMN chain TEXT;
+ALTER TABLE job_runs ADD COLUMN reason_code TEXT;
+ALTER TABLE job_runs ADD COLUMN error_code TEXT;
+ALTER TABLE step_runs ADD COLUMN reason_code TEXT;
+ALTER TABLE step_runs ADD COLUMN error_code TEXT;
+ALTER TABLE step_runs ADD COLUMN label TEXT;
+ALTER TABLE step_runs ADD COLUMN def_version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE journal ADD COLUMN chain TEXT;
+{ADDED_IN_3}
+{_CODES_OF_1_0}""",
+}
+"""What leads from one version to the next; a migrated file and a new one have the same columns."""
+
+
+def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Create the tables in a new file, accept our own version, migrate an older one, refuse any other.
+
+    Raises StateError for a file of a newer engine, for a database that is not ours, and for an older file in use.
+    """
+    version = _version(connection)
+    if version == SCHEMA_VERSION:
+        return
+    if version > SCHEMA_VERSION:
+        raise StateError(
+            f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}",
+            fix="update aetherflow-core, or name another state file",
+        )
+    if version:
+        migrate(connection, path)
+        return
+    with durable.transaction(connection, "create schema"):
+        if _version(connection) == SCHEMA_VERSION:
+            return  # another process was first
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StateError(f"{path} is a database that AetherFlow did not create", fix="name another flow.state.path")
+        durable.execute_all(connection, TABLES, SCHEMA_VERSION)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
+    """Bring an older file to our version, after a backup beside it; returns the backup, None if nothing was to do.
+
+    Raises StateError while a process executes a run of the file.
+    """
+    if not 0 < (version := _version(connection)) < SCHEMA_VERSION:
+        return None
+    with durable.transaction(connection, "migrate schema"):
+        if _version(connection) != version:
+            return None  # another process was first, and has made the backup
+        _require_idle(connection, path, version)
+        backup = durable.keep_before(path, version)
+        for old in range(version, SCHEMA_VERSION):
+            durable.execute_all(connection, _MIGRATIONS[old], old + 1)
+        facts = [("migrated_from", str(version)), ("migrated_at", str(now_ms()))]
+        connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", facts)
+    return backup
+
+
+def _require_idle(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """An older engine goes on with what it has opened, and does not know the new tables."""
+    live = held_runs(path) + (runs_elsewhere(connection) if version > 1 else [])
+    if live:
+        shown = ", ".join(live[:3]) + (f" and {len(live) - 3} more" if len(live) > 3 else "")
+        raise StateError(
+            f"state file {path} has the older schema {version} and is in use by {shown}: it is not migrated meanwhile",
+            fix="wait for it, or stop it; then do the same again",
+        )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,68 @@
+"""Why slots are as they are."""
+
+from aetherflow.core.embedding import Reason, ReasonCode, code_of, read_reason, said
+
+__all__ = ["GOES_ON", "LEFT_OUT", "Reason", "SlotReason", "code_of", "columns", "read_reason", "said"]
+
+
+class SlotReason(ReasonCode):
+    """Codes of `reason_code` in the tables `slots` and `attempts`."""
+
+    # Left out, or not started in time
+
+    CALENDAR = "calendar", "calendar: {day} is a {kind}"
+    BLACKOUT = "blackout", "blackout: {why}"
+    PAUSED = "paused", "paused{why}"
+    MISFIRE = "misfire", "misfire: {late} late"
+    COALESCED = "coalesced", "coalesced"
+    MAX_CATCH_UP = "max_catch_up", "max_catch_up"
+    SINCE = "since", "since was set to an earlier time"
+    REDEFINED = "redefined", "the schedule of the item was changed"
+    REMOVED = "removed", "the item was disabled or removed"
+
+    # Waiting
+
+    OVERLAP = "overlap", "overlap: the slot {slot} {doing}"
+    AFTER = "after", "after {other}: {status}"
+    FULL = "full", "{what} is full"
+    RETRY = "retry", "retry after: {why}"
+    RESUMES = "resumes", "resumes: {why}"
+
+    # Ended from outside
+
+    REPLACED = "replaced", "replaced by the slot {slot}"
+    """By a later slot of the same item: `overlap: kill_old`."""
+    TIMEOUT = "timeout", "timeout: it ran for more than {seconds:g} s"
+    DRAINED = "drained", "stopped with the scheduler"
+    LEFT = "left", "its scheduler ended without a word"
+    INTERRUPTED = "interrupted", "interrupted"
+    PROCESS_ENDED = "process_ended", "its process has ended"
+    """RUNNING, and nobody runs it; never stored."""
+    STOPPED = "stopped", "stopped by a signal"
+    """By a signal to the process of a person that ran it."""
+    STOPPED_OUTSIDE = "stopped_outside", "stopped by {signal} from outside"
+    NOT_STARTED = "not_started", "it was not started"
+
+    # How a start ended
+
+    RUN = "run", "{error}"
+    """The error of the run."""
+    KILLED = "killed", "killed by {signal}"
+    EXIT_CODE = "exit_code", "exit code {number}"
+    UNDECIDED = "undecided", "a step has to be decided"
+    NOTHING_RUN = "nothing_run", "nothing was run: {state} has its run as SUCCESS{when}"
+    """An earlier start had done it."""
+    LAUNCHER = "launcher", "{error}"
+    """The launcher failed."""
+    CANNOT_START = "cannot_start", "cannot be started: {error}"
+
+
+GOES_ON = frozenset({SlotReason.DRAINED, SlotReason.LEFT})
+"""Of interrupted slots that go on as soon as somebody can see to it; others are the business of a person."""
+LEFT_OUT = frozenset({SlotReason.CALENDAR, SlotReason.BLACKOUT})
+"""Of skipped slots that are meant to be left out."""
+
+
+def columns(reason: Reason | None) -> dict[str, str | None]:
+    """The two columns of a reason."""
+    return {"reason": reason, "reason_code": code_of(reason)}
