@@ -23,13 +23,6 @@ DATA = {
 """Modules that compare such texts with each other and decide nothing."""
 
 DEBTS = """
-aetherflow.scheduler.adoption wanted
-aetherflow.scheduler.backfill _is_wanted
-aetherflow.scheduler.execution _start_waiting
-aetherflow.scheduler.loop _guarded
-aetherflow.scheduler.session _guarded
-aetherflow.scheduler.turns _after
-aetherflow.scheduler.watching obey
 aetherflow_builtins_db.connectors.duckdb failed
 aetherflow_builtins_db.connectors.exasol is_transient
 aetherflow_builtins_db.connectors.oracledb failed

@@ -115,12 +115,12 @@ def _job_json(job: JobSummary) -> dict[str, Any]:
     return {**_coded(job, "skip_reason"), "error": _fields(job.error) if job.error else None, "steps": steps}
 
 
-def _coded(item: Any, reason: str) -> dict[str, Any]:
+def _coded(item: Any, field: str) -> dict[str, Any]:
     """The fields, with the code of the reason beside it."""
     found: dict[str, Any] = {}
     for name, value in _fields(item).items():
         found[name] = value
-        if name == reason:
+        if name == field:
             found["reason_code"] = code_of(value)
     return found
 

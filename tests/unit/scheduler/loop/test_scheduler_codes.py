@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aetherflow.scheduler.backfill import choose
-from aetherflow.scheduler.clock import from_ms
 from aetherflow.scheduler.ledger.epochs import Pauses
+from aetherflow.scheduler.loop.backfill import choose
 from aetherflow.scheduler.reasons import SlotReason, columns, said
+from aetherflow.scheduler.time.clock import from_ms
 from scheduler_bench import Bench
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.backfill import Include
+    from aetherflow.scheduler.loop.backfill import Include
 
 MINUTELY = {"id": "a", "cron": "* * * * *"}
 ONCE = {"id": "a", "cron": "1 12 * * *"}

@@ -8,9 +8,9 @@ import pytest
 
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.locks.alive import AliveFile
-from aetherflow.scheduler.clock import Clock
 from aetherflow.scheduler.ledger.schema import SCHEMA_VERSION
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.time.clock import Clock
 from old_data import OldData, expected, unpack
 
 
