@@ -6,10 +6,9 @@ LIMITS = {
     "upward in aetherflow.core": 24,
     "upward in aetherflow.scheduler": 6,
     "upward in aetherflow_builtins_db": 2,
-    "upward in aetherflow_builtins_reports": 3,
     "out of the kernel": 20,
     "the scheduler past the doors": 70,
-    "circles of packages": 7,
+    "circles of packages": 6,
     "circles of files": 15,
 }
 
@@ -51,11 +50,6 @@ UPWARD = {
     "aetherflow_builtins_db": """
         formats.sampling -> widening
         steps.check -> checking
-    """,
-    "aetherflow_builtins_reports": """
-        shift.drawings -> fill.template
-        shift.heights -> fill.template
-        shift.parts -> fill.template
     """,
 }
 """Imports from a room that stands above."""
@@ -141,7 +135,6 @@ aetherflow.scheduler.calendars aetherflow.scheduler.schedule aetherflow.schedule
 aetherflow.scheduler.chains aetherflow.scheduler.paths aetherflow.scheduler.settle aetherflow.scheduler.settle_days
 aetherflow_builtins_db.checking aetherflow_builtins_db.steps
 aetherflow_builtins_db.formats aetherflow_builtins_db.widening
-aetherflow_builtins_reports.fill aetherflow_builtins_reports.shift
 """
 """Folders that import each other, one circle a line."""
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
 from aetherflow_builtins_reports.package.refs import Area, parse_area
 from aetherflow_builtins_reports.package.table_parts import TablePart, tables_of
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.shift.moves import Shift
 

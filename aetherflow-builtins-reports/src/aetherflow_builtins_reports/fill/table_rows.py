@@ -10,10 +10,10 @@ from aetherflow_builtins_reports.fill.formulas import SharedFormulas
 from aetherflow_builtins_reports.fill.places import Place, style_row
 from aetherflow_builtins_reports.fill.room import SheetRoom
 from aetherflow_builtins_reports.fill.row_formulas import RowFormula
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import parse
 from aetherflow_builtins_reports.package.refs import Area, cell_name, quoted
 from aetherflow_builtins_reports.package.table_parts import TablePart, tables_of
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.shift.formulas import shift_formula
 from aetherflow_builtins_reports.shift.moves import Shift

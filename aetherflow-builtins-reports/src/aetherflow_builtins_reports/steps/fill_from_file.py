@@ -10,7 +10,7 @@ from aetherflow.core.api import StepResult
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.places import Place
 from aetherflow_builtins_reports.fill.stamp import Input
-from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import check_sheet_name
 from aetherflow_builtins_reports.steps.fields import _json
 from aetherflow_builtins_reports.steps.file_source import AnySource

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from aetherflow.core.api import Step, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.places import find_texts, named_place, normalised, table_names
-from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.steps.fields import Target, _json
 from aetherflow_builtins_reports.steps.trial import try_targets
 

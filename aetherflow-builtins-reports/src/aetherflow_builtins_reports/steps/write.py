@@ -13,10 +13,10 @@ from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.frames import Freeze, columns_markup
 from aetherflow_builtins_reports.fill.plans import TargetPlan
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.blank import blank_workbook
 from aetherflow_builtins_reports.package.refs import Area
 from aetherflow_builtins_reports.package.styles import Look
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet, check_sheet_name
 from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk, transposed
 from aetherflow_builtins_reports.steps.fields import JsonRows, Word, _json
