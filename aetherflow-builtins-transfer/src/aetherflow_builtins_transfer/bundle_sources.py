@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from pydantic import Field
 
 from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 
 
 class Config(BundleSourceConfig):

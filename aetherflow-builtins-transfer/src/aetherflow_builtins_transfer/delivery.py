@@ -19,8 +19,8 @@ from typing import Any
 from aetherflow.core.api import RunContext, StepInputError
 from aetherflow_builtins_transfer.afterwards import delete_or_move, facts_of, is_noted
 from aetherflow_builtins_transfer.batches import in_batches
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.transfer_batch import LARGEST, Small
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.upload_batch import LARGEST, Small
 from aetherflow_builtins_transfer.control import control_text, sha256_of
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.journal import Journal

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_transfer.connectors.session import Entry
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
+from aetherflow_builtins_transfer.connectors.files.session import Entry
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from services import Sshd
 from transfer_peers import sftp_resource
 

@@ -9,7 +9,7 @@ LIMITS = {
     "out of the kernel": 20,
     "the scheduler past the doors": 70,
     "circles of packages": 6,
-    "circles of files": 15,
+    "circles of files": 14,
 }
 
 UPWARD = {
@@ -153,6 +153,5 @@ aetherflow_builtins_db.connectors.postgres aetherflow_builtins_db.connectors.pos
 aetherflow_builtins_db.connectors.server aetherflow_builtins_db.connectors.server_transaction
 aetherflow_builtins_db.connectors.sqlalchemy aetherflow_builtins_db.connectors.sqlalchemy_rows
 aetherflow_builtins_db.connectors.sqlite3 aetherflow_builtins_db.connectors.sqlite3_rows aetherflow_builtins_db.connectors.sqlite3_transaction
-aetherflow_builtins_transfer.connectors.download aetherflow_builtins_transfer.connectors.files aetherflow_builtins_transfer.connectors.transfer aetherflow_builtins_transfer.connectors.transfer_batch
 """
 """Files that import each other, one circle a line."""

@@ -8,9 +8,9 @@ from typing import TypeVar
 from pydantic import Field
 
 from aetherflow.core.api import ConnectorConfig
-from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions, OptionsT
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
-from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, is_name, parse
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions, OptionsT
+from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.smb.paths import SharePath, is_name, parse
 from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
 from aetherflow_builtins_transfer.paths import private_folder
 

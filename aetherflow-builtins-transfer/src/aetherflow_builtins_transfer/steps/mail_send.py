@@ -13,8 +13,8 @@ from aetherflow.core.api import (
     StepInputs,
     StepOutputs,
 )
-from aetherflow_builtins_transfer.connectors.mail_base import MailBase
-from aetherflow_builtins_transfer.connectors.mail_file import FileMailConnector
+from aetherflow_builtins_transfer.connectors.mail.base import MailBase
+from aetherflow_builtins_transfer.connectors.mail.file import FileMailConnector
 from aetherflow_builtins_transfer.local_folder import check_folder
 from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html

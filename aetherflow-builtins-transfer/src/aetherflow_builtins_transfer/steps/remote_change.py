@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from aetherflow.core.api import Flag, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import safe_relative

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.clearing import Clearing
-from aetherflow_builtins_transfer.connectors.transfer import Moved
+from aetherflow_builtins_transfer.connectors.files.upload import Moved
 from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.session import Entry
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.session import Entry
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.ledger import Deliveries
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts

@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from aetherflow.core.api import ResourceRef, Step, StepInputs
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.local import LocalFiles
 from aetherflow_builtins_transfer.local_folder import check_folder
 

@@ -14,14 +14,14 @@ from aetherflow_builtins_transfer.archives.pack import Packing
 from aetherflow_builtins_transfer.archives.tools import Tools, Work, run_tool
 from aetherflow_builtins_transfer.archives.tree import inspect, size_below
 from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, refusing
-from aetherflow_builtins_transfer.connectors.archive_base import (
+from aetherflow_builtins_transfer.connectors.archive.base import (
     ArchiveBase,
     ToolOptions,
     need_program,
     stream,
     workspace,
 )
-from aetherflow_builtins_transfer.connectors.archive_os import _link
+from aetherflow_builtins_transfer.connectors.archive.os import _link
 
 PASSWORD_VARIABLE = "AETHERFLOW_ARCHIVE_PASSWORD"  # noqa: S105 a name
 _MAX_ARGUMENT_BYTES = 100_000

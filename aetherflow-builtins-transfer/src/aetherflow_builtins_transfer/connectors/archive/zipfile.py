@@ -8,7 +8,7 @@ from aetherflow_builtins_transfer.archives.entries import Source
 from aetherflow_builtins_transfer.archives.pack import Packing, pack
 from aetherflow_builtins_transfer.archives.tools import Work
 from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, unpack
-from aetherflow_builtins_transfer.connectors.archive_base import ArchiveBase, NoConfig, NoOptions
+from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoConfig, NoOptions
 
 
 class ZipfileConnector(ArchiveBase[NoConfig, NoOptions]):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Whole, Write
+from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Whole, Write
 from aetherflow_builtins_transfer.failures import LostError
 from aetherflow_builtins_transfer.paths import PART_SUFFIX, is_part, part_key, part_name
 
@@ -40,7 +40,7 @@ class SftpSession(FileSession):
     """
 
     def __init__(self, transport: "paramiko.Transport", idle_timeout: float, *, large_requests: bool) -> None:
-        from aetherflow_builtins_transfer.connectors.sftp_client import Client
+        from aetherflow_builtins_transfer.connectors.sftp.client import Client
 
         client = Client.from_transport(transport, window_size=WINDOW, max_packet_size=PACKET)
         if client is None:
@@ -90,7 +90,7 @@ class SftpSession(FileSession):
             writer.finish()
 
     def store_all(self, files: Sequence[Whole], *, replace: bool, mode: int | None) -> list[bool]:
-        from aetherflow_builtins_transfer.connectors.sftp_batch import Batch
+        from aetherflow_builtins_transfer.connectors.sftp.batch import Batch
 
         return Batch(self.client, files, self.chunk, self.beat).store(replace=replace, mode=mode)
 

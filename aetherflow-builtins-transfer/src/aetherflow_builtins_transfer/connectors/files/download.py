@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from aetherflow.core.api import ConnectorError, ResumableWriter
-from aetherflow_builtins_transfer.connectors.session import FileSession
-from aetherflow_builtins_transfer.connectors.transfer import TAIL, Moved, piece
+from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
+from aetherflow_builtins_transfer.connectors.files.session import FileSession
+from aetherflow_builtins_transfer.connectors.files.upload import TAIL, Moved, piece
 from aetherflow_builtins_transfer.paths import part_name
-
-if TYPE_CHECKING:
-    from aetherflow_builtins_transfer.connectors.files import FileConnector
 
 CHECKPOINT_SECONDS = 1.0
 """What came within so long before the process died is brought again."""
@@ -27,7 +25,7 @@ Check = Callable[[ResumableWriter, Moved], None]
 class Download:
     """A file on its way from the peer. The note of the sink says which file it was: its path, size and time."""
 
-    connector: "FileConnector[Any, Any]"
+    connector: PeerConnector[Any, Any]
     remote_path: str
     sink: ResumableWriter
     check: Check | None = None

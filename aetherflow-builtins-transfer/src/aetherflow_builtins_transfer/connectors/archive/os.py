@@ -12,7 +12,7 @@ from aetherflow_builtins_transfer.archives.pack import Packing
 from aetherflow_builtins_transfer.archives.tools import STDIN_SHELL, Tools, Work, run_tool
 from aetherflow_builtins_transfer.archives.tree import inspect
 from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, Wanted, refusing, survey
-from aetherflow_builtins_transfer.connectors.archive_base import (
+from aetherflow_builtins_transfer.connectors.archive.base import (
     ArchiveBase,
     ToolOptions,
     need_program,

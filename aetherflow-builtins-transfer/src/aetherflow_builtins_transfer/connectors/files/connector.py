@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aetherflow.core.api import RemoteFileMeta, ResumableWriter
-from aetherflow_builtins_transfer.connectors.download import Check, Download, PartFile
-from aetherflow_builtins_transfer.connectors.file_options import ConfigT, FileOptions, OptionsT
-from aetherflow_builtins_transfer.connectors.peer import PeerConnector
-from aetherflow_builtins_transfer.connectors.session import Entry, FileSession
-from aetherflow_builtins_transfer.connectors.transfer import Moved, Upload
-from aetherflow_builtins_transfer.connectors.transfer_batch import BatchUpload, Small
+from aetherflow_builtins_transfer.connectors.files.download import Check, Download, PartFile
+from aetherflow_builtins_transfer.connectors.files.options import ConfigT, FileOptions, OptionsT
+from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
+from aetherflow_builtins_transfer.connectors.files.session import Entry, FileSession
+from aetherflow_builtins_transfer.connectors.files.upload import Moved, Upload
+from aetherflow_builtins_transfer.connectors.files.upload_batch import BatchUpload, Small
 from aetherflow_builtins_transfer.failures import RemoteError, shown
 from aetherflow_builtins_transfer.paths import check_name, is_part
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, SecretStr, model_validator
 
 from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
-from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions
-from aetherflow_builtins_transfer.connectors.smb_paths import is_name, parse
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions
+from aetherflow_builtins_transfer.connectors.smb.paths import is_name, parse
 from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
 
 NTSTATUS: dict[int, Kind] = {

@@ -7,13 +7,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from aetherflow_builtins_transfer.connectors.session import Entry, FileSession
+from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
+from aetherflow_builtins_transfer.connectors.files.session import Entry, FileSession
 from aetherflow_builtins_transfer.paths import part_name
-
-if TYPE_CHECKING:
-    from aetherflow_builtins_transfer.connectors.files import FileConnector
 
 TAIL = 256 * 1024
 """Bytes before the point of resumption that are compared before anything is appended."""
@@ -36,7 +34,7 @@ class Moved:
 class Upload:
     """A file on its way to the peer."""
 
-    connector: "FileConnector[Any, Any]"
+    connector: PeerConnector[Any, Any]
     remote_path: str
     open_source: Callable[[], BinaryIO]
     key: str | None = None
@@ -53,14 +51,14 @@ class Upload:
 
     @classmethod
     def of_bytes(
-        cls, connector: "FileConnector[Any, Any]", data: bytes, remote_path: str, key: str | None = None
+        cls, connector: PeerConnector[Any, Any], data: bytes, remote_path: str, key: str | None = None
     ) -> "Upload":
         """Of content in memory."""
         return cls(connector, remote_path, lambda: io.BytesIO(data), key)
 
     @classmethod
     def of_file(
-        cls, connector: "FileConnector[Any, Any]", local: Path, remote_path: str, key: str | None = None
+        cls, connector: PeerConnector[Any, Any], local: Path, remote_path: str, key: str | None = None
     ) -> "Upload":
         """Of a local file."""
         return cls(connector, remote_path, lambda: local.open("rb"), key)
@@ -202,7 +200,7 @@ def _remote_sha256(session: FileSession, path: str, step: Callable[[int], None])
     return digest.hexdigest()
 
 
-def _or_none(connector: "FileConnector[Any, Any]", look: Callable[[], Entry]) -> Entry | None:
+def _or_none(connector: PeerConnector[Any, Any], look: Callable[[], Entry]) -> Entry | None:
     """What `look` finds, None if nothing is there."""
     try:
         return look()

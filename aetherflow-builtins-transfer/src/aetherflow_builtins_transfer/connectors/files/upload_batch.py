@@ -6,14 +6,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aetherflow_builtins_transfer.connectors.session import Whole
-from aetherflow_builtins_transfer.connectors.transfer import Moved
+from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
+from aetherflow_builtins_transfer.connectors.files.session import Whole
+from aetherflow_builtins_transfer.connectors.files.upload import Moved
 from aetherflow_builtins_transfer.paths import part_name
-
-if TYPE_CHECKING:
-    from aetherflow_builtins_transfer.connectors.files import FileConnector
 
 LARGEST = 256 << 10
 """Bytes of a file that is small."""
@@ -36,7 +34,7 @@ class BatchUpload:
     nothing of what a batch left behind, so a request of a broken connection that comes late does them no harm.
     """
 
-    connector: "FileConnector[Any, Any]"
+    connector: PeerConnector[Any, Any]
     files: Sequence[Small]
     preserve_mtime: bool = False
     mode: int | None = None

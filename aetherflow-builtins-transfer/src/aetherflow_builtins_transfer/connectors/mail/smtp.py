@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 
 from aetherflow.core.api import ConnectorInit, Flag, InsecureWhen, StepInputs
-from aetherflow_builtins_transfer.connectors.mail_base import MailBase, MailConfig, MailOptions
+from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import Delivery, MailError, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import POLICY, Mail

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from aetherflow_builtins_transfer.connectors.mail_base import MailBase, MailConfig, MailOptions
+from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import Delivery, MailError
 from aetherflow_builtins_transfer.mail.message import Mail

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_transfer.connectors.sftp_settings import Policy, SshHost
+from aetherflow_builtins_transfer.connectors.sftp.settings import Policy, SshHost
 from aetherflow_builtins_transfer.failures import RemoteError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
-from aetherflow_builtins_transfer.connectors.files import FileOptions
+from aetherflow_builtins_transfer.connectors.files.connector import FileOptions
 
 Policy = Literal["strict", "accept-new", "insecure"]
 

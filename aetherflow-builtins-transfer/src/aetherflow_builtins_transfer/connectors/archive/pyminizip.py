@@ -11,7 +11,7 @@ from aetherflow_builtins_transfer.archives.entries import Source
 from aetherflow_builtins_transfer.archives.pack import Packing
 from aetherflow_builtins_transfer.archives.tools import Work
 from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked
-from aetherflow_builtins_transfer.connectors.archive_base import ArchiveBase, NoOptions, stream, workspace
+from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoOptions, stream, workspace
 
 
 class Config(ConnectorConfig):

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from aetherflow.core.api import Flag
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
-from aetherflow_builtins_transfer.connectors.smb_base import (
+from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.smb.base import (
     OPEN_ELSEWHERE,
     PENDING,
     Auth,
@@ -19,7 +19,7 @@ from aetherflow_builtins_transfer.connectors.smb_base import (
     SmbOptions,
     patiently,
 )
-from aetherflow_builtins_transfer.connectors.smb_content import Pipe
+from aetherflow_builtins_transfer.connectors.smb.content import Pipe
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
 
 REPARSE_POINT, DIRECTORY = 0x400, 0x10
@@ -50,7 +50,7 @@ class SmbSession(FileSession):
     def __init__(self, conf: Config, opts: Options) -> None:
         import smbclient
 
-        from aetherflow_builtins_transfer.connectors.smb_connection import SmbConnection
+        from aetherflow_builtins_transfer.connectors.smb.connection import SmbConnection
 
         silence("smbprotocol", "smbclient")
         self._api = smbclient

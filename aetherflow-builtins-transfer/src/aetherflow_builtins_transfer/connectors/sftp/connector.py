@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.session import FileSession
-from aetherflow_builtins_transfer.connectors.sftp_login import SshLogin
-from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
-from aetherflow_builtins_transfer.connectors.sftp_settings import Config, Options
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.session import FileSession
+from aetherflow_builtins_transfer.connectors.sftp.login import SshLogin
+from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
+from aetherflow_builtins_transfer.connectors.sftp.settings import Config, Options
 from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, kind_of_os_error, one_line
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import struct
 from collections.abc import Callable, Sequence
 
-from aetherflow_builtins_transfer.connectors.session import Whole
-from aetherflow_builtins_transfer.connectors.sftp_client import Answer, Burst, Client, text
+from aetherflow_builtins_transfer.connectors.files.session import Whole
+from aetherflow_builtins_transfer.connectors.sftp.client import Answer, Burst, Client, text
 
 # Numbers of the protocol, draft-ietf-secsh-filexfer-02.
 OPEN, CLOSE, WRITE, FSETSTAT, REMOVE, STAT, RENAME, EXTENDED = 3, 4, 6, 10, 13, 17, 18, 200

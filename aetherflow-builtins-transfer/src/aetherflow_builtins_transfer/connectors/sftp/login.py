@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_transfer.connectors.sftp_keys import HostKeys, own_key
-from aetherflow_builtins_transfer.connectors.sftp_settings import Config, Options, SshHost
+from aetherflow_builtins_transfer.connectors.sftp.keys import HostKeys, own_key
+from aetherflow_builtins_transfer.connectors.sftp.settings import Config, Options, SshHost
 from aetherflow_builtins_transfer.failures import LostError, RemoteError, silence
 
 if TYPE_CHECKING:

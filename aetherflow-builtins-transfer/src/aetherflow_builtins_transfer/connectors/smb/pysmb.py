@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
-from aetherflow_builtins_transfer.connectors.smb_base import (
+from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.smb.base import (
     BUSY,
     OPEN_ELSEWHERE,
     PENDING,

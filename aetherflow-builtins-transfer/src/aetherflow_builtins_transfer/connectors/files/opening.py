@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
 
-from aetherflow_builtins_transfer.connectors.session import FileSession
+from aetherflow_builtins_transfer.connectors.files.session import FileSession
 
 LOOK_SECONDS = 0.1
 

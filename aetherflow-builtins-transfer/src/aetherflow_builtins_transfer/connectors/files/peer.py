@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from aetherflow.core.api import AetherflowError, ConnectorBase, ConnectorInit
-from aetherflow_builtins_transfer.connectors.file_options import ConfigT, OptionsT
-from aetherflow_builtins_transfer.connectors.opening import open_unless
-from aetherflow_builtins_transfer.connectors.session import FileSession, SessionPool
-from aetherflow_builtins_transfer.connectors.watchdog import Watchdog
+from aetherflow_builtins_transfer.connectors.files.opening import open_unless
+from aetherflow_builtins_transfer.connectors.files.options import ConfigT, OptionsT
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, SessionPool
+from aetherflow_builtins_transfer.connectors.files.throttle import Throttle, sleep_slices
+from aetherflow_builtins_transfer.connectors.files.watchdog import Watchdog
 from aetherflow_builtins_transfer.failures import InterruptedTransferError, Kind, LostError, RemoteError, shown
-from aetherflow_builtins_transfer.throttle import Throttle, sleep_slices
 
 log = logging.getLogger("aetherflow.transfer")
 

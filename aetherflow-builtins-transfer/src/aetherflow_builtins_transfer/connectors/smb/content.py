@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from aetherflow_builtins_transfer.connectors.session import Read, Write
+from aetherflow_builtins_transfer.connectors.files.session import Read, Write
 
 DEPTH = 4
 """Requests under way; more gain nothing on a fast line, and on a slow one each has to be answered in time."""

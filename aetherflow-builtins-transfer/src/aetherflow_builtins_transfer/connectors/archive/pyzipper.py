@@ -12,7 +12,7 @@ from aetherflow_builtins_transfer.archives.entries import Source
 from aetherflow_builtins_transfer.archives.pack import AesStrength, Packing, pack
 from aetherflow_builtins_transfer.archives.tools import Work
 from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, unpack
-from aetherflow_builtins_transfer.connectors.archive_base import ArchiveBase, NoOptions
+from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoOptions
 
 
 class Config(ConnectorConfig):
