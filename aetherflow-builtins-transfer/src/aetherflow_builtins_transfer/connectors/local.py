@@ -11,7 +11,7 @@ from aetherflow.core.api import ConnectorConfig
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions, OptionsT
 from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb.paths import SharePath, is_name, parse
-from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
+from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, os_fault
 from aetherflow_builtins_transfer.paths import private_folder
 
 
@@ -153,13 +153,13 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
         """Look at the folder."""
         self.run("reaching", self.peer, lambda session: session.stat("/"))
 
-    def explain(self, error: BaseException) -> tuple[Kind, str]:
+    def explain(self, error: BaseException) -> Fault:
         """What the operating system says."""
         if isinstance(error, RemoteError):
-            return error.kind, str(error)
+            return Fault(error.kind, str(error))
         if isinstance(error, OSError):
-            return kind_of_os_error(error), one_line(error)
-        return "other", f"{type(error).__name__}: {one_line(error)}"
+            return os_fault(error)
+        return Fault("other", f"{type(error).__name__}: {one_line(error)}")
 
 
 class SftpLocal(LocalFiles[Config, Options]):

@@ -258,10 +258,10 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
             try:
                 action(what)
             except Exception as error:
-                kind, text = self.explain(error)
-                if kind == "lost":
+                fault = self.explain(error)
+                if fault.kind == "lost":
                     raise
-                failures.append(f"{shown(what)}: {text}")
+                failures.append(f"{shown(what)}: {fault.text}")
 
         stops = self._stops
         self.run("deleting", remote_path, lambda session: walk(session, path))

@@ -13,7 +13,15 @@ from aetherflow_builtins_transfer.connectors.files.options import ConfigT, Optio
 from aetherflow_builtins_transfer.connectors.files.session import FileSession, SessionPool
 from aetherflow_builtins_transfer.connectors.files.throttle import Throttle, sleep_slices
 from aetherflow_builtins_transfer.connectors.files.watchdog import Watchdog
-from aetherflow_builtins_transfer.failures import InterruptedTransferError, Kind, LostError, RemoteError, shown
+from aetherflow_builtins_transfer.failures import (
+    Cause,
+    Fault,
+    InterruptedTransferError,
+    Kind,
+    LostError,
+    RemoteError,
+    shown,
+)
 
 log = logging.getLogger("aetherflow.transfer")
 
@@ -50,14 +58,12 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         """A path as a user writes it, in the driver's form; RemoteError for one that cannot be."""
 
     @abstractmethod
-    def explain(self, error: BaseException) -> tuple[Kind, str]:
-        """The kind of a library's error, and its message in one line."""
+    def explain(self, error: BaseException) -> Fault:
+        """What a library's error means."""
 
-    def advise(self, kind: Kind, text: str) -> str:
+    def advise(self, kind: Kind, cause: Cause = "") -> str:
         """What to do about an error."""
-        if kind == "lost" and any(
-            words in text for words in ("refused", "resolution", "not known", "No route", "unreachable")
-        ):
+        if cause == "unreachable":
             return f"check the address, and whether {self.peer} can be reached from here"
         return {
             "missing": "check the path; it is the peer's",
@@ -105,7 +111,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
     def check(self, stops: int) -> None:
         """Raise if the connector was interrupted since `stops` was read."""
         if self._stops != stops:
-            raise InterruptedTransferError(f"{self.label}: interrupted: the run is being stopped", kind="lost")
+            raise InterruptedTransferError("interrupted: the run is being stopped", kind="lost", resource=self.label)
 
     def pace(self, size: int, stops: int | None = None) -> None:
         """Account for bytes that were moved, and wait as the limit asks."""
@@ -117,15 +123,16 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
             self.watchdog.beat()
         self.check(began)
 
-    def error(self, kind: Kind, message: str, fix: str = "") -> RemoteError:
+    def error(self, kind: Kind, message: str, fix: str = "", cause: Cause = "") -> RemoteError:
         """An error in our form."""
-        return RemoteError(f"{self.label}: {shown(message)}", kind=kind, fix=fix or self.advise(kind, message))
+        fix = fix or self.advise(kind, cause)
+        return RemoteError(shown(message), kind=kind, fix=fix, resource=self.label)
 
     def keeps(self, error: BaseException) -> bool:
         """True if a session is still sound after this error."""
         if isinstance(error, RemoteError):
             return error.kind in SOUND
-        return isinstance(error, Exception) and self.explain(error)[0] in SOUND
+        return isinstance(error, Exception) and self.explain(error).kind in SOUND
 
     @contextmanager
     def a_session(self) -> Iterator[FileSession]:
@@ -169,18 +176,20 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
 
     def _failure(self, error: Exception, doing: str, detail: str, attempt: int, stops: int) -> RemoteError:
         if self._stops != stops:
-            return InterruptedTransferError(f"{self.label}: {shown(doing)}: the run is being stopped", kind="lost")
+            return InterruptedTransferError(
+                f"{shown(doing)}: the run is being stopped", kind="lost", resource=self.label
+            )
         if isinstance(error, AetherflowError) and not isinstance(error, LostError):
             if isinstance(error, RemoteError):
-                if str(error).startswith(self.label):
+                if error.names_resource:
                     return error
                 return self.error(error.kind, str(error), error.fix)
             raise error
-        kind, text = self.explain(error)
+        kind, text, cause = self.explain(error)
         tries = self.opts.policy.max_attempts
         counted = f" (attempt {attempt} of {tries})" if kind == "lost" and tries > 1 else ""
         where = f"connection to {self.peer}: " if kind == "lost" else ""
-        return self.error(kind, f"{doing} failed{detail}{counted}: {where}{text}")
+        return self.error(kind, f"{doing} failed{detail}{counted}: {where}{text}", cause=cause)
 
     def identity(self, path: str) -> str:
         """Equal for two paths, as users write them, that mean one file."""
@@ -193,10 +202,10 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         try:
             session.mkdir(path)
         except Exception as error:
-            if self.explain(error)[0] == "missing":
+            if self.explain(error).kind == "missing":
                 self.make_folders(session, self.parent(path))
                 self.make_folders(session, path)
-            elif self.explain(error)[0] == "lost" or session.stat(path).kind != "folder":
+            elif self.explain(error).kind == "lost" or session.stat(path).kind != "folder":
                 raise
 
     def is_top(self, path: str) -> bool:

@@ -127,7 +127,7 @@ class Upload:
         try:
             session.store(part, offset, read)
         except Exception as error:
-            if self._touched or self.connector.explain(error)[0] != "missing":
+            if self._touched or self.connector.explain(error).kind != "missing":
                 raise
             self.connector.make_folders(session, self.connector.parent(target))
             session.store(part, offset, read)
@@ -205,6 +205,6 @@ def _or_none(connector: PeerConnector[Any, Any], look: Callable[[], Entry]) -> E
     try:
         return look()
     except Exception as error:
-        if connector.explain(error)[0] == "missing":
+        if connector.explain(error).kind == "missing":
             return None
         raise

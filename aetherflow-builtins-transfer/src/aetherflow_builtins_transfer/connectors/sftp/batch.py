@@ -4,12 +4,21 @@ import struct
 from collections.abc import Callable, Sequence
 
 from aetherflow_builtins_transfer.connectors.files.session import Whole
-from aetherflow_builtins_transfer.connectors.sftp.client import Answer, Burst, Client, text
+from aetherflow_builtins_transfer.connectors.sftp.client import (
+    CLOSE,
+    STATUS,
+    UNSUPPORTED,
+    WRITE,
+    Answer,
+    Burst,
+    Client,
+    text,
+)
 
-# Numbers of the protocol, draft-ietf-secsh-filexfer-02.
-OPEN, CLOSE, WRITE, FSETSTAT, REMOVE, STAT, RENAME, EXTENDED = 3, 4, 6, 10, 13, 17, 18, 200
-STATUS, HANDLE, ATTRS = 101, 102, 105
-OK, UNSUPPORTED = 0, 8
+# Further numbers of the protocol, draft-ietf-secsh-filexfer-02.
+OPEN, FSETSTAT, REMOVE, STAT, RENAME, EXTENDED = 3, 10, 13, 17, 18, 200
+HANDLE, ATTRS = 102, 105
+OK = 0
 OPEN_NEW = struct.pack(">II", 0x02 | 0x08 | 0x20, 0)
 """To write, made by this very request, with no attributes."""
 HAS_SIZE, HAS_PERMISSIONS, HAS_TIMES = 0x01, 0x04, 0x08

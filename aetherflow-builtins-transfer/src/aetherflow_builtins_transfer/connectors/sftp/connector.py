@@ -10,9 +10,8 @@ from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.files.session import FileSession
 from aetherflow_builtins_transfer.connectors.sftp.login import SshLogin
-from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from aetherflow_builtins_transfer.connectors.sftp.settings import Config, Options
-from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, kind_of_os_error, one_line
+from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, os_fault
 
 if TYPE_CHECKING:
     import paramiko
@@ -54,7 +53,7 @@ class SftpConnector(FileConnector[Config, Options]):
         super().__init__(init)
         timeouts = {self.conf.timeout, self.opts.timeout, self.opts.timeout_seconds} - {None}
         if len(timeouts) > 1:
-            raise RemoteError(f"{self.label}: config.timeout and options.timeout are both given and differ")
+            raise RemoteError("config.timeout and options.timeout are both given and differ", resource=self.label)
         self._timeout = self.conf.timeout or self.opts.connect_timeout
         self._connecting = threading.Lock()
         self._transport: paramiko.Transport | None = None
@@ -73,6 +72,8 @@ class SftpConnector(FileConnector[Config, Options]):
 
     def open_session(self) -> FileSession:
         """A channel on the one connection."""
+        from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
+
         transport = self._connected()
         size = self.opts.request_bytes
         openssh = "OpenSSH" in str(transport.remote_version)
@@ -134,20 +135,22 @@ class SftpConnector(FileConnector[Config, Options]):
                 transport.close()
             transport = getattr(transport, "below", None)
 
-    def explain(self, error: BaseException) -> tuple[Kind, str]:
+    def explain(self, error: BaseException) -> Fault:
         """What paramiko raises, in our kinds."""
         import paramiko
 
         text = one_line(error)
-        if isinstance(error, RemoteError):
-            return error.kind, str(error)
-        if isinstance(error, TimeoutError):
-            return "lost", "timed out: nothing arrived for too long"
-        if isinstance(error, paramiko.ChannelException):
-            return "lost", f"the server opened no further channel ({text}); lower options.pool_size"
-        if isinstance(error, paramiko.SSHException | EOFError | LostError):
-            return "lost", text if text != "EOFError" else "the server closed the connection"
-        if isinstance(error, OSError):
-            kind = kind_of_os_error(error)
-            return ("lost", text) if text == "Socket is closed" else (kind, text)
-        return "other", f"{type(error).__name__}: {text}"
+        match error:
+            case RemoteError():
+                return Fault(error.kind, str(error))
+            case TimeoutError():
+                return Fault("lost", "timed out: nothing arrived for too long")
+            case paramiko.ChannelException():
+                return Fault("lost", f"the server opened no further channel ({text}); lower options.pool_size")
+            case paramiko.SSHException():
+                return Fault("lost", text)
+            case EOFError():
+                return Fault("lost", text if str(error) else "the server closed the connection")
+            case OSError():
+                return os_fault(error)
+        return Fault("other", f"{type(error).__name__}: {text}")

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ class SshLogin:
         transport: Any = Transport(sock)
         transport.below = below
         transport.banner_timeout = transport.handshake_timeout = opts.banner_timeout_seconds
-        transport.auth_timeout = opts.auth_timeout_seconds
+        transport.auth_timeout = None  # what the library raises then is no different from a refusal: see _limited
         transport.channel_timeout = opts.channel_timeout_seconds
         transport.clear_to_send_timeout = opts.idle_timeout_seconds
         try:
@@ -96,24 +97,25 @@ class SshLogin:
         for each in keys:
             tried.append(f"the key {each.get_name()}")
             try:
-                wants_more = transport.auth_publickey(host.login, each)
+                with self._limited(transport):
+                    wants_more = transport.auth_publickey(host.login, each)
                 break
             except BadAuthenticationType as error:
                 tried[-1] += f" (the server takes {', '.join(error.allowed_types)})"
             except AuthenticationException as error:
-                if _is_silence(error) or not transport.is_active():  # it took too long, or the server hung up
+                if not transport.is_active():
                     raise LostError(f"the login was not answered: {error}") from error
         if transport.is_authenticated():
             return
         if password is not None and (wants_more or key is None):
             tried.append("the password")
             try:
-                transport.auth_password(host.login, password)
+                with self._limited(transport):
+                    transport.auth_password(host.login, password)
             except BadAuthenticationType as error:
                 tried[-1] += f" (the server takes {', '.join(error.allowed_types)})"
-            except AuthenticationException as error:
-                if _is_silence(error):
-                    raise LostError(f"the login was not answered: {error}") from error
+            except AuthenticationException:
+                pass  # told below; many servers hang up after a refusal
         if not transport.is_authenticated():
             what = " and ".join(tried) or "nothing: the resource has neither password nor key"
             raise RemoteError(
@@ -121,6 +123,28 @@ class SshLogin:
                 kind="denied",
                 fix="check config.user, and the password or key; the server's log tells its reason",
             )
+
+    @contextmanager
+    def _limited(self, transport: "paramiko.Transport") -> Iterator[None]:
+        """LostError if a login is not answered in time: the connection is closed then."""
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            transport.close()
+
+        limit = self._opts.auth_timeout_seconds
+        timer = threading.Timer(limit, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception as error:
+            if late.is_set():
+                raise LostError(f"the login was not answered within {limit:g} s") from error
+            raise
+        finally:
+            timer.cancel()
 
     @contextmanager
     def _agent(self) -> "Iterator[list[paramiko.PKey]]":
@@ -150,11 +174,6 @@ class SshLogin:
                     continue
                 found += [key] if key is not None else []
         return found
-
-
-def _is_silence(error: Exception) -> bool:
-    """True where nobody has refused: the library raises the same error when no answer came in time."""
-    return "timeout" in str(error).lower()
 
 
 def _prefer(transport: "paramiko.Transport", types: list[str]) -> None:

@@ -8,16 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Whole, Write
+from aetherflow_builtins_transfer.connectors.sftp.batch import Batch
+from aetherflow_builtins_transfer.connectors.sftp.client import DATA, STATUS, Client, Receiver
 from aetherflow_builtins_transfer.failures import LostError
 from aetherflow_builtins_transfer.paths import PART_SUFFIX, is_part, part_key, part_name
 
 if TYPE_CHECKING:
     import paramiko
-
-# Numbers of the protocol, draft-ietf-secsh-filexfer-02; the library does not export them.
-OPENDIR, READDIR, CLOSE, READ, WRITE = 11, 12, 4, 5, 6
-STATUS, DATA, NAME = 101, 103, 104
-STATUS_EOF = 1
 
 WINDOW = 8 << 20
 """Bytes that the peer may send before we have taken them; the library's 2 MB are used up before the answer is there."""
@@ -32,47 +29,20 @@ IN_FLIGHT = 8 << 20
 
 
 class SftpSession(FileSession):
-    """One SFTP channel.
-
-    paramiko's own files are not used for content: what they write ahead is acknowledged only in part, so that a full
-    disk goes unnoticed, and their read-ahead runs in a thread whose errors appear on stderr. The requests are sent by
-    the calls on which they are built.
-    """
+    """One SFTP channel."""
 
     def __init__(self, transport: "paramiko.Transport", idle_timeout: float, *, large_requests: bool) -> None:
-        from aetherflow_builtins_transfer.connectors.sftp.client import Client
-
         client = Client.from_transport(transport, window_size=WINDOW, max_packet_size=PACKET)
         if client is None:
             raise LostError("the server opened no channel")
-        self.client: Any = client
+        self.client = client
         self.chunk = REQUEST_OPENSSH if large_requests else REQUEST_PLAIN
         self.depth = IN_FLIGHT // self.chunk
         self._transport = transport
-        client.get_channel().settimeout(idle_timeout)  # type: ignore[union-attr]  # a client over a transport has one
+        client.sock.settimeout(idle_timeout)
 
     def entries(self, folder: str) -> list[Entry]:
-        from paramiko import SFTPAttributes
-
-        found = []
-        _, message = self.client._request(OPENDIR, folder.encode())
-        handle = message.get_binary()
-        try:
-            while True:
-                try:
-                    _, message = self.client._request(READDIR, handle)
-                except EOFError:
-                    break
-                for _ in range(message.get_int()):
-                    name = message.get_string().decode("utf-8", "surrogateescape")
-                    message.get_string()  # a line for people
-                    attributes: Any = SFTPAttributes._from_msg(message)  # type: ignore[attr-defined]  # see the class
-                    if name not in (".", ".."):
-                        found.append(_entry(name, attributes))
-        finally:
-            with contextlib.suppress(OSError):
-                self.client._request(CLOSE, handle)
-        return found
+        return [_entry(name, each) for name, each in self.client.folder(folder) if name not in (".", "..")]
 
     def stat(self, path: str, *, follow: bool = True) -> Entry:
         found = self.client.stat(path) if follow else self.client.lstat(path)
@@ -90,8 +60,6 @@ class SftpSession(FileSession):
             writer.finish()
 
     def store_all(self, files: Sequence[Whole], *, replace: bool, mode: int | None) -> list[bool]:
-        from aetherflow_builtins_transfer.connectors.sftp.batch import Batch
-
         return Batch(self.client, files, self.chunk, self.beat).store(replace=replace, mode=mode)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
@@ -101,7 +69,7 @@ class SftpSession(FileSession):
         try:
             self.client.posix_rename(old, new)
         except OSError as error:
-            if error.errno is not None or "unsupported" not in str(error).lower():
+            if error.errno != errno.EOPNOTSUPP:
                 raise
             self._rename_aside(old, new)
 
@@ -174,7 +142,7 @@ class SftpSession(FileSession):
         self.client.chmod(path, mode)
 
     def alive(self) -> bool:
-        return self._transport.is_active() and not self.client.get_channel().closed
+        return self._transport.is_active() and not self.client.sock.closed
 
     def close(self) -> None:
         self.client.close()
@@ -197,15 +165,14 @@ def _aside(old: str, new: str) -> str:
     return f"{folder}{slash}{stem}.old{PART_SUFFIX}"
 
 
-class _Reader:
+class _Reader(Receiver):
     """Keeps read requests under way; they are answered in any order and handed on in theirs."""
 
     def __init__(self, session: SftpSession, file: Any) -> None:
         self._session, self._file = session, file
         self._answers: dict[int, tuple[int, Any]] = {}
 
-    def _async_response(self, kind: int, message: Any, number: int) -> None:
-        """Called by the library for every answer to a request that was sent in the name of this object."""
+    def take(self, kind: int, message: Any, number: int) -> None:
         self._answers[number] = (kind, message)
 
     def fetch(self, offset: int, limit: int | None, write: Write) -> None:
@@ -236,28 +203,25 @@ class _Reader:
                 write(data := part)
 
     def _ask(self, offset: int, length: int) -> int:
-        from paramiko.sftp import int64
-
-        number: int = self._session.client._async_request(self, READ, self._file.handle, int64(offset), length)
-        return number
+        return self._session.client.ask_read(self, self._file.handle, offset, length)
 
     def _answer(self, number: int) -> bytes | None:
         """The bytes that answer a request, None beyond the end."""
         while number not in self._answers:
-            self._session.client._read_response()
+            self._session.client.wait()
             self._session.beat()
         kind, message = self._answers.pop(number)
         if kind == DATA:
             data: bytes = message.get_string()
             return data
         try:
-            self._session.client._convert_status(message)
+            self._session.client.check(message)
         except EOFError:
             return None
         raise LostError(f"the server answered a read with message {kind}")
 
 
-class _Writer:
+class _Writer(Receiver):
     """Keeps write requests under way, and looks at the answer to each."""
 
     def __init__(self, session: SftpSession, file: Any, offset: int) -> None:
@@ -265,20 +229,18 @@ class _Writer:
         self._open = 0
         self._error: Exception | None = None
 
-    def _async_response(self, kind: int, message: Any, number: int) -> None:
+    def take(self, kind: int, message: Any, number: int) -> None:
         self._open -= 1
         try:
             if kind != STATUS:
                 raise LostError(f"the server answered write {number} with message {kind}")
-            self._session.client._convert_status(message)
+            self._session.client.check(message)
         except (OSError, EOFError, LostError) as error:
             self._error = self._error or error
 
     def write(self, data: bytes) -> None:
-        from paramiko.sftp import int64
-
         self._open += 1
-        self._session.client._async_request(self, WRITE, self._file.handle, int64(self._offset), data)
+        self._session.client.ask_write(self, self._file.handle, self._offset, data)
         self._offset += len(data)
         self._wait_until(self._session.depth)
 
@@ -288,7 +250,7 @@ class _Writer:
 
     def _wait_until(self, most: int) -> None:
         while self._open > most and self._error is None:
-            self._session.client._read_response()
+            self._session.client.wait()
             self._session.beat()
         if self._error is not None:
             raise self._error

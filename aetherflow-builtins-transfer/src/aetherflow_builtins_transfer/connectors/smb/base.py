@@ -1,7 +1,6 @@
 """Settings, paths and errors that the SMB drivers share."""
 
 import random
-import re
 import time
 from collections.abc import Callable
 from typing import Annotated, Literal, Self, TypeVar
@@ -11,8 +10,9 @@ from pydantic import Field, SecretStr, model_validator
 from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions
 from aetherflow_builtins_transfer.connectors.smb.paths import is_name, parse
-from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
+from aetherflow_builtins_transfer.failures import Cause, Fault, Kind, RemoteError, one_line, os_fault
 
+LOGON_FAILURE = 0xC000006D
 NTSTATUS: dict[int, Kind] = {
     0xC000000F: "missing",  # NO_SUCH_FILE
     0xC0000034: "missing",  # OBJECT_NAME_NOT_FOUND
@@ -25,7 +25,7 @@ NTSTATUS: dict[int, Kind] = {
     0xC0000043: "denied",  # SHARING_VIOLATION
     0xC0000056: "denied",  # DELETE_PENDING
     0xC0000121: "denied",  # CANNOT_DELETE
-    0xC000006D: "denied",  # LOGON_FAILURE
+    LOGON_FAILURE: "denied",
     0xC0000203: "lost",  # USER_SESSION_DELETED
     0xC00000C9: "lost",  # NETWORK_NAME_DELETED
     0xC000020C: "lost",  # CONNECTION_DISCONNECTED
@@ -33,7 +33,6 @@ NTSTATUS: dict[int, Kind] = {
     0xC00000B5: "lost",  # IO_TIMEOUT
 }
 """Answers of a server by their number, [MS-ERREF] 2.3."""
-_STATUS = re.compile(r"0x([0-9A-Fa-f]{8})")
 WORDS: dict[int, str] = {
     0xC0000043: "the file is open elsewhere",
     0xC0000056: "the file is being deleted, and is still open elsewhere",
@@ -41,7 +40,7 @@ WORDS: dict[int, str] = {
     0xC0000035: "it exists",
     0xC0000101: "the folder is not empty",
     0xC00000CC: "there is no such share",
-    0xC000006D: "the login is refused",
+    LOGON_FAILURE: "the login is refused",
 }
 
 
@@ -152,28 +151,29 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
         """The folder above."""
         return path.rpartition("\\")[0]
 
-    def advise(self, kind: Kind, text: str) -> str:
+    def advise(self, kind: Kind, cause: Cause = "") -> str:
         """What to do about an error."""
-        if "encryption" in text or "signing" in text:
+        if cause == "protection":
             return "let the server allow it, or change options.encrypt and options.signing"
-        if "login is refused" in text:
+        if cause == "login":
             return "check config.username, config.password and config.domain"
-        return super().advise(kind, text)
+        return super().advise(kind, cause)
 
-    def from_status(self, status: int, text: str) -> tuple[Kind, str]:
-        """Kind and message of an answer with this number."""
-        return NTSTATUS.get(status, "other"), WORDS.get(status, text)
+    def from_status(self, status: int, text: str) -> Fault:
+        """An answer with this number."""
+        cause: Cause = "login" if status == LOGON_FAILURE else ""
+        return Fault(NTSTATUS.get(status, "other"), WORDS.get(status, text), cause)
 
-    def explain(self, error: BaseException) -> tuple[Kind, str]:
+    def explain(self, error: BaseException) -> Fault:
         """What the libraries have in common."""
         text = one_line(error)
         if isinstance(error, RemoteError):
-            return error.kind, str(error)
+            return Fault(error.kind, str(error))
         status = getattr(error, "ntstatus", None) or getattr(error, "status", None)
         if isinstance(status, int):
             return self.from_status(status, text)
-        if isinstance(error, OSError | EOFError):
-            return kind_of_os_error(error) if isinstance(error, OSError) else "lost", text
-        if (found := _STATUS.search(text)) is not None:
-            return self.from_status(int(found.group(1), 16), text)
-        return "other", f"{type(error).__name__}: {text}"
+        if isinstance(error, OSError):
+            return os_fault(error)
+        if isinstance(error, EOFError):
+            return Fault("lost", text)
+        return Fault("other", f"{type(error).__name__}: {text}")

@@ -40,7 +40,7 @@ def parse(path: str, default_share: str | None, server: str | None, label: str) 
     """Read a path; RemoteError that names the resource for one that cannot be. `server` None: any host will do."""
 
     def refuse(reason: str, fix: str) -> RemoteError:
-        return RemoteError(f"{label}: {reason}: {shown(path)!r}", fix=fix)
+        return RemoteError(f"{reason}: {shown(path)!r}", fix=fix, resource=label)
 
     text = path.replace("/", "\\")
     share: str | None

@@ -3,7 +3,6 @@
 import io
 import select
 import socket
-import struct
 import time
 from contextlib import suppress
 from typing import Any
@@ -20,10 +19,8 @@ from aetherflow_builtins_transfer.connectors.smb.base import (
     SmbOptions,
     patiently,
 )
-from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
+from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, silence
 
-RENAME_INFO = 0x0A
-FILE_WRITE_DATA, SHARE_ALL = 0x02, 0x07
 NO_MORE_FILES = 0x80000006
 ATTRIBUTE_DIRECTORY, ATTRIBUTE_REPARSE = 0x10, 0x400
 ECHO_AFTER_SECONDS = 20.0
@@ -45,31 +42,13 @@ class PysmbSession(FileSession):
     """One connection of pysmb, which is for one thread."""
 
     def __init__(self, conf: Config, opts: Options) -> None:
-        from smb.smb2_structs import SMB2CreateRequest, SMB2SetInfoRequest
-        from smb.SMBConnection import SMBConnection
+        from aetherflow_builtins_transfer.connectors.smb.pysmb_connection import PysmbConnection
 
         silence("SMB")
-
-        class Connection(SMBConnection):  # type: ignore[misc]  # the library has no types
-            """Corrects requests of the library: it never asks to replace, counts letters where bytes count, and shares
-            what it reads with nobody who renames.
-            """
-
-            replacing = False
-
-            def _sendSMBMessage_SMB2(self, message: Any) -> None:  # noqa: N802 the library's name
-                payload = message.payload
-                if isinstance(payload, SMB2SetInfoRequest) and payload.file_info_class == RENAME_INFO:
-                    name = payload.data[20:]  # behind flag, padding, root folder and the length of the name
-                    payload.data = struct.pack("<?15xI", self.replacing, len(name)) + name
-                if isinstance(payload, SMB2CreateRequest) and not payload.access_mask & FILE_WRITE_DATA:
-                    payload.share_access = SHARE_ALL  # our reading must not stand in the way of others
-                super()._sendSMBMessage_SMB2(message)
-
-        sign = SMBConnection.SIGN_WHEN_SUPPORTED if opts.signing else SMBConnection.SIGN_WHEN_REQUIRED
+        sign = PysmbConnection.SIGN_WHEN_SUPPORTED if opts.signing else PysmbConnection.SIGN_WHEN_REQUIRED
         self._wait = opts.idle_timeout_seconds
         self._used = time.monotonic()
-        self._smb: Any = Connection(
+        self._smb: Any = PysmbConnection(
             conf.account,
             conf.password.get_secret_value(),
             conf.client_name,
@@ -199,15 +178,13 @@ class PysmbConnector(SmbConnector[Config, Options]):
             session.connect()
         return session
 
-    def explain(self, error: BaseException) -> tuple[Kind, str]:
+    def explain(self, error: BaseException) -> Fault:
         """What pysmb raises, in our kinds."""
         from smb.base import NotConnectedError, NotReadyError, SMBTimeout
         from smb.smb_structs import OperationFailure
 
-        if isinstance(error, RemoteError):
-            return error.kind, str(error)
-        if isinstance(error, SMBTimeout | NotConnectedError | NotReadyError | LostError):
-            return "lost", one_line(error) if str(error) else "nothing arrived for too long"
+        if isinstance(error, SMBTimeout | NotConnectedError | NotReadyError):
+            return Fault("lost", one_line(error) if str(error) else "nothing arrived for too long")
         if isinstance(error, OperationFailure):
             status = _status_of(error)
             return self.from_status(status, error.message.split(":")[-1].strip() or f"status 0x{status:08X}")

@@ -1,6 +1,5 @@
 """The connector `smb:smbclient`: files on an SMB 2 or 3 server, by smbprotocol."""
 
-import socket
 import stat as modes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from aetherflow_builtins_transfer.connectors.smb.base import (
     patiently,
 )
 from aetherflow_builtins_transfer.connectors.smb.content import Pipe
-from aetherflow_builtins_transfer.failures import Kind, LostError, RemoteError, one_line, silence
+from aetherflow_builtins_transfer.failures import Fault, one_line, os_fault, silence
 
 REPARSE_POINT, DIRECTORY = 0x400, 0x10
 SHARED = "rwd"
@@ -57,8 +56,7 @@ class SmbSession(FileSession):
         self._connection = SmbConnection(
             smbclient.ClientConfig().client_guid, conf.server, conf.port, require_signing=opts.signing
         )
-        # Half: the library asks once whether the server is still there before it gives up. It has no public setting.
-        self._connection._receive_timeout = max(1, int(opts.idle_timeout_seconds / 2))
+        self._connection.limit_silence(opts.idle_timeout_seconds)
         self._keys: dict[str, Any] = {
             "username": f"{conf.domain}\\{conf.account}" if conf.domain and conf.account else conf.account or None,
             "password": conf.password.get_secret_value(),
@@ -73,7 +71,8 @@ class SmbSession(FileSession):
         """Connect and log in. Watch it: for the answers to a login the library waits without a limit."""
         try:
             self._connection.connect(timeout=int(max(1, self._timeout)))
-            self._api.register_session(self._server, encrypt=self._encrypt, **self._keys)
+            with self._connection.logging_in():
+                self._api.register_session(self._server, encrypt=self._encrypt, **self._keys)
         except BaseException:
             self.close()
             raise
@@ -113,7 +112,7 @@ class SmbSession(FileSession):
         except BaseException:
             with suppress(Exception):
                 file.close()
-            file.fd._connected = False  # else a handle of a broken connection is reported as left open
+            self._connection.forget(file)
             raise
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
@@ -143,9 +142,7 @@ class SmbSession(FileSession):
             self._connection.disconnect(close=False)
 
     def abort(self) -> None:
-        # smbprotocol's own close waits for the lock of a send that a silent peer may hold up for ever
-        with suppress(Exception):
-            self._connection.transport._sock.shutdown(socket.SHUT_RDWR)
+        self._connection.cut()
         self.close()
 
 
@@ -175,21 +172,21 @@ class SmbClientConnector(SmbConnector[Config, Options]):
             session.connect()
         return session
 
-    def explain(self, error: BaseException) -> tuple[Kind, str]:
+    def explain(self, error: BaseException) -> Fault:
         """What smbprotocol raises, in our kinds."""
-        from smbprotocol.exceptions import SMBAuthenticationError, SMBConnectionClosed, SMBException
+        from smbprotocol.exceptions import SMBAuthenticationError, SMBConnectionClosed
 
-        if isinstance(error, RemoteError):
-            return error.kind, str(error)
-        text = one_line(error)
-        if isinstance(error, SMBConnectionClosed | LostError):
-            return "lost", text
-        if isinstance(error, SMBAuthenticationError):
-            return "denied", f"the login is refused: {text}"
-        if isinstance(error, ValueError) and "Failed to connect" in text:
-            return "lost", text
-        if isinstance(error, SMBException) and "timeout" in text.lower():
-            return "lost", text
+        from aetherflow_builtins_transfer.connectors.smb.connection import UnprotectedError
+
+        match error:
+            case SMBConnectionClosed():
+                return Fault("lost", one_line(error))
+            case SMBAuthenticationError():
+                return Fault("denied", f"the login is refused: {one_line(error)}", "login")
+            case UnprotectedError():
+                return Fault("other", one_line(error), "protection")
+            case ValueError(__cause__=OSError() as below):  # so the library says that it could not connect
+                return Fault("lost", one_line(error), os_fault(below).cause)
         return super().explain(error)
 
 

@@ -1,0 +1,97 @@
+"""Private names of other people's libraries are used behind fences: one module each, with the reason and the versions.
+
+What does not hold yet is named in DEBTS, line by line. A debt that is paid has to be struck out; none may be added.
+"""
+
+import ast
+import re
+import tomllib
+from itertools import chain
+
+import pytest
+from packaging.requirements import Requirement
+
+from import_graph import ROOT, modules
+from private_names import defined, findings, taken, tree
+
+TRANSFER, REPORTS = "aetherflow_builtins_transfer", "aetherflow_builtins_reports"
+FENCES = {
+    f"{TRANSFER}.archives.zip_member": "zipfile",
+    f"{TRANSFER}.connectors.sftp.client": "paramiko",
+    f"{TRANSFER}.connectors.smb.connection": "smbprotocol",
+    f"{TRANSFER}.connectors.smb.pysmb_connection": "pysmb",
+    f"{REPORTS}.shift.tokenizer": "openpyxl",
+}
+"""The module that holds all of a library's private parts that we use, and the library."""
+PAST_THE_PACKAGE = {f"{REPORTS}.shift.tokenizer"}
+"""Fences that take no private name, but a public module from its file, without its package."""
+STANDARD = {"zipfile"}
+DEBTS = """
+aetherflow.core.checks.schema.model __pydantic_decorators__
+aetherflow.core.checks.schema.model __pydantic_root_model__
+aetherflow.core.cli.app typer._completion_classes.completion_init
+aetherflow.core.cli.completion typer._completion_shared.get_completion_script
+aetherflow.core.host.metadata _plugins
+aetherflow.core.kernel.yaml.binder __pydantic_root_model__
+aetherflow_builtins_db.connectors.mysql _read_timeout
+aetherflow_builtins_db.connectors.mysql _result
+aetherflow_builtins_db.connectors.mysql _sock
+aetherflow_builtins_db.connectors.mysql _write_timeout
+aetherflow_builtins_db.connectors.mysql_rows _check_packet_is_eof
+aetherflow_builtins_db.connectors.mysql_rows _read_packet
+aetherflow_builtins_db.connectors.mysql_rows _result
+"""
+LIMIT = 13
+
+
+def test_private_names_are_used_behind_fences() -> None:
+    found = [f"{module} {name}" for module, names in findings().items() if module not in FENCES for name in names]
+    assert sorted(found) == sorted(DEBTS.split("\n")[1:-1])
+
+
+def test_debts_do_not_grow() -> None:
+    assert len(DEBTS.strip().split("\n")) == LIMIT
+
+
+def test_every_fence_holds_something() -> None:
+    assert set(FENCES) - set(findings()) == PAST_THE_PACKAGE
+
+
+@pytest.mark.parametrize("fence", sorted(FENCES))
+def test_a_fence_says_why_and_what_without_it_and_with_which_versions_it_was_tried(fence: str) -> None:
+    text = ast.get_docstring(tree(modules()[fence])) or ""
+    assert re.search(r"^Why: ", text, re.MULTILINE)
+    assert re.search(r"\b(Without|Where)\b", text)
+    assert re.search(r"Tried\s+with\s+(Python [\d. to]+\s+and\s+)?(\w+ [\d.]+ to [\d.]+)", text)
+    assert FENCES[fence] in text
+
+
+@pytest.mark.parametrize("fence", sorted(fence for fence, library in FENCES.items() if library not in STANDARD))
+def test_a_library_behind_a_fence_has_an_upper_bound(fence: str) -> None:
+    folder = next(path for path in ROOT.glob("aetherflow-*") if (path / "src" / fence.partition(".")[0]).is_dir())
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    lines = chain(project["dependencies"], *project.get("optional-dependencies", {}).values())
+    bounds = [each.specifier for each in map(Requirement, lines) if each.name == FENCES[fence]]
+    assert bounds
+    assert all({"<", "<=", "==", "~="} & {each.operator for each in bound} for bound in bounds)
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("import theirs._inner", {"theirs._inner"}),
+        ("from theirs._inner import thing", {"theirs._inner.thing"}),
+        ("from theirs import _thing", {"theirs._thing"}),
+        ("def f(it):\n    return it._sock", {"_sock"}),
+        ("def f(it):\n    return getattr(it, '_sock', None)", {"_sock"}),
+        ("class A:\n    def f(self):\n        return self._sock", {"_sock"}),
+        ("class A:\n    _sock = None\n    def f(self, other):\n        return self._sock or other._sock", set()),
+        ("from json import JSONEncoder\nclass A(JSONEncoder):\n    def _own(self):\n        pass", set()),
+        ("import ast\nclass A(ast.NodeVisitor):\n    _fields = ()", set()),
+        ("from threading import Thread\nclass A(Thread):\n    def _bootstrap(self):\n        pass", {"_bootstrap"}),
+        ("import threading\nclass A(threading.Thread):\n    _bootstrap = None", {"_bootstrap"}),
+    ],
+)
+def test_private_names_are_found(code: str, names: set[str]) -> None:
+    node = ast.parse(code)
+    assert taken(node, frozenset(defined(node))) == names
