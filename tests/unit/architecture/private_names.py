@@ -67,7 +67,7 @@ def inherited(node: ast.ClassDef, imports: dict[str, str]) -> Iterator[str]:
 
 def imported(node: ast.AST) -> dict[str, str]:
     """What each name in a module was imported as, in functions too."""
-    found = {}
+    found: dict[str, str] = {}
     for each in ast.walk(node):
         if isinstance(each, ast.Import):
             found |= {alias.asname or alias.name: alias.name for alias in each.names}

@@ -38,7 +38,7 @@ _LINES = {
         judge pages tls client async_client connectors bundle_source steps
     """,
     "aetherflow_builtins_transfer": """
-        archives failures mail paths records parallel ledger journal local_folder afterwards retrying
+        archives failures mail paths records parallel ledger journal local_folder afterwards
         connectors.files connectors.sftp connectors.smb connectors.local connectors.mail connectors.archive
         control batches clearing delivery bundle_sources steps
     """,

@@ -3,6 +3,7 @@
 import errno
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paramiko import Message
@@ -46,7 +47,7 @@ def could_not_connect(below: OSError) -> ValueError:
     ],
 )
 def test_an_error_is_told_by_its_class_and_number(
-    connector: FileConnector, error: Exception, expected: tuple[str, str]
+    connector: FileConnector[Any, Any], error: Exception, expected: tuple[str, str]
 ) -> None:
     fault = connector.explain(error)
     assert (fault.kind, fault.cause) == expected

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.scheduler.clock import iso
 from aetherflow.scheduler.launchers.base import Outcome
 from aetherflow.scheduler.orders import one_line, reason_of
-from aetherflow.scheduler.policy import Status, retry_delay
+from aetherflow.scheduler.policy import Status
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.spec import SchedulerItemSpec
@@ -71,12 +71,4 @@ def _name(number: int) -> str:
 
 def retries(spec: "SchedulerItemSpec", failures: int) -> float | None:
     """Seconds until the next start of a run that failed so often; None if there is none."""
-    if spec.retry is None:
-        return None
-    return retry_delay(
-        failures,
-        max_attempts=spec.retry.max_attempts,
-        backoff_seconds=spec.retry.backoff_seconds,
-        multiplier=spec.retry.backoff_multiplier,
-        max_backoff_seconds=spec.retry.max_backoff_seconds,
-    )
+    return None if spec.retry is None else spec.retry.wait_after(failures)

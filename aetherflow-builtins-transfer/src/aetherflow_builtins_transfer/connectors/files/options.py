@@ -1,11 +1,31 @@
 """Options that every connector to files has, and the types that go with them."""
 
-from typing import Annotated, TypeVar
+import random
+from typing import TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions
-from aetherflow_builtins_transfer.retrying import Retry
+from aetherflow.core.api import Backoff, ConnectorConfig, ConnectorOptions
+
+
+class FileRetry(Backoff):
+    """Tries after a connection that could not be made, or that broke. Nothing else is tried again."""
+
+    max_attempts: int = Field(1, ge=1, le=100, description="Tries in all; 1 is no second one.")
+    backoff_seconds: float = Field(1.0, ge=0, description="Wait before the second try.")
+    backoff_multiplier: float = Field(2.0, ge=1, description="By what the wait grows with each further try.")
+    max_backoff_seconds: float = Field(30.0, ge=0, description="Longest wait.")
+
+    @field_validator("max_backoff_seconds")
+    @classmethod
+    def _no_endless_wait(cls, value: float) -> float:
+        if value > 3600:
+            raise ValueError("max_backoff_seconds must be 3600 at most")
+        return value
+
+    def wait_before(self, attempt: int) -> float:
+        """Up to a quarter less than the rule says, so that many clients do not come back in the same moment."""
+        return super().wait_before(attempt) * random.uniform(0.75, 1.0)  # noqa: S311 no secret hangs on it
 
 
 class FileOptions(ConnectorOptions):
@@ -20,9 +40,7 @@ class FileOptions(ConnectorOptions):
     max_bytes_per_second: float | None = Field(
         None, gt=0, description="Most bytes per second, all transfers together. Default: no limit."
     )
-    retry: Annotated[Retry, Field(description="Tries after a connection failed or broke; default: one in all.")] = (
-        Retry()
-    )
+    retry: FileRetry = Field(FileRetry(), description="Tries after a connection failed or broke; default: one in all.")
     retries: int | None = Field(
         None, ge=0, le=99, description="The same as `retry.max_attempts`, counted without the first."
     )
@@ -45,7 +63,7 @@ class FileOptions(ConnectorOptions):
         return self.timeout or self.timeout_seconds or 30.0
 
     @property
-    def policy(self) -> Retry:
+    def policy(self) -> FileRetry:
         """The retry policy, whichever key gave it."""
         return self.retry if self.retries is None else self.retry.model_copy(update={"max_attempts": self.retries + 1})
 

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 
-from aetherflow.core.api import ConnectorInit, Flag, InsecureWhen, StepInputs
+from aetherflow.core.api import Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import Delivery, MailError, MailUnknownError
@@ -28,7 +28,6 @@ from aetherflow_builtins_transfer.mail.smtp_session import (
 )
 
 _IMPLICIT_PORT, _SUBMISSION_PORT = 465, 587
-_MAX_WAIT_SECONDS = 5.0
 
 
 class Config(MailConfig):
@@ -80,11 +79,16 @@ class Config(MailConfig):
         return "starttls" if self.port == _SUBMISSION_PORT and self.starttls is None else "none"
 
 
-class Retry(StepInputs):
+class MailRetry(StepInputs):
     """When a mail that nobody got is tried again."""
 
     max_attempts: int = Field(1, ge=1, description="Tries in all.")
     backoff_seconds: float = Field(1.0, ge=0, description="Wait before the second try; doubled each time, at most 5 s.")
+
+    @property
+    def backoff(self) -> Backoff:
+        """These two keys, with the rest that a mail server needs no keys for."""
+        return Backoff(**self.model_dump(), backoff_multiplier=2, max_backoff_seconds=5)
 
 
 class Options(MailOptions):
@@ -96,8 +100,8 @@ class Options(MailOptions):
         validation_alias=AliasChoices("timeout", "timeout_seconds"),
         description="Seconds that the server may take for one answer. Also spelt `timeout_seconds`.",
     )
-    retry: Retry = Field(
-        default_factory=Retry,
+    retry: MailRetry = Field(
+        default_factory=MailRetry,
         description="After a failed connection or a temporary refusal (4xx). Never once the server may have taken the "
         "mail, never after a permanent refusal.",
     )
@@ -204,7 +208,7 @@ class SmtpConnector(MailBase[Config, Options]):
                 failure, again = self._failed(what, error), _is_temporary(error)
             if not again or attempt == attempts or self._interrupts != interrupts:
                 raise failure
-            time.sleep(min(self.opts.retry.backoff_seconds * 2 ** (attempt - 1), _MAX_WAIT_SECONDS))
+            time.sleep(self.opts.retry.backoff.wait_before(attempt + 1))
         raise AssertionError("unreachable")
 
     def _client(self, what: str) -> smtplib.SMTP:

@@ -2,7 +2,7 @@
 
 Why: the library never asks to replace, counts letters of a name where bytes count, and shares what it reads with nobody
 who renames. Without it: a name that exists has to be deleted before it is given anew, so that for a moment nothing has
-it, names beyond ASCII cannot be given, and our reading stands in the way of others. Tried with pysmb 1.2.10 to 1.2.15.
+it, names beyond ASCII cannot be given, and our reading stands in the way of others. Tried with pysmb 1.2.14 to 1.2.15.
 """
 
 import struct
