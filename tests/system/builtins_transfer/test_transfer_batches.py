@@ -96,7 +96,7 @@ def test_what_a_server_does_in_the_middle_of_a_batch_leaves_nothing(
 def test_a_server_without_the_extension_that_replaces_takes_them_too(
     ssh: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aetherflow_builtins_transfer.connectors.files.upload import Moved, Upload
+    from aetherflow_builtins_transfer.connectors.files.upload import TransferResult, Upload
     from aetherflow_builtins_transfer.connectors.sftp import batch as sftp_batch
     from aetherflow_builtins_transfer.connectors.sftp import client as sftp_client
 
@@ -105,7 +105,7 @@ def test_a_server_without_the_extension_that_replaces_takes_them_too(
     alone = []
     run = Upload.run
 
-    def counted(upload: Upload) -> Moved:
+    def counted(upload: Upload) -> TransferResult:
         alone.append(upload.remote_path)
         return run(upload)
 

@@ -20,7 +20,7 @@ _KINDS: dict[int, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Member:
     """One member as the archive declares it, which need not be true."""
 
     name: str
@@ -41,11 +41,11 @@ class Reader(Protocol):
     packed: int
     """Size of the archive in bytes."""
 
-    def members(self) -> Iterator[tuple[Entry, Opener]]:
+    def members(self) -> Iterator[tuple[Member, Opener]]:
         """Each member with what opens its content, in the archive's order; open it before going on to the next."""
         ...
 
-    def declared(self) -> list[Entry] | None:
+    def declared(self) -> list[Member] | None:
         """All members, if the archive has a table of contents; None if it has to be read through."""
         ...
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from aetherflow.core.api import ConnectorConfig
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions, OptionsT
-from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
 from aetherflow_builtins_transfer.connectors.smb.paths import SharePath, is_name, parse
 from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, os_fault
 from aetherflow_builtins_transfer.paths import private_folder
@@ -24,7 +24,7 @@ class Config(ConnectorConfig):
     )
 
 
-class SmbConfig(Config):
+class LocalSmbConfig(Config):
     """Where the folder is, and which share is meant by paths without one."""
 
     share: str | None = Field(None, min_length=1, description="Default share: a folder below `root`.")
@@ -47,11 +47,11 @@ class LocalSession(FileSession):
             raise PermissionError(1, "a link leads out of the folder that stands for the server", path)
         return place
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[RemoteEntry]:
         with os.scandir(self._in(folder)) as found:
             return [_entry(each.name, each.stat(follow_symlinks=False)) for each in found]
 
-    def stat(self, path: str, *, follow: bool = True) -> Entry:
+    def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         place = self._in(path, follow=follow)
         return _entry(place.name, place.stat(follow_symlinks=follow))
 
@@ -100,7 +100,7 @@ class LocalSession(FileSession):
         """Nothing is held open."""
 
 
-def _entry(name: str, found: os.stat_result) -> Entry:
+def _entry(name: str, found: os.stat_result) -> RemoteEntry:
     kind: EntryKind = "other"
     if modes.S_ISDIR(found.st_mode):
         kind = "folder"
@@ -108,7 +108,7 @@ def _entry(name: str, found: os.stat_result) -> Entry:
         kind = "link"
     elif modes.S_ISREG(found.st_mode):
         kind = "file"
-    return Entry(name, kind, found.st_size, found.st_mtime)
+    return RemoteEntry(name, kind, found.st_size, found.st_mtime)
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -179,7 +179,7 @@ class SftpLocal(LocalFiles[Config, Options]):
         return "/" + "/".join(parts)
 
 
-class SmbLocal(LocalFiles[SmbConfig, Options]):
+class SmbLocal(LocalFiles[LocalSmbConfig, Options]):
     """A folder of this machine in the place of an SMB server: shares are the folders in it. For development.
 
         resources:

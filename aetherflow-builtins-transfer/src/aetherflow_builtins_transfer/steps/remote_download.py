@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.clearing import Clearing
-from aetherflow_builtins_transfer.connectors.files.upload import Moved
+from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
 from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
@@ -199,7 +199,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
             os.utime(item.local, (moved.mtime, moved.mtime))
         return {"size": moved.size, "mtime": moved.mtime, "sha256": moved.sha256}
 
-    def _check(self, file: RemoteFile, sink: ResumableWriter, arrived: Moved) -> None:
+    def _check(self, file: RemoteFile, sink: ResumableWriter, arrived: TransferResult) -> None:
         """Refuse a file that is not what it has to be, before it gets its name."""
         peer = self.peer
         if changed(file, arrived.size, None):

@@ -15,7 +15,7 @@ from aetherflow_builtins_transfer.archives.tools import StepTools, Work
 from aetherflow_builtins_transfer.steps.archive_inputs import ArchiveResource, OnEmpty, TextList, as_list, connector_for
 
 
-class Item(StepInputs):
+class ZipItem(StepInputs):
     """One item as a map."""
 
     path: str | None = Field(None, min_length=1, description="A file or a folder.")
@@ -33,13 +33,13 @@ def _items(value: Any) -> Any:
 
 
 def _text_of(item: dict[str, Any]) -> str:
-    read = Item.model_validate(item)
+    read = ZipItem.model_validate(item)
     if (read.path is None) == (read.glob is None):
         raise ValueError("an item is a text, {path: …} or {glob: …}")
     return read.path or read.glob or ""
 
 
-Items = Annotated[list[str], BeforeValidator(_items, json_schema_input_type=list[str | Item] | str)]
+Items = Annotated[list[str], BeforeValidator(_items, json_schema_input_type=list[str | ZipItem] | str)]
 
 
 class Inputs(StepInputs):

@@ -9,9 +9,9 @@ from aetherflow.core.api import RemoteFileMeta, ResumableWriter
 from aetherflow_builtins_transfer.connectors.files.download import Check, Download, PartFile
 from aetherflow_builtins_transfer.connectors.files.options import ConfigT, FileOptions, OptionsT
 from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
-from aetherflow_builtins_transfer.connectors.files.session import Entry, FileSession
-from aetherflow_builtins_transfer.connectors.files.upload import Moved, Upload
-from aetherflow_builtins_transfer.connectors.files.upload_batch import BatchUpload, Small
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, RemoteEntry
+from aetherflow_builtins_transfer.connectors.files.upload import TransferResult, Upload
+from aetherflow_builtins_transfer.connectors.files.upload_batch import BatchUpload, SmallFile
 from aetherflow_builtins_transfer.failures import RemoteError, shown
 from aetherflow_builtins_transfer.paths import check_name, is_part
 
@@ -34,7 +34,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
 
     # Listing and looking
 
-    def entries(self, remote_dir: str) -> "list[Entry]":
+    def entries(self, remote_dir: str) -> "list[RemoteEntry]":
         """What is in one folder, sorted by name, links told as links; unfinished files of ours are left out."""
         folder = self.at(remote_dir)
         found = self.run("listing", remote_dir, lambda session: session.entries(folder), again=True)
@@ -93,7 +93,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
                 return None
             raise
 
-    def look(self, remote_path: str, *, follow: bool = True) -> Entry | None:
+    def look(self, remote_path: str, *, follow: bool = True) -> RemoteEntry | None:
         """What stands at a path, a link followed or told as a link; None if nothing does."""
         path = self.at(remote_path)
         try:
@@ -154,7 +154,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         mode: int | None = None,
         overwrite: bool = True,
         on_bytes: Callable[[int], None] | None = None,
-    ) -> Moved:
+    ) -> TransferResult:
         """Copy a local file to the peer: under a temporary name, size checked, then renamed; folders above are made.
 
         `key` names the unfinished file, so that a later call with the same key goes on where this one was cut;
@@ -169,19 +169,19 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
 
     def upload_all(
         self,
-        files: "Sequence[Small]",
+        files: "Sequence[SmallFile]",
         *,
         preserve_mtime: bool = False,
         mode: int | None = None,
         overwrite: bool = True,
-    ) -> "builtins.list[Moved | None]":
+    ) -> "builtins.list[TransferResult | None]":
         """Copy small files to the peer together, each as `upload` does; None for one that `upload` is to send.
 
         Only where `sends_together` is true. After a RemoteError some may have arrived.
         """
         return BatchUpload(self, files, preserve_mtime, mode, overwrite).run()
 
-    def download(self, remote_path: str, local_path: str | Path, *, preserve_mtime: bool = False) -> Moved:
+    def download(self, remote_path: str, local_path: str | Path, *, preserve_mtime: bool = False) -> TransferResult:
         """Copy a file to a local one, whose folder exists: under a temporary name, size checked, synced, renamed."""
         sink = PartFile(Path(local_path))
         try:
@@ -198,7 +198,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         *,
         check: Check | None = None,
         on_bytes: Callable[[int], None] | None = None,
-    ) -> Moved:
+    ) -> TransferResult:
         """Copy a file of the peer into a sink, such as `ctx.resume_file` gives; its size is checked.
 
         What an earlier attempt left in the sink counts if it was of this very file: its path, size and time are

@@ -12,12 +12,12 @@ from typing import Any, BinaryIO
 from aetherflow.core.api import ConnectorError, ResumableWriter
 from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
 from aetherflow_builtins_transfer.connectors.files.session import FileSession
-from aetherflow_builtins_transfer.connectors.files.upload import TAIL, Moved, piece
+from aetherflow_builtins_transfer.connectors.files.upload import TAIL, TransferResult, piece
 from aetherflow_builtins_transfer.paths import part_name
 
 CHECKPOINT_SECONDS = 1.0
 """What came within so long before the process died is brought again."""
-Check = Callable[[ResumableWriter, Moved], None]
+Check = Callable[[ResumableWriter, TransferResult], None]
 """Refuses, by raising, a whole file before it gets its name."""
 
 
@@ -30,86 +30,82 @@ class Download:
     sink: ResumableWriter
     check: Check | None = None
     on_bytes: Callable[[int], None] | None = None
-    moved: int = 0
-    size: int | None = None
+    _path: str = field(default="", init=False)
+    _arrived: int = field(default=0, init=False)
+    _size: int | None = field(default=None, init=False)
+    _note: dict[str, Any] = field(default_factory=dict, init=False)
+    _saved_at: float = field(default=0, init=False)
     _stops: int = field(default=0, init=False)
 
-    def run(self) -> Moved:
+    def run(self) -> TransferResult:
         """Bring it into the sink; a ConnectorError, or the OSError of the local file, if that fails.
 
         What came before a cut stays in the sink; after any other failure nothing does.
         """
-        peer = self.connector
-        self._stops = peer.stops
-        path = peer.at(self.remote_path)
+        self._path, self._stops = self.connector.at(self.remote_path), self.connector.stops
         try:
-            moved = peer.run(
-                "downloading",
-                self.remote_path,
-                lambda session: self._once(session, path),
-                again=True,
-                detail=lambda: f" after {self.moved:,} of {'?' if self.size is None else f'{self.size:,}'} bytes",
-            )
+            result = self.connector.run("downloading", self.remote_path, self._once, again=True, detail=self._how_far)
             if self.check is not None:
-                self.check(self.sink, moved)
+                self.check(self.sink, result)
         except BaseException as error:
             kind = getattr(error, "kind", "lost" if not isinstance(error, ConnectorError) else "other")
             if kind != "lost":
                 self.sink.discard()
             raise
-        return moved
+        return result
 
-    def _once(self, session: FileSession, path: str) -> Moved:
+    def _how_far(self) -> str:
+        return f" after {self._arrived:,} of {'?' if self._size is None else f'{self._size:,}'} bytes"
+
+    def _once(self, session: FileSession) -> TransferResult:
         peer, sink = self.connector, self.sink
-        before = session.stat(path)
+        before = session.stat(self._path)
         if before.kind != "file":
             raise peer.error(
                 "other", f"{self.remote_path} is no file but a {before.kind}", "take files only; list steps do"
             )
-        self.size = before.size
-        note = {"path": path, "size": before.size, "mtime": before.mtime}
-        resumed = self._offset(session, path, note)
-        self.moved, saved_at = resumed, time.monotonic()
-
-        def write(data: bytes) -> None:
-            nonlocal saved_at
-            sink.write(data)
-            self.moved += len(data)
-            if (now := time.monotonic()) - saved_at >= CHECKPOINT_SECONDS:
-                sink.checkpoint(note)
-                saved_at = now
-            peer.pace(len(data), self._stops)
-            if self.on_bytes is not None:
-                self.on_bytes(len(data))
-
+        self._size = before.size
+        self._note = {"path": self._path, "size": before.size, "mtime": before.mtime}
+        resumed = self._arrived = self._offset(session)
+        self._saved_at = time.monotonic()
         try:
-            session.fetch(path, resumed, None, write)
+            session.fetch(self._path, resumed, None, self._take)
         except BaseException:
             with suppress(Exception):  # the error that led here is the one to tell
-                sink.checkpoint(note)
+                sink.checkpoint(self._note)
             raise
-        after = session.stat(path)
+        after = session.stat(self._path)
         if (after.size, after.mtime) != (before.size, before.mtime):
             raise peer.error(
                 "other",
                 f"downloading {self.remote_path}: the file changed while it was read",
                 "take files that are finished: min_age_seconds or stable_seconds of the list step",
             )
-        if before.size is not None and self.moved != before.size:
-            raise peer.error("other", f"downloading {self.remote_path}: {self.moved} of {before.size} bytes arrived")
-        return Moved(self.moved, sink.sha256, before.mtime, resumed)
+        if before.size is not None and self._arrived != before.size:
+            raise peer.error("other", f"downloading {self.remote_path}: {self._arrived} of {before.size} bytes arrived")
+        return TransferResult(self._arrived, sink.sha256, before.mtime, resumed)
 
-    def _offset(self, session: FileSession, path: str, note: Mapping[str, Any]) -> int:
+    def _take(self, data: bytes) -> None:
+        self.sink.write(data)
+        self._arrived += len(data)
+        if (now := time.monotonic()) - self._saved_at >= CHECKPOINT_SECONDS:
+            self.sink.checkpoint(self._note)
+            self._saved_at = now
+        self.connector.pace(len(data), self._stops)
+        if self.on_bytes is not None:
+            self.on_bytes(len(data))
+
+    def _offset(self, session: FileSession) -> int:
         """Where to go on: the length of what an earlier attempt left, if it is of this file, which still begins so."""
         sink = self.sink
         if not sink.size:
             return 0
-        if dict(sink.note) == note and note["size"] is not None and sink.size <= note["size"]:
+        if dict(sink.note) == self._note and self._size is not None and sink.size <= self._size:
             begin = max(0, sink.size - TAIL)
             with sink.reader() as file:
                 file.seek(begin)
                 ours = file.read(sink.size - begin)
-            if piece(session, path, begin, len(ours)) == ours:
+            if piece(session, self._path, begin, len(ours)) == ours:
                 return sink.size
         sink.restart()
         return 0

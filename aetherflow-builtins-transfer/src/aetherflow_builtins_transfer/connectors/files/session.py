@@ -11,7 +11,7 @@ EntryKind = Literal["file", "folder", "link", "other"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RemoteEntry:
     """What stands at the peer under a name; `size` in bytes, `mtime` in unix seconds."""
 
     name: str
@@ -27,7 +27,7 @@ Read = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class PreparedFile:
     """A small file in memory on its way: the name it has first, the one it gets, and the time of its last change."""
 
     part: str
@@ -45,11 +45,11 @@ class FileSession(ABC):
     """Called when an answer came; a watchdog puts its own function here."""
 
     @abstractmethod
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[RemoteEntry]:
         """What is in one folder, `.` and `..` left out; links are links."""
 
     @abstractmethod
-    def stat(self, path: str, *, follow: bool = True) -> Entry:
+    def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         """One file or folder; a link is followed, or told as such. An error if nothing is there."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class FileSession(ABC):
     def store(self, path: str, offset: int, read: Read) -> None:
         """Write a file from `offset` on; 0 makes it, or empties it. On return the peer has acknowledged every byte."""
 
-    def store_all(self, files: Sequence[Whole], *, replace: bool, mode: int | None) -> list[bool]:
+    def store_all(self, files: Sequence[PreparedFile], *, replace: bool, mode: int | None) -> list[bool]:
         """Bring small files there together, each under its temporary name, size compared, then renamed.
 
         Of each whether it arrived; one that did not is to be sent alone. Only where the connector's BATCHES says so.

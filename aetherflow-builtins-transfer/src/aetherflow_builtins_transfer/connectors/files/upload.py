@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
-from aetherflow_builtins_transfer.connectors.files.session import Entry, FileSession
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, RemoteEntry
 from aetherflow_builtins_transfer.paths import part_name
 
 TAIL = 256 * 1024
@@ -18,7 +18,7 @@ TAIL = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class TransferResult:
     """A file that arrived: its size in bytes, its sha256, the time of its last change at the source, how many bytes
     an earlier attempt had already moved, and, of one that went with others, what the system told of the local file.
     """
@@ -63,7 +63,7 @@ class Upload:
         """Of a local file."""
         return cls(connector, remote_path, lambda: local.open("rb"), key)
 
-    def run(self) -> Moved:
+    def run(self) -> TransferResult:
         """Bring it there; a ConnectorError, or the OSError of the local file, if that fails."""
         peer = self.connector
         self._stops = peer.stops
@@ -86,7 +86,7 @@ class Upload:
 
     def _once(
         self, session: FileSession, source: BinaryIO, size: int, mtime: float | None, part: str, target: str
-    ) -> Moved:
+    ) -> TransferResult:
         peer = self.connector
         resumed = self._offset(session, source, size, part)
         digest = hashlib.sha256()
@@ -94,7 +94,7 @@ class Upload:
         self.moved = resumed
         if self._renaming and self._arrived(session, size, part, target):
             _hash_prefix(source, size, digest := hashlib.sha256())
-            return Moved(size, digest.hexdigest(), mtime, size)
+            return TransferResult(size, digest.hexdigest(), mtime, size)
         self._send(session, source, digest, part, target, resumed)
         if (found := session.stat(part).size) != self.moved:
             raise peer.error("other", f"uploading to {self.remote_path}: {found} of {self.moved} bytes arrived")
@@ -113,7 +113,7 @@ class Upload:
             session.chmod(part, self.mode)
         self._renaming = True
         session.rename(part, target, replace=self.overwrite)
-        return Moved(size, digest.hexdigest(), mtime, resumed)
+        return TransferResult(size, digest.hexdigest(), mtime, resumed)
 
     def _send(self, session: FileSession, source: BinaryIO, digest: Any, part: str, target: str, offset: int) -> None:
         def read(size: int) -> bytes:
@@ -200,7 +200,7 @@ def _remote_sha256(session: FileSession, path: str, step: Callable[[int], None])
     return digest.hexdigest()
 
 
-def _or_none(connector: PeerConnector[Any, Any], look: Callable[[], Entry]) -> Entry | None:
+def _or_none(connector: PeerConnector[Any, Any], look: Callable[[], RemoteEntry]) -> RemoteEntry | None:
     """What `look` finds, None if nothing is there."""
     try:
         return look()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
-from aetherflow_builtins_transfer.connectors.files.session import Whole
-from aetherflow_builtins_transfer.connectors.files.upload import Moved
+from aetherflow_builtins_transfer.connectors.files.session import PreparedFile
+from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
 from aetherflow_builtins_transfer.paths import part_name
 
 LARGEST = 256 << 10
@@ -20,7 +20,7 @@ MOST_BYTES, MOST_FILES = 1 << 20, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Small:
+class SmallFile:
     """A small local file, where it goes, and whose the unfinished file is."""
 
     local: Path
@@ -35,12 +35,12 @@ class BatchUpload:
     """
 
     connector: PeerConnector[Any, Any]
-    files: Sequence[Small]
+    files: Sequence[SmallFile]
     preserve_mtime: bool = False
     mode: int | None = None
     overwrite: bool = True
 
-    def run(self) -> list[Moved | None]:
+    def run(self) -> list[TransferResult | None]:
         """Bring them there; None for those that have to be sent alone. A ConnectorError: for all it is unknown."""
         peer = self.connector
         found = [self._read(file) for file in self.files]
@@ -57,7 +57,7 @@ class BatchUpload:
         )
         return [None if each is None or not next(arrived) else each[1] for each in found]
 
-    def _read(self, file: Small) -> tuple[Whole, Moved] | None:
+    def _read(self, file: SmallFile) -> tuple[PreparedFile, TransferResult] | None:
         """The file in memory, None if it is not what it was taken for."""
         peer = self.connector
         try:
@@ -71,5 +71,5 @@ class BatchUpload:
             return None
         target = peer.at(file.remote_path)
         part = peer.beside(target, part_name(peer.name_of(target), f"{file.owner}-{secrets.token_hex(6)}"))
-        whole = Whole(part, target, data, after.st_mtime if self.preserve_mtime else None)
-        return whole, Moved(len(data), hashlib.sha256(data).hexdigest(), after.st_mtime, source=after)
+        whole = PreparedFile(part, target, data, after.st_mtime if self.preserve_mtime else None)
+        return whole, TransferResult(len(data), hashlib.sha256(data).hexdigest(), after.st_mtime, source=after)

@@ -11,7 +11,7 @@ from pydantic import Field
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
 from aetherflow_builtins_transfer.mail.addresses import OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, text_of_html
-from aetherflow_builtins_transfer.mail.delivery import Delivery, MailError
+from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt
 from aetherflow_builtins_transfer.mail.message import Mail, build
 
 ConfigT = TypeVar("ConfigT", bound="MailConfig")
@@ -38,7 +38,7 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
     """The methods that follow from `send`."""
 
     @abstractmethod
-    def send(self, mail: Mail, *, all_or_none: bool = False) -> Delivery:
+    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
         """Hand a mail over.
 
         MailError: nobody got it. MailUnknownError: the server may have taken it. With `all_or_none` one refused
@@ -59,7 +59,7 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
         from_addr: str | None = None,
         cc: str | Sequence[str] = (),
         bcc: str | Sequence[str] = (),
-    ) -> Delivery:
+    ) -> MailReceipt:
         """Send a text."""
         return self._send(to, subject, Body(body), from_addr, cc, bcc)
 
@@ -73,7 +73,7 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
         from_addr: str | None = None,
         cc: str | Sequence[str] = (),
         bcc: str | Sequence[str] = (),
-    ) -> Delivery:
+    ) -> MailReceipt:
         """Send HTML, with a text for programs that show none."""
         return self._send(to, subject, Body(text or text_of_html(html), html), from_addr, cc, bcc)
 
@@ -118,7 +118,7 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
         from_addr: str | None,
         cc: str | Sequence[str],
         bcc: str | Sequence[str],
-    ) -> Delivery:
+    ) -> MailReceipt:
         listed = [[given] if isinstance(given, str) else list(given) for given in (to, cc, bcc)]
         key = f"{time.time_ns()}-{uuid.uuid4()}"
         mail = Mail(self.sender_of(from_addr), listed[0], subject, body, listed[1], listed[2], key=key)

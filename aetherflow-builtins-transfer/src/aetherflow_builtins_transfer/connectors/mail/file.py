@@ -10,7 +10,7 @@ from pydantic import Field
 
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
-from aetherflow_builtins_transfer.mail.delivery import Delivery, MailError
+from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt
 from aetherflow_builtins_transfer.mail.message import Mail
 
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
@@ -36,7 +36,7 @@ class FileMailConnector(MailBase[Config, MailOptions]):
           post: {kind: mail, driver: file, config: {path: outbox, from_addr: reports@example.com}}
     """
 
-    def send(self, mail: Mail, *, all_or_none: bool = False) -> Delivery:
+    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
         """Write the file, whole or not at all."""
         del all_or_none  # a file refuses nobody
         message = self.built(mail)
@@ -48,7 +48,7 @@ class FileMailConnector(MailBase[Config, MailOptions]):
         subject = _NOT_IN_NAMES.sub("-", letters).strip("-.")[:60] or "mail"
         content = message.as_bytes()
         self._write(self.folder / f"{subject}-{identity[:12]}.eml", content)
-        return Delivery(str(message["Message-ID"]), recipients, {}, len(content))
+        return MailReceipt(str(message["Message-ID"]), recipients, {}, len(content))
 
     @property
     def folder(self) -> Path:

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, model_validator
 from aetherflow.core.api import Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
-from aetherflow_builtins_transfer.mail.delivery import Delivery, MailError, MailUnknownError
+from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import POLICY, Mail
 from aetherflow_builtins_transfer.mail.smtp_auth import CODES
 from aetherflow_builtins_transfer.mail.smtp_session import (
@@ -179,7 +179,7 @@ class SmtpConnector(MailBase[Config, Options]):
         if (smtp := self._smtp) is not None:
             cut(smtp)
 
-    def send(self, mail: Mail, *, all_or_none: bool = False) -> Delivery:
+    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
         """Hand a mail over; see the base class."""
         message = self.built(mail)
         sender = wire_form(parse_addresses(mail.sender)[0])

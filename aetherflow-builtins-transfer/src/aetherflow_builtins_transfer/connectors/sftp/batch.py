@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable, Sequence
 
-from aetherflow_builtins_transfer.connectors.files.session import Whole
+from aetherflow_builtins_transfer.connectors.files.session import PreparedFile
 from aetherflow_builtins_transfer.connectors.sftp.client import (
     CLOSE,
     STATUS,
@@ -31,7 +31,7 @@ class Batch:
     A file is renamed only after the answers to everything before have come and are good.
     """
 
-    def __init__(self, client: Client, files: Sequence[Whole], chunk: int, beat: Callable[[], None]) -> None:
+    def __init__(self, client: Client, files: Sequence[PreparedFile], chunk: int, beat: Callable[[], None]) -> None:
         self._client, self._files, self._chunk, self._beat = client, files, chunk, beat
         self._parts = [text(each.part.encode()) for each in files]
         self._targets = [text(each.target.encode()) for each in files]

@@ -7,7 +7,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Whole, Write
+from aetherflow_builtins_transfer.connectors.files.session import (
+    EntryKind,
+    FileSession,
+    PreparedFile,
+    Read,
+    RemoteEntry,
+    Write,
+)
 from aetherflow_builtins_transfer.connectors.sftp.batch import Batch
 from aetherflow_builtins_transfer.connectors.sftp.client import DATA, STATUS, Client, Receiver
 from aetherflow_builtins_transfer.failures import LostError
@@ -41,10 +48,10 @@ class SftpSession(FileSession):
         self._transport = transport
         client.sock.settimeout(idle_timeout)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[RemoteEntry]:
         return [_entry(name, each) for name, each in self.client.folder(folder) if name not in (".", "..")]
 
-    def stat(self, path: str, *, follow: bool = True) -> Entry:
+    def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         found = self.client.stat(path) if follow else self.client.lstat(path)
         return _entry(path.rstrip("/").rpartition("/")[2] or path, found)
 
@@ -59,7 +66,7 @@ class SftpSession(FileSession):
                 writer.write(data)
             writer.finish()
 
-    def store_all(self, files: Sequence[Whole], *, replace: bool, mode: int | None) -> list[bool]:
+    def store_all(self, files: Sequence[PreparedFile], *, replace: bool, mode: int | None) -> list[bool]:
         return Batch(self.client, files, self.chunk, self.beat).store(replace=replace, mode=mode)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
@@ -256,7 +263,7 @@ class _Writer(Receiver):
             raise self._error
 
 
-def _entry(name: str, attributes: Any) -> Entry:
+def _entry(name: str, attributes: Any) -> RemoteEntry:
     mode = attributes.st_mode or 0
     kind: EntryKind = "other"
     if modes.S_ISDIR(mode):
@@ -265,4 +272,4 @@ def _entry(name: str, attributes: Any) -> Entry:
         kind = "link"
     elif modes.S_ISREG(mode) or not modes.S_IFMT(mode):  # a server that tells no type has files
         kind = "file"
-    return Entry(name, kind, attributes.st_size, attributes.st_mtime)
+    return RemoteEntry(name, kind, attributes.st_size, attributes.st_mtime)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
     BUSY,
     OPEN_ELSEWHERE,
@@ -75,12 +75,12 @@ class PysmbSession(FileSession):
             raise
         self._smb.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[RemoteEntry]:
         share, path = _split(folder)
         found = self._smb.listPath(share, path, timeout=self._wait)
         return [_entry(each) for each in found if each.filename not in (".", "..")]
 
-    def stat(self, path: str, *, follow: bool = True) -> Entry:
+    def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         del follow  # the server follows
         share, rest = _split(path)
         found = patiently(
@@ -204,12 +204,12 @@ def _split(path: str) -> tuple[str, str]:
     return share, "/".join(parts)
 
 
-def _entry(found: Any, name: str | None = None) -> Entry:
+def _entry(found: Any, name: str | None = None) -> RemoteEntry:
     attributes = found.file_attributes
     kind: EntryKind = "folder" if found.isDirectory else "file"
     if isinstance(attributes, int) and attributes & ATTRIBUTE_REPARSE:
         kind = "link"
-    return Entry(name or found.filename, kind, found.file_size, found.last_write_time)
+    return RemoteEntry(name or found.filename, kind, found.file_size, found.last_write_time)
 
 
 class _Taker(io.RawIOBase):

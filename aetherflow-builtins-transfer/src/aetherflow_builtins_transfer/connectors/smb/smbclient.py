@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from aetherflow.core.api import Flag
-from aetherflow_builtins_transfer.connectors.files.session import Entry, EntryKind, FileSession, Read, Write
+from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
     OPEN_ELSEWHERE,
     PENDING,
@@ -77,20 +77,20 @@ class SmbSession(FileSession):
             self.close()
             raise
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[RemoteEntry]:
         found = []
         for each in self._api.scandir(folder, **self._keys):
             info = each.smb_info  # not each.stat(): it forgets the port
             mtime = info.last_write_time.timestamp() if info.last_write_time else None
-            found.append(Entry(each.name, _kind(info.file_attributes), info.end_of_file, mtime))
+            found.append(RemoteEntry(each.name, _kind(info.file_attributes), info.end_of_file, mtime))
         return found
 
-    def stat(self, path: str, *, follow: bool = True) -> Entry:
+    def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         found = patiently(lambda: self._api.stat(path, follow_symlinks=follow, **self._keys), _status_of, self.beat)
         kind: EntryKind = "folder" if modes.S_ISDIR(found.st_mode) else "file"
         if modes.S_ISLNK(found.st_mode):
             kind = "link"
-        return Entry(path.rpartition("\\")[2], kind, found.st_size, found.st_mtime)
+        return RemoteEntry(path.rpartition("\\")[2], kind, found.st_size, found.st_mtime)
 
     def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
         with self._open(path, "rb", share_access=SHARED) as file:
