@@ -10,8 +10,6 @@ from aetherflow_builtins_transfer.connectors.files.connector import FileConnecto
 
 
 class Config(BundleSourceConfig):
-    """Where the folder is."""
-
     base_path: str = Field(min_length=1, description="Folder at the peer that holds the bundle.")
 
 
@@ -41,7 +39,6 @@ class RemoteFolder(BundleSource[Config]):
                 raise ConnectorError(message, fix="put a copy in its place, or take it out of the folder")
 
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
-        """Copy one file."""
         self.refuse_path(rel_path)
         self.peer.read_to(self.peer.join(self.conf.base_path, rel_path), target.write)
 

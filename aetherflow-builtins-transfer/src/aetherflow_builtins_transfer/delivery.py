@@ -41,8 +41,6 @@ class UploadItem:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to deliver."""
-
     overwrite: bool = True
     skip_delivered: bool = True
     verify_sha256: bool = False
@@ -72,7 +70,7 @@ class Delivery:
     _found: dict[str, os.stat_result] = field(default_factory=dict, init=False)
     """By target: the local files that are there."""
     _doubtful: set[str] = field(default_factory=set, init=False)
-    """Targets of which nobody knows whether they arrived since then."""
+    """Targets that may have arrived since then: their batch broke."""
     _kept: dict[str, Exception] = field(default_factory=dict, init=False)
     """By target: why a local file that went with others could not be deleted or moved."""
     _alone: bool = field(default=False, init=False)

@@ -31,11 +31,9 @@ class Filled:
     table_part: str = ""
     """Of a target that is a table: its part."""
     table_area: Area | None = None
-    """And its range."""
 
     @property
     def area(self) -> Area:
-        """Header and data."""
         top = self.data.top if self.header_row is None else self.header_row
         return Area(top, self.data.left, self.data.bottom, self.data.right)
 

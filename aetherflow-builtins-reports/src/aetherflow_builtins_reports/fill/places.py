@@ -38,7 +38,7 @@ class Query:
     """What is looked for: an anchor or a cell, and the sheet that goes with it."""
 
     owner: str
-    """For messages: `target 'sales'`."""
+    """How messages name it: `target 'sales'`."""
     anchor: str | None
     cell: str | None
     sheet: str | None

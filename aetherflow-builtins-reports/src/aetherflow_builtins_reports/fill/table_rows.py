@@ -54,7 +54,6 @@ class TableRows:
 
     @property
     def width(self) -> int:
-        """Columns of the table."""
         return self.table.area.right - self.table.area.left + 1
 
     def sources(self, names: Sequence[str] | None, width: int) -> list[int | None]:

@@ -23,8 +23,6 @@ _NO_STYLES = (
 
 
 class Template:
-    """An open workbook file."""
-
     def __init__(self, source: Path | BytesIO, name: str = "") -> None:
         self.archive = Archive(source, name)
         try:
@@ -71,7 +69,6 @@ class Template:
             raise self.archive.error(f"cannot be read: its texts: {error}") from error
 
     def close(self) -> None:
-        """Close the file."""
         self.archive.close()
 
     def __enter__(self) -> Self:

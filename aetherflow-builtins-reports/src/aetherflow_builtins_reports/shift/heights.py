@@ -36,7 +36,6 @@ class RowHeights:
         return RowHeights(self._default, {moved - 1: self._own[row] for row, moved in new.items() if moved is not None})
 
     def top(self, row: int) -> int:
-        """Where a row begins."""
         own = [height for number, height in self._own.items() if number < row]
         return (row - len(own)) * self._default + sum(own)
 

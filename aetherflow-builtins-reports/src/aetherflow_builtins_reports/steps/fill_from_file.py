@@ -1,5 +1,3 @@
-"""The step `excel_fill_from_file`."""
-
 import contextlib
 from pathlib import Path
 from typing import Annotated
@@ -66,7 +64,6 @@ class ExcelFillFromFile(FillStep[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Fill the template."""
         targets = self.args.targets
         paths = [self.ctx.read_path(each.source_path) for each in targets]
         with contextlib.ExitStack() as stack:
@@ -140,7 +137,6 @@ class ExcelFillFromFile(FillStep[Inputs]):
             filling.warnings.append(f"{target.owner}: dtypes names no column of its file: {', '.join(unknown)}")
 
     def plan(self) -> list[str]:
-        """What would be written."""
         lines = []
         for target in self.args.targets:
             path = self.ctx.read_path(target.source_path)

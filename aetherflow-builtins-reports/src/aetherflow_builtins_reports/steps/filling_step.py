@@ -38,7 +38,6 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
         return self.ctx.scratch_dir(self.job_id)
 
     def on_rows(self, rows: int) -> None:
-        """Called for every chunk."""
         self.ctx.progress(rows, None, "rows")
         self.ctx.check_cancelled()
 
@@ -76,7 +75,6 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
     """A step that fills a template."""
 
     def template(self) -> Template:
-        """The open template."""
         path = self.ctx.asset_path(self.args.template_path)
         if not path.is_file():
             raise StepInputError(

@@ -1,5 +1,3 @@
-"""The step `excel_validate_template`."""
-
 import json
 from typing import Annotated, Any
 
@@ -42,8 +40,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """What was found."""
-
     template_ok: bool = Field(description="Always true: anything missing fails the step.")
     found_named_ranges: list[str] = Field(description="Those that are defined names, sorted.")
     found_tables: list[str] = Field(description="Those that are tables, sorted.")
@@ -75,7 +71,6 @@ class ExcelValidateTemplate(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Look for everything."""
         args = self.args
         path = self.ctx.asset_path(args.template_path)
         if not path.is_file():

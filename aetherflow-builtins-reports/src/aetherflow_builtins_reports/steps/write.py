@@ -1,5 +1,3 @@
-"""The step `excel_write`."""
-
 import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -30,8 +28,6 @@ _COLOR = r"^#?[0-9A-Fa-f]{6}$"
 
 
 class HeaderStyle(StepInputs):
-    """How the header looks."""
-
     bold: Flag = Field(True, description="Bold text.")
     fill: str | None = Field("DCE6F1", pattern=_COLOR, description="Background, RRGGBB; null: none.")
     color: str | None = Field(None, pattern=_COLOR, description="Text, RRGGBB.")
@@ -76,7 +72,6 @@ class Table(FileSource):
 
     @property
     def owner(self) -> str:
-        """How messages name it."""
         return f"table {self.name!r}"
 
 
@@ -128,7 +123,6 @@ class ExcelWrite(WorkbookStep[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Write the workbook."""
         with contextlib.ExitStack() as stack:
             template = stack.enter_context(Template(blank_workbook(), "the new workbook"))
             filling = Filling(template, self.scratch(), self.compression())
@@ -204,7 +198,6 @@ class ExcelWrite(WorkbookStep[Inputs]):
                 )
 
     def plan(self) -> list[str]:
-        """What would be written."""
         output = self.ctx.write_path(self.args.output)
         names = ", ".join(table.name for table in self.args.tables)
         return [f"{'replace' if output.exists() else 'write'} {output} with the sheets {names}"]

@@ -36,8 +36,6 @@ Opener: TypeAlias = Callable[[], BinaryIO]
 
 
 class Reader(Protocol):
-    """An open archive."""
-
     packed: int
     """Size of the archive in bytes."""
 
@@ -49,9 +47,7 @@ class Reader(Protocol):
         """All members, if the archive has a table of contents; None if it has to be read through."""
         ...
 
-    def close(self) -> None:
-        """Close the file."""
-        ...
+    def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -71,7 +67,7 @@ class Source:
     """A file or an empty folder that goes into an archive."""
 
     path: str
-    """Absolute path on disk."""
+    """Its absolute path on disk."""
     name: str
     """Its name in the archive, parts separated by `/`."""
     is_dir: bool = False

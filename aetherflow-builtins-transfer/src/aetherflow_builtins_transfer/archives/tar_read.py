@@ -35,8 +35,6 @@ _TYPES: dict[bytes, Kind] = {
 
 
 class TarReader:
-    """An open tar archive."""
-
     def __init__(self, path: Path, form: Literal["tar", "tar.gz", "tar.zst"]) -> None:
         self.packed = path.stat().st_size
         self._file = path.open("rb")
@@ -81,7 +79,6 @@ class TarReader:
                 raise RefusedMemberError("it has more than padding after its end")
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Self:

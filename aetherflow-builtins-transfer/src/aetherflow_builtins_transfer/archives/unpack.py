@@ -44,7 +44,7 @@ class Rules:
 
 
 def no_tick(_: int) -> None:
-    """Nobody waits."""
+    """A `Tick` for callers without a progress display."""
 
 
 def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) -> list[Unpacked]:

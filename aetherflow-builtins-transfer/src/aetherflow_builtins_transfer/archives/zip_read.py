@@ -60,7 +60,6 @@ class ZipReader:
             raise
 
     def declared(self) -> list[Member]:
-        """All members."""
         return [_entry(info) for info in self._infos]
 
     def members(self) -> Iterator[tuple[Member, Opener]]:
@@ -69,7 +68,6 @@ class ZipReader:
             yield _entry(info), partial(self._open, info)
 
     def close(self) -> None:
-        """Close the file."""
         self._zip.close()
         self._file.close()
 

@@ -16,8 +16,6 @@ from aetherflow_builtins_transfer.paths import private_folder
 
 
 class Config(ConnectorConfig):
-    """Where the folder is."""
-
     root: str = Field(
         min_length=1,
         description="The folder that stands for the server, relative to `<workspace.root>/<flow id>`; made if missing.",
@@ -97,7 +95,7 @@ class LocalSession(FileSession):
         return True
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """No handle is held between calls."""
 
 
 def _entry(name: str, found: os.stat_result) -> RemoteEntry:
@@ -127,7 +125,6 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
 
     @property
     def root(self) -> Path:
-        """The folder, absolute."""
         given = Path(self.conf.root).expanduser()
         if not given.is_absolute() and self.ctx is not None:
             given = Path(self.ctx.database_path(str(given)))
@@ -135,7 +132,6 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
 
     @property
     def peer(self) -> str:
-        """The folder."""
         return str(self.root)
 
     def open_session(self) -> FileSession:
@@ -150,7 +146,6 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
         return self.SESSION(root)
 
     def probe(self) -> None:
-        """Look at the folder."""
         self.run("reaching", self.peer, lambda session: session.stat("/"))
 
     def explain(self, error: BaseException) -> Fault:

@@ -63,8 +63,6 @@ class DownloadInputs(StepInputs):
 
 
 class DownloadOutputs(StepOutputs):
-    """The local files."""
-
     local_files: list[str] = Field(description="Absolute paths, in the order of `files`.")
     dest_dir: str = Field(description="Absolute path of the folder.")
     count: int = Field(description="Number of files that were brought.")
@@ -100,7 +98,6 @@ class DownloadFiles(RemoteStep[DownloadT]):
         return told
 
     def run(self) -> StepResult:
-        """Bring them."""
         args = self.args
         refuse_folders(args.files)
         folder = self.ctx.write_path(args.dest_dir)

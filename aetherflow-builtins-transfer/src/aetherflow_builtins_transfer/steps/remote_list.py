@@ -20,8 +20,6 @@ MAX_DEPTH = 64
 
 
 class ListInputs(StepInputs):
-    """Which files."""
-
     remote_dir: str = Field(description="The folder at the peer.")
     pattern: str = Field("*", description="Which files, by name: `*.csv`. Upper and lower case differ.")
     exclude: Texts = Field([], description="Patterns of names to leave out: `[*.tmp, *.sha256]`.")
@@ -60,7 +58,6 @@ class ListFiles(RemoteStep[ListT]):
     Outputs = ListOutputs
 
     def run(self) -> StepResult:
-        """Find them."""
         args = self.args
         peer = self.peer
         found = self._find(peer)

@@ -15,7 +15,6 @@ class RemoteStep(Step[InputsT]):
 
     @property
     def resource(self) -> str:
-        """Name of the resource."""
         name: str = self.inputs["resource"]
         return name
 

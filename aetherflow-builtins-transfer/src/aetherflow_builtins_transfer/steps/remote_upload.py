@@ -67,8 +67,6 @@ class UploadInputs(StepInputs):
 
 
 class UploadOutputs(StepOutputs):
-    """What was delivered."""
-
     count: int = Field(description="Number of files, those that were left out included.")
     uploaded: list[str] = Field(description="Absolute local paths of the files, in their order.")
     remote_dir: str = Field(description="The folder at the peer.")
@@ -100,7 +98,6 @@ class UploadFiles(RemoteStep[UploadT]):
         return told
 
     def run(self) -> StepResult:
-        """Send them."""
         args, items = self.args, self._items()
         delivery = Delivery(
             self.ctx,

@@ -1,1 +1,1 @@
-"""The archive drivers."""
+"""Archive drivers: zipfile, pyzipper, pyminizip, and programs of the system."""

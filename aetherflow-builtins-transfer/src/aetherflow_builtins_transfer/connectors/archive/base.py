@@ -25,7 +25,7 @@ OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
 
 class NoConfig(ConnectorConfig):
-    """A driver without settings."""
+    """Config of a driver that has no settings."""
 
 
 class NoOptions(ConnectorOptions):
@@ -33,8 +33,6 @@ class NoOptions(ConnectorOptions):
 
 
 class ToolOptions(ConnectorOptions):
-    """How the program behaves."""
-
     timeout: float | None = Field(None, gt=0, description="The most seconds that the program may take; null: no limit.")
 
 

@@ -1,5 +1,3 @@
-"""Archives by any program."""
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,8 +43,6 @@ Command = Annotated[list[str], Field(min_length=1), AfterValidator(_no_password)
 
 
 class Config(ConnectorConfig):
-    """The commands."""
-
     zip_cmd: Command | None = Field(
         None,
         description="Makes an archive, run in `{base_dir}`: program and arguments with `{archive}`, and `{files}` as "
@@ -129,7 +125,6 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
             return inspect(into, packed, rules)
 
     def probe(self) -> None:
-        """Look for the programs."""
         for command in (self.conf.zip_cmd, self.conf.unzip_cmd):
             if command:
                 need_program(self, command[0])

@@ -25,8 +25,6 @@ _LEVELS = {"speed": "-1", "size": "-6"}
 
 
 class Config(ConnectorConfig):
-    """Which programs."""
-
     zip_cmd: str = Field("zip", min_length=1, description="Info-ZIP's zip: a name on PATH, or a path.")
     unzip_cmd: str = Field("unzip", min_length=1, description="Info-ZIP's unzip: a name on PATH, or a path.")
     quiet: Flag = Field(True, description="Accepted for old flows; what the programs say shows in errors only.")
@@ -85,7 +83,6 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
             return _only_wanted(found, into, rules)
 
     def probe(self) -> None:
-        """Look for both programs."""
         need_program(self, self.conf.zip_cmd)
         need_program(self, self.conf.unzip_cmd)
 

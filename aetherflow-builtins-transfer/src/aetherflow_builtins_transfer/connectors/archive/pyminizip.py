@@ -1,5 +1,3 @@
-"""Archives by pyminizip."""
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -15,8 +13,6 @@ from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, No
 
 
 class Config(ConnectorConfig):
-    """How hard it tries."""
-
     level: int = Field(5, ge=1, le=9, description="1: fast, 9: small.")
 
 
@@ -57,6 +53,6 @@ class PyminizipConnector(ArchiveBase[Config, NoOptions]):
             stream(output, sink, work.tools)
 
     def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
-        """ConnectorError: it only writes."""
+        """Always a ConnectorError: pyminizip only writes."""
         del archive, into, rules, work
         raise self.refuse("it cannot unpack", "use the driver zipfile or pyzipper")

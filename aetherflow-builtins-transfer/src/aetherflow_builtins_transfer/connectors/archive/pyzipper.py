@@ -1,5 +1,3 @@
-"""Archives with AES encryption."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +14,6 @@ from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, No
 
 
 class Config(ConnectorConfig):
-    """How members are encrypted."""
-
     encryption: Literal["aes"] = Field("aes", description="The only kind that is written: WinZip's AES.")
     aes_strength: AesStrength = Field(256, description="Bits of the key: 128, 192 or 256.")
 

@@ -292,6 +292,5 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         return frozenset(each.name for each in found)
 
     def remove_leftover(self, folder: str, name: str) -> None:
-        """Delete one of them."""
         path = f"{folder.rstrip(self.SEPARATOR)}{self.SEPARATOR}{name}"
         self.run("deleting", path, lambda session: session.remove(path))

@@ -128,7 +128,6 @@ class PartFile:
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:
-        """Append bytes."""
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)

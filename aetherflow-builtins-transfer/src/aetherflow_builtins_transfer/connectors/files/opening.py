@@ -1,4 +1,4 @@
-"""Opening a session in a thread of its own, so that nobody who no longer wants it has to wait for it."""
+"""Opening a session in a thread of its own, so that a run that is being stopped does not wait for it."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ LOOK_SECONDS = 0.1
 
 
 def open_unless(open_session: Callable[[], FileSession], check: Callable[[], None]) -> FileSession:
-    """What `open_session` gives; whatever `check` raises meanwhile, at once: the session is closed if it still comes.
+    """A session from `open_session`. What `check` raises meanwhile is raised at once; a session that comes later is closed.
 
     The libraries wait for names, sockets and greetings in ways that nothing ends before their own time limits do.
     """
@@ -35,5 +35,5 @@ def open_unless(open_session: Callable[[], FileSession], check: Callable[[], Non
 
 def _close(opening: "Future[FileSession]") -> None:
     if opening.exception() is None:
-        with suppress(Exception):  # nobody wants it
+        with suppress(Exception):  # it is no longer wanted
             opening.result().close()

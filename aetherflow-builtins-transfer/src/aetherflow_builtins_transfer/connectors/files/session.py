@@ -77,11 +77,11 @@ class FileSession(ABC):
 
     @abstractmethod
     def mkdir(self, path: str) -> None:
-        """Make one folder."""
+        """Make one folder; an error if the name is taken."""
 
     @abstractmethod
     def rmdir(self, path: str) -> None:
-        """Delete an empty folder."""
+        """Delete a folder, which has to be empty."""
 
     @abstractmethod
     def set_mtime(self, path: str, mtime: float) -> None:
@@ -97,7 +97,7 @@ class FileSession(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End the session."""
+        """End the session; the peer is told if it answers."""
 
     def abort(self) -> None:
         """End it while another thread waits in it, without a word to the peer, which may be gone."""

@@ -53,14 +53,12 @@ class Upload:
     def of_bytes(
         cls, connector: PeerConnector[Any, Any], data: bytes, remote_path: str, key: str | None = None
     ) -> "Upload":
-        """Of content in memory."""
         return cls(connector, remote_path, lambda: io.BytesIO(data), key)
 
     @classmethod
     def of_file(
         cls, connector: PeerConnector[Any, Any], local: Path, remote_path: str, key: str | None = None
     ) -> "Upload":
-        """Of a local file."""
         return cls(connector, remote_path, lambda: local.open("rb"), key)
 
     def run(self) -> TransferResult:

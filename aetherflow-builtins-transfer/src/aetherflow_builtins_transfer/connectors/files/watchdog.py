@@ -14,9 +14,7 @@ class Watched(Protocol):
 
     beat: Callable[[], None]
 
-    def abort(self) -> None:
-        """End it by force."""
-        ...
+    def abort(self) -> None: ...
 
 
 class Watchdog:

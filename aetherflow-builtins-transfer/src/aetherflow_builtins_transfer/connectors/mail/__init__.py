@@ -1,1 +1,1 @@
-"""The mail drivers."""
+"""Mail drivers: an SMTP server, and a folder of files in its place."""

@@ -19,16 +19,12 @@ OptionsT = TypeVar("OptionsT", bound="MailOptions")
 
 
 class MailConfig(ConnectorConfig):
-    """Who writes."""
-
     from_addr: OneAddress | None = Field(
         None, description='Sender of mails that name none: `"Reports" <r@example.com>`.'
     )
 
 
 class MailOptions(ConnectorOptions):
-    """Limits."""
-
     max_bytes: int = Field(
         25 * 1024**2, ge=1, description="The largest mail, attachments included; they grow by a third on the way."
     )
@@ -60,7 +56,6 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
         cc: str | Sequence[str] = (),
         bcc: str | Sequence[str] = (),
     ) -> MailReceipt:
-        """Send a text."""
         return self._send(to, subject, Body(body), from_addr, cc, bcc)
 
     def send_html(

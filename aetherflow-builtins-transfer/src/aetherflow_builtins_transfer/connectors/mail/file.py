@@ -17,8 +17,6 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 
 
 class Config(MailConfig):
-    """Where the files go."""
-
     path: str = Field(
         "mail",
         min_length=1,
@@ -52,7 +50,6 @@ class FileMailConnector(MailBase[Config, MailOptions]):
 
     @property
     def folder(self) -> Path:
-        """Where the files go."""
         path = self.conf.path
         return Path(self.ctx.database_path(path) if self.ctx else path).expanduser().absolute()
 

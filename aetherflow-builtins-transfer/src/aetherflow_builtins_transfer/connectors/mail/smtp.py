@@ -69,7 +69,6 @@ class Config(MailConfig):
 
     @property
     def encryption(self) -> Tls:
-        """The mode that counts."""
         if self.tls is not None:
             return self.tls
         if self.starttls:
@@ -92,8 +91,6 @@ class MailRetry(StepInputs):
 
 
 class Options(MailOptions):
-    """How it behaves."""
-
     timeout: float = Field(
         30.0,
         gt=0,
@@ -116,7 +113,6 @@ class Options(MailOptions):
 
     @property
     def attempts(self) -> int:
-        """Tries in all."""
         return self.retry.max_attempts if self.retries is None else self.retries + 1
 
 
@@ -164,7 +160,6 @@ class SmtpConnector(MailBase[Config, Options]):
                 self._client("connecting")
 
     def close(self) -> None:
-        """Say goodbye."""
         with self._lock:
             if self._smtp is not None:
                 try:

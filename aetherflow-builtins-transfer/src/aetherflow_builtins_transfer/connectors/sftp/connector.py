@@ -60,7 +60,7 @@ class SftpConnector(FileConnector[Config, Options]):
 
     @property
     def peer(self) -> str:
-        """`host:port`."""
+        """The server as `host:port`, for messages."""
         return f"{self.conf.host}:{self.conf.port}"
 
     def at(self, path: str) -> str:

@@ -36,8 +36,6 @@ IN_FLIGHT = 8 << 20
 
 
 class SftpSession(FileSession):
-    """One SFTP channel."""
-
     def __init__(self, transport: "paramiko.Transport", idle_timeout: float, *, large_requests: bool) -> None:
         client = Client.from_transport(transport, window_size=WINDOW, max_packet_size=PACKET)
         if client is None:
@@ -252,7 +250,6 @@ class _Writer(Receiver):
         self._wait_until(self._session.depth)
 
     def finish(self) -> None:
-        """Wait for every answer."""
         self._wait_until(0)
 
     def _wait_until(self, most: int) -> None:

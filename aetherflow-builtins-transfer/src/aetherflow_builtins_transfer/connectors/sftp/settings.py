@@ -79,8 +79,6 @@ class Config(SshHost):
 
 
 class Options(FileOptions):
-    """How it behaves."""
-
     host_key_policy: Annotated[Policy, InsecureWhen("insecure")] = Field(
         "strict",
         description="`strict`: only a known key. `accept-new`: an unknown server's key is written to known_hosts, a "

@@ -63,13 +63,11 @@ class SmbConfig(ConnectorConfig):
 
     @property
     def account(self) -> str:
-        """The account, whichever key gave it; empty for nobody."""
+        """The account, whichever key gave it; empty: anonymous."""
         return self.username or self.user or ""
 
 
 class SmbOptions(FileOptions):
-    """How it behaves."""
-
     signing: Annotated[Flag, InsecureWhen(False)] = Field(
         True, description="Every message is signed, so that nobody between can change one; false: as the server wants."
     )
@@ -77,13 +75,13 @@ class SmbOptions(FileOptions):
 
 T = TypeVar("T")
 PENDING = frozenset({0xC0000056})
-"""How a server refuses a file that was deleted, and that somebody has not yet closed."""
+"""Statuses of a file that was deleted while another handle is open."""
 BUSY = PENDING | {0xC0000043}
-"""How a server refuses a file that somebody has open, or has deleted and not yet closed."""
+"""Statuses of a file that another handle has open, deleted or not."""
 OPEN_ELSEWHERE = BUSY | {0xC0000022}
-"""How a server refuses to replace a file that somebody has open."""
+"""Statuses of a rename over a file that another handle has open."""
 PATIENCE_SECONDS = 10.0
-"""How long to wait until nobody has it open any more."""
+"""How long to wait for the other handle to be closed."""
 
 
 def patiently(
@@ -92,9 +90,10 @@ def patiently(
     beat: Callable[[], None],
     refusals: frozenset[int] = BUSY,
 ) -> T:
-    """Do what SMB refuses while somebody has the file open: it is tried for a while. Only for what has no half.
+    """Repeat an action that the server refuses while another handle has the file open, for PATIENCE_SECONDS.
 
-    That somebody may be ourselves: a server holds the files of a broken connection until it has noticed.
+    Only for actions that happen as a whole or not at all. The other handle may be our own: a server keeps the handles of a
+    broken connection until it notices.
     """
     deadline, wait = time.monotonic() + PATIENCE_SECONDS, 0.002
     while True:
@@ -120,7 +119,7 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
 
     @property
     def peer(self) -> str:
-        """`server:port`."""
+        """The server as `server:port`, for messages."""
         return f"{self.conf.server}:{self.conf.port}"
 
     def at(self, path: str) -> str:
@@ -148,7 +147,6 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
         return path.count("\\") <= 3
 
     def parent(self, path: str) -> str:
-        """The folder above."""
         return path.rpartition("\\")[0]
 
     def advise(self, kind: Kind, cause: Cause = "") -> str:

@@ -27,7 +27,6 @@ class SharePath:
     parts: tuple[str, ...] = ()
 
     def unc(self, server: str) -> str:
-        r"""`\\server\share\dir\f`."""
         return "\\\\" + "\\".join([server, self.share, *self.parts])
 
 

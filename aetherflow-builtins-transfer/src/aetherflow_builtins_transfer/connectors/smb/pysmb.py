@@ -61,7 +61,6 @@ class PysmbSession(FileSession):
         self._conf, self._timeout = conf, opts.connect_timeout
 
     def connect(self) -> None:
-        """Connect and log in."""
         conf = self._conf
         try:
             if not self._smb.connect(conf.server, conf.port, timeout=self._timeout):
@@ -226,8 +225,6 @@ class _Taker(io.RawIOBase):
 
 
 class _Giver(io.RawIOBase):
-    """Likewise, for reading."""
-
     def __init__(self, read: Read) -> None:
         self._read = read
         self.began = False

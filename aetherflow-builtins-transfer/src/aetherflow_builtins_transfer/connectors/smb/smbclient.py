@@ -31,8 +31,6 @@ class Config(SmbConfig):
 
 
 class Options(SmbOptions):
-    """How it behaves."""
-
     encrypt: Flag = Field(
         False, description="Refuse a server that does not encrypt. Without it the server decides; most do not."
     )
