@@ -11,7 +11,7 @@ LOOK_SECONDS = 0.1
 
 
 def open_unless(open_session: Callable[[], FileSession], check: Callable[[], None]) -> FileSession:
-    """A session from `open_session`. What `check` raises meanwhile is raised at once; a session that comes later is closed.
+    """A session from `open_session`. What `check` raises meanwhile is raised at once; a later session is closed.
 
     The libraries wait for names, sockets and greetings in ways that nothing ends before their own time limits do.
     """

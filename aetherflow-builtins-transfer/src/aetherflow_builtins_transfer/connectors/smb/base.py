@@ -92,8 +92,8 @@ def patiently(
 ) -> T:
     """Repeat an action that the server refuses while another handle has the file open, for PATIENCE_SECONDS.
 
-    Only for actions that happen as a whole or not at all. The other handle may be our own: a server keeps the handles of a
-    broken connection until it notices.
+    Only for actions that happen as a whole or not at all. The other handle may be our own: a server
+    keeps the handles of a broken connection until it notices.
     """
     deadline, wait = time.monotonic() + PATIENCE_SECONDS, 0.002
     while True:
