@@ -2,7 +2,7 @@
 
 Why: the library takes a message without a signature where one was agreed upon, copies what it receives three times, has
 no setting for how long it waits for an answer, and no way to end a connection under a send that a silent peer holds up.
-Without the copies saved large files are slower; the rest has no public way. Tried with smbprotocol 1.16 to 1.17.
+Without the copies saved large files are slower; the rest has no public way. Tried with smbprotocol 1.16.1 to 1.17.
 """
 
 import select
