@@ -20,7 +20,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-unit coverage check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
-  bench-slots bench-transfer torture mutation fuzz build constraints clean
+  bench-slots bench-transfer bounds torture mutation fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -92,6 +92,9 @@ bench-excel: $(READY) ## measure filling an Excel template against XlsxWriter
 
 size: $(READY) ## print the logical lines of every room of the core
 	@$(BIN)/python tests/unit/architecture/size.py
+
+bounds: $(READY) ## the tests of each distribution with the oldest and the newest libraries it allows (ONLY=aetherflow-builtins-rest)
+	@$(BIN)/python tests/services/bounds.py $(if $(ONLY),'$(ONLY)')
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris

@@ -23,8 +23,8 @@ from typing import Any
 import services
 from aetherflow.core.api import ConnectorInit
 from aetherflow.core.runner import run_flow
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from transfer_peers import sftp_resource, smb_resource
 
 SIZE_MB = int(os.environ.get("SIZE_MB", "1000"))

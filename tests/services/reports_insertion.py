@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.sheet_stream import Frame
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.package.writer import ArchiveWriter
 from aetherflow_builtins_reports.shift.moves import Insertion, Moves, Shift

@@ -11,8 +11,8 @@ import pytest
 
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow_builtins_transfer import journal
-from aetherflow_builtins_transfer.connectors.sftp_client import Burst
-from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
+from aetherflow_builtins_transfer.connectors.sftp.client import Burst
+from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from proxy import How, Proxy
 from services import Sshd
 from torture_bench import Bench, warm_up

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.mail_smtp import SmtpConnector
+from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.delivery import MailError, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import Mail

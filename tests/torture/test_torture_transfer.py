@@ -16,11 +16,11 @@ import pytest
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow_builtins_transfer import journal
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector, SmbSession
-from aetherflow_builtins_transfer.connectors.smb_pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
+from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector, SmbSession
 from proxy import How, Proxy
 from services import Smbd, Sshd
 from torture_bench import Bench, warm_up

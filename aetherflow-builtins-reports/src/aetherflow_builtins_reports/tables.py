@@ -18,7 +18,7 @@ _LINE_END = "\r\n\ud802"
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TypedColumn:
     """A column; null is None."""
 
     name: str
@@ -26,12 +26,12 @@ class Column:
     values: list[Any]
 
 
-def column_of(name: str, values: Sequence[Any]) -> Column:
+def column_of(name: str, values: Sequence[Any]) -> TypedColumn:
     """The column of raw values: an empty cell is `""`, a number a float or an int."""
     known = [value for value in values if value != ""]
     dtype = _dtype(known)
     convert = _CONVERT[dtype]
-    return Column(name, dtype, [None if value == "" else convert(value) for value in values])
+    return TypedColumn(name, dtype, [None if value == "" else convert(value) for value in values])
 
 
 def _dtype(known: Sequence[Any]) -> Dtype:
@@ -80,7 +80,7 @@ _CONVERT: dict[Dtype, Callable[[Any], Any]] = {
 }
 
 
-def write_delimited(columns: Sequence[Column], rows: int, file: BinaryIO, delimiter: str) -> None:
+def write_delimited(columns: Sequence[TypedColumn], rows: int, file: BinaryIO, delimiter: str) -> None:
     """Write a header and the rows: null is an empty field, text is quoted where it must be."""
     texts = [[None if value is None else _field(value) for value in column.values] for column in columns]
     file.write(_lines([[column.name for column in columns]], delimiter))
@@ -104,7 +104,7 @@ def _lines(rows: Sequence[Sequence[str | None]], delimiter: str) -> bytes:
     return buffer.getvalue().replace(_LINE_END, "\n").encode()
 
 
-def write_parquet(columns: Sequence[Column], file: BinaryIO) -> None:
+def write_parquet(columns: Sequence[TypedColumn], file: BinaryIO) -> None:
     """Write a Parquet file with the types of the columns."""
     try:
         import pyarrow as pa

@@ -1,5 +1,3 @@
-"""The client for asyncio."""
-
 import asyncio
 from collections.abc import AsyncGenerator
 

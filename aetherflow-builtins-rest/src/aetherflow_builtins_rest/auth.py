@@ -33,7 +33,6 @@ class Credentials:
     """What one kind of credentials does with a request."""
 
     def flow(self, request: httpx.Request) -> Flow:
-        """Add nothing."""
         del request
         yield Added()
 
@@ -50,12 +49,10 @@ class Static(Credentials):
         self._secrets = secrets
 
     def flow(self, request: httpx.Request) -> Flow:
-        """Add it."""
         del request
         yield self._added
 
     def secrets(self) -> Iterator[str]:
-        """The secret itself."""
         return iter(self._secrets)
 
 
@@ -80,7 +77,6 @@ class Digest(Credentials):
                 return
 
     def secrets(self) -> Iterator[str]:
-        """The password."""
         yield self._password
 
 

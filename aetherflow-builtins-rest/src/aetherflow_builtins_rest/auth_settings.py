@@ -8,8 +8,6 @@ from aetherflow.core.api import StepInputs
 
 
 class BearerAuth(StepInputs):
-    """A fixed token."""
-
     type: Literal["bearer"] = Field(description="`bearer`")
     token: SecretStr = Field(min_length=1, description="Sent as `Authorization: Bearer ...`.")
 

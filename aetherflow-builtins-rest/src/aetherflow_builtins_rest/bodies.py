@@ -97,5 +97,4 @@ class ReceivedStream(httpx.SyncByteStream):
         return self._chunks
 
     def close(self) -> None:
-        """Give the connection back."""
         self._close()

@@ -42,7 +42,6 @@ class RestSource(BundleSource[Config]):
     resource_kind = "rest"
 
     def list(self) -> Iterator[RemoteFileMeta]:
-        """What the API lists."""
         params = {"bundle": self.bundle, self.conf.prefix_param: self.conf.base_path}
         response = self.connector.get(self.conf.list_path, params=params)
         try:
@@ -55,7 +54,6 @@ class RestSource(BundleSource[Config]):
             yield self._meta(entry)
 
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
-        """Bring one file."""
         self.refuse_path(rel_path)
         with tempfile.SpooledTemporaryFile(IN_MEMORY) as gathered:
 

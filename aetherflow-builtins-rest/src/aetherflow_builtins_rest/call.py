@@ -49,7 +49,6 @@ class Call:
     """Raises if the step is to end."""
     log: logging.Logger | None = None
     attempt: int = field(default=0, init=False)
-    """Attempts so far."""
     moved: int = field(default=0, init=False)
     """Bytes of the response that came in this attempt, as packed."""
     hops: int = field(default=0, init=False)

@@ -82,12 +82,10 @@ class Wire:
         request.extensions[TRUSTED] = self.home is None or origin_of(request.url) == self.home
 
     def close(self) -> None:
-        """Close all connections."""
         self.client.close()
         self._foreign.close()
 
     def secrets(self) -> Iterator[str]:
-        """What the credentials hold."""
         return self.credentials.secrets() if self.credentials else iter(())
 
     # One request

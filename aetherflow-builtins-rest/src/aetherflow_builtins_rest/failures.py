@@ -75,7 +75,7 @@ def reason_of(error: Exception) -> tuple[str, str]:
 
 
 def status_text(response: httpx.Response) -> str:
-    """`503 Service Unavailable`."""
+    """Status and phrase: `503 Service Unavailable`."""
     return f"{response.status_code} {response.reason_phrase}".strip()
 
 

@@ -147,7 +147,7 @@ class _Sink:
         """Nothing is held back here."""
 
     def close(self) -> None:
-        """Leave the file open."""
+        """Leave the file open: its owner closes it."""
 
     def writable(self) -> bool:
         return True

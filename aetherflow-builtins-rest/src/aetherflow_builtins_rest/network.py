@@ -64,7 +64,6 @@ class Sockets(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Open a TCP connection."""
         inner = self._inner.connect_tcp(host, port, self.bounded(timeout), local_address, socket_options)
         return self.watched(inner)
 
@@ -92,8 +91,6 @@ class Sockets(httpcore.NetworkBackend):
 
 
 class Stream(httpcore.NetworkStream):
-    """One connection."""
-
     def __init__(self, inner: httpcore.NetworkStream, owner: Sockets) -> None:
         self._inner = inner
         self._owner = owner
@@ -110,7 +107,6 @@ class Stream(httpcore.NetworkStream):
         self._inner.write(buffer, self._owner.bounded(timeout))
 
     def close(self) -> None:
-        """Close the connection."""
         self._owner.forget(self)
         self._inner.close()
 

@@ -28,7 +28,6 @@ class Pace:
         self._lock = threading.Lock()
 
     def take(self, check: Callable[[], None]) -> None:
-        """Wait for one's turn."""
         with self._lock:
             now = time.monotonic()
             self._next = max(self._next, now - self._gap * (self._burst - 1))

@@ -49,7 +49,6 @@ class NextUrl(_Style):
     next: Expression = Field(description="JMESPath of the address: `links.next`.")
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
-        """What the expression gives."""
         del place, response, count
         link = pick(self.next, data, "pages.next")
         return {"url": _text(link, "pages.next")} if link else None
@@ -63,19 +62,15 @@ class Cursor(_Style):
     param: str = Field("cursor", min_length=1, description="Parameter that carries it.")
 
     def params(self, place: Place) -> dict[str, Any]:
-        """The mark."""
         return {self.param: place["value"]} if "value" in place else {}
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
-        """What the expression gives."""
         del place, response, count
         mark = pick(self.next, data, "pages.next")
         return None if mark is None or mark in ("", False) else {"value": mark}
 
 
 class PageNumber(_Style):
-    """Pages are counted."""
-
     type: Literal["page"] = Field(description="`page`")
     param: str = Field("page", min_length=1, description="Parameter with the number of the page.")
     start: int = Field(1, ge=0, description="Number of the first page.")
@@ -84,11 +79,9 @@ class PageNumber(_Style):
     total_pages: Expression | None = Field(None, description="JMESPath of the number of pages, if the API says it.")
 
     def first(self) -> Place:
-        """The start."""
         return {"value": self.start}
 
     def params(self, place: Place) -> dict[str, Any]:
-        """Number and size."""
         size = {self.size_param: self.size} if self.size_param and self.size else {}
         return {self.param: place["value"], **size}
 
@@ -113,11 +106,9 @@ class Offset(_Style):
     total: Expression | None = Field(None, description="JMESPath of the number of all items, if the API says it.")
 
     def first(self) -> Place:
-        """The start."""
         return {"value": 0}
 
     def params(self, place: Place) -> dict[str, Any]:
-        """Offset and limit."""
         return {self.param: place["value"], self.limit_param: self.limit}
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:

@@ -2,13 +2,13 @@
 
 from pydantic import Field, field_validator
 
-from aetherflow.core.api import Flag, StepInputs
+from aetherflow.core.api import Backoff, Flag
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """Methods that may be repeated (RFC 9110, 9.2.2)."""
 
 
-class Retry(StepInputs):
+class Retry(Backoff):
     """One loop for all that can go wrong on the way to an answer."""
 
     max_attempts: int = Field(1, ge=1, description="How often a request is sent at most, the first time included.")
@@ -30,8 +30,3 @@ class Retry(StepInputs):
         if wrong := [status for status in value if not 400 <= status <= 599]:
             raise ValueError(f"{wrong[0]} is no error status (400 to 599)")
         return value
-
-    def wait_before(self, attempt: int) -> float:
-        """Seconds to wait before an attempt, from 2 on, where the peer names no time."""
-        wait = self.backoff_seconds * self.backoff_multiplier ** min(attempt - 2, 100)
-        return min(wait, self.max_backoff_seconds)

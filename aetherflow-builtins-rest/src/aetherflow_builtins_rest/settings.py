@@ -99,8 +99,6 @@ class Pool(StepInputs):
 
 
 class Options(ConnectorOptions):
-    """How requests are made."""
-
     timeout: float = Field(
         30,
         gt=0,

@@ -107,7 +107,6 @@ class Transport(httpx.BaseTransport):
         return _received(found, request)
 
     def close(self) -> None:
-        """Close all connections."""
         self._pool.close()
 
 

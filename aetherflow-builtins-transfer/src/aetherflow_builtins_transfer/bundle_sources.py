@@ -6,12 +6,10 @@ from typing import Any, BinaryIO
 from pydantic import Field
 
 from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 
 
 class Config(BundleSourceConfig):
-    """Where the folder is."""
-
     base_path: str = Field(min_length=1, description="Folder at the peer that holds the bundle.")
 
 
@@ -41,7 +39,6 @@ class RemoteFolder(BundleSource[Config]):
                 raise ConnectorError(message, fix="put a copy in its place, or take it out of the folder")
 
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
-        """Copy one file."""
         self.refuse_path(rel_path)
         self.peer.read_to(self.peer.join(self.conf.base_path, rel_path), target.write)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aetherflow.core.api import ConnectorError, RunContext, StepCancelledError, StepError
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import safe_relative

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aetherflow.core.api import ResumableWriter
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.records import ControlFile
 
 MOST_BYTES = 64 * 1024

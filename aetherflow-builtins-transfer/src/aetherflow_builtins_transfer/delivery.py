@@ -19,8 +19,8 @@ from typing import Any
 from aetherflow.core.api import RunContext, StepInputError
 from aetherflow_builtins_transfer.afterwards import delete_or_move, facts_of, is_noted
 from aetherflow_builtins_transfer.batches import in_batches
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.transfer_batch import LARGEST, Small
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.upload_batch import LARGEST, SmallFile
 from aetherflow_builtins_transfer.control import control_text, sha256_of
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.journal import Journal
@@ -31,7 +31,7 @@ from aetherflow_builtins_transfer.records import After, ControlFile
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class UploadItem:
     """A local file and where it goes."""
 
     id: str
@@ -41,8 +41,6 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to deliver."""
-
     overwrite: bool = True
     skip_delivered: bool = True
     verify_sha256: bool = False
@@ -72,13 +70,13 @@ class Delivery:
     _found: dict[str, os.stat_result] = field(default_factory=dict, init=False)
     """By target: the local files that are there."""
     _doubtful: set[str] = field(default_factory=set, init=False)
-    """Targets of which nobody knows whether they arrived since then."""
+    """Targets that may have arrived since then: their batch broke."""
     _kept: dict[str, Exception] = field(default_factory=dict, init=False)
     """By target: why a local file that went with others could not be deleted or moved."""
     _alone: bool = field(default=False, init=False)
     """True once files are no longer sent together, since that failed."""
 
-    def run(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+    def run(self, items: Sequence[UploadItem]) -> list[dict[str, Any]]:
         """Deliver all; of each file what became of it. StepError that names every file that failed."""
         if not items:
             return []
@@ -107,7 +105,7 @@ class Delivery:
             for item, facts in outcome.done
         ]
 
-    def _deliver_all(self, items: Sequence[Item]) -> Outcome[Item, dict[str, Any]]:
+    def _deliver_all(self, items: Sequence[UploadItem]) -> Outcome[UploadItem, dict[str, Any]]:
         self._find(items)
         self._remove_leftovers(items)
         progress, total = Progress(), sum(found.st_size for found in self._found.values())
@@ -121,7 +119,7 @@ class Delivery:
         outcome.done = [(item, done[item.target]) for item in items if item.target in done]
         return outcome
 
-    def write_manifest(self, items: Sequence[Item], results: Sequence[dict[str, Any]]) -> Path:
+    def write_manifest(self, items: Sequence[UploadItem], results: Sequence[dict[str, Any]]) -> Path:
         """Write the list of what was delivered; a step that is repeated for each of a list writes one per item."""
         ctx = self.ctx
         names = (ctx.flow_id, ctx.run_id, ctx.job_id, ctx.step_id)
@@ -138,14 +136,16 @@ class Delivery:
             file.write(json.dumps(lines, ensure_ascii=False, indent=1).encode())
         return path
 
-    def _find(self, items: Sequence[Item]) -> None:
+    def _find(self, items: Sequence[UploadItem]) -> None:
         for item in items:
             with contextlib.suppress(OSError):  # a missing one is told when its turn comes
                 found = item.local.stat()
                 if stat.S_ISREG(found.st_mode):
                     self._found[item.target] = found
 
-    def _deliver_together(self, items: Sequence[Item], progress: Progress, total: int) -> dict[str, dict[str, Any]]:
+    def _deliver_together(
+        self, items: Sequence[UploadItem], progress: Progress, total: int
+    ) -> dict[str, dict[str, Any]]:
         """Deliver small files in batches, where the peer has nothing of theirs yet; what became of those that arrived.
 
         It is the quick way, and no more: what does not arrive by it, for whatever reason, goes alone afterwards.
@@ -163,7 +163,7 @@ class Delivery:
         outcome = run_all(self.ctx, batches, self._deliver_batch, plan.parallelism, total, progress)
         return {target: facts for _, done in outcome.done for target, facts in done.items()}
 
-    def _is_new(self, item: Item) -> bool:
+    def _is_new(self, item: UploadItem) -> bool:
         found, place = self._found.get(item.target), self.peer.at(item.target)
         return (
             found is not None
@@ -174,14 +174,14 @@ class Delivery:
             and not self._was_there(place, self._usable(item, item.target) or "")
         )
 
-    def _deliver_batch(self, batch: Sequence[Item], progress: Progress) -> dict[str, dict[str, Any]]:
+    def _deliver_batch(self, batch: Sequence[UploadItem], progress: Progress) -> dict[str, dict[str, Any]]:
         if self._alone:
             return {}
         progress.tick(0)
         self._doubtful.update(item.target for item in batch)
         try:
             moved = self.peer.upload_all(
-                [Small(item.local, item.target, self._owner(item.target)) for item in batch],
+                [SmallFile(item.local, item.target, self._owner(item.target)) for item in batch],
                 preserve_mtime=self.plan.preserve_mtime,
                 mode=self.plan.mode,
                 overwrite=self.plan.overwrite,
@@ -208,7 +208,7 @@ class Delivery:
                     del done[item.target]
         return done
 
-    def _deliver(self, item: Item, progress: Progress) -> dict[str, Any]:
+    def _deliver(self, item: UploadItem, progress: Progress) -> dict[str, Any]:
         progress.tick(0)
         if item.target in self._kept:
             raise self._kept[item.target]
@@ -220,10 +220,10 @@ class Delivery:
         self._afterwards(item, facts)
         return facts
 
-    def _afterwards(self, item: Item, facts: dict[str, Any]) -> None:
+    def _afterwards(self, item: UploadItem, facts: dict[str, Any]) -> None:
         delete_or_move(item.local, facts, self.plan.after, self.plan.move_to)
 
-    def _send(self, item: Item, progress: Progress) -> dict[str, Any]:
+    def _send(self, item: UploadItem, progress: Progress) -> dict[str, Any]:
         if not item.local.is_file():
             raise StepInputError(
                 f"no such file: {item.local}", fix="check the path; relative ones start in the artifacts"
@@ -255,7 +255,7 @@ class Delivery:
             self.peer.write_bytes(side, text, key=self._key(side, found))
         return {**facts_of(found), "sha256": there, "status": "uploaded"}
 
-    def _already_there(self, item: Item, size: int) -> str | None:
+    def _already_there(self, item: UploadItem, size: int) -> str | None:
         """The sha256 of the local file if the peer has just that under the final name.
 
         An attempt that was cut off between rename and SUCCESS leaves that; so nothing is delivered twice.
@@ -285,7 +285,7 @@ class Delivery:
     def _key(self, target: str, found: os.stat_result) -> str:
         return f"{self._owner(target)}-{part_key(found.st_size, found.st_mtime_ns)}"
 
-    def _remove_leftovers(self, items: Sequence[Item]) -> None:
+    def _remove_leftovers(self, items: Sequence[UploadItem]) -> None:
         """Delete unfinished files of this step's earlier runs, save those that can be taken up again."""
         folders: dict[str, dict[str, str | None]] = {}
         for item in items:
@@ -301,7 +301,7 @@ class Delivery:
                 if begin in usable and name != usable[begin]:
                     self.peer.remove_leftover(folder, name)
 
-    def _usable(self, item: Item, target: str) -> str | None:
+    def _usable(self, item: UploadItem, target: str) -> str | None:
         """Name of the unfinished file, for this name at the peer, that this delivery would go on with."""
         found = self._found.get(item.target)
         return None if found is None else part_name(self.peer.name_of(self.peer.at(target)), self._key(target, found))

@@ -3,13 +3,16 @@
 import errno
 import logging
 import socket
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from aetherflow.core.api import ConnectorError
 
 Kind = Literal["missing", "exists", "denied", "lost", "other"]
 """`lost`: the connection could not be made or broke; whether the peer did what it was asked is unknown."""
 
+Cause = Literal["", "unreachable", "login", "protection"]
+"""What advice can be more exact about than the kind is."""
+_UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH})
 _ERRNO: dict[int, Kind] = {
     errno.ENOENT: "missing",
     errno.ENOTDIR: "missing",
@@ -28,12 +31,21 @@ _ERRNO: dict[int, Kind] = {
 }
 
 
-class RemoteError(ConnectorError):
-    """A file operation failed at the peer, or on the way to it."""
+class Fault(NamedTuple):
+    """What an error of a library means: its kind, its message in one line, and a cause that has advice of its own."""
 
-    def __init__(self, message: str, *, kind: Kind = "other", fix: str = "") -> None:
-        super().__init__(message, fix=fix)
+    kind: Kind
+    text: str
+    cause: Cause = ""
+
+
+class RemoteError(ConnectorError):
+    """A file operation failed at the peer, or on the way to it. `resource`, if given, opens the message."""
+
+    def __init__(self, message: str, *, kind: Kind = "other", fix: str = "", resource: str = "") -> None:
+        super().__init__(f"{resource}: {message}" if resource else message, fix=fix)
         self.kind = kind
+        self.names_resource = bool(resource)
 
 
 class InterruptedTransferError(RemoteError):
@@ -52,6 +64,12 @@ def kind_of_os_error(error: OSError) -> Kind:
     if isinstance(error, TimeoutError | ConnectionError | EOFError | socket.gaierror):
         return "lost"
     return _ERRNO.get(error.errno or 0, "other")
+
+
+def os_fault(error: OSError) -> Fault:
+    """An operating system's error, or one that a library dresses as such."""
+    unreachable = isinstance(error, socket.gaierror) or error.errno in _UNREACHABLE
+    return Fault(kind_of_os_error(error), one_line(error), "unreachable" if unreachable else "")
 
 
 def one_line(error: BaseException) -> str:

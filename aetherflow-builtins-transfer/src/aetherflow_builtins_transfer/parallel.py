@@ -37,7 +37,6 @@ class Progress:
         self.ended = False
 
     def tick(self, size: int) -> None:
-        """Called for every chunk."""
         with self._lock:
             self.moved += size
         if self.ended:

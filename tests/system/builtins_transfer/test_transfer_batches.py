@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from services import Sshd
 from transfer_peers import Peer, build_peer
 
@@ -83,7 +83,7 @@ def test_one_that_cannot_arrive_is_told_and_the_others_do(ssh: Peer, fail_fast: 
 def test_what_a_server_does_in_the_middle_of_a_batch_leaves_nothing(
     ssh: Peer, monkeypatch: pytest.MonkeyPatch, request_name: str, number: int
 ) -> None:
-    from aetherflow_builtins_transfer.connectors import sftp_batch
+    from aetherflow_builtins_transfer.connectors.sftp import batch as sftp_batch
 
     files = given(ssh, 20)
     ssh.resource["options"] = {"idle_timeout_seconds": 3}
@@ -96,18 +96,20 @@ def test_what_a_server_does_in_the_middle_of_a_batch_leaves_nothing(
 def test_a_server_without_the_extension_that_replaces_takes_them_too(
     ssh: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aetherflow_builtins_transfer.connectors import sftp_batch, sftp_client, transfer
+    from aetherflow_builtins_transfer.connectors.files.upload import TransferResult, Upload
+    from aetherflow_builtins_transfer.connectors.sftp import batch as sftp_batch
+    from aetherflow_builtins_transfer.connectors.sftp import client as sftp_client
 
     files = given(ssh, 20)
     monkeypatch.setattr(sftp_batch, "POSIX_RENAME", sftp_client.text(b"unknown@example.com"))
     alone = []
-    run = transfer.Upload.run
+    run = Upload.run
 
-    def counted(upload: transfer.Upload) -> transfer.Moved:
+    def counted(upload: Upload) -> TransferResult:
         alone.append(upload.remote_path)
         return run(upload)
 
-    monkeypatch.setattr(transfer.Upload, "run", counted)
+    monkeypatch.setattr(Upload, "run", counted)
     assert upload(ssh, files).error is None
     assert {name.removeprefix("in/box/"): data for name, data in ssh.tree().items()} == files
     assert len(alone) == 2, "only those that are too large for a batch"

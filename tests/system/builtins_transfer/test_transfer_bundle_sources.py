@@ -7,8 +7,8 @@ import pytest
 
 from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_transfer.bundle_sources import SftpSource, SmbSource
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from services import Smbd, Sshd
 from transfer_bundle_sources import RemoteSuite
 from transfer_peers import sftp_resource, smb_resource

@@ -16,8 +16,8 @@ import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import FlowProject
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.sftp_keys import HostKeys
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.sftp.keys import HostKeys
 from services import Sshd
 from transfer_peers import sftp_resource
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_transfer.connectors.session import Entry
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
+from aetherflow_builtins_transfer.connectors.files.session import RemoteEntry
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from services import Sshd
 from transfer_peers import sftp_resource
 
@@ -16,7 +16,7 @@ from transfer_peers import sftp_resource
 @pytest.mark.parametrize("name", ["../../up", "/abs", "a/b", "..", ".", "", "x\0y"])
 def test_a_listing_with_impossible_names_is_refused(sshd: Sshd, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     resource = sftp_resource(sshd)
-    monkeypatch.setattr(SftpSession, "entries", lambda self, folder: [Entry(name, "file", 1, 1.0)])
+    monkeypatch.setattr(SftpSession, "entries", lambda self, folder: [RemoteEntry(name, "file", 1, 1.0)])
     with SftpConnector(ConnectorInit("peer", "sftp", "paramiko", resource["config"], {})) as connector:
         with pytest.raises(ConnectorError, match="leads elsewhere") as caught:
             connector.list("x")

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import pytest
 
 from aetherflow.core.testing import ConnectorSuite, FlowProject, StepSuite
-from aetherflow_builtins_transfer.connectors.archive_external import ExternalConnector
-from aetherflow_builtins_transfer.connectors.archive_os import OsConnector
-from aetherflow_builtins_transfer.connectors.archive_pyminizip import PyminizipConnector
-from aetherflow_builtins_transfer.connectors.archive_pyzipper import PyzipperConnector
-from aetherflow_builtins_transfer.connectors.archive_zipfile import ZipfileConnector
-from aetherflow_builtins_transfer.connectors.mail_file import FileMailConnector
-from aetherflow_builtins_transfer.connectors.mail_smtp import SmtpConnector
+from aetherflow_builtins_transfer.connectors.archive.external import ExternalConnector
+from aetherflow_builtins_transfer.connectors.archive.os import OsConnector
+from aetherflow_builtins_transfer.connectors.archive.pyminizip import PyminizipConnector
+from aetherflow_builtins_transfer.connectors.archive.pyzipper import PyzipperConnector
+from aetherflow_builtins_transfer.connectors.archive.zipfile import ZipfileConnector
+from aetherflow_builtins_transfer.connectors.mail.file import FileMailConnector
+from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.steps.archive_list import ArchiveList
 from aetherflow_builtins_transfer.steps.archive_test import ArchiveTest
 from aetherflow_builtins_transfer.steps.unzip import Unzip

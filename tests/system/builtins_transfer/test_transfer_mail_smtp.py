@@ -11,7 +11,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import FlowProject
-from aetherflow_builtins_transfer.connectors.mail_smtp import SmtpConnector
+from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.delivery import MailError, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import Mail

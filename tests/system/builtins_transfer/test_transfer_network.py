@@ -12,10 +12,10 @@ from typing import Any, Self
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
-from aetherflow_builtins_transfer.connectors.smb_pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from proxy import Proxy
 from services import Smbd, Sshd
 from transfer_peers import Peer, build_peer, sftp_resource, smb_resource

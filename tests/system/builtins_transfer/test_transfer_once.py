@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from aetherflow_builtins_transfer.clearing import Clearing
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.sftp_session import SftpSession
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from aetherflow_builtins_transfer.journal import Journal
 from services import Sshd
 from transfer_peers import Peer, build_peer

@@ -17,10 +17,10 @@ import pytest
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.local import SftpLocal, SmbLocal
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
-from aetherflow_builtins_transfer.connectors.smb_connection import SmbConnection
-from aetherflow_builtins_transfer.connectors.smb_pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.smb.connection import SmbConnection
+from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from proxy import Proxy
 from services import Smbd, Sshd
 from transfer_peers import Peer, sftp_resource, smb_resource

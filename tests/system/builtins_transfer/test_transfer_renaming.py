@@ -7,8 +7,8 @@ import paramiko
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.sftp_client import Client
+from aetherflow_builtins_transfer.connectors.sftp.client import Client
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.paths import is_part
 from services import Sshd

@@ -9,10 +9,10 @@ import pytest
 from smbclient import ClientConfig, open_file, register_session
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors import smb_base
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
-from aetherflow_builtins_transfer.connectors.smb_pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.smb import base as smb_base
+from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from services import Smbd
 from transfer_peers import Peer, build_peer

@@ -7,9 +7,9 @@ import pytest
 
 from aetherflow.core.testing import FileTransferSuite
 from aetherflow_builtins_transfer.connectors.local import SftpLocal, SmbLocal
-from aetherflow_builtins_transfer.connectors.sftp import SftpConnector
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
-from aetherflow_builtins_transfer.connectors.smb_pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from services import Smbd, Sshd
 from svc import free_port
 

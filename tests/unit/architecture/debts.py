@@ -5,7 +5,6 @@
 LIMITS = {
     "upward in aetherflow.core": 24,
     "upward in aetherflow_builtins_db": 2,
-    "upward in aetherflow_builtins_reports": 3,
     "out of the kernel": 20,
     "circles of packages": 5,
     "circles of files": 13,
@@ -42,11 +41,6 @@ UPWARD = {
         formats.sampling -> widening
         steps.check -> checking
     """,
-    "aetherflow_builtins_reports": """
-        shift.drawings -> fill.template
-        shift.heights -> fill.template
-        shift.parts -> fill.template
-    """,
 }
 """Imports from a room that stands above."""
 
@@ -55,7 +49,6 @@ aetherflow.core.bundle aetherflow.core.runtime.environment aetherflow.core.runti
 aetherflow.core.checks aetherflow.core.kernel.sequencing aetherflow.core.runtime.context aetherflow.core.runtime.hooks aetherflow.core.runtime.opening
 aetherflow_builtins_db.checking aetherflow_builtins_db.steps
 aetherflow_builtins_db.formats aetherflow_builtins_db.widening
-aetherflow_builtins_reports.fill aetherflow_builtins_reports.shift
 """
 """Folders that import each other, one circle a line."""
 
@@ -72,6 +65,5 @@ aetherflow_builtins_db.connectors.postgres aetherflow_builtins_db.connectors.pos
 aetherflow_builtins_db.connectors.server aetherflow_builtins_db.connectors.server_transaction
 aetherflow_builtins_db.connectors.sqlalchemy aetherflow_builtins_db.connectors.sqlalchemy_rows
 aetherflow_builtins_db.connectors.sqlite3 aetherflow_builtins_db.connectors.sqlite3_rows aetherflow_builtins_db.connectors.sqlite3_transaction
-aetherflow_builtins_transfer.connectors.download aetherflow_builtins_transfer.connectors.files aetherflow_builtins_transfer.connectors.transfer aetherflow_builtins_transfer.connectors.transfer_batch
 """
 """Files that import each other, one circle a line."""

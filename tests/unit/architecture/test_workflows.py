@@ -79,3 +79,8 @@ def test_no_server_is_listed_twice() -> None:
     assert len(packages) > 10
     assert sorted(packages) == sorted(set(packages))
     assert sorted(checks) == sorted(set(checks))
+
+
+def test_every_distribution_is_tried_at_the_bounds_of_its_libraries() -> None:
+    matrix = jobs(ROOT / ".github/workflows/nightly.yml")["bounds"]["strategy"]["matrix"]["distribution"]
+    assert matrix == sorted(path.parent.name for path in ROOT.glob("aetherflow-*/pyproject.toml"))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.refs import MAX_ROW, Area
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.shift.formulas import copy_formula, shift_formula
 from aetherflow_builtins_reports.shift.moves import Insertion, Moves, Shift
 from aetherflow_builtins_reports.shift.references import Reference, pieces

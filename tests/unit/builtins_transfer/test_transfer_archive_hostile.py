@@ -14,8 +14,8 @@ from aetherflow_builtins_transfer.archives import zip_read
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.unpack import Rules, survey, unpack
-from aetherflow_builtins_transfer.connectors.archive_pyzipper import PyzipperConnector
-from aetherflow_builtins_transfer.connectors.archive_zipfile import ZipfileConnector
+from aetherflow_builtins_transfer.connectors.archive.pyzipper import PyzipperConnector
+from aetherflow_builtins_transfer.connectors.archive.zipfile import ZipfileConnector
 
 CASES = torture_archives.all_cases()
 LIMITS: dict[str, Any] = {"max_total_bytes": 20 * torture_archives.MIB, "max_members": 100}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, parse
+from aetherflow_builtins_transfer.connectors.smb.paths import SharePath, parse
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.paths import safe_relative
 from transfer_peers import Peer, build_peer

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_transfer.connectors.mail_smtp import SmtpConnector
+from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.message import Mail
 

@@ -19,7 +19,7 @@ class Block:
     """Rows for one rectangle of one sheet. Blocks are written in order; where two meet, the later one counts."""
 
     owner: str
-    """For messages: `target 'sales'`."""
+    """How messages name it: `target 'sales'`."""
     top: int
     left: int
     chunks: Iterator[Chunk]
@@ -43,7 +43,6 @@ class Block:
     promised: int | None = None
     """The number of rows for which room was made: others are an error, before they meet what stands below."""
     promised_by: str = ""
-    """Who said so."""
     follows: "Block | None" = None
     """The block under which this one stands, wherever it ends; `top` is then of no meaning before."""
     max_columns: int | None = None

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
 from aetherflow_builtins_reports.package.refs import Area, parse_area
 from aetherflow_builtins_reports.package.table_parts import TablePart, tables_of
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.shift.moves import Shift
 
@@ -31,11 +31,9 @@ class Filled:
     table_part: str = ""
     """Of a target that is a table: its part."""
     table_area: Area | None = None
-    """And its range."""
 
     @property
     def area(self) -> Area:
-        """Header and data."""
         top = self.data.top if self.header_row is None else self.header_row
         return Area(top, self.data.left, self.data.bottom, self.data.right)
 

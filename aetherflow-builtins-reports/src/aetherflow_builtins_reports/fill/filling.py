@@ -19,11 +19,11 @@ from aetherflow_builtins_reports.fill.room import SheetRoom
 from aetherflow_builtins_reports.fill.row_patterns import Repeat, Repeats
 from aetherflow_builtins_reports.fill.sheet_writer import SheetWriter, column_styles
 from aetherflow_builtins_reports.fill.stamp import STAMP_PART
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.deflate import Compression, Spool
 from aetherflow_builtins_reports.package.refs import Area
 from aetherflow_builtins_reports.package.relations import rels_part
 from aetherflow_builtins_reports.package.sheet_stream import Event, Frame, Row
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.package.writer import ArchiveWriter
 from aetherflow_builtins_reports.shift.moves import Shift

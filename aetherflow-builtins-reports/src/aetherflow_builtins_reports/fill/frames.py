@@ -96,7 +96,6 @@ class Tail:
 
     @property
     def merged(self) -> list[Area]:
-        """The merged ranges."""
         listed = self._root.first("mergeCells")
         found = [parse_area(each.attributes.get("ref", "")) for each in listed.children] if listed else []
         return [area for area in found if area is not None]

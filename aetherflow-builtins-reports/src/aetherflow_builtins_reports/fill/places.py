@@ -10,10 +10,10 @@ from aetherflow.core.api import StepInputError
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.frames import Head
 from aetherflow_builtins_reports.fill.sheet_writer import ColumnStyles, column_styles
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.refs import parse_cell, split_sheet
 from aetherflow_builtins_reports.package.sheet_stream import Row
 from aetherflow_builtins_reports.package.table_parts import tables_of
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 
 _SHARED, _FORMULA, _TAGS = re.compile(rb">\s*(\d+)\s*</"), re.compile(rb"<(?:\w+:)?f[\s>/]"), re.compile(rb"<[^>]*>")
@@ -38,7 +38,7 @@ class Query:
     """What is looked for: an anchor or a cell, and the sheet that goes with it."""
 
     owner: str
-    """For messages: `target 'sales'`."""
+    """How messages name it: `target 'sales'`."""
     anchor: str | None
     cell: str | None
     sheet: str | None

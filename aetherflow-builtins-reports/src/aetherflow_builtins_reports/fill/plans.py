@@ -28,7 +28,6 @@ class TargetPlan:
 
     @property
     def filled(self) -> Filled:
-        """Where it was written."""
         block = self.data
         right = block.left + max(block.width, 1) - 1
         area = Area(block.top, block.left, block.top + max(block.written, 1) - 1, right)

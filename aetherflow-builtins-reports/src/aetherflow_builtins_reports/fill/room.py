@@ -10,8 +10,6 @@ from aetherflow_builtins_reports.shift.moves import Insertion, Moves, Shrink
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What one target needs."""
-
     owner: str
     row: int
     """The row of the template that moves down, and all below it."""

@@ -21,7 +21,6 @@ class ColumnStyles:
         self._ranges = columns
 
     def of(self, column: int) -> int:
-        """Format of a column."""
         return next((style for first, last, style in self._ranges if first <= column <= last), 0)
 
 
@@ -49,7 +48,6 @@ class SheetWriter:
         self._repeats = repeats or Repeats([], prefix, "")
 
     def merge(self, rows: Iterator[Row], blocks: Sequence[Block]) -> None:
-        """Write all rows."""
         following = next(rows, None)
         while True:
             starts = [(block.next_row, block) for block in blocks]

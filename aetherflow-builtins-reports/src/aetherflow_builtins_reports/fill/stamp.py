@@ -12,14 +12,13 @@ class Input:
     """One thing that went into a report."""
 
     kind: str
-    """`template` or `source`."""
+    """Which of the two: `template` or `source`."""
     name: str
     """Name of the target, or of the file."""
     sha256: str
 
 
 def stamp(flow_id: str, flow_sha256: str, inputs: Sequence[Input]) -> bytes:
-    """The part."""
     listed = "".join(f"<{each.kind} name={quoteattr(each.name)} sha256={quoteattr(each.sha256)}/>" for each in inputs)
     return (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'

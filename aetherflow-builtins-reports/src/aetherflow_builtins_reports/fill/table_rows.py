@@ -10,10 +10,10 @@ from aetherflow_builtins_reports.fill.formulas import SharedFormulas
 from aetherflow_builtins_reports.fill.places import Place, style_row
 from aetherflow_builtins_reports.fill.room import SheetRoom
 from aetherflow_builtins_reports.fill.row_formulas import RowFormula
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import parse
 from aetherflow_builtins_reports.package.refs import Area, cell_name, quoted
 from aetherflow_builtins_reports.package.table_parts import TablePart, tables_of
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.shift.formulas import shift_formula
 from aetherflow_builtins_reports.shift.moves import Shift
@@ -54,7 +54,6 @@ class TableRows:
 
     @property
     def width(self) -> int:
-        """Columns of the table."""
         return self.table.area.right - self.table.area.left + 1
 
     def sources(self, names: Sequence[str] | None, width: int) -> list[int | None]:

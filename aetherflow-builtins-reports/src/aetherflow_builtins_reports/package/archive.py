@@ -74,7 +74,6 @@ class Archive:
             raise self.error(f"lacks the part {part}, so it is damaged", "open and save it in Excel") from None
 
     def read(self, part: str) -> bytes:
-        """A small part, inflated."""
         return b"".join(self.stream(part, MAX_SMALL_BYTES))
 
     def stream(self, part: str, limit: int = MAX_STREAM_BYTES) -> Iterator[bytes]:
@@ -113,7 +112,6 @@ class Archive:
             yield block
 
     def close(self) -> None:
-        """Close the file."""
         self._zip.close()
         self._file.close()
 

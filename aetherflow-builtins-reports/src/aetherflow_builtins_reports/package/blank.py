@@ -30,7 +30,6 @@ _PARTS = {
 
 
 def blank_workbook() -> BytesIO:
-    """Its bytes."""
     file = BytesIO()
     writer = ArchiveWriter(file)
     for name, text in _PARTS.items():

@@ -39,11 +39,10 @@ class Spool:
         self._held_bytes = 0
         self.crc = 0
         self.size = 0
-        """Bytes before compression."""
+        """Size in bytes before compression."""
         self.compressed_size = 0
 
     def write(self, data: bytes) -> None:
-        """Append bytes."""
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes >= _HELD_BYTES:
@@ -72,5 +71,4 @@ class Spool:
             yield block
 
     def close(self) -> None:
-        """Give the space back."""
         self._file.close()

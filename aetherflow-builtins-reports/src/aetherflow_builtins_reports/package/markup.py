@@ -26,7 +26,7 @@ class Element:
     attributes: dict[str, str]
     start: int
     tag_end: int
-    """Behind the start tag."""
+    """Place of the first byte behind the start tag."""
     depth: int
     inner_end: int = 0
     """Before the end tag; equal to `end` if there is none."""
@@ -128,7 +128,6 @@ def prefix_of(root: Element, namespace: str = MAIN) -> str:
 
 
 def start_tag(name: str, attributes: Mapping[str, str], *, empty: bool = False) -> bytes:
-    """A start tag."""
     listed = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
     return f"<{name}{listed}{'/' if empty else ''}>".encode()
 
@@ -145,11 +144,9 @@ class Edits:
         self._changes.append((start, end, new))
 
     def insert(self, at: int, new: bytes) -> None:
-        """Insert bytes."""
         self.replace(at, at, new)
 
     def remove(self, element: Element) -> None:
-        """Remove an element."""
         self.replace(element.start, element.end, b"")
 
     def set_attributes(self, element: Element, **values: str | None) -> None:

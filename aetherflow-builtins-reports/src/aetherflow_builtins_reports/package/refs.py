@@ -29,7 +29,7 @@ def number(column_letters: str) -> int:
 
 
 def cell_name(row: int, column: int) -> str:
-    """(5, 1) -> A5."""
+    """The name of a cell: row 5, column 1 is `A5`."""
     return f"{letters(column)}{row}"
 
 
@@ -58,8 +58,6 @@ def quoted(sheet: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A rectangle of cells."""
-
     top: int
     left: int
     bottom: int
@@ -71,7 +69,7 @@ class Area:
 
     @property
     def absolute(self) -> str:
-        """`$A$1:$C$5`."""
+        """With absolute columns and rows: `$A$1:$C$5`."""
         return f"${letters(self.left)}${self.top}:${letters(self.right)}${self.bottom}"
 
     def meets(self, other: "Area") -> bool:

@@ -29,9 +29,9 @@ class Look:
     number_format: str | None = None
     bold: bool = False
     fill: str | None = None
-    """RRGGBB."""
+    """Colour of the background as RRGGBB."""
     color: str | None = None
-    """Of the text, RRGGBB."""
+    """Colour of the text as RRGGBB."""
     wrap: bool = False
     top_border: bool = False
 

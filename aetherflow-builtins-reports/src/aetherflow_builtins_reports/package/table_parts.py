@@ -19,7 +19,7 @@ class TablePart:
     data: bytes
     root: Element
     area: Area
-    """Header, data and totals."""
+    """Rows of header, data and totals."""
 
     @property
     def name(self) -> str:
@@ -44,7 +44,6 @@ class TablePart:
 
     @property
     def column_names(self) -> list[str]:
-        """Names of its columns."""
         return [each.attributes.get("name", "") for each in self.columns]
 
     @property

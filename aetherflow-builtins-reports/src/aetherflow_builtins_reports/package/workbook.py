@@ -42,8 +42,6 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class DefinedName:
-    """One defined name."""
-
     name: str
     text: str
     scope: int | None

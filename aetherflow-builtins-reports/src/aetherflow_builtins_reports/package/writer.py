@@ -37,7 +37,6 @@ class ArchiveWriter:
         self._blocks(archive.raw(info))
 
     def add(self, name: str, data: bytes) -> None:
-        """A part from memory."""
         deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
         packed = deflater.compress(data) + deflater.flush()
         self._entry(name, zipfile.ZIP_DEFLATED, zlib.crc32(data), len(packed), len(data))

@@ -13,7 +13,7 @@ _EVERY = frozenset({
 """Functions for which a cell is a range of one cell in whatever place."""
 _FIRST = frozenset({"LARGE", "SMALL", "PERCENTILE", "QUARTILE"})
 _EVEN = frozenset({"SUMIF", "AVERAGEIF", "COUNTIF", "COUNTIFS"})
-"""Range, criterion, range."""
+"""Arguments in turn: range, criterion, range."""
 _ODD = frozenset({"SUMIFS", "AVERAGEIFS", "MAXIFS", "MINIFS"})
 """Range, range, criterion, range, criterion."""
 _ELEMENTS = frozenset({"SUMPRODUCT"})

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.shift.heights import RowHeights
 from aetherflow_builtins_reports.shift.marks import Marks
 from aetherflow_builtins_reports.shift.moves import Moves, Shift, moved_end, moved_row

@@ -1,9 +1,9 @@
 """Where on a sheet, in drawing units from its top, a row begins, before and after rows went in."""
 
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import parse
 from aetherflow_builtins_reports.package.refs import MAX_ROW
 from aetherflow_builtins_reports.package.sheet_stream import Row
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.shift.moves import Moves
 
@@ -36,7 +36,6 @@ class RowHeights:
         return RowHeights(self._default, {moved - 1: self._own[row] for row, moved in new.items() if moved is not None})
 
     def top(self, row: int) -> int:
-        """Where a row begins."""
         own = [height for number, height in self._own.items() if number < row]
         return (row - len(own)) * self._default + sum(own)
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.markup import MarkupError
 from aetherflow_builtins_reports.package.refs import quoted
 from aetherflow_builtins_reports.package.relations import relations
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.shift.drawings import shift_drawing
 from aetherflow_builtins_reports.shift.formulas import Growth, shift_formula

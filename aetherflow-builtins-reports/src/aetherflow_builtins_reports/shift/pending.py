@@ -15,21 +15,16 @@ class Pending:
         self._removed: list[Element] = []
 
     def set(self, element: Element, values: Mapping[str, str | None]) -> None:
-        """Change attributes."""
         if values:
             self._attributes.setdefault(element.start, (element, {}))[1].update(values)
 
     def write(self, element: Element, text: str) -> None:
-        """Change the text."""
         self._texts[element.start] = (element, text)
 
     def remove(self, element: Element) -> None:
-        """Remove an element."""
         self._removed.append(element)
 
     def apply(self, edits: Edits) -> None:
-        """Hand all changes over."""
-
         def stays(element: Element) -> bool:
             return not any(gone.start < element.start < gone.end for gone in self._removed)
 

@@ -1,5 +1,3 @@
-"""What every source yields."""
-
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +14,6 @@ class Chunk(NamedTuple):
     rows: int
 
     def part(self, start: int, count: int) -> "Chunk":
-        """Some of the rows."""
         return Chunk([column[start : start + count] for column in self.columns], count)
 
 
@@ -28,9 +25,7 @@ class Source(Protocol):
         """Names of the columns, if the source has some."""
         ...
 
-    def chunks(self) -> Iterator[Chunk]:
-        """The rows."""
-        ...
+    def chunks(self) -> Iterator[Chunk]: ...
 
 
 def transposed(rows: Sequence[Sequence[Any]]) -> Chunk:

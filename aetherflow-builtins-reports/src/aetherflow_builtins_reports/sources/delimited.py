@@ -110,7 +110,6 @@ class DelimitedSource:
         return self._file.sha256
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 

@@ -52,7 +52,6 @@ class JsonlSource:
             raise SourceError(f"{self.path}:{number}: no valid JSON: {error}") from error
 
     def chunks(self) -> Iterator[Chunk]:
-        """The rows."""
         names, records = self.names, self._records()
         while rows := list(islice(records, CHUNK_ROWS)):
             yield transposed([self._row(row, names) for row in rows])
@@ -69,6 +68,5 @@ class JsonlSource:
         return self._file.sha256 if self._file else ""
 
     def close(self) -> None:
-        """Close the file."""
         if self._file is not None:
             self._file.close()

@@ -28,11 +28,9 @@ class HashedFile(io.RawIOBase):
         self._hash = hashlib.sha256()
 
     def readable(self) -> bool:
-        """True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read into a buffer."""
         count = self._file.readinto(buffer)
         self._hash.update(memoryview(buffer)[:count])
         return count
@@ -45,7 +43,6 @@ class HashedFile(io.RawIOBase):
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """Close the file."""
         if hasattr(self, "_file"):  # not where it could not be opened: the finalizer closes such an object, too
             self._file.close()
         super().close()

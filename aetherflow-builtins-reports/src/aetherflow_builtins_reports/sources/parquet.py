@@ -32,7 +32,6 @@ class ParquetSource:
         self.rows = int(self._file.metadata.num_rows)
 
     def chunks(self) -> Iterator[Chunk]:
-        """The rows."""
         try:
             for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 for start in range(0, batch.num_rows, CHUNK_ROWS):
@@ -56,11 +55,9 @@ class ParquetSource:
 
     @property
     def sha256(self) -> str:
-        """Of the file."""
         return file_sha256(self.path)
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 

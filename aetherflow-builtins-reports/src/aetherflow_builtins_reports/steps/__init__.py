@@ -1,1 +1,1 @@
-"""The steps."""
+"""Steps that fill, check, write and read Excel workbooks."""

@@ -86,7 +86,7 @@ class Casting(StepInputs):
 
     @property
     def cast(self) -> Literal["none", "basic", "schema"]:
-        """`type_cast` as it counts."""
+        """`type_cast`, or what it stands for where it is left out."""
         return self.type_cast or ("schema" if self.wanted_types else "none")
 
     @property
@@ -186,12 +186,10 @@ class Target(Casting):
 
     @property
     def copies_style(self) -> bool:
-        """`style_mode` as it counts."""
         return self.grows if self.style_mode is None else self.style_mode == "copy_row"
 
     @property
     def effective_insert(self) -> str:
-        """`insert` as it counts."""
         return "grow" if self.grows else self.insert or "replace"
 
     @property
@@ -201,7 +199,6 @@ class Target(Casting):
 
     @property
     def owner(self) -> str:
-        """How messages name it."""
         return f"target {self.name!r}"
 
 
@@ -215,10 +212,8 @@ class CellValue(StepInputs):
 
     @property
     def content(self) -> Any:
-        """The value to write."""
         return Formula(str(self.value).removeprefix("=")) if self.type == "formula" else self.value
 
     @property
     def dtype(self) -> Dtype:
-        """How it is cast."""
         return "none" if self.type == "formula" else self.type

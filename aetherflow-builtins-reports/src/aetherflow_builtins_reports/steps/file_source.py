@@ -87,11 +87,9 @@ class FileSource(ReadingOptions, Casting):
 
     @property
     def owner(self) -> str:
-        """How messages name it."""
         return "source"
 
     def format_of(self, path: Path) -> Format:
-        """The format that counts."""
         return self.source_format or _BY_SUFFIX.get(unpacked_suffix(path), "tsv")
 
     def dialect(self, path: Path) -> Dialect:

@@ -85,7 +85,6 @@ class FileTarget(Target, FileSource):
 
     @property
     def effective_header_mode(self) -> str:
-        """`header_mode` as it counts."""
         return self.header_mode or ("append" if self.is_sheet else "template")
 
     @property

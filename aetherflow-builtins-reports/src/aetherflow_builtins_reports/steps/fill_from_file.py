@@ -1,5 +1,3 @@
-"""The step `excel_fill_from_file`."""
-
 import contextlib
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +8,7 @@ from aetherflow.core.api import StepResult
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.places import Place
 from aetherflow_builtins_reports.fill.stamp import Input
-from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import check_sheet_name
 from aetherflow_builtins_reports.steps.fields import _json
 from aetherflow_builtins_reports.steps.file_source import AnySource
@@ -66,7 +64,6 @@ class ExcelFillFromFile(FillStep[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Fill the template."""
         targets = self.args.targets
         paths = [self.ctx.read_path(each.source_path) for each in targets]
         with contextlib.ExitStack() as stack:
@@ -140,7 +137,6 @@ class ExcelFillFromFile(FillStep[Inputs]):
             filling.warnings.append(f"{target.owner}: dtypes names no column of its file: {', '.join(unknown)}")
 
     def plan(self) -> list[str]:
-        """What would be written."""
         lines = []
         for target in self.args.targets:
             path = self.ctx.read_path(target.source_path)

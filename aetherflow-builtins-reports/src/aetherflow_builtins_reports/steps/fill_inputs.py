@@ -33,7 +33,6 @@ class ValueInputs(StepInputs):
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
-        """`timezone` itself."""
         return zoneinfo.ZoneInfo(self.timezone)
 
 

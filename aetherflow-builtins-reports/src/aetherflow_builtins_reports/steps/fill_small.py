@@ -1,5 +1,3 @@
-"""The step `excel_fill_small`."""
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -53,7 +51,6 @@ class SmallTarget(Target):
 
     @property
     def rows(self) -> list[list[Any]]:
-        """The rows as lists."""
         names = self.names or []
         return [
             [row.get(name) for name in names] if isinstance(row, Mapping) else list(row) for row in self.rows_json or ()
@@ -64,8 +61,6 @@ Targets = Annotated[list[SmallTarget], BeforeValidator(_json, json_schema_input_
 
 
 class Inputs(FillInputs):
-    """Targets with their rows."""
-
     targets: Targets = Field(description="What is written where.")
 
 
@@ -99,7 +94,6 @@ class ExcelFillSmall(FillStep[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Fill the template."""
         targets = self.args.targets
         for target in targets:
             _guard(target)
@@ -126,7 +120,6 @@ class ExcelFillSmall(FillStep[Inputs]):
         return draft_target(filling, target, resolved, place, Rows(chunks, len(rows), "rows_json"))
 
     def plan(self) -> list[str]:
-        """What would be written."""
         with self.template() as template:
             places = self.places(template, self.args.targets)
             filling, lines = self.filling(template), []

@@ -13,9 +13,9 @@ from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.places import Place, Query, find_places, value_place
 from aetherflow_builtins_reports.fill.stamp import Input, stamp
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.deflate import Compression
 from aetherflow_builtins_reports.package.refs import cell_name, quoted
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.sources.opening import file_sha256
 from aetherflow_builtins_reports.steps.fields import Target
 from aetherflow_builtins_reports.steps.fill_inputs import FillInputs, ValueInputs
@@ -38,7 +38,6 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
         return self.ctx.scratch_dir(self.job_id)
 
     def on_rows(self, rows: int) -> None:
-        """Called for every chunk."""
         self.ctx.progress(rows, None, "rows")
         self.ctx.check_cancelled()
 
@@ -76,7 +75,6 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
     """A step that fills a template."""
 
     def template(self) -> Template:
-        """The open template."""
         path = self.ctx.asset_path(self.args.template_path)
         if not path.is_file():
             raise StepInputError(

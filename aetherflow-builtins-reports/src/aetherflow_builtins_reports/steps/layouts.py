@@ -38,7 +38,6 @@ class Resolved:
 
     @property
     def writes_header(self) -> bool:
-        """W."""
         return self.header_mode in {"override", "append"} and bool(self.header)
 
 
@@ -47,9 +46,7 @@ class Layout:
     """Where the block of a target belongs. All rows are those of the template."""
 
     top: int
-    """r0."""
     header_rows: int
-    """H."""
     style_row: int
     room: Room | None
     """The rows that go in; None if none do."""

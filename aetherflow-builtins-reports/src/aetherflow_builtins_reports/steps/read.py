@@ -1,5 +1,3 @@
-"""The step `excel_read`."""
-
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -55,7 +53,6 @@ class Inputs(StepInputs):
 
     @property
     def file_format(self) -> Format:
-        """The format that counts."""
         by_suffix: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
         return self.format or by_suffix.get(PurePath(self.output).suffix.lower(), "tsv")
 

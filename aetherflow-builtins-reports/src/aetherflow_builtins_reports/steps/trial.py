@@ -6,8 +6,8 @@ from typing import Any
 from aetherflow_builtins_reports.fill.places import Query, find_places
 from aetherflow_builtins_reports.fill.room import SheetRoom
 from aetherflow_builtins_reports.fill.table_rows import TableRows
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.sheet_stream import Row
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet
 from aetherflow_builtins_reports.shift.moves import Shift
 from aetherflow_builtins_reports.shift.parts import sheets_that_follow, shifted_parts

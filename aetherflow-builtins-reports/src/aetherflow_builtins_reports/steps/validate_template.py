@@ -1,5 +1,3 @@
-"""The step `excel_validate_template`."""
-
 import json
 from typing import Annotated, Any
 
@@ -8,7 +6,7 @@ from pydantic import BeforeValidator, Field
 from aetherflow.core.api import Step, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.fill.places import find_texts, named_place, normalised, table_names
-from aetherflow_builtins_reports.fill.template import Template
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.steps.fields import Target, _json
 from aetherflow_builtins_reports.steps.trial import try_targets
 
@@ -42,8 +40,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """What was found."""
-
     template_ok: bool = Field(description="Always true: anything missing fails the step.")
     found_named_ranges: list[str] = Field(description="Those that are defined names, sorted.")
     found_tables: list[str] = Field(description="Those that are tables, sorted.")
@@ -75,7 +71,6 @@ class ExcelValidateTemplate(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Look for everything."""
         args = self.args
         path = self.ctx.asset_path(args.template_path)
         if not path.is_file():

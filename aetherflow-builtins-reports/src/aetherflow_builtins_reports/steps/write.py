@@ -1,5 +1,3 @@
-"""The step `excel_write`."""
-
 import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -13,10 +11,10 @@ from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.frames import Freeze, columns_markup
 from aetherflow_builtins_reports.fill.plans import TargetPlan
-from aetherflow_builtins_reports.fill.template import Template
 from aetherflow_builtins_reports.package.blank import blank_workbook
 from aetherflow_builtins_reports.package.refs import Area
 from aetherflow_builtins_reports.package.styles import Look
+from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.package.workbook import Sheet, check_sheet_name
 from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk, transposed
 from aetherflow_builtins_reports.steps.fields import JsonRows, Word, _json
@@ -30,8 +28,6 @@ _COLOR = r"^#?[0-9A-Fa-f]{6}$"
 
 
 class HeaderStyle(StepInputs):
-    """How the header looks."""
-
     bold: Flag = Field(True, description="Bold text.")
     fill: str | None = Field("DCE6F1", pattern=_COLOR, description="Background, RRGGBB; null: none.")
     color: str | None = Field(None, pattern=_COLOR, description="Text, RRGGBB.")
@@ -76,7 +72,6 @@ class Table(FileSource):
 
     @property
     def owner(self) -> str:
-        """How messages name it."""
         return f"table {self.name!r}"
 
 
@@ -128,7 +123,6 @@ class ExcelWrite(WorkbookStep[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Write the workbook."""
         with contextlib.ExitStack() as stack:
             template = stack.enter_context(Template(blank_workbook(), "the new workbook"))
             filling = Filling(template, self.scratch(), self.compression())
@@ -204,7 +198,6 @@ class ExcelWrite(WorkbookStep[Inputs]):
                 )
 
     def plan(self) -> list[str]:
-        """What would be written."""
         output = self.ctx.write_path(self.args.output)
         names = ", ".join(table.name for table in self.args.tables)
         return [f"{'replace' if output.exists() else 'write'} {output} with the sheets {names}"]

@@ -1,1 +1,1 @@
-"""Connectors, one module each."""
+"""Connectors of kind `rest`, one module each."""

@@ -150,27 +150,27 @@ class HttpxConnector(ConnectorBase[Config, Options]):
         return self.wire().send(call)
 
     def get(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """GET; arguments as `request`."""
+        """A GET request; arguments as of `request`."""
         return self.request("GET", url, **kwargs)
 
     def head(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """HEAD; arguments as `request`."""
+        """A HEAD request; arguments as of `request`."""
         return self.request("HEAD", url, **kwargs)
 
     def post(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """POST; arguments as `request`."""
+        """A POST request; arguments as of `request`."""
         return self.request("POST", url, **kwargs)
 
     def put(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """PUT; arguments as `request`."""
+        """A PUT request; arguments as of `request`."""
         return self.request("PUT", url, **kwargs)
 
     def patch(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """PATCH; arguments as `request`."""
+        """A PATCH request; arguments as of `request`."""
         return self.request("PATCH", url, **kwargs)
 
     def delete(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """DELETE; arguments as `request`."""
+        """A DELETE request; arguments as of `request`."""
         return self.request("DELETE", url, **kwargs)
 
     # Life

@@ -1,1 +1,1 @@
-"""Steps, one module each."""
+"""Steps that make HTTP requests, one module each."""

@@ -61,8 +61,6 @@ Extract = Annotated[dict[str, Expression], AfterValidator(_names)]
 
 
 class PathInputs(StepInputs):
-    """Where the request goes."""
-
     resource: RestResource = Field(description="Name of a resource of kind `rest`.")
     path: str = Field(
         "",

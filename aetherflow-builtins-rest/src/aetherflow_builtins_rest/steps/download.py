@@ -1,5 +1,3 @@
-"""The step `http_download`."""
-
 import hashlib
 import json
 import re
@@ -33,8 +31,6 @@ class Inputs(PathInputs):
 
 
 class Outputs(StepOutputs):
-    """The file."""
-
     output: str = Field(description="Its absolute path.")
     size: int = Field(description="Its size in bytes.")
     sha256: str = Field(description="Its sha256, hexadecimal.")
@@ -62,11 +58,9 @@ class HttpDownload(Step[Inputs]):
     Outputs = Outputs
 
     def plan(self) -> list[str]:
-        """What would be downloaded."""
         return [f"download {Peer(self.ctx, self.args.resource).address(self.args)} to {self.args.output}"]
 
     def run(self) -> dict[str, Any]:
-        """Download it."""
         args = self.args
         peer = Peer(self.ctx, args.resource)
         target = self.ctx.write_path(args.output)

@@ -1,5 +1,3 @@
-"""The step `webhook_notify`."""
-
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,8 +12,6 @@ Format = Literal["slack", "teams", "generic"]
 
 
 class Inputs(StepInputs):
-    """A message."""
-
     resource: RestResource = Field(description="Resource of kind `rest` whose `base_url` is the webhook.")
     path: str = Field("", description="Path under `base_url`, if that is not the whole webhook.")
     format: Format = Field("generic", description="What the receiver understands.")
@@ -37,8 +33,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """What came of it."""
-
     sent: bool = Field(description="True: the receiver has taken it.")
     status: int = Field(description="Status of the response.")
     format: str = Field(description="What was sent.")
@@ -64,13 +58,11 @@ class WebhookNotify(Step[Inputs]):
     effect = "once"
 
     def plan(self) -> list[str]:
-        """What would be sent."""
         args, peer = self.args, Peer(self.ctx, self.args.resource)
         host = peer.connector.wire().client.base_url.host
         return [f"send to the {args.format} webhook at {host}: {args.title or args.text or 'a JSON document'}"]
 
     def run(self) -> dict[str, Any]:
-        """Send it."""
         args, peer = self.args, Peer(self.ctx, self.args.resource)
         url = peer.connector.wire().url_of(Call("POST", args.path))
         if len(path := url.raw_path.decode().strip("/")) >= LEAST:

@@ -1,5 +1,3 @@
-"""The step `http_paginate`."""
-
 import hashlib
 import json
 from collections.abc import Iterator
@@ -62,8 +60,6 @@ class Inputs(PathInputs):
 
 
 class Outputs(StepOutputs):
-    """The file."""
-
     output: str | None = Field(description="Its absolute path; null if there were too few items.")
     artifact_path: str | None = Field(description="The same.")
     format: str = Field(description="Its format.")
@@ -92,13 +88,11 @@ class HttpPaginate(Step[Inputs]):
     Outputs = Outputs
 
     def plan(self) -> list[str]:
-        """What would be read."""
         args = self.args
         address = Peer(self.ctx, args.resource).address(args)
         return [f"read {args.method} {address} page by page ({args.pages.type}) into {args.output}"]
 
     def run(self) -> StepResult:
-        """Read it."""
         args = self.args
         if args.format == "parquet":
             require_pyarrow()  # before a thousand requests, not after them
@@ -148,7 +142,6 @@ class Reading:
         self._place: Place | None = note["place"] if note else step.args.pages.first()
         self._pages: int = note.get("pages", 0)
         self.count: int = note.get("count", 0)
-        """Items so far."""
         self._began = self._pages + 1
 
     @property

@@ -1,5 +1,3 @@
-"""The step `http_poll`."""
-
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -57,8 +55,6 @@ class Inputs(PathInputs):
 
 
 class Outputs(StepOutputs):
-    """The last answer."""
-
     status: int = Field(description="Status of the last response.")
     polls: int = Field(description="Number of requests, without repeats of the resource's `retry`.")
     seconds: float = Field(description="How long it took.")
@@ -91,13 +87,11 @@ class HttpPoll(Step[Inputs]):
         return {*_FIXED, *(map(str, extract) if isinstance(extract, Mapping) else ())}
 
     def plan(self) -> list[str]:
-        """What would be asked."""
         args = self.args
         address = Peer(self.ctx, args.resource).address(args)
         return [f"ask {args.method} {address} until {args.until or 'it is ready'}, for {args.deadline_seconds:g} s"]
 
     def run(self) -> StepResult:
-        """Ask."""
         args, peer = self.args, Peer(self.ctx, self.args.resource)
         started, polls, gap = time.monotonic(), 0, args.interval_seconds
         pending = is_expected(args.pending_status)

@@ -1,5 +1,3 @@
-"""The step `http_request`."""
-
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -45,15 +43,11 @@ class FilePart(StepInputs):
 
 
 class Multipart(StepInputs):
-    """A form with files."""
-
     fields: dict[str, Scalar] = Field({}, description="Plain fields.")
     files: dict[str, FilePart | str] = Field({}, description="Files by field name: a path, or `{file, filename}`.")
 
 
 class Inputs(PathInputs):
-    """One request."""
-
     method: AnyMethod = Field("GET", description="The method.")
     json_body: Any = Field(None, validation_alias=AliasChoices("json", "json_body"), description="Body: this as JSON.")
     form: dict[str, Scalar | list[Scalar]] | None = Field(None, description="Body: a form, as a browser sends it.")
@@ -110,13 +104,10 @@ class Inputs(PathInputs):
 
     @property
     def counts(self) -> bool:
-        """Whether items are counted."""
         return self.items is not None or self.min_items > 0 or self.on_empty is not None
 
 
 class Outputs(StepOutputs):
-    """The answer."""
-
     status: int = Field(description="Status of the response.")
     headers: dict[str, str] = Field(description="Its headers, names in lower case, none that hold credentials.")
     body: Any = Field(None, description="The response: JSON as its value, text as text, null for anything else.")
@@ -159,13 +150,11 @@ class HttpRequest(Step[Inputs]):
         return {*_FIXED, *(map(str, extract) if isinstance(extract, Mapping) else ())}
 
     def plan(self) -> list[str]:
-        """What would be sent."""
         args = self.args
         what = f"{args.method} {Peer(self.ctx, args.resource).address(args)}{_body_text(args)}"
         return [f"send {what}" + (f" and write the response to {args.output}" if args.output else "")]
 
     def run(self) -> StepResult:
-        """Send it."""
         args, peer = self.args, Peer(self.ctx, self.args.resource)
         call = peer.call(args.method, args, keyed=args.keyed, expect=is_expected(args.expected_status))
         call.timeout = args.timeout_seconds

@@ -1,5 +1,3 @@
-"""The step `http_upload`."""
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -80,14 +78,12 @@ class HttpUpload(Step[Inputs]):
         return {*_FIXED, *(map(str, extract) if isinstance(extract, Mapping) else ())}
 
     def plan(self) -> list[str]:
-        """What would be sent."""
         file = self.ctx.read_path(self.args.file)
         size = f"{file.stat().st_size:,} bytes" if file.is_file() else "not there yet"
         address = Peer(self.ctx, self.args.resource).address(self.args)
         return [f"send {self.args.file} ({size}) by {self.args.method} to {address}"]
 
     def run(self) -> dict[str, Any]:
-        """Send it."""
         args, peer = self.args, Peer(self.ctx, self.args.resource)
         path = self.ctx.read_path(args.file)
         if not path.is_file():

@@ -23,9 +23,8 @@ class Collection:
 
     sources: list[Source] = field(default_factory=list)
     total: int = 0
-    """Bytes in all files."""
     missing: list[str] = field(default_factory=list)
-    """Items without any file."""
+    """Items of which no file was found."""
 
 
 def collect(

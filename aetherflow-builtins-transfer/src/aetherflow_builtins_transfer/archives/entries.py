@@ -20,7 +20,7 @@ _KINDS: dict[int, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Member:
     """One member as the archive declares it, which need not be true."""
 
     name: str
@@ -36,22 +36,18 @@ Opener: TypeAlias = Callable[[], BinaryIO]
 
 
 class Reader(Protocol):
-    """An open archive."""
-
     packed: int
     """Size of the archive in bytes."""
 
-    def members(self) -> Iterator[tuple[Entry, Opener]]:
+    def members(self) -> Iterator[tuple[Member, Opener]]:
         """Each member with what opens its content, in the archive's order; open it before going on to the next."""
         ...
 
-    def declared(self) -> list[Entry] | None:
+    def declared(self) -> list[Member] | None:
         """All members, if the archive has a table of contents; None if it has to be read through."""
         ...
 
-    def close(self) -> None:
-        """Close the file."""
-        ...
+    def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -71,7 +67,7 @@ class Source:
     """A file or an empty folder that goes into an archive."""
 
     path: str
-    """Absolute path on disk."""
+    """Its absolute path on disk."""
     name: str
     """Its name in the archive, parts separated by `/`."""
     is_dir: bool = False

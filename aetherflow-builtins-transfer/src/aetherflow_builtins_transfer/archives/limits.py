@@ -31,7 +31,6 @@ class Budget:
         self.total = 0
 
     def member(self) -> None:
-        """One more member."""
         self.members += 1
         if self.members > self._limits.max_members:
             raise RefusedMemberError(
@@ -45,7 +44,6 @@ class Budget:
             self._ratio(name, size, packed)
 
     def spend(self, name: str, amount: int) -> None:
-        """Bytes that were unpacked."""
         self.total += amount
         self._check(name, self.total, self._packed)
 

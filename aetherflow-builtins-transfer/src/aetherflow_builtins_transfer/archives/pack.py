@@ -14,9 +14,9 @@ from typing import IO, Any, BinaryIO, Literal, TypeAlias, cast
 from aetherflow.core.api import require
 from aetherflow_builtins_transfer.archives.engines import Optimize, deflaters
 from aetherflow_builtins_transfer.archives.entries import Source
-from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.formats import Format
 from aetherflow_builtins_transfer.archives.unpack import Tick, no_tick
+from aetherflow_builtins_transfer.archives.zip_member import replace_compressor
 
 Compression: TypeAlias = Literal["deflated", "stored"]
 AesStrength: TypeAlias = Literal[128, 192, 256]
@@ -67,7 +67,7 @@ def _pack_zip(sink: BinaryIO, sources: Sequence[Source], how: Packing, tick: Tic
             info.compress_type = method
             with Path(source.path).open("rb") as file, archive.open(info, "w") as member:
                 if deflated:
-                    _replace_compressor(member, new_deflater())
+                    replace_compressor(member, new_deflater())
                 for chunk in _chunks(file):
                     member.write(chunk)
                     done += len(chunk)
@@ -100,13 +100,6 @@ def _folder_member(archive: Any, info: Any) -> None:
     info.compress_type = zipfile.ZIP_STORED
     with archive.open(info, "w"):
         pass
-
-
-def _replace_compressor(member: Any, deflater: Any) -> None:
-    """Zipfile has no door for another compressor; its writer keeps the one it made in this attribute."""
-    if not hasattr(member, "_compressor"):
-        raise ArchiveError(f"{type(member).__module__} of this version keeps its compressor elsewhere")
-    member._compressor = deflater
 
 
 def _pack_tar(stream: Any, sources: Sequence[Source], how: Packing, tick: Tick) -> None:

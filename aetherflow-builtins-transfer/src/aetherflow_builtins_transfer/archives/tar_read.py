@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, Self, cast
 
 from aetherflow.core.api import require
-from aetherflow_builtins_transfer.archives.entries import Entry, Kind, Opener
+from aetherflow_builtins_transfer.archives.entries import Kind, Member, Opener
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.names import shown
 
@@ -35,8 +35,6 @@ _TYPES: dict[bytes, Kind] = {
 
 
 class TarReader:
-    """An open tar archive."""
-
     def __init__(self, path: Path, form: Literal["tar", "tar.gz", "tar.zst"]) -> None:
         self.packed = path.stat().st_size
         self._file = path.open("rb")
@@ -45,7 +43,7 @@ class TarReader:
     def declared(self) -> None:
         """A tar archive has no table of contents."""
 
-    def members(self) -> Iterator[tuple[Entry, Opener]]:
+    def members(self) -> Iterator[tuple[Member, Opener]]:
         """Each member and what opens it."""
         with _damage():
             archive = tarfile.TarFile(fileobj=cast(IO[bytes], self._stream), mode="r", errorlevel=2)
@@ -62,7 +60,7 @@ class TarReader:
                 raise RefusedMemberError(f"member {shown(info.name)} has holes, which are not supported")
             if info.type not in _TYPES:
                 raise RefusedMemberError(f"member {shown(info.name)} is of an unknown type")
-            entry = Entry(
+            entry = Member(
                 name=info.name,
                 kind=_TYPES[info.type],
                 size=info.size if info.isreg() else 0,
@@ -81,7 +79,6 @@ class TarReader:
                 raise RefusedMemberError("it has more than padding after its end")
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Self:

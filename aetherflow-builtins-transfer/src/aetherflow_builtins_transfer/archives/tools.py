@@ -37,9 +37,7 @@ class Tools(Protocol):
         """Raise if the work is to end."""
         ...
 
-    def environment(self) -> Mapping[str, str]:
-        """What a program inherits."""
-        ...
+    def environment(self) -> Mapping[str, str]: ...
 
 
 class StepTools:

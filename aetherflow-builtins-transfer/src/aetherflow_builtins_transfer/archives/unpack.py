@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from aetherflow_builtins_transfer.archives.entries import Entry, Opener, Reader
+from aetherflow_builtins_transfer.archives.entries import Member, Opener, Reader
 from aetherflow_builtins_transfer.archives.failures import ArchiveError, RefusedMemberError
 from aetherflow_builtins_transfer.archives.formats import open_archive
 from aetherflow_builtins_transfer.archives.limits import Budget, Limits
@@ -44,7 +44,7 @@ class Rules:
 
 
 def no_tick(_: int) -> None:
-    """Nobody waits."""
+    """A `Tick` for callers without a progress display."""
 
 
 def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) -> list[Unpacked]:
@@ -109,13 +109,13 @@ def _check_declared(reader: Reader, rules: Rules) -> None:
         _declared(entry, budget, collisions)
 
 
-def _declared(entry: Entry, budget: Budget, collisions: Collisions) -> Unpacked | None:
+def _declared(entry: Member, budget: Budget, collisions: Collisions) -> Unpacked | None:
     found = _check(entry, budget, collisions)
     budget.spend(entry.name, entry.size)
     return found
 
 
-def _check(entry: Entry, budget: Budget, collisions: Collisions) -> Unpacked | None:
+def _check(entry: Member, budget: Budget, collisions: Collisions) -> Unpacked | None:
     """Where a member goes; RefusedMemberError if it may not. None for the destination itself."""
     budget.member()
     target = target_of(entry.name)
@@ -131,7 +131,7 @@ def _check(entry: Entry, budget: Budget, collisions: Collisions) -> Unpacked | N
     return Unpacked(target, entry.size, is_dir, entry.encrypted, entry.packed)
 
 
-def _write(target: Path, entry: Entry, opened: Opener, budget: Budget, tick: Tick) -> None:
+def _write(target: Path, entry: Member, opened: Opener, budget: Budget, tick: Tick) -> None:
     if entry.kind == "folder":
         target.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
         return
@@ -142,7 +142,7 @@ def _write(target: Path, entry: Entry, opened: Opener, budget: Budget, tick: Tic
         _pour(entry, opened, file, budget, tick)
 
 
-def _pour(entry: Entry, opened: Opener, file: BinaryIO | None, budget: Budget, tick: Tick) -> None:
+def _pour(entry: Member, opened: Opener, file: BinaryIO | None, budget: Budget, tick: Tick) -> None:
     """Read a member to its end, write it if there is a file, and count what it really has."""
     size = 0
     with opened() as content:
@@ -156,7 +156,7 @@ def _pour(entry: Entry, opened: Opener, file: BinaryIO | None, budget: Budget, t
         raise RefusedMemberError(f"member {shown(entry.name)} has {size:,} bytes but declares {entry.size:,}")
 
 
-def _chunks(content: BinaryIO, entry: Entry) -> Iterator[bytes]:
+def _chunks(content: BinaryIO, entry: Member) -> Iterator[bytes]:
     from aetherflow_builtins_transfer.archives.zip_read import damage
 
     try:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from aetherflow.core.api import require_attr
-from aetherflow_builtins_transfer.archives.entries import Entry, Opener, kind_of_mode
+from aetherflow_builtins_transfer.archives.entries import Member, Opener, kind_of_mode
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.names import shown
@@ -59,17 +59,15 @@ class ZipReader:
             self._file.close()
             raise
 
-    def declared(self) -> list[Entry]:
-        """All members."""
+    def declared(self) -> list[Member]:
         return [_entry(info) for info in self._infos]
 
-    def members(self) -> Iterator[tuple[Entry, Opener]]:
+    def members(self) -> Iterator[tuple[Member, Opener]]:
         """Each member and what opens it."""
         for info in self._infos:
             yield _entry(info), partial(self._open, info)
 
     def close(self) -> None:
-        """Close the file."""
         self._zip.close()
         self._file.close()
 
@@ -159,10 +157,10 @@ def _name(info: Any) -> str:
         return str(info.filename)
 
 
-def _entry(info: Any) -> Entry:
+def _entry(info: Any) -> Member:
     unix, name = info.create_system == _UNIX, _name(info)
     mode = info.external_attr >> 16 if unix else 0
-    return Entry(
+    return Member(
         name=name,
         kind=kind_of_mode(mode, is_dir=name.endswith("/")),
         size=info.file_size,

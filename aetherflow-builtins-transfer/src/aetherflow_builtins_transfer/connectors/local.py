@@ -8,23 +8,21 @@ from typing import TypeVar
 from pydantic import Field
 
 from aetherflow.core.api import ConnectorConfig
-from aetherflow_builtins_transfer.connectors.files import FileConnector, FileOptions, OptionsT
-from aetherflow_builtins_transfer.connectors.session import Entry, EntryKind, FileSession, Read, Write
-from aetherflow_builtins_transfer.connectors.smb_paths import SharePath, is_name, parse
-from aetherflow_builtins_transfer.failures import Kind, RemoteError, kind_of_os_error, one_line
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions, OptionsT
+from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
+from aetherflow_builtins_transfer.connectors.smb.paths import SharePath, is_name, parse
+from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, os_fault
 from aetherflow_builtins_transfer.paths import private_folder
 
 
 class Config(ConnectorConfig):
-    """Where the folder is."""
-
     root: str = Field(
         min_length=1,
         description="The folder that stands for the server, relative to `<workspace.root>/<flow id>`; made if missing.",
     )
 
 
-class SmbConfig(Config):
+class LocalSmbConfig(Config):
     """Where the folder is, and which share is meant by paths without one."""
 
     share: str | None = Field(None, min_length=1, description="Default share: a folder below `root`.")
@@ -47,11 +45,11 @@ class LocalSession(FileSession):
             raise PermissionError(1, "a link leads out of the folder that stands for the server", path)
         return place
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[RemoteEntry]:
         with os.scandir(self._in(folder)) as found:
             return [_entry(each.name, each.stat(follow_symlinks=False)) for each in found]
 
-    def stat(self, path: str, *, follow: bool = True) -> Entry:
+    def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
         place = self._in(path, follow=follow)
         return _entry(place.name, place.stat(follow_symlinks=follow))
 
@@ -97,10 +95,10 @@ class LocalSession(FileSession):
         return True
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """No handle is held between calls."""
 
 
-def _entry(name: str, found: os.stat_result) -> Entry:
+def _entry(name: str, found: os.stat_result) -> RemoteEntry:
     kind: EntryKind = "other"
     if modes.S_ISDIR(found.st_mode):
         kind = "folder"
@@ -108,7 +106,7 @@ def _entry(name: str, found: os.stat_result) -> Entry:
         kind = "link"
     elif modes.S_ISREG(found.st_mode):
         kind = "file"
-    return Entry(name, kind, found.st_size, found.st_mtime)
+    return RemoteEntry(name, kind, found.st_size, found.st_mtime)
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -127,7 +125,6 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
 
     @property
     def root(self) -> Path:
-        """The folder, absolute."""
         given = Path(self.conf.root).expanduser()
         if not given.is_absolute() and self.ctx is not None:
             given = Path(self.ctx.database_path(str(given)))
@@ -135,7 +132,6 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
 
     @property
     def peer(self) -> str:
-        """The folder."""
         return str(self.root)
 
     def open_session(self) -> FileSession:
@@ -150,16 +146,15 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
         return self.SESSION(root)
 
     def probe(self) -> None:
-        """Look at the folder."""
         self.run("reaching", self.peer, lambda session: session.stat("/"))
 
-    def explain(self, error: BaseException) -> tuple[Kind, str]:
+    def explain(self, error: BaseException) -> Fault:
         """What the operating system says."""
         if isinstance(error, RemoteError):
-            return error.kind, str(error)
+            return Fault(error.kind, str(error))
         if isinstance(error, OSError):
-            return kind_of_os_error(error), one_line(error)
-        return "other", f"{type(error).__name__}: {one_line(error)}"
+            return os_fault(error)
+        return Fault("other", f"{type(error).__name__}: {one_line(error)}")
 
 
 class SftpLocal(LocalFiles[Config, Options]):
@@ -179,7 +174,7 @@ class SftpLocal(LocalFiles[Config, Options]):
         return "/" + "/".join(parts)
 
 
-class SmbLocal(LocalFiles[SmbConfig, Options]):
+class SmbLocal(LocalFiles[LocalSmbConfig, Options]):
     """A folder of this machine in the place of an SMB server: shares are the folders in it. For development.
 
         resources:

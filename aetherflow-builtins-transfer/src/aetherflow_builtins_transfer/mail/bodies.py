@@ -67,7 +67,6 @@ class Templates:
         return Body(text_of_html(self._fill(path, found | plain) if plain else html), html)
 
     def text(self, path: str) -> str:
-        """A text file."""
         return self._fill(path, self._values | {name: table.as_text() for name, table in self._tables.items()})
 
     def check(self) -> None:

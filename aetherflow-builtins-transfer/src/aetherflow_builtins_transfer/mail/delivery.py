@@ -7,7 +7,7 @@ from aetherflow.core.api import ConnectorError, UndecidedStepError
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class MailReceipt:
     """Who the mail was handed over for, and who was refused with which words."""
 
     message_id: str

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.policy import Policy
 from typing import Literal, TypeAlias
 
-from aetherflow_builtins_transfer.mail.delivery import Delivery
+from aetherflow_builtins_transfer.mail.delivery import MailReceipt
 from aetherflow_builtins_transfer.mail.smtp_auth import log_in, whole
 
 Tls: TypeAlias = Literal["none", "starttls", "implicit"]
@@ -103,7 +103,7 @@ def hand_over(
     policy: Policy,
     *,
     all_or_none: bool,
-) -> Delivery:
+) -> MailReceipt:
     """Give one mail to the server.
 
     RefusedError, SMTPServerDisconnected and OSError mean that nobody got it; MaybeAcceptedError that it is not known.
@@ -136,7 +136,7 @@ def hand_over(
         _reset(smtp)
         raise _refusal("DATA", code, words)
     _send_data(smtp, data)
-    return Delivery(str(message["Message-ID"]), accepted, refused, len(data))
+    return MailReceipt(str(message["Message-ID"]), accepted, refused, len(data))
 
 
 def _send_data(smtp: smtplib.SMTP, data: bytes) -> None:

@@ -48,7 +48,6 @@ class Table:
         self.left_out = left_out
 
     def as_html(self) -> str:
-        """One `<table>`."""
         caption = f"<p><b>{escape(self.caption)}</b></p>\n" if self.caption else ""
         styles = [_HEAD + _ALIGN[numeric] for numeric in self.numeric]
         head = "".join(

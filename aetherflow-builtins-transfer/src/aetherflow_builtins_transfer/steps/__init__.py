@@ -1,1 +1,1 @@
-"""The steps."""
+"""Steps for archives, mail and files at a peer; those for SFTP and SMB share their code."""

@@ -48,10 +48,10 @@ def connector_for(ctx: RunContext, resource: str | None, *, encrypts: bool) -> A
             fix=f"declare a resource of kind archive and name it, or call it {DEFAULT_RESOURCE}",
         )
     if encrypts:
-        from aetherflow_builtins_transfer.connectors.archive_pyzipper import PyzipperConnector
+        from aetherflow_builtins_transfer.connectors.archive.pyzipper import PyzipperConnector
 
         return PyzipperConnector(ConnectorInit("built-in", "archive", "pyzipper", {}, {}))
-    from aetherflow_builtins_transfer.connectors.archive_zipfile import ZipfileConnector
+    from aetherflow_builtins_transfer.connectors.archive.zipfile import ZipfileConnector
 
     return ZipfileConnector(ConnectorInit("built-in", "archive", "zipfile", {}, {}))
 

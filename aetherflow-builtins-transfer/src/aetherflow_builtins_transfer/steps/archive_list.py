@@ -1,5 +1,3 @@
-"""The step `archive_list`."""
-
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,8 +10,6 @@ from aetherflow_builtins_transfer.archives.unpack import Rules, refusing, survey
 
 
 class Inputs(Limits):
-    """Inputs of `archive_list`."""
-
     archive: str = Field(min_length=1, description="The archive, relative to the job's artifacts.")
     pattern: str = Field("*", description="Only members whose name matches.")
     allow_case_collisions: Flag = Field(
@@ -22,8 +18,6 @@ class Inputs(Limits):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `archive_list`."""
-
     archive: str = Field(description="Absolute path of the archive.")
     format: str = Field(description="Its format.")
     count: int = Field(description="Number of members that match.")
@@ -48,7 +42,6 @@ class ArchiveList(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> dict[str, Any]:
-        """List it."""
         path = self.ctx.read_path(self.args.archive)
         if not path.is_file():
             raise StepInputError(f"there is no archive {self.args.archive}", fix=f"looked at {path}")
@@ -78,7 +71,6 @@ class ArchiveList(Step[Inputs]):
         }
 
     def plan(self) -> list[str]:
-        """It only reads."""
         return [f"list the members of {self.args.archive}"]
 
     def _tick(self, done: int) -> None:

@@ -1,5 +1,3 @@
-"""The step `archive_test`."""
-
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +11,6 @@ from aetherflow_builtins_transfer.steps.archive_inputs import OnEmpty, TextList,
 
 
 class Inputs(Limits):
-    """Inputs of `archive_test`."""
-
     archives: TextList = Field(
         validation_alias=AliasChoices("archives", "src"),
         description="An archive, a folder (all archives in it), a pattern, or a list of them. Also spelt `src`.",
@@ -31,8 +27,6 @@ class Inputs(Limits):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `archive_test`."""
-
     ok: bool = Field(description="Whether all passed.")
     tested: list[dict[str, Any]] = Field(
         description="One map per archive: `archive`, `ok`, `reason` (null if it passed), `count`, `bytes`."
@@ -53,7 +47,6 @@ class ArchiveTest(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Test them."""
         found = archives_of(self.ctx, self.args.archives, missing_ok=self.args.missing == "skip")
         if not found and self.args.on_empty == "fail":
             raise StepError("there is no archive to test", fix="on_empty: skip accepts that")
@@ -66,7 +59,6 @@ class ArchiveTest(Step[Inputs]):
         return StepResult(output=output)
 
     def plan(self) -> list[str]:
-        """It only reads."""
         found = archives_of(self.ctx, self.args.archives, missing_ok=self.args.missing == "skip")
         return [f"read {path} to its end" for path in found]
 

@@ -1,5 +1,3 @@
-"""The step `mail_send`."""
-
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,8 +11,8 @@ from aetherflow.core.api import (
     StepInputs,
     StepOutputs,
 )
-from aetherflow_builtins_transfer.connectors.mail_base import MailBase
-from aetherflow_builtins_transfer.connectors.mail_file import FileMailConnector
+from aetherflow_builtins_transfer.connectors.mail.base import MailBase
+from aetherflow_builtins_transfer.connectors.mail.file import FileMailConnector
 from aetherflow_builtins_transfer.local_folder import check_folder
 from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html
@@ -55,8 +53,6 @@ Attachments = Annotated[
 
 
 class Inputs(StepInputs):
-    """Inputs of `mail_send`."""
-
     resource: Annotated[str, ResourceRef("mail")] = Field(description="Name of a resource of kind `mail`.")
     to: AddressList = Field(description="Recipients: one text with commas, or a list.")
     cc: AddressList = Field([], description="Recipients that all others see.")
@@ -109,8 +105,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `mail_send`."""
-
     sent: bool = Field(description="True: the server has taken the mail for those in `accepted`.")
     to: list[str] = Field(description="Recipients as they were asked for.")
     subject: str = Field(description="The subject.")
@@ -142,7 +136,6 @@ class MailSend(Step[Inputs]):
     effect = "once"
 
     def run(self) -> dict[str, Any]:
-        """Send it."""
         connector = self._connector()
         mail = self._mail(connector)
         self.ctx.check_cancelled()

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from aetherflow.core.api import Flag, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import safe_relative
@@ -29,7 +29,7 @@ class ChangeInputs(StepInputs):
 
 
 class DeleteInputs(ChangeInputs):
-    """Which files to delete."""
+    """Which files to delete at the peer."""
 
 
 class MoveInputs(ChangeInputs):
@@ -41,8 +41,6 @@ class MoveInputs(ChangeInputs):
 
 
 class DeleteOutputs(StepOutputs):
-    """What was deleted."""
-
     is_deleted: bool = Field(description="True: none of the files is there any more.")
     deleted: list[str] = Field(description="Paths that this step deleted.")
     missing: list[str] = Field(description="Paths where nothing was.")
@@ -50,8 +48,6 @@ class DeleteOutputs(StepOutputs):
 
 
 class MoveOutputs(StepOutputs):
-    """What was moved."""
-
     moved: list[dict[str, str]] = Field(description="`{path, new_path}` of each file that was moved.")
     missing: list[str] = Field(description="Paths where nothing was.")
     count: int = Field(description="Number of files that were moved.")
@@ -86,14 +82,12 @@ class DeleteFiles(_Change[DeleteT]):
     Outputs = DeleteOutputs
 
     def plan(self) -> list[str]:
-        """What would be deleted."""
         names = [each.path for each in self.args.files]
         if not names:
             return []
         return [f"delete {counted(names)} from resource {self.inputs['resource']}: {some(names)}"]
 
     def run(self) -> StepResult:
-        """Delete them."""
         refuse_folders(self.args.files)
         if not self.args.files:
             return empty_result(
@@ -125,18 +119,15 @@ class MoveFiles(_Change[MoveT]):
     Outputs = MoveOutputs
 
     def target(self, file: RemoteFile) -> str:
-        """Where a file goes."""
         rel_path = safe_relative(file.relative)
         return self.peer.join(self.args.dest_dir, str(rel_path) if self.args.keep_tree else rel_path.name)
 
     def plan(self) -> list[str]:
-        """What would be moved."""
         return [
             f"move {each.path} to {self.target(each)} at resource {self.inputs['resource']}" for each in self.args.files
         ]
 
     def run(self) -> StepResult:
-        """Move them."""
         args, peer = self.args, self.peer
         refuse_folders(args.files)
         if not args.files:
@@ -195,7 +186,7 @@ def unique(
 
 
 def counted(names: list[str]) -> str:
-    """`1 file`, `3 files`."""
+    """A count with its noun: `1 file`, `3 files`."""
     return "1 file" if len(names) == 1 else f"{len(names)} files"
 
 

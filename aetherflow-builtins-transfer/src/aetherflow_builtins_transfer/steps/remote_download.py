@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.clearing import Clearing
-from aetherflow_builtins_transfer.connectors.transfer import Moved
+from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
 from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
@@ -63,8 +63,6 @@ class DownloadInputs(StepInputs):
 
 
 class DownloadOutputs(StepOutputs):
-    """The local files."""
-
     local_files: list[str] = Field(description="Absolute paths, in the order of `files`.")
     dest_dir: str = Field(description="Absolute path of the folder.")
     count: int = Field(description="Number of files that were brought.")
@@ -100,7 +98,6 @@ class DownloadFiles(RemoteStep[DownloadT]):
         return told
 
     def run(self) -> StepResult:
-        """Bring them."""
         args = self.args
         refuse_folders(args.files)
         folder = self.ctx.write_path(args.dest_dir)
@@ -199,7 +196,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
             os.utime(item.local, (moved.mtime, moved.mtime))
         return {"size": moved.size, "mtime": moved.mtime, "sha256": moved.sha256}
 
-    def _check(self, file: RemoteFile, sink: ResumableWriter, arrived: Moved) -> None:
+    def _check(self, file: RemoteFile, sink: ResumableWriter, arrived: TransferResult) -> None:
         """Refuse a file that is not what it has to be, before it gets its name."""
         peer = self.peer
         if changed(file, arrived.size, None):

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files import FileConnector
-from aetherflow_builtins_transfer.connectors.session import Entry
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.session import RemoteEntry
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.ledger import Deliveries
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts
@@ -20,8 +20,6 @@ MAX_DEPTH = 64
 
 
 class ListInputs(StepInputs):
-    """Which files."""
-
     remote_dir: str = Field(description="The folder at the peer.")
     pattern: str = Field("*", description="Which files, by name: `*.csv`. Upper and lower case differ.")
     exclude: Texts = Field([], description="Patterns of names to leave out: `[*.tmp, *.sha256]`.")
@@ -50,7 +48,7 @@ class ListOutputs(StepOutputs):
 
 
 ListT = TypeVar("ListT", bound=ListInputs)
-Found = dict[str, tuple[str, Entry]]
+Found = dict[str, tuple[str, RemoteEntry]]
 """By rel_path: the path at the peer and what is there."""
 
 
@@ -60,7 +58,6 @@ class ListFiles(RemoteStep[ListT]):
     Outputs = ListOutputs
 
     def run(self) -> StepResult:
-        """Find them."""
         args = self.args
         peer = self.peer
         found = self._find(peer)
@@ -108,7 +105,7 @@ class ListFiles(RemoteStep[ListT]):
 
     def _walk(
         self, peer: FileConnector[Any, Any], folder: str, prefix: str, depth: int
-    ) -> Iterator[tuple[str, str, Entry]]:
+    ) -> Iterator[tuple[str, str, RemoteEntry]]:
         self.ctx.check_cancelled()
         if depth > MAX_DEPTH:
             raise StepInputError(f"folders are nested deeper than {MAX_DEPTH}: {shown(folder)}", fix="list less deep")
@@ -129,10 +126,10 @@ class ListFiles(RemoteStep[ListT]):
             elif entry.kind == "link" and self.args.follow_links and self._by_name(entry.name):
                 target = self._behind(peer, path)
                 if target is not None:
-                    yield rel_path, path, Entry(entry.name, "file", target.size, target.mtime)
+                    yield rel_path, path, RemoteEntry(entry.name, "file", target.size, target.mtime)
 
     @staticmethod
-    def _behind(peer: FileConnector[Any, Any], path: str) -> Entry | None:
+    def _behind(peer: FileConnector[Any, Any], path: str) -> RemoteEntry | None:
         """The file that a link leads to; None if it leads nowhere or to something else."""
         found = peer.look(path)
         return found if found is not None and found.kind == "file" else None
@@ -140,7 +137,7 @@ class ListFiles(RemoteStep[ListT]):
     def _by_name(self, name: str) -> bool:
         return fnmatchcase(name, self.args.pattern) and not any(fnmatchcase(name, each) for each in self.args.exclude)
 
-    def _wanted(self, entry: Entry, newest: float) -> bool:
+    def _wanted(self, entry: RemoteEntry, newest: float) -> bool:
         if not self._by_name(entry.name) or (entry.size or 0) < self.args.min_size:
             return False
         return not self.args.min_age_seconds or entry.mtime is None or entry.mtime <= newest
@@ -152,5 +149,5 @@ class ListFiles(RemoteStep[ListT]):
             time.sleep(min(left, 0.1))
 
 
-def _same(one: Entry, other: Entry) -> bool:
+def _same(one: RemoteEntry, other: RemoteEntry) -> bool:
     return (one.size, one.mtime) == (other.size, other.mtime)

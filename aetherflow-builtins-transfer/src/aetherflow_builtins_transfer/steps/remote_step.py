@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from aetherflow.core.api import ResourceRef, Step, StepInputs
-from aetherflow_builtins_transfer.connectors.files import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.local import LocalFiles
 from aetherflow_builtins_transfer.local_folder import check_folder
 
@@ -15,7 +15,6 @@ class RemoteStep(Step[InputsT]):
 
     @property
     def resource(self) -> str:
-        """Name of the resource."""
         name: str = self.inputs["resource"]
         return name
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.delivery import Delivery, Item, Plan
+from aetherflow_builtins_transfer.delivery import Delivery, Plan, UploadItem
 from aetherflow_builtins_transfer.parallel import Parallelism
 from aetherflow_builtins_transfer.paths import safe_relative, safe_remote_name
 from aetherflow_builtins_transfer.records import After, ControlFile, LocalFiles, OnEmpty, empty_result
@@ -67,8 +67,6 @@ class UploadInputs(StepInputs):
 
 
 class UploadOutputs(StepOutputs):
-    """What was delivered."""
-
     count: int = Field(description="Number of files, those that were left out included.")
     uploaded: list[str] = Field(description="Absolute local paths of the files, in their order.")
     remote_dir: str = Field(description="The folder at the peer.")
@@ -100,7 +98,6 @@ class UploadFiles(RemoteStep[UploadT]):
         return told
 
     def run(self) -> StepResult:
-        """Send them."""
         args, items = self.args, self._items()
         delivery = Delivery(
             self.ctx,
@@ -129,7 +126,7 @@ class UploadFiles(RemoteStep[UploadT]):
         }
         return StepResult(output=output) if items else empty_result(args.on_empty, output, "items")
 
-    def _items(self) -> list[Item]:
+    def _items(self) -> list[UploadItem]:
         """The files with their targets; two with one target are an error."""
         args, found = self.args, []
         artifacts = self.ctx.artifacts_dir(self.job_id)
@@ -141,11 +138,11 @@ class UploadFiles(RemoteStep[UploadT]):
                     raise StepInputError(f"preserve_tree: {local} is not below the job's artifacts, {artifacts}")
                 folder = local.relative_to(artifacts).parent
                 name = str(safe_relative(str(folder / name)))
-            found.append(Item(each.id or local.name, local, self.peer.join(args.remote_dir, name)))
+            found.append(UploadItem(each.id or local.name, local, self.peer.join(args.remote_dir, name)))
         self._check_names(found)
         return found
 
-    def _check_names(self, items: list[Item]) -> None:
+    def _check_names(self, items: list[UploadItem]) -> None:
         """Two files for one name, at the peer or in move_to, are an error before anything is sent."""
         taken: dict[str, Path] = {}
         for item in items:

@@ -1,5 +1,3 @@
-"""The steps for SFTP."""
-
 from typing import Annotated
 
 from pydantic import Field
@@ -12,13 +10,11 @@ from aetherflow_builtins_transfer.steps.remote_upload import UploadFiles, Upload
 
 
 class OnSftp(StepInputs):
-    """The resource."""
-
     resource: Annotated[str, ResourceRef("sftp")] = Field(description="Name of a resource of kind `sftp`.")
 
 
 class SftpListInputs(ListInputs, OnSftp):
-    """Inputs of `sftp_list_files`."""
+    """Inputs of the step `sftp_list_files`."""
 
 
 class SftpListFiles(ListFiles[SftpListInputs]):
@@ -39,7 +35,7 @@ class SftpListFiles(ListFiles[SftpListInputs]):
 
 
 class SftpDownloadInputs(DownloadInputs, OnSftp):
-    """Inputs of `sftp_download_files`."""
+    """Inputs of the step `sftp_download_files`."""
 
 
 class SftpDownloadFiles(DownloadFiles[SftpDownloadInputs]):
@@ -60,7 +56,7 @@ class SftpDownloadFiles(DownloadFiles[SftpDownloadInputs]):
 
 
 class SftpUploadInputs(UploadInputs, OnSftp):
-    """Inputs of `sftp_upload_files`."""
+    """Inputs of the step `sftp_upload_files`."""
 
 
 class SftpUploadFiles(UploadFiles[SftpUploadInputs]):
@@ -81,7 +77,7 @@ class SftpUploadFiles(UploadFiles[SftpUploadInputs]):
 
 
 class SftpDeleteInputs(DeleteInputs, OnSftp):
-    """Inputs of `sftp_delete_files`."""
+    """Inputs of the step `sftp_delete_files`."""
 
 
 class SftpDeleteFiles(DeleteFiles[SftpDeleteInputs]):
@@ -97,7 +93,7 @@ class SftpDeleteFiles(DeleteFiles[SftpDeleteInputs]):
 
 
 class SftpMoveInputs(MoveInputs, OnSftp):
-    """Inputs of `sftp_move_files`."""
+    """Inputs of the step `sftp_move_files`."""
 
 
 class SftpMoveFiles(MoveFiles[SftpMoveInputs]):

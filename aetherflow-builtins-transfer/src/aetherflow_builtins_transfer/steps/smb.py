@@ -1,5 +1,3 @@
-"""The steps for SMB."""
-
 from typing import Annotated
 
 from pydantic import Field
@@ -12,13 +10,11 @@ from aetherflow_builtins_transfer.steps.remote_upload import UploadFiles, Upload
 
 
 class OnSmb(StepInputs):
-    """The resource."""
-
     resource: Annotated[str, ResourceRef("smb")] = Field(description="Name of a resource of kind `smb`.")
 
 
 class SmbListInputs(ListInputs, OnSmb):
-    """Inputs of `smb_list_files`."""
+    """Inputs of the step `smb_list_files`."""
 
 
 class SmbListFiles(ListFiles[SmbListInputs]):
@@ -39,7 +35,7 @@ class SmbListFiles(ListFiles[SmbListInputs]):
 
 
 class SmbDownloadInputs(DownloadInputs, OnSmb):
-    """Inputs of `smb_download_files`."""
+    """Inputs of the step `smb_download_files`."""
 
 
 class SmbDownloadFiles(DownloadFiles[SmbDownloadInputs]):
@@ -60,7 +56,7 @@ class SmbDownloadFiles(DownloadFiles[SmbDownloadInputs]):
 
 
 class SmbUploadInputs(UploadInputs, OnSmb):
-    """Inputs of `smb_upload_files`."""
+    """Inputs of the step `smb_upload_files`."""
 
 
 class SmbUploadFiles(UploadFiles[SmbUploadInputs]):
@@ -81,7 +77,7 @@ class SmbUploadFiles(UploadFiles[SmbUploadInputs]):
 
 
 class SmbDeleteInputs(DeleteInputs, OnSmb):
-    """Inputs of `smb_delete_files`."""
+    """Inputs of the step `smb_delete_files`."""
 
 
 class SmbDeleteFiles(DeleteFiles[SmbDeleteInputs]):
@@ -97,7 +93,7 @@ class SmbDeleteFiles(DeleteFiles[SmbDeleteInputs]):
 
 
 class SmbMoveInputs(MoveInputs, OnSmb):
-    """Inputs of `smb_move_files`."""
+    """Inputs of the step `smb_move_files`."""
 
 
 class SmbMoveFiles(MoveFiles[SmbMoveInputs]):

@@ -1,5 +1,3 @@
-"""The step `unzip`."""
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +20,6 @@ from aetherflow_builtins_transfer.steps.archive_inputs import (
 
 
 class Inputs(Limits):
-    """Inputs of `unzip`."""
-
     archives: TextList = Field(
         validation_alias=AliasChoices("archives", "src"),
         description="An archive, a folder (all archives in it), a pattern, or a list of them; relative to the job's "
@@ -60,8 +56,6 @@ class Inputs(Limits):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `unzip`."""
-
     unzipped: list[dict[str, Any]] = Field(
         description="One map per archive: `archive`, `dest_dir`, `files` (absolute paths written), `skipped` (paths "
         "left as they were), `count`, `bytes`, `password`, `driver`."
@@ -72,8 +66,6 @@ class Outputs(StepOutputs):
 
 @dataclass(frozen=True)
 class _Staged:
-    """One archive, unpacked aside."""
-
     archive: Path
     folder: Path
     dest: Path
@@ -96,7 +88,6 @@ class Unzip(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Unpack them."""
         dest = self.ctx.write_path(self.args.dest_dir)
         archives = self._archives()
         if not archives and self.args.on_empty == "skip":
@@ -116,7 +107,6 @@ class Unzip(Step[Inputs]):
         return StepResult(output={"unzipped": results, "dest_dir": str(dest), "count": count})
 
     def plan(self) -> list[str]:
-        """What would be unpacked."""
         said = []
         for path in self._archives():
             found = [each for each in survey(path, self._rules()) if not each.is_dir]

@@ -1,5 +1,3 @@
-"""The step `zip`."""
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +13,7 @@ from aetherflow_builtins_transfer.archives.tools import StepTools, Work
 from aetherflow_builtins_transfer.steps.archive_inputs import ArchiveResource, OnEmpty, TextList, as_list, connector_for
 
 
-class Item(StepInputs):
+class ZipItem(StepInputs):
     """One item as a map."""
 
     path: str | None = Field(None, min_length=1, description="A file or a folder.")
@@ -33,18 +31,16 @@ def _items(value: Any) -> Any:
 
 
 def _text_of(item: dict[str, Any]) -> str:
-    read = Item.model_validate(item)
+    read = ZipItem.model_validate(item)
     if (read.path is None) == (read.glob is None):
         raise ValueError("an item is a text, {path: …} or {glob: …}")
     return read.path or read.glob or ""
 
 
-Items = Annotated[list[str], BeforeValidator(_items, json_schema_input_type=list[str | Item] | str)]
+Items = Annotated[list[str], BeforeValidator(_items, json_schema_input_type=list[str | ZipItem] | str)]
 
 
 class Inputs(StepInputs):
-    """Inputs of `zip`."""
-
     dest_path: str = Field(
         min_length=1,
         validation_alias=AliasChoices("dest_path", "dst"),
@@ -81,8 +77,6 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `zip`."""
-
     output: str = Field(description="Absolute path of the archive.")
     count: int = Field(description="Number of members.")
     bytes: int | None = Field(None, description="Size of what went in.")
@@ -111,7 +105,6 @@ class Zip(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Make the archive."""
         args = self.args
         target = self.ctx.write_path(args.dest_path)
         found = self._found(target)
@@ -137,7 +130,6 @@ class Zip(Step[Inputs]):
         )
 
     def plan(self) -> list[str]:
-        """What would be packed."""
         target = self.ctx.write_path(self.args.dest_path)
         found = self._found(target)
         if not found.sources and self.args.on_empty == "skip":

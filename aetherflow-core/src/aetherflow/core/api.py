@@ -28,6 +28,7 @@ from aetherflow.core.base.errors import (
 )
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.run_id import new_run_id
+from aetherflow.core.contracts.backoff import Backoff
 from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
 from aetherflow.core.contracts.context import RunContext
@@ -86,6 +87,7 @@ __all__ = [
     "STEP_SKIPPED",
     "STEP_SUCCESS",
     "AetherflowError",
+    "Backoff",
     "BundleSource",
     "BundleSourceConfig",
     "BundleSourceInit",

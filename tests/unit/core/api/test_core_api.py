@@ -18,6 +18,7 @@ NAMES = [
     "STEP_SKIPPED",
     "STEP_SUCCESS",
     "AetherflowError",
+    "Backoff",
     "BundleSource",
     "BundleSourceConfig",
     "BundleSourceInit",

@@ -17,8 +17,8 @@ from aetherflow.scheduler.schedule.policy import (
     decide_due,
     decide_overlap,
     is_ready,
-    retry_delay,
 )
+from aetherflow.scheduler.spec import RetrySpec
 
 slots = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(sorted)
 misfires = st.sampled_from(["skip", "last", "all"])
@@ -118,9 +118,10 @@ def test_room(most: int, pools: dict[str, int], running: list[str]) -> None:
 
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 1e6), st.floats(1, 10), st.none() | st.floats(0, 1e5))
 def test_retry_delays(failures: int, most: int, backoff: float, factor: float, ceiling: float | None) -> None:
-    delay = retry_delay(
-        failures, max_attempts=most, backoff_seconds=backoff, multiplier=factor, max_backoff_seconds=ceiling
+    retry = RetrySpec(
+        max_attempts=most, backoff_seconds=backoff, backoff_multiplier=factor, max_backoff_seconds=ceiling
     )
+    delay = retry.wait_after(failures)
     if failures >= most:
         assert delay is None
     else:

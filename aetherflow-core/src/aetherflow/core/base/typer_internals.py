@@ -1,7 +1,7 @@
 """All that the core uses of typer beside its public names; no other module may.
 
 Why: a command whose options are text and flags starts in half the time without pydantic, which typer imports to read
-them; and `aetherflow completion` prints a script, for which typer has no public function. Tried with typer 0.28.0 and
+them; and `aetherflow completion` prints a script, for which typer has no public function. Tried with typer 0.28.0 to
 0.29.2; the distribution allows versions below 1. Where a name is gone, starts are slower, and there is no completion.
 """
 

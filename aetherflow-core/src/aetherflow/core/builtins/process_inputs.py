@@ -1,5 +1,6 @@
 """Inputs and outputs of `external.process`."""
 
+import math
 import shlex
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -7,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
 
-from aetherflow.core.api import Flag, StepInputs, StepOutputs, parse_bool
+from aetherflow.core.api import Backoff, Flag, StepInputs, StepOutputs, parse_bool
 from aetherflow.core.builtins.process_child import TryError
 from aetherflow.core.builtins.process_outputs import IdempotencyInputs, Numbers, SuccessInputs, listed
 
@@ -61,7 +62,7 @@ class LogInputs(StepInputs):
         return self.max_capture_bytes or self.max_capture_kb * 1024
 
 
-class RetryInputs(StepInputs):
+class RetryInputs(Backoff):
     """When the child is started again, within one attempt of the step."""
 
     max_attempts: int = Field(1, ge=1, description="How often the child is started at most")
@@ -90,10 +91,10 @@ class RetryInputs(StepInputs):
             return True
         return "any" in self.retry_on or error.failure in self.retry_on
 
-    def wait_before(self, number: int) -> float:
-        """Seconds to wait before try `number`, from 2 on."""
-        wait = self.backoff_seconds * self.backoff_multiplier ** min(number - 2, 100)  # within a float's range
-        return min(wait, self.max_backoff_seconds) if self.max_backoff_seconds else wait
+    @property
+    def longest(self) -> float:
+        """Seconds that no wait exceeds; here 0 is no limit."""
+        return self.max_backoff_seconds or math.inf
 
 
 class Inputs(StepInputs):

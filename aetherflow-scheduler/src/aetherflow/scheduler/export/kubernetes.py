@@ -143,12 +143,7 @@ def _active_seconds(item: "Item") -> int | None:
     if spec.timeout_seconds is None or spec.after or spec.pool or spec.overlap == "queue" or spec.misfire == "all":
         return None
     attempts = spec.retry.max_attempts if spec.retry else 1
-    waits, wait = 0.0, spec.retry.backoff_seconds if spec.retry else 0.0
-    for _ in range(attempts - 1):
-        waits += wait
-        wait *= spec.retry.backoff_multiplier if spec.retry else 1
-        if spec.retry and spec.retry.max_backoff_seconds is not None:
-            wait = min(wait, spec.retry.max_backoff_seconds)
+    waits = sum(spec.retry.wait_before(attempt) for attempt in range(2, attempts + 1)) if spec.retry else 0
     return round(attempts * (spec.timeout_seconds + _MARGIN_SECONDS) + waits)
 
 

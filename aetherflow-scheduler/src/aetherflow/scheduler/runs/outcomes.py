@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.scheduler.launchers.base import Outcome
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.runs.run_requests import one_line, reason_of
-from aetherflow.scheduler.schedule.policy import Status, retry_delay
+from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
@@ -69,12 +69,4 @@ def _name(number: int) -> str:
 
 def retries(spec: "SchedulerItemSpec", failures: int) -> float | None:
     """Seconds until the next start of a run that failed so often; None if there is none."""
-    if spec.retry is None:
-        return None
-    return retry_delay(
-        failures,
-        max_attempts=spec.retry.max_attempts,
-        backoff_seconds=spec.retry.backoff_seconds,
-        multiplier=spec.retry.backoff_multiplier,
-        max_backoff_seconds=spec.retry.max_backoff_seconds,
-    )
+    return None if spec.retry is None else spec.retry.wait_after(failures)

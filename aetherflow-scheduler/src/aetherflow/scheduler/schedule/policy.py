@@ -146,20 +146,6 @@ def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "w
     return "skip", said(SlotReason.AFTER, other=other, status=status or "no slot of it yet")
 
 
-def retry_delay(
-    failures: int, *, max_attempts: int, backoff_seconds: float, multiplier: float, max_backoff_seconds: float | None
-) -> float | None:
-    """Seconds until a run that has failed `failures` times is tried again; None if it is not."""
-    if failures >= max_attempts:
-        return None
-    try:
-        delay = backoff_seconds * multiplier ** (failures - 1)
-    except OverflowError:
-        delay = float("inf")
-    ceiling = max_backoff_seconds if max_backoff_seconds is not None else 86400.0
-    return min(delay, ceiling)
-
-
 def is_ready(now: int, not_before: int | None, waits_since: int | None) -> bool:
     """Whether a wait is over. A clock that went back before the wait began ends it: it would last for too long."""
     return not_before is None or now >= not_before or (waits_since is not None and now < waits_since)

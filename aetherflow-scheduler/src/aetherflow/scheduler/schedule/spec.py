@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from aetherflow.core.api import Backoff
 from aetherflow.scheduler.schedule.policy import Misfire, Overlap
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -19,13 +20,18 @@ class SchedulerModel(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
-class RetrySpec(SchedulerModel):
+class RetrySpec(Backoff):
     """When a run that failed is started again, with the same run id: it goes on where it failed."""
 
     max_attempts: Count = Field(1, description="Starts in all, the first included")
     backoff_seconds: Number = Field(0, ge=0, description="Wait before the second start")
     backoff_multiplier: Number = Field(1, ge=1, description="Growth of the wait from start to start")
     max_backoff_seconds: Number | None = Field(None, ge=0, description="Longest wait")
+
+    @property
+    def longest(self) -> float:
+        """Seconds that no wait exceeds."""
+        return 86400.0 if self.max_backoff_seconds is None else self.max_backoff_seconds
 
 
 class CalendarSpec(SchedulerModel):

@@ -17,22 +17,10 @@ class RetryBudget:
         self._started = time.monotonic()
 
     def next_delay(self) -> float | None:
-        """Seconds to wait after one more failed attempt, or None if there is no other.
-
-        The wait before attempt n is backoff_seconds x backoff_multiplier^(n-2), at most max_backoff_seconds.
-        """
-        spec = self._spec
+        """Seconds to wait after one more failed attempt, or None if there is no other."""
         self._failed += 1
-        if self._failed >= spec.max_attempts:
-            return None
-        try:
-            delay = spec.backoff_seconds * spec.backoff_multiplier ** (self._failed - 1)
-        except OverflowError:
-            delay = float("inf")
-        if spec.max_backoff_seconds is not None:
-            delay = min(delay, spec.max_backoff_seconds)
-        elapsed = time.monotonic() - self._started
-        if spec.max_elapsed_seconds is not None and elapsed + delay > spec.max_elapsed_seconds:
+        delay, most = self._spec.wait_after(self._failed), self._spec.max_elapsed_seconds
+        if delay is not None and most is not None and time.monotonic() - self._started + delay > most:
             return None
         return delay
 

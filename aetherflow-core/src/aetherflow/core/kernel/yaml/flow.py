@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aetherflow.core.contracts.backoff import Backoff
+
 CleanupPolicy = Literal["on_success", "always", "never"]
 LockScope = Literal["none", "job", "flow"]
 
@@ -83,13 +85,9 @@ class ResourceSpec(SpecModel):
     decode: dict[str, Any] = Field({}, description="Which values the secrets hook decodes")
 
 
-class RetrySpec(SpecModel):
+class RetrySpec(Backoff):
     """When a failed attempt is tried again."""
 
-    max_attempts: int = Field(1, ge=1, description="Attempts in all, the first included")
-    backoff_seconds: float = Field(0, ge=0, description="Wait before the second attempt")
-    backoff_multiplier: float = Field(1, ge=1, description="Growth of the wait from attempt to attempt")
-    max_backoff_seconds: float | None = Field(None, ge=0, description="Longest wait")
     max_elapsed_seconds: float | None = Field(None, gt=0, description="No new attempt starts after this time")
 
 

@@ -1,0 +1,1 @@
+"""Archive drivers: zipfile, pyzipper, pyminizip, and programs of the system."""

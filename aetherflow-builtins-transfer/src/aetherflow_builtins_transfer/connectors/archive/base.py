@@ -1,0 +1,149 @@
+"""What all archive connectors do in the same way."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, TypeVar, cast
+
+from pydantic import Field
+
+from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
+from aetherflow_builtins_transfer.archives.entries import Source
+from aetherflow_builtins_transfer.archives.formats import Format
+from aetherflow_builtins_transfer.archives.limits import Limits
+from aetherflow_builtins_transfer.archives.pack import Compression, Packing
+from aetherflow_builtins_transfer.archives.tools import Tools, Work
+from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked
+
+ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
+OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+
+
+class NoConfig(ConnectorConfig):
+    """Config of a driver that has no settings."""
+
+
+class NoOptions(ConnectorOptions):
+    """A driver without options of its own."""
+
+
+class ToolOptions(ConnectorOptions):
+    timeout: float | None = Field(None, gt=0, description="The most seconds that the program may take; null: no limit.")
+
+
+class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
+    """The methods of the contract, by way of `create` and `extract`."""
+
+    FORMATS: ClassVar[tuple[Format, ...]] = ("zip", "tar", "tar.gz", "tar.zst")
+
+    @abstractmethod
+    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+        """Write an archive to a stream."""
+
+    @abstractmethod
+    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+        """Unpack an archive into an empty folder; all that is there afterwards passed the rules."""
+
+    def create_zip(
+        self,
+        *,
+        output: str | Path,
+        files: Sequence[str | Path],
+        base_dir: str | Path,
+        password: str | None = None,
+        compression: Compression = "deflated",
+        overwrite: bool = True,
+    ) -> dict[str, Any]:
+        """Make a zip archive of files below `base_dir`, whole or not at all."""
+        target, base = Path(output).absolute(), Path(base_dir).absolute()
+        if compression not in ("deflated", "stored"):
+            raise self.refuse(f"compression {compression!r} is unknown", "deflated and stored are known")
+        if target.exists() and not overwrite:
+            raise self.refuse(f"{target} exists", "overwrite: true replaces it")
+        sources = [self._source(Path(file).absolute(), base) for file in files]
+        part = target.with_name(f".aetherflow-{target.name[:120]}.{secrets.token_hex(6)}.part")
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as sink:
+                self.create(cast(BinaryIO, sink), sources, Packing(compression=compression, password=password), Work())
+                sink.flush()
+                os.fsync(sink.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return {"output": str(target), "count": len(sources), "password": password is not None, "driver": self.driver}
+
+    def extract_zip(
+        self,
+        *,
+        archive: str | Path,
+        dest_dir: str | Path,
+        password: str | None = None,
+        overwrite: bool = True,
+        members: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Unpack an archive; nothing is written if any of it is refused."""
+        target = Path(dest_dir).absolute()
+        target.mkdir(parents=True, exist_ok=True)
+        rules = Rules(Limits(), password, members)
+        with tempfile.TemporaryDirectory(prefix=".aetherflow-", suffix=".part", dir=target) as staged:
+            found = self.extract(Path(archive), Path(staged), rules, Work())
+            written = [each for each in found if self._place(Path(staged), target, each, overwrite)]
+        files = [str(target / each.name) for each in written if not each.is_dir]
+        return {"dest_dir": str(target), "files": files, "password": password is not None, "driver": self.driver}
+
+    def probe(self) -> None:
+        """Look whether what the driver needs is installed."""
+
+    def refuse(self, message: str, fix: str = "") -> ConnectorError:
+        """An error that names the resource."""
+        return ConnectorError(f"resource {self.name} ({self.kind}:{self.driver}): {message}", fix=fix)
+
+    def only_zip(self, how: Packing) -> None:
+        """ConnectorError for a format that the driver does not write."""
+        if how.form not in self.FORMATS:
+            raise self.refuse(f"it cannot write {how.form}", "the drivers zipfile and pyzipper write tar archives")
+
+    def _source(self, path: Path, base: Path) -> Source:
+        if not path.resolve().is_relative_to(base.resolve()):
+            raise self.refuse(f"{path} does not lie under {base}")
+        name = Path(os.path.normpath(path)).relative_to(os.path.normpath(base)).as_posix()
+        return Source(str(path), name, path.is_dir())
+
+    def _place(self, staged: Path, target: Path, found: Unpacked, overwrite: bool) -> bool:
+        final = target / found.name
+        folder = final if found.is_dir else final.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.resolve().is_relative_to(target.resolve()):
+            raise self.refuse(f"{folder} leads out of {target}", "remove the link in the destination")
+        if found.is_dir or (final.exists() and not overwrite):
+            return False
+        (staged / found.name).replace(final)
+        return True
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A private folder for what programs need as files; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="aetherflow-") as folder:
+        yield Path(folder)
+
+
+def stream(path: Path, sink: BinaryIO, tools: Tools) -> None:
+    """Copy what a program wrote to where the archive goes."""
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            tools.check()
+            sink.write(chunk)
+
+
+def need_program(connector: ArchiveBase[Any, Any], command: str) -> str:
+    """Full path of a program; ConnectorError if it is not there."""
+    found = shutil.which(command)
+    if found is None:
+        raise connector.refuse(f"the program {command} is not installed", "install it, or use the driver pyzipper")
+    return found

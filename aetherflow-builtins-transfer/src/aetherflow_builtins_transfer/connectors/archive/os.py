@@ -1,0 +1,121 @@
+"""Archives by the programs zip and unzip."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import Field
+
+from aetherflow.core.api import ConnectorConfig, Flag
+from aetherflow_builtins_transfer.archives.entries import Source
+from aetherflow_builtins_transfer.archives.pack import Packing
+from aetherflow_builtins_transfer.archives.tools import STDIN_SHELL, Tools, Work, run_tool
+from aetherflow_builtins_transfer.archives.tree import inspect
+from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, Wanted, refusing, survey
+from aetherflow_builtins_transfer.connectors.archive.base import (
+    ArchiveBase,
+    ToolOptions,
+    need_program,
+    stream,
+    workspace,
+)
+
+_UTF8 = {"LC_ALL": "C.UTF-8"}  # else both spell other letters their own way
+_LEVELS = {"speed": "-1", "size": "-6"}
+
+
+class Config(ConnectorConfig):
+    zip_cmd: str = Field("zip", min_length=1, description="Info-ZIP's zip: a name on PATH, or a path.")
+    unzip_cmd: str = Field("unzip", min_length=1, description="Info-ZIP's unzip: a name on PATH, or a path.")
+    quiet: Flag = Field(True, description="Accepted for old flows; what the programs say shows in errors only.")
+
+
+class OsConnector(ArchiveBase[Config, ToolOptions]):
+    """Zip archives by Info-ZIP's `zip` and `unzip`; prefer `pyzipper`, which is faster and encrypts better.
+
+    Names reach `zip` by its standard input, so none is taken for an option. A password goes by the environment, not by
+    the command line; the encryption is ZipCrypto, which is weak. An archive is checked before `unzip` sees it, and
+    what it unpacked afterwards. `timestamps: fixed` has no effect: `zip` stores those of the files.
+
+        resources:
+          packing: {kind: archive, driver: os, options: {timeout: 600}}
+    """
+
+    FORMATS = ("zip",)
+
+    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+        """Let zip make the archive."""
+        self.only_zip(how)
+        program, runner = need_program(self, self.conf.zip_cmd), work.tools
+        for source in sources:
+            if "\n" in source.name or "\r" in source.name:
+                raise self.refuse(f"the name {source.name!r} holds a line break", "use the driver zipfile or pyzipper")
+        with workspace() as folder:
+            if not sources:  # zip makes no empty archive
+                from aetherflow_builtins_transfer.archives.pack import pack
+
+                pack(sink, [], how)
+                return
+            tree, names, output = folder / "tree", folder / "names", folder / "archive.zip"
+            _link(tree, sources)
+            lines = sorted(f"{source.name}/" if source.is_dir else source.name for source in sources)
+            names.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+            level = "-0" if how.compression == "stored" else _LEVELS[how.optimize]
+            argv = [*STDIN_SHELL, str(names), program, "-q", "-X", "-nw", level, "-@", str(output)]
+            env = {"ZIPOPT": _option(how.password), "ZIP": "", **_UTF8}
+            self._run(runner, argv, tree, env, "zip")
+            stream(output, sink, runner)
+
+    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+        """Let unzip unpack an archive that passed all checks into an empty folder, and check what it left."""
+        expected = {each.name for each in survey(archive, rules) if not each.is_dir}
+        with workspace() as folder:
+            link = folder / "archive.zip"  # unzip takes brackets and stars in an archive's name for a pattern
+            link.symlink_to(archive.absolute())
+            argv = [need_program(self, self.conf.unzip_cmd), "-q", "-o", str(link), "-d", str(into)]
+            env = {"UNZIP": _option(rules.password), "UNZIPOPT": "", **_UTF8}
+            self._run(work.tools, argv, into, env, "unzip")
+        with refusing(archive):
+            found = inspect(into, archive.stat().st_size, rules)
+        if expected != {each.name for each in found if not each.is_dir}:
+            raise self.refuse(f"unzip did not unpack what {archive.name} lists", "use the driver pyzipper")
+        with refusing(archive):
+            return _only_wanted(found, into, rules)
+
+    def probe(self) -> None:
+        need_program(self, self.conf.zip_cmd)
+        need_program(self, self.conf.unzip_cmd)
+
+    def _run(self, tools: Tools, argv: list[str], cwd: Path, env: dict[str, str], name: str) -> None:
+        run_tool(tools, argv, cwd=cwd, env=env, timeout=self.opts.timeout, name=name)
+
+
+def _link(tree: Path, sources: Sequence[Source]) -> None:
+    """A folder in which every file has the name that it is to have in the archive; zip follows the links."""
+    tree.mkdir()
+    for source in sources:
+        place = tree / source.name
+        if source.is_dir:
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(source.path)
+
+
+def _only_wanted(found: list[Unpacked], into: Path, rules: Rules) -> list[Unpacked]:
+    """The members that were asked for; unzip takes names for patterns, so it was given none."""
+    wanted = Wanted(rules.members)
+    kept = [each for each in found if wanted.has(each.name)]
+    wanted.check()
+    for each in set(found) - set(kept):
+        if not each.is_dir:
+            (into / each.name).unlink()
+    return kept
+
+
+def _option(password: str | None) -> str:
+    """Options for the environment variable of Info-ZIP's programs, which read it like a command line."""
+    if password is None:
+        return ""
+    escaped = password.replace("\\", "\\\\").replace('"', '\\"')
+    return f'-P "{escaped}"'

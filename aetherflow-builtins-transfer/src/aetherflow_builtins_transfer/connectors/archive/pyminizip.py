@@ -1,0 +1,58 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import Field
+
+from aetherflow.core.api import ConnectorConfig, require
+from aetherflow_builtins_transfer.archives.entries import Source
+from aetherflow_builtins_transfer.archives.pack import Packing
+from aetherflow_builtins_transfer.archives.tools import Work
+from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked
+from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoOptions, stream, workspace
+
+
+class Config(ConnectorConfig):
+    level: int = Field(5, ge=1, le=9, description="1: fast, 9: small.")
+
+
+class PyminizipConnector(ArchiveBase[Config, NoOptions]):
+    """Zip archives with the old ZipCrypto encryption, for receivers that can open nothing better; writes only.
+
+    The encryption is weak: whoever knows a part of a file can open it. The package pyminizip is installed by hand
+    (`pip install pyminizip`, which compiles it).
+
+        resources:
+          packing: {kind: archive, driver: pyminizip}
+    """
+
+    FORMATS = ("zip",)
+    requires = ("pyminizip",)
+
+    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+        """Write an archive; its file passes a private folder on the way."""
+        self.only_zip(how)
+        if how.password is None:
+            raise self.refuse("it writes encrypted archives only", "give a password, or use the driver zipfile")
+        files = [source for source in sources if not source.is_dir]
+        if len(files) < len(sources) or not files:
+            raise self.refuse("it can store neither empty folders nor nothing at all", "use the driver pyzipper")
+        module = require("pyminizip")
+        with workspace() as folder:
+            output = folder / "archive.zip"
+            ordered = sorted(files, key=lambda source: source.name.encode())
+            paths = [source.path for source in ordered]
+            for source in ordered:
+                if Path(source.path).name != Path(source.name).name:
+                    raise self.refuse(f"{source.path} cannot be called {source.name} in the archive")
+            folders = [str(Path(source.name).parent) if "/" in source.name else "" for source in ordered]
+            try:
+                module.compress_multiple(paths, folders, str(output), how.password, self.conf.level)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise self.refuse(f"pyminizip failed: {error}") from error
+            stream(output, sink, work.tools)
+
+    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+        """Always a ConnectorError: pyminizip only writes."""
+        del archive, into, rules, work
+        raise self.refuse("it cannot unpack", "use the driver zipfile or pyzipper")

@@ -1,0 +1,31 @@
+"""Archives by Python's own modules."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from aetherflow_builtins_transfer.archives.entries import Source
+from aetherflow_builtins_transfer.archives.pack import Packing, pack
+from aetherflow_builtins_transfer.archives.tools import Work
+from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, unpack
+from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoConfig, NoOptions
+
+
+class ZipfileConnector(ArchiveBase[NoConfig, NoOptions]):
+    """Archives in this process, without encryption; the libraries isal and zlib-ng make it faster where installed.
+
+    Reads zip archives with the old ZipCrypto encryption too, but writes none with a password.
+
+        resources:
+          packing: {kind: archive, driver: zipfile}
+    """
+
+    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+        """Write an archive to a stream."""
+        if how.password is not None:
+            raise self.refuse("it cannot encrypt", "use a resource with driver: pyzipper")
+        pack(sink, sources, how, work.tick)
+
+    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+        """Unpack an archive into an empty folder."""
+        return unpack(archive, rules, into, work.tick)

@@ -1,0 +1,1 @@
+"""Connectors to files: sessions, retries, uploads and downloads that every protocol shares."""

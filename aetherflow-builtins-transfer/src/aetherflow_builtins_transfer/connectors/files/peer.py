@@ -1,0 +1,226 @@
+"""What every connector to files rests on: sessions, attempts, errors for people, limits of time and speed."""
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from aetherflow.core.api import AetherflowError, ConnectorBase, ConnectorInit
+from aetherflow_builtins_transfer.connectors.files.opening import open_unless
+from aetherflow_builtins_transfer.connectors.files.options import ConfigT, OptionsT
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, SessionPool
+from aetherflow_builtins_transfer.connectors.files.throttle import Throttle, sleep_slices
+from aetherflow_builtins_transfer.connectors.files.watchdog import Watchdog
+from aetherflow_builtins_transfer.failures import (
+    Cause,
+    Fault,
+    InterruptedTransferError,
+    Kind,
+    LostError,
+    RemoteError,
+    shown,
+)
+
+log = logging.getLogger("aetherflow.transfer")
+
+T = TypeVar("T")
+SOUND: frozenset[Kind] = frozenset({"missing", "exists", "denied"})
+"""Answers of a healthy session; after anything else it is not used again."""
+
+
+class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
+    """A peer that is spoken to in sessions. Thread-safe: each thread at work has one of its own."""
+
+    SEPARATOR = "/"
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self.pool = SessionPool(self._open, self.opts.pool_size)
+        self.watchdog = Watchdog(self.opts.idle_timeout_seconds)
+        self.throttle = Throttle(self.opts.max_bytes_per_second)
+        self._stops = 0
+
+    # What a driver says
+
+    @property
+    @abstractmethod
+    def peer(self) -> str:
+        """Whom it speaks to, for messages: `host:port`."""
+
+    @abstractmethod
+    def open_session(self) -> FileSession:
+        """A new session, connected and authenticated."""
+
+    @abstractmethod
+    def at(self, path: str) -> str:
+        """A path as a user writes it, in the driver's form; RemoteError for one that cannot be."""
+
+    @abstractmethod
+    def explain(self, error: BaseException) -> Fault:
+        """What a library's error means."""
+
+    def advise(self, kind: Kind, cause: Cause = "") -> str:
+        """What to do about an error."""
+        if cause == "unreachable":
+            return f"check the address, and whether {self.peer} can be reached from here"
+        return {
+            "missing": "check the path; it is the peer's",
+            "exists": "choose another name, or allow to overwrite",
+            "denied": f"ask who runs {self.peer} for the right to do this",
+            "lost": "run it again; options.retry tries by itself, options.idle_timeout_seconds says how long to wait",
+            "other": "see the peer's own log for its reason",
+        }[kind]
+
+    # Life
+
+    def close(self) -> None:
+        """End all sessions; twice is fine."""
+        self.pool.close()
+
+    def interrupt(self) -> None:
+        """Break off what other threads do: their sessions are ended. What is asked for later opens new ones."""
+        self.count_stop()
+        self.pool.close()
+
+    def count_stop(self) -> None:
+        """End every transfer under way at its next chunk."""
+        self._stops += 1
+
+    def probe(self) -> None:
+        """Connect, authenticate, and ask for one thing."""
+        self.run("reaching", self.peer, lambda session: session.stat(self.at("")))
+
+    # Helpers
+
+    def _open(self) -> FileSession:
+        stops = self._stops
+        return open_unless(self.open_session, lambda: self.check(stops))
+
+    @property
+    def label(self) -> str:
+        """How messages name this resource."""
+        return f"resource {self.name} ({self.kind}:{self.driver})"
+
+    @property
+    def stops(self) -> int:
+        """How often the connector was interrupted; what changes it ends every transfer."""
+        return self._stops
+
+    def check(self, stops: int) -> None:
+        """Raise if the connector was interrupted since `stops` was read."""
+        if self._stops != stops:
+            raise InterruptedTransferError("interrupted: the run is being stopped", kind="lost", resource=self.label)
+
+    def pace(self, size: int, stops: int | None = None) -> None:
+        """Account for bytes that were moved, and wait as the limit asks."""
+        began = self._stops if stops is None else stops
+        self.watchdog.beat()
+        for part in sleep_slices(self.throttle.take(size)):
+            self.check(began)
+            time.sleep(part)
+            self.watchdog.beat()
+        self.check(began)
+
+    def error(self, kind: Kind, message: str, fix: str = "", cause: Cause = "") -> RemoteError:
+        """An error in our form."""
+        fix = fix or self.advise(kind, cause)
+        return RemoteError(shown(message), kind=kind, fix=fix, resource=self.label)
+
+    def keeps(self, error: BaseException) -> bool:
+        """True if a session is still sound after this error."""
+        if isinstance(error, RemoteError):
+            return error.kind in SOUND
+        return isinstance(error, Exception) and self.explain(error).kind in SOUND
+
+    @contextmanager
+    def a_session(self) -> Iterator[FileSession]:
+        """A session of the pool."""
+        with self.pool.borrow(self.keeps) as session, self.watchdog.watch(session):
+            yield session
+
+    def run(
+        self,
+        action: str,
+        what: str,
+        work: Callable[[FileSession], T],
+        *,
+        again: bool = False,
+        detail: Callable[[], str] = str,
+    ) -> T:
+        """Do one piece of work in a session; with `again`, anew on a new connection as the retry policy says.
+
+        Without it only connecting is tried again: whether the peer did what it was asked is unknown afterwards.
+        `detail` adds to the message how far the work came.
+        """
+        policy, stops, attempt = self.opts.policy, self._stops, 0
+        while True:
+            attempt += 1
+            began = False
+            try:
+                with self.a_session() as session:
+                    began = True
+                    return work(session)
+            except Exception as error:
+                failure = self._failure(error, f"{action} {what}", detail(), attempt, stops)
+                final = failure.kind != "lost" or attempt >= policy.max_attempts or (began and not again)
+                if final or isinstance(failure, InterruptedTransferError):
+                    if failure is error:
+                        raise
+                    raise failure from error
+                log.warning("%s", failure)
+            for part in sleep_slices(policy.wait_before(attempt + 1)):
+                time.sleep(part)
+                self.check(stops)
+
+    def _failure(self, error: Exception, doing: str, detail: str, attempt: int, stops: int) -> RemoteError:
+        if self._stops != stops:
+            return InterruptedTransferError(
+                f"{shown(doing)}: the run is being stopped", kind="lost", resource=self.label
+            )
+        if isinstance(error, AetherflowError) and not isinstance(error, LostError):
+            if isinstance(error, RemoteError):
+                if error.names_resource:
+                    return error
+                return self.error(error.kind, str(error), error.fix)
+            raise error
+        kind, text, cause = self.explain(error)
+        tries = self.opts.policy.max_attempts
+        counted = f" (attempt {attempt} of {tries})" if kind == "lost" and tries > 1 else ""
+        where = f"connection to {self.peer}: " if kind == "lost" else ""
+        return self.error(kind, f"{doing} failed{detail}{counted}: {where}{text}", cause=cause)
+
+    def identity(self, path: str) -> str:
+        """Equal for two paths, as users write them, that mean one file."""
+        return self.at(path)
+
+    def make_folders(self, session: FileSession, path: str) -> None:
+        """Make a folder and those above it, from the lowest that exists."""
+        if self.is_top(path):
+            return
+        try:
+            session.mkdir(path)
+        except Exception as error:
+            if self.explain(error).kind == "missing":
+                self.make_folders(session, self.parent(path))
+                self.make_folders(session, path)
+            elif self.explain(error).kind == "lost" or session.stat(path).kind != "folder":
+                raise
+
+    def is_top(self, path: str) -> bool:
+        """True for the folder above which there is none to make, in the driver's form."""
+        return path in ("/", ".")
+
+    def parent(self, path: str) -> str:
+        """The folder above, in the driver's form."""
+        above = path.rpartition("/")[0]
+        return above or ("/" if path.startswith("/") else ".")
+
+    def name_of(self, path: str) -> str:
+        """The last part of a path in the driver's form."""
+        return path.rpartition(self.SEPARATOR)[2]
+
+    def beside(self, path: str, name: str) -> str:
+        """A path for another name in the same folder."""
+        return path[: len(path) - len(self.name_of(path))] + name

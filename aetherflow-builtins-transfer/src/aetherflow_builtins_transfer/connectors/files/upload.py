@@ -1,0 +1,208 @@
+"""A file on its way to a peer: under a temporary name, checked, then renamed; taken up again after a cut."""
+
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, RemoteEntry
+from aetherflow_builtins_transfer.paths import part_name
+
+TAIL = 256 * 1024
+"""Bytes before the point of resumption that are compared before anything is appended."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """A file that arrived: its size in bytes, its sha256, the time of its last change at the source, how many bytes
+    an earlier attempt had already moved, and, of one that went with others, what the system told of the local file.
+    """
+
+    size: int
+    sha256: str
+    mtime: float | None
+    resumed_at: int = 0
+    source: os.stat_result | None = None
+
+
+@dataclass
+class Upload:
+    """A file on its way to the peer."""
+
+    connector: PeerConnector[Any, Any]
+    remote_path: str
+    open_source: Callable[[], BinaryIO]
+    key: str | None = None
+    resume: bool = True
+    verify: bool = False
+    preserve_mtime: bool = False
+    mode: int | None = None
+    overwrite: bool = True
+    on_bytes: Callable[[int], None] | None = None
+    moved: int = 0
+    _renaming: bool = field(default=False, init=False)
+    _stops: int = field(default=0, init=False)
+    _touched: bool = field(default=False, init=False)
+
+    @classmethod
+    def of_bytes(
+        cls, connector: PeerConnector[Any, Any], data: bytes, remote_path: str, key: str | None = None
+    ) -> "Upload":
+        return cls(connector, remote_path, lambda: io.BytesIO(data), key)
+
+    @classmethod
+    def of_file(
+        cls, connector: PeerConnector[Any, Any], local: Path, remote_path: str, key: str | None = None
+    ) -> "Upload":
+        return cls(connector, remote_path, lambda: local.open("rb"), key)
+
+    def run(self) -> TransferResult:
+        """Bring it there; a ConnectorError, or the OSError of the local file, if that fails."""
+        peer = self.connector
+        self._stops = peer.stops
+        target = peer.at(self.remote_path)
+        part = peer.beside(target, part_name(peer.name_of(target), self.key or secrets.token_hex(6)))
+        with self.open_source() as source:
+            size, mtime = _facts(source)
+            try:
+                return peer.run(
+                    "uploading to",
+                    self.remote_path,
+                    lambda session: self._once(session, source, size, mtime, part, target),
+                    again=True,
+                    detail=lambda: f" after {self.moved:,} of {size:,} bytes",
+                )
+            except BaseException:
+                if self.key is None and self._touched:
+                    self._drop(part)
+                raise
+
+    def _once(
+        self, session: FileSession, source: BinaryIO, size: int, mtime: float | None, part: str, target: str
+    ) -> TransferResult:
+        peer = self.connector
+        resumed = self._offset(session, source, size, part)
+        digest = hashlib.sha256()
+        _hash_prefix(source, resumed, digest)
+        self.moved = resumed
+        if self._renaming and self._arrived(session, size, part, target):
+            _hash_prefix(source, size, digest := hashlib.sha256())
+            return TransferResult(size, digest.hexdigest(), mtime, size)
+        self._send(session, source, digest, part, target, resumed)
+        if (found := session.stat(part).size) != self.moved:
+            raise peer.error("other", f"uploading to {self.remote_path}: {found} of {self.moved} bytes arrived")
+        if self.moved != size or _facts(source) != (size, mtime):
+            raise peer.error(
+                "other",
+                f"uploading to {self.remote_path}: the local file changed while it was sent",
+                "send files that are finished: write them under another name, then rename",
+            )
+        if self.verify and _remote_sha256(session, part, self._step) != digest.hexdigest():
+            session.remove(part)
+            raise peer.error("other", f"uploading to {self.remote_path}: what arrived has another sha256")
+        if self.preserve_mtime and mtime is not None:
+            session.set_mtime(part, mtime)
+        if self.mode is not None:
+            session.chmod(part, self.mode)
+        self._renaming = True
+        session.rename(part, target, replace=self.overwrite)
+        return TransferResult(size, digest.hexdigest(), mtime, resumed)
+
+    def _send(self, session: FileSession, source: BinaryIO, digest: Any, part: str, target: str, offset: int) -> None:
+        def read(size: int) -> bytes:
+            self._touched = True
+            if data := source.read(size):
+                digest.update(data)
+                self.moved += len(data)
+                self._step(len(data))
+            return data
+
+        try:
+            session.store(part, offset, read)
+        except Exception as error:
+            if self._touched or self.connector.explain(error).kind != "missing":
+                raise
+            self.connector.make_folders(session, self.connector.parent(target))
+            session.store(part, offset, read)
+
+    def _step(self, size: int) -> None:
+        self.connector.pace(size, self._stops)
+        if self.on_bytes is not None:
+            self.on_bytes(size)
+
+    def _offset(self, session: FileSession, source: BinaryIO, size: int, part: str) -> int:
+        """Where to go on: the length of what an earlier attempt left, if it is the beginning of this file."""
+        if (self.key is None or not self.resume) and not self._touched:
+            return 0
+        found = _or_none(self.connector, lambda: session.stat(part, follow=False))
+        if found is None or found.kind != "file" or not found.size or found.size > size:
+            return 0
+        begin = max(0, found.size - TAIL)
+        source.seek(begin)
+        expected = source.read(found.size - begin)
+        return found.size if piece(session, part, begin, len(expected)) == expected else 0
+
+    def _arrived(self, session: FileSession, size: int, part: str, target: str) -> bool:
+        """After a rename whose answer was lost: was it done?"""
+        if _or_none(self.connector, lambda: session.stat(part, follow=False)) is not None:
+            return False
+        found = _or_none(self.connector, lambda: session.stat(target))
+        return found is not None and found.size == size
+
+    def _drop(self, part: str) -> None:
+        """Take away what was begun; the error that led here is the one to tell."""
+        try:
+            with self.connector.a_session() as session:
+                session.remove(part)
+        except Exception:  # noqa: BLE001 a later delivery of the same file meets it again
+            return
+
+
+def _facts(file: BinaryIO) -> tuple[int, float | None]:
+    """Size and time of the last change; content in memory has no time."""
+    try:
+        found = os.fstat(file.fileno())
+    except (OSError, AttributeError):  # content in memory
+        return file.seek(0, os.SEEK_END), None
+    return found.st_size, found.st_mtime
+
+
+def _hash_prefix(file: BinaryIO, length: int, digest: Any) -> None:
+    """Hash the first bytes; the file then stands behind them."""
+    file.seek(0)
+    while length > 0 and (chunk := file.read(min(length, 1 << 20))):
+        digest.update(chunk)
+        length -= len(chunk)
+
+
+def piece(session: FileSession, path: str, offset: int, length: int) -> bytes:
+    """A piece of a file at the peer."""
+    found: list[bytes] = []
+    session.fetch(path, offset, length, found.append)
+    return b"".join(found)
+
+
+def _remote_sha256(session: FileSession, path: str, step: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+
+    def take(data: bytes) -> None:
+        digest.update(data)
+        step(len(data))
+
+    session.fetch(path, 0, None, take)
+    return digest.hexdigest()
+
+
+def _or_none(connector: PeerConnector[Any, Any], look: Callable[[], RemoteEntry]) -> RemoteEntry | None:
+    """What `look` finds, None if nothing is there."""
+    try:
+        return look()
+    except Exception as error:
+        if connector.explain(error).kind == "missing":
+            return None
+        raise

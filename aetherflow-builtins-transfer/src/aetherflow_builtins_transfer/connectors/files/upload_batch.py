@@ -1,0 +1,75 @@
+"""Small files on their way together."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
+from aetherflow_builtins_transfer.connectors.files.session import PreparedFile
+from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
+from aetherflow_builtins_transfer.paths import part_name
+
+LARGEST = 256 << 10
+"""Bytes of a file that is small."""
+MOST_BYTES, MOST_FILES = 1 << 20, 64
+"""Of one batch: it is held in memory, and after a cut all of it is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFile:
+    """A small local file, where it goes, and whose the unfinished file is."""
+
+    local: Path
+    remote_path: str
+    owner: str
+
+
+@dataclass
+class BatchUpload:
+    """Small files on their way to the peer. Their unfinished files have new names: those that go alone take up
+    nothing of what a batch left behind, so a request of a broken connection that comes late does them no harm.
+    """
+
+    connector: PeerConnector[Any, Any]
+    files: Sequence[SmallFile]
+    preserve_mtime: bool = False
+    mode: int | None = None
+    overwrite: bool = True
+
+    def run(self) -> list[TransferResult | None]:
+        """Bring them there; None for those that have to be sent alone. A ConnectorError: for all it is unknown."""
+        peer = self.connector
+        found = [self._read(file) for file in self.files]
+        wholes = [each[0] for each in found if each is not None]
+        if not wholes:
+            return [None] * len(self.files)
+        doing = f"{self.files[0].remote_path} and {len(wholes) - 1} more"
+        arrived = iter(
+            peer.run(
+                "uploading to",
+                doing,
+                lambda session: session.store_all(wholes, replace=self.overwrite, mode=self.mode),
+            )
+        )
+        return [None if each is None or not next(arrived) else each[1] for each in found]
+
+    def _read(self, file: SmallFile) -> tuple[PreparedFile, TransferResult] | None:
+        """The file in memory, None if it is not what it was taken for."""
+        peer = self.connector
+        try:
+            with file.local.open("rb", buffering=0) as source:
+                before = os.fstat(source.fileno())
+                data = source.read(LARGEST + 1)
+                after = os.fstat(source.fileno())
+        except OSError:
+            return None
+        if len(data) > LARGEST or (len(data), before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            return None
+        target = peer.at(file.remote_path)
+        part = peer.beside(target, part_name(peer.name_of(target), f"{file.owner}-{secrets.token_hex(6)}"))
+        whole = PreparedFile(part, target, data, after.st_mtime if self.preserve_mtime else None)
+        return whole, TransferResult(len(data), hashlib.sha256(data).hexdigest(), after.st_mtime, source=after)

@@ -1,0 +1,73 @@
+"""Ends sessions in which nothing has happened for too long, whatever their library waits for."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+_LOOK_SECONDS = 0.25
+
+
+class Watched(Protocol):
+    """What can be watched: a session, or a connection on which one is being opened."""
+
+    beat: Callable[[], None]
+
+    def abort(self) -> None: ...
+
+
+class Watchdog:
+    """Watches sessions at work. Each chunk and each answer is a beat; without one for `limit` seconds the session is
+    aborted, and the thread that waits in it sees an error.
+
+    The libraries' own limits do not reach everywhere: none of them notices a peer that takes no more bytes.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._beats: dict[int, float] = {}
+        self._sessions: dict[int, Watched] = {}
+        self._thread: threading.Thread | None = None
+
+    def beat(self) -> None:
+        """Something happened in the session of this thread."""
+        me = threading.get_ident()
+        if me in self._beats:
+            self._beats[me] = time.monotonic()
+
+    @contextmanager
+    def watch(self, session: Watched) -> Iterator[None]:
+        """Watch a session while this thread uses it."""
+        me = threading.get_ident()
+        with self._lock:
+            outer = self._sessions.get(me)  # one piece of work may need another one
+            self._beats[me], self._sessions[me] = time.monotonic(), session
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="transfer-watchdog", daemon=True)
+                self._thread.start()
+        session.beat = self.beat
+        try:
+            yield
+        finally:
+            with self._lock:
+                if outer is None:
+                    del self._beats[me], self._sessions[me]
+                else:
+                    self._beats[me], self._sessions[me] = time.monotonic(), outer
+
+    def _look(self) -> None:
+        idle_rounds = 0
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                now = time.monotonic()
+                late = [self._sessions[each] for each, beat in self._beats.items() if now - beat > self._limit]
+                idle_rounds = 0 if self._beats else idle_rounds + 1
+                if idle_rounds > 8:
+                    self._thread = None
+                    return
+            for session in late:
+                with suppress(Exception):  # it is broken: how it ends is of no interest
+                    session.abort()

@@ -1,0 +1,1 @@
+"""Mail drivers: an SMTP server, and a folder of files in its place."""

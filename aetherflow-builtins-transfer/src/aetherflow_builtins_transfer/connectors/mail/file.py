@@ -1,0 +1,79 @@
+"""Mail as files: nothing is sent, everything can be looked at."""
+
+import os
+import re
+import secrets
+import unicodedata
+from pathlib import Path
+
+from pydantic import Field
+
+from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
+from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
+from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt
+from aetherflow_builtins_transfer.mail.message import Mail
+
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
+
+
+class Config(MailConfig):
+    path: str = Field(
+        "mail",
+        min_length=1,
+        description="Folder for the files, relative to `<workspace.root>/<flow id>`; it is created.",
+    )
+
+
+class FileMailConnector(MailBase[Config, MailOptions]):
+    """Writes each mail as an .eml file, which mail programs open: for tests, and to try a flow out.
+
+    The name has the subject and a part of the Message-ID, so the same mail twice is one file. Whom it would have gone
+    to, Bcc included, stands in its headers X-Envelope-From and X-Envelope-To.
+
+        resources:
+          post: {kind: mail, driver: file, config: {path: outbox, from_addr: reports@example.com}}
+    """
+
+    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
+        """Write the file, whole or not at all."""
+        del all_or_none  # a file refuses nobody
+        message = self.built(mail)
+        recipients = tuple(wire_form(address) for address in mail.recipients)
+        message["X-Envelope-From"] = wire_form(parse_addresses(mail.sender)[0])
+        message["X-Envelope-To"] = ", ".join(recipients)
+        identity = str(message["Message-ID"]).strip("<>").partition("@")[0]
+        letters = unicodedata.normalize("NFKD", mail.subject).encode("ascii", "ignore").decode()
+        subject = _NOT_IN_NAMES.sub("-", letters).strip("-.")[:60] or "mail"
+        content = message.as_bytes()
+        self._write(self.folder / f"{subject}-{identity[:12]}.eml", content)
+        return MailReceipt(str(message["Message-ID"]), recipients, {}, len(content))
+
+    @property
+    def folder(self) -> Path:
+        path = self.conf.path
+        return Path(self.ctx.database_path(path) if self.ctx else path).expanduser().absolute()
+
+    def probe(self) -> None:
+        """Look whether the folder is there, or could be made."""
+        folder = next(each for each in (self.folder, *self.folder.parents) if each.exists())
+        if not folder.is_dir():
+            raise self.refuse(f"{folder} is not a folder", "correct config.path")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise self.refuse(f"{folder} cannot be written by this user", "correct config.path, or its rights")
+
+    def _write(self, target: Path, content: bytes) -> None:
+        part = target.with_name(f".aetherflow-{target.name}.{secrets.token_hex(6)}.part")
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise MailError(
+                f"{self.label}: {target} cannot be written: {error.strerror}", fix="check config.path and free space"
+            ) from error

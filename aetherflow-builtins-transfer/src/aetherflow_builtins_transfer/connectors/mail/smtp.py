@@ -1,0 +1,306 @@
+"""Mail by an SMTP server."""
+
+import smtplib
+import ssl
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+
+from aetherflow.core.api import Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
+from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
+from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
+from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt, MailUnknownError
+from aetherflow_builtins_transfer.mail.message import POLICY, Mail
+from aetherflow_builtins_transfer.mail.smtp_auth import CODES
+from aetherflow_builtins_transfer.mail.smtp_session import (
+    TEMPORARY,
+    MaybeAcceptedError,
+    RefusedError,
+    Server,
+    Tls,
+    connect,
+    cut,
+    hand_over,
+    is_alive,
+)
+
+_IMPLICIT_PORT, _SUBMISSION_PORT = 465, 587
+
+
+class Config(MailConfig):
+    """Where the server is, and who we are."""
+
+    host: str = Field(min_length=1, description="Name of the server; its certificate has to be for this name.")
+    port: int = Field(_SUBMISSION_PORT, ge=1, le=65535, description="Its port.")
+    username: str | None = Field(
+        None,
+        min_length=1,
+        validation_alias=AliasChoices("username", "user"),
+        description="Account to log in with. Also spelt `user`.",
+    )
+    password: SecretStr | None = Field(None, description="Its password.")
+    tls: Annotated[Tls | None, InsecureWhen("none")] = Field(
+        None,
+        description="`starttls`: the connection is encrypted after the greeting, or not used; `implicit`: from the "
+        "first byte; `none`. Default: implicit on port 465, starttls on 587, else none.",
+    )
+    starttls: Annotated[Flag | None, InsecureWhen(False)] = Field(
+        None, description="The older spelling of `tls`: true is `starttls`, false `none`."
+    )
+    verify: Annotated[Flag, InsecureWhen(False)] = Field(True, description="Check the server's certificate and name.")
+    ca_file: str | None = Field(
+        None, min_length=1, description="Certificates to trust in place of the system's, relative to the flow file."
+    )
+    allow_plaintext_auth: Annotated[Flag, InsecureWhen(True)] = Field(
+        False, description="Log in on a connection that is not encrypted."
+    )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.starttls is not None and self.tls is not None and self.starttls != (self.tls == "starttls"):
+            raise ValueError("tls and starttls are both given and differ")
+        if (self.username is None) != (self.password is None):
+            missing = "password" if self.password is None else "username"
+            raise ValueError(f"{missing} is missing: give both or neither")
+        return self
+
+    @property
+    def encryption(self) -> Tls:
+        if self.tls is not None:
+            return self.tls
+        if self.starttls:
+            return "starttls"
+        if self.port == _IMPLICIT_PORT:
+            return "implicit"
+        return "starttls" if self.port == _SUBMISSION_PORT and self.starttls is None else "none"
+
+
+class MailRetry(StepInputs):
+    """When a mail that nobody got is tried again."""
+
+    max_attempts: int = Field(1, ge=1, description="Tries in all.")
+    backoff_seconds: float = Field(1.0, ge=0, description="Wait before the second try; doubled each time, at most 5 s.")
+
+    @property
+    def backoff(self) -> Backoff:
+        """These two keys, with the rest that a mail server needs no keys for."""
+        return Backoff(**self.model_dump(), backoff_multiplier=2, max_backoff_seconds=5)
+
+
+class Options(MailOptions):
+    timeout: float = Field(
+        30.0,
+        gt=0,
+        validation_alias=AliasChoices("timeout", "timeout_seconds"),
+        description="Seconds that the server may take for one answer. Also spelt `timeout_seconds`.",
+    )
+    retry: MailRetry = Field(
+        default_factory=MailRetry,
+        description="After a failed connection or a temporary refusal (4xx). Never once the server may have taken the "
+        "mail, never after a permanent refusal.",
+    )
+    retries: int | None = Field(None, ge=0, description="The older spelling of `retry`: tries after the first one.")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        given = "retry" in self.model_fields_set and self.retries is not None
+        if given and self.retry.max_attempts != self.attempts:
+            raise ValueError("retry and retries are both given and differ: retries are those after the first try")
+        return self
+
+    @property
+    def attempts(self) -> int:
+        return self.retry.max_attempts if self.retries is None else self.retries + 1
+
+
+class SmtpConnector(MailBase[Config, Options]):
+    """A mail server.
+
+    One connection serves the run, and is made anew if the server closed it meanwhile. The certificate is checked, and a
+    password never goes over a connection that is not encrypted, unless a setting that `explain` shows as INSECURE says
+    so.
+
+        resources:
+          post:
+            kind: mail
+            driver: smtp
+            config:
+              host: smtp.example.com
+              username: reports
+              password: "{{env.SMTP_PASSWORD}}"
+              from_addr: '"Nightly reports" <reports@example.com>'
+    """
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self._lock = threading.RLock()
+        self._smtp: smtplib.SMTP | None = None
+        self._interrupts = 0
+
+    @property
+    def sender(self) -> str | None:
+        """`from_addr`, else the user name where it is an address."""
+        if self.conf.from_addr or not self.conf.username or "@" not in self.conf.username:
+            return self.conf.from_addr
+        return self.conf.username
+
+    def client(self) -> smtplib.SMTP:
+        """The connection, logged in; made anew if it was closed meanwhile."""
+        with self._lock:
+            return self._client("connecting")
+
+    def probe(self) -> None:
+        """Connect, log in, and ask for a sign of life."""
+        with self._lock:
+            if not is_alive(self._client("connecting")):
+                self._drop()
+                self._client("connecting")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._smtp is not None:
+                try:
+                    self._smtp.quit()
+                except (OSError, smtplib.SMTPException):
+                    pass
+            self._drop()
+
+    def interrupt(self) -> None:
+        """Break the connection that another thread may be waiting on."""
+        self._interrupts += 1
+        if (smtp := self._smtp) is not None:
+            cut(smtp)
+
+    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
+        """Hand a mail over; see the base class."""
+        message = self.built(mail)
+        sender = wire_form(parse_addresses(mail.sender)[0])
+        recipients = [wire_form(address) for address in mail.recipients]
+        attempts, interrupts = self.opts.attempts, self._interrupts
+        for attempt in range(1, attempts + 1):
+            what = f"sending to {', '.join(recipients)}" + (f", try {attempt} of {attempts}" if attempts > 1 else "")
+            try:
+                with self._lock:
+                    smtp = self._client(what)
+                    return hand_over(smtp, message, sender, recipients, POLICY, all_or_none=all_or_none)
+            except MaybeAcceptedError as error:
+                self._drop()
+                raise MailUnknownError(
+                    f"{self._where(what)}: the connection broke before the server's answer ({error}); it may have "
+                    f"taken the mail {message['Message-ID']}",
+                    fix="ask the recipients or look into the server's log before it is sent again",
+                ) from error
+            except RefusedError as error:
+                failure, again = MailError(f"{self._where(what)}: {error}", fix=error.fix), error.temporary
+                failure.__cause__ = error
+            except MailError as error:
+                failure, again = error, _is_temporary(error.__cause__)
+            except (OSError, smtplib.SMTPException) as error:
+                self._drop()
+                failure, again = self._failed(what, error), _is_temporary(error)
+            if not again or attempt == attempts or self._interrupts != interrupts:
+                raise failure
+            time.sleep(self.opts.retry.backoff.wait_before(attempt + 1))
+        raise AssertionError("unreachable")
+
+    def _client(self, what: str) -> smtplib.SMTP:
+        if self._smtp is not None:
+            if is_alive(self._smtp):  # the server may have hung up meanwhile
+                return self._smtp
+            self._drop()
+        conf = self.conf
+        server = Server(
+            conf.host,
+            conf.port,
+            conf.encryption,
+            self.opts.timeout,
+            conf.username,
+            conf.password.get_secret_value() if conf.password else None,
+            conf.allow_plaintext_auth,
+        )
+        try:
+            self._smtp = connect(server, self._tls_context())
+        except RefusedError as error:
+            raise MailError(f"{self._where(what)}: {error}", fix=error.fix) from error
+        except (OSError, smtplib.SMTPException) as error:
+            raise self._failed(what, error) from error
+        return self._smtp
+
+    def _tls_context(self) -> ssl.SSLContext:
+        """At least TLS 1.2, certificate and name checked unless told otherwise."""
+        ca_file = self.conf.ca_file
+        path = self.ctx.asset_path(ca_file) if ca_file and self.ctx else ca_file
+        try:
+            context = ssl.create_default_context(cafile=path)
+        except (OSError, ssl.SSLError) as error:
+            reason = getattr(error, "strerror", None) or "it holds no certificates"
+            raise self.refuse(f"ca_file {ca_file} cannot be read: {reason}", f"looked at {Path(path or '')}") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if not self.conf.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def _drop(self) -> None:
+        if self._smtp is not None:
+            self._smtp.close()
+            self._smtp = None
+
+    def _where(self, what: str) -> str:
+        return f"{self.label}: {self.conf.host}:{self.conf.port}: {what}"
+
+    def _failed(self, what: str, error: Exception) -> MailError:
+        failure = MailError(f"{self._where(what)}: {_told(error)}", fix=_fix_for(error))
+        failure.__cause__ = error
+        return failure
+
+
+def _is_temporary(error: BaseException | None) -> bool:
+    """Whether the same may go well next time. Certificates and logins do not become right by themselves."""
+    if isinstance(error, RefusedError):
+        return error.temporary
+    if isinstance(error, smtplib.SMTPResponseException):
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            return False
+        return error.smtp_code in TEMPORARY or error.smtp_code not in CODES  # a code that broke off
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return False
+    return isinstance(error, OSError | smtplib.SMTPServerDisconnected)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return f"the login was refused: {error.smtp_code} {_words(error.smtp_error)}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"{error.smtp_code} {_words(error.smtp_error)}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no encrypted connection: {error.reason or error}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split())
+
+
+def _fix_for(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return "check config.username and config.password"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "check config.host, and config.ca_file for a certificate of your own authority"
+    if isinstance(error, ssl.SSLError):
+        return "check config.tls and config.port: 587 is usually starttls, 465 implicit; TLS 1.2 is the least"
+    if isinstance(error, TimeoutError):
+        return "check host, port and network, or raise options.timeout"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return "leave username and password out if the server wants no login"
+    return "check config.host, config.port and config.tls, and whether the server is up"
+
+
+def _words(said: bytes | str) -> str:
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    return " ".join(text.split())

@@ -1,0 +1,98 @@
+"""Settings of SFTP resources: which server, who asks, and how its host key is checked."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
+from aetherflow_builtins_transfer.connectors.files.connector import FileOptions
+
+Policy = Literal["strict", "accept-new", "insecure"]
+
+
+class SshHost(ConnectorConfig):
+    """One SSH server, and how to log in to it."""
+
+    host: str = Field(min_length=1, description="Name or address of the server.")
+    port: int = Field(22, ge=1, le=65535, description="Its port.")
+    user: str | None = Field(None, min_length=1, description="The account.")
+    username: str | None = Field(None, min_length=1, description="The same.")
+    password: SecretStr | None = Field(
+        None, description="Its password; where a key is given too, only for servers that ask for both."
+    )
+    pkey_path: str | None = Field(
+        None, min_length=1, description="File of the private key, relative to the flow's folder: Ed25519, ECDSA or RSA."
+    )
+    private_key: SecretStr | None = Field(
+        None, description="The private key itself, as text, from a secret; wins over `pkey_path`."
+    )
+    passphrase: SecretStr | None = Field(None, description="Passphrase of the private key.")
+    certificate: str | None = Field(
+        None, min_length=1, description="Certificate for the key: the file `…-cert.pub`, or its one line."
+    )
+    host_key: list[str] = Field(
+        [],
+        description="The server's host key, one or several: `SHA256:…` as ssh-keygen -l shows it, or "
+        "`ssh-ed25519 AAAA…`. "
+        "What is given here counts alone, known_hosts is not read.",
+    )
+
+    @field_validator("host_key", mode="before", json_schema_input_type=list[str] | str)
+    @classmethod
+    def _list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("host_key")
+    @classmethod
+    def _readable(cls, value: list[str]) -> list[str]:
+        for each in value:
+            if not (each.startswith("SHA256:") or len(each.split()) >= 2):
+                raise ValueError("must be SHA256:… (ssh-keygen -lf), or a type and the key: ssh-ed25519 AAAA…")
+        return value
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if self.user is None and self.username is None:
+            raise ValueError("user is missing")
+        if None not in (self.user, self.username) and self.user != self.username:
+            raise ValueError("user and username are both given and differ")
+        return self
+
+    @property
+    def login(self) -> str:
+        """The account, whichever key gave it."""
+        return self.user or self.username or ""
+
+
+class Config(SshHost):
+    """The server, and the one between, if there is one."""
+
+    known_hosts: str = Field(
+        "~/.ssh/known_hosts",
+        min_length=1,
+        description="File of known host keys, in OpenSSH's form, relative to the flow's folder.",
+    )
+    jump: SshHost | None = Field(
+        None, description="A server to go through, with a login of its own; its host key is checked in the same way."
+    )
+    timeout: float | None = Field(None, gt=0, description="The same as `options.timeout`.")
+
+
+class Options(FileOptions):
+    host_key_policy: Annotated[Policy, InsecureWhen("insecure")] = Field(
+        "strict",
+        description="`strict`: only a known key. `accept-new`: an unknown server's key is written to known_hosts, a "
+        "changed one refused. `insecure`: an unknown server's key is not checked: who sits between gets the password.",
+    )
+    banner_timeout_seconds: float = Field(15, gt=0, description="Seconds to wait for the server's greeting.")
+    auth_timeout_seconds: float = Field(30, gt=0, description="Seconds to wait for the answer to a login.")
+    channel_timeout_seconds: float = Field(30, gt=0, description="Seconds to wait for a channel.")
+    keepalive_seconds: int = Field(15, ge=0, description="A sign of life after so many quiet seconds; 0: none.")
+    use_agent: Flag = Field(False, description="Offer the keys of the SSH agent too.")
+    look_for_keys: Flag = Field(False, description="Offer the keys in ~/.ssh too: id_ed25519, id_ecdsa, id_rsa.")
+    request_bytes: int | None = Field(
+        None,
+        ge=1024,
+        le=261120,
+        description="Bytes of one read or write. Default: 224 KiB with OpenSSH, else 32 KiB, which every server takes.",
+    )

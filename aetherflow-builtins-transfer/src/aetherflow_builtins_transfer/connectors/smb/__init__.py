@@ -1,0 +1,1 @@
+"""The SMB drivers over smbprotocol and pysmb."""

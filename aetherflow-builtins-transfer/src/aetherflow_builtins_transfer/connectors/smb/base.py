@@ -1,0 +1,177 @@
+"""Settings, paths and errors that the SMB drivers share."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import Field, SecretStr, model_validator
+
+from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
+from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions
+from aetherflow_builtins_transfer.connectors.smb.paths import is_name, parse
+from aetherflow_builtins_transfer.failures import Cause, Fault, Kind, RemoteError, one_line, os_fault
+
+LOGON_FAILURE = 0xC000006D
+NTSTATUS: dict[int, Kind] = {
+    0xC000000F: "missing",  # NO_SUCH_FILE
+    0xC0000034: "missing",  # OBJECT_NAME_NOT_FOUND
+    0xC000003A: "missing",  # OBJECT_PATH_NOT_FOUND
+    0xC0000039: "missing",  # OBJECT_PATH_INVALID
+    0xC0000103: "missing",  # NOT_A_DIRECTORY
+    0xC00000CC: "missing",  # BAD_NETWORK_NAME
+    0xC0000035: "exists",  # OBJECT_NAME_COLLISION
+    0xC0000022: "denied",  # ACCESS_DENIED
+    0xC0000043: "denied",  # SHARING_VIOLATION
+    0xC0000056: "denied",  # DELETE_PENDING
+    0xC0000121: "denied",  # CANNOT_DELETE
+    LOGON_FAILURE: "denied",
+    0xC0000203: "lost",  # USER_SESSION_DELETED
+    0xC00000C9: "lost",  # NETWORK_NAME_DELETED
+    0xC000020C: "lost",  # CONNECTION_DISCONNECTED
+    0xC000020D: "lost",  # CONNECTION_RESET
+    0xC00000B5: "lost",  # IO_TIMEOUT
+}
+"""Answers of a server by their number, [MS-ERREF] 2.3."""
+WORDS: dict[int, str] = {
+    0xC0000043: "the file is open elsewhere",
+    0xC0000056: "the file is being deleted, and is still open elsewhere",
+    0xC0000022: "access is denied",
+    0xC0000035: "it exists",
+    0xC0000101: "the folder is not empty",
+    0xC00000CC: "there is no such share",
+    LOGON_FAILURE: "the login is refused",
+}
+
+
+class SmbConfig(ConnectorConfig):
+    """The server, and who asks."""
+
+    server: str = Field(min_length=1, description="Name or address of the server.")
+    share: str | None = Field(None, min_length=1, description="Default share: where paths without one are.")
+    username: str | None = Field(None, min_length=1, description="The account.")
+    user: str | None = Field(None, min_length=1, description="The same.")
+    password: SecretStr = Field(SecretStr(""), description="Its password.")
+    domain: str = Field("", description="Domain of the account; empty: the server's own.")
+    port: int = Field(445, ge=1, le=65535, description="The server's port.")
+
+    @model_validator(mode="after")
+    def _one_account(self) -> Self:
+        if None not in (self.user, self.username) and self.user != self.username:
+            raise ValueError("user and username are both given and differ")
+        return self
+
+    @property
+    def account(self) -> str:
+        """The account, whichever key gave it; empty: anonymous."""
+        return self.username or self.user or ""
+
+
+class SmbOptions(FileOptions):
+    signing: Annotated[Flag, InsecureWhen(False)] = Field(
+        True, description="Every message is signed, so that nobody between can change one; false: as the server wants."
+    )
+
+
+T = TypeVar("T")
+PENDING = frozenset({0xC0000056})
+"""Statuses of a file that was deleted while another handle is open."""
+BUSY = PENDING | {0xC0000043}
+"""Statuses of a file that another handle has open, deleted or not."""
+OPEN_ELSEWHERE = BUSY | {0xC0000022}
+"""Statuses of a rename over a file that another handle has open."""
+PATIENCE_SECONDS = 10.0
+"""How long to wait for the other handle to be closed."""
+
+
+def patiently(
+    action: Callable[[], T],
+    status_of: Callable[[Exception], int],
+    beat: Callable[[], None],
+    refusals: frozenset[int] = BUSY,
+) -> T:
+    """Repeat an action that the server refuses while another handle has the file open, for PATIENCE_SECONDS.
+
+    Only for actions that happen as a whole or not at all. The other handle may be our own: a server
+    keeps the handles of a broken connection until it notices.
+    """
+    deadline, wait = time.monotonic() + PATIENCE_SECONDS, 0.002
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            if status_of(error) not in refusals or time.monotonic() > deadline:
+                raise
+        beat()  # it answers, so it is not silent
+        time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 so as not to keep in step with who reads
+        wait = min(wait * 1.1, 0.02)
+
+
+Auth = Literal["negotiate", "ntlm", "kerberos"]
+ConfigT = TypeVar("ConfigT", bound=SmbConfig)
+SmbOptionsT = TypeVar("SmbOptionsT", bound=SmbOptions)
+
+
+class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
+    """What both drivers do in the same way. Paths in the drivers' form are UNC."""
+
+    SEPARATOR = "\\"
+
+    @property
+    def peer(self) -> str:
+        """The server as `server:port`, for messages."""
+        return f"{self.conf.server}:{self.conf.port}"
+
+    def at(self, path: str) -> str:
+        """The UNC path of what a user wrote; smb_paths tells the forms."""
+        return parse(path, self.conf.share, self.conf.server, self.label).unc(self.conf.server)
+
+    def probe(self) -> None:
+        """Connect and log in, and look at the share, if the resource names one."""
+        if self.conf.share is not None:
+            super().probe()
+        else:
+            self.run("reaching", self.peer, lambda session: session.alive())
+
+    @staticmethod
+    def can_name(name: str) -> bool:
+        """False for names that SMB does not have."""
+        return is_name(name)
+
+    def identity(self, path: str) -> str:
+        """SMB servers take upper and lower case for the same."""
+        return self.at(path).casefold()
+
+    def is_top(self, path: str) -> bool:
+        """True for a share: that is never made."""
+        return path.count("\\") <= 3
+
+    def parent(self, path: str) -> str:
+        return path.rpartition("\\")[0]
+
+    def advise(self, kind: Kind, cause: Cause = "") -> str:
+        """What to do about an error."""
+        if cause == "protection":
+            return "let the server allow it, or change options.encrypt and options.signing"
+        if cause == "login":
+            return "check config.username, config.password and config.domain"
+        return super().advise(kind, cause)
+
+    def from_status(self, status: int, text: str) -> Fault:
+        """An answer with this number."""
+        cause: Cause = "login" if status == LOGON_FAILURE else ""
+        return Fault(NTSTATUS.get(status, "other"), WORDS.get(status, text), cause)
+
+    def explain(self, error: BaseException) -> Fault:
+        """What the libraries have in common."""
+        text = one_line(error)
+        if isinstance(error, RemoteError):
+            return Fault(error.kind, str(error))
+        status = getattr(error, "ntstatus", None) or getattr(error, "status", None)
+        if isinstance(status, int):
+            return self.from_status(status, text)
+        if isinstance(error, OSError):
+            return os_fault(error)
+        if isinstance(error, EOFError):
+            return Fault("lost", text)
+        return Fault("other", f"{type(error).__name__}: {text}")

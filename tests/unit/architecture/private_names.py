@@ -1,0 +1,117 @@
+"""Where our code takes private names of other people's libraries: read from the sources.
+
+A name is theirs if it begins with one underscore and is imported from them, is reached on an object under a name that
+the module itself does not define, is reached on `self` under a name that the whole distribution does not define, or is
+given anew by a class of ours to a class of theirs.
+"""
+
+import ast
+import contextlib
+import importlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from import_graph import distribution, modules
+
+DOCUMENTED = {
+    "_exit", "_getframe", "_current_frames",  # os, sys
+    "_asdict", "_fields", "_make", "_replace",  # named tuples
+    "_missing_", "_generate_next_value_", "_value_", "_name_", "_value2member_map_", "_member_map_",  # enum
+    "_fields_",  # ctypes
+}  # fmt: skip
+"""Names with an underscore that the standard library documents."""
+
+
+def is_private(name: str) -> bool:
+    if name.startswith("__"):
+        return name.startswith("__pydantic_")
+    return name.startswith("_") and name != "_" and name not in DOCUMENTED
+
+
+def is_ours(module: str) -> bool:
+    return module.partition(".")[0].startswith("aetherflow")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def defined(node: ast.AST) -> Iterator[str]:
+    """Names that a module defines: functions, classes, variables, parameters, attributes that it sets."""
+    for each in ast.walk(node):
+        match each:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield name
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
+                yield name
+
+
+def inherited(node: ast.ClassDef, imports: dict[str, str]) -> Iterator[str]:
+    """Private names that a class gives anew to a foreign class it inherits from."""
+    own = sorted(filter(is_private, set(defined(node))))
+    for base in node.bases if own else ():
+        target = base.value if isinstance(base, ast.Subscript) else base
+        first, *rest = ast.unparse(target).split(".")
+        full = ".".join([imports.get(first, ""), *rest])
+        module, _, name = full.rpartition(".")
+        if first not in imports or is_ours(full) or not module:
+            continue
+        with contextlib.suppress(ImportError):
+            theirs = getattr(importlib.import_module(module), name, None)
+            yield from (each for each in own if hasattr(theirs, each))
+
+
+def imported(node: ast.AST) -> dict[str, str]:
+    """What each name in a module was imported as, in functions too."""
+    found: dict[str, str] = {}
+    for each in ast.walk(node):
+        if isinstance(each, ast.Import):
+            found |= {alias.asname or alias.name: alias.name for alias in each.names}
+        elif isinstance(each, ast.ImportFrom):
+            found |= {alias.asname or alias.name: f"{each.module}.{alias.name}" for alias in each.names}
+    return found
+
+
+def reached(node: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Each private attribute that a module reads or sets, and whether it does so on `self` or `cls`."""
+    for each in ast.walk(node):
+        match each:
+            case ast.Attribute(value=value, attr=name):
+                yield name, isinstance(value, ast.Name) and value.id in ("self", "cls")
+            case ast.Call(
+                func=ast.Name(id="getattr" | "setattr" | "hasattr"), args=[value, ast.Constant(value=str(name)), *_]
+            ):
+                yield name, isinstance(value, ast.Name) and value.id in ("self", "cls")
+
+
+def taken(node: ast.AST, of_distribution: frozenset[str]) -> set[str]:
+    """Private names of others that a module uses; the second are the names that its distribution defines."""
+    imports, of_module = imported(node), frozenset(defined(node))
+    found = {full for full in imports.values() if not is_ours(full) and any(map(is_private, full.split(".")))}
+    found |= {
+        name
+        for name, on_self in reached(node)
+        if is_private(name) and name not in (of_distribution if on_self else of_module)
+    }
+    for each in ast.walk(node):
+        if isinstance(each, ast.ClassDef):
+            found.update(inherited(each, imports))
+    return found
+
+
+@cache
+def names_of(package: str) -> frozenset[str]:
+    """All names that a distribution defines."""
+    return frozenset(
+        name for module, path in modules().items() if distribution(module) == package for name in defined(tree(path))
+    )
+
+
+def findings() -> dict[str, set[str]]:
+    """Each module that takes private names of others, with these names."""
+    found = {name: taken(tree(path), names_of(distribution(name))) for name, path in modules().items()}
+    return {name: names for name, names in found.items() if names}
