@@ -6,8 +6,8 @@ LIMITS = {
     "upward in aetherflow.core": 24,
     "upward in aetherflow_builtins_db": 2,
     "out of the kernel": 20,
-    "circles of packages": 5,
-    "circles of files": 13,
+    "circles of packages": 4,
+    "circles of files": 12,
 }
 
 UPWARD = {

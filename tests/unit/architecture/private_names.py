@@ -24,9 +24,7 @@ DOCUMENTED = {
 
 
 def is_private(name: str) -> bool:
-    if name.startswith("__"):
-        return name.startswith("__pydantic_")
-    return name.startswith("_") and name != "_" and name not in DOCUMENTED
+    return name.startswith("_") and not name.startswith("__") and name != "_" and name not in DOCUMENTED
 
 
 def is_ours(module: str) -> bool:

@@ -35,10 +35,6 @@ aetherflow_builtins_db.connectors.time_limit explain
 aetherflow_builtins_db.failures driver_failure
 aetherflow_builtins_db.loading.duckdb _insert_from
 aetherflow_builtins_db.loading.job _claim
-aetherflow_builtins_transfer.connectors.files.peer _failure
-aetherflow_builtins_transfer.connectors.sftp.login _is_silence
-aetherflow_builtins_transfer.connectors.sftp.session rename
-aetherflow_builtins_transfer.connectors.smb.pysmb explain
 """
 """Module and function of every decision on a text, one a line."""
 

@@ -16,7 +16,9 @@ from private_names import defined, findings, taken, tree
 
 TRANSFER, REPORTS = "aetherflow_builtins_transfer", "aetherflow_builtins_reports"
 FENCES = {
-    f"    {TRANSFER}.archives.zip_member": "zipfile",
+    "aetherflow.core.base.pydantic_internals": "pydantic",
+    "aetherflow.core.base.typer_internals": "typer",
+    f"{TRANSFER}.archives.zip_member": "zipfile",
     f"{TRANSFER}.connectors.sftp.client": "paramiko",
     f"{TRANSFER}.connectors.smb.connection": "smbprotocol",
     f"{TRANSFER}.connectors.smb.pysmb_connection": "pysmb",
@@ -27,9 +29,6 @@ PAST_THE_PACKAGE = {f"{REPORTS}.shift.tokenizer"}
 """Fences that take no private name, but a public module from its file, without its package."""
 STANDARD = {"zipfile"}
 DEBTS = """
-aetherflow.core.checks.schema.model __pydantic_decorators__
-aetherflow.core.checks.schema.model __pydantic_root_model__
-aetherflow.core.kernel.yaml.binder __pydantic_root_model__
 aetherflow_builtins_db.connectors.mysql _read_timeout
 aetherflow_builtins_db.connectors.mysql _result
 aetherflow_builtins_db.connectors.mysql _sock
@@ -38,7 +37,7 @@ aetherflow_builtins_db.connectors.mysql_rows _check_packet_is_eof
 aetherflow_builtins_db.connectors.mysql_rows _read_packet
 aetherflow_builtins_db.connectors.mysql_rows _result
 """
-LIMIT = 13
+LIMIT = 7
 
 
 def test_private_names_are_used_behind_fences() -> None:

@@ -183,7 +183,7 @@ class PysmbConnector(SmbConnector[Config, Options]):
         from smb.smb_structs import OperationFailure
 
         if isinstance(error, SMBTimeout | NotConnectedError | NotReadyError):
-            return Fault("lost", one_line(error) if str(error) else "nothing arrived for too long")
+            return Fault("lost", one_line(error) if error.args else "nothing arrived for too long")
         if isinstance(error, OperationFailure):
             status = _status_of(error)
             return self.from_status(status, error.message.split(":")[-1].strip() or f"status 0x{status:08X}")
