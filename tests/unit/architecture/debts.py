@@ -5,12 +5,11 @@
 LIMITS = {
     "upward in aetherflow.core": 24,
     "upward in aetherflow.scheduler": 6,
-    "upward in aetherflow_builtins_db": 2,
     "upward in aetherflow_builtins_reports": 3,
     "out of the kernel": 20,
     "the scheduler past the doors": 70,
-    "circles of packages": 7,
-    "circles of files": 15,
+    "circles of packages": 5,
+    "circles of files": 14,
 }
 
 UPWARD = {
@@ -47,10 +46,6 @@ UPWARD = {
         paths -> settle
         schedule -> calendars
         settle -> settle_days
-    """,
-    "aetherflow_builtins_db": """
-        formats.sampling -> widening
-        steps.check -> checking
     """,
     "aetherflow_builtins_reports": """
         shift.drawings -> fill.template
@@ -139,8 +134,6 @@ aetherflow.core.bundle aetherflow.core.runtime.environment aetherflow.core.runti
 aetherflow.core.checks aetherflow.core.kernel.sequencing aetherflow.core.runtime.context aetherflow.core.runtime.hooks aetherflow.core.runtime.opening
 aetherflow.scheduler.calendars aetherflow.scheduler.schedule aetherflow.scheduler.slots
 aetherflow.scheduler.chains aetherflow.scheduler.paths aetherflow.scheduler.settle aetherflow.scheduler.settle_days
-aetherflow_builtins_db.checking aetherflow_builtins_db.steps
-aetherflow_builtins_db.formats aetherflow_builtins_db.widening
 aetherflow_builtins_reports.fill aetherflow_builtins_reports.shift
 """
 """Folders that import each other, one circle a line."""
@@ -153,13 +146,12 @@ aetherflow.core.kernel.locks.lease aetherflow.core.kernel.locks.renewal
 aetherflow.core.runtime.context.context aetherflow.core.runtime.context.file_effects aetherflow.core.runtime.context.parts
 aetherflow.scheduler.calendars aetherflow.scheduler.schedule aetherflow.scheduler.slots
 aetherflow.scheduler.chains aetherflow.scheduler.paths aetherflow.scheduler.settle aetherflow.scheduler.settle_days
-aetherflow_builtins_db.checking aetherflow_builtins_db.steps.check
-aetherflow_builtins_db.connectors.duckdb aetherflow_builtins_db.connectors.duckdb_lines aetherflow_builtins_db.connectors.duckdb_memory aetherflow_builtins_db.connectors.duckdb_rows aetherflow_builtins_db.connectors.duckdb_transaction
-aetherflow_builtins_db.connectors.mysql aetherflow_builtins_db.connectors.mysql_rows
-aetherflow_builtins_db.connectors.postgres aetherflow_builtins_db.connectors.postgres_copy
-aetherflow_builtins_db.connectors.server aetherflow_builtins_db.connectors.server_transaction
-aetherflow_builtins_db.connectors.sqlalchemy aetherflow_builtins_db.connectors.sqlalchemy_rows
-aetherflow_builtins_db.connectors.sqlite3 aetherflow_builtins_db.connectors.sqlite3_rows aetherflow_builtins_db.connectors.sqlite3_transaction
+aetherflow_builtins_db.connectors.common.server aetherflow_builtins_db.connectors.common.transaction
+aetherflow_builtins_db.connectors.duckdb.connector aetherflow_builtins_db.connectors.duckdb.lines aetherflow_builtins_db.connectors.duckdb.memory aetherflow_builtins_db.connectors.duckdb.rows aetherflow_builtins_db.connectors.duckdb.transaction
+aetherflow_builtins_db.connectors.mysql.connector aetherflow_builtins_db.connectors.mysql.rows
+aetherflow_builtins_db.connectors.postgres.connector aetherflow_builtins_db.connectors.postgres.copy
+aetherflow_builtins_db.connectors.sqlalchemy.connector aetherflow_builtins_db.connectors.sqlalchemy.rows
+aetherflow_builtins_db.connectors.sqlite3.connector aetherflow_builtins_db.connectors.sqlite3.rows aetherflow_builtins_db.connectors.sqlite3.transaction
 aetherflow_builtins_transfer.connectors.download aetherflow_builtins_transfer.connectors.files aetherflow_builtins_transfer.connectors.transfer aetherflow_builtins_transfer.connectors.transfer_batch
 """
 """Files that import each other, one circle a line."""

@@ -7,7 +7,7 @@ from itertools import chain
 from aetherflow.core.api import StepInputError
 from aetherflow_builtins_db.columns import STRING, UNKNOWN, Column, ColumnType
 from aetherflow_builtins_db.contract import Row, Rows
-from aetherflow_builtins_db.widening import refine
+from aetherflow_builtins_db.formats.widening import refine
 
 _ROWS, _LIMIT = 1000, 50_000
 """Rows looked at before types are fixed; up to the limit while a column has shown no value at all."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aetherflow_builtins_db.columns import STRING
-from aetherflow_builtins_db.connectors.base import setting_literal
-from aetherflow_builtins_db.connectors.duckdb_rows import column_of
+from aetherflow_builtins_db.connectors.common.base import setting_literal
+from aetherflow_builtins_db.connectors.duckdb.rows import column_of
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter

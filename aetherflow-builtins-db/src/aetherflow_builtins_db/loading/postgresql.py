@@ -13,7 +13,7 @@ from typing import Any
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import UNKNOWN, ColumnType
-from aetherflow_builtins_db.connectors.base import setting_literal
+from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter

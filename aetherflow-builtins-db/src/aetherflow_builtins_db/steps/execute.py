@@ -11,8 +11,8 @@ from aetherflow_builtins_db.contract import ScriptResult, SqlConnector
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.loading.ledger import LoadLedger
 from aetherflow_builtins_db.params import bind, translate
+from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.statements import commits
-from aetherflow_builtins_db.steps.expect import RowRange, is_met
 from aetherflow_builtins_db.steps.query import SqlInputs, connector_of, sql_of
 
 _SHOWN = 100

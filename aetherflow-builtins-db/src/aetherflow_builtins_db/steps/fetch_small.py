@@ -9,8 +9,8 @@ from aetherflow.core.api import STEP_SKIPPED, OutputError, Step, StepOutputs, St
 from aetherflow_builtins_db.columns import refuse_duplicates
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value
+from aetherflow_builtins_db.formats.widening import refine
 from aetherflow_builtins_db.steps.query import QueryInputs, connector_of, sql_of
-from aetherflow_builtins_db.widening import refine
 
 
 class Inputs(QueryInputs):

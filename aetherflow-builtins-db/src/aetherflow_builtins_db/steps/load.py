@@ -13,7 +13,7 @@ from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mo
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.servers import server_of
 from aetherflow_builtins_db.loading.source import LoadFormat, Packing, SourceFile, format_of, packing_of
-from aetherflow_builtins_db.steps.expect import RowRange, is_met
+from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.base import OpenRows, setting_literal
-from aetherflow_builtins_db.connectors.duckdb_rows import DECIMAL, column_of, record_batches, wrapped
+from aetherflow_builtins_db.connectors.common.base import OpenRows, setting_literal
+from aetherflow_builtins_db.connectors.duckdb.rows import DECIMAL, column_of, record_batches, wrapped
 from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.statements import is_query
@@ -17,7 +17,7 @@ from aetherflow_builtins_db.statements import is_query
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 _BATCH_LINES = 2048
 _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})

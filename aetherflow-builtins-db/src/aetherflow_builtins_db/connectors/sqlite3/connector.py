@@ -10,11 +10,11 @@ from urllib.parse import unquote
 from pydantic import Field, StringConstraints, model_validator
 
 from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag
-from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
-from aetherflow_builtins_db.connectors.sqlite3_rows import Sqlite3Rows, declared_columns
-from aetherflow_builtins_db.connectors.sqlite3_sql import bindable, split
-from aetherflow_builtins_db.connectors.sqlite3_transaction import Sqlite3Transaction
-from aetherflow_builtins_db.connectors.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.sqlite3.rows import Sqlite3Rows, declared_columns
+from aetherflow_builtins_db.connectors.sqlite3.sql import bindable, split
+from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
 from aetherflow_builtins_db.contract import Params, ScriptResult
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_db.connectors.sqlalchemy_settings import Options
+from aetherflow_builtins_db.connectors.sqlalchemy.settings import Options
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -3,7 +3,7 @@
 from pydantic import Field, field_validator
 
 from aetherflow.core.api import ConnectorConfig, Flag
-from aetherflow_builtins_db.connectors.settings import ServerOptions
+from aetherflow_builtins_db.connectors.common.settings import ServerOptions
 
 
 class Config(ConnectorConfig):

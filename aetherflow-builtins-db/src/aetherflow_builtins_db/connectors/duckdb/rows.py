@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_db.columns import STRING, Column, ColumnType
-from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.common.base import OpenRows
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.statements import is_query, without_end
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-    from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 _INT, _FLOAT, _DATETIME = ColumnType("int"), ColumnType("float"), ColumnType("datetime")
 _TYPES = {

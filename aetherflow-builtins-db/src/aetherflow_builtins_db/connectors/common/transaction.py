@@ -6,12 +6,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aetherflow.core.api import ConnectorError
-from aetherflow_builtins_db.connectors.moved import Moved
+from aetherflow_builtins_db.connectors.common.progress import Moved
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.statements import changes_rows
 
 if TYPE_CHECKING:
-    from aetherflow_builtins_db.connectors.server import ServerBase
+    from aetherflow_builtins_db.connectors.common.server import ServerBase
 
 
 _PART_ROWS = 10_000

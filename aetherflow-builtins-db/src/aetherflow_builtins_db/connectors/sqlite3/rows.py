@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.api import StepInputError
 from aetherflow_builtins_db.columns import STRING, UNKNOWN, Column, ColumnType, decimal_type
-from aetherflow_builtins_db.connectors.base import OpenRows
+from aetherflow_builtins_db.connectors.common.base import OpenRows
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.params import translate
 from aetherflow_builtins_db.statements import is_query
 
 if TYPE_CHECKING:
-    from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+    from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 
 _PROBE = "aetherflow_column_types"
 _DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")

@@ -19,7 +19,7 @@ from aetherflow_builtins_db.contract import Params
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 MEGABYTES = 64
 _COLUMN_MEGABYTES = 0.75

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from aetherflow_builtins_db.columns import STRING, Column, ColumnType, decimal_type
-from aetherflow_builtins_db.connectors.base import OpenRows
-from aetherflow_builtins_db.connectors.exasol_sql import literal, sendable
-from aetherflow_builtins_db.connectors.server import ServerBase
-from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.server import ServerBase
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.exasol.literals import literal, sendable
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.params import translate
 

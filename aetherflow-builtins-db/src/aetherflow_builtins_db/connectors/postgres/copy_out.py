@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_db.connectors.postgres_wait import wait_for
+from aetherflow_builtins_db.connectors.postgres.wait import wait_for
 
 if TYPE_CHECKING:
     import psycopg

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import UNKNOWN, Column, ColumnType
-from aetherflow_builtins_db.connectors import mysql_types, postgres_types
-from aetherflow_builtins_db.connectors.base import OpenRows
-from aetherflow_builtins_db.connectors.moved import Moved
-from aetherflow_builtins_db.connectors.server_transaction import parts
+from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.transaction import parts
+from aetherflow_builtins_db.connectors.mysql import types as mysql_types
+from aetherflow_builtins_db.connectors.postgres import types as postgres_types
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.statements import changes_rows
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, TextClause
 
-    from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
+    from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 
 
 class SQLAlchemyTransaction:

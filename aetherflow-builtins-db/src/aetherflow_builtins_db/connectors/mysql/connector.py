@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.connectors.mysql_rows import MySQLCsv, MySQLRows
-from aetherflow_builtins_db.connectors.mysql_types import column_of, decoders
-from aetherflow_builtins_db.connectors.server import ServerBase
-from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions, Ssl
+from aetherflow_builtins_db.connectors.common.server import ServerBase
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
+from aetherflow_builtins_db.connectors.mysql.rows import MySQLCsv, MySQLRows
+from aetherflow_builtins_db.connectors.mysql.types import column_of, decoders
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.params import percent_style

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, SecretStr, model_validator
 
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
-from aetherflow_builtins_db.connectors.base import OpenRows
-from aetherflow_builtins_db.connectors.server import ServerBase
-from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.server import ServerBase
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.params import translate
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.base import OpenRows
-from aetherflow_builtins_db.connectors.mysql_types import cell_text
+from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.mysql.types import cell_text
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink
 
 if TYPE_CHECKING:
-    from aetherflow_builtins_db.connectors.mysql import MySQLConnector
+    from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 
 _NULL, _TWO_BYTES, _THREE_BYTES = 251, 252, 253
 Cell: TypeAlias = tuple[str | None, Callable[[Any], Any] | None]

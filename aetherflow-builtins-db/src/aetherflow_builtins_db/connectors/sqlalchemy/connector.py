@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
 from aetherflow_builtins_db.columns import ColumnType
-from aetherflow_builtins_db.connectors.base import SqlBase, step_name
-from aetherflow_builtins_db.connectors.moved import Moved
-from aetherflow_builtins_db.connectors.server import (
+from aetherflow_builtins_db.connectors.common.base import SqlBase, step_name
+from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.server import (
     DOUBT,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     LOST,
     VALUE_ERRORS,
 )
-from aetherflow_builtins_db.connectors.sqlalchemy_rows import SQLAlchemyRows, SQLAlchemyTransaction, columns_of, run
-from aetherflow_builtins_db.connectors.sqlalchemy_session import (
+from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, SQLAlchemyTransaction, columns_of, run
+from aetherflow_builtins_db.connectors.sqlalchemy.session import (
     cancel,
     connect_args,
     is_transient,
     note_server,
     was_interrupted,
 )
-from aetherflow_builtins_db.connectors.sqlalchemy_settings import Config, Options
-from aetherflow_builtins_db.connectors.sqlite3_rows import declared_columns
-from aetherflow_builtins_db.connectors.sqlite3_sql import bindable
+from aetherflow_builtins_db.connectors.sqlalchemy.settings import Config, Options
+from aetherflow_builtins_db.connectors.sqlite3.rows import declared_columns
+from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
 from aetherflow_builtins_db.contract import Params, ScriptResult
 from aetherflow_builtins_db.files import database_file
 from aetherflow_builtins_db.params import Lexis, translate

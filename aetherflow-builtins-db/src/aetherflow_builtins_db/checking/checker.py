@@ -2,16 +2,15 @@
 
 import datetime
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aetherflow.core.api import RunContext, StepError, StepInputError
+from aetherflow_builtins_db.checking.rules import AcceptedValues, Check, Freshness
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.loading.server import Server
 from aetherflow_builtins_db.loading.table import Table, find_name
-
-if TYPE_CHECKING:
-    from aetherflow_builtins_db.steps.check import AcceptedValues, Check, Freshness
+from aetherflow_builtins_db.row_range import is_met
 
 SAMPLE = 5
 """Failing rows that are shown."""
@@ -46,7 +45,7 @@ class Checker:
         self._ctx = ctx
         self._tables: dict[str, Table] = {}
 
-    def look(self, check: "Check", table: str | None) -> Finding:
+    def look(self, check: Check, table: str | None) -> Finding:
         """Run one check."""
         if check.sql is not None or check.sql_file is not None:
             return self._query(check)
@@ -65,16 +64,14 @@ class Checker:
 
     # Kinds
 
-    def _row_count(self, check: "Check", table: Table) -> Finding:
-        from aetherflow_builtins_db.steps.expect import is_met
-
+    def _row_count(self, check: Check, table: Table) -> Finding:
         ((rows,),) = self._read(check, f"SELECT count(*) FROM {table.sql}", [])
         passed = is_met(check.row_count, int(rows))
         expected = str(check.row_count)
         message = f"{rows} rows" if passed else f"{rows} rows in {table.sql}, expected {expected}"
         return Finding(check.name or "row_count", "row_count", table.sql, passed, message, int(rows), expected)
 
-    def _freshness(self, check: "Check", wanted: "Freshness", table: Table) -> Finding:
+    def _freshness(self, check: Check, wanted: Freshness, table: Table) -> Finding:
         column = self._column(wanted.column, table)
         ((newest,),) = self._read(check, f"SELECT max({column}) FROM {table.sql}", [])
         name = check.name or f"freshness of {wanted.column}"
@@ -90,7 +87,7 @@ class Checker:
             message += f", more than {limit:g} s"
         return Finding(name, "freshness", table.sql, passed, message, newest, limit)
 
-    def _not_null(self, check: "Check", names: list[str], table: Table) -> Finding:
+    def _not_null(self, check: Check, names: list[str], table: Table) -> Finding:
         columns = [self._column(name, table) for name in names]
         sums = ", ".join(f"sum(CASE WHEN {column} IS NULL THEN 1 ELSE 0 END)" for column in columns)
         (row,) = self._read(check, f"SELECT {sums} FROM {table.sql}", [])
@@ -102,7 +99,7 @@ class Checker:
         passed = total <= check.max_failures
         return Finding(name, "not_null", table.sql, passed, message, nulls, check.max_failures, total)
 
-    def _unique(self, check: "Check", names: list[str], table: Table) -> Finding:
+    def _unique(self, check: Check, names: list[str], table: Table) -> Finding:
         columns = ", ".join(self._column(name, table) for name in names)
         groups = f"SELECT {columns}, count(*) AS n FROM {table.sql}"
         twice = f"GROUP BY {columns} HAVING count(*) > 1"
@@ -118,7 +115,7 @@ class Checker:
         passed = rows <= check.max_failures
         return Finding(name, "unique", table.sql, passed, message, keys, check.max_failures, rows, sample)
 
-    def _accepted(self, check: "Check", wanted: "AcceptedValues", table: Table) -> Finding:
+    def _accepted(self, check: Check, wanted: AcceptedValues, table: Table) -> Finding:
         column = self._column(wanted.column, table)
         # Without null, which is accepted anyway: nothing is ever NOT IN a list with a null.
         known = [value for value in wanted.values if value is not None]
@@ -138,7 +135,7 @@ class Checker:
         values = list(wanted.values)
         return Finding(name, "accepted_values", table.sql, passed, message, len(found), values, failures, sample)
 
-    def _query(self, check: "Check") -> Finding:
+    def _query(self, check: Check) -> Finding:
         sql = check.sql if check.sql is not None else self._file(check.sql_file or "")
         failures = 0
         sample: list[Any] = []
@@ -156,7 +153,7 @@ class Checker:
 
     def _read(
         self,
-        check: "Check",
+        check: Check,
         sql: str,
         behind: list[str],
         conditions: list[str] | None = None,
@@ -167,7 +164,7 @@ class Checker:
         params = {**(check.params or {}), **(values or {})}
         return self._connector.read(" ".join([f"{sql}{where}", *behind]), params or None)[1]
 
-    def _sample(self, check: "Check", sql: str, behind: list[str]) -> list[Any]:
+    def _sample(self, check: Check, sql: str, behind: list[str]) -> list[Any]:
         return [list(row) for row in self._read(check, sql, behind)[:SAMPLE]]
 
     def _column(self, name: str, table: Table) -> str:
@@ -185,7 +182,7 @@ class Checker:
             raise StepInputError(f"sql_file {name} cannot be read", fix=f"looked at {path}") from error
 
 
-def _listed(names: "tuple[str, ...] | str") -> list[str]:
+def _listed(names: tuple[str, ...] | str) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 

@@ -12,8 +12,8 @@ from typing import Any, Self, TypeVar
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
 from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.moved import Moved
-from aetherflow_builtins_db.connectors.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
 from aetherflow_builtins_db.failures import Hints, driver_failure
 from aetherflow_builtins_db.params import Lexis, bind

@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
-from aetherflow_builtins_db.connectors.base import SqlBase, step_name
-from aetherflow_builtins_db.connectors.moved import Moved
-from aetherflow_builtins_db.connectors.pool import Limits, Pool, PoolFullError
-from aetherflow_builtins_db.connectors.server_transaction import ServerTransaction
-from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.base import SqlBase, step_name
+from aetherflow_builtins_db.connectors.common.pool import Limits, Pool, PoolFullError
+from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.transaction import ServerTransaction
 from aetherflow_builtins_db.contract import Params, Row, ScriptResult
 from aetherflow_builtins_db.files import local_file
 from aetherflow_builtins_db.statements import changes_rows, keeps_session

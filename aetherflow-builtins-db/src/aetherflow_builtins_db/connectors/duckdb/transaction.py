@@ -11,7 +11,7 @@ from aetherflow_builtins_db.params import translate
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
 
-    from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 _CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "CREATE"})
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import StepError
 from aetherflow_builtins_db.columns import UNKNOWN, Column
-from aetherflow_builtins_db.connectors.base import OpenRows
-from aetherflow_builtins_db.connectors.postgres_pq import copy_out
+from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.postgres.copy_out import copy_out
 from aetherflow_builtins_db.failures import one_line
 
 if TYPE_CHECKING:
     import psycopg
 
-    from aetherflow_builtins_db.connectors.postgres import PostgresConnector
+    from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 
 _ARROW_BLOCK_BYTES = 4 * 2**20
 _OBJECTS = frozenset({22, 30, 2249, 2287})

@@ -7,15 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow_builtins_db.columns import UNKNOWN, Column
-from aetherflow_builtins_db.connectors.base import OpenRows, setting_literal
-from aetherflow_builtins_db.connectors.moved import Moved
-from aetherflow_builtins_db.connectors.postgres_copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
-from aetherflow_builtins_db.connectors.postgres_session import end_session, note_session
-from aetherflow_builtins_db.connectors.postgres_types import column_of, register_loaders
-from aetherflow_builtins_db.connectors.postgres_wait import first_cause, patient
-from aetherflow_builtins_db.connectors.server import ServerBase
-from aetherflow_builtins_db.connectors.server_transaction import ServerTransaction
-from aetherflow_builtins_db.connectors.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.base import OpenRows, setting_literal
+from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.server import ServerBase
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.transaction import ServerTransaction
+from aetherflow_builtins_db.connectors.postgres.copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
+from aetherflow_builtins_db.connectors.postgres.session import end_session, note_session
+from aetherflow_builtins_db.connectors.postgres.types import column_of, register_loaders
+from aetherflow_builtins_db.connectors.postgres.wait import first_cause, patient
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.failures import one_line

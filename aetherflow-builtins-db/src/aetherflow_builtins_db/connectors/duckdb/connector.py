@@ -6,19 +6,19 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
-from aetherflow_builtins_db.connectors.base import SqlBase, setting_literal, step_name
-from aetherflow_builtins_db.connectors.duckdb_lines import DuckDBLines, open_lines
-from aetherflow_builtins_db.connectors.duckdb_memory import Memory, lean, memory_of
-from aetherflow_builtins_db.connectors.duckdb_rows import (
+from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.duckdb.lines import DuckDBLines, open_lines
+from aetherflow_builtins_db.connectors.duckdb.memory import Memory, lean, memory_of
+from aetherflow_builtins_db.connectors.duckdb.rows import (
     DuckDBArrowRows,
     DuckDBRows,
     arrow_safe,
     column_of,
     open_rows,
 )
-from aetherflow_builtins_db.connectors.duckdb_settings import Config, Options
-from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction, run
-from aetherflow_builtins_db.connectors.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.duckdb.settings import Config, Options
+from aetherflow_builtins_db.connectors.duckdb.transaction import DuckDBTransaction, run
 from aetherflow_builtins_db.contract import NeedsMemoryError, Params, ScriptResult
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private

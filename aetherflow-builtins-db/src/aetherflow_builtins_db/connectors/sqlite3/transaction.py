@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError
-from aetherflow_builtins_db.connectors.sqlite3_sql import bindable
+from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.params import bind, translate
 
 if TYPE_CHECKING:
-    from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+    from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 
 
 class Sqlite3Transaction:
