@@ -1,12 +1,129 @@
-"""Driver errors in the words of this program: one line that says where, what and what to do."""
+"""What kind of failure a driver reports, and the error of ours that tells it.
 
+Each room of `connectors` has a module `errors` that answers for its driver; nothing else looks at a driver's message.
+"""
+
+import errno
 import re
-from collections.abc import Sequence
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
+from typing import TypeAlias
 
 from aetherflow.core.api import ConnectorError
 
-Hints = Sequence[tuple[str, str]]
-"""Pairs of a pattern that the driver's message may contain and the advice that helps then; the first match counts."""
+
+class Failure(Enum):
+    """Kinds of failures, as far as the program or its advice makes a difference."""
+
+    OTHER = auto()
+    # connecting
+    NO_DRIVER = auto()
+    NO_HOST = auto()
+    REFUSED = auto()
+    """Nobody listens there."""
+    CONNECT_TIMEOUT = auto()
+    STARTING = auto()
+    """The server is starting or shutting down."""
+    CERTIFICATE = auto()
+    LOGIN = auto()
+    ACCOUNT_LOCKED = auto()
+    NOT_ADMITTED = auto()
+    """The server takes no connections from this host or user."""
+    NO_DATABASE = auto()
+    BAD_ADDRESS = auto()
+    TOO_MANY_CONNECTIONS = auto()
+    CANNOT_OPEN = auto()
+    """A file of a database cannot be opened."""
+    WRONG_FILE = auto()
+    """A file is no database of this kind or version."""
+    MODES_DIFFER = auto()
+    """The database is open in this process with other settings."""
+    # the connection
+    CONNECTION_LOST = auto()
+    SILENT = auto()
+    """The server did not answer in time."""
+    STATEMENT_TIMEOUT = auto()
+    INTERRUPTED = auto()
+    """Somebody stopped the statement: in most cases this run, which is being stopped."""
+    # other transactions
+    DEADLOCK = auto()
+    CONFLICT = auto()
+    """Another transaction changed the same rows."""
+    LOCKED = auto()
+    """Another transaction or process held a lock for too long."""
+    # room
+    DISK_FULL = auto()
+    OUT_OF_MEMORY = auto()
+    # the statement
+    SYNTAX = auto()
+    NO_TABLE = auto()
+    NO_COLUMN = auto()
+    DUPLICATE_COLUMN = auto()
+    NO_FUNCTION = auto()
+    NO_EXTENSION = auto()
+    NO_RIGHT = auto()
+    READ_ONLY = auto()
+    NO_TRANSACTION = auto()
+    """The statement cannot run inside of a transaction."""
+    SEVERAL_STATEMENTS = auto()
+    BAD_PARAMETER = auto()
+    """A value that the driver cannot send."""
+    # data
+    UNIQUE_VIOLATION = auto()
+    CONSTRAINT = auto()
+    """The data or the table stand against it; a duplicate key is UNIQUE_VIOLATION."""
+
+
+LOST = frozenset({Failure.CONNECTION_LOST, Failure.SILENT})
+"""The connection is gone: nobody knows what the server did last."""
+PASSING = frozenset({Failure.REFUSED, Failure.STARTING, Failure.TOO_MANY_CONNECTIONS, Failure.CONNECTION_LOST})
+"""What another try to connect may not meet."""
+Advice: TypeAlias = Mapping[Failure, str]
+"""What the user can do about it."""
+
+
+class DatabaseError(ConnectorError):
+    """A database or its driver failed; `failure` says in which way."""
+
+    def __init__(self, message: str, *, fix: str = "", failure: Failure = Failure.OTHER) -> None:
+        super().__init__(message, fix=fix)
+        self.failure = failure
+
+
+class StatementTimeoutError(TimeoutError):
+    """`statement_timeout` is over, as measured here."""
+
+
+def failure_of_os(error: BaseException) -> Failure | None:
+    """The kind of the operating system's error behind a driver's one; None if there is none."""
+    for each in causes(error):
+        match each:
+            case StatementTimeoutError():
+                return Failure.STATEMENT_TIMEOUT
+            case ConnectionRefusedError():
+                return Failure.REFUSED
+            case socket.gaierror():
+                return Failure.NO_HOST
+            case ssl.SSLError():
+                return Failure.CERTIFICATE
+            case TimeoutError():
+                return Failure.CONNECT_TIMEOUT
+            case OSError(errno=errno.ENOSPC):
+                return Failure.DISK_FULL
+            case OSError():
+                return Failure.CONNECTION_LOST
+    return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came out of, one behind the other."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
 
 _POINTER = re.compile(r"\n\s*\n?LINE (\d+):.*", re.DOTALL)
 
@@ -17,10 +134,6 @@ def one_line(message: str) -> str:
     return " ".join(text.split())
 
 
-def driver_failure(
-    resource: str, operation: str, error: BaseException, hints: Hints, detail: str = ""
-) -> ConnectorError:
-    """The ConnectorError to raise `from error`; `detail` says how far the operation came."""
-    message = one_line(str(error)) or type(error).__name__
-    advice = next((text for pattern, text in hints if re.search(pattern, message, re.IGNORECASE)), "")
-    return ConnectorError(f"{resource}: {operation} failed{detail}: {message}", fix=advice)
+def first_match(message: str, rules: Mapping[str, Failure]) -> Failure | None:
+    """The kind of the first pattern that the message contains: for what a driver tells by its message alone."""
+    return next((kind for pattern, kind in rules.items() if re.search(pattern, message, re.IGNORECASE)), None)

@@ -9,7 +9,7 @@ LIMITS = {
     "out of the kernel": 20,
     "the scheduler past the doors": 70,
     "circles of packages": 5,
-    "circles of files": 14,
+    "circles of files": 8,
 }
 
 UPWARD = {
@@ -146,12 +146,6 @@ aetherflow.core.kernel.locks.lease aetherflow.core.kernel.locks.renewal
 aetherflow.core.runtime.context.context aetherflow.core.runtime.context.file_effects aetherflow.core.runtime.context.parts
 aetherflow.scheduler.calendars aetherflow.scheduler.schedule aetherflow.scheduler.slots
 aetherflow.scheduler.chains aetherflow.scheduler.paths aetherflow.scheduler.settle aetherflow.scheduler.settle_days
-aetherflow_builtins_db.connectors.common.server aetherflow_builtins_db.connectors.common.transaction
-aetherflow_builtins_db.connectors.duckdb.connector aetherflow_builtins_db.connectors.duckdb.lines aetherflow_builtins_db.connectors.duckdb.memory aetherflow_builtins_db.connectors.duckdb.rows aetherflow_builtins_db.connectors.duckdb.transaction
-aetherflow_builtins_db.connectors.mysql.connector aetherflow_builtins_db.connectors.mysql.rows
-aetherflow_builtins_db.connectors.postgres.connector aetherflow_builtins_db.connectors.postgres.copy
-aetherflow_builtins_db.connectors.sqlalchemy.connector aetherflow_builtins_db.connectors.sqlalchemy.rows
-aetherflow_builtins_db.connectors.sqlite3.connector aetherflow_builtins_db.connectors.sqlite3.rows aetherflow_builtins_db.connectors.sqlite3.transaction
 aetherflow_builtins_transfer.connectors.download aetherflow_builtins_transfer.connectors.files aetherflow_builtins_transfer.connectors.transfer aetherflow_builtins_transfer.connectors.transfer_batch
 """
 """Files that import each other, one circle a line."""

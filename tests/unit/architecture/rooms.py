@@ -27,7 +27,7 @@ _LINES = {
         settle settle_days
     """,
     "aetherflow_builtins_db": """
-        columns params row_range dialect contract statements files failures bundle_source
+        columns params row_range dialect failures contract statements files bundle_source
         formats
         connectors.common connectors.sqlite3 connectors.duckdb connectors.postgres connectors.mysql connectors.oracledb
         connectors.exasol connectors.sqlalchemy

@@ -4,18 +4,16 @@ import datetime
 import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 from itertools import chain
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
-from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
-from aetherflow_builtins_db.failures import Hints, driver_failure
+from aetherflow_builtins_db.failures import Advice, DatabaseError, Failure, one_line
 from aetherflow_builtins_db.params import Lexis, bind
 from aetherflow_builtins_db.statements import (
     changes_rows,
@@ -34,51 +32,41 @@ ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
 
-class OpenRows:
-    """An open result; subclasses say where the rows come from and what to let go of."""
-
-    exact = True
-
-    def __init__(self, columns: list[Column]) -> None:
-        self.columns = columns
-        self.moved = Moved()
-
-    def batches(self) -> Iterator[list[Row]]:
-        """The rows in lists of at most `fetch_size`; call it once."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Release the result; closing twice is fine."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 class SqlBase(ConnectorBase[ConfigT, OptionsT]):
-    """The methods that follow from `script` and `stream`."""
+    """The methods that follow from `running`, `transaction` and `stream`."""
 
-    HINTS: Hints = ()
+    ADVICE: ClassVar[Advice] = {}
+    MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = ()
+    """Errors other than the driver's own that `mapped` tells in our words."""
     dialect: str
     transactional_ddl = True
     lexis: Lexis = "standard"
     read_only = False
     limit = TimeLimit(0)
 
+    # What a driver says
+
     @abstractmethod
-    def script(
-        self,
-        sql: str,
-        params: Params = None,
-        *,
-        before_commit: Callable[[ScriptResult], None] | None = None,
-        allow_implicit_commit: bool = False,
-    ) -> ScriptResult:
-        """Run one or more statements, several in one transaction."""
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """The driver's exceptions; importing them may raise ImportError."""
+
+    @abstractmethod
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of the driver is."""
+
+    @property
+    def password(self) -> str:
+        """What no message may tell."""
+        return ""
+
+    @abstractmethod
+    def running(
+        self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
+    ) -> AbstractContextManager[list[int | None]]:
+        """Run the statements of a script; for each the rows changed. They are committed at the end of the block.
+
+        :param together: whether a single statement, too, is in a transaction that the block may still undo
+        """
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:
@@ -87,6 +75,22 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
     @abstractmethod
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Rows:
         """Open a query whose result may be larger than memory."""
+
+    def script(
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
+    ) -> ScriptResult:
+        """Run one or more statements, several (or any with `before_commit`) in one transaction."""
+        together = before_commit is not None
+        with self.running(sql, params, together=together, allow_implicit_commit=allow_implicit_commit) as affected:
+            result = ScriptResult(tuple(affected))
+            if before_commit is not None:
+                before_commit(result)
+        return result
 
     def statements(self, sql: str) -> list[str]:
         """The statements of a script, as they are written."""
@@ -139,9 +143,39 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         """How messages name this resource."""
         return f"resource {self.name} ({self.kind}:{self.driver})"
 
-    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> DatabaseError:
         """The driver's error in our words, with how far the operation came; raise it `from error`."""
-        return driver_failure(self.label, operation, self.limit.explain(error), self.HINTS, detail)
+        failure = self.failure_of(error)
+        if failure is Failure.INTERRUPTED and (over := self.limit.over()) is not None:
+            failure, error = Failure.STATEMENT_TIMEOUT, over
+        return self.error_of(failure, operation, error, detail, self.where(failure))
+
+    def error_of(
+        self, failure: Failure, operation: str, error: BaseException, detail: str = "", where: str = ""
+    ) -> DatabaseError:
+        """The error to raise `from error`; the password is in none of it."""
+        text = f"{operation} failed{detail}: {self.words_of(error, failure)}{where}"
+        if self.password:
+            text = text.replace(self.password, "***")
+        return DatabaseError(f"{self.label}: {text}", fix=self.ADVICE.get(failure, ""), failure=failure)
+
+    def where(self, failure: Failure) -> str:
+        """The place that stands behind the message, where the operation does not name it."""
+        del failure
+        return ""
+
+    def words_of(self, error: object, failure: Failure) -> str:
+        """The driver's message on one line."""
+        del failure
+        return one_line(str(error)) or type(error).__name__
+
+    @contextmanager
+    def mapped(self, operation: str, progress: Progress | None = None) -> Iterator[None]:
+        """The driver's errors inside the block become ours, with the progress made before."""
+        try:
+            yield
+        except (*self.driver_errors(), *self.MAPPED_ERRORS) as error:
+            raise self.failed(operation, error, str(progress or "")) from error
 
     def refuse(self, message: str, fix: str = "") -> ConnectorError:
         """An error of ours in the same form."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Moved:
+class Progress:
     """What has passed between the database and this program."""
 
     rows: int = 0

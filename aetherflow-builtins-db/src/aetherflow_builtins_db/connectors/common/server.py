@@ -3,35 +3,31 @@
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
-from aetherflow_builtins_db.connectors.common.base import SqlBase, step_name
 from aetherflow_builtins_db.connectors.common.pool import Limits, Pool, PoolFullError
-from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.pooled import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PooledBase,
+)
+from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
-from aetherflow_builtins_db.connectors.common.transaction import ServerTransaction
-from aetherflow_builtins_db.contract import Params, Row, ScriptResult
+from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.files import local_file
-from aetherflow_builtins_db.statements import changes_rows, keeps_session
 
 ConfigT = TypeVar("ConfigT", bound=ServerConfig)
 OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 
-VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
-"""What drivers raise for a value that they cannot send."""
-
-LOST = "the connection was lost: look at the server's log, then run the step again"
-DOUBT = "nobody can tell whether the server has committed: look, before you repeat what must not happen twice"
 _CANCEL_PAUSE_SECONDS, _INSIST_SECONDS = 0.5, 60.0
 _BREAK_SECONDS = 5.0
 """A server that has not answered a cancel by then is not waited for."""
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
-class ServerBase(SqlBase[ConfigT, OptionsT]):
+class ServerBase(PooledBase[ConfigT, OptionsT]):
     """A database server. Subclasses say how one connection is opened, used and closed.
 
     Every call has a connection of its own, taken from a pool: calls from several threads do not disturb each other, and
@@ -39,6 +35,8 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
     is closed after it, so the next call finds a clean one.
     """
 
+    PASSING: ClassVar = PASSING
+    """Failures to connect after which it is tried again."""
     EXTRA: ClassVar[str]
     """The extra of aetherflow-core that brings the driver."""
 
@@ -56,10 +54,6 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         self._interrupts = 0
 
     # What a driver says
-
-    @abstractmethod
-    def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """The driver's exceptions; importing them may raise ImportError."""
 
     @abstractmethod
     def open(self) -> Any:
@@ -83,32 +77,9 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         A server that was only cut off goes on waiting for its client, and keeps the locks that the next try needs.
         """
 
-    def is_lost(self, error: BaseException) -> bool:
-        """Whether the error says that the connection is gone, and not what the server thinks of a statement."""
-        return isinstance(error, OSError)
-
     @abstractmethod
     def begin(self, connection: Any, *, read_only: bool) -> None:
         """Start a transaction."""
-
-    @abstractmethod
-    def markers(self, sql: str) -> tuple[str, list[str]]:
-        """The SQL with the driver's markers, and the names of its parameters."""
-
-    @abstractmethod
-    def run(self, connection: Any, sql: str, values: Mapping[str, Any]) -> int | None:
-        """Run a translated statement to its end; the number of rows that it changed as the driver counts."""
-
-    @abstractmethod
-    def run_many(self, connection: Any, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run a translated statement for every map of values; the number of rows changed."""
-
-    @abstractmethod
-    def fetch(self, connection: Any, sql: str, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
-        """Run a translated query; the names of its columns and all its rows."""
-
-    def go_on(self, connection: Any, sql: str) -> None:
-        """Start a transaction again if this statement has ended the one that it was in."""
 
     def commit(self, connection: Any) -> None:
         """End the transaction for good."""
@@ -122,14 +93,9 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
         """Close a connection, whatever state it is in."""
         connection.close()
 
-    def is_transient(self, error: BaseException) -> bool:
-        """Whether trying to connect again may help."""
-        del error
-        return False
-
     @property
     def address(self) -> str:
-        """Where messages say that the server is; without the password."""
+        """Where messages say that the server is."""
         place = self.conf.place
         host, port, database = place.get("host") or "localhost", place.get("port"), place.get("database")
         user = f"{place['user']}@" if place.get("user") else ""
@@ -149,10 +115,11 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             try:
                 return self.open()
             except errors as error:
-                again = self.is_transient(error)
+                failure = self.failure_of(error)
+                again = failure in self.PASSING
                 if attempt == most or not again or self._interrupts != interrupts:
                     count = f" (attempt {attempt} of {most})" if again and most > 1 else ""
-                    raise self.failed(f"connecting to {self.address}", error, count) from error
+                    raise self.error_of(failure, f"connecting to {self.address}", error, count) from error
             except (TypeError, ValueError) as error:  # an unknown key of connect_args
                 raise self.failed(f"connecting to {self.address}", error) from error
             time.sleep(pause)
@@ -172,16 +139,15 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             return False
         return True
 
-    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
-        """The driver's error in our words: a lost connection with its peer; the password is in none of them."""
-        found = super().failed(operation, error, detail)
-        if self.is_lost(error):
-            where = "" if self.address in str(found) else f" ({self.address})"
-            found = ConnectorError(f"{found}{where}", fix=found.fix or LOST)
-        password = self.conf.place.get("password")
-        if password and password in str(found):
-            return ConnectorError(str(found).replace(password, "***"), fix=found.fix)
-        return found
+    @property
+    def password(self) -> str:
+        """What no message may tell."""
+        return str(self.conf.place.get("password") or "")
+
+    def words_of(self, error: object, failure: Failure) -> str:
+        """The driver's message on one line."""
+        text = super().words_of(error, failure)
+        return f"interrupted: {text}" if failure is Failure.INTERRUPTED else text
 
     def acquire(self) -> Any:
         """A connection for the caller alone; hand it to `release` or `discard`."""
@@ -254,48 +220,8 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
 
     # The contract
 
-    def script(
-        self,
-        sql: str,
-        params: Params = None,
-        *,
-        before_commit: Callable[[ScriptResult], None] | None = None,
-        allow_implicit_commit: bool = False,
-    ) -> ScriptResult:
-        """Run one or more statements, several (or any with `before_commit`) in one transaction."""
-        statements = self.statements(sql)
-        self.check_script(statements, allow_implicit_commit=allow_implicit_commit)
-        self.check_writable()
-        translated = [(statement, *self.markers(statement)) for statement in statements]
-        values = self.bound(list(dict.fromkeys(name for *_, names in translated for name in names)), params)
-        together = len(statements) > 1 or before_commit is not None
-        with self._working(together=together, keep=all(map(keeps_session, statements))) as connection:
-            affected = []
-            for number, (statement, text, names) in enumerate(translated, 1):
-                with self.mapped(step_name(number, len(statements))):
-                    count = self.run(connection, text, {name: values[name] for name in names})
-                    if together:
-                        self.go_on(connection, statement)
-                affected.append(count if changes_rows(statement) else None)
-            result = ScriptResult(tuple(affected))
-            if before_commit:
-                before_commit(result)
-        return result
-
     @contextmanager
-    def transaction(self) -> Iterator[ServerTransaction]:
-        """Several operations on one connection that come true together."""
-        self.check_writable()
-        moved = Moved()
-        with self._working(together=True, keep=False, moved=moved) as connection:
-            yield self.transaction_on(connection, moved)
-
-    def transaction_on(self, connection: Any, moved: Moved) -> ServerTransaction:
-        """The object that `transaction` hands out."""
-        return ServerTransaction(self, connection, moved)
-
-    @contextmanager
-    def _working(self, *, together: bool, keep: bool, moved: Moved | None = None) -> Iterator[Any]:
+    def working(self, *, together: bool, keep: bool, progress: Progress | None = None) -> Iterator[Any]:
         """A connection, in a transaction if `together`; committed at the end of the block, undone if it raises."""
         connection = self.acquire()
         try:
@@ -303,7 +229,8 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
                 if together:
                     self.begin(connection, read_only=False)
             yield connection
-            self._commit(connection, str(moved or ""))
+            with self.committing(progress):
+                self.commit(connection)
         except BaseException:
             self.give_back(connection, keep=keep)
             raise
@@ -311,22 +238,3 @@ class ServerBase(SqlBase[ConfigT, OptionsT]):
             self.release(connection)
         else:
             self.discard(connection)
-
-    def _commit(self, connection: Any, detail: str) -> None:
-        known: tuple[type[BaseException], ...] = (*self.driver_errors(), OSError)
-        try:
-            self.commit(connection)
-        except known as error:
-            found = self.failed("commit", error, detail)
-            if not self.is_lost(error):
-                raise found from error
-            raise ConnectorError(str(found), fix=DOUBT) from error
-
-    @contextmanager
-    def mapped(self, operation: str, moved: Moved | None = None) -> Iterator[None]:
-        """Driver errors inside become ours, with what was moved before."""
-        known: tuple[type[BaseException], ...] = (*self.driver_errors(), *VALUE_ERRORS, OSError)
-        try:
-            yield
-        except known as error:
-            raise self.failed(operation, error, str(moved or "")) from error

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from aetherflow_builtins_db.failures import StatementTimeoutError
+
 RowT = TypeVar("RowT")
 
 _AGAIN_SECONDS = 0.05
@@ -79,15 +81,15 @@ class TimeLimit:
             self._last.passed = failed and passed.is_set()
 
     def in_time(self, rows: Iterable[RowT]) -> Iterator[RowT]:
-        """The rows; TimeoutError when time is up. For work of many parts, each too short to be interrupted."""
+        """The rows; StatementTimeoutError when time is up. For work of many parts, each too short to be interrupted."""
         ends = time.monotonic() + self._seconds
         for row in rows:
             if self._seconds and time.monotonic() > ends:
-                raise self._over()
+                raise self._error()
             yield row
 
-    def _over(self) -> TimeoutError:
-        return TimeoutError(f"statement timeout: it ran longer than {self._seconds:g} s")
+    def _error(self) -> StatementTimeoutError:
+        return StatementTimeoutError(f"statement timeout: it ran longer than {self._seconds:g} s")
 
     def _watch(
         self, done: threading.Event, passed: threading.Event, clock: Clock, interrupt: Callable[[], object]
@@ -101,9 +103,9 @@ class TimeLimit:
                 with suppress(Exception):  # it ended in this moment
                     interrupt()
 
-    def explain(self, error: BaseException) -> BaseException:
-        """The error, or, if it is the interrupt of this limit in this thread, one that says so."""
-        if self._last.passed and "interrupt" in str(error).lower():
-            self._last.passed = False
-            return self._over()
-        return error
+    def over(self) -> StatementTimeoutError | None:
+        """The error that says so, if this limit has interrupted the last statement of this thread; once."""
+        if not self._last.passed:
+            return None
+        self._last.passed = False
+        return self._error()

@@ -1,15 +1,16 @@
 """DuckDB: a database in one file, or in memory."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
 from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.duckdb.errors import failure_of
 from aetherflow_builtins_db.connectors.duckdb.lines import DuckDBLines, open_lines
-from aetherflow_builtins_db.connectors.duckdb.memory import Memory, lean, memory_of
+from aetherflow_builtins_db.connectors.duckdb.memory import PRAGMAS, Memory, lean, memory_of
 from aetherflow_builtins_db.connectors.duckdb.rows import (
     DuckDBArrowRows,
     DuckDBRows,
@@ -19,8 +20,9 @@ from aetherflow_builtins_db.connectors.duckdb.rows import (
 )
 from aetherflow_builtins_db.connectors.duckdb.settings import Config, Options
 from aetherflow_builtins_db.connectors.duckdb.transaction import DuckDBTransaction, run
-from aetherflow_builtins_db.contract import NeedsMemoryError, Params, ScriptResult
+from aetherflow_builtins_db.contract import NeedsMemoryError, Params
 from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.failures import DatabaseError, Failure
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
 
@@ -49,29 +51,24 @@ class DuckDBConnector(SqlBase[Config, Options]):
     requires = ("duckdb",)
     dialect = "duckdb"
 
-    HINTS = (
-        (
-            r"Conflicting lock is held",
-            "another process has the database open; wait for it, or set read_only: true in both",
-        ),
-        (r"in-memory database in read-only", "read_only needs a file: set config.path"),
-        (r"different configuration", "two resources open this file differently; give both the same read_only"),
-        (r"database does not exist", "check config.path; it is relative to <workspace.root>/<flow id>"),
-        (r"not a valid DuckDB database|different version", "check config.path: the file is of another kind or version"),
-        (r"Table with name .* does not exist", "check the name; SHOW TABLES lists what the database holds"),
-        (r"Referenced column .* not found|does not have a column", "check the column's name"),
-        (
-            r"Conflict on|write-write conflict|Transaction conflict",
-            "another transaction changed the same rows: run the step again (retry:)",
-        ),
-        (r"syntax error", "check the SQL near the words quoted"),
-        (r"Extension .* not found", "add it to options.extensions"),
-        (r"read-only", "writing needs db_execute and a resource without read_only"),
-        (r"statement timeout", "raise options.statement_timeout, or make the query faster"),
-        (r"Interrupted", "the run was being stopped"),
-        (r"No space left", "free disk space"),
-        (r"Out of Memory", "raise options.pragmas.memory_limit, or set temp_directory there"),
-    )
+    MAPPED_ERRORS = (OSError,)
+    ADVICE: ClassVar = {
+        Failure.LOCKED: "another process has the database open; wait for it, or set read_only: true in both",
+        Failure.BAD_ADDRESS: "read_only needs a file: set config.path",
+        Failure.MODES_DIFFER: "two resources open this file differently; give both the same read_only",
+        Failure.CANNOT_OPEN: "check config.path; it is relative to <workspace.root>/<flow id>",
+        Failure.WRONG_FILE: "check config.path: the file is of another kind or version",
+        Failure.NO_TABLE: "check the name; SHOW TABLES lists what the database holds",
+        Failure.NO_COLUMN: "check the column's name",
+        Failure.CONFLICT: "another transaction changed the same rows: run the step again (retry:)",
+        Failure.SYNTAX: "check the SQL near the words quoted",
+        Failure.NO_EXTENSION: "add it to options.extensions",
+        Failure.READ_ONLY: "writing needs db_execute and a resource without read_only",
+        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.DISK_FULL: "free disk space",
+        Failure.OUT_OF_MEMORY: "raise options.pragmas.memory_limit, or set temp_directory there",
+    }
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
@@ -161,14 +158,29 @@ class DuckDBConnector(SqlBase[Config, Options]):
     @contextmanager
     def lean(self, sql: str, params: Params = None) -> Iterator[bool]:
         """Little memory while this query is read, if it is one that needs little."""
-        with lean(self, sql, params) as is_lean:
+        possible = not any(name.lower() in PRAGMAS for name in self.opts.pragmas)
+        try:
+            self.connect()
+        except ConnectorError:  # which the query itself will tell
+            possible = False
+        with lean(self, self.memory, sql, params) if possible else nullcontext(False) as is_lean:
             yield is_lean
 
-    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """DuckDB's exceptions."""
+        import duckdb
+
+        return (duckdb.Error,)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of DuckDB is."""
+        return failure_of(error)
+
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> DatabaseError:
         """DuckDB's error in our words."""
         found = super().failed(operation, error, detail)
-        if self.memory.is_lean_here and "Out of Memory" in str(error):
-            return NeedsMemoryError(str(found), fix=found.fix)
+        if self.memory.is_lean_here and found.failure is Failure.OUT_OF_MEMORY:
+            return NeedsMemoryError(str(found), fix=found.fix, failure=found.failure)
         return found
 
     def probe(self) -> None:
@@ -211,41 +223,27 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
     # The contract
 
-    def script(
-        self,
-        sql: str,
-        params: Params = None,
-        *,
-        before_commit: Callable[[ScriptResult], None] | None = None,
-        allow_implicit_commit: bool = False,
-    ) -> ScriptResult:
-        """Run one or more statements, several (or any with `before_commit`) in one transaction."""
-        import duckdb
-
+    @contextmanager
+    def running(
+        self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
+    ) -> Iterator[list[int | None]]:
+        """Run the statements of a script, several in one transaction."""
         del allow_implicit_commit  # DDL is part of a transaction
         session = self.open_session()
         try:
             statements, values = self._parse(session, sql, params)
             self.check_script([statement.query for statement in statements])
-            together = len(statements) > 1 or before_commit is not None
+            together = together or len(statements) > 1
             if together:
                 session.begin()
             affected = []
             for number, statement in enumerate(statements, 1):
-                try:
-                    with self.limit.on(session.interrupt):
-                        affected.append(run(session, statement, values))
-                except duckdb.Error as error:
-                    raise self.failed(step_name(number, len(statements)), error) from error
-            result = ScriptResult(tuple(affected))
-            if before_commit:
-                before_commit(result)
+                with self.mapped(step_name(number, len(statements))), self.limit.on(session.interrupt):
+                    affected.append(run(session, statement, values))
+            yield affected
             if together:
-                try:
+                with self.mapped("commit"):
                     session.commit()
-                except duckdb.Error as error:
-                    raise self.failed("commit", error) from error
-            return result
         finally:
             self.close_session(session)  # which undoes a transaction that was not committed
 
@@ -261,34 +259,21 @@ class DuckDBConnector(SqlBase[Config, Options]):
         finally:
             self.close_session(session)  # which undoes a transaction that was not committed
 
-    @contextmanager
-    def mapped(self, operation: str) -> Iterator[None]:
-        """DuckDB's errors inside become ours."""
-        import duckdb
-
-        try:
-            yield
-        except duckdb.Error as error:
-            raise self.failed(operation, error) from error
-
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
         """Open a query in a read-only transaction of its own."""
         return open_rows(self, sql, params, fetch_size)
 
     def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> DuckDBArrowRows | None:
         """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
-        import duckdb
-
         session, statement, values = self.open_query(sql, params)
         opened = None
         try:
-            relation = session.sql(statement, params=values)
+            with self.mapped("query"):
+                relation = session.sql(statement, params=values)
             kinds = [str(kind) for kind in relation.types]
             if all(map(arrow_safe, kinds)):
                 columns = [column_of(name, kind) for name, kind in zip(relation.columns, kinds, strict=True)]
                 opened = DuckDBArrowRows(self, session, columns, relation, batch_rows)
-        except duckdb.Error as error:
-            raise self.failed("query", error) from error
         finally:
             if opened is None:
                 self.close_session(session)
@@ -325,11 +310,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
     def _parse(
         self, session: "DuckDBPyConnection", sql: str, params: Params
     ) -> "tuple[list[Statement], dict[str, Any]]":
-        import duckdb
-
         translated, names = translate(sql, lambda name: f"${name}")
         values = bind(names, params)
-        try:
+        with self.mapped("reading the SQL"):
             return session.extract_statements(translated), values
-        except duckdb.Error as error:
-            raise self.failed("reading the SQL", error) from error

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.common.base import OpenRows, setting_literal
+from aetherflow_builtins_db.connectors.common.base import setting_literal
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
 from aetherflow_builtins_db.connectors.duckdb.rows import DECIMAL, column_of, record_batches, wrapped
 from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.dialect import Dialect
@@ -16,8 +18,6 @@ from aetherflow_builtins_db.statements import is_query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 _BATCH_LINES = 2048
 _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
@@ -32,7 +32,7 @@ _SIGNS = frozenset(string.ascii_letters + string.digits + "+-:. /=")
 """All that a value which is not text may consist of, Base64 included."""
 
 
-def open_lines(connector: "DuckDBConnector", sql: str, params: Params, dialect: Dialect) -> "DuckDBLines | None":
+def open_lines(connector: Sessions, sql: str, params: Params, dialect: Dialect) -> "DuckDBLines | None":
     """A query as CSV without header; None if our own writer would write other bytes."""
     session, statement, values = connector.open_query(sql, params)
     opened = None
@@ -116,7 +116,7 @@ class DuckDBLines(OpenRows):
 
     def __init__(
         self,
-        connector: "DuckDBConnector",
+        connector: Sessions,
         session: "DuckDBPyConnection",
         columns: list[Column],
         sql: str,

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
 from aetherflow_builtins_db.contract import Params
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 MEGABYTES = 64
 _COLUMN_MEGABYTES = 0.75
@@ -27,6 +26,8 @@ _COLUMN_MEGABYTES = 0.75
 _MOST_THREADS = 4
 """More would wait for the one thread that writes the file."""
 _SETTINGS = ("memory_limit", "threads")
+PRAGMAS = frozenset({*_SETTINGS, "max_memory"})
+"""Settings of the user's that forbid to change the limits."""
 _PASSING = frozenset(
     {
         "SEQ_SCAN", "TABLE_SCAN", "READ_PARQUET", "PARQUET_SCAN", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "RANGE",
@@ -128,37 +129,25 @@ def memory_of(path: str) -> Memory:
 
 
 @contextmanager
-def lean(connector: "DuckDBConnector", sql: str, params: Params) -> Iterator[bool]:
+def lean(sessions: Sessions, memory: Memory, sql: str, params: Params) -> Iterator[bool]:
     """Lower the limits for the time of the block; whether that was done."""
-    chosen = any(name.lower() in {"memory_limit", "max_memory", "threads"} for name in connector.opts.pragmas)
-    memory = None if chosen else _memory(connector)
-    if memory is None or not memory.claim():
-        yield False
-        return
     is_lean = False
-    try:
-        is_lean = _lower(connector, memory, sql, params)
-        if is_lean:
-            yield True
-    finally:
-        memory.release(connector.root)
+    if memory.claim():
+        try:
+            is_lean = _lower(sessions, memory, sql, params)
+            if is_lean:
+                yield True
+        finally:
+            memory.release(sessions.root)
     if not is_lean:
         yield False
 
 
-def _memory(connector: "DuckDBConnector") -> Memory | None:
-    try:
-        connector.connect()
-    except ConnectorError:  # which the query itself will tell
-        return None
-    return connector.memory
-
-
-def _lower(connector: "DuckDBConnector", memory: Memory, sql: str, params: Params) -> bool:
+def _lower(sessions: Sessions, memory: Memory, sql: str, params: Params) -> bool:
     import duckdb
 
     try:
-        session, statement, values = connector.open_query(sql, params)
+        session, statement, values = sessions.open_query(sql, params)
     except ConnectorError:  # which the query itself will tell
         return False
     try:
@@ -169,7 +158,7 @@ def _lower(connector: "DuckDBConnector", memory: Memory, sql: str, params: Param
     except (duckdb.Error, ValueError, LookupError):
         return False
     finally:
-        connector.close_session(session)
+        sessions.close_session(session)
 
 
 def _operators(node: dict[str, Any]) -> Iterator[str]:

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_db.columns import STRING, Column, ColumnType
-from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.statements import is_query, without_end
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
-
-    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 _INT, _FLOAT, _DATETIME = ColumnType("int"), ColumnType("float"), ColumnType("datetime")
 _TYPES = {
@@ -67,24 +66,20 @@ def infinity_marked(query: str, kinds: Sequence[str]) -> str | None:
     return wrapped(f"*, CASE {mark} END", query, len(kinds))
 
 
-def open_rows(connector: "DuckDBConnector", sql: str, params: Params, fetch_size: int) -> "DuckDBRows":
+def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) -> "DuckDBRows":
     """Open a query in a read-only transaction of its own."""
-    import duckdb
-
     session, statement, values = connector.open_query(sql, params)
     try:
-        marked = None
-        if is_query(statement.query):
-            relation = session.sql(statement, params=values)
-            marked = infinity_marked(statement.query, [str(kind) for kind in relation.types])
-        with connector.limit.on(session.interrupt):
-            session.execute(marked or statement, values)
-        found = session.description or []
-        names = relation.columns if marked else [name for name, *_ in found]
-        columns = [column_of(name, str(kind)) for name, (_, kind, *_) in zip(names, found, strict=False)]
-    except duckdb.Error as error:
-        connector.close_session(session)
-        raise connector.failed("query", error) from error
+        with connector.mapped("query"):
+            marked = None
+            if is_query(statement.query):
+                relation = session.sql(statement, params=values)
+                marked = infinity_marked(statement.query, [str(kind) for kind in relation.types])
+            with connector.limit.on(session.interrupt):
+                session.execute(marked or statement, values)
+            found = session.description or []
+            names = relation.columns if marked else [name for name, *_ in found]
+            columns = [column_of(name, str(kind)) for name, (_, kind, *_) in zip(names, found, strict=False)]
     except BaseException:
         connector.close_session(session)
         raise
@@ -96,7 +91,7 @@ class DuckDBRows(OpenRows):
 
     def __init__(
         self,
-        connector: "DuckDBConnector",
+        connector: Sessions,
         session: "DuckDBPyConnection",
         columns: list[Column],
         fetch_size: int,
@@ -142,7 +137,7 @@ class DuckDBArrowRows(OpenRows):
 
     def __init__(
         self,
-        connector: "DuckDBConnector",
+        connector: Sessions,
         session: "DuckDBPyConnection",
         columns: list[Column],
         relation: "DuckDBPyRelation",
@@ -164,20 +159,15 @@ class DuckDBArrowRows(OpenRows):
 
 
 def record_batches(
-    connector: "DuckDBConnector", session: "DuckDBPyConnection", relation: "DuckDBPyRelation", batch_rows: int
+    connector: Sessions, session: "DuckDBPyConnection", relation: "DuckDBPyRelation", batch_rows: int
 ) -> Iterator[Any]:
     """Run the query of a relation: record batches of at most so many rows, computed as they are wanted."""
-    import duckdb
-
-    try:
-        with connector.limit.counting(session.interrupt) as clock:
+    with connector.mapped("fetching rows"), connector.limit.counting(session.interrupt) as clock:
+        with clock.running():
+            reader = relation.to_arrow_reader(batch_rows)
+        while True:
             with clock.running():
-                reader = relation.to_arrow_reader(batch_rows)
-            while True:
-                with clock.running():
-                    batch = next(reader, None)
-                if batch is None:
-                    return
-                yield batch
-    except (duckdb.Error, OSError) as error:  # pyarrow passes a failed query on as an OSError
-        raise connector.failed("fetching rows", error) from error
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch

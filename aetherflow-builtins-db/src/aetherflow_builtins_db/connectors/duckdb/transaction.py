@@ -5,13 +5,12 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.params import translate
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
-
-    from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 _CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "CREATE"})
 
@@ -19,7 +18,7 @@ _CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "
 class DuckDBTransaction:
     """See `contract.Transaction`."""
 
-    def __init__(self, connector: "DuckDBConnector", session: "DuckDBPyConnection") -> None:
+    def __init__(self, connector: Sessions, session: "DuckDBPyConnection") -> None:
         self._connector = connector
         self.raw = session
 

@@ -2,18 +2,19 @@
 
 import datetime
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from aetherflow_builtins_db.columns import STRING, Column, ColumnType, decimal_type
-from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.exasol.errors import failure_of
 from aetherflow_builtins_db.connectors.exasol.literals import literal, sendable
 from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.failures import Failure
 from aetherflow_builtins_db.params import translate
 
 _PORT = 8563
@@ -29,12 +30,6 @@ _TYPES = {
 }
 _INT_DIGITS = 18
 """Digits that every whole number of 64 bits has."""
-
-
-class _WordsError(Exception):
-    """Pyexasol's words alone."""
-
-    lost = False
 
 
 class Config(ServerConfig):
@@ -82,27 +77,29 @@ class ExasolConnector(ServerBase[Config, Options]):
     dialect = "exasol"
     EXTRA = "exasol"
 
-    HINTS = (
-        (r"authentication failed", "check config.user and config.password"),
-        (r"certificate|fingerprint|SSL", "check config.ssl: its mode and ca_file, or give the fingerprint in dsn"),
-        (r"resolve|Name or service not known", "check config.host"),
-        (r"refused|Could not connect", "check config.host and config.port, and that the server runs"),
-        (r"Connection timed out", "look at the cluster and the network, or raise options.read_timeout"),
-        (r"timed out|timeout", "raise options.statement_timeout or connect_timeout, or make the query faster"),
-        (r"interrupted|aborted", "the run was being stopped"),
-        (r"collision|deadlock|GlobalTransactionRollback",
-         "another transaction changed the same: run the step again (retry:)"),
-        (r"No space|disk.*full|out of (disk )?space", "free disk space on the cluster"),
-        (r"object .* not found|does not exist|unknown schema", "check the name and the schema: config.schema"),
-        (r"duplicate column", "name the columns apart: SELECT a.id AS a_id"),
-        (r"column|Referenced", "check the column's name"),
-        (r"syntax error", "check the SQL near the words quoted"),
-        (r"privilege", "the user lacks the right: GRANT it, or use another user"),
-        (r"already exists|constraint|violat", "the data or the table stand against it"),
-        (r"cannot be sent", "parameters are text, numbers, dates and null"),
-        (r"WebSocket|connection.*(lost|closed)|Connection reset|Broken pipe",
-         "the connection was lost: run the step again"),
-    )  # fmt: skip
+    ADVICE: ClassVar = {
+        Failure.LOGIN: "check config.user and config.password",
+        Failure.CERTIFICATE: "check config.ssl: its mode and ca_file, or give the fingerprint in dsn",
+        Failure.NO_HOST: "check config.host",
+        Failure.BAD_ADDRESS: "check config.host, config.port and config.dsn",
+        Failure.REFUSED: "check config.host and config.port, and that the server runs",
+        Failure.SILENT: "look at the cluster and the network, or raise options.read_timeout",
+        Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
+        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.CONFLICT: "another transaction changed the same: run the step again (retry:)",
+        Failure.DISK_FULL: "free disk space on the cluster",
+        Failure.NO_TABLE: "check the name and the schema: config.schema",
+        Failure.DUPLICATE_COLUMN: "name the columns apart: SELECT a.id AS a_id",
+        Failure.NO_COLUMN: "check the column's name",
+        Failure.SYNTAX: "check the SQL near the words quoted",
+        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
+        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
+        Failure.CONSTRAINT: "the data or the table stand against it",
+        Failure.BAD_PARAMETER: "parameters are text, numbers, dates and null",
+        Failure.CONNECTION_LOST: "the connection was lost: run the step again",
+    }
+    PASSING: ClassVar = frozenset({Failure.REFUSED})
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
         """Pyexasol's exceptions, and the one of the library under it."""
@@ -168,27 +165,13 @@ class ExasolConnector(ServerBase[Config, Options]):
             raise
         return connection
 
-    def failed(self, operation: str, error: BaseException, detail: str = "") -> Any:
-        """Pyexasol's own words, without its pages of context."""
-        from pyexasol import ExaError, ExaQueryAbortError
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of pyexasol is."""
+        return failure_of(error)
 
-        if isinstance(error, ExaError):
-            text, lost = str(error.message), self.is_lost(error)
-            error = _WordsError(f"interrupted: {text}" if isinstance(error, ExaQueryAbortError) else text)
-            error.lost = lost
-        return super().failed(operation, error, detail)
-
-    def is_lost(self, error: BaseException) -> bool:
-        """Errors of the connection, not of a statement."""
-        import websocket
-        from pyexasol import ExaCommunicationError
-
-        kinds = (websocket.WebSocketException, ExaCommunicationError)
-        return super().is_lost(error) or isinstance(error, kinds) or getattr(error, "lost", False)
-
-    def is_transient(self, error: BaseException) -> bool:
-        """Nobody listens yet."""
-        return "refused" in str(error)
+    def words_of(self, error: object, failure: Failure) -> str:
+        """The driver's own words, without its pages of context."""
+        return super().words_of(getattr(error, "message", error), failure)
 
     def shut(self, connection: Any) -> None:
         """Close, without waiting for an answer."""
@@ -259,7 +242,7 @@ class ExasolConnector(ServerBase[Config, Options]):
         statement = self._execute(connection, sql, values)
         return list(statement.column_names()), statement.fetchall()
 
-    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "ExasolRows":
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
         """Open a query; its transaction is undone at the end."""
         self.check_query(sql)
         text, names = self.markers(sql)
@@ -275,7 +258,7 @@ class ExasolConnector(ServerBase[Config, Options]):
         except BaseException:
             self.give_back(connection)
             raise
-        return ExasolRows(self, connection, statement, columns, fetch_size)
+        return CursorRows(self, connection, statement, columns, fetch_size)
 
 
 def column_of(name: str, kind: Mapping[str, Any]) -> Column:
@@ -287,32 +270,3 @@ def column_of(name: str, kind: Mapping[str, Any]) -> Column:
     if kind.get("withLocalTimeZone"):
         return Column(name, _TYPES[_INSTANT])
     return Column(name, _TYPES.get(kind["type"], STRING))
-
-
-class ExasolRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
-
-    def __init__(
-        self, connector: ExasolConnector, connection: Any, statement: Any, columns: list[Column], fetch_size: int
-    ) -> None:
-        super().__init__(columns)
-        self._connector, self._connection = connector, connection
-        self._statement, self._fetch_size = statement, fetch_size
-
-    def batches(self) -> Iterator[list[Row]]:
-        """The rows in lists of at most `fetch_size`."""
-        while True:
-            with self._connector.mapped("fetching rows", self.moved):
-                batch = self._statement.fetchmany(self._fetch_size)
-            if not batch:
-                return
-            self.moved.rows += len(batch)
-            yield batch
-
-    def close(self) -> None:
-        """End the query and its transaction."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):  # the connection is lost, which giving it back finds out
-                self._statement.close()
-            self._connector.give_back(connection)

@@ -1,27 +1,30 @@
 """MySQL and MariaDB, by PyMySQL."""
 
-import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from aetherflow.core.api import ConnectorInit
+from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.connectors.common.pooled import LOST_ADVICE
+from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
+from aetherflow_builtins_db.connectors.mysql import pymysql_parts
+from aetherflow_builtins_db.connectors.mysql.errors import failure_of
 from aetherflow_builtins_db.connectors.mysql.rows import MySQLCsv, MySQLRows
-from aetherflow_builtins_db.connectors.mysql.types import column_of, decoders
+from aetherflow_builtins_db.connectors.mysql.types import columns_of, decoders
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.failures import LOST, PASSING, Failure
 from aetherflow_builtins_db.params import percent_style
 from aetherflow_builtins_db.statements import changes_rows
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
 
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
-"""A peer that has vanished is noticed after two minutes; by default a system takes two hours."""
-_LOST = frozenset((number,) for number in (0, 1053, 1927, 2003, 2006, 2013, 2014, 2055))
+_CSV_ROWS = 5000
 _URL_NAMES = {"charset", "collation", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key"}
 
 
@@ -56,37 +59,32 @@ class MySQLConnector(ServerBase[Config, Options]):
     lexis = "mysql"
     EXTRA = "mysql"
 
-    HINTS = (
-        (r"\b1045\b|Access denied for user .*password", "check config.user and config.password"),
-        (r"\b1049\b", "check config.database"),
-        (r"\b1044\b|\b1142\b|command denied", "the user lacks the right: GRANT it, or use another user"),
-        (r"Name or service not known|getaddrinfo|name resolution", "check config.host"),
-        (r"Connection refused", "check config.host and config.port, and that the server runs"),
-        (r"\b2013\b.*timed out|\b2006\b.*timed out",
-         "look at the server and the network, or raise options.read_timeout; then run the step again"),
-        (r"\b(2006|2014|2055)\b|\b2013\b.*during query",
-         "the connection was lost: look at the server's log, then run the step again"),
-        (r"certificate|CERTIFICATE|SSL is required|\b3159\b", "check config.ssl: its mode and ca_file"),
-        (r"max_statement_time|maximum statement execution",
-         "raise options.statement_timeout, or make the query faster"),
-        (r"timed out", "check config.host and the network, or raise options.connect_timeout"),
-        (r"\b1040\b|Too many connections", "wait for other clients, or lower options.pool"),
-        (r"\b1317\b|interrupted", "the run was being stopped"),
-        (r"\b1213\b|Deadlock found", "another transaction held what this one wanted: run the step again (retry:)"),
-        (r"\b1205\b|Lock wait timeout", "another transaction holds a lock: run the step again (retry:)"),
-        (r"\b1020\b", "another transaction changed the same rows: run the step again (retry:)"),
-        (r"\b1146\b|doesn't exist", "check the table's name and config.database"),
-        (r"\b1054\b|Unknown column", "check the column's name"),
-        (r"\b1064\b|SQL syntax", "check the SQL near the words quoted"),
-        (r"\b1792\b|READ ONLY transaction", "reading cannot change data; use db_execute"),
-        (r"\b(1021|1114|1030)\b|No space left|Disk full|is full", "free disk space on the database server"),
-        (r"\b(1048|1050|1062|1136|1264|1265|1292|1364|1366|1406|1451|1452|4025)\b|already exists|Duplicate entry",
-         "the data or the table stand against it"),
-        (r"no attribute|no default type converter|not supported|encode",
-         "parameters are text, numbers, bytes, dates and null"),
-        (r"\b(2006|2013|2014|2055)\b|Lost connection|gone away|Connection reset|Broken pipe|read of closed",
-         "the connection was lost: look at the server's log, then run the step again"),
-    )  # fmt: skip
+    ADVICE: ClassVar = {
+        Failure.LOGIN: "check config.user and config.password",
+        Failure.NO_DATABASE: "check config.database",
+        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
+        Failure.NO_HOST: "check config.host",
+        Failure.REFUSED: "check config.host and config.port, and that the server runs",
+        Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
+        Failure.SILENT: "look at the server and the network, or raise options.read_timeout; then run the step again",
+        Failure.CONNECTION_LOST: LOST_ADVICE,
+        Failure.CERTIFICATE: "check config.ssl: its mode and ca_file",
+        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+        Failure.TOO_MANY_CONNECTIONS: "wait for other clients, or lower options.pool",
+        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
+        Failure.LOCKED: "another transaction holds a lock: run the step again (retry:)",
+        Failure.CONFLICT: "another transaction changed the same rows: run the step again (retry:)",
+        Failure.NO_TABLE: "check the table's name and config.database",
+        Failure.NO_COLUMN: "check the column's name",
+        Failure.SYNTAX: "check the SQL near the words quoted",
+        Failure.READ_ONLY: "reading cannot change data; use db_execute",
+        Failure.DISK_FULL: "free disk space on the database server",
+        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
+        Failure.CONSTRAINT: "the data or the table stand against it",
+        Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates and null",
+    }
+    PASSING: ClassVar = PASSING | {Failure.SILENT}
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
@@ -109,7 +107,8 @@ class MySQLConnector(ServerBase[Config, Options]):
             raise ValueError(f"options of the url that PyMySQL does not have: {', '.join(unknown)}")
         arguments: dict[str, Any] = {"host": "localhost", "charset": "utf8mb4", **query, **place}
         # The login, too, ends at some time; `open` sets what holds after it.
-        arguments |= dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), self.opts.connect_timeout)
+        silence = self.opts.connect_timeout if pymysql_parts.are_known() else self.silence_limit
+        arguments |= {"connect_timeout": self.opts.connect_timeout, "read_timeout": silence, "write_timeout": silence}
         # FOUND_ROWS: an UPDATE counts the rows that it meets, as everywhere else.
         arguments |= {"client_flag": CLIENT.FOUND_ROWS, "conv": decoders(), "autocommit": True}
         if self.conf.ssl is not None:
@@ -151,6 +150,7 @@ class MySQLConnector(ServerBase[Config, Options]):
                     cursor.execute(statement)
             self._places[connection] = self._place_of(connection)
             self._wait_as_usual(connection)
+            pymysql_parts.keep_alive(connection)
         except BaseException:
             connection.close()
             raise
@@ -167,22 +167,18 @@ class MySQLConnector(ServerBase[Config, Options]):
                 number, *place = cursor.fetchone() or (None,)
                 return tuple(place) if number == connection.thread_id() else None
         except self.driver_errors() as error:
-            if self.is_lost(error):
+            if failure_of(error) in LOST:
                 raise
             return None
 
     def _wait_as_usual(self, connection: Any) -> None:
         given = self.opts.connect_args
-        connection._read_timeout = given.get("read_timeout", self.silence_limit)
-        connection._write_timeout = given.get("write_timeout", self.silence_limit)
-        if isinstance(connection._sock, socket.socket) and connection._sock.family != socket.AF_UNIX:
-            for name, value in _KEEPALIVE:
-                connection._sock.setsockopt(socket.IPPROTO_TCP, name, value)
+        limits = (given.get(name, self.silence_limit) for name in ("read_timeout", "write_timeout"))
+        pymysql_parts.limit_silence(connection, *limits)
 
-    def is_transient(self, error: BaseException) -> bool:
-        """The server is starting or full, nobody listens yet, or the login was broken off."""
-        text = str(error)
-        return any(word in text for word in ("refused", "EOF", "reset")) or bool({1040, 2013} & set(error.args[:1]))
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of PyMySQL is."""
+        return failure_of(error)
 
     def shut(self, connection: "Connection[Any]") -> None:
         """Close the socket; what the server still wanted to send is not read."""
@@ -190,7 +186,7 @@ class MySQLConnector(ServerBase[Config, Options]):
 
     def check(self, connection: Any) -> None:
         """Ping, within the time that a new connection may take."""
-        connection._read_timeout = self.opts.connect_timeout
+        pymysql_parts.limit_silence(connection, self.opts.connect_timeout, self.opts.connect_timeout)
         connection.ping(reconnect=False)
         self._wait_as_usual(connection)
 
@@ -214,11 +210,7 @@ class MySQLConnector(ServerBase[Config, Options]):
 
     def break_off(self, connection: Any) -> None:
         """Shut the socket down."""
-        connection._sock.shutdown(socket.SHUT_RDWR)
-
-    def is_lost(self, error: BaseException) -> bool:
-        """PyMySQL's own numbers for that, and what the server says as it ends a session."""
-        return super().is_lost(error) or (isinstance(error, self.driver_errors()) and error.args[:1] in _LOST)
+        pymysql_parts.break_off(connection)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
         """`%(name)s`."""
@@ -275,8 +267,18 @@ class MySQLConnector(ServerBase[Config, Options]):
             cursor.execute(sql, dict(values) or None)
             return [each[0] for each in cursor.description or ()], list(cursor.fetchall())
 
-    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> MySQLRows:
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> MySQLRows | CursorRows:
         """Open an unbuffered query in a read-only transaction of its own."""
+        rows = MySQLRows if pymysql_parts.are_known() else CursorRows
+        return rows(self, *self._open_query(sql, params), fetch_size)
+
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> MySQLCsv | None:
+        """Open a query as CSV; None if its bytes could differ from those that our own writer makes of `stream`."""
+        if not dialect.is_common or dialect.null_value or not pymysql_parts.are_known():
+            return None
+        return MySQLCsv(MySQLRows(self, *self._open_query(sql, params), _CSV_ROWS), dialect)
+
+    def _open_query(self, sql: str, params: Params) -> "tuple[Connection[Any], Any, list[Column]]":
         from pymysql.cursors import SSCursor
 
         self.check_query(sql)
@@ -288,14 +290,7 @@ class MySQLConnector(ServerBase[Config, Options]):
                 self.begin(connection, read_only=True)
                 cursor = connection.cursor(SSCursor)
                 cursor.execute(text, values or None)
-                columns = [column_of(field) for field in connection._result.fields or ()]
+                return connection, cursor, columns_of(cursor)
         except BaseException:
             self.give_back(connection)
             raise
-        return MySQLRows(self, connection, cursor, columns, fetch_size)
-
-    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> MySQLCsv | None:
-        """Open a query as CSV; None if its bytes could differ from those that our own writer makes of `stream`."""
-        if not dialect.is_common or dialect.null_value:
-            return None
-        return MySQLCsv(self.stream(sql, params), dialect)

@@ -4,30 +4,27 @@ For CSV the server's text goes into the file as it is, wherever that is the text
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.contract import Connections
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.types import cell_text
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink
 
-if TYPE_CHECKING:
-    from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
-
 _NULL, _TWO_BYTES, _THREE_BYTES = 251, 252, 253
-Cell: TypeAlias = tuple[str | None, Callable[[Any], Any] | None]
-"""Encoding of a column's text, None for bytes; what makes its value of that, None if nothing does."""
 
 
 class MySQLRows(OpenRows):
     """The rows of one query, fetched as they are wanted."""
 
     def __init__(
-        self, connector: "MySQLConnector", connection: Any, cursor: Any, columns: list[Column], fetch_size: int
+        self, connector: Connections, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
     ) -> None:
         super().__init__(columns)
         self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
@@ -35,29 +32,28 @@ class MySQLRows(OpenRows):
 
     def batches(self) -> Iterator[list[Row]]:
         """The rows in lists of at most `fetch_size`."""
-        cells: Sequence[Cell] = self._connection._result.converters
-        return self._fetch(cells)
+        return self._fetch(pymysql_parts.cells(self._connection))
 
     def texts(self) -> Iterator[list[Row]]:
         """Likewise, with the server's text in place of values whose text in a CSV file is the same."""
-        result = self._connection._result
-        cells = [(encoding, cell_text(field, convert)) for (encoding, convert), field in zip(
-            result.converters, result.fields, strict=True)]  # fmt: skip
-        return self._fetch(cells)
+        cells, fields = pymysql_parts.cells(self._connection), pymysql_parts.fields(self._cursor)
+        return self._fetch(
+            [(encoding, cell_text(field, convert)) for (encoding, convert), field in zip(cells, fields, strict=True)]
+        )
 
-    def _fetch(self, cells: Sequence[Cell]) -> Iterator[list[Row]]:
-        result, read = self._connection._result, self._connection._read_packet
+    def _fetch(self, cells: Sequence[pymysql_parts.Cell]) -> Iterator[list[Row]]:
+        packets = pymysql_parts.packets(self._connection)
         while not self._ended:
             batch: list[Row] = []
-            with self._connector.mapped("fetching rows", self.moved):
-                while len(batch) < self._fetch_size:
-                    packet = read()
-                    if result._check_packet_is_eof(packet):
-                        result.unbuffered_active, self._ended = False, True
+            with self._connector.mapped("fetching rows", self.progress):
+                for packet in packets:
+                    batch.append(parse(packet, cells))
+                    if len(batch) == self._fetch_size:
                         break
-                    batch.append(parse(packet.get_all_data(), cells))
+                else:
+                    self._ended = True
             if batch:
-                self.moved.rows += len(batch)
+                self.progress.rows += len(batch)
                 yield batch
 
     def close(self) -> None:
@@ -68,13 +64,11 @@ class MySQLRows(OpenRows):
         if self._ended:
             self._connector.give_back(connection)
         else:
-            self._cursor.connection = None
-            if (result := connection._result) is not None:
-                result.unbuffered_active = False
+            pymysql_parts.forget_rest(connection, self._cursor)
             self._connector.discard(connection)
 
 
-def parse(data: bytes, cells: Sequence[Cell]) -> Row:
+def parse(data: bytes, cells: Sequence[pymysql_parts.Cell]) -> Row:
     """The values of one row of the text protocol."""
     row: list[Any] = []
     add, at = row.append, 0

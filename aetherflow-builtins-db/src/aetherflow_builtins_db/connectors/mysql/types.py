@@ -4,7 +4,8 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, Column, ColumnType
+from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
+from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 
 _BINARY = 63
 """The character set of bytes."""
@@ -27,6 +28,8 @@ _TYPES: dict[int, ColumnType] = {
     _GEOMETRY: ColumnType("bytes"),
 }
 """By the protocol's number. TIME is text: it is a span of up to 838 hours here, not a time of day."""
+_SURE = _TYPES.keys() - {_FLOAT, _LONGLONG}
+"""Types that the number alone tells: a BIGINT may be unsigned, a FLOAT needs its warning."""
 
 
 def column_of(field: Any) -> Column:
@@ -43,6 +46,13 @@ def column_of(field: Any) -> Column:
     if kind == _FLOAT and field.scale >= _NO_SCALE:
         return Column(field.name, _TYPES[kind], _FLOAT_WARNING)
     return Column(field.name, _TYPES.get(kind, STRING))
+
+
+def columns_of(cursor: Any) -> list[Column]:
+    """The columns of a result; without the descriptions that tell bytes and signs, some types are the values' own."""
+    if fields := pymysql_parts.fields(cursor):
+        return [column_of(field) for field in fields]
+    return [Column(name, _TYPES[kind] if kind in _SURE else UNKNOWN) for name, kind, *_ in cursor.description or ()]
 
 
 def _instant(text: str) -> Any:

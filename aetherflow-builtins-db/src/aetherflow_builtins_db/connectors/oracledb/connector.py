@@ -2,16 +2,19 @@
 
 import decimal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
-from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.pooled import LOST_ADVICE
+from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.oracledb.errors import failure_of
 from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.params import translate
 
 _INT_DIGITS = 18
@@ -92,30 +95,34 @@ class OracleConnector(ServerBase[Config, Options]):
     lexis = "oracle"
     EXTRA = "oracle"
 
-    HINTS = (
-        (r"ORA-01017|ORA-01005|DPY-4001", "check config.user and config.password"),
-        (r"ORA-28000|ORA-28001", "the account is locked or its password has expired: ask its administrator"),
-        (r"DPY-6001|DPY-6003|ORA-12514|ORA-12505", "check config.service_name or sid"),
-        (r"DPY-4000|DPY-4026|DPY-4027", "check config.dsn and config_dir"),
-        (r"Name or service not known|getaddrinfo|ORA-12545", "check config.host"),
-        (r"refused|ORA-12541", "check config.host and config.port, and that the listener runs"),
-        (r"DPY-4024|ORA-03136", "raise options.statement_timeout, or make the query faster"),
-        (r"did not answer|timed out|ORA-12170|DPY-6000", "check config.host and the network"),
-        (r"DPI-1047|DPI-1072", "check options.lib_dir: Oracle's client libraries are not there"),
-        (r"DPY-2019", "a process is thin or thick: set options.lib_dir in all its Oracle resources, or in none"),
-        (r"interrupted", "the run was being stopped"),
-        (r"ORA-00060|ORA-08177", "another transaction held what this one wanted: run the step again (retry:)"),
-        (r"ORA-0165[0-9]|ORA-01536|ORA-19815|ORA-00257", "free space in the database: its tablespace or disk is full"),
-        (r"ORA-00942", "check the table's name, its schema and the user's rights"),
-        (r"ORA-00904", "check the column's name"),
-        (r"ORA-01456|ORA-16000", "reading cannot change data; use db_execute"),
-        (r"ORA-01031|ORA-41900", "the user lacks the right: GRANT it, or use another user"),
-        (r"ORA-009\d\d|ORA-00[67]\d\d|PLS-", "check the SQL near the words quoted"),
-        (r"ORA-00001|ORA-01400|ORA-00955|ORA-02291", "the data or the table stand against it"),
-        (r"DPY-3002|DPY-3013", "parameters are text, numbers, bytes, dates and null"),
-        (r"DPY-4011|DPY-1001|ORA-03113|ORA-03135|ORA-03114",
-         "the connection was lost: look at the server's log, then run the step again"),
-    )  # fmt: skip
+    ADVICE: ClassVar = {
+        Failure.LOGIN: "check config.user and config.password",
+        Failure.ACCOUNT_LOCKED: "the account is locked or its password has expired: ask its administrator",
+        Failure.NO_DATABASE: "check config.service_name or sid",
+        Failure.BAD_ADDRESS: "check config.dsn and config_dir",
+        Failure.NO_HOST: "check config.host",
+        Failure.REFUSED: "check config.host and config.port, and that the listener runs",
+        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+        Failure.CONNECT_TIMEOUT: "check config.host and the network",
+        Failure.CERTIFICATE: "check config.ssl and wallet_location",
+        Failure.NO_DRIVER: "check options.lib_dir: Oracle's client libraries are not there",
+        Failure.MODES_DIFFER:
+            "a process is thin or thick: set options.lib_dir in all its Oracle resources, or in none",
+        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
+        Failure.CONFLICT: "another transaction held what this one wanted: run the step again (retry:)",
+        Failure.DISK_FULL: "free space in the database: its tablespace or disk is full",
+        Failure.NO_TABLE: "check the table's name, its schema and the user's rights",
+        Failure.NO_COLUMN: "check the column's name",
+        Failure.READ_ONLY: "reading cannot change data; use db_execute",
+        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
+        Failure.SYNTAX: "check the SQL near the words quoted",
+        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
+        Failure.CONSTRAINT: "the data or the table stand against it",
+        Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates and null",
+        Failure.CONNECTION_LOST: LOST_ADVICE,
+    }  # fmt: skip
+    PASSING: ClassVar = PASSING - {Failure.CONNECTION_LOST}
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
         """python-oracledb's exceptions."""
@@ -170,15 +177,9 @@ class OracleConnector(ServerBase[Config, Options]):
             raise
         return connection
 
-    def failed(self, operation: str, error: BaseException, detail: str = "") -> Any:
-        """The driver's error in our words."""
-        if "ORA-01013" in str(error):
-            error = Exception(f"interrupted: {error}")
-        return super().failed(operation, error, detail)
-
-    def is_transient(self, error: BaseException) -> bool:
-        """Nobody listens yet, or the instance is starting."""
-        return any(word in str(error) for word in ("refused", "ORA-01033", "ORA-12528", "ORA-12516", "ORA-12520"))
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of the driver is."""
+        return failure_of(error)
 
     def check(self, connection: Any) -> None:
         """Ping."""
@@ -219,7 +220,7 @@ class OracleConnector(ServerBase[Config, Options]):
             cursor.execute(sql, _sent(values))
             return [each[0] for each in cursor.description or ()], cursor.fetchall()
 
-    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "OracleRows":
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
         """Open a query in a read-only transaction of its own."""
         self.check_query(sql)
         (statement,) = self.statements(sql)
@@ -238,34 +239,7 @@ class OracleConnector(ServerBase[Config, Options]):
         except BaseException:
             self.give_back(connection)
             raise
-        return OracleRows(self, connection, cursor, columns, fetch_size)
-
-
-class OracleRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
-
-    def __init__(
-        self, connector: OracleConnector, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
-    ) -> None:
-        super().__init__(columns)
-        self.exact = all(column.type != UNKNOWN for column in columns)
-        self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
-
-    def batches(self) -> Iterator[list[Row]]:
-        """The rows in lists of at most `fetch_size`."""
-        while True:
-            with self._connector.mapped("fetching rows", self.moved):
-                batch = self._cursor.fetchmany(self._fetch_size)
-            if not batch:
-                return
-            self.moved.rows += len(batch)
-            yield batch
-
-    def close(self) -> None:
-        """End the query and its transaction."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._connector.give_back(connection)
+        return CursorRows(self, connection, cursor, columns, fetch_size)
 
 
 def column_of(described: Any) -> Column:

@@ -3,36 +3,33 @@
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aetherflow_builtins_db.columns import UNKNOWN, Column
-from aetherflow_builtins_db.connectors.common.base import OpenRows, setting_literal
-from aetherflow_builtins_db.connectors.common.progress import Moved
+from aetherflow_builtins_db.connectors.common.base import setting_literal
+from aetherflow_builtins_db.connectors.common.pooled import LOST_ADVICE
+from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
-from aetherflow_builtins_db.connectors.common.transaction import ServerTransaction
+from aetherflow_builtins_db.connectors.common.transaction import PooledTransaction
 from aetherflow_builtins_db.connectors.postgres.copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
+from aetherflow_builtins_db.connectors.postgres.errors import failure_of, first_cause
 from aetherflow_builtins_db.connectors.postgres.session import end_session, note_session
 from aetherflow_builtins_db.connectors.postgres.types import column_of, register_loaders
-from aetherflow_builtins_db.connectors.postgres.wait import first_cause, patient
+from aetherflow_builtins_db.connectors.postgres.wait import patient
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.dialect import Dialect
-from aetherflow_builtins_db.failures import one_line
+from aetherflow_builtins_db.failures import Failure
 from aetherflow_builtins_db.params import percent_style
 from aetherflow_builtins_db.statements import is_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
 _KEEPALIVE = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6, "tcp_user_timeout": 120_000}
 """A peer that has vanished is noticed after two minutes; by default a system takes two hours."""
-_PASSING = (
-    "refused", "starting up", "shutting down", "too many clients", "slots", "closed the connection", "Connection reset",
-)  # fmt: skip
-"""Words of errors at connect that another try may not meet."""
 _SSL = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
 
 
@@ -64,35 +61,34 @@ class PostgresConnector(ServerBase[Config, Options]):
     dialect = "postgresql"
     EXTRA = "postgres"
 
-    HINTS = (
-        (r"password authentication failed|no password supplied", "check config.user and config.password"),
-        (r"role \".*\" does not exist", "check config.user"),
-        (r"database \".*\" does not exist", "check config.database"),
-        (r"could not translate host name|failed to resolve host|Name or service not known", "check config.host"),
-        (r"Connection refused", "check config.host and config.port, and that the server runs"),
-        (r"has been silent",
-         "look at the server and the network, or raise options.read_timeout; then run the step again"),
-        (r"timeout expired|timed out", "check config.host and the network, or raise options.connect_timeout"),
-        (r"certificate verify failed|root certificate file|SSL", "check config.ssl: its mode and ca_file"),
-        (r"no pg_hba.conf entry", "the server does not let this user in from here: ask its administrator"),
-        (r"remaining connection slots|too many clients", "wait for other clients, or lower options.pool"),
-        (r"statement timeout", "raise options.statement_timeout, or make the query faster"),
-        (r"interrupted", "the run was being stopped"),
-        (r"deadlock detected", "another transaction held what this one wanted: run the step again (retry:)"),
-        (r"could not serialize|lock timeout|lock not available", "run the step again (retry:)"),
-        (r"No space left|disk full|could not extend file", "free disk space on the database server"),
-        (r"relation \".*\" does not exist", "check the table's name and schema; options.init_sql can set search_path"),
-        (r"column .* does not exist", "check the column's name"),
-        (r"function .* does not exist|operator does not exist", "check the types: add casts such as :n::int"),
-        (r"syntax error", "check the SQL near the words quoted"),
-        (r"permission denied", "the user lacks the right: GRANT it, or use another user"),
-        (r"read-only transaction", "reading cannot change data; use db_execute"),
-        (r"cannot run inside a transaction block", "run this statement in a db_execute of its own"),
-        (r"already exists|violates|duplicate key|null value in column", "the data or the table stand against it"),
-        (r"cannot adapt type", "parameters are text, numbers, bytes, dates, lists and null"),
-        (r"server closed the connection|connection is lost|terminating connection|Connection reset|is closed",
-         "the connection was lost: look at the server's log, then run the step again"),
-    )  # fmt: skip
+    ADVICE: ClassVar = {
+        Failure.LOGIN: "check config.user and config.password",
+        Failure.NO_DATABASE: "check config.database",
+        Failure.NO_HOST: "check config.host",
+        Failure.REFUSED: "check config.host and config.port, and that the server runs",
+        Failure.SILENT: "look at the server and the network, or raise options.read_timeout; then run the step again",
+        Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
+        Failure.CERTIFICATE: "check config.ssl: its mode and ca_file",
+        Failure.NOT_ADMITTED: "the server does not let this user in from here: ask its administrator",
+        Failure.TOO_MANY_CONNECTIONS: "wait for other clients, or lower options.pool",
+        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
+        Failure.CONFLICT: "run the step again (retry:)",
+        Failure.LOCKED: "run the step again (retry:)",
+        Failure.DISK_FULL: "free disk space on the database server",
+        Failure.NO_TABLE: "check the table's name and schema; options.init_sql can set search_path",
+        Failure.NO_COLUMN: "check the column's name",
+        Failure.NO_FUNCTION: "check the types: add casts such as :n::int",
+        Failure.SYNTAX: "check the SQL near the words quoted",
+        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
+        Failure.READ_ONLY: "reading cannot change data; use db_execute",
+        Failure.NO_TRANSACTION: "run this statement in a db_execute of its own",
+        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
+        Failure.CONSTRAINT: "the data or the table stand against it",
+        Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates, lists and null",
+        Failure.CONNECTION_LOST: LOST_ADVICE,
+    }
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
         """Psycopg's exceptions."""
@@ -140,11 +136,6 @@ class PostgresConnector(ServerBase[Config, Options]):
             raise
         return connection
 
-    def is_transient(self, error: BaseException) -> bool:
-        """The server is starting, stopping, full, nobody listens yet, or the login was broken off."""
-        text = str(error)
-        return any(word in text for word in _PASSING)
-
     def check(self, connection: Any) -> None:
         """SELECT 1, within the time that a new connection may take."""
         connection.silence_limit = self.opts.connect_timeout
@@ -167,22 +158,13 @@ class PostgresConnector(ServerBase[Config, Options]):
                 other.silence_limit = self.opts.connect_timeout
                 end_session(other, connection)
 
-    def is_lost(self, error: BaseException) -> bool:
-        """Errors of libpq carry no SQLSTATE; those of the server that end the session begin with 57P or 08."""
-        import psycopg
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of psycopg is."""
+        return failure_of(error)
 
-        if not isinstance(error, psycopg.OperationalError):
-            return super().is_lost(error)
-        return error.sqlstate is None or error.sqlstate.startswith(("57P", "08"))
-
-    def failed(self, operation: str, error: BaseException, detail: str = "") -> Any:
-        """The driver's error in our words; of several, what came first."""
-        import psycopg
-
-        error = first_cause(error)
-        if isinstance(error, psycopg.errors.QueryCanceled) and "user request" in str(error):
-            error = psycopg.OperationalError(f"interrupted: {one_line(str(error))}").with_traceback(error.__traceback__)
-        return super().failed(operation, error, detail)
+    def words_of(self, error: object, failure: Failure) -> str:
+        """The driver's message on one line; of several errors that of the first."""
+        return super().words_of(first_cause(error) if isinstance(error, BaseException) else error, failure)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
         """`%(name)s`."""
@@ -220,11 +202,11 @@ class PostgresConnector(ServerBase[Config, Options]):
             cursor.execute(sql, dict(values) or None)
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
-    def transaction_on(self, connection: Any, moved: Moved) -> "PostgresTransaction":
+    def transaction_on(self, connection: Any, progress: Progress) -> "PostgresTransaction":
         """A transaction that also copies."""
-        return PostgresTransaction(self, connection, moved)
+        return PostgresTransaction(self, connection, progress)
 
-    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "PostgresRows":
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
         """Open a query with a cursor on the server, in a read-only transaction of its own."""
         self.check_query(sql)
         text, names = self.markers(sql)
@@ -238,9 +220,9 @@ class PostgresConnector(ServerBase[Config, Options]):
                 cursor.execute(text, values or None)
                 columns = [column_of(each) for each in cursor.description or ()]
         except BaseException:
-            self.end(connection, cursor)
+            CursorRows(self, connection, cursor, [], fetch_size).close()
             raise
-        return PostgresRows(self, connection, cursor, columns, fetch_size)
+        return CursorRows(self, connection, cursor, columns, fetch_size)
 
     def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> PostgresCopy | None:
         """Open a query as CSV, written by the server; None if our own writer would write other bytes."""
@@ -292,52 +274,19 @@ class PostgresConnector(ServerBase[Config, Options]):
                 self.give_back(connection)
         return opened
 
-    def end(self, connection: "psycopg.Connection[Any]", cursor: "psycopg.Cursor[Any]") -> None:
-        """Let go of a query and its transaction."""
-        with suppress(Exception):  # of a lost connection
-            cursor.close()
-        self.give_back(connection)
-
 
 def _escaped(literal: str) -> str:
     return "E'\\t'" if literal == "'\t'" else literal
 
 
-class PostgresTransaction(ServerTransaction):
+class PostgresTransaction(PooledTransaction):
     """A transaction that takes rows as a stream of bytes, too."""
 
     def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
         """Run COPY … FROM STDIN with these bytes; the number of rows that came in."""
-        with self._connector.mapped("copy", self.moved), self.raw.cursor() as cursor:
+        with self._connector.mapped("copy", self.progress), self.raw.cursor() as cursor:
             with cursor.copy(sql) as copy:
                 for block in blocks:
                     copy.write(block)
-                    self.moved.bytes += len(block)
+                    self.progress.bytes += len(block)
             return max(int(cursor.rowcount), 0)
-
-
-class PostgresRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
-
-    def __init__(
-        self, connector: PostgresConnector, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
-    ) -> None:
-        super().__init__(columns)
-        self.exact = all(column.type != UNKNOWN for column in columns)
-        self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
-
-    def batches(self) -> "Iterator[list[Row]]":
-        """The rows in lists of at most `fetch_size`."""
-        while True:
-            with self._connector.mapped("fetching rows", self.moved):
-                batch = self._cursor.fetchmany(self._fetch_size)
-            if not batch:
-                return
-            self.moved.rows += len(batch)
-            yield batch
-
-    def close(self) -> None:
-        """End the query and its transaction."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._connector.end(connection, self._cursor)

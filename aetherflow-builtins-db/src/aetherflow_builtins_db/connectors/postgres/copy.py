@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import StepError
 from aetherflow_builtins_db.columns import UNKNOWN, Column
-from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.contract import Connections
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.postgres.copy_out import copy_out
 from aetherflow_builtins_db.failures import one_line
 
 if TYPE_CHECKING:
     import psycopg
-
-    from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 
 _ARROW_BLOCK_BYTES = 4 * 2**20
 _OBJECTS = frozenset({22, 30, 2249, 2287})
@@ -74,7 +73,7 @@ class PostgresCopy(OpenRows):
 
     def __init__(
         self,
-        connector: "PostgresConnector",
+        connector: Connections,
         connection: "psycopg.Connection[Any]",
         columns: list[Column],
         copy_sql: str,
@@ -88,7 +87,7 @@ class PostgresCopy(OpenRows):
     @property
     def rows(self) -> int:
         """Rows in the bytes so far."""
-        return self.moved.rows
+        return self.progress.rows
 
     def blocks(self) -> Iterator[bytes]:
         """The rows as bytes, several at a time."""
@@ -100,10 +99,10 @@ class PostgresCopy(OpenRows):
         text = (
             psycopg.ClientCursor(connection).mogrify(self._copy_sql, self._values) if self._values else self._copy_sql
         )
-        with self._connector.mapped("copying rows", self.moved):
+        with self._connector.mapped("copying rows", self.progress):
             for count, block in copy_out(connection, text):
-                self.moved.rows += count
-                self.moved.bytes += len(block)
+                self.progress.rows += count
+                self.progress.bytes += len(block)
                 yield block
         self._ended = True
 
@@ -137,6 +136,8 @@ class PostgresArrow(OpenRows):
         # Numbers instead of names: a query may give two columns one name, which is refused elsewhere.
         types = {str(index): arrow_type(column.type) for index, column in enumerate(self.columns)}
         source = _File(self._copy.blocks())
+        if source.is_empty():  # which pyarrow takes for an error
+            return
         try:
             batches = reader.open_csv(
                 source,
@@ -153,8 +154,6 @@ class PostgresArrow(OpenRows):
             )
             yield from batches
         except pa.ArrowInvalid as error:
-            if "Empty CSV file" in str(error):
-                return
             raise StepError(
                 f"a value does not fit its column in Parquet: {one_line(str(error))}",
                 fix="cast it in the SQL, or set its type: dtypes: {column: string}",
@@ -182,10 +181,14 @@ class _File:
         self._blocks = blocks
         self._rest = b""
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read."""
+        self._rest = self._rest or next(self._blocks, b"")
+        return not self._rest
+
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes."""
-        if not self._rest:
-            self._rest = next(self._blocks, b"")
+        self._rest = self._rest or next(self._blocks, b"")
         if size < 0:
             size = len(self._rest)
         found, self._rest = self._rest[:size], self._rest[size:]

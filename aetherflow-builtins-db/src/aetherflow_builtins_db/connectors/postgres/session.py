@@ -13,9 +13,13 @@ _END = (
 
 
 def note_session(connection: Any) -> None:
-    """Remember when the session began, in `begun`; not behind a pooler, whose numbers are not the server's."""
+    """Remember its number, in `session`, and when it began, in `begun`: a lost connection tells neither.
+
+    Behind a pooler, whose numbers are not the server's, `begun` is None.
+    """
     import psycopg
 
+    connection.session, connection.begun = connection.info.backend_pid, None
     try:
         number, begun = connection.execute(_MINE).fetchone()
     except psycopg.OperationalError:

@@ -1,6 +1,10 @@
-"""Waiting for PostgreSQL, not for ever: libpq itself has no limit once a connection is made."""
+"""Waiting for PostgreSQL, not for ever: libpq itself has no limit once a connection is made.
 
-import datetime
+All that this package overrides of psycopg is here: `Connection.wait`, which every call waits in and of which psycopg
+promises nothing. Tried with psycopg 3.2.0 to 3.3.9; `pyproject.toml` admits no later series. With any other version the
+connection is psycopg's own, and `options.read_timeout` holds for COPY to a file alone.
+"""
+
 import functools
 import select
 from typing import TYPE_CHECKING, Any
@@ -9,21 +13,9 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGconn
 
+_TRIED = frozenset({("3", "2"), ("3", "3")})
 _READ, _WRITE = 1, 2
 """What psycopg's generators wait for and hear of, as bits."""
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """Of errors that came out of each other the one that says that the server was silent; else the error itself.
-
-    psycopg ends a COPY by a message to the server, and tells how that failed.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if getattr(seen, "silent", False):
-            return seen
-        seen = seen.__context__
-    return error
 
 
 def wait_for(poll: "select.poll", pgconn: "PGconn", seconds: float | None) -> list[tuple[int, int]]:
@@ -44,14 +36,11 @@ def patient() -> Any:
     """Psycopg's own connection, which waits for the server as long as `silence_limit` says."""
     import psycopg
 
+    if tuple(psycopg.__version__.split(".")[:2]) not in _TRIED:
+        return psycopg.Connection
+
     class Patient(psycopg.Connection[Any]):
         silence_limit: float | None = None
-        session = 0
-        begun: datetime.datetime | None = None
-
-        def __init__(self, pgconn: "PGconn", *args: Any, **kwargs: Any) -> None:
-            super().__init__(pgconn, *args, **kwargs)
-            self.session = pgconn.backend_pid  # which a lost connection does not tell
 
         def wait(self, gen: "PQGen[Any]", *args: Any, **kwargs: Any) -> Any:
             if self.silence_limit is None:

@@ -2,36 +2,30 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
 from aetherflow_builtins_db.columns import ColumnType
-from aetherflow_builtins_db.connectors.common.base import SqlBase, step_name
-from aetherflow_builtins_db.connectors.common.progress import Moved
-from aetherflow_builtins_db.connectors.common.server import (
-    DOUBT,
+from aetherflow_builtins_db.connectors.common.pooled import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    LOST,
+    LOST_ADVICE,
     VALUE_ERRORS,
+    PooledBase,
 )
-from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, SQLAlchemyTransaction, columns_of, run
-from aetherflow_builtins_db.connectors.sqlalchemy.session import (
-    cancel,
-    connect_args,
-    is_transient,
-    note_server,
-    was_interrupted,
-)
+from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
+from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
+from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, note_server
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Config, Options
 from aetherflow_builtins_db.connectors.sqlite3.rows import declared_columns
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
-from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.files import database_file
 from aetherflow_builtins_db.params import Lexis, translate
-from aetherflow_builtins_db.statements import changes_rows, keeps_session
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, TextClause
@@ -48,7 +42,7 @@ _READ_ONLY = {
 }
 
 
-class SQLAlchemyConnector(SqlBase[Config, Options]):
+class SQLAlchemyConnector(PooledBase[Config, Options]):
     """Any database with a SQLAlchemy dialect; its driver must be installed.
 
     For PostgreSQL, MySQL, Oracle, Exasol, DuckDB and SQLite the drivers of their own know more types and are faster.
@@ -63,20 +57,26 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
     """
 
     requires = ("sqlalchemy",)
+    MAPPED_ERRORS = (*VALUE_ERRORS, OSError, ImportError)
 
-    HINTS = (
-        (r"interrupt|user request|\b1317\b", "the run was being stopped"),
-        (r"password|Access denied", "check the user and password in config.url"),
-        (r"refused|resolve|Name or service|timed out|timeout expired|unable to open",
-         "check config.url: its host, port and database"),
-        (r"No module named|load plugin", "install the driver that config.url names"),
-        (r"deadlock|serialize|Lock wait", "run the step again (retry:)"),
-        (r"No space left|disk (is )?full|is full", "free disk space on the database server"),
-        (r"no such table|does not exist|doesn't exist", "check the name of the table and its schema"),
-        (r"no such column|Unknown column", "check the column's name"),
-        (r"syntax", "check the SQL near the words quoted"),
-        (r"read-?\s?only", "reading cannot change data; use db_execute"),
-    )  # fmt: skip
+    ADVICE: ClassVar = {
+        Failure.NO_DRIVER: "install the driver that config.url names",
+        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.LOGIN: "check the user and password in config.url",
+        **dict.fromkeys(
+            (Failure.REFUSED, Failure.NO_HOST, Failure.NO_DATABASE, Failure.CONNECT_TIMEOUT, Failure.CANNOT_OPEN),
+            "check config.url: its host, port and database",
+        ),
+        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+        **dict.fromkeys((Failure.DEADLOCK, Failure.CONFLICT, Failure.LOCKED), "run the step again (retry:)"),
+        Failure.DISK_FULL: "free disk space on the database server",
+        Failure.NO_TABLE: "check the name of the table and its schema",
+        Failure.NO_COLUMN: "check the column's name",
+        Failure.SYNTAX: "check the SQL near the words quoted",
+        Failure.READ_ONLY: "reading cannot change data; use db_execute",
+        Failure.CONNECTION_LOST: LOST_ADVICE,
+        Failure.SILENT: LOST_ADVICE,
+    }
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
@@ -162,15 +162,13 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         engine, pause, most = self.engine(), FIRST_PAUSE_SECONDS, self.opts.connect_attempts
         for attempt in range(1, most + 1):
             try:
-                with self.mapped(f"connecting to {self.address}"):
-                    return engine.connect()
-            except ConnectorError as error:
-                cause = error.__cause__
-                if not isinstance(cause, SQLAlchemyError) or not is_transient(cause):
-                    raise
-                if attempt == most:
-                    count = f" (attempt {attempt} of {most})" if most > 1 else ""
-                    raise self.failed(f"connecting to {self.address}", cause, count) from cause
+                return engine.connect()
+            except (SQLAlchemyError, *self.MAPPED_ERRORS) as error:
+                failure = self.failure_of(error)
+                again = failure in PASSING and isinstance(error, SQLAlchemyError)
+                if attempt == most or not again:
+                    count = f" (attempt {attempt} of {most})" if again and most > 1 else ""
+                    raise self.error_of(failure, f"connecting to {self.address}", error, count) from error
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         raise AssertionError("unreachable")
@@ -205,28 +203,28 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         host = f"{url.host}{f':{url.port}' if url.port else ''}/" if url.host else ""
         return f"{f'{url.username}@' if url.username else ''}{host}{url.database or ''}"
 
-    @contextmanager
-    def mapped(self, operation: str, moved: Moved | None = None) -> Iterator[None]:
-        """SQLAlchemy's and the driver's errors inside become ours."""
-        import sqlalchemy
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """SQLAlchemy's exceptions, which hold the driver's."""
+        from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            yield
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, *VALUE_ERRORS) as error:
-            raise self.failed(operation, error, str(moved or "")) from error
+        return (SQLAlchemyError,)
 
-    def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError:
-        """The driver's own words, without the SQL, parameters and links that SQLAlchemy adds; no password."""
-        cause = getattr(error, "orig", None) or error
-        found = super().failed(operation, Exception("interrupted") if was_interrupted(cause) else cause, detail)
-        if getattr(error, "connection_invalidated", False):  # it is lost
-            where = "" if self.address in str(found) else f" ({self.address})"
-            found = ConnectorError(f"{found}{where}", fix=DOUBT if operation == "commit" else LOST)
-        with suppress(Exception):
-            password = self._url().password
-            if password and str(password) in str(found):
-                return ConnectorError(str(found).replace(str(password), "***"), fix=found.fix)
-        return found
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of SQLAlchemy or of the driver is."""
+        return failure_of(error, "" if self._engine is None else self._engine.dialect.driver)
+
+    def words_of(self, error: object, failure: Failure) -> str:
+        """The driver's own words, without the SQL, parameters and links that SQLAlchemy adds."""
+        if failure is Failure.INTERRUPTED:
+            return "interrupted"
+        return super().words_of(getattr(error, "orig", None) or error, failure)
+
+    @property
+    def password(self) -> str:
+        """What no message may tell."""
+        with suppress(Exception):  # what is wrong with the URL, `engine` tells
+            return str(self._url().password or "")
+        return ""
 
     def interrupt(self) -> None:
         """Stop everything that runs, where the driver can; called from another thread."""
@@ -267,51 +265,41 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
         )
         return sqlalchemy.text(text), names
 
-    def script(
-        self,
-        sql: str,
-        params: Params = None,
-        *,
-        before_commit: Callable[[ScriptResult], None] | None = None,
-        allow_implicit_commit: bool = False,
-    ) -> ScriptResult:
-        """Run one or more statements in one transaction."""
-        statements = self.statements(sql)
-        self.check_script(statements, allow_implicit_commit=allow_implicit_commit)
-        self.check_writable()
-        translated = [(statement, *self.markers(statement)) for statement in statements]
-        values = self.values(list(dict.fromkeys(name for *_, names in translated for name in names)), params)
-        with self._connection(keep=all(map(keeps_session, statements))) as connection:
-            affected = []
-            for number, (statement, text, names) in enumerate(translated, 1):
-                with self.mapped(step_name(number, len(statements))):
-                    count = run(connection, text, {name: values[name] for name in names})
-                affected.append(count if changes_rows(statement) else None)
-            result = ScriptResult(tuple(affected))
-            if before_commit:
-                before_commit(result)
-            with self.mapped("commit"):
-                connection.commit()
-        return result
+    def run(self, connection: "Connection", sql: "TextClause", values: Mapping[str, Any]) -> int | None:
+        """Run a statement to its end; its count of rows."""
+        result = connection.execute(sql, values)
+        if not result.returns_rows:
+            return int(result.rowcount)
+        return sum(1 for _ in result)
+
+    def run_many(self, connection: "Connection", sql: "TextClause", rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values."""
+        return max(connection.execute(sql, [dict(row) for row in rows]).rowcount, 0)
+
+    def fetch(
+        self, connection: "Connection", sql: "TextClause", values: Mapping[str, Any]
+    ) -> tuple[list[str], list[Row]]:
+        """Run a query and fetch all of it."""
+        result = connection.execute(sql, values)
+        return list(result.keys()), [tuple(row) for row in result]
 
     @contextmanager
-    def transaction(self) -> Iterator["SQLAlchemyTransaction"]:
-        """Several operations on one connection that come true together."""
-        self.check_writable()
-        with self._connection(keep=False) as connection:
-            tx = SQLAlchemyTransaction(self, connection)
-            yield tx
-            with self.mapped("commit", tx.moved):
+    def working(self, *, together: bool, keep: bool, progress: Progress | None = None) -> "Iterator[Connection]":
+        """A connection, in a transaction; committed at the end of the block, undone if it raises."""
+        del together  # SQLAlchemy begins one for every statement
+        with self._connection(keep=keep) as connection:
+            yield connection
+            with self.committing(progress):
                 connection.commit()
 
-    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> "SQLAlchemyRows":
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> SQLAlchemyRows:
         """Open a query with a cursor on the server, where the driver has such."""
         self.check_query(sql)
         text, names = self.markers(sql)
-        values = self.values(names, params)
-        opened = self._connection()
-        connection = opened.__enter__()
-        try:
+        values = self.bound(names, params)
+        with ExitStack() as opened:
+            connection = opened.enter_context(self._connection())
+            opened.callback(self._end_reading, connection)
             with self.mapped("query"):
                 declared = self._declared(connection, sql)
                 if statement := _READ_ONLY.get(self.dialect):
@@ -320,23 +308,19 @@ class SQLAlchemyConnector(SqlBase[Config, Options]):
                     text, values
                 )
                 columns = columns_of(result, connection.dialect.driver, declared)
-            return SQLAlchemyRows(self, opened, connection, result, columns, fetch_size)
-        except BaseException:
-            self.end_reading(connection)
-            opened.__exit__(None, None, None)
-            raise
+            return SQLAlchemyRows(self, result, columns, fetch_size, opened.pop_all().close)
 
-    def values(self, names: list[str], params: Params) -> dict[str, Any]:
+    def bound(self, names: list[str], params: Params) -> dict[str, Any]:
         """The values of the parameters, in forms that the driver takes."""
-        bound = self.bound(names, params)
-        return bindable(bound) if self.dialect == "sqlite" else bound
+        values = super().bound(names, params)
+        return bindable(values) if self.dialect == "sqlite" else values
 
     def _declared(self, connection: "Connection", sql: str) -> list[ColumnType]:
         if self.dialect != "sqlite":
             return []
         return declared_columns(connection.connection.driver_connection, sql)  # type: ignore[arg-type]  # sqlite3's
 
-    def end_reading(self, connection: "Connection") -> None:
+    def _end_reading(self, connection: "Connection") -> None:
         """What belongs to the session and not to the transaction."""
         if self.dialect == "sqlite":
             with suppress(Exception):

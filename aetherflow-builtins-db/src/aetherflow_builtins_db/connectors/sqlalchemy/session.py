@@ -9,11 +9,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _SERVER = "aetherflow_server"
-_PASSING = (
-    "refused", "starting up", "shutting down", "too many", "Too many", "closed the connection", "onnection reset",
-    "EOF",
-)  # fmt: skip
-"""Words of errors at connect that another try may not meet."""
 
 
 def connect_args(url: "URL", options: Options) -> dict[str, Any]:
@@ -30,16 +25,6 @@ def connect_args(url: "URL", options: Options) -> dict[str, Any]:
     if limit and driver.startswith("psycopg"):
         chosen["options"] = f"-c statement_timeout={max(round(limit * 1000), 1)}"
     return chosen | options.connect_args
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether trying to connect again may help."""
-    return any(word in str(error) for word in _PASSING)
-
-
-def was_interrupted(error: BaseException) -> bool:
-    """Whether the database says that somebody stopped the statement."""
-    return "user request" in str(error) or error.args[:1] == (1317,)
 
 
 def note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:

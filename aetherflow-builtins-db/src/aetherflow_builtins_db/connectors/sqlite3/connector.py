@@ -2,9 +2,9 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import unquote
 
 from pydantic import Field, StringConstraints, model_validator
@@ -12,10 +12,12 @@ from pydantic import Field, StringConstraints, model_validator
 from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag
 from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlite3.rows import Sqlite3Rows, declared_columns
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable, split
 from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
-from aetherflow_builtins_db.contract import Params, ScriptResult
+from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.failures import Failure, StatementTimeoutError
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
@@ -110,36 +112,36 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     requires = ("sqlite3",)
     dialect = "sqlite"
 
-    HINTS = (
-        (
-            r"database (table )?is locked",
-            "another process is writing; wait for it, or raise options.busy_timeout_seconds",
-        ),
-        (r"unable to open", "check config.path; it is relative to <workspace.root>/<flow id>"),
-        (r"not a database", "check config.path: the file is no SQLite database"),
-        (r"readonly database", "writing needs db_execute and a resource without read_only"),
-        (r"no such table", "check the name and config.path: SQLite makes a new, empty file where none is"),
-        (r"no such column", "check the column's name"),
-        (r"syntax error|incomplete input|unrecognized token", "check the SQL near the words quoted"),
-        (
-            r"cannot .*within a transaction",
-            "run this statement in a db_execute of its own: a script is one transaction",
-        ),
-        (r"only execute one statement", "use db_execute for scripts"),
-        (
-            r"[Bb]inding|type '.*' is not supported|too large to convert",
-            "SQLite takes text, numbers, bytes, dates and null",
-        ),
-        (r"statement timeout", "raise options.statement_timeout, or make the query faster"),
-        (r"interrupted", "the run was being stopped"),
-        (r"disk is full", "free disk space"),
-    )
+    MAPPED_ERRORS = (OverflowError, StatementTimeoutError)
+    ADVICE: ClassVar = {
+        Failure.LOCKED: "another process is writing; wait for it, or raise options.busy_timeout_seconds",
+        Failure.CANNOT_OPEN: "check config.path; it is relative to <workspace.root>/<flow id>",
+        Failure.WRONG_FILE: "check config.path: the file is no SQLite database",
+        Failure.READ_ONLY: "writing needs db_execute and a resource without read_only",
+        Failure.NO_TABLE: "check the name and config.path: SQLite makes a new, empty file where none is",
+        Failure.NO_COLUMN: "check the column's name",
+        Failure.SYNTAX: "check the SQL near the words quoted",
+        Failure.NO_TRANSACTION: "run this statement in a db_execute of its own: a script is one transaction",
+        Failure.SEVERAL_STATEMENTS: "use db_execute for scripts",
+        Failure.BAD_PARAMETER: "SQLite takes text, numbers, bytes, dates and null",
+        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.DISK_FULL: "free disk space",
+    }
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         self.lock = threading.RLock()
         self.limit = TimeLimit(self.opts.statement_timeout)
         self._connection: sqlite3.Connection | None = None
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """The exceptions of Python's module."""
+        return (sqlite3.Error, sqlite3.Warning)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of SQLite is."""
+        return failure_of(error)
 
     # Connection
 
@@ -223,33 +225,24 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         """The statements of a script; SQLite itself says where one ends."""
         return split(sql)
 
-    def script(
-        self,
-        sql: str,
-        params: Params = None,
-        *,
-        before_commit: Callable[[ScriptResult], None] | None = None,
-        allow_implicit_commit: bool = False,
-    ) -> ScriptResult:
-        """Run one or more statements, several (or any with `before_commit`) in one transaction."""
+    @contextmanager
+    def running(
+        self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
+    ) -> Iterator[list[int | None]]:
+        """Run the statements of a script, several in one transaction."""
         del allow_implicit_commit  # DDL is part of a transaction
         translated, names = translate(sql, lambda name: f":{name}")
         values = bindable(bind(names, params))
         statements = split(translated)
         self.check_script(statements)
-        together = len(statements) > 1 or before_commit is not None
+        together = together or len(statements) > 1
         if together:
             self._refuse_no_ops(statements)
         with self._working(together=together) as connection:
-            result = ScriptResult(
-                tuple(
-                    self.run(connection, statement, values, step_name(number, len(statements)))
-                    for number, statement in enumerate(statements, 1)
-                )
-            )
-            if before_commit:
-                before_commit(result)
-        return result
+            yield [
+                self.run(connection, statement, values, step_name(number, len(statements)))
+                for number, statement in enumerate(statements, 1)
+            ]
 
     @contextmanager
     def transaction(self) -> Iterator["Sqlite3Transaction"]:
@@ -284,15 +277,13 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             cursor = connection.cursor()
             try:
                 connection.execute("PRAGMA query_only = 1")
-                with self.limit.on(connection.interrupt):
+                with self.mapped("query"), self.limit.on(connection.interrupt):
                     cursor.execute(translated, values)
                 if cursor.description is None:
                     raise self.refuse("the SQL returns no rows", "use db_execute to change data")
                 return Sqlite3Rows(self, cursor, declared, fetch_size)
-            except BaseException as error:
+            except BaseException:
                 cursor.close()
-                if isinstance(error, sqlite3.Error | OverflowError):
-                    raise self.failed("query", error) from error
                 raise
             finally:
                 connection.execute("PRAGMA query_only = 0")
@@ -301,7 +292,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str
     ) -> int | None:
         """Run a statement to its end; the number of rows that it changed, None if it changes none."""
-        try:
+        with self.mapped(operation):
             with self.limit.on(connection.interrupt):
                 cursor = connection.execute(statement, values)
                 while cursor.fetchmany(1000):  # RETURNING: a result that is not fetched leaves it unfinished
@@ -311,8 +302,6 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             # Not cursor.rowcount: Python does not see the INSERT behind a WITH clause.
             (count,) = connection.execute("SELECT changes()").fetchone()
             return int(count)
-        except (sqlite3.Error, OverflowError) as error:
-            raise self.failed(operation, error) from error
 
     def _refuse_no_ops(self, statements: list[str]) -> None:
         for statement in statements:

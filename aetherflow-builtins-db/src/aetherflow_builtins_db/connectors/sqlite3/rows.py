@@ -4,17 +4,14 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from aetherflow.core.api import StepInputError
 from aetherflow_builtins_db.columns import STRING, UNKNOWN, Column, ColumnType, decimal_type
-from aetherflow_builtins_db.connectors.common.base import OpenRows
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.sqlite3.contract import OneConnection
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.params import translate
 from aetherflow_builtins_db.statements import is_query
-
-if TYPE_CHECKING:
-    from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 
 _PROBE = "aetherflow_column_types"
 _DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
@@ -64,26 +61,21 @@ def declared_columns(connection: sqlite3.Connection, sql: str) -> list[ColumnTyp
 class Sqlite3Rows(OpenRows):
     """The rows of one query, fetched as they are wanted."""
 
-    exact = False
-
     def __init__(
-        self, connector: "Sqlite3Connector", cursor: sqlite3.Cursor, declared: list[ColumnType], fetch_size: int
+        self, connector: OneConnection, cursor: sqlite3.Cursor, declared: list[ColumnType], fetch_size: int
     ) -> None:
         names = [column[0] for column in cursor.description]
         types = declared if len(declared) == len(names) else [UNKNOWN] * len(names)
         super().__init__([Column(name, kind) for name, kind in zip(names, types, strict=True)])
-        self._connector = connector
-        self._cursor = cursor
-        self._fetch_size = fetch_size
+        self.exact = False
+        self._connector, self._cursor, self._fetch_size = connector, cursor, fetch_size
 
     def batches(self) -> Iterator[list[Row]]:
         """The rows in lists of at most `fetch_size`."""
         while True:
-            try:
-                with self._connector.lock, self._connector.limit.on(self._cursor.connection.interrupt):
-                    batch = self._cursor.fetchmany(self._fetch_size)
-            except (sqlite3.Error, OverflowError) as error:
-                raise self._connector.failed("fetching rows", error) from error
+            connector, cursor = self._connector, self._cursor
+            with connector.mapped("fetching rows"), connector.lock, connector.limit.on(cursor.connection.interrupt):
+                batch = cursor.fetchmany(self._fetch_size)
             if not batch:
                 return
             yield batch

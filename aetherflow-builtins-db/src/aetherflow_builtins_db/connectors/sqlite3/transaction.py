@@ -3,21 +3,19 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.sqlite3.contract import OneConnection
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.params import bind, translate
-
-if TYPE_CHECKING:
-    from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 
 
 class Sqlite3Transaction:
     """See `contract.Transaction`."""
 
-    def __init__(self, connector: "Sqlite3Connector", connection: sqlite3.Connection) -> None:
+    def __init__(self, connector: OneConnection, connection: sqlite3.Connection) -> None:
         self._connector = connector
         self.raw = connection
 
@@ -30,26 +28,21 @@ class Sqlite3Transaction:
         """Run one statement for every map of values; together they are one, as far as `statement_timeout` goes."""
         translated, _names = translate(sql, lambda name: f":{name}")
         before = self.raw.total_changes
-        try:
+        with self._connector.mapped("statement"):
             self.send(translated, map(bindable, rows))
-        except (sqlite3.Error, OverflowError, TimeoutError) as error:
-            raise self.failed("statement", error) from error
         return self.raw.total_changes - before
 
     def send(self, sql: str, rows: Iterable[Any]) -> None:
-        """Run one statement for every row, as the driver takes them; raises its errors, and TimeoutError."""
+        """Run one statement for every row, as the driver takes them; raises its errors, and StatementTimeoutError."""
         with self.limited():
             self.raw.executemany(sql, self._connector.limit.in_time(rows))
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
         """Names of the columns and all rows of a query."""
         translated, names = translate(sql, lambda name: f":{name}")
-        try:
-            with self.limited():
-                cursor = self.raw.execute(translated, bindable(bind(names, params)))
-                return [each[0] for each in cursor.description or ()], cursor.fetchall()
-        except (sqlite3.Error, OverflowError) as error:
-            raise self.failed("query", error) from error
+        with self._connector.mapped("query"), self.limited():
+            cursor = self.raw.execute(translated, bindable(bind(names, params)))
+            return [each[0] for each in cursor.description or ()], cursor.fetchall()
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
         """SQLite's error in our words."""
