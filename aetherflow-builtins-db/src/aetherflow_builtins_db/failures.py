@@ -82,6 +82,30 @@ PASSING = frozenset({Failure.REFUSED, Failure.STARTING, Failure.TOO_MANY_CONNECT
 """What another try to connect may not meet."""
 Advice: TypeAlias = Mapping[Failure, str]
 """What the user can do about it."""
+ADVICE: Advice = {
+    Failure.LOGIN: "check config.user and config.password",
+    Failure.NO_HOST: "check config.host",
+    Failure.NO_DATABASE: "check config.database",
+    Failure.REFUSED: "check config.host and config.port, and that the server runs",
+    Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
+    Failure.CERTIFICATE: "check config.ssl: its mode and ca_file",
+    Failure.TOO_MANY_CONNECTIONS: "wait for other clients, or lower options.pool",
+    Failure.SILENT: "look at the server and the network, or raise options.read_timeout; then run the step again",
+    Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+    Failure.INTERRUPTED: "the run was being stopped",
+    Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
+    Failure.CONFLICT: "another transaction changed the same rows: run the step again (retry:)",
+    Failure.LOCKED: "another transaction holds a lock: run the step again (retry:)",
+    Failure.DISK_FULL: "free disk space on the database server",
+    Failure.NO_COLUMN: "check the column's name",
+    Failure.SYNTAX: "check the SQL near the words quoted",
+    Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
+    Failure.READ_ONLY: "reading cannot change data; use db_execute",
+    Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
+    Failure.CONSTRAINT: "the data or the table stand against it",
+    Failure.CONNECTION_LOST: "the connection was lost: look at the server's log, then run the step again",
+}
+"""Where a connector has none of its own."""
 
 
 class DatabaseError(ConnectorError):

@@ -13,7 +13,7 @@ from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, 
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
-from aetherflow_builtins_db.failures import Advice, DatabaseError, Failure, one_line
+from aetherflow_builtins_db.failures import ADVICE, Advice, DatabaseError, Failure, one_line
 from aetherflow_builtins_db.params import Lexis, bind
 from aetherflow_builtins_db.statements import (
     changes_rows,
@@ -36,6 +36,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
     """The methods that follow from `running`, `transaction` and `stream`."""
 
     ADVICE: ClassVar[Advice] = {}
+    """Where that of `failures.ADVICE` is not right for this database."""
     MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = ()
     """Errors other than the driver's own that `mapped` tells in our words."""
     dialect: str
@@ -157,7 +158,9 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         text = f"{operation} failed{detail}: {self.words_of(error, failure)}{where}"
         if self.password:
             text = text.replace(self.password, "***")
-        return DatabaseError(f"{self.label}: {text}", fix=self.ADVICE.get(failure, ""), failure=failure)
+        return DatabaseError(
+            f"{self.label}: {text}", fix=self.ADVICE.get(failure) or ADVICE.get(failure, ""), failure=failure
+        )
 
     def where(self, failure: Failure) -> str:
         """The place that stands behind the message, where the operation does not name it."""

@@ -18,7 +18,6 @@ OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
 VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
 """What drivers raise for a value that they cannot send."""
-LOST_ADVICE = "the connection was lost: look at the server's log, then run the step again"
 DOUBT_ADVICE = "nobody can tell whether the server has committed: look, before you repeat what must not happen twice"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 """Between two tries to connect."""

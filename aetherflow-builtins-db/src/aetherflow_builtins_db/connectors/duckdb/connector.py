@@ -59,13 +59,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
         Failure.CANNOT_OPEN: "check config.path; it is relative to <workspace.root>/<flow id>",
         Failure.WRONG_FILE: "check config.path: the file is of another kind or version",
         Failure.NO_TABLE: "check the name; SHOW TABLES lists what the database holds",
-        Failure.NO_COLUMN: "check the column's name",
-        Failure.CONFLICT: "another transaction changed the same rows: run the step again (retry:)",
-        Failure.SYNTAX: "check the SQL near the words quoted",
         Failure.NO_EXTENSION: "add it to options.extensions",
         Failure.READ_ONLY: "writing needs db_execute and a resource without read_only",
-        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
-        Failure.INTERRUPTED: "the run was being stopped",
         Failure.DISK_FULL: "free disk space",
         Failure.OUT_OF_MEMORY: "raise options.pragmas.memory_limit, or set temp_directory there",
     }

@@ -78,26 +78,11 @@ class ExasolConnector(ServerBase[Config, Options]):
     EXTRA = "exasol"
 
     ADVICE: ClassVar = {
-        Failure.LOGIN: "check config.user and config.password",
         Failure.CERTIFICATE: "check config.ssl: its mode and ca_file, or give the fingerprint in dsn",
-        Failure.NO_HOST: "check config.host",
         Failure.BAD_ADDRESS: "check config.host, config.port and config.dsn",
-        Failure.REFUSED: "check config.host and config.port, and that the server runs",
-        Failure.SILENT: "look at the cluster and the network, or raise options.read_timeout",
-        Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
-        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
-        Failure.INTERRUPTED: "the run was being stopped",
-        Failure.CONFLICT: "another transaction changed the same: run the step again (retry:)",
-        Failure.DISK_FULL: "free disk space on the cluster",
         Failure.NO_TABLE: "check the name and the schema: config.schema",
         Failure.DUPLICATE_COLUMN: "name the columns apart: SELECT a.id AS a_id",
-        Failure.NO_COLUMN: "check the column's name",
-        Failure.SYNTAX: "check the SQL near the words quoted",
-        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
-        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
-        Failure.CONSTRAINT: "the data or the table stand against it",
         Failure.BAD_PARAMETER: "parameters are text, numbers, dates and null",
-        Failure.CONNECTION_LOST: "the connection was lost: run the step again",
     }
     PASSING: ClassVar = frozenset({Failure.REFUSED})
 

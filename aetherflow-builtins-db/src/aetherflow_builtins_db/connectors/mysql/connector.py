@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 
 from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.connectors.common.pooled import LOST_ADVICE
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
@@ -60,28 +59,7 @@ class MySQLConnector(ServerBase[Config, Options]):
     EXTRA = "mysql"
 
     ADVICE: ClassVar = {
-        Failure.LOGIN: "check config.user and config.password",
-        Failure.NO_DATABASE: "check config.database",
-        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
-        Failure.NO_HOST: "check config.host",
-        Failure.REFUSED: "check config.host and config.port, and that the server runs",
-        Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
-        Failure.SILENT: "look at the server and the network, or raise options.read_timeout; then run the step again",
-        Failure.CONNECTION_LOST: LOST_ADVICE,
-        Failure.CERTIFICATE: "check config.ssl: its mode and ca_file",
-        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
-        Failure.TOO_MANY_CONNECTIONS: "wait for other clients, or lower options.pool",
-        Failure.INTERRUPTED: "the run was being stopped",
-        Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
-        Failure.LOCKED: "another transaction holds a lock: run the step again (retry:)",
-        Failure.CONFLICT: "another transaction changed the same rows: run the step again (retry:)",
         Failure.NO_TABLE: "check the table's name and config.database",
-        Failure.NO_COLUMN: "check the column's name",
-        Failure.SYNTAX: "check the SQL near the words quoted",
-        Failure.READ_ONLY: "reading cannot change data; use db_execute",
-        Failure.DISK_FULL: "free disk space on the database server",
-        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
-        Failure.CONSTRAINT: "the data or the table stand against it",
         Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates and null",
     }
     PASSING: ClassVar = PASSING | {Failure.SILENT}

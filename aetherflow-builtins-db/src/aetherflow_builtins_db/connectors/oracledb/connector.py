@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, SecretStr, model_validator
 
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
-from aetherflow_builtins_db.connectors.common.pooled import LOST_ADVICE
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
@@ -96,31 +95,17 @@ class OracleConnector(ServerBase[Config, Options]):
     EXTRA = "oracle"
 
     ADVICE: ClassVar = {
-        Failure.LOGIN: "check config.user and config.password",
         Failure.ACCOUNT_LOCKED: "the account is locked or its password has expired: ask its administrator",
         Failure.NO_DATABASE: "check config.service_name or sid",
         Failure.BAD_ADDRESS: "check config.dsn and config_dir",
-        Failure.NO_HOST: "check config.host",
         Failure.REFUSED: "check config.host and config.port, and that the listener runs",
-        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
-        Failure.CONNECT_TIMEOUT: "check config.host and the network",
         Failure.CERTIFICATE: "check config.ssl and wallet_location",
         Failure.NO_DRIVER: "check options.lib_dir: Oracle's client libraries are not there",
         Failure.MODES_DIFFER:
             "a process is thin or thick: set options.lib_dir in all its Oracle resources, or in none",
-        Failure.INTERRUPTED: "the run was being stopped",
-        Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
-        Failure.CONFLICT: "another transaction held what this one wanted: run the step again (retry:)",
         Failure.DISK_FULL: "free space in the database: its tablespace or disk is full",
         Failure.NO_TABLE: "check the table's name, its schema and the user's rights",
-        Failure.NO_COLUMN: "check the column's name",
-        Failure.READ_ONLY: "reading cannot change data; use db_execute",
-        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
-        Failure.SYNTAX: "check the SQL near the words quoted",
-        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
-        Failure.CONSTRAINT: "the data or the table stand against it",
         Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates and null",
-        Failure.CONNECTION_LOST: LOST_ADVICE,
     }  # fmt: skip
     PASSING: ClassVar = PASSING - {Failure.CONNECTION_LOST}
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow_builtins_db.connectors.common.base import setting_literal
-from aetherflow_builtins_db.connectors.common.pooled import LOST_ADVICE
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
@@ -62,32 +61,11 @@ class PostgresConnector(ServerBase[Config, Options]):
     EXTRA = "postgres"
 
     ADVICE: ClassVar = {
-        Failure.LOGIN: "check config.user and config.password",
-        Failure.NO_DATABASE: "check config.database",
-        Failure.NO_HOST: "check config.host",
-        Failure.REFUSED: "check config.host and config.port, and that the server runs",
-        Failure.SILENT: "look at the server and the network, or raise options.read_timeout; then run the step again",
-        Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
-        Failure.CERTIFICATE: "check config.ssl: its mode and ca_file",
         Failure.NOT_ADMITTED: "the server does not let this user in from here: ask its administrator",
-        Failure.TOO_MANY_CONNECTIONS: "wait for other clients, or lower options.pool",
-        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
-        Failure.INTERRUPTED: "the run was being stopped",
-        Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
-        Failure.CONFLICT: "run the step again (retry:)",
-        Failure.LOCKED: "run the step again (retry:)",
-        Failure.DISK_FULL: "free disk space on the database server",
         Failure.NO_TABLE: "check the table's name and schema; options.init_sql can set search_path",
-        Failure.NO_COLUMN: "check the column's name",
         Failure.NO_FUNCTION: "check the types: add casts such as :n::int",
-        Failure.SYNTAX: "check the SQL near the words quoted",
-        Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
-        Failure.READ_ONLY: "reading cannot change data; use db_execute",
         Failure.NO_TRANSACTION: "run this statement in a db_execute of its own",
-        Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
-        Failure.CONSTRAINT: "the data or the table stand against it",
         Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates, lists and null",
-        Failure.CONNECTION_LOST: LOST_ADVICE,
     }
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:

@@ -11,7 +11,6 @@ from aetherflow_builtins_db.columns import ColumnType
 from aetherflow_builtins_db.connectors.common.pooled import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    LOST_ADVICE,
     VALUE_ERRORS,
     PooledBase,
 )
@@ -61,21 +60,13 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
 
     ADVICE: ClassVar = {
         Failure.NO_DRIVER: "install the driver that config.url names",
-        Failure.INTERRUPTED: "the run was being stopped",
+        Failure.CERTIFICATE: "check the certificates that config.url names",
         Failure.LOGIN: "check the user and password in config.url",
         **dict.fromkeys(
             (Failure.REFUSED, Failure.NO_HOST, Failure.NO_DATABASE, Failure.CONNECT_TIMEOUT, Failure.CANNOT_OPEN),
             "check config.url: its host, port and database",
         ),
-        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
-        **dict.fromkeys((Failure.DEADLOCK, Failure.CONFLICT, Failure.LOCKED), "run the step again (retry:)"),
-        Failure.DISK_FULL: "free disk space on the database server",
         Failure.NO_TABLE: "check the name of the table and its schema",
-        Failure.NO_COLUMN: "check the column's name",
-        Failure.SYNTAX: "check the SQL near the words quoted",
-        Failure.READ_ONLY: "reading cannot change data; use db_execute",
-        Failure.CONNECTION_LOST: LOST_ADVICE,
-        Failure.SILENT: LOST_ADVICE,
     }
 
     def __init__(self, init: ConnectorInit) -> None:

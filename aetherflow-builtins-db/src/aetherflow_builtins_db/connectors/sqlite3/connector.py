@@ -119,13 +119,9 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         Failure.WRONG_FILE: "check config.path: the file is no SQLite database",
         Failure.READ_ONLY: "writing needs db_execute and a resource without read_only",
         Failure.NO_TABLE: "check the name and config.path: SQLite makes a new, empty file where none is",
-        Failure.NO_COLUMN: "check the column's name",
-        Failure.SYNTAX: "check the SQL near the words quoted",
         Failure.NO_TRANSACTION: "run this statement in a db_execute of its own: a script is one transaction",
         Failure.SEVERAL_STATEMENTS: "use db_execute for scripts",
         Failure.BAD_PARAMETER: "SQLite takes text, numbers, bytes, dates and null",
-        Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
-        Failure.INTERRUPTED: "the run was being stopped",
         Failure.DISK_FULL: "free disk space",
     }
 
