@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from aetherflow.core.api import ConnectorError
 
@@ -22,7 +22,7 @@ class Failure(Enum):
     NO_DRIVER = auto()
     NO_HOST = auto()
     REFUSED = auto()
-    """Nobody listens there."""
+    """Nobody listens at the address."""
     CONNECT_TIMEOUT = auto()
     STARTING = auto()
     """The server is starting or shutting down."""
@@ -106,6 +106,14 @@ ADVICE: Advice = {
     Failure.CONNECTION_LOST: "the connection was lost: look at the server's log, then run the step again",
 }
 """Where a connector has none of its own."""
+
+
+class Refusal(NamedTuple):
+    """Why a database refuses a row of a file for what is in it."""
+
+    reason: str
+    line: int | None = None
+    """Which line of the file it is, where the database says so; the first is 1."""
 
 
 class DatabaseError(ConnectorError):

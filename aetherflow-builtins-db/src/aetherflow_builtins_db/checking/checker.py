@@ -18,8 +18,6 @@ SAMPLE = 5
 
 @dataclass(slots=True)
 class Finding:
-    """What one check found."""
-
     name: str
     kind: str
     table: str | None
@@ -31,7 +29,6 @@ class Finding:
     sample: list[Any] = field(default_factory=list)
 
     def as_output(self) -> dict[str, Any]:
-        """As outputs hold it."""
         names = ("name", "kind", "table", "passed", "message", "value", "expected", "failures", "sample")
         return {name: json_value(getattr(self, name)) for name in names}
 
@@ -46,7 +43,6 @@ class Checker:
         self._tables: dict[str, Table] = {}
 
     def look(self, check: Check, table: str | None) -> Finding:
-        """Run one check."""
         if check.sql is not None or check.sql_file is not None:
             return self._query(check)
         name = check.table or table or ""  # the model requires one of them

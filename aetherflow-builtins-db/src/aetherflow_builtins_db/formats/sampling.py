@@ -26,7 +26,6 @@ class TypedRows:
         self.columns = [replace(column, type=STRING) if column.type == UNKNOWN else column for column in columns]
 
     def batches(self) -> Iterator[list[Row]]:
-        """All rows."""
         yield from chain(self._head, self._batches)
 
     def _look_ahead(self, width: int) -> list[Row]:

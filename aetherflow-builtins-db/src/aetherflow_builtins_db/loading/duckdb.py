@@ -28,8 +28,6 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
 class DuckDBServer(Server):
-    """Loads into DuckDB."""
-
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
         """The table in the catalogue; names are the same in upper and lower case there."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]

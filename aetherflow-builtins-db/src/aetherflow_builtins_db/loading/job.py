@@ -42,7 +42,7 @@ class LoadRequest:
 
 @dataclass(slots=True)
 class LoadResult:
-    """What was done."""
+    """What a load did, in numbers of rows."""
 
     table: str
     loaded: int = 0

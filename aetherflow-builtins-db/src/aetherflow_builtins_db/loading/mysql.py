@@ -91,8 +91,8 @@ class MySqlServer(Server):
             with self.tx.raw.cursor() as cursor:
                 cursor.executemany(sql, batch.rows)
         except pymysql.MySQLError as error:
-            if (reason := refusal(error)) is not None:
-                raise RowsRefusedError(reason) from error
+            if (found := refusal(error)) is not None:
+                raise RowsRefusedError(found.reason) from error
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         except (OSError, UnicodeError, AttributeError, TypeError, ValueError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
@@ -120,7 +120,6 @@ class MySqlServer(Server):
         return self.quote(column.name) + (f"({_INDEXED_CHARACTERS})" if long else "")
 
     def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
-        """DELETE of a join."""
         return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
 
     def drop_stage(self, stage: Table) -> None:
@@ -128,7 +127,6 @@ class MySqlServer(Server):
         self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
 
     def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
-        """UPDATE of a join."""
         sets = ", ".join(f"t.{self.quote(column.name)} = s.{self.quote(column.name)}" for column in columns)
         return f"UPDATE {table.sql} t JOIN {stage.sql} s ON {same} SET {sets}"
 

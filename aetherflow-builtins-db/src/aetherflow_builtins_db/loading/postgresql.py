@@ -34,8 +34,6 @@ _DIALECT = Dialect(include_header=False)
 
 
 class PostgresServer(Server):
-    """Loads into PostgreSQL."""
-
     savepoints = True
     converts = False
     swaps = True
@@ -118,7 +116,6 @@ class PostgresServer(Server):
         return self._copy(into, columns, "FORMAT csv, NULL '', ENCODING 'UTF8'", blocks())
 
     def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
-        """Add rows by COPY."""
         forms = [(index, column) for index, column in enumerate(columns) if _needs_form(column)]
         rows: Sequence[Row] = batch.rows
         integers = [index for index, column in enumerate(columns) if column.declared in _INTEGERS]

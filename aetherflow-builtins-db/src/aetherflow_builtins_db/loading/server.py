@@ -148,7 +148,6 @@ class Server:
         return Table(sql, None, STAGE, tuple(columns))
 
     def drop_stage(self, stage: Table) -> None:
-        """Remove it."""
         self.tx.execute(f"DROP TABLE {stage.sql}")
 
     def wait_for_merges(self, table: Table) -> None:

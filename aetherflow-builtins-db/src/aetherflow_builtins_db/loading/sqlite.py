@@ -15,8 +15,6 @@ _PLAIN = (str, int, float, bytes, type(None))
 
 
 class SqliteServer(Server):
-    """Loads into SQLite."""
-
     savepoints = True
 
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
@@ -48,7 +46,6 @@ class SqliteServer(Server):
         return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
 
     def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
-        """Add rows by `executemany`."""
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})"
         rows = (

@@ -1,5 +1,3 @@
-"""The step `db_check`."""
-
 from typing import Any, Self, cast
 
 from pydantic import Field, model_validator
@@ -76,7 +74,6 @@ class DbCheck(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Run all checks."""
         connector = cast(SqlConnector, self.ctx.connectors.db(self.args.resource))
         checker = Checker(server_of(connector, "check", self.ctx.scratch_dir(self.job_id)), self.ctx)
         findings: dict[str, list[Finding]] = {"pass": [], "fail": [], "warn": [], "skip": []}

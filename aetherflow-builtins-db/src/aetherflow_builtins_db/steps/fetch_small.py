@@ -1,5 +1,3 @@
-"""The step `db_fetch_small`."""
-
 import json
 from typing import Any
 
@@ -50,7 +48,6 @@ class DbFetchSmall(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Read the rows."""
         args = self.args
         with connector_of(args, self.ctx).stream(
             sql_of(args, self.ctx), args.params, fetch_size=min(args.fetch_size, args.max_rows + 1)

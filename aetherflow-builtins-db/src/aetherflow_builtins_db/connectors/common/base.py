@@ -124,7 +124,6 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
             return [column.name for column in rows.columns], list(chain.from_iterable(rows.batches()))
 
     def fetchall(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """The same as `read`."""
         return self.read(sql, params)
 
     def fetchmany(

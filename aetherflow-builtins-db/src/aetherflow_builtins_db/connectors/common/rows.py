@@ -1,4 +1,4 @@
-"""Open results."""
+"""Open results: what all have, and those that are read from a driver's cursor."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -55,7 +55,6 @@ class CursorRows(OpenRows):
             yield batch
 
     def close(self) -> None:
-        """Give the connection back."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):  # the connection is lost, which giving it back finds out

@@ -86,7 +86,6 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
         connection.commit()
 
     def rollback(self, connection: Any) -> None:
-        """Undo the transaction."""
         connection.rollback()
 
     def shut(self, connection: Any) -> None:

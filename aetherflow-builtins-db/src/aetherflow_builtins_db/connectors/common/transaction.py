@@ -23,7 +23,7 @@ def _parts(rows: Iterable[_Item]) -> Iterator[list[_Item]]:
 
 
 class PooledTransaction:
-    """See `contract.Transaction`."""
+    """Implements `contract.Transaction` on a connection of a pool."""
 
     def __init__(self, connector: Statements, connection: Any, progress: Progress) -> None:
         self._connector = connector
@@ -31,7 +31,6 @@ class PooledTransaction:
         self.progress = progress
 
     def execute(self, sql: str, params: Params = None) -> int | None:
-        """Run one statement."""
         text, names = self._connector.markers(sql)
         with self._connector.mapped("statement", self.progress):
             count = self._connector.run(self.raw, text, self._connector.bound(names, params))

@@ -1,1 +1,1 @@
-"""DuckDB."""
+"""DuckDB: a database in one file, or in memory."""

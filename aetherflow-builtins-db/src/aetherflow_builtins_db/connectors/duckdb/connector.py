@@ -162,7 +162,6 @@ class DuckDBConnector(SqlBase[Config, Options]):
             yield is_lean
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """DuckDB's exceptions."""
         import duckdb
 
         return (duckdb.Error,)

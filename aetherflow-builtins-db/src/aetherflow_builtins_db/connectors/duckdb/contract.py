@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Sessions(InProcess, Protocol):
-    """Sessions on one database."""
+    """Sessions on one database, each with a state and a transaction of its own."""
 
     @property
     def root(self) -> "DuckDBPyConnection | None":

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from aetherflow_builtins_db.failures import Failure, failure_of_os, first_match
+from aetherflow_builtins_db.failures import Failure, Refusal, failure_of_os, first_match
 
 _CLASSES: Mapping[str, Failure] = {
     "InterruptException": Failure.INTERRUPTED,
@@ -37,13 +36,6 @@ _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _NO_REASON = ("Possible", "Column ", "This type", "*", "file =", "LINE ")
 """Beginnings of lines of a message that are about options of DuckDB's reader."""
 _HEAD = re.compile(r"^(?:Conversion|Constraint|Invalid Input) Error: (?:CSV Error on Line: \d+ Original Line: )?")
-
-
-class Refusal(NamedTuple):
-    """Why DuckDB refuses a row of a file, and in which line; None if it does not say."""
-
-    reason: str
-    line: int | None
 
 
 def failure_of(error: BaseException) -> Failure:

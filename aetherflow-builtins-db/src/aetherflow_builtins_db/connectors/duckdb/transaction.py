@@ -16,14 +16,13 @@ _CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "
 
 
 class DuckDBTransaction:
-    """See `contract.Transaction`."""
+    """Implements `contract.Transaction` in a session of its own."""
 
     def __init__(self, connector: Sessions, session: "DuckDBPyConnection") -> None:
         self._connector = connector
         self.raw = session
 
     def execute(self, sql: str, params: Params = None) -> int | None:
-        """Run one statement."""
         statement, values = self._connector.parse_one(self.raw, sql, params)
         with self._connector.mapped("statement"), self.limited():
             return run(self.raw, statement, values)

@@ -1,1 +1,1 @@
-"""Exasol, by pyexasol."""
+"""Exasol, over its WebSocket protocol by pyexasol."""

@@ -1,4 +1,4 @@
-"""Exasol, by pyexasol."""
+"""The connector of `driver: exasol`, and what its types are here."""
 
 import datetime
 import ssl
@@ -99,7 +99,6 @@ class ExasolConnector(ServerBase[Config, Options]):
         return self.conf.dsn or super().address
 
     def connect_arguments(self) -> dict[str, Any]:
-        """The arguments of pyexasol.connect."""
         from pyexasol.data_types import convert_websocket_to_python
 
         def value_of(value: Any, kind: dict[str, Any]) -> Any:
@@ -163,7 +162,6 @@ class ExasolConnector(ServerBase[Config, Options]):
         connection.close(disconnect=False)
 
     def check(self, connection: Any) -> None:
-        """SELECT 1."""
         connection.execute("SELECT 1").close()
 
     def cancel(self, connection: Any) -> None:

@@ -70,13 +70,11 @@ class MySQLConnector(ServerBase[Config, Options]):
         self._places: WeakKeyDictionary[Connection[Any], tuple[Any, ...] | None] = WeakKeyDictionary()
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """PyMySQL's exceptions."""
         import pymysql
 
         return (pymysql.MySQLError,)
 
     def connect_arguments(self) -> dict[str, Any]:
-        """The arguments of pymysql.connect."""
         from pymysql.constants import CLIENT
 
         place = dict(self.conf.place)
@@ -173,7 +171,6 @@ class MySQLConnector(ServerBase[Config, Options]):
         self._kill("QUERY", connection)
 
     def end_session(self, connection: "Connection[Any]") -> None:
-        """KILL CONNECTION, likewise."""
         self._kill("CONNECTION", connection)
 
     def _kill(self, what: str, connection: Any) -> None:
@@ -187,19 +184,15 @@ class MySQLConnector(ServerBase[Config, Options]):
                 cursor.execute(f"KILL {what} {int(connection.thread_id())}")
 
     def break_off(self, connection: Any) -> None:
-        """Shut the socket down."""
         pymysql_parts.break_off(connection)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
-        """`%(name)s`."""
         return percent_style(sql, "mysql")
 
     def quote(self, *name: str) -> str:
-        """A name between backticks."""
         return ".".join("`" + part.replace("`", "``") + "`" for part in name)
 
     def begin(self, connection: "Connection[Any]", *, read_only: bool) -> None:
-        """START TRANSACTION."""
         with connection.cursor() as cursor:
             cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
 

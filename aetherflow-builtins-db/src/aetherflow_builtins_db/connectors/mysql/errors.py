@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aetherflow_builtins_db.failures import Failure, failure_of_os
+from aetherflow_builtins_db.failures import Failure, Refusal, failure_of_os, one_line
 
 _NUMBERS: Mapping[int, Failure] = {
     **dict.fromkeys((1045, 1698), Failure.LOGIN),
@@ -50,9 +50,9 @@ def failure_of(error: BaseException) -> Failure:
     return Failure.OTHER
 
 
-def refusal(error: BaseException) -> str | None:
-    """Why the server refuses a row for what is in it; None if the error is about something else."""
-    return " ".join(str(error.args[-1]).split()) if number_of(error) in _ABOUT_ROWS else None
+def refusal(error: BaseException) -> Refusal | None:
+    """What the error says of a refused row; None if it is not about the data."""
+    return Refusal(one_line(str(error.args[-1]))) if number_of(error) in _ABOUT_ROWS else None
 
 
 def number_of(error: BaseException) -> int | None:

@@ -110,5 +110,4 @@ class MySQLCsv(OpenRows):
             buffer.truncate()
 
     def close(self) -> None:
-        """End the query."""
         self._rows.close()

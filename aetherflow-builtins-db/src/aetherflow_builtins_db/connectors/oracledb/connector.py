@@ -110,7 +110,6 @@ class OracleConnector(ServerBase[Config, Options]):
     PASSING: ClassVar = PASSING - {Failure.CONNECTION_LOST}
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """python-oracledb's exceptions."""
         import oracledb
 
         return (oracledb.Error,)
@@ -121,7 +120,6 @@ class OracleConnector(ServerBase[Config, Options]):
         return self.conf.dsn or super().address
 
     def connect_arguments(self) -> dict[str, Any]:
-        """The arguments of oracledb.connect."""
         conf, place = self.conf, self.conf.place
         query = place.pop("query", {})
         arguments: dict[str, Any] = {"user": place.get("user"), "password": place.get("password")}
@@ -167,11 +165,9 @@ class OracleConnector(ServerBase[Config, Options]):
         return failure_of(error)
 
     def check(self, connection: Any) -> None:
-        """Ping."""
         connection.ping()
 
     def cancel(self, connection: Any) -> None:
-        """Break the running call."""
         connection.cancel()
 
     def markers(self, sql: str) -> tuple[str, list[str]]:

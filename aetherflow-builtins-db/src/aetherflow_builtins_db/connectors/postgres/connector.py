@@ -1,4 +1,4 @@
-"""PostgreSQL, by psycopg 3."""
+"""The connector of `driver: postgres`, and its transaction that copies."""
 
 import os
 import socket
@@ -69,13 +69,11 @@ class PostgresConnector(ServerBase[Config, Options]):
     }
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """Psycopg's exceptions."""
         import psycopg
 
         return (psycopg.Error,)
 
     def connect_arguments(self) -> dict[str, Any]:
-        """The arguments of psycopg.connect."""
         place = dict(self.conf.place)
         arguments: dict[str, Any] = {"application_name": "aetherflow", **_KEEPALIVE, **place.pop("query", {})}
         if "database" in place:
@@ -145,11 +143,9 @@ class PostgresConnector(ServerBase[Config, Options]):
         return super().words_of(first_cause(error) if isinstance(error, BaseException) else error, failure)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
-        """`%(name)s`."""
         return percent_style(sql)
 
     def begin(self, connection: "psycopg.Connection[Any]", *, read_only: bool) -> None:
-        """BEGIN."""
         connection.execute("BEGIN READ ONLY" if read_only else "BEGIN")
 
     def commit(self, connection: "psycopg.Connection[Any]") -> None:

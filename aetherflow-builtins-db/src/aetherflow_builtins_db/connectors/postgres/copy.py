@@ -160,7 +160,6 @@ class PostgresArrow(OpenRows):
             ) from error
 
     def close(self) -> None:
-        """End the query."""
         self._copy.close()
 
 
@@ -187,7 +186,6 @@ class _File:
         return not self._rest
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes."""
         self._rest = self._rest or next(self._blocks, b"")
         if size < 0:
             size = len(self._rest)
@@ -195,15 +193,12 @@ class _File:
         return found
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def writable(self) -> bool:
-        """It is not."""
         return False
 
     def seekable(self) -> bool:
-        """It is not."""
         return False
 
     def close(self) -> None:

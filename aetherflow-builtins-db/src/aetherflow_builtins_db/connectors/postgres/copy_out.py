@@ -29,7 +29,6 @@ class _Line:
         self._socket = self.pgconn.socket
 
     def send(self, sql: str) -> None:
-        """Send a statement."""
         self.pgconn.send_query(sql.encode())
         while self.pgconn.flush():
             self._wait(select.POLLIN | select.POLLOUT)

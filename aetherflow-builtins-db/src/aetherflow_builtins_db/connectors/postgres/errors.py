@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from aetherflow_builtins_db.failures import Failure, failure_of_os, first_match
+from aetherflow_builtins_db.failures import Failure, Refusal, failure_of_os, first_match
 
 _STATES: Mapping[str, Failure] = {
     "28P01": Failure.LOGIN,
@@ -50,13 +49,6 @@ _BY_TIME = "statement timeout"
 _LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 _COLUMN = re.compile(r", column ([^:\n]+)")
 """Where a refused row stands is told in the context of the error alone, which is text."""
-
-
-class Refusal(NamedTuple):
-    """Why PostgreSQL refuses a row that COPY brought, and in which line; None if it does not say."""
-
-    reason: str
-    line: int | None
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -1,8 +1,8 @@
 """Waiting for PostgreSQL, not for ever: libpq itself has no limit once a connection is made.
 
-All that this package overrides of psycopg is here: `Connection.wait`, which every call waits in and of which psycopg
-promises nothing. Tried with psycopg 3.2.0 to 3.3.9; `pyproject.toml` admits no later series. With any other version the
-connection is psycopg's own, and `options.read_timeout` holds for COPY to a file alone.
+All that this package overrides of psycopg is here: `Connection.wait`, in which every call waits and of which psycopg
+promises nothing. Tried with psycopg 3.2.13 to 3.3.9; `pyproject.toml` admits no later series. With any other version
+the connection is psycopg's own, and `options.read_timeout` holds for COPY to a file alone.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Open results of SQLAlchemy."""
+"""Open results of SQLAlchemy, and the types of their columns."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress

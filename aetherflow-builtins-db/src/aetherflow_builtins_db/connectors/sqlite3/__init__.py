@@ -1,1 +1,1 @@
-"""SQLite, by Python's own module."""
+"""SQLite, by the module of Python's standard library."""

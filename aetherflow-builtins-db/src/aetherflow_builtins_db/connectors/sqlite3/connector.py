@@ -142,7 +142,6 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     # Connection
 
     def connect(self) -> sqlite3.Connection:
-        """The one connection."""
         with self.lock:
             if self._connection is None:
                 self._connection = self._open()

@@ -13,14 +13,13 @@ from aetherflow_builtins_db.params import bind, translate
 
 
 class Sqlite3Transaction:
-    """See `contract.Transaction`."""
+    """Implements `contract.Transaction` on the one connection, while other threads wait."""
 
     def __init__(self, connector: OneConnection, connection: sqlite3.Connection) -> None:
         self._connector = connector
         self.raw = connection
 
     def execute(self, sql: str, params: Params = None) -> int | None:
-        """Run one statement."""
         translated, names = translate(sql, lambda name: f":{name}")
         return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
 
