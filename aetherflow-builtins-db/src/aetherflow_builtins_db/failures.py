@@ -5,8 +5,6 @@ Each room of `connectors` has a module `errors` that answers for its driver; not
 
 import errno
 import re
-import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import NamedTuple, TypeAlias
@@ -130,6 +128,9 @@ class StatementTimeoutError(TimeoutError):
 
 def failure_of_os(error: BaseException) -> Failure | None:
     """The kind of the operating system's error behind a driver's one; None if there is none."""
+    import socket
+    import ssl
+
     for each in causes(error):
         match each:
             case StatementTimeoutError():
@@ -149,12 +150,18 @@ def failure_of_os(error: BaseException) -> Failure | None:
     return None
 
 
+def failure_of_file(error: BaseException) -> Failure:
+    """The kind of the operating system's error behind that of a database in a file, which has no connection to lose."""
+    found = failure_of_os(error) or Failure.OTHER
+    return Failure.CANNOT_OPEN if found is Failure.CONNECTION_LOST else found
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what it came out of, one behind the other."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
 
 
 _POINTER = re.compile(r"\n\s*\n?LINE (\d+):.*", re.DOTALL)

@@ -83,10 +83,12 @@ def test_oracle_by_what_is_below_a_failed_connect() -> None:
 # Exasol: pyexasol's exceptions with the codes of the protocol
 
 CONNECTION: Any = SimpleNamespace(options={"verbose_error": False})
+EXA: Any = pyexasol
 
 
 def exasol(code: str, words: str = WORDS) -> BaseException:
-    return pyexasol.ExaQueryError(CONNECTION, "SELECT 1", code, words)
+    error: BaseException = EXA.ExaQueryError(CONNECTION, "SELECT 1", code, words)
+    return error
 
 
 @pytest.mark.parametrize(
@@ -99,15 +101,19 @@ def exasol(code: str, words: str = WORDS) -> BaseException:
         (exasol("42000", "object T not found [line 1]"), Failure.NO_TABLE),
         (exasol("42000", "syntax error, unexpected SELEC"), Failure.SYNTAX),
         (exasol("42000"), Failure.OTHER),
-        (pyexasol.ExaQueryTimeoutError(CONNECTION, "SELECT 1", "R0001", WORDS), Failure.STATEMENT_TIMEOUT),
-        (pyexasol.ExaQueryAbortError(CONNECTION, "SELECT 1", "R0003", WORDS), Failure.INTERRUPTED),
-        (pyexasol.ExaAuthError(CONNECTION, "08004", WORDS), Failure.LOGIN),
-        (pyexasol.ExaCommunicationError(CONNECTION, WORDS), Failure.CONNECTION_LOST),
+        (EXA.ExaQueryTimeoutError(CONNECTION, "SELECT 1", "R0001", WORDS), Failure.STATEMENT_TIMEOUT),
+        (EXA.ExaQueryAbortError(CONNECTION, "SELECT 1", "R0003", WORDS), Failure.INTERRUPTED),
+        (EXA.ExaAuthError(CONNECTION, "08004", WORDS), Failure.LOGIN),
+        (EXA.ExaCommunicationError(CONNECTION, WORDS), Failure.CONNECTION_LOST),
         (websocket.WebSocketTimeoutException(), Failure.SILENT),
         (websocket.WebSocketConnectionClosedException(), Failure.CONNECTION_LOST),
-        (from_cause(pyexasol.ExaConnectionFailedError(CONNECTION, WORDS), ConnectionRefusedError()), Failure.REFUSED),
-        (from_cause(pyexasol.ExaConnectionDsnError(CONNECTION, WORDS), socket.gaierror()), Failure.NO_HOST),
-        (from_cause(pyexasol.ExaConnectionFailedError(CONNECTION, WORDS), ssl.SSLError()), Failure.CERTIFICATE),
+        (from_cause(EXA.ExaConnectionFailedError(CONNECTION, WORDS), ConnectionRefusedError()), Failure.REFUSED),
+        (from_cause(EXA.ExaConnectionDsnError(CONNECTION, WORDS), socket.gaierror()), Failure.NO_HOST),
+        (from_cause(EXA.ExaConnectionFailedError(CONNECTION, WORDS), ssl.SSLError()), Failure.CERTIFICATE),
+        (
+            from_cause(EXA.ExaConnectionFailedError(CONNECTION, WORDS), websocket.WebSocketTimeoutException()),
+            Failure.CONNECT_TIMEOUT,
+        ),
         (TypeError(WORDS), Failure.BAD_PARAMETER),
     ],
 )
@@ -191,6 +197,7 @@ def test_sqlite_by_its_extended_code() -> None:
     assert told("SELEC") is Failure.SYNTAX
     assert told("SELECT 1; SELECT 2") is Failure.SEVERAL_STATEMENTS
     assert told("SELECT ?", (object(),)) is Failure.BAD_PARAMETER
+    assert of_sqlite.failure_of(PermissionError(errno.EACCES, WORDS)) is Failure.CANNOT_OPEN, "no connection is lost"
     db.close()
 
 

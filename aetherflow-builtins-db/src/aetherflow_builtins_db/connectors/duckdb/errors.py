@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from aetherflow_builtins_db.failures import Failure, Refusal, failure_of_os, first_match
+from aetherflow_builtins_db.failures import Failure, Refusal, failure_of_file, first_match
 
 _CLASSES: Mapping[str, Failure] = {
     "InterruptException": Failure.INTERRUPTED,
@@ -47,7 +47,7 @@ def failure_of(error: BaseException) -> Failure:
             return _CLASSES[name]
         if (found := first_match(str(error), _WORDS.get(name, {}))) is not None:
             return found
-    return failure_of_os(error) or Failure.OTHER
+    return failure_of_file(error)
 
 
 def refusal(error: BaseException) -> Refusal | None:

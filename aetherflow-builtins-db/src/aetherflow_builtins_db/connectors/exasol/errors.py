@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aetherflow_builtins_db.failures import Failure, failure_of_os, first_match
+from aetherflow_builtins_db.failures import Failure, causes, failure_of_os, first_match
 
 _CODES: Mapping[str, Failure] = {
     "08004": Failure.LOGIN,
@@ -42,6 +42,8 @@ def failure_of(error: BaseException) -> Failure:
         case pyexasol.ExaQueryAbortError():
             return Failure.INTERRUPTED
         case pyexasol.ExaConnectionError():
+            if any(isinstance(each, websocket.WebSocketTimeoutException) for each in causes(error)):
+                return Failure.CONNECT_TIMEOUT
             return failure_of_os(error) or Failure.BAD_ADDRESS
         case websocket.WebSocketTimeoutException():
             return Failure.SILENT

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 
-from aetherflow_builtins_db.failures import Failure, failure_of_os, first_match
+from aetherflow_builtins_db.failures import Failure, failure_of_file, first_match
 
 _CODES: Mapping[int, Failure] = {
     sqlite3.SQLITE_BUSY: Failure.LOCKED,
@@ -47,4 +47,4 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.SEVERAL_STATEMENTS
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | OverflowError):
         return Failure.BAD_PARAMETER
-    return failure_of_os(error) or Failure.OTHER
+    return failure_of_file(error)
