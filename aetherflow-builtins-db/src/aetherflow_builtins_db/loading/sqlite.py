@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Sequence
 
 from aetherflow_builtins_db.columns import UNKNOWN
-from aetherflow_builtins_db.failures import StatementTimeoutError
+from aetherflow_builtins_db.failures import StatementTimeoutError, one_line
 from aetherflow_builtins_db.formats.values import text_value
 from aetherflow_builtins_db.loading.batch import Batch
-from aetherflow_builtins_db.loading.server import RowsRefusedError, Server, values_of
+from aetherflow_builtins_db.loading.server import RowsRefusedError, Server
 from aetherflow_builtins_db.loading.table import Table, TableColumn
 
 _PLAIN = (str, int, float, bytes, type(None))
@@ -54,7 +54,7 @@ class SqliteServer(Server):
         try:
             self.tx.send(sql, rows)  # type: ignore[attr-defined]  # SQLite's transaction
         except (sqlite3.IntegrityError, OverflowError) as error:
-            raise RowsRefusedError(values_of(error)) from error
+            raise RowsRefusedError(one_line(str(error))) from error
         except (sqlite3.Error, StatementTimeoutError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         return len(batch.rows)

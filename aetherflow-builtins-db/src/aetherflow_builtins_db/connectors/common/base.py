@@ -57,7 +57,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
     @property
     def password(self) -> str:
-        """What no message may tell."""
+        """The password, which every message masks."""
         return ""
 
     @abstractmethod
@@ -154,7 +154,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         self, failure: Failure, operation: str, error: BaseException, detail: str = "", where: str = ""
     ) -> DatabaseError:
         """The error to raise `from error`; the password is in none of it."""
-        text = f"{operation} failed{detail}: {self.words_of(error, failure)}{where}"
+        text = f"{operation} failed{detail}: {self.message_of(error, failure)}{where}"
         if self.password:
             text = text.replace(self.password, "***")
         return DatabaseError(
@@ -162,11 +162,11 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         )
 
     def where(self, failure: Failure) -> str:
-        """The place that stands behind the message, where the operation does not name it."""
+        """What stands behind the message: the address of a lost connection."""
         del failure
         return ""
 
-    def words_of(self, error: object, failure: Failure) -> str:
+    def message_of(self, error: object, failure: Failure) -> str:
         """The driver's message on one line."""
         del failure
         return one_line(str(error)) or type(error).__name__

@@ -24,7 +24,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
 class PooledBase(SqlBase[ConfigT, OptionsT]):
-    """Subclasses say how a connection is got, and how one statement runs on it: see `contract.Statements`."""
+    """Subclasses open connections and run single statements on them: see `common.contract.Statements`."""
 
     MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = (*VALUE_ERRORS, OSError)
 
@@ -42,7 +42,7 @@ class PooledBase(SqlBase[ConfigT, OptionsT]):
         """Where messages say that the database is; without the password."""
 
     def where(self, failure: Failure) -> str:
-        """Of a lost connection its peer."""
+        """What stands behind the message: the address of a lost connection."""
         return f" ({self.address})" if failure in LOST else ""
 
     @abstractmethod
@@ -61,12 +61,12 @@ class PooledBase(SqlBase[ConfigT, OptionsT]):
     def fetch(self, connection: Any, sql: Any, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
         """Run a query; the names of its columns and all its rows."""
 
-    def go_on(self, connection: Any, sql: str) -> None:
+    def restart_transaction(self, connection: Any, sql: str) -> None:
         """Start a transaction again if this statement has ended the one that it was in."""
 
     @contextmanager
     def committing(self, progress: Progress | None) -> Iterator[None]:
-        """The block commits: where the connection is lost in it, nobody knows what the server did."""
+        """The block commits. If the connection is lost in it, the advice says that nobody knows what the server did."""
         try:
             yield
         except (*self.driver_errors(), *self.MAPPED_ERRORS) as error:
@@ -92,7 +92,7 @@ class PooledBase(SqlBase[ConfigT, OptionsT]):
                 with self.mapped(step_name(number, len(statements))):
                     count = self.run(connection, text, {name: values[name] for name in names})
                     if together:
-                        self.go_on(connection, statement)
+                        self.restart_transaction(connection, statement)
                 affected.append(count if changes_rows(statement) else None)
             yield affected
 

@@ -48,7 +48,7 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
             pooling.size, pooling.size + pooling.max_overflow, pooling.recycle_seconds, self.opts.connect_timeout
         )
         self._pool: Pool[Any] = Pool(
-            self._open_patiently, self.shut, self._is_alive if pooling.pre_ping else None, limits
+            self._open_with_retries, self.shut, self._is_alive if pooling.pre_ping else None, limits
         )
         self.read_only = self.conf.read_only
         self._interrupts = 0
@@ -106,7 +106,7 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
 
     # Connections
 
-    def _open_patiently(self) -> Any:
+    def _open_with_retries(self) -> Any:
         self._require_driver()
         errors: tuple[type[BaseException], ...] = (*self.driver_errors(), OSError)
         pause, interrupts, most = FIRST_PAUSE_SECONDS, self._interrupts, self.opts.connect_attempts
@@ -140,12 +140,12 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
 
     @property
     def password(self) -> str:
-        """What no message may tell."""
+        """The password, which every message masks."""
         return str(self.conf.place.get("password") or "")
 
-    def words_of(self, error: object, failure: Failure) -> str:
+    def message_of(self, error: object, failure: Failure) -> str:
         """The driver's message on one line."""
-        text = super().words_of(error, failure)
+        text = super().message_of(error, failure)
         return f"interrupted: {text}" if failure is Failure.INTERRUPTED else text
 
     def acquire(self) -> Any:
@@ -193,9 +193,9 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
         """
         self._interrupts += 1
         for each in self._pool.used:
-            threading.Thread(target=self._insist, args=each, daemon=True).start()
+            threading.Thread(target=self._cancel_until_idle, args=each, daemon=True).start()
 
-    def _insist(self, connection: Any, number: int) -> None:
+    def _cancel_until_idle(self, connection: Any, number: int) -> None:
         begun = time.monotonic()
         while self._pool.lends(connection, number) and (past := time.monotonic() - begun) < _INSIST_SECONDS:
             with suppress(Exception):  # it was closed in this moment
@@ -208,7 +208,7 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
 
     def probe(self) -> None:
         """Connect, ask for a sign of life, and close."""
-        connection = self._open_patiently()
+        connection = self._open_with_retries()
         try:
             self.check(connection)
         except self.driver_errors() as error:

@@ -34,7 +34,7 @@ class PooledTransaction:
         text, names = self._connector.markers(sql)
         with self._connector.mapped("statement", self.progress):
             count = self._connector.run(self.raw, text, self._connector.bound(names, params))
-            self._connector.go_on(self.raw, sql)
+            self._connector.restart_transaction(self.raw, sql)
         return count if changes_rows(sql) else None
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:

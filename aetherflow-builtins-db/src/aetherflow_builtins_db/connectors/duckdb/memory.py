@@ -56,7 +56,7 @@ class Memory:
         return session
 
     def forget(self, sessions: Iterable["DuckDBPyConnection"]) -> None:
-        """They are about to be closed."""
+        """Count these sessions no longer; call it before they are closed."""
         with self._lock:
             self._open.difference_update(sessions)
 
@@ -92,12 +92,12 @@ class Memory:
             return True
 
     def restore(self, root: "DuckDBPyConnection") -> None:
-        """The usual limits; without effect if they hold already."""
+        """Restore the usual limits; without effect if they hold already."""
         with self._lock:
             self._restore(root)
 
     def release(self, root: "DuckDBPyConnection | None") -> None:
-        """The usual limits, and another query may have its turn. Without root the database is closed."""
+        """Restore the usual limits and let another query claim them; `root` is None if the database is closed."""
         with self._lock:
             if root is not None:
                 self._restore(root)
@@ -121,7 +121,7 @@ _KNOWN_LOCK = threading.Lock()
 
 
 def memory_of(path: str) -> Memory:
-    """The one of a database; a new one for what nobody else can open."""
+    """The limits of the database at `path`; new ones for `:memory:`, which nobody else can open."""
     if path == ":memory:":  # `:memory:name` is shared, too
         return Memory()
     with _KNOWN_LOCK:

@@ -153,9 +153,9 @@ class ExasolConnector(ServerBase[Config, Options]):
         """What kind of failure an error of pyexasol is."""
         return failure_of(error)
 
-    def words_of(self, error: object, failure: Failure) -> str:
+    def message_of(self, error: object, failure: Failure) -> str:
         """The driver's own words, without its pages of context."""
-        return super().words_of(getattr(error, "message", error), failure)
+        return super().message_of(getattr(error, "message", error), failure)
 
     def shut(self, connection: Any) -> None:
         """Close, without waiting for an answer."""

@@ -196,7 +196,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         with connection.cursor() as cursor:
             cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
 
-    def go_on(self, connection: Any, sql: str) -> None:
+    def restart_transaction(self, connection: Any, sql: str) -> None:
         """Behind CREATE and the like, which commit: else whatever follows would commit by itself.
 
         No START TRANSACTION: that would give back the locks of LOCK TABLES.
@@ -209,7 +209,7 @@ class MySQLConnector(ServerBase[Config, Options]):
             connection.autocommit(False)
 
     def release(self, connection: Any) -> None:
-        """A session in which `go_on` had to work is closed: the next call wants one that commits by itself."""
+        """Close a session that `restart_transaction` has changed: the next call wants one that commits by itself."""
         if connection.autocommit_mode:
             super().release(connection)
         else:

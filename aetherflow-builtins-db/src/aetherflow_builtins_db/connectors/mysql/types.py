@@ -63,7 +63,7 @@ def _instant(text: str) -> Any:
 
 
 def cell_text(field: Any, convert: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
-    """What makes a cell of CSV of the text that the server sends; None if it is the cell."""
+    """The function that turns the server's text into a cell of CSV; None if the text is the cell."""
     kind = field.type_code
     if kind in _AS_SENT and not field.flags & _ZEROFILL:
         return None

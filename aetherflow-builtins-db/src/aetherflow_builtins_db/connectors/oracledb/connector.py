@@ -147,7 +147,7 @@ class OracleConnector(ServerBase[Config, Options]):
             oracledb.init_oracle_client(lib_dir=self.file(libraries))
         arguments = self.connect_arguments()
         # The driver's own limit ends when the listener has accepted; one that stays silent would hold us for ever.
-        connection = within(self.opts.connect_timeout * 2, lambda: oracledb.connect(**arguments))
+        connection = with_deadline(self.opts.connect_timeout * 2, lambda: oracledb.connect(**arguments))
         try:
             connection.outputtypehandler = _handler
             connection.call_timeout = round((self.opts.statement_timeout or self.silence_limit or 0) * 1000)
@@ -252,12 +252,12 @@ def _handler(cursor: Any, metadata: Any) -> Any:
 
 
 def _sent(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Before 23ai there is no boolean."""
+    """The values with booleans as 0 and 1: Oracle has none before 23ai."""
     return {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
 
 
-def within(seconds: float, work: Callable[[], Any]) -> Any:
-    """What `work` returns or raises; TimeoutError if that takes longer, and the work goes on alone."""
+def with_deadline(seconds: float, work: Callable[[], Any]) -> Any:
+    """What `work` returns or raises; TimeoutError if it takes longer: its thread is left behind."""
     done: list[Any] = []
     failed: list[BaseException] = []
 

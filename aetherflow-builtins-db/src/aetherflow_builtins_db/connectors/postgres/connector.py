@@ -15,7 +15,7 @@ from aetherflow_builtins_db.connectors.postgres.copy import PostgresArrow, Postg
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of, first_cause
 from aetherflow_builtins_db.connectors.postgres.session import end_session, note_session
 from aetherflow_builtins_db.connectors.postgres.types import column_of, register_loaders
-from aetherflow_builtins_db.connectors.postgres.wait import patient
+from aetherflow_builtins_db.connectors.postgres.wait import connection_class
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.failures import Failure
@@ -92,7 +92,7 @@ class PostgresConnector(ServerBase[Config, Options]):
     def open(self) -> Any:
         """Connect and set up the session."""
         # prepare_threshold: prepared statements would stay behind in a pooler between us and the server.
-        connection = patient().connect(**self.connect_arguments(), autocommit=True, prepare_threshold=None)
+        connection = connection_class().connect(**self.connect_arguments(), autocommit=True, prepare_threshold=None)
         try:
             connection.silence_limit = self.opts.connect_timeout
             register_loaders(connection)
@@ -130,7 +130,7 @@ class PostgresConnector(ServerBase[Config, Options]):
     def end_session(self, connection: Any) -> None:
         """pg_terminate_backend, if that server has the session."""
         if connection.begun is not None:
-            with patient().connect(**self.connect_arguments(), autocommit=True) as other:
+            with connection_class().connect(**self.connect_arguments(), autocommit=True) as other:
                 other.silence_limit = self.opts.connect_timeout
                 end_session(other, connection)
 
@@ -138,9 +138,9 @@ class PostgresConnector(ServerBase[Config, Options]):
         """What kind of failure an error of psycopg is."""
         return failure_of(error)
 
-    def words_of(self, error: object, failure: Failure) -> str:
+    def message_of(self, error: object, failure: Failure) -> str:
         """The driver's message on one line; of several errors that of the first."""
-        return super().words_of(first_cause(error) if isinstance(error, BaseException) else error, failure)
+        return super().message_of(first_cause(error) if isinstance(error, BaseException) else error, failure)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
         return percent_style(sql)

@@ -202,4 +202,4 @@ class _File:
         return False
 
     def close(self) -> None:
-        """Nothing: the blocks have an owner."""
+        """Does nothing: whoever made the blocks closes them."""

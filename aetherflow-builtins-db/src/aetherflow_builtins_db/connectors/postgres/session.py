@@ -13,9 +13,9 @@ _END = (
 
 
 def note_session(connection: Any) -> None:
-    """Remember its number, in `session`, and when it began, in `begun`: a lost connection tells neither.
+    """Set `connection.session`, the server's number of the session, and `connection.begun`, when it began.
 
-    Behind a pooler, whose numbers are not the server's, `begun` is None.
+    A lost connection tells neither. Behind a pooler, whose numbers are not the server's, `begun` is None.
     """
     import psycopg
 

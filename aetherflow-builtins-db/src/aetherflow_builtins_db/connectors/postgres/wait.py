@@ -32,7 +32,7 @@ def wait_for(poll: "select.poll", pgconn: "PGconn", seconds: float | None) -> li
 
 
 @functools.cache
-def patient() -> Any:
+def connection_class() -> Any:
     """Psycopg's own connection, which waits for the server as long as `silence_limit` says."""
     import psycopg
 

@@ -204,15 +204,15 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         """What kind of failure an error of SQLAlchemy or of the driver is."""
         return failure_of(error, "" if self._engine is None else self._engine.dialect.driver)
 
-    def words_of(self, error: object, failure: Failure) -> str:
+    def message_of(self, error: object, failure: Failure) -> str:
         """The driver's own words, without the SQL, parameters and links that SQLAlchemy adds."""
         if failure is Failure.INTERRUPTED:
             return "interrupted"
-        return super().words_of(getattr(error, "orig", None) or error, failure)
+        return super().message_of(getattr(error, "orig", None) or error, failure)
 
     @property
     def password(self) -> str:
-        """What no message may tell."""
+        """The password, which every message masks."""
         with suppress(Exception):  # what is wrong with the URL, `engine` tells
             return str(self._url().password or "")
         return ""
