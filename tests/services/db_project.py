@@ -13,8 +13,8 @@ import pytest
 from aetherflow.core.api import ConnectorInit, RunFailedError
 from aetherflow.core.base.summary import FailureSummary, RunSummary
 from aetherflow.core.runner import run_flow
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
-from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 from db_places import DRIVERS, Place, file_place, mysql_place, postgres_place, sqlalchemy_place
 
 AnyConnector = DuckDBConnector | Sqlite3Connector

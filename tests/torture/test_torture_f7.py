@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from aetherflow.core.base.durable.failpoint import hit
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
-from aetherflow_builtins_db.connectors.duckdb_transaction import DuckDBTransaction
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
-from aetherflow_builtins_db.connectors.postgres import PostgresConnector, PostgresTransaction
-from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
-from aetherflow_builtins_db.connectors.sqlite3_transaction import Sqlite3Transaction
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.duckdb.transaction import DuckDBTransaction
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector, PostgresTransaction
+from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
+from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
 from db_places import Place, file_place, mysql_place, postgres_place
 from torture_bench import Bench, warm_up
 from torture_flows import F7_DB

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import Column
 from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.failures import DatabaseError
 
 Params: TypeAlias = Mapping[str, Any] | None
 """Values of the `:name` markers of a query."""
@@ -16,7 +17,7 @@ Params: TypeAlias = Mapping[str, Any] | None
 Row: TypeAlias = tuple[Any, ...]
 
 
-class NeedsMemoryError(ConnectorError):
+class NeedsMemoryError(DatabaseError):
     """The little memory of `LeanSource.lean` was not enough for the query."""
 
 

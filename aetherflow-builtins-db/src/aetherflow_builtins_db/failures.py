@@ -1,12 +1,168 @@
-"""Driver errors in the words of this program: one line that says where, what and what to do."""
+"""What kind of failure a driver reports, and the error of ours that tells it.
 
+Each room of `connectors` has a module `errors` that answers for its driver; nothing else looks at a driver's message.
+"""
+
+import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
+from typing import NamedTuple, TypeAlias
 
 from aetherflow.core.api import ConnectorError
 
-Hints = Sequence[tuple[str, str]]
-"""Pairs of a pattern that the driver's message may contain and the advice that helps then; the first match counts."""
+
+class Failure(Enum):
+    """Kinds of failures, as far as the program or its advice makes a difference."""
+
+    OTHER = auto()
+    # connecting
+    NO_DRIVER = auto()
+    NO_HOST = auto()
+    REFUSED = auto()
+    """Nobody listens at the address."""
+    CONNECT_TIMEOUT = auto()
+    STARTING = auto()
+    """The server is starting or shutting down."""
+    CERTIFICATE = auto()
+    LOGIN = auto()
+    ACCOUNT_LOCKED = auto()
+    NOT_ADMITTED = auto()
+    """The server takes no connections from this host or user."""
+    NO_DATABASE = auto()
+    BAD_ADDRESS = auto()
+    TOO_MANY_CONNECTIONS = auto()
+    CANNOT_OPEN = auto()
+    """A file of a database cannot be opened."""
+    WRONG_FILE = auto()
+    """A file is no database of this kind or version."""
+    MODES_DIFFER = auto()
+    """The database is open in this process with other settings."""
+    # the connection
+    CONNECTION_LOST = auto()
+    SILENT = auto()
+    """The server did not answer in time."""
+    STATEMENT_TIMEOUT = auto()
+    INTERRUPTED = auto()
+    """Somebody stopped the statement: in most cases this run, which is being stopped."""
+    # other transactions
+    DEADLOCK = auto()
+    CONFLICT = auto()
+    """Another transaction changed the same rows."""
+    LOCKED = auto()
+    """Another transaction or process held a lock for too long."""
+    # room
+    DISK_FULL = auto()
+    OUT_OF_MEMORY = auto()
+    # the statement
+    SYNTAX = auto()
+    NO_TABLE = auto()
+    NO_COLUMN = auto()
+    DUPLICATE_COLUMN = auto()
+    NO_FUNCTION = auto()
+    NO_EXTENSION = auto()
+    NO_RIGHT = auto()
+    READ_ONLY = auto()
+    NO_TRANSACTION = auto()
+    """The statement cannot run inside of a transaction."""
+    SEVERAL_STATEMENTS = auto()
+    BAD_PARAMETER = auto()
+    """A value that the driver cannot send."""
+    # data
+    UNIQUE_VIOLATION = auto()
+    CONSTRAINT = auto()
+    """The data or the table stand against it; a duplicate key is UNIQUE_VIOLATION."""
+
+
+LOST = frozenset({Failure.CONNECTION_LOST, Failure.SILENT})
+"""The connection is gone: nobody knows what the server did last."""
+PASSING = frozenset({Failure.REFUSED, Failure.STARTING, Failure.TOO_MANY_CONNECTIONS, Failure.CONNECTION_LOST})
+"""What another try to connect may not meet."""
+Advice: TypeAlias = Mapping[Failure, str]
+"""What the user can do about it."""
+ADVICE: Advice = {
+    Failure.LOGIN: "check config.user and config.password",
+    Failure.NO_HOST: "check config.host",
+    Failure.NO_DATABASE: "check config.database",
+    Failure.REFUSED: "check config.host and config.port, and that the server runs",
+    Failure.CONNECT_TIMEOUT: "check config.host and the network, or raise options.connect_timeout",
+    Failure.CERTIFICATE: "check config.ssl: its mode and ca_file",
+    Failure.TOO_MANY_CONNECTIONS: "wait for other clients, or lower options.pool",
+    Failure.SILENT: "look at the server and the network, or raise options.read_timeout; then run the step again",
+    Failure.STATEMENT_TIMEOUT: "raise options.statement_timeout, or make the query faster",
+    Failure.INTERRUPTED: "the run was being stopped",
+    Failure.DEADLOCK: "another transaction held what this one wanted: run the step again (retry:)",
+    Failure.CONFLICT: "another transaction changed the same rows: run the step again (retry:)",
+    Failure.LOCKED: "another transaction holds a lock: run the step again (retry:)",
+    Failure.DISK_FULL: "free disk space on the database server",
+    Failure.NO_COLUMN: "check the column's name",
+    Failure.SYNTAX: "check the SQL near the words quoted",
+    Failure.NO_RIGHT: "the user lacks the right: GRANT it, or use another user",
+    Failure.READ_ONLY: "reading cannot change data; use db_execute",
+    Failure.UNIQUE_VIOLATION: "the data or the table stand against it",
+    Failure.CONSTRAINT: "the data or the table stand against it",
+    Failure.CONNECTION_LOST: "the connection was lost: look at the server's log, then run the step again",
+}
+"""Where a connector has none of its own."""
+
+
+class Refusal(NamedTuple):
+    """Why a database refuses a row of a file for what is in it."""
+
+    reason: str
+    line: int | None = None
+    """Which line of the file it is, where the database says so; the first is 1."""
+
+
+class DatabaseError(ConnectorError):
+    """A database or its driver failed; `failure` says in which way."""
+
+    def __init__(self, message: str, *, fix: str = "", failure: Failure = Failure.OTHER) -> None:
+        super().__init__(message, fix=fix)
+        self.failure = failure
+
+
+class StatementTimeoutError(TimeoutError):
+    """`statement_timeout` is over, as measured here."""
+
+
+def failure_of_os(error: BaseException) -> Failure | None:
+    """The kind of the operating system's error behind a driver's one; None if there is none."""
+    import socket
+    import ssl
+
+    for each in causes(error):
+        match each:
+            case StatementTimeoutError():
+                return Failure.STATEMENT_TIMEOUT
+            case ConnectionRefusedError():
+                return Failure.REFUSED
+            case socket.gaierror():
+                return Failure.NO_HOST
+            case ssl.SSLError():
+                return Failure.CERTIFICATE
+            case TimeoutError():
+                return Failure.CONNECT_TIMEOUT
+            case OSError(errno=errno.ENOSPC):
+                return Failure.DISK_FULL
+            case OSError():
+                return Failure.CONNECTION_LOST
+    return None
+
+
+def failure_of_file(error: BaseException) -> Failure:
+    """The kind of the operating system's error behind that of a database in a file, which has no connection to lose."""
+    found = failure_of_os(error) or Failure.OTHER
+    return Failure.CANNOT_OPEN if found is Failure.CONNECTION_LOST else found
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came out of, one behind the other."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
 
 _POINTER = re.compile(r"\n\s*\n?LINE (\d+):.*", re.DOTALL)
 
@@ -17,10 +173,6 @@ def one_line(message: str) -> str:
     return " ".join(text.split())
 
 
-def driver_failure(
-    resource: str, operation: str, error: BaseException, hints: Hints, detail: str = ""
-) -> ConnectorError:
-    """The ConnectorError to raise `from error`; `detail` says how far the operation came."""
-    message = one_line(str(error)) or type(error).__name__
-    advice = next((text for pattern, text in hints if re.search(pattern, message, re.IGNORECASE)), "")
-    return ConnectorError(f"{resource}: {operation} failed{detail}: {message}", fix=advice)
+def first_match(message: str, rules: Mapping[str, Failure]) -> Failure | None:
+    """The kind of the first pattern that the message contains: for what a driver tells by its message alone."""
+    return next((kind for pattern, kind in rules.items() if re.search(pattern, message, re.IGNORECASE)), None)

@@ -147,7 +147,6 @@ class _Statement:
         return text + end if text else ""
 
     def add(self, token: Token, written: str) -> None:
-        """Read on."""
         self._parts.append(written)
         if token.kind != "text" or token.text.isspace():
             return

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.exasol import ExasolConnector
+from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
 from exasol_standin import INLINE_ROWS, ExasolStandIn
 from services import Tls
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
-from aetherflow_builtins_db.connectors.postgres import PostgresConnector
-from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
+from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from db_places import Place, mysql_by_url, mysql_place, postgres_place
 
 ROWS, TEXT_BYTES = 30_000, 1_500

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
-from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 from svc import workdir
 
 CLASSES: dict[str, Any] = {"sqlite3": Sqlite3Connector, "duckdb": DuckDBConnector}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 ROWS = 1_500_000
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.connectors.exasol import ExasolConnector
+from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
 from exasol_standin import ExasolStandIn
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.loading.servers import server_of
 from db_places import mysql_place, settings
 from services import Database

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import write_delimited
 from aetherflow_builtins_db.formats.sink import HashingSink

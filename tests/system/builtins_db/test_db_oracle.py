@@ -17,7 +17,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorInit
 from aetherflow.core.testing import SqlSuite
-from aetherflow_builtins_db.connectors.oracledb import OracleConnector
+from aetherflow_builtins_db.connectors.oracledb.connector import OracleConnector
 from svc import free_port
 
 SERVER = os.environ.get("AETHERFLOW_TEST_ORACLE_URL")
@@ -71,7 +71,7 @@ def refusal(code: int) -> bytes:
 CHILD = """
 import json, sys
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.oracledb import OracleConnector
+from aetherflow_builtins_db.connectors.oracledb.connector import OracleConnector
 config, options = json.loads(sys.argv[1])
 try:
     OracleConnector(ConnectorInit("erp", "db", "oracledb", config, options)).probe()

@@ -114,7 +114,7 @@ def test_validating_a_flow_imports_its_steps_but_no_driver(shop: Path) -> None:
         shop,
     ).split()
     assert "aetherflow_builtins_db.steps.extract_stream" in loaded
-    assert "aetherflow_builtins_db.connectors.duckdb" in loaded
+    assert "aetherflow_builtins_db.connectors.duckdb.connector" in loaded
     assert not {"duckdb", "_duckdb", "pyarrow", "numpy", "pandas"} & set(loaded)
 
 
@@ -122,7 +122,7 @@ def test_a_missing_driver_is_answered_with_the_command_that_installs_it(tmp_path
     hide = (
         "import sys; sys.modules['duckdb'] = sys.modules['pyarrow'] = None\n"
         "from aetherflow.core.api import AetherflowError, ConnectorInit\n"
-        "from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector\n"
+        "from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector\n"
         "from aetherflow_builtins_db.formats.parquet import require_pyarrow\n"
         "for use in (DuckDBConnector(ConnectorInit('wh', 'db', 'duckdb', {}, {})).connect, require_pyarrow):\n"
         "    try: use()\n"

@@ -11,8 +11,8 @@ import pymysql
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
-from aetherflow_builtins_db.connectors.postgres import PostgresConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.contract import CopyTransaction
 from services import Database
 from svc import free_port

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from aetherflow.core.testing import SqlSuite
-from aetherflow_builtins_db.connectors.exasol import ExasolConnector
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
-from aetherflow_builtins_db.connectors.postgres import PostgresConnector
-from aetherflow_builtins_db.connectors.sqlalchemy import SQLAlchemyConnector
+from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
+from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from db_places import mysql_place
 from exasol_standin import ExasolStandIn
 from services import Database

@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
-from aetherflow_builtins_db.connectors.postgres import PostgresConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.formats.values import text_value
 from services import Database
 

@@ -12,9 +12,9 @@ import pymysql
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.exasol import ExasolConnector
-from aetherflow_builtins_db.connectors.mysql import MySQLConnector
-from aetherflow_builtins_db.connectors.postgres import PostgresConnector
+from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.dialect import Dialect
 from db_places import settings
 from exasol_standin import ExasolStandIn

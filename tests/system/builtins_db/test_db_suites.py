@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aetherflow.core.testing import SqlSuite
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
-from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 
 ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
 

@@ -4,10 +4,9 @@
 
 LIMITS = {
     "upward in aetherflow.core": 24,
-    "upward in aetherflow_builtins_db": 2,
     "out of the kernel": 20,
-    "circles of packages": 4,
-    "circles of files": 12,
+    "circles of packages": 2,
+    "circles of files": 5,
 }
 
 UPWARD = {
@@ -37,18 +36,12 @@ UPWARD = {
         runtime.opening.prepare -> checks.report
         runtime.subflow -> checks.subflows
     """,
-    "aetherflow_builtins_db": """
-        formats.sampling -> widening
-        steps.check -> checking
-    """,
 }
 """Imports from a room that stands above."""
 
 PACKAGE_CIRCLES = """
 aetherflow.core.bundle aetherflow.core.runtime.environment aetherflow.core.runtime.workspace
 aetherflow.core.checks aetherflow.core.kernel.sequencing aetherflow.core.runtime.context aetherflow.core.runtime.hooks aetherflow.core.runtime.opening
-aetherflow_builtins_db.checking aetherflow_builtins_db.steps
-aetherflow_builtins_db.formats aetherflow_builtins_db.widening
 """
 """Folders that import each other, one circle a line."""
 
@@ -58,12 +51,5 @@ aetherflow.core.checks.report aetherflow.core.checks.subflows
 aetherflow.core.contracts.context aetherflow.core.contracts.step
 aetherflow.core.kernel.locks.lease aetherflow.core.kernel.locks.renewal
 aetherflow.core.runtime.context.context aetherflow.core.runtime.context.file_effects aetherflow.core.runtime.context.parts
-aetherflow_builtins_db.checking aetherflow_builtins_db.steps.check
-aetherflow_builtins_db.connectors.duckdb aetherflow_builtins_db.connectors.duckdb_lines aetherflow_builtins_db.connectors.duckdb_memory aetherflow_builtins_db.connectors.duckdb_rows aetherflow_builtins_db.connectors.duckdb_transaction
-aetherflow_builtins_db.connectors.mysql aetherflow_builtins_db.connectors.mysql_rows
-aetherflow_builtins_db.connectors.postgres aetherflow_builtins_db.connectors.postgres_copy
-aetherflow_builtins_db.connectors.server aetherflow_builtins_db.connectors.server_transaction
-aetherflow_builtins_db.connectors.sqlalchemy aetherflow_builtins_db.connectors.sqlalchemy_rows
-aetherflow_builtins_db.connectors.sqlite3 aetherflow_builtins_db.connectors.sqlite3_rows aetherflow_builtins_db.connectors.sqlite3_transaction
 """
 """Files that import each other, one circle a line."""

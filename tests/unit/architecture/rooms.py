@@ -27,8 +27,13 @@ _LINES = {
         errors reasons time schedule ledger audit launchers document runs loop export cli __main__
     """,
     "aetherflow_builtins_db": """
-        columns params dialect contract statements files failures bundle_source formats connectors loading widening
-        steps checking
+        columns params row_range dialect failures contract statements files bundle_source
+        formats
+        connectors.common connectors.sqlite3 connectors.duckdb connectors.postgres connectors.mysql connectors.oracledb
+        connectors.exasol connectors.sqlalchemy
+        loading
+        checking
+        steps
     """,
     "aetherflow_builtins_reports": """
         errors package cells sources tables shift fill steps

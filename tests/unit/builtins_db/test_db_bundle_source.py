@@ -11,8 +11,8 @@ import pytest
 from aetherflow.core.api import BundleSourceInit, ConnectorError, ConnectorInit
 from aetherflow.core.testing import BundleSourceSuite
 from aetherflow_builtins_db.bundle_source import DbBundleSource
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
-from aetherflow_builtins_db.connectors.sqlite3 import Sqlite3Connector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 
 COLUMNS = ("bundle", "path", "sha256", "data", "updated_at", "size")
 CREATE = (

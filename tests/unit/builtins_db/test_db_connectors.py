@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from aetherflow.core.api import ConnectorError
-from aetherflow_builtins_db.connectors.sqlite3 import path_of_url
+from aetherflow_builtins_db.connectors.sqlite3.connector import path_of_url
 
 ENDLESS = {
     "duckdb": "SELECT count(*) FROM range(100000000000) a, range(100000) b",

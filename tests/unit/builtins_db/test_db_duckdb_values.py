@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from aetherflow.core.api import AetherflowError, ConnectorError, ConnectorInit
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats import parquet
 from aetherflow_builtins_db.formats.sink import HashingSink

@@ -1,6 +1,6 @@
 """MariaDB's text goes into CSV as the server sends it: the bytes that its values, as Python knows them, would give."""
 
-from aetherflow_builtins_db.connectors.mysql_rows import parse
+from aetherflow_builtins_db.connectors.mysql.rows import parse
 
 
 def test_a_length_of_eight_bytes() -> None:

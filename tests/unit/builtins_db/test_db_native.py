@@ -10,8 +10,8 @@ import pytest
 from db_native import place_of
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
-from aetherflow_builtins_db.connectors.postgres import PostgresConnector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.steps.writing import FileSpec, Writing

@@ -10,7 +10,7 @@ import pytest
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import SqlSuite
 from aetherflow_builtins_db.columns import UNKNOWN
-from aetherflow_builtins_db.connectors.oracledb import OracleConnector, column_of
+from aetherflow_builtins_db.connectors.oracledb.connector import OracleConnector, column_of
 from svc import free_port
 
 SERVER = os.environ.get("AETHERFLOW_TEST_ORACLE_URL")

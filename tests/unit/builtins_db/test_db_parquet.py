@@ -10,7 +10,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from aetherflow_builtins_db.connectors.duckdb import DuckDBConnector
+from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 
 MATRIX = """
 SELECT * FROM (VALUES

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aetherflow_builtins_db.connectors.sqlite3_sql import split
+from aetherflow_builtins_db.connectors.sqlite3.sql import split
 from aetherflow_builtins_db.statements import changes_rows, controls_transaction, is_query
 
 TRIGGER = "CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET n = 1; DELETE FROM u; END;"

@@ -8,10 +8,10 @@ import pytest
 
 from aetherflow.core.api import StepInputError
 from aetherflow_builtins_db.columns import UNKNOWN, Column, parse_type, refuse_duplicates
-from aetherflow_builtins_db.connectors.sqlite3_rows import declared_type
+from aetherflow_builtins_db.connectors.sqlite3.rows import declared_type
 from aetherflow_builtins_db.formats.coerce import coerce
 from aetherflow_builtins_db.formats.values import json_value
-from aetherflow_builtins_db.widening import common_type, refine
+from aetherflow_builtins_db.formats.widening import common_type, refine
 
 UTC = datetime.UTC
 DAY, NOON = datetime.date(2024, 1, 2), datetime.datetime.fromisoformat("2024-01-02T12:00:00")

@@ -1,1 +1,1 @@
-"""One module per driver. Each imports its driver library where it connects."""
+"""One room per driver, and `common` for what they share. Each imports its driver library where it connects."""

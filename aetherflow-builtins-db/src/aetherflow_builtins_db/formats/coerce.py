@@ -19,7 +19,6 @@ _FINER = re.compile(r"[.,]\d{6}\d*[1-9]")
 
 
 def fits(value: Any, wanted: ColumnType) -> bool:
-    """Whether `coerce` would succeed."""
     try:
         coerce(value, wanted)
     except ValueError:

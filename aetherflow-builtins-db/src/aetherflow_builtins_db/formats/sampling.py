@@ -7,7 +7,7 @@ from itertools import chain
 from aetherflow.core.api import StepInputError
 from aetherflow_builtins_db.columns import STRING, UNKNOWN, Column, ColumnType
 from aetherflow_builtins_db.contract import Row, Rows
-from aetherflow_builtins_db.widening import refine
+from aetherflow_builtins_db.formats.widening import refine
 
 _ROWS, _LIMIT = 1000, 50_000
 """Rows looked at before types are fixed; up to the limit while a column has shown no value at all."""
@@ -26,7 +26,6 @@ class TypedRows:
         self.columns = [replace(column, type=STRING) if column.type == UNKNOWN else column for column in columns]
 
     def batches(self) -> Iterator[list[Row]]:
-        """All rows."""
         yield from chain(self._head, self._batches)
 
     def _look_ahead(self, width: int) -> list[Row]:

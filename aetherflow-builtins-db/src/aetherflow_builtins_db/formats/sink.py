@@ -12,9 +12,7 @@ Packing: TypeAlias = Literal["none", "gzip", "zstd"]
 class Sink(Protocol):
     """What a writer writes to."""
 
-    def write(self, data: bytes | memoryview, /) -> int:
-        """Write all of `data`."""
-        ...
+    def write(self, data: bytes | memoryview, /) -> int: ...
 
 
 @runtime_checkable
@@ -38,7 +36,6 @@ class HashingSink:
         self.closed = False
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write all of `data`."""
         if self._abandoned:
             return len(data)
         self._file.write(data)
@@ -48,7 +45,6 @@ class HashingSink:
         return len(data)
 
     def tell(self) -> int:
-        """Bytes written so far."""
         return self._size
 
     def flush(self) -> None:

@@ -1,12 +1,12 @@
 """DuckDB: its own readers of CSV and Parquet. Readers see the old rows until the commit, so `replace` needs no swap."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from aetherflow_builtins_db.columns import STRING
-from aetherflow_builtins_db.connectors.base import setting_literal
-from aetherflow_builtins_db.connectors.duckdb_rows import column_of
+from aetherflow_builtins_db.connectors.common.base import setting_literal
+from aetherflow_builtins_db.connectors.duckdb.errors import refusal
+from aetherflow_builtins_db.connectors.duckdb.rows import column_of
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
@@ -16,9 +16,6 @@ from aetherflow_builtins_db.loading.server import RowsRefusedError, Server
 from aetherflow_builtins_db.loading.source import Packing, SourceFile
 from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
 
-_LINE = re.compile(r"CSV Error on Line: (\d+)")
-_STOPPED = "(Error: Interrupted!)"
-"""What DuckDB says of a constraint that it did not finish looking at."""
 _DIALECT = Dialect(include_header=False)
 _MICRO_DIGITS = 6
 _SECOND_DIGITS = {
@@ -31,8 +28,6 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
 class DuckDBServer(Server):
-    """Loads into DuckDB."""
-
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
         """The table in the catalogue; names are the same in upper and lower case there."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
@@ -132,12 +127,9 @@ class DuckDBServer(Server):
         try:
             with self.tx.limited():
                 row = self.tx.raw.execute(sql, given).fetchone()
-        except (duckdb.ConversionException, duckdb.ConstraintException, duckdb.InvalidInputException) as error:
-            if str(error).endswith(_STOPPED):
-                raise self.tx.failed(f"loading into {into.sql}", error) from error
-            found = _LINE.search(str(error))
-            raise RowsRefusedError(_reason(error), int(found.group(1)) if found else None) from error
         except duckdb.Error as error:
+            if (found := refusal(error)) is not None:
+                raise RowsRefusedError(found.reason, found.line) from error
             raise self.tx.failed(f"loading into {into.sql}", error) from error
         return int(row[0]) if row else 0
 
@@ -194,17 +186,3 @@ def _is_safe(given: str, wanted: str) -> bool:
     if wanted in {given, "VARCHAR"}:
         return True
     return given in _INTEGERS and wanted in _INTEGERS
-
-
-def _reason(error: Exception) -> str:
-    """The part of DuckDB's message that is about the row; advice about options of its reader is not."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = []
-    for line in lines:
-        if line.startswith(("Possible", "Column ", "This type", "*", "file =", "LINE ")):
-            break
-        kept.append(line)
-    text = " ".join(kept)
-    return re.sub(
-        r"^(?:Conversion|Constraint|Invalid Input) Error: (?:CSV Error on Line: \d+ Original Line: )?", "", text
-    )

@@ -1,14 +1,14 @@
 """One load from beginning to end, the same on every server: what is checked, in which order, in which transaction."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from aetherflow.core.api import ConnectorError, StepError, StepInputError
+from aetherflow.core.api import StepError, StepInputError
 from aetherflow_builtins_db.contract import Row
+from aetherflow_builtins_db.failures import DatabaseError, Failure
 from aetherflow_builtins_db.loading.batch import Batch, Reject
 from aetherflow_builtins_db.loading.convert import Converter
 from aetherflow_builtins_db.loading.ledger import Loaded, LoadLedger
@@ -20,6 +20,8 @@ from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn, f
 Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
 _SMALL_PART = 500
 """Rows sent at a time behind a refused one: where one is, others may be, and each costs all that is sent with it."""
+_ALREADY_CLAIMED = frozenset({Failure.UNIQUE_VIOLATION, Failure.CONFLICT})
+"""Which of the two a second process meets depends on how the database keeps transactions apart."""
 Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
 
 
@@ -40,7 +42,7 @@ class LoadRequest:
 
 @dataclass(slots=True)
 class LoadResult:
-    """What was done."""
+    """What a load did, in numbers of rows."""
 
     table: str
     loaded: int = 0
@@ -115,8 +117,8 @@ class Load:
     def _claim(self, ledger: LoadLedger) -> None:
         try:
             ledger.claim(self._server.tx, self._request.run_id)
-        except ConnectorError as error:
-            if re.search("duplicate|unique|conflict", str(error), re.IGNORECASE) is None:
+        except DatabaseError as error:
+            if error.failure not in _ALREADY_CLAIMED:
                 raise
             raise StepError(
                 f"another process did this load ({self._request.load_id}) at the same time: {error}",

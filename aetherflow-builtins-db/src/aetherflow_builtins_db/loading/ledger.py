@@ -83,7 +83,6 @@ class LoadLedger:
         )
 
     def complete(self, tx: Transaction, content: str, rows: int, rejected: int) -> None:
-        """Say what was loaded."""
         tx.execute(
             f"UPDATE {self._table} SET content = :c, row_count = :n, rejected = :j, loaded_at = :w WHERE load_key = :k",
             {

@@ -6,15 +6,11 @@ from contextlib import contextmanager, suppress
 
 from aetherflow.core.api import ConnectorError, StepError
 from aetherflow_builtins_db.columns import UNKNOWN
+from aetherflow_builtins_db.connectors.mysql.errors import refusal
 from aetherflow_builtins_db.loading.batch import Batch
 from aetherflow_builtins_db.loading.mysql_lock import take_lock, wait_for_merges
 from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Server
 from aetherflow_builtins_db.loading.table import Table, TableColumn
-
-_ABOUT_ROWS = frozenset(
-    {1048, 1062, 1216, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1452, 1526, 1586, 1690, 3140, 3819, 4025}
-)
-"""Server errors that a row causes: null, duplicate, out of range, wrong value, too long, no parent, CHECK, JSON."""
 
 _INDEXED_CHARACTERS = 150
 """Of a long text key: an index holds 3,072 bytes in all, a character up to four."""
@@ -95,12 +91,12 @@ class MySqlServer(Server):
             with self.tx.raw.cursor() as cursor:
                 cursor.executemany(sql, batch.rows)
         except pymysql.MySQLError as error:
-            if error.args and error.args[0] in _ABOUT_ROWS:
-                raise RowsRefusedError(" ".join(str(error.args[-1]).split())) from error
+            if (found := refusal(error)) is not None:
+                raise RowsRefusedError(found.reason) from error
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         except (OSError, UnicodeError, AttributeError, TypeError, ValueError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
-        self.tx.moved.rows += len(batch.rows)  # type: ignore[attr-defined]  # a server's transaction
+        self.tx.progress.rows += len(batch.rows)  # type: ignore[attr-defined]  # a server's transaction
         return len(batch.rows)
 
     # Merge
@@ -124,7 +120,6 @@ class MySqlServer(Server):
         return self.quote(column.name) + (f"({_INDEXED_CHARACTERS})" if long else "")
 
     def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
-        """DELETE of a join."""
         return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
 
     def drop_stage(self, stage: Table) -> None:
@@ -132,7 +127,6 @@ class MySqlServer(Server):
         self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
 
     def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
-        """UPDATE of a join."""
         sets = ", ".join(f"t.{self.quote(column.name)} = s.{self.quote(column.name)}" for column in columns)
         return f"UPDATE {table.sql} t JOIN {stage.sql} s ON {same} SET {sets}"
 

@@ -6,14 +6,14 @@ import codecs
 import io
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.columns import UNKNOWN, ColumnType
-from aetherflow_builtins_db.connectors.base import setting_literal
+from aetherflow_builtins_db.connectors.common.base import setting_literal
+from aetherflow_builtins_db.connectors.postgres.errors import refusal
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
@@ -27,7 +27,6 @@ from aetherflow_builtins_db.loading.source import BLOCK, SourceFile
 from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
 
 _ENCODINGS = {"utf-8": "UTF8", "ascii": "UTF8", "iso8859-1": "LATIN1", "iso8859-15": "LATIN9", "cp1252": "WIN1252"}
-_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 _BYTES = ColumnType("bytes")
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _ARROW_ROWS = 50_000
@@ -35,8 +34,6 @@ _DIALECT = Dialect(include_header=False)
 
 
 class PostgresServer(Server):
-    """Loads into PostgreSQL."""
-
     savepoints = True
     converts = False
     swaps = True
@@ -119,7 +116,6 @@ class PostgresServer(Server):
         return self._copy(into, columns, "FORMAT csv, NULL '', ENCODING 'UTF8'", blocks())
 
     def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
-        """Add rows by COPY."""
         forms = [(index, column) for index, column in enumerate(columns) if _needs_form(column)]
         rows: Sequence[Row] = batch.rows
         integers = [index for index, column in enumerate(columns) if column.declared in _INTEGERS]
@@ -191,16 +187,8 @@ class _Refusals:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, ConnectorError):
             return
-        import psycopg
-
-        cause = error.__cause__
-        if isinstance(cause, psycopg.DataError | psycopg.IntegrityError):
-            found = _LINE.search(cause.diag.context or "")
-            detail = f" ({cause.diag.message_detail})" if cause.diag.message_detail else ""
-            column = re.search(r", column ([^:\n]+)", cause.diag.context or "")
-            where = f"column {column.group(1)}: " if column else ""
-            reason = f"{where}{cause.diag.message_primary}{detail}"
-            raise RowsRefusedError(reason, int(found.group(1)) if found else None) from cause
+        if (found := refusal(error.__cause__)) is not None:
+            raise RowsRefusedError(found.reason, found.line) from error.__cause__
 
 
 def _arrow_writes(pa: Any, kind: Any, column: TableColumn) -> bool:

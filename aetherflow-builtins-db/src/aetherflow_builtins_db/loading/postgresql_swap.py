@@ -63,7 +63,6 @@ class Swap:
             )
 
     def prepare(self) -> Table:
-        """The new, empty table."""
         self._tx.execute(f"CREATE TABLE {self._staged.sql} (LIKE {self._table.sql} INCLUDING ALL)")
         return self._staged
 

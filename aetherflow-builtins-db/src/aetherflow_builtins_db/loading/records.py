@@ -35,7 +35,6 @@ class JsonLinesReader:
         self._lines = chain(head, numbered)
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
-        """The objects as rows."""
         names, known = self.names, frozenset(self.names)
         batch = Batch()
         for number, line in self._lines:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aetherflow.core.api import StepError, StepInputError
 from aetherflow_builtins_db.contract import Row, SqlConnector, Transaction
@@ -148,7 +148,6 @@ class Server:
         return Table(sql, None, STAGE, tuple(columns))
 
     def drop_stage(self, stage: Table) -> None:
-        """Remove it."""
         self.tx.execute(f"DROP TABLE {stage.sql}")
 
     def wait_for_merges(self, table: Table) -> None:
@@ -228,8 +227,3 @@ def pick_key_columns(table: Table, columns: Sequence[TableColumn], names: Sequen
             )
         keys.append(columns[known.index(found)])
     return keys
-
-
-def values_of(error: BaseException) -> Any:
-    """The first line of a driver's message, which is about the row."""
-    return " ".join(str(error).split())

@@ -67,7 +67,6 @@ class SourceFile:
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
         return self.path.stat().st_size
 
     def sha256(self) -> str:

@@ -5,17 +5,16 @@ import sqlite3
 from collections.abc import Sequence
 
 from aetherflow_builtins_db.columns import UNKNOWN
+from aetherflow_builtins_db.failures import StatementTimeoutError, one_line
 from aetherflow_builtins_db.formats.values import text_value
 from aetherflow_builtins_db.loading.batch import Batch
-from aetherflow_builtins_db.loading.server import RowsRefusedError, Server, values_of
+from aetherflow_builtins_db.loading.server import RowsRefusedError, Server
 from aetherflow_builtins_db.loading.table import Table, TableColumn
 
 _PLAIN = (str, int, float, bytes, type(None))
 
 
 class SqliteServer(Server):
-    """Loads into SQLite."""
-
     savepoints = True
 
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
@@ -47,7 +46,6 @@ class SqliteServer(Server):
         return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
 
     def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
-        """Add rows by `executemany`."""
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})"
         rows = (
@@ -56,8 +54,8 @@ class SqliteServer(Server):
         try:
             self.tx.send(sql, rows)  # type: ignore[attr-defined]  # SQLite's transaction
         except (sqlite3.IntegrityError, OverflowError) as error:
-            raise RowsRefusedError(values_of(error)) from error
-        except (sqlite3.Error, TimeoutError) as error:
+            raise RowsRefusedError(one_line(str(error))) from error
+        except (sqlite3.Error, StatementTimeoutError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         return len(batch.rows)
 

@@ -26,7 +26,7 @@ class TableColumn:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that exists."""
+    """A table of the database, with its columns."""
 
     sql: str
     """Its name as SQL takes it."""
@@ -71,7 +71,7 @@ class FieldMap:
     picks: tuple[int, ...]
     """The field of each column."""
     width: int
-    """Fields of a row."""
+    """How many fields a row has."""
     names: tuple[str, ...] | None
     """Their names, if the file has a header."""
 

@@ -1,5 +1,3 @@
-"""The step `db_execute`."""
-
 import hashlib
 import json
 from typing import Any
@@ -11,8 +9,8 @@ from aetherflow_builtins_db.contract import ScriptResult, SqlConnector
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.loading.ledger import LoadLedger
 from aetherflow_builtins_db.params import bind, translate
+from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.statements import commits
-from aetherflow_builtins_db.steps.expect import RowRange, is_met
 from aetherflow_builtins_db.steps.query import SqlInputs, connector_of, sql_of
 
 _SHOWN = 100
@@ -70,7 +68,6 @@ class DbExecute(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> dict[str, Any]:
-        """Run the script."""
         args, sql, connector = self.args, sql_of(self.args, self.ctx), connector_of(self.args, self.ctx)
         if args.exactly_once:
             return self._run_once(connector, sql)
@@ -81,7 +78,6 @@ class DbExecute(Step[Inputs]):
         return self._output(result)
 
     def plan(self) -> list[str]:
-        """What `run` would do."""
         statements = connector_of(self.args, self.ctx).statements(sql_of(self.args, self.ctx))
         texts = [" ".join(statement.split()) for statement in statements]
         shown = [text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…" for text in texts]

@@ -1,5 +1,3 @@
-"""The step `db_extract`."""
-
 from aetherflow_builtins_db.steps.extracting import ExtractStep
 
 

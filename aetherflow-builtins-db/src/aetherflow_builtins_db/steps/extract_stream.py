@@ -1,5 +1,3 @@
-"""The step `db_extract_stream`."""
-
 from aetherflow_builtins_db.steps.extracting import ExtractStep
 
 

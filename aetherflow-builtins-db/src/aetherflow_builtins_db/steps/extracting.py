@@ -67,7 +67,6 @@ class Inputs(QueryInputs, DelimitedInputs):
 
     @property
     def file_format(self) -> Format:
-        """The format that counts."""
         suffixes = [suffix.lower() for suffix in PurePath(self.output).suffixes]
         if suffixes and suffixes[-1] in _PACKINGS:
             suffixes.pop()
@@ -132,7 +131,6 @@ class ExtractStep(Step[Inputs]):
     _sink: HashingSink
 
     def run(self) -> StepResult:
-        """Write the file."""
         args, started = self.args, time.monotonic()
         if args.file_format == "parquet" or args.packing == "zstd":
             require_pyarrow()  # before a long query, not after it

@@ -1,5 +1,3 @@
-"""The step `db_fetch_small`."""
-
 import json
 from typing import Any
 
@@ -9,8 +7,8 @@ from aetherflow.core.api import STEP_SKIPPED, OutputError, Step, StepOutputs, St
 from aetherflow_builtins_db.columns import refuse_duplicates
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value
+from aetherflow_builtins_db.formats.widening import refine
 from aetherflow_builtins_db.steps.query import QueryInputs, connector_of, sql_of
-from aetherflow_builtins_db.widening import refine
 
 
 class Inputs(QueryInputs):
@@ -50,7 +48,6 @@ class DbFetchSmall(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Read the rows."""
         args = self.args
         with connector_of(args, self.ctx).stream(
             sql_of(args, self.ctx), args.params, fetch_size=min(args.fetch_size, args.max_rows + 1)

@@ -1,5 +1,3 @@
-"""The step `db_load`."""
-
 import hashlib
 from typing import Any, Self
 
@@ -13,7 +11,7 @@ from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mo
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.servers import server_of
 from aetherflow_builtins_db.loading.source import LoadFormat, Packing, SourceFile, format_of, packing_of
-from aetherflow_builtins_db.steps.expect import RowRange, is_met
+from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
 
 
@@ -83,7 +81,6 @@ class Inputs(DelimitedInputs):
 
     @property
     def file_format(self) -> LoadFormat:
-        """The format that counts."""
         return self.format or format_of(self.path)
 
     @property
@@ -135,7 +132,6 @@ class DbLoad(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Load the file."""
         args = self.args
         rejects = Rejects(args.max_rejects)
         load = self._load(rejects)
@@ -151,7 +147,6 @@ class DbLoad(Step[Inputs]):
         return StepResult(output=self._output(result))
 
     def plan(self) -> list[str]:
-        """What `run` would do."""
         args = self.args
         path = self.ctx.read_path(args.path)
         there = f"{path.stat().st_size:,} bytes" if path.is_file() else "not there yet"

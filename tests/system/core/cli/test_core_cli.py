@@ -65,8 +65,8 @@ def test_validate_imports_what_the_flow_names_and_no_driver(project: "Project") 
     code, names = modules(project, "validate", "flow.yaml")
     assert code == 0
     assert "aetherflow_builtins_db.steps.execute" in names
-    assert "aetherflow_builtins_db.connectors.duckdb" in names
-    assert "aetherflow_builtins_db.connectors.sqlite3" not in names
+    assert "aetherflow_builtins_db.connectors.duckdb.connector" in names
+    assert "aetherflow_builtins_db.connectors.sqlite3.connector" not in names
     assert "aetherflow_builtins_db.steps.extract_stream" not in names
     assert under(names, "aetherflow.core.builtins", "aetherflow.core.kernel.sequencing", "rich") == set()
     assert under(names, *DRIVERS) == set()

@@ -113,5 +113,5 @@ def test_no_driver_is_imported(project: "Project", monkeypatch: pytest.MonkeyPat
         print(*sys.modules)
         """
     ).split()
-    assert "aetherflow_builtins_db.connectors.duckdb" in names
+    assert "aetherflow_builtins_db.connectors.duckdb.connector" in names
     assert not {"duckdb", "sqlite3", "pyarrow", "numpy"} & set(names)

@@ -1,0 +1,1 @@
+"""What `db_check` asks a database."""

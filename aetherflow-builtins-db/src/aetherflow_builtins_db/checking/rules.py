@@ -1,0 +1,52 @@
+"""The model of one check, as flows write it."""
+
+from typing import Any, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from aetherflow.core.api import StepInputs
+from aetherflow_builtins_db.row_range import RowRange
+
+OnFail: TypeAlias = Literal["fail", "warn", "skip"]
+
+
+class Freshness(StepInputs):
+    """How old the newest row may be."""
+
+    column: str = Field(description="A column with a date, or a date and time; without a zone it is taken for UTC.")
+    max_age_seconds: float = Field(gt=0, description="The newest value may be so old.")
+
+
+class AcceptedValues(StepInputs):
+    """Which values a column may hold."""
+
+    column: str = Field(description="The column.")
+    values: tuple[Any, ...] = Field(min_length=1, description="The values; null is always accepted, see `not_null`.")
+
+
+class Check(StepInputs):
+    """One check: exactly one of row_count, freshness, not_null, unique, accepted_values, sql and sql_file."""
+
+    row_count: int | RowRange | None = Field(None, description="How many rows there must be: a number or `{min, max}`.")
+    freshness: Freshness | None = Field(None, description="How old the newest row may be.")
+    not_null: tuple[str, ...] | str | None = Field(None, description="Columns that must hold no null.")
+    unique: tuple[str, ...] | str | None = Field(None, description="Columns that together are different in every row.")
+    accepted_values: AcceptedValues | None = Field(None, description="The values that a column may hold.")
+    sql: str | None = Field(None, description="A query; each row that it returns is a failure.")
+    sql_file: str | None = Field(None, description="A file with the query, relative to the flow file.")
+    params: dict[str, Any] | None = Field(None, description="Values of the `:name` markers in `sql` and `where`.")
+    name: str | None = Field(None, description="How outputs and messages call it. Default: what it checks.")
+    table: str | None = Field(None, description="Another table than the step's.")
+    where: str | None = Field(None, description="Look only at rows for which this SQL condition holds.")
+    max_failures: int = Field(0, ge=0, description="So many rows may fail.")
+    on_fail: OnFail | None = Field(None, description="Another answer than the step's `on_fail`.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = ("row_count", "freshness", "not_null", "unique", "accepted_values", "sql", "sql_file")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(kinds)}")
+        if self.where is not None and given[0] in {"sql", "sql_file"}:
+            raise ValueError("where is for checks of a table; a query has its own")
+        return self

@@ -1,0 +1,252 @@
+"""What all SQL connectors do in the same way."""
+
+import datetime
+import uuid
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
+from itertools import chain
+from typing import Any, ClassVar, TypeVar
+
+from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
+from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
+from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
+from aetherflow_builtins_db.failures import ADVICE, Advice, DatabaseError, Failure, one_line
+from aetherflow_builtins_db.params import Lexis, bind
+from aetherflow_builtins_db.statements import (
+    changes_rows,
+    commits,
+    controls_transaction,
+    first_word,
+    may_read,
+    split_script,
+)
+
+_VALUE_TYPES = (
+    str, int, float, bytes, bytearray, Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID,
+    list, tuple, dict, type(None),
+)  # fmt: skip
+ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
+OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+
+
+class SqlBase(ConnectorBase[ConfigT, OptionsT]):
+    """The methods that follow from `running`, `transaction` and `stream`."""
+
+    ADVICE: ClassVar[Advice] = {}
+    """Where that of `failures.ADVICE` is not right for this database."""
+    MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = ()
+    """Errors other than the driver's own that `mapped` tells in our words."""
+    dialect: str
+    transactional_ddl = True
+    lexis: Lexis = "standard"
+    read_only = False
+    limit = TimeLimit(0)
+
+    # What a driver says
+
+    @abstractmethod
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """The driver's exceptions; importing them may raise ImportError."""
+
+    @abstractmethod
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of the driver is."""
+
+    @property
+    def password(self) -> str:
+        """The password, which every message masks."""
+        return ""
+
+    @abstractmethod
+    def running(
+        self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
+    ) -> AbstractContextManager[list[int | None]]:
+        """Run the statements of a script; for each the rows changed. They are committed at the end of the block.
+
+        :param together: whether a single statement, too, is in a transaction that the block may still undo
+        """
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Several operations on one connection that come true together."""
+
+    @abstractmethod
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Rows:
+        """Open a query whose result may be larger than memory."""
+
+    def script(
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        before_commit: Callable[[ScriptResult], None] | None = None,
+        allow_implicit_commit: bool = False,
+    ) -> ScriptResult:
+        """Run one or more statements, several (or any with `before_commit`) in one transaction."""
+        together = before_commit is not None
+        with self.running(sql, params, together=together, allow_implicit_commit=allow_implicit_commit) as affected:
+            result = ScriptResult(tuple(affected))
+            if before_commit is not None:
+                before_commit(result)
+        return result
+
+    def statements(self, sql: str) -> list[str]:
+        """The statements of a script, as they are written."""
+        return split_script(sql, self.lexis)
+
+    def quote(self, *name: str) -> str:
+        """A name as it is written in SQL."""
+        return ".".join('"' + part.replace('"', '""') + '"' for part in name)
+
+    def ping(self) -> bool:
+        """Whether the database answers."""
+        try:
+            return bool(self.read("SELECT 1 AS one")[1])
+        except ConnectorError:
+            return False
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values, in one transaction; the number of rows changed."""
+        with self.transaction() as transaction:
+            return transaction.executemany(sql, rows)
+
+    def execute(self, sql: str, params: Params = None) -> int:
+        """Run one or more statements; rows changed, or -1 where that is unknown."""
+        affected = self.script(sql, params).affected_rows
+        return -1 if affected is None else affected
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query, which cannot change data."""
+        with self.stream(sql, params) as rows:
+            return [column.name for column in rows.columns], list(chain.from_iterable(rows.batches()))
+
+    def fetchall(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        return self.read(sql, params)
+
+    def fetchmany(
+        self, sql: str, params: Params = None, *, fetch_size: int = 5000
+    ) -> tuple[list[str], Iterator[Row], list[type]]:
+        """Names of the columns, an iterator over the rows, and the Python type of each column."""
+        rows = self.stream(sql, params, fetch_size=fetch_size)
+
+        def each() -> Iterator[Row]:
+            with rows:
+                yield from chain.from_iterable(rows.batches())
+
+        return [c.name for c in rows.columns], each(), [c.type.python_type for c in rows.columns]
+
+    @property
+    def label(self) -> str:
+        """How messages name this resource."""
+        return f"resource {self.name} ({self.kind}:{self.driver})"
+
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> DatabaseError:
+        """The driver's error in our words, with how far the operation came; raise it `from error`."""
+        failure = self.failure_of(error)
+        if failure is Failure.INTERRUPTED and (over := self.limit.over()) is not None:
+            failure, error = Failure.STATEMENT_TIMEOUT, over
+        return self.error_of(failure, operation, error, detail, self.where(failure))
+
+    def error_of(
+        self, failure: Failure, operation: str, error: BaseException, detail: str = "", where: str = ""
+    ) -> DatabaseError:
+        """The error to raise `from error`; the password is in none of it."""
+        text = f"{operation} failed{detail}: {self.message_of(error, failure)}{where}"
+        if self.password:
+            text = text.replace(self.password, "***")
+        return DatabaseError(
+            f"{self.label}: {text}", fix=self.ADVICE.get(failure) or ADVICE.get(failure, ""), failure=failure
+        )
+
+    def where(self, failure: Failure) -> str:
+        """What stands behind the message: the address of a lost connection."""
+        del failure
+        return ""
+
+    def message_of(self, error: object, failure: Failure) -> str:
+        """The driver's message on one line."""
+        del failure
+        return one_line(str(error)) or type(error).__name__
+
+    @contextmanager
+    def mapped(self, operation: str, progress: Progress | None = None) -> Iterator[None]:
+        """The driver's errors inside the block become ours, with the progress made before."""
+        try:
+            yield
+        except (*self.driver_errors(), *self.MAPPED_ERRORS) as error:
+            raise self.failed(operation, error, str(progress or "")) from error
+
+    def refuse(self, message: str, fix: str = "") -> ConnectorError:
+        """An error of ours in the same form."""
+        return ConnectorError(f"{self.label}: {message}", fix=fix)
+
+    def bound(self, names: list[str], params: Params) -> dict[str, Any]:
+        """The values of the parameters, all of types that a database may know: drivers would send any other as text."""
+        values = bind(names, params)
+        for name, value in values.items():
+            if not isinstance(value, _VALUE_TYPES):
+                raise self.refuse(
+                    f"params.{name} is of the type {type(value).__name__}, which cannot be sent",
+                    "parameters are text, numbers, bytes, dates, lists and null",
+                )
+        return values
+
+    def check_writable(self) -> None:
+        """Refuse to change data through a resource that is for reading only."""
+        if self.read_only:
+            raise self.refuse("it is read_only", "writing needs a resource without read_only")
+
+    def check_query(self, sql: str) -> None:
+        """Refuse what is no single statement that reads."""
+        statements = self.statements(sql)
+        if len(statements) != 1:
+            raise self.refuse(f"a query is one statement, not {len(statements)}", "use db_execute for scripts")
+        if not may_read(statements[0]):
+            raise self.refuse(
+                f"reading takes no {first_word(statements[0])} statement", "use db_execute to change data"
+            )
+
+    def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
+        """Refuse an empty script, and one that would end the transaction that all of it runs in."""
+        if not statements:
+            raise self.refuse("the SQL holds no statement")
+        if not self.transactional_ddl and not allow_implicit_commit:
+            self._refuse_implicit_commit(statements)
+        for number, statement in enumerate(statements, 1):
+            if controls_transaction(statement):
+                raise self.refuse(
+                    f"statement {number} of {len(statements)} starts or ends a transaction",
+                    "leave BEGIN, COMMIT and ROLLBACK out: a script runs in one transaction of its own",
+                )
+
+    def _refuse_implicit_commit(self, statements: list[str]) -> None:
+        changed = False
+        for number, statement in enumerate(statements, 1):
+            if changed and commits(statement, self.dialect):
+                word = first_word(statement)
+                instead = "put it first or into a step of its own"
+                if word == "UNLOCK":
+                    instead = "leave it out, as the locks end with the script"
+                raise self.refuse(
+                    f"{step_name(number, len(statements))} failed: {word} would commit the changes before it",
+                    f"{instead}, or set allow_implicit_commit: true",
+                )
+            changed = changed or changes_rows(statement)
+
+
+def step_name(number: int, total: int) -> str:
+    """How messages name one statement of a script."""
+    return "statement" if total == 1 else f"statement {number} of {total}"
+
+
+def setting_literal(value: Any) -> str:
+    """A value of `pragmas` as SQL: such statements take no parameters."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = str(value).replace("'", "''")
+    return f"'{text}'"

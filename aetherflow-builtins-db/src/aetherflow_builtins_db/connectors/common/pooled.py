@@ -1,0 +1,109 @@
+"""Scripts and transactions of connectors that take a connection of its own for every call."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar, TypeVar
+
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions
+from aetherflow_builtins_db.connectors.common.base import SqlBase, step_name
+from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.connectors.common.transaction import PooledTransaction
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.failures import LOST, Failure
+from aetherflow_builtins_db.statements import changes_rows, keeps_session
+
+ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
+OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+
+VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
+"""What drivers raise for a value that they cannot send."""
+DOUBT_ADVICE = "nobody can tell whether the server has committed: look, before you repeat what must not happen twice"
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+"""Between two tries to connect."""
+
+
+class PooledBase(SqlBase[ConfigT, OptionsT]):
+    """Subclasses open connections and run single statements on them: see `common.contract.Statements`."""
+
+    MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = (*VALUE_ERRORS, OSError)
+
+    @abstractmethod
+    def working(self, *, together: bool, keep: bool, progress: Progress | None = None) -> AbstractContextManager[Any]:
+        """A connection; what it did is committed at the end of the block, and undone if that raises.
+
+        :param together: whether its statements are one transaction; else each may commit by itself
+        :param keep: whether its session is as it was in the end; if not, the connection is closed
+        """
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where messages say that the database is; without the password."""
+
+    def where(self, failure: Failure) -> str:
+        """What stands behind the message: the address of a lost connection."""
+        return f" ({self.address})" if failure in LOST else ""
+
+    @abstractmethod
+    def markers(self, sql: str) -> tuple[Any, list[str]]:
+        """The SQL as `run` takes it, and the names of its parameters."""
+
+    @abstractmethod
+    def run(self, connection: Any, sql: Any, values: Mapping[str, Any]) -> int | None:
+        """Run a statement to its end; the number of rows that it changed as the driver counts."""
+
+    @abstractmethod
+    def run_many(self, connection: Any, sql: Any, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values; the number of rows changed."""
+
+    @abstractmethod
+    def fetch(self, connection: Any, sql: Any, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
+        """Run a query; the names of its columns and all its rows."""
+
+    def restart_transaction(self, connection: Any, sql: str) -> None:
+        """Start a transaction again if this statement has ended the one that it was in."""
+
+    @contextmanager
+    def committing(self, progress: Progress | None) -> Iterator[None]:
+        """The block commits. If the connection is lost in it, the advice says that nobody knows what the server did."""
+        try:
+            yield
+        except (*self.driver_errors(), *self.MAPPED_ERRORS) as error:
+            found = self.failed("commit", error, str(progress or ""))
+            if found.failure in LOST:
+                found.fix = DOUBT_ADVICE
+            raise found from error
+
+    @contextmanager
+    def running(
+        self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
+    ) -> Iterator[list[int | None]]:
+        """Run the statements of a script, several in one transaction."""
+        statements = self.statements(sql)
+        self.check_script(statements, allow_implicit_commit=allow_implicit_commit)
+        self.check_writable()
+        translated = [(statement, *self.markers(statement)) for statement in statements]
+        values = self.bound(list(dict.fromkeys(name for *_, names in translated for name in names)), params)
+        together = together or len(statements) > 1
+        with self.working(together=together, keep=all(map(keeps_session, statements))) as connection:
+            affected = []
+            for number, (statement, text, names) in enumerate(translated, 1):
+                with self.mapped(step_name(number, len(statements))):
+                    count = self.run(connection, text, {name: values[name] for name in names})
+                    if together:
+                        self.restart_transaction(connection, statement)
+                affected.append(count if changes_rows(statement) else None)
+            yield affected
+
+    @contextmanager
+    def transaction(self) -> Iterator[PooledTransaction]:
+        """Several operations on one connection that come true together."""
+        self.check_writable()
+        progress = Progress()
+        with self.working(together=True, keep=False, progress=progress) as connection:
+            yield self.transaction_on(connection, progress)
+
+    def transaction_on(self, connection: Any, progress: Progress) -> PooledTransaction:
+        """The object that `transaction` hands out."""
+        return PooledTransaction(self, connection, progress)

@@ -1,0 +1,62 @@
+"""Open results: what all have, and those that are read from a driver's cursor."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from aetherflow_builtins_db.columns import UNKNOWN, Column
+from aetherflow_builtins_db.connectors.common.contract import Connections
+from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.contract import Row
+
+
+class OpenRows:
+    """An open result; subclasses say where the rows come from and what to let go of."""
+
+    def __init__(self, columns: list[Column]) -> None:
+        self.columns = columns
+        self.exact = all(column.type != UNKNOWN for column in columns)
+        self.progress = Progress()
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`; call it once."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the result; closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class CursorRows(OpenRows):
+    """The rows of a driver's cursor, fetched as they are wanted; closing undoes the transaction of the query."""
+
+    def __init__(
+        self, connector: Connections, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
+    ) -> None:
+        super().__init__(columns)
+        self._connector, self._connection, self._cursor, self._fetch_size = connector, connection, cursor, fetch_size
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`."""
+        while True:
+            with self._connector.mapped("fetching rows", self.progress):
+                batch = self._cursor.fetchmany(self._fetch_size)
+            if not batch:
+                return
+            self.progress.rows += len(batch)
+            yield batch
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # the connection is lost, which giving it back finds out
+                self._cursor.close()
+            self._connector.give_back(connection)

@@ -1,0 +1,63 @@
+"""The transaction that connectors with a pool hand out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.common.contract import Statements
+from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.statements import changes_rows
+
+_PART_ROWS = 10_000
+_Item = TypeVar("_Item")
+
+
+def _parts(rows: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """The rows in lists of a size that a driver is given at a time: there may be more of them than memory holds."""
+    left = iter(rows)
+    while some := list(islice(left, _PART_ROWS)):
+        yield some
+
+
+class PooledTransaction:
+    """Implements `contract.Transaction` on a connection of a pool."""
+
+    def __init__(self, connector: Statements, connection: Any, progress: Progress) -> None:
+        self._connector = connector
+        self.raw = connection
+        self.progress = progress
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        text, names = self._connector.markers(sql)
+        with self._connector.mapped("statement", self.progress):
+            count = self._connector.run(self.raw, text, self._connector.bound(names, params))
+            self._connector.restart_transaction(self.raw, sql)
+        return count if changes_rows(sql) else None
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values."""
+        text, _names = self._connector.markers(sql)
+        count = 0
+        for some in _parts(rows):
+            with self._connector.mapped("statement", self.progress):
+                count += self._connector.run_many(self.raw, text, some)
+            self.progress.rows += len(some)
+        return count
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query."""
+        text, names = self._connector.markers(sql)
+        with self._connector.mapped("query", self.progress):
+            return self._connector.fetch(self.raw, text, self._connector.bound(names, params))
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """The driver's error in our words, with what was sent before."""
+        return self._connector.failed(operation, error, str(self.progress))
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Nothing to do: the server itself keeps the limit."""
+        yield

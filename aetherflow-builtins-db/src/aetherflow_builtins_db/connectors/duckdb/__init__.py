@@ -1,0 +1,1 @@
+"""DuckDB: a database in one file, or in memory."""

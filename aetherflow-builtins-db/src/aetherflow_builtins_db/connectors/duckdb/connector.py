@@ -1,0 +1,310 @@
+"""DuckDB: a database in one file, or in memory."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
+from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.duckdb.errors import failure_of
+from aetherflow_builtins_db.connectors.duckdb.lines import DuckDBLines, open_lines
+from aetherflow_builtins_db.connectors.duckdb.memory import PRAGMAS, Memory, lean, memory_of
+from aetherflow_builtins_db.connectors.duckdb.rows import (
+    DuckDBArrowRows,
+    DuckDBRows,
+    arrow_safe,
+    column_of,
+    open_rows,
+)
+from aetherflow_builtins_db.connectors.duckdb.settings import Config, Options
+from aetherflow_builtins_db.connectors.duckdb.transaction import DuckDBTransaction, run
+from aetherflow_builtins_db.contract import NeedsMemoryError, Params
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.failures import DatabaseError, Failure
+from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
+from aetherflow_builtins_db.params import bind, translate
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, Statement
+
+_READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
+
+
+class DuckDBConnector(SqlBase[Config, Options]):
+    """A DuckDB database.
+
+    One connection stays open for the run, so that `:memory:` lasts. Every call works in a session of its own on it:
+    temporary tables and SET end with the script that made them, readers see what was committed, and calls from
+    several threads do not disturb each other. Reading runs in a read-only transaction. `db_extract` reads with little
+    memory if the query sorts, joins and counts nothing, nobody else in this process works on the database meanwhile,
+    and `options.pragmas` sets neither `memory_limit` nor `threads`.
+
+        resources:
+          warehouse:
+            kind: db
+            driver: duckdb
+            config: {path: warehouse.duckdb}
+    """
+
+    requires = ("duckdb",)
+    dialect = "duckdb"
+
+    MAPPED_ERRORS = (OSError,)
+    ADVICE: ClassVar = {
+        Failure.LOCKED: "another process has the database open; wait for it, or set read_only: true in both",
+        Failure.BAD_ADDRESS: "read_only needs a file: set config.path",
+        Failure.MODES_DIFFER: "two resources open this file differently; give both the same read_only",
+        Failure.CANNOT_OPEN: "check config.path; it is relative to <workspace.root>/<flow id>",
+        Failure.WRONG_FILE: "check config.path: the file is of another kind or version",
+        Failure.NO_TABLE: "check the name; SHOW TABLES lists what the database holds",
+        Failure.NO_EXTENSION: "add it to options.extensions",
+        Failure.READ_ONLY: "writing needs db_execute and a resource without read_only",
+        Failure.DISK_FULL: "free disk space",
+        Failure.OUT_OF_MEMORY: "raise options.pragmas.memory_limit, or set temp_directory there",
+    }
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self._lock = threading.RLock()
+        self._root: DuckDBPyConnection | None = None
+        self._sessions: set[DuckDBPyConnection] = set()
+        self.memory = Memory()
+        self.limit = TimeLimit(self.opts.statement_timeout)
+
+    # Connection and sessions
+
+    def connect(self) -> "DuckDBPyConnection":
+        """The connection that all sessions share."""
+        with self._lock:
+            if self._root is None:
+                self._root = self._open()
+            return self._root
+
+    @property
+    def root(self) -> "DuckDBPyConnection | None":
+        """The same, if it is open."""
+        return self._root
+
+    def _open(self) -> "DuckDBPyConnection":
+        try:
+            import duckdb
+        except ImportError as error:
+            raise ConnectorError("duckdb is not installed", fix=install_command("duckdb")) from error
+        path, new_file = self.conf.path, None
+        try:
+            if not is_memory(path):
+                file = database_file(self, path)
+                path = str(file)
+                if not self.conf.read_only:
+                    make_parents(file)
+                    new_file = None if file.exists() else file
+            root = duckdb.connect(path, read_only=self.conf.read_only)
+            if new_file:
+                make_private(new_file)
+        except (duckdb.Error, OSError) as error:
+            raise self.failed(f"opening {path}", error) from error
+        try:
+            root.execute("SET arrow_large_buffer_size = true")  # else 2 GiB of text in one batch are an error
+            for name in self.opts.extensions:
+                self._load_extension(root, name)
+        except duckdb.Error as error:
+            root.close()
+            raise self.failed("loading an extension", error) from error
+        self.memory = memory_of(path)
+        return root
+
+    def _load_extension(self, root: "DuckDBPyConnection", name: str) -> None:
+        import duckdb
+
+        try:
+            root.execute(f"LOAD {name}")
+        except duckdb.Error:
+            root.execute(f"INSTALL {name}")
+            root.execute(f"LOAD {name}")
+
+    def open_session(self) -> "DuckDBPyConnection":
+        """A session of its own; hand it to `close_session`."""
+        import duckdb
+
+        root = self.connect()
+        with self.mapped("opening a session"):
+            session = self.memory.open_session(root)
+        try:
+            # Else `SELECT * FROM rows` would find a Python variable of that name in this program.
+            session.execute("SET python_enable_replacements = false")
+            for name, value in self.opts.pragmas.items():
+                session.execute(f"SET {name} = {setting_literal(value)}")
+        except duckdb.Error as error:
+            self.close_session(session)
+            raise self.failed("setting options.pragmas", error) from error
+        with self._lock:
+            self._sessions.add(session)
+        return session
+
+    def close_session(self, session: "DuckDBPyConnection") -> None:
+        """Undo what the session left open and close it; twice is fine."""
+        with self._lock:
+            self._sessions.discard(session)
+        self.memory.forget((session,))
+        session.close()
+
+    @contextmanager
+    def lean(self, sql: str, params: Params = None) -> Iterator[bool]:
+        """Little memory while this query is read, if it is one that needs little."""
+        possible = not any(name.lower() in PRAGMAS for name in self.opts.pragmas)
+        try:
+            self.connect()
+        except ConnectorError:  # which the query itself will tell
+            possible = False
+        with lean(self, self.memory, sql, params) if possible else nullcontext(False) as is_lean:
+            yield is_lean
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        import duckdb
+
+        return (duckdb.Error,)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of DuckDB is."""
+        return failure_of(error)
+
+    def failed(self, operation: str, error: BaseException, detail: str = "") -> DatabaseError:
+        """DuckDB's error in our words."""
+        found = super().failed(operation, error, detail)
+        if self.memory.is_lean_here and found.failure is Failure.OUT_OF_MEMORY:
+            return NeedsMemoryError(str(found), fix=found.fix, failure=found.failure)
+        return found
+
+    def probe(self) -> None:
+        """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
+        import duckdb
+
+        path = self.conf.path
+        if not is_memory(path):
+            file = database_file(self, path)
+            if not file.exists() and not self.conf.read_only:
+                if (reason := cannot_create(file)) is not None:
+                    raise self.refuse(f"opening {file} failed: {reason}", "check config.path and its permissions")
+                return
+            path = str(file)
+        try:
+            with duckdb.connect(path, read_only=not is_memory(path)) as connection:
+                connection.execute("SELECT 1")
+        except (duckdb.Error, OSError) as error:
+            raise self.failed(f"opening {path}", error) from error
+
+    def interrupt(self) -> None:
+        """Stop every running query; called from another thread."""
+        with self._lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            with suppress(Exception):  # it was closed in this moment
+                session.interrupt()
+
+    def close(self) -> None:
+        """Close all sessions and the connection; twice is fine. `:memory:` is gone then."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, set()
+            root, self._root = self._root, None
+        if root is not None:
+            self.memory.restore(root)  # the database lives on in another resource of the same file
+        self.memory.forget(sessions)
+        for each in (*sessions, root):
+            if each is not None:
+                each.close()
+
+    # The contract
+
+    @contextmanager
+    def running(
+        self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
+    ) -> Iterator[list[int | None]]:
+        """Run the statements of a script, several in one transaction."""
+        del allow_implicit_commit  # DDL is part of a transaction
+        session = self.open_session()
+        try:
+            statements, values = self._parse(session, sql, params)
+            self.check_script([statement.query for statement in statements])
+            together = together or len(statements) > 1
+            if together:
+                session.begin()
+            affected = []
+            for number, statement in enumerate(statements, 1):
+                with self.mapped(step_name(number, len(statements))), self.limit.on(session.interrupt):
+                    affected.append(run(session, statement, values))
+            yield affected
+            if together:
+                with self.mapped("commit"):
+                    session.commit()
+        finally:
+            self.close_session(session)  # which undoes a transaction that was not committed
+
+    @contextmanager
+    def transaction(self) -> Iterator["DuckDBTransaction"]:
+        """Several operations in one session that come true together."""
+        session = self.open_session()
+        try:
+            session.begin()
+            yield DuckDBTransaction(self, session)
+            with self.mapped("commit"):
+                session.commit()
+        finally:
+            self.close_session(session)  # which undoes a transaction that was not committed
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
+        """Open a query in a read-only transaction of its own."""
+        return open_rows(self, sql, params, fetch_size)
+
+    def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> DuckDBArrowRows | None:
+        """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
+        session, statement, values = self.open_query(sql, params)
+        opened = None
+        try:
+            with self.mapped("query"):
+                relation = session.sql(statement, params=values)
+            kinds = [str(kind) for kind in relation.types]
+            if all(map(arrow_safe, kinds)):
+                columns = [column_of(name, kind) for name, kind in zip(relation.columns, kinds, strict=True)]
+                opened = DuckDBArrowRows(self, session, columns, relation, batch_rows)
+        finally:
+            if opened is None:
+                self.close_session(session)
+        return opened
+
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> DuckDBLines | None:
+        """Open a query as CSV, made by DuckDB; None if our own writer would write other bytes."""
+        return open_lines(self, sql, params, dialect) if dialect.is_common else None
+
+    def open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
+        """A session in a read-only transaction, the one statement of the SQL, and its values."""
+        session = self.open_session()
+        try:
+            statements, values = self._parse(session, sql, params)
+            if len(statements) != 1:
+                raise self.refuse(f"a query is one statement, not {len(statements)}", "use db_execute for scripts")
+            if statements[0].type.name not in _READS:
+                raise self.refuse(
+                    f"reading takes no {statements[0].type.name} statement", "use db_execute to change data"
+                )
+            session.execute("BEGIN TRANSACTION READ ONLY")
+        except BaseException:
+            self.close_session(session)
+            raise
+        return session, statements[0], values
+
+    def parse_one(self, session: "DuckDBPyConnection", sql: str, params: Params) -> "tuple[Statement, dict[str, Any]]":
+        """The one statement of the SQL, and its values."""
+        statements, values = self._parse(session, sql, params)
+        if len(statements) != 1:
+            raise self.refuse(f"one statement is wanted here, not {len(statements)}")
+        return statements[0], values
+
+    def _parse(
+        self, session: "DuckDBPyConnection", sql: str, params: Params
+    ) -> "tuple[list[Statement], dict[str, Any]]":
+        translated, names = translate(sql, lambda name: f"${name}")
+        values = bind(names, params)
+        with self.mapped("reading the SQL"):
+            return session.extract_statements(translated), values

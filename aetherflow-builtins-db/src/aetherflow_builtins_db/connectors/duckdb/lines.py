@@ -1,0 +1,170 @@
+"""CSV made by DuckDB: every row is one line of text that SQL puts together, on all threads and in the query's order.
+
+COPY … TO gathers whole row groups of every thread before it writes, which takes several times the memory and longer.
+"""
+
+import string
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.connectors.common.base import setting_literal
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
+from aetherflow_builtins_db.connectors.duckdb.rows import DECIMAL, column_of, record_batches, wrapped
+from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.statements import is_query
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_BATCH_LINES = 2048
+_INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
+_LARGE = frozenset({"HUGEINT", "UHUGEINT"})
+_FLOATS = frozenset({"FLOAT", "DOUBLE"})
+_TEXTS = frozenset({"VARCHAR", "JSON"})
+_TIMES = frozenset({"TIMESTAMP_S", "TIMESTAMP_MS"})
+"""Nanoseconds are missing: DuckDB rounds them, its driver cuts them off."""
+_PLAIN = frozenset({"BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID"})
+_INSTANT = "TIMESTAMP WITH TIME ZONE"
+_SIGNS = frozenset(string.ascii_letters + string.digits + "+-:. /=")
+"""All that a value which is not text may consist of, Base64 included."""
+
+
+def open_lines(connector: Sessions, sql: str, params: Params, dialect: Dialect) -> "DuckDBLines | None":
+    """A query as CSV without header; None if our own writer would write other bytes."""
+    session, statement, values = connector.open_query(sql, params)
+    opened = None
+    try:
+        if is_query(statement.query):
+            with connector.mapped("query"):
+                relation = session.sql(statement, params=values)
+                kinds = [str(kind) for kind in relation.types]
+                zone = session.execute("SELECT current_setting('TimeZone')").fetchall()
+            texts = line_values(kinds, dialect, utc=zone == [("UTC",)])
+            if texts is not None:
+                columns = [column_of(name, kind) for name, kind in zip(relation.columns, kinds, strict=True)]
+                opened = DuckDBLines(connector, session, columns, _lines(statement.query, texts, dialect), values)
+    finally:
+        if opened is None:
+            connector.close_session(session)
+    return opened
+
+
+def _lines(query: str, texts: Sequence[str], dialect: Dialect) -> str:
+    """The SELECT of one column: the lines, each with its end."""
+    line = f", {setting_literal(dialect.delimiter)}, ".join(texts)
+    return wrapped(f"concat({line}, chr(10))", query, len(texts))
+
+
+def line_values(kinds: Sequence[str], dialect: Dialect, *, utc: bool) -> list[str] | None:
+    """SQL for the text of each column `c0`, `c1`, … as it stands in a line; None if nothing gives our own bytes."""
+    if len(kinds) < 2:  # a null alone in its line
+        return None
+    found = []
+    for index, kind in enumerate(kinds):
+        text = _text(f"c{index}", kind, utc=utc)
+        if text is None:
+            return None
+        found.append(_null(_quoted(text, kind, dialect), dialect))
+    return found
+
+
+def _text(name: str, kind: str, *, utc: bool) -> str | None:
+    if kind == "VARCHAR":
+        return name
+    if (found := DECIMAL.fullmatch(kind)) and found.group(1) == found.group(2):  # .5, where 0.5 is wanted
+        return f"regexp_replace({name}::VARCHAR, '^(-?)[.]', '\\10.')"
+    if kind in _PLAIN | _INTEGERS | _LARGE | _TEXTS or kind.startswith(("DECIMAL(", "ENUM(")):
+        return f"{name}::VARCHAR"
+    if kind in _FLOATS:
+        return f"CASE WHEN isnan({name}) THEN 'nan' ELSE {name}::DOUBLE::VARCHAR END"  # there is a -nan, too
+    if kind in _TIMES:
+        return f"{name}::TIMESTAMP::VARCHAR"
+    if kind == _INSTANT:
+        return f"{name}::VARCHAR" if utc else f"({name} AT TIME ZONE 'UTC')::VARCHAR || '+00'"
+    return f"base64({name})" if kind == "BLOB" else None
+
+
+def _quoted(text: str, kind: str, dialect: Dialect) -> str:
+    """Quoted where it needs to be."""
+    delimiter, quote, null = map(setting_literal, (dialect.delimiter, dialect.quotechar, dialect.null_value))
+    is_text = kind in _TEXTS or kind.startswith("ENUM(")
+    is_number = kind in _INTEGERS | _LARGE | _FLOATS  # our own writer never takes one for the sign of a null
+    may_be_empty = is_text or kind == "BLOB"
+    tests = []
+    if may_be_empty or (dialect.null_value and not is_number and set(dialect.null_value) <= _SIGNS):
+        tests.append(f"{text} = {null}")
+    if is_text or {dialect.delimiter, dialect.quotechar} & _SIGNS:
+        tests += [f"contains({text}, {each})" for each in (delimiter, quote)]
+    if is_text:
+        tests += [f"contains({text}, {each})" for each in ("chr(10)", "chr(13)")]
+    if not tests:
+        return text
+    doubled = f"{quote} || replace({text}, {quote}, {setting_literal(dialect.quotechar * 2)}) || {quote}"
+    return f"CASE WHEN {' OR '.join(tests)} THEN {doubled} ELSE {text} END"
+
+
+def _null(text: str, dialect: Dialect) -> str:
+    """concat() takes a null for empty text."""
+    return f"coalesce({text}, {setting_literal(dialect.null_value)})" if dialect.null_value else text
+
+
+class DuckDBLines(OpenRows):
+    """The lines of one query, computed as they are wanted."""
+
+    def __init__(
+        self,
+        connector: Sessions,
+        session: "DuckDBPyConnection",
+        columns: list[Column],
+        sql: str,
+        values: dict[str, Any],
+    ) -> None:
+        super().__init__(columns)
+        self._connector, self._session, self._sql, self._values = connector, session, sql, values
+        self.rows = 0
+
+    def blocks(self) -> Iterator[bytes | memoryview]:
+        """Some lines each. With pyarrow they are never Python texts, which saves half of the time."""
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            yield from self._from_texts()
+        else:
+            yield from self._from_arrow()
+
+    def _from_arrow(self) -> Iterator[memoryview]:
+        with self._connector.mapped("query"):
+            relation = self._session.sql(self._sql, params=self._values)
+        for batch in record_batches(self._connector, self._session, relation, _BATCH_LINES):
+            self.rows += batch.num_rows
+            yield _joined(batch.column(0))
+
+    def _from_texts(self) -> Iterator[bytes]:
+        connector, session = self._connector, self._session
+        with connector.mapped("fetching rows"), connector.limit.counting(session.interrupt) as clock:
+            with clock.running():
+                session.execute(self._sql, self._values)
+            while True:
+                with clock.running():
+                    batch = session.fetchmany(_BATCH_LINES)
+                if not batch:
+                    return
+                self.rows += len(batch)
+                yield "".join([line for (line,) in batch]).encode()
+
+    def close(self) -> None:
+        """End the session of the query."""
+        self._connector.close_session(self._session)
+
+
+def _joined(lines: Any) -> memoryview:
+    """All lines of an Arrow array, which stand one behind the other in its memory."""
+    import pyarrow as pa
+
+    array = lines.cast(pa.large_binary())
+    _, offsets, data = array.buffers()
+    starts = memoryview(offsets).cast("q")
+    return memoryview(data).cast("B")[starts[array.offset] : starts[array.offset + len(array)]]

@@ -1,0 +1,173 @@
+"""Open results of DuckDB, and what its types are here."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aetherflow_builtins_db.columns import STRING, Column, ColumnType
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.statements import is_query, without_end
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+_INT, _FLOAT, _DATETIME = ColumnType("int"), ColumnType("float"), ColumnType("datetime")
+_TYPES = {
+    "BOOLEAN": ColumnType("bool"),
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), _INT),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), _INT),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), _FLOAT),
+    **dict.fromkeys(("VARCHAR", "UUID", "JSON", '"NULL"', "NULL"), STRING),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), _DATETIME),
+    "TIMESTAMP WITH TIME ZONE": ColumnType("datetime", zoned=True),
+    "BLOB": ColumnType("bytes"),
+    "DATE": ColumnType("date"),
+    "TIME": ColumnType("time"),
+}
+"""HUGEINT is int, because sum() of integers yields it; a value beyond 64 bits is an error when it is written."""
+_UNSAFE = frozenset({"UHUGEINT", "TIMESTAMP_NS"})
+"""In Arrow the greatest of these are negative, and infinity is a day in 2262."""
+DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+
+
+def column_of(name: str, duckdb_type: str) -> Column:
+    """A column by the name of its DuckDB type; what has no counterpart (lists, structs, intervals) is text."""
+    if found := DECIMAL.fullmatch(duckdb_type):
+        return Column(name, ColumnType("decimal", int(found.group(1)), int(found.group(2))))
+    return Column(name, _TYPES.get(duckdb_type, STRING))
+
+
+def arrow_safe(duckdb_type: str) -> bool:
+    """Whether the Arrow form of the type says the same as its Python value."""
+    return (
+        duckdb_type in _TYPES.keys() - _UNSAFE
+        or duckdb_type.startswith("ENUM(")
+        or bool(DECIMAL.fullmatch(duckdb_type))
+    )
+
+
+def wrapped(selected: str, query: str, width: int) -> str:
+    """A SELECT from a query of so many columns, named c0, c1, …; its line numbers stay those of the query."""
+    names = ", ".join(f"c{index}" for index in range(width))
+    return f"SELECT {selected} FROM ({without_end(query)}) AS q({names})"  # noqa: S608 - the query of the user
+
+
+def infinity_marked(query: str, kinds: Sequence[str]) -> str | None:
+    """The query with a column more: the index of one that is infinite, else null. None if there is none that may be.
+
+    DuckDB's driver gives `infinity` as the last moment that Python knows, which a value may be, too.
+    """
+    dates = [index for index, kind in enumerate(kinds) if kind == "DATE" or kind.startswith("TIMESTAMP")]
+    if not dates:
+        return None
+    mark = " ".join(f"WHEN isinf(c{index}) THEN {index}" for index in dates)
+    return wrapped(f"*, CASE {mark} END", query, len(kinds))
+
+
+def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) -> "DuckDBRows":
+    """Open a query in a read-only transaction of its own."""
+    session, statement, values = connector.open_query(sql, params)
+    try:
+        with connector.mapped("query"):
+            marked = None
+            if is_query(statement.query):
+                relation = session.sql(statement, params=values)
+                marked = infinity_marked(statement.query, [str(kind) for kind in relation.types])
+            with connector.limit.on(session.interrupt):
+                session.execute(marked or statement, values)
+            found = session.description or []
+            names = relation.columns if marked else [name for name, *_ in found]
+            columns = [column_of(name, str(kind)) for name, (_, kind, *_) in zip(names, found, strict=False)]
+    except BaseException:
+        connector.close_session(session)
+        raise
+    return DuckDBRows(connector, session, columns, fetch_size, marked=marked is not None)
+
+
+class DuckDBRows(OpenRows):
+    """The rows of one query, fetched as they are wanted."""
+
+    def __init__(
+        self,
+        connector: Sessions,
+        session: "DuckDBPyConnection",
+        columns: list[Column],
+        fetch_size: int,
+        *,
+        marked: bool,
+    ) -> None:
+        """`marked`: behind the columns stands one more, the mark of `infinity_marked`."""
+        super().__init__(columns)
+        self._connector = connector
+        self._session = session
+        self._fetch_size = fetch_size
+        self._marked = marked
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`."""
+        limit, done = self._connector.limit, 0
+        with self._connector.mapped("fetching rows"), limit.counting(self._session.interrupt) as clock:
+            while True:
+                with clock.running():
+                    batch = self._session.fetchmany(self._fetch_size)
+                if not batch:
+                    return
+                yield self._unmarked(batch, done) if self._marked else batch
+                done += len(batch)
+
+    def _unmarked(self, batch: list[Row], done: int) -> list[Row]:
+        for number, row in enumerate(batch, done + 1):
+            if row[-1] is not None:
+                name = self.columns[row[-1]].name
+                raise self._connector.refuse(
+                    f"column {name!r}, row {number} is infinite, and DuckDB's driver has no such date",
+                    f"make it text in the SQL: {name}::VARCHAR; or leave it out: WHERE isfinite({name})",
+                )
+        return [row[:-1] for row in batch]
+
+    def close(self) -> None:
+        """End the session of the query."""
+        self._connector.close_session(self._session)
+
+
+class DuckDBArrowRows(OpenRows):
+    """The record batches of one query, computed as they are wanted."""
+
+    def __init__(
+        self,
+        connector: Sessions,
+        session: "DuckDBPyConnection",
+        columns: list[Column],
+        relation: "DuckDBPyRelation",
+        batch_rows: int,
+    ) -> None:
+        super().__init__(columns)
+        self._connector = connector
+        self._session = session
+        self._relation = relation
+        self._batch_rows = batch_rows
+
+    def record_batches(self) -> Iterator[Any]:
+        """Record batches of at most `batch_rows` rows."""
+        return record_batches(self._connector, self._session, self._relation, self._batch_rows)
+
+    def close(self) -> None:
+        """End the session of the query."""
+        self._connector.close_session(self._session)
+
+
+def record_batches(
+    connector: Sessions, session: "DuckDBPyConnection", relation: "DuckDBPyRelation", batch_rows: int
+) -> Iterator[Any]:
+    """Run the query of a relation: record batches of at most so many rows, computed as they are wanted."""
+    with connector.mapped("fetching rows"), connector.limit.counting(session.interrupt) as clock:
+        with clock.running():
+            reader = relation.to_arrow_reader(batch_rows)
+        while True:
+            with clock.running():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch

@@ -1,0 +1,72 @@
+"""Several operations in one DuckDB session."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.params import translate
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, Statement
+
+_CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "CREATE"})
+
+
+class DuckDBTransaction:
+    """Implements `contract.Transaction` in a session of its own."""
+
+    def __init__(self, connector: Sessions, session: "DuckDBPyConnection") -> None:
+        self._connector = connector
+        self.raw = session
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        statement, values = self._connector.parse_one(self.raw, sql, params)
+        with self._connector.mapped("statement"), self.limited():
+            return run(self.raw, statement, values)
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values; for many rows there are faster ways on `raw`.
+
+        All of them together are one statement, as far as `statement_timeout` goes.
+        """
+        translated, _names = translate(sql, lambda name: f"${name}")
+        changed = 0
+        with self._connector.mapped("statement"), self.limited():
+            (statement,) = self.raw.extract_statements(translated)
+            for row in rows:
+                changed += run(self.raw, statement, dict(row)) or 0
+        return changed
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query."""
+        statement, values = self._connector.parse_one(self.raw, sql, params)
+        with self._connector.mapped("query"), self.limited():
+            self.raw.execute(statement, values)
+            return [name for name, *_ in self.raw.description or ()], self.raw.fetchall()
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """DuckDB's error in our words."""
+        return self._connector.failed(operation, error)
+
+    def limited(self) -> AbstractContextManager[None]:
+        """`statement_timeout` holds for the block."""
+        return self._connector.limit.on(self.raw.interrupt)
+
+
+def run(session: "DuckDBPyConnection", statement: "Statement", values: dict[str, Any]) -> int | None:
+    """Run a statement to its end; the number of rows that it changed, None if it changes none."""
+    wanted = statement.named_parameters
+    session.execute(statement, {name: value for name, value in values.items() if name in wanted})
+    columns = [name for name, *_ in session.description or ()]
+    first, count = None, 0
+    while batch := session.fetchmany(10_000):  # a result that is not fetched is not computed either
+        first = first or batch[0]
+        count += len(batch)
+    if statement.type.name not in _CHANGES_ROWS:
+        return None
+    if columns == ["Count"]:
+        return None if first is None else int(first[0])
+    return count  # RETURNING gives the rows themselves

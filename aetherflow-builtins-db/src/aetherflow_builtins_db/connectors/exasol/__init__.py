@@ -1,0 +1,1 @@
+"""Exasol, over its WebSocket protocol by pyexasol."""

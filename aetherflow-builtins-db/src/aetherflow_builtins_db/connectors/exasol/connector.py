@@ -1,0 +1,255 @@
+"""The connector of `driver: exasol`, and what its types are here."""
+
+import datetime
+import ssl
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from aetherflow_builtins_db.columns import STRING, Column, ColumnType, decimal_type
+from aetherflow_builtins_db.connectors.common.rows import CursorRows
+from aetherflow_builtins_db.connectors.common.server import ServerBase
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.exasol.errors import failure_of
+from aetherflow_builtins_db.connectors.exasol.literals import literal, sendable
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.failures import Failure
+from aetherflow_builtins_db.params import translate
+
+_PORT = 8563
+_SILENCE_SECONDS = 30
+"""Exasol gives a sign of life every second while a statement runs."""
+_INSTANT = "TIMESTAMP WITH LOCAL TIME ZONE"
+_TYPES = {
+    "BOOLEAN": ColumnType("bool"),
+    "DOUBLE": ColumnType("float"),
+    "DATE": ColumnType("date"),
+    "TIMESTAMP": ColumnType("datetime"),
+    _INSTANT: ColumnType("datetime", zoned=True),
+}
+_INT_DIGITS = 18
+"""Digits that every whole number of 64 bits has."""
+
+
+class Config(ServerConfig):
+    """Where the cluster is and who asks."""
+
+    SCHEMES: ClassVar = ("exa", "exasol")
+
+    dsn: str | None = Field(
+        None,
+        min_length=1,
+        description="Exasol's own form instead of host and port: `10.0.0.11..14/fingerprint:8563`.",
+    )
+    database_schema: str | None = Field(
+        None, min_length=1, alias="schema", description="The schema to open. `database` is the same."
+    )
+
+    @property
+    def opened_schema(self) -> str:
+        """The schema to open; empty for none."""
+        return self.database_schema or self.place.get("database") or ""
+
+
+class Options(ServerOptions):
+    """How the connection behaves."""
+
+    compression: bool = Field(False, description="Compress what goes over the network.")
+
+
+class ExasolConnector(ServerBase[Config, Options]):
+    """An Exasol database, by pyexasol, whose telemetry is off.
+
+    Rows come in parts from a result on the server. Exasol has no read-only transactions: a statement that is no query
+    is refused by its first word, and a reader's transaction is undone. The session's time zone is UTC. DDL is part of a
+    transaction. Names without quotes are upper case. Values of parameters are written as literals by this connector.
+
+        resources:
+          dwh:
+            kind: db
+            driver: exasol
+            config: {host: exasol.example.com, schema: sales, user: etl, password: "{{env.EXASOL_PASSWORD}}"}
+            options: {statement_timeout: 3600}
+    """
+
+    requires = ("pyexasol",)
+    dialect = "exasol"
+    EXTRA = "exasol"
+
+    ADVICE: ClassVar = {
+        Failure.CERTIFICATE: "check config.ssl: its mode and ca_file, or give the fingerprint in dsn",
+        Failure.BAD_ADDRESS: "check config.host, config.port and config.dsn",
+        Failure.NO_TABLE: "check the name and the schema: config.schema",
+        Failure.DUPLICATE_COLUMN: "name the columns apart: SELECT a.id AS a_id",
+        Failure.BAD_PARAMETER: "parameters are text, numbers, dates and null",
+    }
+    PASSING: ClassVar = frozenset({Failure.REFUSED})
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """Pyexasol's exceptions, and the one of the library under it."""
+        import pyexasol
+        import websocket
+
+        return (pyexasol.ExaError, websocket.WebSocketException)
+
+    @property
+    def address(self) -> str:
+        """Where messages say that the cluster is."""
+        return self.conf.dsn or super().address
+
+    def connect_arguments(self) -> dict[str, Any]:
+        from pyexasol.data_types import convert_websocket_to_python
+
+        def value_of(value: Any, kind: dict[str, Any]) -> Any:
+            found: Any = convert_websocket_to_python(value, kind)  # type: ignore[no-untyped-call]
+            zoned = kind["type"] == _INSTANT or kind.get("withLocalTimeZone")
+            if zoned and isinstance(found, datetime.datetime):
+                return found.replace(tzinfo=datetime.UTC)
+            return found
+
+        place = self.conf.place
+        arguments: dict[str, Any] = {
+            "dsn": self.conf.dsn or f"{place.get('host', 'localhost')}:{place.get('port', _PORT)}",
+            "user": place.get("user"),
+            "password": place.get("password"),
+            "schema": self.conf.opened_schema,
+            "connection_timeout": self.opts.connect_timeout,
+            "socket_timeout": self.silence_limit or _SILENCE_SECONDS,
+            "query_timeout": round(self.opts.statement_timeout),
+            "compression": self.opts.compression,
+            "fetch_mapper": value_of,
+            "verbose_error": False,
+            "client_name": "aetherflow",
+        }
+        if (wanted := self.conf.ssl) is not None:
+            arguments["encryption"] = wanted.mode != "disable"
+            verified = wanted.mode.startswith("verify")
+            options: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if verified else ssl.CERT_NONE}
+            if wanted.mode == "verify-ca":
+                options["check_hostname"] = False
+            if wanted.ca_file:
+                options["ca_certs"] = self.file(wanted.ca_file)
+            if arguments["encryption"]:
+                arguments["websocket_sslopt"] = options
+        return arguments | self.opts.connect_args
+
+    def open(self) -> Any:
+        """Connect and set up the session."""
+        import pyexasol
+        from exasol.telemetry import client as telemetry
+
+        telemetry.disable()  # type: ignore[no-untyped-call]
+        connection: Any = pyexasol.connect(**self.connect_arguments())
+        try:
+            for statement in ("ALTER SESSION SET TIME_ZONE = 'UTC'", *self.opts.init_sql):
+                connection.execute(statement)
+        except BaseException:
+            connection.close(disconnect=False)
+            raise
+        return connection
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of pyexasol is."""
+        return failure_of(error)
+
+    def message_of(self, error: object, failure: Failure) -> str:
+        """The driver's own words, without its pages of context."""
+        return super().message_of(getattr(error, "message", error), failure)
+
+    def shut(self, connection: Any) -> None:
+        """Close, without waiting for an answer."""
+        connection.close(disconnect=False)
+
+    def check(self, connection: Any) -> None:
+        connection.execute("SELECT 1").close()
+
+    def cancel(self, connection: Any) -> None:
+        """abortQuery, to which the running statement answers with an error."""
+        connection.abort_query()
+
+    def markers(self, sql: str) -> tuple[str, list[str]]:
+        """The SQL as it is: values are put in when it runs."""
+        _text, names = translate(sql, str)
+        return sql, names
+
+    def begin(self, connection: Any, *, read_only: bool) -> None:
+        """Stop committing after every statement."""
+        del read_only
+        connection.set_autocommit(False)
+
+    def commit(self, connection: Any) -> None:
+        """COMMIT, if a transaction was begun."""
+        if not connection.attr.get("autocommit", True):
+            connection.commit()
+            connection.set_autocommit(True)
+
+    def rollback(self, connection: Any) -> None:
+        """ROLLBACK, if a transaction was begun."""
+        if not connection.attr.get("autocommit", True):
+            connection.rollback()
+            connection.set_autocommit(True)
+
+    def _execute(self, connection: Any, sql: str, values: Mapping[str, Any]) -> Any:
+        text, _names = translate(sql, lambda name: literal(values[name]))
+        return connection.execute(text)
+
+    def run(self, connection: Any, sql: str, values: Mapping[str, Any]) -> int | None:
+        """Run a statement; its count of rows."""
+        statement = self._execute(connection, sql, values)
+        count = int(statement.rowcount() or 0)
+        statement.close()
+        return count
+
+    def run_many(self, connection: Any, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values, as a prepared one."""
+        order: list[str] = []
+
+        def mark(name: str) -> str:
+            order.append(name)
+            return "?"
+
+        text, _names = translate(sql, mark)
+        data = [tuple(sendable(row[name]) for name in order) for row in rows]
+        if not data:
+            return 0
+        statement = connection.create_prepared_statement(text)
+        try:
+            statement.execute_prepared(data)
+            return int(statement.rowcount() or 0)
+        finally:
+            statement.close()
+
+    def fetch(self, connection: Any, sql: str, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
+        """Run a query and fetch all of it."""
+        statement = self._execute(connection, sql, values)
+        return list(statement.column_names()), statement.fetchall()
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
+        """Open a query; its transaction is undone at the end."""
+        self.check_query(sql)
+        text, names = self.markers(sql)
+        values = self.bound(names, params)
+        connection = self.acquire()
+        try:
+            with self.mapped("query"):
+                self.begin(connection, read_only=True)
+                statement = self._execute(connection, text.strip().rstrip(";"), values)
+                if statement.result_type != "resultSet":
+                    raise self.refuse("the SQL returns no rows", "use db_execute to change data")
+                columns = [column_of(name, kind) for name, kind in statement.columns().items()]
+        except BaseException:
+            self.give_back(connection)
+            raise
+        return CursorRows(self, connection, statement, columns, fetch_size)
+
+
+def column_of(name: str, kind: Mapping[str, Any]) -> Column:
+    """A column by the protocol's description."""
+    if kind["type"] == "DECIMAL":
+        precision, scale = int(kind.get("precision", 18)), int(kind.get("scale", 0))
+        whole = scale == 0 and precision <= _INT_DIGITS
+        return Column(name, ColumnType("int") if whole else decimal_type(precision, scale))
+    if kind.get("withLocalTimeZone"):
+        return Column(name, _TYPES[_INSTANT])
+    return Column(name, _TYPES.get(kind["type"], STRING))

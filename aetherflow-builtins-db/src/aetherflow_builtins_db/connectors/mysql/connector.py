@@ -1,0 +1,267 @@
+"""MySQL and MariaDB, by PyMySQL."""
+
+import ssl
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from aetherflow.core.api import ConnectorInit
+from aetherflow_builtins_db.columns import Column
+from aetherflow_builtins_db.connectors.common.rows import CursorRows
+from aetherflow_builtins_db.connectors.common.server import ServerBase
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
+from aetherflow_builtins_db.connectors.mysql import pymysql_parts
+from aetherflow_builtins_db.connectors.mysql.errors import failure_of
+from aetherflow_builtins_db.connectors.mysql.rows import MySQLCsv, MySQLRows
+from aetherflow_builtins_db.connectors.mysql.types import columns_of, decoders
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.failures import LOST, PASSING, Failure
+from aetherflow_builtins_db.params import percent_style
+from aetherflow_builtins_db.statements import changes_rows
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+
+_CSV_ROWS = 5000
+_URL_NAMES = {"charset", "collation", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key"}
+
+
+class Config(ServerConfig):
+    """Where the server is and who asks."""
+
+    SCHEMES: ClassVar = ("mysql", "mariadb")
+
+
+class Options(ServerOptions):
+    """How the connection behaves."""
+
+
+class MySQLConnector(ServerBase[Config, Options]):
+    """A MySQL or MariaDB database, by PyMySQL.
+
+    Reading runs in a read-only transaction and is not buffered, so that a result is never in memory as a whole. The
+    session's time zone is UTC, so TIMESTAMP columns are instants. CREATE, ALTER and DROP commit at once: a script that
+    has them behind a change is refused unless it says that this is meant.
+
+        resources:
+          shop:
+            kind: db
+            driver: mysql
+            config: {host: db.example.com, database: shop, user: etl, password: "{{env.SHOP_PASSWORD}}", ssl: true}
+            options: {statement_timeout: 600}
+    """
+
+    requires = ("pymysql",)
+    dialect = "mysql"
+    transactional_ddl = False
+    lexis = "mysql"
+    EXTRA = "mysql"
+
+    ADVICE: ClassVar = {
+        Failure.NO_TABLE: "check the table's name and config.database",
+        Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates and null",
+    }
+    PASSING: ClassVar = PASSING | {Failure.SILENT}
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self._statement_timeout_ms = round(self.opts.statement_timeout * 1000)
+        self._places: WeakKeyDictionary[Connection[Any], tuple[Any, ...] | None] = WeakKeyDictionary()
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        import pymysql
+
+        return (pymysql.MySQLError,)
+
+    def connect_arguments(self) -> dict[str, Any]:
+        from pymysql.constants import CLIENT
+
+        place = dict(self.conf.place)
+        query = place.pop("query", {})
+        if unknown := sorted(set(query) - _URL_NAMES):
+            raise ValueError(f"options of the url that PyMySQL does not have: {', '.join(unknown)}")
+        arguments: dict[str, Any] = {"host": "localhost", "charset": "utf8mb4", **query, **place}
+        # The login, too, ends at some time; `open` sets what holds after it.
+        silence = self.opts.connect_timeout if pymysql_parts.are_known() else self.silence_limit
+        arguments |= {"connect_timeout": self.opts.connect_timeout, "read_timeout": silence, "write_timeout": silence}
+        # FOUND_ROWS: an UPDATE counts the rows that it meets, as everywhere else.
+        arguments |= {"client_flag": CLIENT.FOUND_ROWS, "conv": decoders(), "autocommit": True}
+        if self.conf.ssl is not None:
+            arguments |= self._ssl(self.conf.ssl)
+        return arguments | self.opts.connect_args
+
+    def _ssl(self, wanted: Ssl) -> dict[str, Any]:
+        if wanted.mode == "disable":
+            return {"ssl_disabled": True}
+        if wanted.mode == "prefer":
+            return {}
+        context = ssl.create_default_context(cafile=self.file(wanted.ca_file) if wanted.ca_file else None)
+        context.check_hostname = wanted.mode == "verify-full"
+        context.verify_mode = ssl.CERT_REQUIRED if wanted.mode.startswith("verify") else ssl.CERT_NONE
+        if wanted.cert_file:
+            context.load_cert_chain(
+                self.file(wanted.cert_file), self.file(wanted.key_file) if wanted.key_file else None
+            )
+        return {"ssl": context}
+
+    def open(self) -> "Connection[Any]":
+        """Connect and set up the session."""
+        import pymysql
+
+        connection = pymysql.connect(**self.connect_arguments())
+        try:
+            self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
+            self.dialect = "mariadb" if self._is_mariadb else "mysql"
+            statements = list(self.opts.init_sql)
+            if self._statement_timeout_ms and self._is_mariadb:
+                statements.append(f"SET SESSION max_statement_time = {self._statement_timeout_ms / 1000}")
+            elif self._statement_timeout_ms:
+                statements.append(f"SET SESSION max_execution_time = {self._statement_timeout_ms}")
+            if self.read_only:
+                statements.append("SET SESSION TRANSACTION READ ONLY")
+            statements.append("SET SESSION time_zone = '+00:00'")  # last: TIMESTAMP values are read as UTC
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+            self._places[connection] = self._place_of(connection)
+            self._wait_as_usual(connection)
+            pymysql_parts.keep_alive(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _place_of(self, connection: Any) -> tuple[Any, ...] | None:
+        """Which server it is, of those that one address may lead to.
+
+        None if it does not tell, or if something between counts sessions in its own way.
+        """
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT connection_id(), @@hostname, @@port, @@server_id")
+                number, *place = cursor.fetchone() or (None,)
+                return tuple(place) if number == connection.thread_id() else None
+        except self.driver_errors() as error:
+            if failure_of(error) in LOST:
+                raise
+            return None
+
+    def _wait_as_usual(self, connection: Any) -> None:
+        given = self.opts.connect_args
+        limits = (given.get(name, self.silence_limit) for name in ("read_timeout", "write_timeout"))
+        pymysql_parts.limit_silence(connection, *limits)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of PyMySQL is."""
+        return failure_of(error)
+
+    def shut(self, connection: "Connection[Any]") -> None:
+        """Close the socket; what the server still wanted to send is not read."""
+        connection.close()
+
+    def check(self, connection: Any) -> None:
+        """Ping, within the time that a new connection may take."""
+        pymysql_parts.limit_silence(connection, self.opts.connect_timeout, self.opts.connect_timeout)
+        connection.ping(reconnect=False)
+        self._wait_as_usual(connection)
+
+    def cancel(self, connection: "Connection[Any]") -> None:
+        """KILL QUERY, over a connection of its own."""
+        self._kill("QUERY", connection)
+
+    def end_session(self, connection: "Connection[Any]") -> None:
+        self._kill("CONNECTION", connection)
+
+    def _kill(self, what: str, connection: Any) -> None:
+        import pymysql
+
+        if (place := self._places.get(connection)) is None:
+            return
+        with pymysql.connect(**self.connect_arguments()) as killer, killer.cursor() as cursor:
+            # Behind a balancer this may be another server, where the number is somebody else's.
+            if self._place_of(killer) == place:
+                cursor.execute(f"KILL {what} {int(connection.thread_id())}")
+
+    def break_off(self, connection: Any) -> None:
+        pymysql_parts.break_off(connection)
+
+    def markers(self, sql: str) -> tuple[str, list[str]]:
+        return percent_style(sql, "mysql")
+
+    def quote(self, *name: str) -> str:
+        return ".".join("`" + part.replace("`", "``") + "`" for part in name)
+
+    def begin(self, connection: "Connection[Any]", *, read_only: bool) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
+
+    def restart_transaction(self, connection: Any, sql: str) -> None:
+        """Behind CREATE and the like, which commit: else whatever follows would commit by itself.
+
+        No START TRANSACTION: that would give back the locks of LOCK TABLES.
+        """
+        from pymysql.constants import SERVER_STATUS
+
+        if not changes_rows(sql):
+            connection.ping(reconnect=False)  # PyMySQL does not look at the status behind a result, which ANALYZE has
+        if not connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+            connection.autocommit(False)
+
+    def release(self, connection: Any) -> None:
+        """Close a session that `restart_transaction` has changed: the next call wants one that commits by itself."""
+        if connection.autocommit_mode:
+            super().release(connection)
+        else:
+            self.discard(connection)
+
+    def run(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
+        """Run a statement to its end; its count of rows."""
+        from pymysql.cursors import SSCursor
+
+        with connection.cursor(SSCursor) as cursor:
+            cursor.execute(sql, dict(values) or None)
+            fetched = 0
+            while batch := cursor.fetchmany(1000):
+                fetched += len(batch)
+            # RETURNING gives the rows themselves.
+            return fetched if cursor.description else cursor.rowcount
+
+    def run_many(self, connection: "Connection[Any]", sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values; PyMySQL makes one INSERT of many."""
+        with connection.cursor() as cursor:
+            return int(cursor.executemany(sql, list(rows)) or 0)
+
+    def fetch(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
+        """Run a query and fetch all of it."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, dict(values) or None)
+            return [each[0] for each in cursor.description or ()], list(cursor.fetchall())
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> MySQLRows | CursorRows:
+        """Open an unbuffered query in a read-only transaction of its own."""
+        rows = MySQLRows if pymysql_parts.are_known() else CursorRows
+        return rows(self, *self._open_query(sql, params), fetch_size)
+
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> MySQLCsv | None:
+        """Open a query as CSV; None if its bytes could differ from those that our own writer makes of `stream`."""
+        if not dialect.is_common or dialect.null_value or not pymysql_parts.are_known():
+            return None
+        return MySQLCsv(MySQLRows(self, *self._open_query(sql, params), _CSV_ROWS), dialect)
+
+    def _open_query(self, sql: str, params: Params) -> "tuple[Connection[Any], Any, list[Column]]":
+        from pymysql.cursors import SSCursor
+
+        self.check_query(sql)
+        text, names = self.markers(sql)
+        values = self.bound(names, params)
+        connection = self.acquire()
+        try:
+            with self.mapped("query"):
+                self.begin(connection, read_only=True)
+                cursor = connection.cursor(SSCursor)
+                cursor.execute(text, values or None)
+                return connection, cursor, columns_of(cursor)
+        except BaseException:
+            self.give_back(connection)
+            raise

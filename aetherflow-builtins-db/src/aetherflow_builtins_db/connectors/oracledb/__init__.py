@@ -1,0 +1,1 @@
+"""Oracle, by python-oracledb in thin or thick mode."""

@@ -1,0 +1,205 @@
+"""COPY … TO STDOUT: rows as text, made by the server, which is the fastest way out of PostgreSQL."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.api import StepError
+from aetherflow_builtins_db.columns import UNKNOWN, Column
+from aetherflow_builtins_db.connectors.common.contract import Connections
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.postgres.copy_out import copy_out
+from aetherflow_builtins_db.failures import one_line
+
+if TYPE_CHECKING:
+    import psycopg
+
+_ARROW_BLOCK_BYTES = 4 * 2**20
+_OBJECTS = frozenset({22, 30, 2249, 2287})
+"""int2vector, oidvector, records: psycopg makes Python objects of them, as it does of arrays."""
+# Python writes 1.0 and 1e+16 where PostgreSQL writes 1 and 1e+15. From there on it may find a text with fewer digits,
+# on the very edge between two doubles, that reads back as the same number.
+_SHORTER = (
+    r"(SELECT t FROM (VALUES (14), (15)) AS d(n), "
+    r"LATERAL (SELECT round(split_part({0}::text, 'e', 1)::numeric, n)) AS m(v), "
+    r"LATERAL (SELECT regexp_replace(v::text, '\.?0+$', '') || 'e' || split_part({0}::text, 'e', 2)) AS c(t) "
+    r"WHERE abs(v) < 10 AND t::float8 = {0} ORDER BY n LIMIT 1)"
+)
+_FLOAT = (
+    "CASE WHEN {0} = trunc({0}) AND abs({0}) < 1e15 THEN {0}::text || '.0' WHEN abs({0}) < 1e15 THEN {0}::text "
+    "WHEN abs({0}) < 1e16 THEN {0}::text::numeric::text || CASE WHEN {0} = trunc({0}) THEN '.0' ELSE '' END "
+    "WHEN {0} = 'NaN' THEN 'nan' WHEN {0} = 'Infinity' THEN 'inf' WHEN {0} = '-Infinity' THEN '-inf' "
+    f"WHEN abs({{0}}) >= 1e300 THEN {{0}}::text ELSE COALESCE({_SHORTER}, {{0}}::text) END"
+)
+
+
+def makes_objects(connection: "psycopg.Connection[Any]", oid: int) -> bool:
+    """Whether psycopg makes a list or a tuple of the type."""
+    known = connection.adapters.types.get(oid)
+    return oid in _OBJECTS or (known is not None and known.array_oid == oid)
+
+
+def csv_query(connection: "psycopg.Connection[Any]", sql: str, described: Sequence["psycopg.Column"]) -> str | None:
+    """The query whose COPY looks like our own CSV; None if there is none."""
+    oids = [column.type_code for column in described]
+    if len(oids) < 2 or any(makes_objects(connection, oid) for oid in oids):
+        return None  # COPY writes the value `\.` in its own way if it stands alone
+    utc = connection.info.parameter_status("TimeZone") == "UTC"
+    names = [f"c{index}" for index in range(len(oids))]
+    wanted = [_expression(name, oid, utc=utc) for name, oid in zip(names, oids, strict=True)]
+    if wanted == names:
+        return sql
+    return f"SELECT {', '.join(wanted)} FROM (\n{sql}\n) AS q({', '.join(names)})"  # noqa: S608 - the user's query
+
+
+def _expression(name: str, oid: int, *, utc: bool) -> str:
+    match oid:
+        case 16:  # bool
+            return f"{name}::text"
+        case 700:  # real: as the double that Python reads from its text
+            return _FLOAT.format(f"({name}::text::float8)")
+        case 701:  # double
+            return _FLOAT.format(name)
+        case 17:  # bytea
+            return rf"replace(encode({name}, 'base64'), E'\n', '')"
+        case 1184 if not utc:  # timestamptz
+            return f"({name} AT TIME ZONE 'UTC')::text || '+00'"
+        case _:
+            return name
+
+
+class PostgresCopy(OpenRows):
+    """The bytes of one COPY."""
+
+    def __init__(
+        self,
+        connector: Connections,
+        connection: "psycopg.Connection[Any]",
+        columns: list[Column],
+        copy_sql: str,
+        values: dict[str, Any],
+    ) -> None:
+        super().__init__(columns)
+        self._connector, self._copy_sql, self._values = connector, copy_sql, values
+        self._connection: psycopg.Connection[Any] | None = connection
+        self._ended = False
+
+    @property
+    def rows(self) -> int:
+        """Rows in the bytes so far."""
+        return self.progress.rows
+
+    def blocks(self) -> Iterator[bytes]:
+        """The rows as bytes, several at a time."""
+        if (connection := self._connection) is None:
+            return
+        import psycopg
+
+        # COPY takes no parameters of the protocol's: psycopg writes them as literals.
+        text = (
+            psycopg.ClientCursor(connection).mogrify(self._copy_sql, self._values) if self._values else self._copy_sql
+        )
+        with self._connector.mapped("copying rows", self.progress):
+            for count, block in copy_out(connection, text):
+                self.progress.rows += count
+                self.progress.bytes += len(block)
+                yield block
+        self._ended = True
+
+    def close(self) -> None:
+        """End the query and its transaction; if rows are left, the connection too."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._ended:
+            self._connector.give_back(connection)
+            return
+        with suppress(Exception):  # it is closed anyway
+            self._connector.cancel(connection)
+        self._connector.discard(connection)
+
+
+class PostgresArrow(OpenRows):
+    """The rows of one query as Arrow, read from COPY's text by pyarrow."""
+
+    def __init__(self, copy: PostgresCopy) -> None:
+        super().__init__(copy.columns)
+        self._copy = copy
+
+    def record_batches(self) -> Iterator[Any]:
+        """Record batches of some megabytes."""
+        import pyarrow as pa
+        import pyarrow.csv as reader
+
+        from aetherflow_builtins_db.formats.parquet import arrow_type
+
+        # Numbers instead of names: a query may give two columns one name, which is refused elsewhere.
+        types = {str(index): arrow_type(column.type) for index, column in enumerate(self.columns)}
+        source = _File(self._copy.blocks())
+        if source.is_empty():  # which pyarrow takes for an error
+            return
+        try:
+            batches = reader.open_csv(
+                source,
+                read_options=reader.ReadOptions(column_names=list(types), block_size=_ARROW_BLOCK_BYTES),
+                parse_options=reader.ParseOptions(newlines_in_values=True),
+                convert_options=reader.ConvertOptions(
+                    column_types=types,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                    true_values=["t"],
+                    false_values=["f"],
+                ),
+            )
+            yield from batches
+        except pa.ArrowInvalid as error:
+            raise StepError(
+                f"a value does not fit its column in Parquet: {one_line(str(error))}",
+                fix="cast it in the SQL, or set its type: dtypes: {column: string}",
+            ) from error
+
+    def close(self) -> None:
+        self._copy.close()
+
+
+def arrow_safe(connection: "psycopg.Connection[Any]", columns: list[Column], oids: Sequence[int]) -> bool:
+    """Whether pyarrow reads from COPY's text what psycopg would."""
+    return not any(
+        column.type == UNKNOWN or column.type.kind == "bytes" or makes_objects(connection, oid)
+        for column, oid in zip(columns, oids, strict=True)
+    )
+
+
+class _File:
+    """Blocks as the file that pyarrow reads."""
+
+    closed = False
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = b""
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read."""
+        self._rest = self._rest or next(self._blocks, b"")
+        return not self._rest
+
+    def read(self, size: int = -1) -> bytes:
+        self._rest = self._rest or next(self._blocks, b"")
+        if size < 0:
+            size = len(self._rest)
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Does nothing: whoever made the blocks closes them."""

@@ -1,0 +1,318 @@
+"""Any database that SQLAlchemy has a dialect for."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
+from aetherflow_builtins_db.columns import ColumnType
+from aetherflow_builtins_db.connectors.common.pooled import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    VALUE_ERRORS,
+    PooledBase,
+)
+from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
+from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
+from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, note_server
+from aetherflow_builtins_db.connectors.sqlalchemy.settings import Config, Options
+from aetherflow_builtins_db.connectors.sqlite3.rows import declared_columns
+from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.failures import PASSING, Failure
+from aetherflow_builtins_db.files import database_file
+from aetherflow_builtins_db.params import Lexis, translate
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, TextClause
+    from sqlalchemy.engine import URL
+
+_COMMITS_DDL = frozenset({"mysql", "mariadb", "oracle", "exasol"})
+_LEXIS: dict[str, Lexis] = {"mysql": "mysql", "mariadb": "mysql", "oracle": "oracle"}
+_READ_ONLY = {
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "mysql": "SET TRANSACTION READ ONLY",
+    "mariadb": "SET TRANSACTION READ ONLY",
+    "oracle": "SET TRANSACTION READ ONLY",
+    "sqlite": "PRAGMA query_only = 1",
+}
+
+
+class SQLAlchemyConnector(PooledBase[Config, Options]):
+    """Any database with a SQLAlchemy dialect; its driver must be installed.
+
+    For PostgreSQL, MySQL, Oracle, Exasol, DuckDB and SQLite the drivers of their own know more types and are faster.
+    A reader's transaction is undone at its end, and read-only where the database has such: PostgreSQL, MySQL, MariaDB,
+    Oracle, SQLite.
+
+        resources:
+          legacy:
+            kind: db
+            driver: sqlalchemy
+            config: {url: "mssql+pyodbc://etl:{{env.MSSQL_PASSWORD}}@db.example.com/sales?driver=ODBC+Driver+18"}
+    """
+
+    requires = ("sqlalchemy",)
+    MAPPED_ERRORS = (*VALUE_ERRORS, OSError, ImportError)
+
+    ADVICE: ClassVar = {
+        Failure.NO_DRIVER: "install the driver that config.url names",
+        Failure.CERTIFICATE: "check the certificates that config.url names",
+        Failure.LOGIN: "check the user and password in config.url",
+        **dict.fromkeys(
+            (Failure.REFUSED, Failure.NO_HOST, Failure.NO_DATABASE, Failure.CONNECT_TIMEOUT, Failure.CANNOT_OPEN),
+            "check config.url: its host, port and database",
+        ),
+        Failure.NO_TABLE: "check the name of the table and its schema",
+    }
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._used: dict[int, Connection] = {}
+        self.read_only = self.conf.read_only
+        scheme = self.conf.url.partition(":")[0].partition("+")[0]
+        self.dialect = {"postgres": "postgresql"}.get(scheme, scheme)
+        self.transactional_ddl = self.dialect not in _COMMITS_DDL
+        self.lexis = _LEXIS.get(self.dialect, "standard")
+
+    # Connections
+
+    def engine(self) -> "Engine":
+        """SQLAlchemy's engine; made on first use."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._make_engine()
+            return self._engine
+
+    def _make_engine(self) -> "Engine":
+        try:
+            import sqlalchemy
+        except ImportError as error:
+            raise ConnectorError("sqlalchemy is not installed", fix=install_command("sqlalchemy")) from error
+        try:
+            url = self._url()
+            pooling = self.opts.pooling
+            pool: dict[str, Any] = {}
+            if url.get_backend_name() != "sqlite":
+                pool = {
+                    "pool_size": pooling.size,
+                    "max_overflow": pooling.max_overflow,
+                    "pool_recycle": int(pooling.recycle_seconds),
+                    "pool_timeout": self.opts.connect_timeout,
+                }
+            elif url.database in {None, "", ":memory:"}:
+                pool = {"poolclass": sqlalchemy.StaticPool}  # one connection, or every one has a database of its own
+            engine = sqlalchemy.create_engine(
+                url, pool_pre_ping=pooling.pre_ping, connect_args=connect_args(url, self.opts), **pool
+            )
+            self._listen(engine)
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
+            raise self.failed("reading config.url", error) from error
+        return engine
+
+    def _url(self) -> "URL":
+        import sqlalchemy
+
+        url = sqlalchemy.make_url(self.conf.url)
+        if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":memory:", "file:")):
+            url = url.set(database=str(database_file(self, url.database)))
+        return url
+
+    def _listen(self, engine: "Engine") -> None:
+        from sqlalchemy import event
+
+        statements = list(self.opts.init_sql)
+        if self.opts.statement_timeout and self.dialect in {"mysql", "mariadb"}:
+            statements.append(f"SET SESSION max_statement_time = {self.opts.statement_timeout}")
+        sqlite = self.dialect == "sqlite"
+
+        @event.listens_for(engine, "connect")
+        def _session(connection: Any, record: Any) -> None:
+            if sqlite:
+                connection.isolation_level = None  # BEGIN comes from us, before DDL too
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            cursor.close()
+            note_server(engine, connection, record.info)
+
+        if sqlite:
+
+            @event.listens_for(engine, "begin")
+            def _begin(connection: "Connection") -> None:
+                connection.exec_driver_sql("BEGIN")
+
+    def _connect(self) -> "Connection":
+        from sqlalchemy.exc import SQLAlchemyError
+
+        engine, pause, most = self.engine(), FIRST_PAUSE_SECONDS, self.opts.connect_attempts
+        for attempt in range(1, most + 1):
+            try:
+                return engine.connect()
+            except (SQLAlchemyError, *self.MAPPED_ERRORS) as error:
+                failure = self.failure_of(error)
+                again = failure in PASSING and isinstance(error, SQLAlchemyError)
+                if attempt == most or not again:
+                    count = f" (attempt {attempt} of {most})" if again and most > 1 else ""
+                    raise self.error_of(failure, f"connecting to {self.address}", error, count) from error
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _connection(self, *, keep: bool = True) -> "Iterator[Connection]":
+        """A connection; its transaction is undone at the end unless it was committed.
+
+        :param keep: whether its session is as it was in the end; if not, it is closed
+        """
+        connection = self._connect()
+        with self._lock:
+            self._used[id(connection)] = connection
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._used.pop(id(connection), None)
+            with suppress(Exception):
+                if not keep and self.dialect != "sqlite":
+                    connection.detach()
+            with suppress(Exception):
+                connection.close()
+
+    @property
+    def address(self) -> str:
+        """Where messages say that the database is; without the password."""
+        try:
+            url = self._url()
+        except Exception:  # noqa: BLE001 - what is wrong with it, `engine` tells
+            return "the database"
+        host = f"{url.host}{f':{url.port}' if url.port else ''}/" if url.host else ""
+        return f"{f'{url.username}@' if url.username else ''}{host}{url.database or ''}"
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """SQLAlchemy's exceptions, which hold the driver's."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        return (SQLAlchemyError,)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of SQLAlchemy or of the driver is."""
+        return failure_of(error, "" if self._engine is None else self._engine.dialect.driver)
+
+    def message_of(self, error: object, failure: Failure) -> str:
+        """The driver's own words, without the SQL, parameters and links that SQLAlchemy adds."""
+        if failure is Failure.INTERRUPTED:
+            return "interrupted"
+        return super().message_of(getattr(error, "orig", None) or error, failure)
+
+    @property
+    def password(self) -> str:
+        """The password, which every message masks."""
+        with suppress(Exception):  # what is wrong with the URL, `engine` tells
+            return str(self._url().password or "")
+        return ""
+
+    def interrupt(self) -> None:
+        """Stop everything that runs, where the driver can; called from another thread."""
+        with self._lock:
+            used = list(self._used.values())
+        for connection in used:
+            with suppress(Exception):  # it was closed in this moment
+                cancel(self.engine(), connection)
+
+    def close(self) -> None:
+        """Close all connections; twice is fine."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    def probe(self) -> None:
+        """Connect and run SELECT 1, or what the dialect has for it."""
+        try:
+            with self._connection() as connection, self.mapped("asking for a sign of life"):
+                connection.dialect.do_ping(connection.connection.dbapi_connection)  # type: ignore[arg-type]  # it is open
+        finally:
+            self.close()
+
+    # The contract
+
+    def quote(self, *name: str) -> str:
+        """A name as the dialect writes it."""
+        preparer = self.engine().dialect.identifier_preparer
+        return ".".join(preparer.quote_identifier(part) for part in name)
+
+    def markers(self, sql: str) -> "tuple[TextClause, list[str]]":
+        """The SQL for SQLAlchemy, which would see `:name` inside quotes, too."""
+        import sqlalchemy
+
+        text, names = translate(
+            sql, lambda name: f":{name}", lexis=self.lexis, escape=lambda piece: piece.replace(":", r"\:")
+        )
+        return sqlalchemy.text(text), names
+
+    def run(self, connection: "Connection", sql: "TextClause", values: Mapping[str, Any]) -> int | None:
+        """Run a statement to its end; its count of rows."""
+        result = connection.execute(sql, values)
+        if not result.returns_rows:
+            return int(result.rowcount)
+        return sum(1 for _ in result)
+
+    def run_many(self, connection: "Connection", sql: "TextClause", rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for every map of values."""
+        return max(connection.execute(sql, [dict(row) for row in rows]).rowcount, 0)
+
+    def fetch(
+        self, connection: "Connection", sql: "TextClause", values: Mapping[str, Any]
+    ) -> tuple[list[str], list[Row]]:
+        """Run a query and fetch all of it."""
+        result = connection.execute(sql, values)
+        return list(result.keys()), [tuple(row) for row in result]
+
+    @contextmanager
+    def working(self, *, together: bool, keep: bool, progress: Progress | None = None) -> "Iterator[Connection]":
+        """A connection, in a transaction; committed at the end of the block, undone if it raises."""
+        del together  # SQLAlchemy begins one for every statement
+        with self._connection(keep=keep) as connection:
+            yield connection
+            with self.committing(progress):
+                connection.commit()
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> SQLAlchemyRows:
+        """Open a query with a cursor on the server, where the driver has such."""
+        self.check_query(sql)
+        text, names = self.markers(sql)
+        values = self.bound(names, params)
+        with ExitStack() as opened:
+            connection = opened.enter_context(self._connection())
+            opened.callback(self._end_reading, connection)
+            with self.mapped("query"):
+                declared = self._declared(connection, sql)
+                if statement := _READ_ONLY.get(self.dialect):
+                    connection.exec_driver_sql(statement)
+                result = connection.execution_options(stream_results=True, max_row_buffer=fetch_size).execute(
+                    text, values
+                )
+                columns = columns_of(result, connection.dialect.driver, declared)
+            return SQLAlchemyRows(self, result, columns, fetch_size, opened.pop_all().close)
+
+    def bound(self, names: list[str], params: Params) -> dict[str, Any]:
+        """The values of the parameters, in forms that the driver takes."""
+        values = super().bound(names, params)
+        return bindable(values) if self.dialect == "sqlite" else values
+
+    def _declared(self, connection: "Connection", sql: str) -> list[ColumnType]:
+        if self.dialect != "sqlite":
+            return []
+        return declared_columns(connection.connection.driver_connection, sql)  # type: ignore[arg-type]  # sqlite3's
+
+    def _end_reading(self, connection: "Connection") -> None:
+        """What belongs to the session and not to the transaction."""
+        if self.dialect == "sqlite":
+            with suppress(Exception):
+                connection.exec_driver_sql("PRAGMA query_only = 0")

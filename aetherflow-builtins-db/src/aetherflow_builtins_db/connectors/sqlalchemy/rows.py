@@ -1,0 +1,64 @@
+"""Open results of SQLAlchemy, and the types of their columns."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from aetherflow_builtins_db.columns import UNKNOWN, Column, ColumnType
+from aetherflow_builtins_db.connectors.common.contract import ErrorMapping
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.mysql import types as mysql_types
+from aetherflow_builtins_db.connectors.postgres import types as postgres_types
+from aetherflow_builtins_db.contract import Row
+
+if TYPE_CHECKING:
+    from sqlalchemy import CursorResult
+
+
+class SQLAlchemyRows(OpenRows):
+    """The rows of one query, fetched as they are wanted."""
+
+    def __init__(
+        self,
+        connector: ErrorMapping,
+        result: "CursorResult[Any]",
+        columns: list[Column],
+        fetch_size: int,
+        release: Callable[[], object],
+    ) -> None:
+        """`release` ends the transaction of the query and gives its connection back."""
+        super().__init__(columns)
+        self.exact = False
+        self._connector, self._result, self._fetch_size = connector, result, fetch_size
+        self._release: Callable[[], object] | None = release
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`."""
+        parts = self._result.partitions(self._fetch_size)  # without the number psycopg would hand out all at once
+        while True:
+            with self._connector.mapped("fetching rows", self.progress):
+                batch = [tuple(row) for row in next(parts, ())]
+            if not batch:
+                return
+            self.progress.rows += len(batch)
+            yield batch
+
+    def close(self) -> None:
+        """End the query and its transaction."""
+        release, self._release = self._release, None
+        if release is not None:
+            with suppress(Exception):
+                self._result.close()
+            release()
+
+
+def columns_of(result: "CursorResult[Any]", driver: str, declared: list[ColumnType]) -> list[Column]:
+    """Columns with types where the driver's description is understood; the values tell the rest."""
+    cursor: Any = result.cursor
+    description = cursor.description if cursor is not None else ()
+    if driver == "psycopg":
+        return [postgres_types.column_of(each) for each in description]
+    if driver == "pymysql":
+        return mysql_types.columns_of(cursor)
+    types = declared if len(declared) == len(description) else [UNKNOWN] * len(description)
+    return [Column(each[0], kind) for each, kind in zip(description, types, strict=True)]

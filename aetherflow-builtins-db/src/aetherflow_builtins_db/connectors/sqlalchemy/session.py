@@ -1,0 +1,57 @@
+"""What SQLAlchemy has no word for: which server a connection has, and how what runs there is stopped."""
+
+from typing import TYPE_CHECKING, Any
+
+from aetherflow_builtins_db.connectors.sqlalchemy.settings import Options
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
+
+_SERVER = "aetherflow_server"
+
+
+def connect_args(url: "URL", options: Options) -> dict[str, Any]:
+    """The timeouts, where the driver's name for them is known."""
+    timeout, limit = options.connect_timeout, options.statement_timeout
+    known: dict[str, dict[str, Any]] = {
+        "psycopg": {"connect_timeout": max(round(timeout), 2)},
+        "psycopg2": {"connect_timeout": max(round(timeout), 2)},
+        "pymysql": {"connect_timeout": timeout, "read_timeout": options.silence_limit},
+        "pysqlite": {"check_same_thread": False},
+    }
+    driver = url.get_driver_name()
+    chosen = dict(known.get(driver, {}))
+    if limit and driver.startswith("psycopg"):
+        chosen["options"] = f"-c statement_timeout={max(round(limit * 1000), 1)}"
+    return chosen | options.connect_args
+
+
+def note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:
+    """Remember which server a connection of MySQL's drivers has: its number means something there alone."""
+    if not hasattr(raw, "thread_id"):
+        return
+    cursor = raw.cursor()
+    try:
+        cursor.execute("SELECT connection_id(), @@hostname, @@port, @@server_id")
+        number, *place = cursor.fetchone()
+    except engine.dialect.loaded_dbapi.Error:  # servers that are like MySQL do not all have these
+        return
+    finally:
+        cursor.close()
+    if number == raw.thread_id():  # else something between counts in its own way
+        info[_SERVER] = place
+
+
+def cancel(engine: "Engine", connection: "Connection") -> None:
+    """Stop what runs on the connection, where the driver can; called from another thread."""
+    raw: Any = connection.connection.driver_connection
+    for name in ("interrupt", "cancel_safe", "cancel"):
+        if hasattr(raw, name):
+            getattr(raw, name)()
+            return
+    if (place := connection.info.get(_SERVER)) is not None:
+        with engine.connect() as killer:
+            # Behind a balancer this may be another server, where the number is somebody else's.
+            if killer.info.get(_SERVER) == place:
+                killer.exec_driver_sql(f"KILL QUERY {int(raw.thread_id())}")

@@ -1,0 +1,1 @@
+"""SQLite, by the module of Python's standard library."""

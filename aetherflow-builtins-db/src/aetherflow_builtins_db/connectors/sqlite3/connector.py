@@ -1,0 +1,307 @@
+"""SQLite: a database in one file, or in memory, by Python's own module."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import unquote
+
+from pydantic import Field, StringConstraints, model_validator
+
+from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag
+from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
+from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
+from aetherflow_builtins_db.connectors.sqlite3.rows import Sqlite3Rows, declared_columns
+from aetherflow_builtins_db.connectors.sqlite3.sql import bindable, split
+from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
+from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.failures import Failure, StatementTimeoutError
+from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
+from aetherflow_builtins_db.params import bind, translate
+from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
+
+SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
+
+_URL = "sqlite://"
+_CHANGES = frozenset(
+    {
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "REPLACE",
+        "CREATE",
+        "DROP",
+        "ALTER",
+        "ATTACH",
+        "DETACH",
+        "VACUUM",
+        "REINDEX",
+        "ANALYZE",
+    }
+    | {"SAVEPOINT", "RELEASE"}
+    | TRANSACTION_WORDS
+)
+"""What is refused in a query by name. The database refuses the rest by `query_only`, which spares these in part."""
+
+
+class Config(ConnectorConfig):
+    """Where the database is: `path`, or `url`."""
+
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="Database file, relative to `<workspace.root>/<flow id>`; created if it is missing. "
+        "`:memory:` (the default) lives as long as the run.",
+    )
+    url: str | None = Field(
+        None,
+        min_length=1,
+        description="The same as a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` for memory.",
+    )
+    read_only: Flag = Field(False, description="Open an existing file for reading only.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        _ = self.place
+        return self
+
+    @property
+    def place(self) -> str:
+        """The path, whichever key gave it."""
+        from_url = None if self.url is None else path_of_url(self.url)
+        if self.path is not None and from_url is not None and self.path != from_url:
+            raise ValueError("path and url are both given and differ")
+        return self.path or from_url or ":memory:"
+
+
+class Options(ConnectorOptions):
+    """How it behaves."""
+
+    busy_timeout_seconds: float = Field(
+        10.0, ge=0, description="How long to wait while another process writes before it is an error."
+    )
+    statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
+    pragmas: dict[SettingName, str | int | float | bool] = Field(
+        {}, description="PRAGMA settings at connect: `{foreign_keys: true, journal_mode: wal}`."
+    )
+
+
+def path_of_url(url: str) -> str:
+    """The path in a SQLite URL; ValueError if it is none."""
+    if is_memory(url) or url == _URL:
+        return ":memory:"
+    if not url.startswith(f"{_URL}/"):
+        raise ValueError("must be sqlite:///path or :memory:")
+    return unquote(url.removeprefix(f"{_URL}/").partition("?")[0]) or ":memory:"
+
+
+class Sqlite3Connector(SqlBase[Config, Options]):
+    """A SQLite database.
+
+    One connection serves the run, so that `:memory:` lasts; threads take turns on it. Reading cannot change data.
+
+        resources:
+          orders:
+            kind: db
+            driver: sqlite3
+            config: {path: orders.db}
+    """
+
+    requires = ("sqlite3",)
+    dialect = "sqlite"
+
+    MAPPED_ERRORS = (OverflowError, StatementTimeoutError)
+    ADVICE: ClassVar = {
+        Failure.LOCKED: "another process is writing; wait for it, or raise options.busy_timeout_seconds",
+        Failure.CANNOT_OPEN: "check config.path; it is relative to <workspace.root>/<flow id>",
+        Failure.WRONG_FILE: "check config.path: the file is no SQLite database",
+        Failure.READ_ONLY: "writing needs db_execute and a resource without read_only",
+        Failure.NO_TABLE: "check the name and config.path: SQLite makes a new, empty file where none is",
+        Failure.NO_TRANSACTION: "run this statement in a db_execute of its own: a script is one transaction",
+        Failure.SEVERAL_STATEMENTS: "use db_execute for scripts",
+        Failure.BAD_PARAMETER: "SQLite takes text, numbers, bytes, dates and null",
+        Failure.DISK_FULL: "free disk space",
+    }
+
+    def __init__(self, init: ConnectorInit) -> None:
+        super().__init__(init)
+        self.lock = threading.RLock()
+        self.limit = TimeLimit(self.opts.statement_timeout)
+        self._connection: sqlite3.Connection | None = None
+
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """The exceptions of Python's module."""
+        return (sqlite3.Error, sqlite3.Warning)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """What kind of failure an error of SQLite is."""
+        return failure_of(error)
+
+    # Connection
+
+    def connect(self) -> sqlite3.Connection:
+        with self.lock:
+            if self._connection is None:
+                self._connection = self._open()
+            return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        target, uri = self.conf.place, False
+        try:
+            if not is_memory(target):
+                file = database_file(self, target)
+                target = str(file)
+                if self.conf.read_only:
+                    target, uri = f"{file.as_uri()}?mode=ro", True
+                else:
+                    make_parents(file)
+                    create_private(file)
+            connection = sqlite3.connect(
+                target,
+                uri=uri,
+                timeout=self.opts.busy_timeout_seconds,
+                isolation_level=None,  # transactions are begun and ended here, never by guesses of the driver
+                check_same_thread=False,
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise self.failed(f"opening {target}", error) from error
+        try:
+            connection.execute(
+                "SELECT count(*) FROM sqlite_master"
+            )  # a file of another kind is noticed here, not later
+            for name, value in self.opts.pragmas.items():
+                connection.execute(f"PRAGMA {name} = {setting_literal(value)}")
+        except sqlite3.Error as error:
+            connection.close()
+            raise self.failed(f"opening {target}", error) from error
+        return connection
+
+    def probe(self) -> None:
+        """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
+        target = self.conf.place
+        if is_memory(target):
+            return
+        file = database_file(self, target)
+        if not file.exists() and not self.conf.read_only:
+            if (reason := cannot_create(file)) is not None:
+                raise self.refuse(f"opening {file} failed: {reason}", "check config.path and its permissions")
+            return
+        try:
+            timeout = self.opts.busy_timeout_seconds
+            connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=timeout)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master")  # SELECT 1 would not read the file
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise self.failed(f"opening {file}", error) from error
+
+    def interrupt(self) -> None:
+        """Stop the running query; called from another thread, so it must not wait for the lock."""
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.interrupt()
+            except sqlite3.Error:  # it was closed in this moment
+                pass
+
+    def close(self) -> None:
+        """Close the connection; twice is fine. `:memory:` is gone then."""
+        with self.lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    # The contract
+
+    def statements(self, sql: str) -> list[str]:
+        """The statements of a script; SQLite itself says where one ends."""
+        return split(sql)
+
+    @contextmanager
+    def running(
+        self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
+    ) -> Iterator[list[int | None]]:
+        """Run the statements of a script, several in one transaction."""
+        del allow_implicit_commit  # DDL is part of a transaction
+        translated, names = translate(sql, lambda name: f":{name}")
+        values = bindable(bind(names, params))
+        statements = split(translated)
+        self.check_script(statements)
+        together = together or len(statements) > 1
+        if together:
+            self._refuse_no_ops(statements)
+        with self._working(together=together) as connection:
+            yield [
+                self.run(connection, statement, values, step_name(number, len(statements)))
+                for number, statement in enumerate(statements, 1)
+            ]
+
+    @contextmanager
+    def transaction(self) -> Iterator["Sqlite3Transaction"]:
+        """Several operations that come true together; other threads wait."""
+        with self._working(together=True) as connection:
+            yield Sqlite3Transaction(self, connection)
+
+    @contextmanager
+    def _working(self, *, together: bool) -> Iterator[sqlite3.Connection]:
+        with self.lock:
+            connection = self.connect()
+            try:
+                if together:
+                    self.run(connection, "BEGIN IMMEDIATE", {}, "begin")
+                yield connection
+                if together:
+                    self.run(connection, "COMMIT", {}, "commit")
+            finally:
+                if connection.in_transaction:  # something failed, and SQLite has not undone it by itself
+                    connection.rollback()
+
+    def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
+        """Open a query on a cursor of its own."""
+        translated, names = translate(sql, lambda name: f":{name}")
+        values = bindable(bind(names, params))
+        first = words(translated)[:1]
+        if first and first[0] in _CHANGES:
+            raise self.refuse(f"reading takes no {first[0]} statement", "use db_execute to change data")
+        with self.lock:
+            connection = self.connect()
+            declared = declared_columns(connection, sql)
+            cursor = connection.cursor()
+            try:
+                connection.execute("PRAGMA query_only = 1")
+                with self.mapped("query"), self.limit.on(connection.interrupt):
+                    cursor.execute(translated, values)
+                if cursor.description is None:
+                    raise self.refuse("the SQL returns no rows", "use db_execute to change data")
+                return Sqlite3Rows(self, cursor, declared, fetch_size)
+            except BaseException:
+                cursor.close()
+                raise
+            finally:
+                connection.execute("PRAGMA query_only = 0")
+
+    def run(
+        self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str
+    ) -> int | None:
+        """Run a statement to its end; the number of rows that it changed, None if it changes none."""
+        with self.mapped(operation):
+            with self.limit.on(connection.interrupt):
+                cursor = connection.execute(statement, values)
+                while cursor.fetchmany(1000):  # RETURNING: a result that is not fetched leaves it unfinished
+                    pass
+            if not changes_rows(statement):
+                return None
+            # Not cursor.rowcount: Python does not see the INSERT behind a WITH clause.
+            (count,) = connection.execute("SELECT changes()").fetchone()
+            return int(count)
+
+    def _refuse_no_ops(self, statements: list[str]) -> None:
+        for statement in statements:
+            if {"PRAGMA", "FOREIGN_KEYS"} <= set(words(statement)[:4]):
+                raise self.refuse(
+                    "PRAGMA foreign_keys does nothing inside a transaction, and a script is one",
+                    "set it under options.pragmas of the resource",
+                )

@@ -1,0 +1,86 @@
+"""Open results of SQLite, and what can be known of their types: columns have declared types, values may be of any."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+
+from aetherflow.core.api import StepInputError
+from aetherflow_builtins_db.columns import STRING, UNKNOWN, Column, ColumnType, decimal_type
+from aetherflow_builtins_db.connectors.common.rows import OpenRows
+from aetherflow_builtins_db.connectors.sqlite3.contract import OneConnection
+from aetherflow_builtins_db.contract import Row
+from aetherflow_builtins_db.params import translate
+from aetherflow_builtins_db.statements import is_query
+
+_PROBE = "aetherflow_column_types"
+_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
+_RULES: tuple[tuple[str, ColumnType], ...] = (
+    (r"BOOL", ColumnType("bool")),
+    (r"DATETIME|TIMESTAMP", ColumnType("datetime")),
+    (r"DATE$", ColumnType("date")),
+    (r"TIME$", ColumnType("time")),
+    (r"INT", ColumnType("int")),
+    (r"CHAR|CLOB|TEXT|JSON|UUID", STRING),
+    (r"REAL|FLOA|DOUB", ColumnType("float")),
+)
+
+
+def declared_type(declaration: str) -> ColumnType:
+    """The type by its declaration; UNKNOWN where the values must say it (NUMERIC, BLOB and none at all included)."""
+    text = declaration.strip().upper()
+    if found := _DECIMAL.fullmatch(text):
+        with suppress(StepInputError):  # SQLite takes DECIMAL(99,50) and ignores it
+            return decimal_type(int(found.group(1)), int(found.group(2) or 0))
+        return UNKNOWN
+    return next((kind for pattern, kind in _RULES if re.search(pattern, text)), UNKNOWN)
+
+
+def declared_columns(connection: sqlite3.Connection, sql: str) -> list[ColumnType]:
+    """The declared types of a query's columns, or none.
+
+    Python's module does not hand them out; a temporary view over the query does. It is never read from, so nothing
+    is computed. A view takes no parameters: NULL stands in for them, which changes no column's declaration.
+    """
+    if not is_query(sql):
+        return []
+    text, _names = translate(sql, lambda _name: "NULL")
+    try:
+        connection.execute(f"CREATE TEMP VIEW {_PROBE} AS {text}")
+    except sqlite3.Error:
+        return []  # whatever is wrong, the query itself will say it better
+    try:
+        rows = connection.execute(f"PRAGMA temp.table_info({_PROBE})").fetchall()
+    except sqlite3.Error:
+        rows = []
+    finally:
+        connection.execute(f"DROP VIEW temp.{_PROBE}")
+    return [declared_type(row[2]) for row in rows]
+
+
+class Sqlite3Rows(OpenRows):
+    """The rows of one query, fetched as they are wanted."""
+
+    def __init__(
+        self, connector: OneConnection, cursor: sqlite3.Cursor, declared: list[ColumnType], fetch_size: int
+    ) -> None:
+        names = [column[0] for column in cursor.description]
+        types = declared if len(declared) == len(names) else [UNKNOWN] * len(names)
+        super().__init__([Column(name, kind) for name, kind in zip(names, types, strict=True)])
+        self.exact = False
+        self._connector, self._cursor, self._fetch_size = connector, cursor, fetch_size
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows in lists of at most `fetch_size`."""
+        while True:
+            connector, cursor = self._connector, self._cursor
+            with connector.mapped("fetching rows"), connector.lock, connector.limit.on(cursor.connection.interrupt):
+                batch = cursor.fetchmany(self._fetch_size)
+            if not batch:
+                return
+            yield batch
+
+    def close(self) -> None:
+        """Let go of the cursor."""
+        with self._connector.lock:
+            self._cursor.close()

@@ -1,0 +1,52 @@
+"""Several operations on one SQLite connection."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from aetherflow.core.api import ConnectorError
+from aetherflow_builtins_db.connectors.sqlite3.contract import OneConnection
+from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
+from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.params import bind, translate
+
+
+class Sqlite3Transaction:
+    """Implements `contract.Transaction` on the one connection, while other threads wait."""
+
+    def __init__(self, connector: OneConnection, connection: sqlite3.Connection) -> None:
+        self._connector = connector
+        self.raw = connection
+
+    def execute(self, sql: str, params: Params = None) -> int | None:
+        translated, names = translate(sql, lambda name: f":{name}")
+        return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
+
+    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for every map of values; together they are one, as far as `statement_timeout` goes."""
+        translated, _names = translate(sql, lambda name: f":{name}")
+        before = self.raw.total_changes
+        with self._connector.mapped("statement"):
+            self.send(translated, map(bindable, rows))
+        return self.raw.total_changes - before
+
+    def send(self, sql: str, rows: Iterable[Any]) -> None:
+        """Run one statement for every row, as the driver takes them; raises its errors, and StatementTimeoutError."""
+        with self.limited():
+            self.raw.executemany(sql, self._connector.limit.in_time(rows))
+
+    def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Names of the columns and all rows of a query."""
+        translated, names = translate(sql, lambda name: f":{name}")
+        with self._connector.mapped("query"), self.limited():
+            cursor = self.raw.execute(translated, bindable(bind(names, params)))
+            return [each[0] for each in cursor.description or ()], cursor.fetchall()
+
+    def failed(self, operation: str, error: BaseException) -> ConnectorError:
+        """SQLite's error in our words."""
+        return self._connector.failed(operation, error)
+
+    def limited(self) -> AbstractContextManager[None]:
+        """`statement_timeout` holds for the block."""
+        return self._connector.limit.on(self.raw.interrupt)
