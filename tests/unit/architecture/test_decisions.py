@@ -19,7 +19,8 @@ DATA = {
 }
 """Modules that compare such texts with each other and decide nothing."""
 
-DRIVERS = {f"aetherflow_builtins_db.connectors.{room}.errors" for room in ("duckdb", "mysql", "postgres", "sqlalchemy")}
+DB = "aetherflow_builtins_db"
+DRIVERS = {f"{DB}.connectors.{room}.errors" for room in ("duckdb", "mysql", "postgres", "sqlite3")} | {f"{DB}.failures"}
 """What a driver tells by its message alone is read in these, each with its reason, and nowhere else."""
 SHORTENED = "aetherflow_builtins_transfer.connectors.smb.pysmb explain"
 """Cuts a text for people; what it decides on is the status."""

@@ -1,4 +1,4 @@
-"""Private names of other people's libraries are used behind fences: one module each, with the reason and the versions."""
+"""Private names of other people's libraries are used behind fences: one module each, which says why."""
 
 import ast
 import re

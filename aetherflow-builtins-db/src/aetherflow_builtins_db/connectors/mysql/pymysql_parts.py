@@ -4,9 +4,9 @@ Why: PyMySQL tells neither the character set nor the sign of a column, which tel
 its own reading of rows takes two calls for every cell, which is most of the time of an extract; and what limits a login
 limits every later statement, too. Tried with pymysql 1.1.0 to 1.2.4; `pyproject.toml` admits no later series.
 
-With any other version the public way is taken: columns without a sure type get one from their values, rows come from
-`fetchmany`, CSV is made by our own writer, a login may take as long as a statement, and a server that vanished is
-noticed when the system does.
+Without these parts, or with any other version, the public way is taken: columns without a sure type get one from
+their values, rows come from `fetchmany`, CSV is made by our own writer, a login may take as long as a statement, and
+a server that vanished is noticed when the system does.
 """
 
 import socket
