@@ -188,7 +188,7 @@ def test_no_distribution_can_allow_itself(project: "Project") -> None:
 
 
 def test_no_distribution_can_say_what_is_to_be_installed(project: "Project") -> None:
-    project.plugin("acme", '[aetherflow.hints]\n"steps.acme_load" = sftp\nsteps.acme_load = sftp\n')
+    project.plugin("acme", "[aetherflow.hints]\nsteps.acme_load = sftp\n")
     project.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: acme_load}]}]\n", "flow.yaml")
     done = project.command("validate", "flow.yaml")
     assert done.code == 2
