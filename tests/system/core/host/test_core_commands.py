@@ -77,6 +77,16 @@ def test_a_typing_error_is_answered_with_a_suggestion_and_imports_nothing(projec
     assert not was_imported(project)
 
 
+def test_a_shell_completes_it(project: "Project") -> None:
+    command(project, "acme")
+    asked = {"_AETHERFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "aetherflow he", "COMP_CWORD": "1"}
+    assert project.command(env=asked).out.split() == ["hello"]
+    assert not was_imported(project)
+    command(project, "beta")
+    done = project.command(env={**asked, "COMP_WORDS": "aetherflow ru"})
+    assert (done.out.split(), done.err) == (["run", "runs"], "")
+
+
 def test_a_command_of_click(project: "Project") -> None:
     command(project, "acme", "count", CLICK)
     assert project.command("count", "--n", "3").out == "4\n"
