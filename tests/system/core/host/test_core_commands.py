@@ -77,6 +77,16 @@ def test_a_typing_error_is_answered_with_a_suggestion_and_imports_nothing(projec
     assert not was_imported(project)
 
 
+def test_a_shell_completes_it(project: "Project") -> None:
+    command(project, "acme")
+    asked = {"_AETHERFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "aetherflow he", "COMP_CWORD": "1"}
+    assert project.command(env=asked).out.split() == ["hello"]
+    assert not was_imported(project)
+    command(project, "beta")
+    done = project.command(env={**asked, "COMP_WORDS": "aetherflow ru"})
+    assert (done.out.split(), done.err) == (["run", "runs"], "")
+
+
 def test_a_command_of_click(project: "Project") -> None:
     command(project, "acme", "count", CLICK)
     assert project.command("count", "--n", "3").out == "4\n"
@@ -188,7 +198,7 @@ def test_no_distribution_can_allow_itself(project: "Project") -> None:
 
 
 def test_no_distribution_can_say_what_is_to_be_installed(project: "Project") -> None:
-    project.plugin("acme", '[aetherflow.hints]\n"steps.acme_load" = sftp\nsteps.acme_load = sftp\n')
+    project.plugin("acme", "[aetherflow.hints]\nsteps.acme_load = sftp\n")
     project.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: acme_load}]}]\n", "flow.yaml")
     done = project.command("validate", "flow.yaml")
     assert done.code == 2

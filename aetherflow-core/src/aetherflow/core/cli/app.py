@@ -42,10 +42,6 @@ class Commands(LazyGroup):
         }.items()
     }
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """All names, those of plugins last."""
-        return list(dict.fromkeys([*super().list_commands(ctx), *self._plugins.summaries()]))
-
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; plugins are asked only for one that is not built in."""
         if cmd_name not in self.lazy and cmd_name not in self.commands:
@@ -59,6 +55,19 @@ class Commands(LazyGroup):
         """The list of commands, those of plugins last, which are not imported for it."""
         self._add_summaries()
         super().format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """What a shell may offer in the place of a command's name; those of plugins are not imported for it."""
+        from aetherflow.core.base.errors import AetherflowError
+
+        built = dict(self.commands)
+        try:
+            self._add_summaries()
+        except AetherflowError:
+            pass  # the help tells it; here it would stand in the middle of what is being typed
+        found = super().shell_complete(ctx, incomplete)
+        self.commands = built
+        return found
 
     def _add_summaries(self) -> None:
         for name, text in self._plugins.summaries().items():
