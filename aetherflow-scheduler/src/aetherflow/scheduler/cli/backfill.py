@@ -33,7 +33,6 @@ def backfill(
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
-    from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.loop.backfill import backfill as fill
@@ -42,10 +41,7 @@ def backfill(
     from aetherflow.scheduler.reasons import SlotReason
     from aetherflow.scheduler.schedule.policy import Status
 
-    if include not in ("missing", "failed", "all"):
-        raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
-    if include == "all" and not reason and not dry_run:
-        raise UsageError("--include all runs slots that have succeeded once more", fix='say why: --reason "TEXT"')
+    _check(include, reason, dry_run=dry_run)
     schedule = load(file)
     found = schedule.item(item)
     first, last = instant(schedule, start, "--from", found), instant(schedule, end, "--to", found)
@@ -73,6 +69,15 @@ def backfill(
         raise typer.Exit(128 + stopped)
     if undone:
         raise typer.Exit(1)
+
+
+def _check(include: str, reason: str | None, *, dry_run: bool) -> None:
+    from aetherflow.core.api import UsageError
+
+    if include not in ("missing", "failed", "all"):
+        raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
+    if include == "all" and not reason and not dry_run:
+        raise UsageError("--include all runs slots that have succeeded once more", fix='say why: --reason "TEXT"')
 
 
 def _print_report(item: str, done: "list[SlotRow]", wanted: int, undone: dict[int, str]) -> None:

@@ -11,7 +11,7 @@ from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, Schedu
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aetherflow.scheduler.schedule.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
     from aetherflow.scheduler.schedule.slots import Slot
 
 MOST = 100_000
@@ -42,21 +42,13 @@ def next_slots(
     """
     from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
-    from aetherflow.scheduler.cli.instants import check_span, instant
     from aetherflow.scheduler.cli.loading import load
 
     if number is not None and not 1 <= number <= MOST:
         raise UsageError(f"-n {number} is out of range", fix=f"write 1 to {MOST}")
     schedule = load(file)
     chosen = [schedule.item(name) for name in items] if items else [i for i in schedule.items if i.spec.enabled]
-    only = chosen[0] if items and len(chosen) == 1 else None
-    now = dt.datetime.now(dt.UTC)
-    first = instant(schedule, start, "--from", only) or now
-    end = instant(schedule, until, "--until", only)
-    if start is None and end is not None and end <= now:
-        raise UsageError(f"--until {until} has passed", fix="name a later one, or say where to begin: --from")
-    if end is not None:
-        check_span(first, end, "--until")
+    first, end = _span(schedule, start, until, chosen[0] if items and len(chosen) == 1 else None)
     most = number or (USUAL if end is None else MOST)
     slots = list(islice(_merged(chosen, first, end or dt.datetime.max.replace(tzinfo=dt.UTC)), most))
     if end is not None and number is None and len(slots) == MOST:
@@ -66,6 +58,22 @@ def next_slots(
         typer.echo(json.dumps({"schema": SCHEMA, "slots": found}, ensure_ascii=False, indent=2))
     else:
         typer.echo(_text(found))
+
+
+def _span(
+    schedule: "Schedule", start: str | None, until: str | None, only: "Item | None"
+) -> tuple[dt.datetime, dt.datetime | None]:
+    from aetherflow.core.api import UsageError
+    from aetherflow.scheduler.cli.instants import check_span, instant
+
+    now = dt.datetime.now(dt.UTC)
+    first = instant(schedule, start, "--from", only) or now
+    end = instant(schedule, until, "--until", only)
+    if start is None and end is not None and end <= now:
+        raise UsageError(f"--until {until} has passed", fix="name a later one, or say where to begin: --from")
+    if end is not None:
+        check_span(first, end, "--until")
+    return first, end
 
 
 def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Iterator[Slot]":

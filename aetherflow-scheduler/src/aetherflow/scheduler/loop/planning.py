@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from aetherflow.scheduler.ledger.document_owner import note_owner, unnoted
@@ -34,6 +34,16 @@ BATCH = 5000
 def definition_of(item: "Item") -> dict[str, Any]:
     """What decides at which times an item is expected to run; a change of it begins a new epoch."""
     return {"cron": item.cron.normal, "timezone": item.zone.key, "after": item.after}
+
+
+class _Changes(NamedTuple):
+    """Items that the ledger knows otherwise than the schedule."""
+
+    fresh: list["Item"]
+    """New ones, and those with another definition."""
+    later: list["Item"]
+    """Those whose `since` was set to a later time."""
+    gone: list[str]
 
 
 class Planner:
@@ -65,23 +75,28 @@ class Planner:
         """
         now = self._ledger.clock.now_ms()
         present, cursors = self._epochs.present(), self._epochs.cursors()
-        known = [item for item in self._items.values() if self._is_known(item, present)]
-        fresh = [item for item in self._items.values() if not self._is_known(item, present)]
-        later = [item for item in known if self._begins_later(item, present, cursors)]
-        gone = [name for name in present if name not in self._items] if whole else []
-        if fresh or gone or later or unnoted(self._ledger, self._file, self._items):
+        if any(self._changes(present, cursors, whole=whole)) or unnoted(self._ledger, self._file, self._items):
             with self._ledger.transaction("sync items"):
-                for name in gone:
+                # asked again inside: another process may have entered them a moment ago
+                present, cursors = self._epochs.present(), self._epochs.cursors()
+                changes = self._changes(present, cursors, whole=whole)
+                for name in changes.gone:
                     self._close(name, now, said(SlotReason.REMOVED))
-                for item in fresh:
+                for item in changes.fresh:
                     self._open(item, now, (first or {}).get(item.id), present, cursors)
-                for item in later:
+                for item in changes.later:
                     self._begin_later(item, cursors[item.id] + 1)
                 note_owner(self._ledger, self._file, self._items)  # in here: no kill leaves an item of nobody
         self._last = 0
         self._rewind(now)
         self._extend()
         self._fill()
+
+    def _changes(self, present: Mapping[str, Any], cursors: Mapping[str, int], *, whole: bool) -> _Changes:
+        known = [item for item in self._items.values() if self._is_known(item, present)]
+        fresh = [item for item in self._items.values() if not self._is_known(item, present)]
+        later = [item for item in known if self._begins_later(item, present, cursors)]
+        return _Changes(fresh, later, [name for name in present if whole and name not in self._items])
 
     def _is_known(self, item: "Item", present: Mapping[str, Any]) -> bool:
         return item.id in present and present[item.id].definition == definition_of(item)
