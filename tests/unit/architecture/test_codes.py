@@ -45,9 +45,13 @@ def decisions(tree: ast.AST) -> Iterator[ast.expr]:
             asks = all(isinstance(op, ast.Is | ast.IsNot) for op in node.ops)
             if not asks and any(is_words(each) for each in (node.left, *node.comparators)):
                 yield node
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SEARCHES:
-            if is_words(node.func.value) or any(is_words(each) for each in node.args):
-                yield node
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in SEARCHES
+            and any(is_words(each) for each in (node.func.value, *node.args))
+        ):
+            yield node
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ class Dispatcher:
         self._look_at = self._ledger.clock.monotonic() + LOOK_SECONDS
 
     def _tell_waiting(self, told: list[tuple[SlotRow, Reason | None]]) -> None:
-        """Say what somebody who sits before it waits for."""
+        """Tell on stderr what a slot waits for, where a person has started the process."""
         for row, reason in told:
             if self._only_mine and reason:
                 message = f"{row.item} {iso(row.slot)}: waits; {reason}"
