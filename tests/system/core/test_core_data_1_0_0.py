@@ -502,3 +502,52 @@ def test_a_run_that_left_jobs_out_goes_on(data: OldData) -> None:
     assert aetherflow("run", "good.yaml", "--run-id", "good-1", "-q").err.startswith("nothing to do")
     went_on = aetherflow("run", "good.yaml", "--run-id", "good-2")
     assert (went_on.code, "FAILED left.never" in went_on.err) == (1, True)
+
+
+# Killed meanwhile
+
+MIGRATIONS = {
+    "home/.local/state/aetherflow/state/failed.sqlite": ("aetherflow.core", "state", "migrate", "failed.yaml"),
+    "home/.local/state/aetherflow/state/locks.sqlite": ("aetherflow.core", "locks", "list"),
+    "ledger/scheduler.sqlite": ("aetherflow.scheduler", "prune", "schedule.yaml", "--before", "2001-01-01"),
+}
+"""File to a command that migrates it."""
+
+
+@pytest.mark.parametrize("action", ["", ":enospc"])
+@pytest.mark.parametrize("file", MIGRATIONS)
+def test_a_migration_that_is_cut_off_is_done_anew(data: OldData, file: str, action: str) -> None:
+    """At every effect on the disk: the file is the old one or the new one, a copy is whole or not there."""
+    module, *arguments = MIGRATIONS[file]
+
+    def migrates(failpoint: str = "") -> int:
+        env = {**os.environ, "AETHERFLOW_FAILPOINT": failpoint}
+        command = [sys.executable, "-m", module, *arguments]
+        return warm.run(command, env=env, capture_output=True, timeout=60, check=False).returncode
+
+    path = data.folder / file
+    before = {each: each.read_bytes() for each in path.parent.glob(f"{path.name}*") if each.is_file()}
+    points = data.folder / "points"
+    assert migrates(f"log:{points}") == 0
+    number = len(points.read_text().splitlines())
+    assert number > 3
+    old, new = expected()[file]["user_version"][0]["user_version"], data.rows(file, "PRAGMA user_version")
+    for point in range(1, number + 1):
+        for each in path.parent.glob(f"{path.name}*"):
+            if each.is_file():
+                each.unlink()
+        for each, content in before.items():
+            each.write_bytes(content)
+        if migrates(f"{point}{action}") == 0 and not action:
+            assert point > number // 2, "files of the dead are gone, so there is less to do"
+            break
+        assert migrates() == 0, point
+        assert data.rows(file, "PRAGMA user_version") == new
+        for table, rows in expected()[file].items():
+            if rows and table not in ("user_version", "locks", "waiters"):
+                assert data.rows(file, f"SELECT {', '.join(rows[0])} FROM {table}") == rows, (point, table)
+        copies = list(path.parent.glob(f"{path.name}.v*.bak"))
+        assert copies, point
+        for copy in copies:
+            shown_version = data.rows(str(copy.relative_to(data.folder)), "PRAGMA user_version")
+            assert shown_version == [{"user_version": old}], point

@@ -195,7 +195,7 @@ def test_backup_while_a_run_goes_on_and_no_restore_under_it(
 
 def test_migrate(ran: "Project") -> None:
     result = ran.cli("state", "migrate", "flow.yaml")
-    assert (result.code, result.out) == (0, f"nothing to do: {ran.state} has schema 2\n")
+    assert (result.code, result.out) == (0, f"nothing to do: {ran.state} has schema 3\n")
     sql(ran.state, "PRAGMA user_version=9")
     assert ran.cli("state", "migrate", "flow.yaml").code == 4
     other = ran.folder / "mine.sqlite"

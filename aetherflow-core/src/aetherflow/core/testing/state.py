@@ -113,8 +113,8 @@ class StateBackendSuite(StepStateSuite):
         run.finish_job("job", status, skip_reason=WHY if status is Status.SKIPPED else None)
         found = self.look(store).jobs["job"]
         assert (found.status, found.when_result, found.def_hash) == (status, True, "job-hash")
-        assert found.skip_reason == (WHY if status is Status.SKIPPED else None)
-        assert code_of(found.skip_reason) == (WHY.code if status is Status.SKIPPED else None)
+        why = found.skip_reason
+        assert (why, code_of(why)) == ((WHY, WHY.code) if status is Status.SKIPPED else (None, None))
 
     @pytest.mark.parametrize("status", sorted(JOB[None] - {Status.RUNNING}))
     def test_a_job_can_end_before_it_starts(self, store: Any, run: Any, status: Status) -> None:

@@ -23,7 +23,7 @@ class Epochs:
         return int(rows[0][0]) if rows else None
 
     def cursors(self) -> dict[str, int]:
-        """Those of all items."""
+        """The cursor of every item that was seen."""
         return {row[0]: row[1] for row in self.ledger.read("SELECT item, cursor FROM items ORDER BY item")}
 
     def set_cursor(self, item: str, instant: int) -> None:

@@ -25,7 +25,7 @@ class Slots:
     # Reading
 
     def find(self, item: str, slot: int) -> SlotRow | None:
-        """One slot."""
+        """The row of a slot; None if nobody has accounted for it."""
         return next(iter(self._select("item=? AND slot=?", (item, slot))), None)
 
     def active(self) -> list[SlotRow]:
@@ -33,7 +33,7 @@ class Slots:
         return self._select(f"{_OPEN} AND status<>'INTERRUPTED' ORDER BY slot, item")
 
     def active_of(self, item: str) -> list[SlotRow]:
-        """Those of an item."""
+        """Slots of an item that wait or run, in the order of their time."""
         return self._select(f"{_OPEN} AND status<>'INTERRUPTED' AND item=? ORDER BY slot", (item,))
 
     def interrupted(self) -> list[SlotRow]:

@@ -164,7 +164,7 @@ class Ledger:
 
 
 def actor() -> str:
-    """Who runs this process."""
+    """The account that this process runs under: by name, or by number where it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in many containers

@@ -38,13 +38,13 @@ _NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class BackupInfo:
-    """What a backup holds."""
+    """A backup that was written or restored, in numbers."""
 
     file: str
     runs: int
     blobs: int
     size: int
-    """Bytes of the backup."""
+    """Of the archive, in bytes."""
     kept_aside: str | None = None
     """After a restore: the copy of what was replaced."""
 

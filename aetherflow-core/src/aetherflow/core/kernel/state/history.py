@@ -116,7 +116,7 @@ class PastArtifact:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One thing that happened."""
+    """A transition, or something that a person decided; written in the transaction that made it."""
 
     seq: int
     at: int
@@ -151,7 +151,7 @@ class RunDetails:
 
     @property
     def interventions(self) -> list[JournalEntry]:
-        """What persons decided."""
+        """The entries of the journal that a person caused."""
         return [entry for entry in self.journal if entry.event in INTERVENTIONS]
 
 

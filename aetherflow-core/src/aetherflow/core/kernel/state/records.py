@@ -43,7 +43,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as stored."""
+    """The row of a run, as far as a run that goes on needs it."""
 
     run_id: str
     status: Status

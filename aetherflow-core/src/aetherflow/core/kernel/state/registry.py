@@ -68,7 +68,7 @@ class Registered:
     state_path: str
     flow_path: str
     started_at: int
-    """UTC epoch milliseconds."""
+    """Of its first start, in UTC epoch milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -77,7 +77,7 @@ class RunState:
             self._intervene(intervention)
 
     def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> None:
-        """End the run."""
+        """End the run; StateError if it is not RUNNING."""
         with self._unit.transaction(f"run {status}"):
             require_legal(RUN, f"run {self._unit.run_id}", Status.RUNNING, status)
             values = {"status": status, **reason_columns(reason), "error": error, "finished_at": now_ms()}
