@@ -62,6 +62,6 @@ def test_the_login_of_an_ssh_server(tmp_path: Path, config: dict[str, Any], expe
 
 
 def test_an_external_archive_driver_without_programs(tmp_path: Path) -> None:
-    step = {"id": "s", "type": "zip_create", "inputs": {"resource": "peer", "output": "a.7z", "files": ["a"]}}
+    step = {"id": "s", "type": "zip", "inputs": {"resource": "peer", "dest_path": "a.7z", "items": "a"}}
     found = said(tmp_path, step, {"kind": "archive", "driver": "external", "config": {}})
-    assert "give zip_cmd, unzip_cmd or both" in found
+    assert found.endswith("resources.peer.config: give zip_cmd, unzip_cmd or both")
