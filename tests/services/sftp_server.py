@@ -15,10 +15,11 @@ USER, PASSWORD = "u", "password-17"
 
 
 class _Login(paramiko.ServerInterface):
-    def __init__(self, transport: paramiko.Transport) -> None:
-        self.transport = transport
+    def __init__(self, transport: paramiko.Transport, behaviour: "type[Folder]") -> None:
+        self.transport, self.behaviour = transport, behaviour
 
     def check_auth_password(self, username: str, password: str) -> int:
+        self.behaviour.admit(self.transport)
         good = (username, password) == (USER, PASSWORD)
         return paramiko.common.AUTH_SUCCESSFUL if good else paramiko.common.AUTH_FAILED
 
@@ -49,6 +50,10 @@ class Folder(paramiko.SFTPServerInterface):
         super().__init__(server)
         self.transport = server.transport
         self.root = root
+
+    @classmethod
+    def admit(cls, transport: paramiko.Transport) -> None:
+        """Called before a login is answered."""
 
     def received(self, data: bytes) -> bytes:
         """What is stored of a piece that a client sent."""
@@ -127,7 +132,7 @@ def serving(root: Path, behaviour: type[Folder] = Folder) -> Iterator[dict[str, 
             transport.add_server_key(key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, behaviour, root)
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-                transport.start_server(server=_Login(transport))
+                transport.start_server(server=_Login(transport, behaviour))
 
     thread = threading.Thread(target=accept)
     thread.start()

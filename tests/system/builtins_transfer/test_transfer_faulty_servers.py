@@ -1,6 +1,7 @@
 """Uploads to SFTP servers that store something else than they were sent, or do not say what they did."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +23,9 @@ def upload(tmp_path: Path) -> Iterator[Upload]:
     project = FlowProject(tmp_path / "project")
     with ExitStack() as running:
 
-        def run(behaviour: type[Folder], files: dict[str, bytes], **inputs: Any) -> Ran:
+        def run(
+            behaviour: type[Folder], files: dict[str, bytes], keys: dict[str, Any] | None = None, **inputs: Any
+        ) -> Ran:
             server = tmp_path / "server"
             server.mkdir(exist_ok=True)
             config = running.enter_context(serving(server, behaviour))
@@ -36,6 +39,7 @@ def upload(tmp_path: Path) -> Iterator[Upload]:
                 "sftp_upload_files",
                 {"resource": "peer", "items": given, "remote_dir": str(server)} | inputs,
                 resources={"peer": {"kind": "sftp", "driver": "paramiko", "config": config, "options": options}},
+                **(keys or {}),
             )
 
         yield run
@@ -206,3 +210,24 @@ def test_a_small_file_that_has_grown_before_its_turn(upload: Upload, tmp_path: P
     ran = upload(ActsAtOnce, MANY | {"later": b"y", "last": b"y"}, parallelism={"workers": 1})
     assert ran.error is None, ran.error
     assert tree(tmp_path) == MANY | {"later": b"z" * 300_000, "last": b"y"}
+
+
+class AdmitsLate(Folder):
+    """Keeps silent about a login until it is told to answer."""
+
+    answer = threading.Event()
+    transport: paramiko.Transport
+
+    @classmethod
+    def admit(cls, transport: paramiko.Transport) -> None:
+        cls.transport = transport
+        assert cls.answer.wait(60)
+
+
+def test_a_login_that_is_answered_when_the_step_has_ended_is_given_up(upload: Upload, tmp_path: Path) -> None:
+    ran = upload(AdmitsLate, {"a": b"content"}, {"timeout_seconds": 1})
+    assert "1 s" in failure(ran)
+    AdmitsLate.answer.set()
+    AdmitsLate.transport.join(60)
+    assert not AdmitsLate.transport.is_active()
+    assert tree(tmp_path) == {}
