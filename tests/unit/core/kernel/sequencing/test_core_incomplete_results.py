@@ -28,7 +28,10 @@ def test_a_secret_output_is_made_again_for_who_reads_it(
         jobs:
           - id: a
             steps:
-              - {{id: one, type: hard_note, inputs: {{v: "{{{{env.MY_TOKEN}}}}"}}, outputs: {{t: "{{{{result.v}}}}", plain: p}}}}
+              - id: one
+                type: hard_note
+                inputs: {{v: "{{{{env.MY_TOKEN}}}}"}}
+                outputs: {{t: "{{{{result.v}}}}", plain: p}}
               - {{id: two, type: hard_note, inputs: {{v: "{reads}"}}}}
         """
     )
