@@ -73,9 +73,8 @@ def test_what_is_written_when_the_process_ends(
 ) -> None:
     monkeypatch.setattr(failpoint, "setting", f"1:{action}")
     path = tmp_path / "file"
-    with path.open("wb", buffering=io.DEFAULT_BUFFER_SIZE) as stream, pytest.raises(EndedError):
-        try:
+    with path.open("wb", buffering=io.DEFAULT_BUFFER_SIZE) as stream:
+        with pytest.raises(EndedError):
             failpoint.hit("point", stream, b"0123456789")
-        finally:
-            assert path.read_bytes() == written, "it is in the file, and not only in the buffer"
+        assert path.read_bytes() == written, "it is in the file, and not only in the buffer"
     assert ends == [number]
