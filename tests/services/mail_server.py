@@ -131,7 +131,10 @@ Start = Callable[..., MailServer]
 
 @pytest.fixture
 def start_mail_server(certificates: Certificates) -> Iterator[Start]:
-    """`start("starttls" | "implicit" | "none", certificate=…, size=…)`; stopped at the end of the test."""
+    """`start("starttls" | "implicit" | "none", certificate=…, size=…)`; stopped at the end of the test.
+
+    `box` is what the server does, other options go to aiosmtpd.
+    """
     from aiosmtpd.controller import Controller
 
     class AnyTls(Controller):
@@ -142,8 +145,10 @@ def start_mail_server(certificates: Certificates) -> Iterator[Start]:
 
     with contextlib.ExitStack() as running:
 
-        def start(tls: str = "starttls", *, certificate: str = "good", size: int = 0) -> MailServer:
-            box, port = Mailbox(), free_port()
+        def start(
+            tls: str = "starttls", *, certificate: str = "good", size: int = 0, box: Mailbox | None = None, **more: Any
+        ) -> MailServer:
+            box, port = box or Mailbox(), free_port()
             context = certificates.context(certificate) if tls != "none" else None
             options: dict[str, Any] = {"authenticator": box.authenticate, "data_size_limit": size or 50_000_000}
             if tls == "starttls":
@@ -152,6 +157,7 @@ def start_mail_server(certificates: Certificates) -> Iterator[Start]:
                 options["auth_require_tls"] = False
             if tls == "implicit":
                 options["ssl_context"] = context
+            options |= more
             controller = AnyTls(box, hostname="127.0.0.1", port=port, server_hostname="localhost", **options)
             controller.start()
             running.callback(_stop, controller)

@@ -16,7 +16,7 @@ Tls: TypeAlias = Literal["none", "starttls", "implicit"]
 
 TEMPORARY = range(400, 500)
 _OK = (250, 251)
-_TLS_READY, _DATA_GO = 220, 354
+_DATA_GO = 354
 _CLOSING = 421
 
 
@@ -89,9 +89,10 @@ def _start_tls(smtp: smtplib.SMTP, context: ssl.SSLContext) -> None:
             temporary=False,
             fix="ask for the server's encrypted port (tls: implicit, often 465); tls: none sends everything readable",
         )
-    code, words = smtp.starttls(context=context)
-    if code != _TLS_READY:
-        raise _refusal("STARTTLS", code, words)
+    try:
+        smtp.starttls(context=context)
+    except smtplib.SMTPResponseException as error:
+        raise _refusal("STARTTLS", error.smtp_code, error.smtp_error) from error
     _greet(smtp)
 
 
@@ -185,13 +186,14 @@ def _reset(smtp: smtplib.SMTP) -> None:
         smtp.close()
 
 
-def _refusal(what: str, code: int, words: bytes) -> RefusedError:
+def _refusal(what: str, code: int, words: bytes | str) -> RefusedError:
     fix = "try again later" if code in TEMPORARY else "see what the server says"
     return RefusedError(f"the server refused {what}: {_said(code, words)}", temporary=code in TEMPORARY, fix=fix)
 
 
-def _said(code: int, words: bytes) -> str:
-    return f"{code} {' '.join(words.decode('utf-8', 'replace').split())}".strip()
+def _said(code: int, words: bytes | str) -> str:
+    text = words if isinstance(words, str) else words.decode("utf-8", "replace")
+    return f"{code} {' '.join(text.split())}".strip()
 
 
 def is_alive(smtp: smtplib.SMTP) -> bool:

@@ -42,9 +42,6 @@ class PyminizipConnector(ArchiveBase[Config, NoOptions]):
             output = folder / "archive.zip"
             ordered = sorted(files, key=lambda source: source.name.encode())
             paths = [source.path for source in ordered]
-            for source in ordered:
-                if Path(source.path).name != Path(source.name).name:
-                    raise self.refuse(f"{source.path} cannot be called {source.name} in the archive")
             folders = [str(Path(source.name).parent) if "/" in source.name else "" for source in ordered]
             try:
                 module.compress_multiple(paths, folders, str(output), how.password, self.conf.level)

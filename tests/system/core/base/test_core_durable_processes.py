@@ -1,0 +1,56 @@
+"""Children whose end is learnt in other ways than usual."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.base import durable
+
+
+def sleeper(tmp_path: Path, seconds: str) -> durable.ChildProcess:
+    return durable.spawn(["sleep", seconds], cwd=tmp_path, env=os.environ)
+
+
+def test_a_child_that_somebody_else_waited_for_has_ended_well(tmp_path: Path) -> None:
+    with durable.spawn(["sh", "-c", "exit 3"], cwd=tmp_path, env=os.environ) as child:
+        assert os.waitpid(child.pid, 0)[0] == child.pid
+        assert (child.wait(), child.usage) == (0, None)
+
+
+@pytest.mark.parametrize("lacks", ["the call", "descriptors"])
+def test_a_system_that_does_not_tell_of_the_end_of_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    def none(pid: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    if lacks == "the call":
+        monkeypatch.delattr(os, "pidfd_open")
+    else:
+        monkeypatch.setattr(os, "pidfd_open", none)
+    with sleeper(tmp_path, "0.2") as child:
+        assert child.wait() == 0
+        assert child.usage is not None
+    with sleeper(tmp_path, "60") as child:
+        began = time.monotonic()
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.1)
+        assert time.monotonic() - began >= 0.1
+        child.kill()
+        assert child.wait() == -9
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc")
+def test_a_guard_that_cannot_be_started_leaves_no_pipe() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(FileNotFoundError):
+        durable.spawn_guard(["/nowhere/python", "guard"])
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    process, pipes = durable.spawn_guard([sys.executable, "-c", "import sys; sys.stdin.read()"])
+    for pipe in pipes:
+        pipe.close()
+    assert process.wait(60) == 0

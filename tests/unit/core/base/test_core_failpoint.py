@@ -1,0 +1,80 @@
+"""What a failpoint does to the process that passes it; true kills are those of the torture suites."""
+
+import errno
+import io
+import itertools
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Never
+
+import pytest
+
+from aetherflow.core.base.durable import failpoint
+
+
+class EndedError(BaseException):
+    """In place of the end of the process."""
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The signals that the process would have ended or stopped by."""
+    found: list[int] = []
+
+    def kill(pid: int, number: int) -> Never:
+        assert pid == os.getpid()
+        found.append(number)
+        raise EndedError
+
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(failpoint, "_hits", itertools.count(1))
+    return found
+
+
+def test_only_the_point_that_is_named_fails(ends: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failpoint, "setting", "2:raise")
+    failpoint.hit("first")
+    with pytest.raises(RuntimeError, match="failpoint second"):
+        failpoint.hit("second")
+    failpoint.hit("third")
+    assert ends == []
+
+
+@pytest.mark.parametrize(("name", "number"), [("enospc", errno.ENOSPC), ("eio", errno.EIO)])
+def test_a_full_or_broken_disk(ends: list[int], monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    monkeypatch.setattr(failpoint, "setting", f"1:{name}")
+    with pytest.raises(OSError, match="point") as caught:
+        failpoint.hit("point")
+    assert (caught.value.errno, ends) == (number, [])
+
+
+def test_a_pause(ends: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(failpoint, "setting", "1:sleep=0.5")
+    failpoint.hit("point")
+    assert (slept, ends) == ([0.5], [])
+
+
+@pytest.mark.parametrize(
+    ("action", "number", "written"),
+    [
+        ("", signal.SIGKILL, b""),
+        ("stop", signal.SIGSTOP, b""),
+        ("torn", signal.SIGKILL, b"01234"),
+        ("torn=3", signal.SIGKILL, b"012"),
+        ("torn=-1", signal.SIGKILL, b"012345678"),
+    ],
+)
+def test_what_is_written_when_the_process_ends(
+    ends: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action: str, number: int, written: bytes
+) -> None:
+    monkeypatch.setattr(failpoint, "setting", f"1:{action}")
+    path = tmp_path / "file"
+    with path.open("wb", buffering=io.DEFAULT_BUFFER_SIZE) as stream:
+        with pytest.raises(EndedError):
+            failpoint.hit("point", stream, b"0123456789")
+        assert path.read_bytes() == written, "it is in the file, and not only in the buffer"
+    assert ends == [number]
