@@ -1,14 +1,16 @@
 """The guard as a program, in forks of this process: what it does at the end of its pipe, and of a run."""
 
+import fcntl
 import os
 import secrets
 import signal
 import subprocess
 import sys
-import time
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,17 @@ class Guard:
 
     pid: int
     pipes: list[int]
+    twin: int = 0
+
+    def doubled(self) -> bool:
+        """True once its twin is there: whatever comes now is withstood."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        self.twin = int(children[0]) if children else 0
+        return bool(children)
+
+    def has_read(self) -> bool:
+        """True once both have taken all that was told."""
+        return all(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4) for pipe in self.pipes)
 
     def tell(self, *lines: str) -> None:
         """Write lines to both pipes, as a runner does."""
@@ -42,8 +55,8 @@ def mark() -> str:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[], Guard]]:
-    """Fork a guard."""
+def start(wait_for: Callable[..., None]) -> Iterator[Callable[[], Guard]]:
+    """Fork a guard and wait for its twin."""
     with ExitStack() as running:
 
         def fork() -> Guard:
@@ -65,6 +78,7 @@ def start() -> Iterator[Callable[[], Guard]]:
             os.close(second)
             guard = Guard(child, [one, two])
             running.callback(lambda: guard.pipes and guard.close())
+            wait_for(guard.doubled)
             return guard
 
         yield fork
@@ -91,16 +105,19 @@ def group() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
 
 Start = Callable[[], Guard]
 Group = Callable[..., "subprocess.Popen[bytes]"]
+Wait = Callable[..., None]
 
 
-def test_a_runner_that_dies_takes_its_groups_along(start: Start, group: Group, mark: str) -> None:
+def test_a_runner_that_dies_takes_its_groups_along(
+    start: Start, group: Group, mark: str, wait_for: Wait, lives: Callable[[int], bool]
+) -> None:
     registered, marked, ended, foreign = group(), group(f"{mark}.1"), group(), group(f"x{mark}.1")
     guard = start()
     guard.tell(f"mark {mark}", f"add {registered.pid} {guard_program.born(registered.pid)}", f"add {ended.pid}")
     guard.tell(f"del {ended.pid}")
     assert guard.close() == 0
     assert (registered.wait(60), marked.wait(60)) == (-signal.SIGTERM, -signal.SIGTERM)
-    time.sleep(guard_program.GRACE_SECONDS)
+    wait_for(lambda: not lives(guard.twin))
     assert (ended.poll(), foreign.poll()) == (None, None)
 
 
@@ -114,11 +131,11 @@ def test_who_ignores_the_request_is_killed(start: Start, group: Group, mark: str
     assert deaf.wait(60) == -signal.SIGKILL
 
 
-def test_a_run_that_ended_leaves_nothing_to_do(start: Start, group: Group, mark: str) -> None:
+def test_a_run_that_ended_leaves_nothing_to_do(start: Start, group: Group, mark: str, wait_for: Wait) -> None:
     kept = group(f"{mark}.1")
     guard = start()
     guard.tell(f"mark {mark}", f"add {kept.pid}")
-    time.sleep(guard_program.READ_SECONDS + 0.5)  # it has looked into the pipe meanwhile
+    wait_for(guard.has_read)
     guard.tell("end")
     assert guard.close() == 0
     assert kept.poll() is None
@@ -128,7 +145,6 @@ def test_signals_of_a_terminal_do_not_end_the_guard(start: Start, group: Group, 
     registered = group()
     guard = start()
     guard.tell(f"mark {mark}", f"add {registered.pid}")
-    time.sleep(0.5)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP):
         os.kill(guard.pid, number)
     assert guard.close() == 0
@@ -139,7 +155,6 @@ def test_the_twin_acts_where_the_first_one_was_killed(start: Start, group: Group
     registered = group()
     guard = start()
     guard.tell(f"mark {mark}", f"add {registered.pid}")
-    time.sleep(0.5)
     os.kill(guard.pid, signal.SIGKILL)
     assert guard.close() == -signal.SIGKILL
     assert registered.wait(60) == -signal.SIGTERM
