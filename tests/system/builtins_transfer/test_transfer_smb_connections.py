@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.smb import SmbClientConnector
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from transfer_peers import build_peer
 
 PAIRS = 240

@@ -18,7 +18,7 @@ from aetherflow.scheduler.schedule.policy import (
     decide_overlap,
     is_ready,
 )
-from aetherflow.scheduler.spec import RetrySpec
+from aetherflow.scheduler.schedule.spec import RetrySpec
 
 slots = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(sorted)
 misfires = st.sampled_from(["skip", "last", "all"])
