@@ -18,6 +18,7 @@ from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.base.summary import RunSummary
+from aetherflow.core.checks.prepare import prepare_flow
 from aetherflow.core.kernel.sequencing.verdicts import Plan, Wishes
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.reading import read
@@ -26,13 +27,14 @@ from aetherflow.core.kernel.state.schema import empty_state
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
+from aetherflow.core.runtime.hooks.around import check_plan
 from aetherflow.core.runtime.logs.events import Observer
 from aetherflow.core.runtime.opening.opening import Opened, open_run
-from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.opening.settle import Given
 from aetherflow.core.runtime.opening.wrapped import TRIGGER
 from aetherflow.core.runtime.run import IfBusy, Run, summary_of
-from aetherflow.core.runtime.subflow import Outer
+from aetherflow.core.runtime.subflow import InnerRuns, Outer
 
 BUSY_POLL_SECONDS = 0.2
 
@@ -120,16 +122,24 @@ def _run(
             return dataclasses.replace(
                 summary_of(flow, store, run_id), status=Status.SKIPPED, note=f"nothing done: {busy}"
             )
-        opened = open_run(flow, store, run_id, given, wishes)
+        opened = _open(flow, store, run_id, given, wishes)
         if opened.ended:
             return _nothing_to_do(opened, store)
-        run = Run(opened, store, _run_inside, outer, lock_key)
+        run = Run(opened, store, InnerRuns(prepare_flow, _run_inside), outer, lock_key)
         return run.execute(observers, _facts(flow, trigger, opened.redactor, outer), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
         lock.release()
         store.close()
+
+
+def _open(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
+    """Open a run and show its plan to the hooks; raises what either raises, and changes nothing."""
+    opened = open_run(flow, store, run_id, given, wishes)
+    if opened.plan.jobs:
+        check_plan(flow, opened.info, opened.plan)
+    return opened
 
 
 def run_command(
@@ -140,7 +150,7 @@ def run_command(
     if_busy: IfBusy = "fail",
     observers: Sequence[Observer] = (),
 ) -> RunSummary:
-    """Run a command line that `wrapped_flow` made a flow of; raises as `run_flow` does."""
+    """Run a command line that `wrapped_document` made a flow of; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
     given, wishes = Given({}), Wishes(actor=_actor())
     return _run(flow, run_id, given, wishes, if_busy, observers, TRIGGER, lock_key=lock_key)
@@ -179,7 +189,7 @@ def plan_flow(
 
     def planned(connection: sqlite3.Connection) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
-        opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
+        opened = _open(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
         if effects:
             from aetherflow.core.runtime.rehearsal import rehearse  # few plans are asked for that
 
@@ -197,7 +207,7 @@ def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Sna
         raise UsageError(f"the path {str(flow_yaml)!r} is not UTF-8", fix="rename the file or the folder")
     if snapshot is None:
         snapshot = build_snapshot(Path(flow_yaml).absolute().parent, ambient=env, run_hooks=True)
-    return prepare(flow_yaml, snapshot)
+    return prepare_flow(flow_yaml, snapshot)
 
 
 def _is_utf8(text: str) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 from aetherflow.core.api import FlowSpec, Problem
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.kinds import Environment, check_document
-from aetherflow.core.checks.report import Checked
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.scheduler.document import Read, read_schedule

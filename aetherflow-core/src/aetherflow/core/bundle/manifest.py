@@ -91,7 +91,8 @@ def load_manifest(path: Path, limits: Limits | None = None) -> Manifest:
     if named is not None and named not in spec.resources:
         fix = did_you_mean(named, sorted(spec.resources), what="resources")
         add((*SOURCE, "resource"), f"no resource {named!r} in this manifest", fix)
-    problems.raise_if_errors()
+    if problems.errors:
+        raise SpecError(problems)
     return Manifest(spec, document)
 
 
@@ -156,7 +157,8 @@ def open_source(
     """
     problems = Problems()
     problems.extend(check_source(manifest, catalog))
-    problems.raise_if_errors()
+    if problems.errors:
+        raise SpecError(problems)
     spec, document = manifest.spec.bundle.source, manifest.document
     scope = {"env": env}
     try:

@@ -10,9 +10,9 @@ from aetherflow.core.base.errors import AetherflowError, PluginError, ResolverSy
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks import report
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
-from aetherflow.core.checks.report import Checked
 from aetherflow.core.host.metadata import installed_plugins
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
 from aetherflow.core.kernel.resolver.template import parse_template

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.checks.report import REPORT_SCHEMA, Checked
+from aetherflow.core.checks.checked import REPORT_SCHEMA, Checked
 from aetherflow.core.host.installing import install_all
 
 _NOT_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"

@@ -118,10 +118,10 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
 
 
 def _prepared(path: Path, config: Path | None) -> "PreparedFlow":
+    from aetherflow.core.checks.prepare import prepare_flow
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
-    from aetherflow.core.runtime.opening.prepare import prepare
 
-    return prepare(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True))
+    return prepare_flow(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True))
 
 
 def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:

@@ -1,8 +1,29 @@
-"""What a step's context hands out: ledgers, locks, files that are written over several attempts, results of flows."""
+"""What a step's context hands out: ledgers, locks, files that are written over several attempts;
+and what steps and flows give back.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
+
+STEP_SUCCESS = "SUCCESS"
+STEP_SKIPPED = "SKIPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step returns: `SUCCESS` or `SKIPPED`, its outputs, a reason for the skip. A failure is an exception."""
+
+    status: str = STEP_SUCCESS
+    output: Mapping[str, Any] | None = None
+    reason: str | None = None
+
+    def as_output(self) -> dict[str, Any]:
+        """A copy of the outputs, with `reason` added if it is not there."""
+        output = dict(self.output or {})
+        if self.reason is not None:
+            output.setdefault("reason", self.reason)
+        return output
 
 
 class Ledger(Protocol):

@@ -28,9 +28,9 @@ from aetherflow.core.runtime.hooks.hooks import HookObserver
 from aetherflow.core.runtime.logs.events import Events, Observer, RunLog
 from aetherflow.core.runtime.logs.logs import run_logging
 from aetherflow.core.runtime.opening.circumstances import circumstances_of
-from aetherflow.core.runtime.opening.opening import Opened, run_info
+from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
-from aetherflow.core.runtime.subflow import FlowCalls, Outer, Start
+from aetherflow.core.runtime.subflow import FlowCalls, InnerRuns, Outer
 from aetherflow.core.runtime.workspace.places import lock_store, state_root
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
 from aetherflow.core.runtime.workspace.workspace import Workspace
@@ -48,11 +48,11 @@ class Run:
         self,
         opened: Opened,
         store: StateStore,
-        start: Start,
+        inner: InnerRuns,
         outer: Outer | None = None,
         lock_key: str | None = None,
     ) -> None:
-        """`start` runs a flow that a step asks for; `outer` is what this run is given of one that started it;
+        """`inner` runs the flows that steps ask for; `outer` is what this run is given of one that started it;
         `lock_key` names the lock of the run, if it is not the flow's own.
         """
         flow, run_id = opened.flow, opened.run_id
@@ -60,7 +60,7 @@ class Run:
         self._store = store
         self._events = Events(opened.redactor)
         self._hooks = hooks_of_run(flow.snapshot.hooks, flow.snapshot.settings)
-        self._info = run_info(flow, run_id, opened.generation)
+        self._info = opened.info
         self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, run_id, flow.folder)
         job_folders = tuple(self._workspace.job_path(job.id) for job in flow.spec.jobs)
         resources = opened.resources()
@@ -103,7 +103,7 @@ class Run:
         grace = grace if outer is None else outer.grace_inside(grace)
         runner = StepRunner(self._parts, self._locks, opened.definitions, logs, grace)
         self._parts.call_step = InnerSteps(runner).call
-        self._parts.call_flow = FlowCalls(flow, self._parts, grace, outer, start).call
+        self._parts.call_flow = FlowCalls(flow, self._parts, grace, outer, inner).call
         self._outer = outer
         if outer is not None:
             self._parts.lock_env = outer.lock_env

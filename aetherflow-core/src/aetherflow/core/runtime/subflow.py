@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownError, SpecError, StepError
-from aetherflow.core.checks.subflows import snapshot_for
 from aetherflow.core.contracts.handles import FlowResult
+from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.context.parts import FlowCall, RunParts
-from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
+from aetherflow.core.runtime.environment.inner import snapshot_for
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.opening.settle import Given
 
 if TYPE_CHECKING:
@@ -50,19 +52,27 @@ class Outer:
         return min(own, max(0.0, self.grace - GRACE_SHARE_SECONDS))
 
 
-Start = Callable[[PreparedFlow, str, Given, "tuple[Observer, ...]", Outer], "RunSummary"]
-"""Runs a flow to its end, as `run_flow` does."""
+@dataclass(frozen=True, slots=True)
+class InnerRuns:
+    """How a run inside a run is made."""
+
+    prepare: Callable[[Path, Snapshot, Catalog | None], PreparedFlow]
+    """Checks a flow file; SpecError carries every problem."""
+    run: Callable[[PreparedFlow, str, Given, "tuple[Observer, ...]", Outer], "RunSummary"]
+    """Runs a flow to its end, as `run_flow` does."""
 
 
 class FlowCalls:
     """Starts the runs that the steps of one run ask for."""
 
-    def __init__(self, flow: PreparedFlow, parts: RunParts, grace: float, outer: Outer | None, start: Start) -> None:
+    def __init__(
+        self, flow: PreparedFlow, parts: RunParts, grace: float, outer: Outer | None, inner: InnerRuns
+    ) -> None:
         self._flow = flow
         self._parts = parts
         self._grace = grace
         self._files = (*(outer.files if outer else ()), Path(flow.document.file).resolve())
-        self._start = start
+        self._inner = inner
 
     def call(self, ctx: StepContext, wanted: FlowCall) -> FlowResult:
         """As `RunContext.call_flow`."""
@@ -71,7 +81,9 @@ class FlowCalls:
         self._refuse_cycle(file)
         try:
             snapshot = snapshot_for(file.parent, self._flow.snapshot)
-            flow = prepare(wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None)
+            flow = self._inner.prepare(
+                wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None
+            )
         except SpecError as error:
             raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
         self._parts.state.flow_started(ctx.key, flow.flow_id, wanted.run_id, str(flow.state_path))
@@ -85,7 +97,7 @@ class FlowCalls:
         )
         given = Given(wanted.params, wanted.slot, wanted.data_date)
         try:
-            self._start(flow, wanted.run_id, given, (_Relay(ctx),), outer)
+            self._inner.run(flow, wanted.run_id, given, (_Relay(ctx),), outer)
         except RunError as error:
             raise _failed(error) from error
         except AetherflowError as error:

@@ -16,7 +16,7 @@ def validate(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
     Example: aetherflow-scheduler validate scheduler.yaml
     """
-    from aetherflow.core.checks.report import Checked
+    from aetherflow.core.checks.checked import Checked
     from aetherflow.core.cli.reports import verdict
     from aetherflow.scheduler.checking import check_schedule, item_of
     from aetherflow.scheduler.cli.app import SCHEMA

@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from aetherflow.core.base.errors import LeaseLostError
 from aetherflow.core.kernel.locks.records import Owner
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.locks.renewal import Renewal
 
 OnLost = Callable[["Lease"], None]
 
@@ -39,11 +36,15 @@ class Lease:
     """
 
     def __init__(
-        self, hold: Hold, renewal: "Renewal", release: Callable[["Lease"], bool], on_lost: OnLost | None
+        self,
+        hold: Hold,
+        is_lost: Callable[[Hold], bool],
+        release: Callable[["Lease"], bool],
+        on_lost: OnLost | None,
     ) -> None:
         self.hold = hold
         """For the store: what this lease shares with others of the same owner."""
-        self._renewal = renewal
+        self._is_lost = is_lost
         self._release = release
         self._released = False
         self.on_lost = on_lost
@@ -67,7 +68,7 @@ class Lease:
     @property
     def lost(self) -> bool:
         """True once the lock is no longer ours; asks the lock store if the time to live has passed unrenewed."""
-        return self._renewal.is_lost(self.hold)
+        return self._is_lost(self.hold)
 
     def check(self) -> None:
         """Raise LeaseLostError if the lock is no longer ours."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from aetherflow.core.base.errors import StepError, StepTimeoutError
 from aetherflow.core.contracts.context import RunContext
-from aetherflow.core.contracts.step import STEP_SKIPPED, STEP_SUCCESS, Step, StepResult
+from aetherflow.core.contracts.handles import STEP_SKIPPED, STEP_SUCCESS, StepResult
+from aetherflow.core.contracts.step import Step
 from aetherflow.core.kernel.sequencing.stopping import Control, Processes, Reason
 from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.processes.processes import LEFTOVER_GRACE_SECONDS

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aetherflow.core.base.errors import StepCancelledError
-from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.sequencing.attempt import call
 from aetherflow.core.kernel.sequencing.execution import undecided
 from aetherflow.core.kernel.sequencing.failure import message_of

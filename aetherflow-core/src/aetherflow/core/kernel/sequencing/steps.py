@@ -17,7 +17,7 @@ from aetherflow.core.base.errors import (
 )
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.summary import ArtifactSummary, StepSummary
-from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.written import plain
 from aetherflow.core.host.catalog import active
 from aetherflow.core.kernel.resolver.deferred import render_inputs

@@ -11,8 +11,7 @@ from typing import Any, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.contracts.context import StreamName
-from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger
-from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger, StepResult
 from aetherflow.core.kernel.resolver.deferred import complete_inputs
 from aetherflow.core.kernel.resolver.when import evaluate_when
 from aetherflow.core.kernel.sequencing.attempt import SpawnRequest

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.redact import Redactor
-from aetherflow.core.contracts.handles import FlowResult
-from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.handles import FlowResult, StepResult
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.attempt import Worker

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.base.errors import HookFailedError
+from aetherflow.core.base.errors import HookFailedError, SpecError
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.contracts.events import REFUSED_PLAN, PlanInfo, PlannedJob, PlannedStep, RunInfo, StepInfo
-from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.host.hooks import Hooks, hook_failed, with_own
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.environment.settings import Settings
@@ -75,7 +75,8 @@ def check_plan(flow: "PreparedFlow", run: RunInfo, plan: "Plan") -> None:
                 problems.add(dataclasses.replace(problem, af=REFUSED_PLAN, message=message, fix=fix, severity="error"))
     except HookFailedError as error:
         raise HookFailedError(mask(error.message), fix=mask(error.fix)) from None
-    problems.raise_if_errors()
+    if problems.errors:
+        raise SpecError(problems)
 
 
 def _named(name: str, found: Any) -> Iterable[Problem]:

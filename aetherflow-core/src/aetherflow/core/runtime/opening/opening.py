@@ -17,7 +17,6 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.connectors.connections import secret_settings
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
-from aetherflow.core.runtime.hooks.around import check_plan
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
 from aetherflow.core.runtime.opening.settle import Given, run_root, settle
@@ -48,6 +47,11 @@ class Opened:
         return found
 
     @property
+    def info(self) -> RunInfo:
+        """The run as hooks see it."""
+        return RunInfo(self.flow.flow_id, self.run_id, self.generation, self.flow.document.file)
+
+    @property
     def ended(self) -> bool:
         """True if the run ended with SUCCESS before, whole, and nobody asked for any of it again."""
         found = self.found
@@ -57,11 +61,6 @@ class Opened:
             and found.reason is None
             and not self.plan.intervention.discard_jobs
         )
-
-
-def run_info(flow: PreparedFlow, run_id: str, generation: int) -> RunInfo:
-    """The run as hooks see it."""
-    return RunInfo(flow.flow_id, run_id, generation, flow.document.file)
 
 
 def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
@@ -92,8 +91,6 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
         plan = Plan([], [], wishes.nothing())
     else:
         plan = make_plan(flow.spec, state, definitions, wishes)
-    if plan.jobs:
-        check_plan(flow, run_info(flow, run_id, generation), plan)
     return Opened(
         flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
     )
