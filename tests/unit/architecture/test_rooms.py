@@ -122,7 +122,7 @@ def test_debts_do_not_grow() -> None:
     counts = {
         **{f"upward in {package}": len(listed(text)) for package, text in UPWARD.items()},
         "out of the kernel": sum(
-            line.startswith("kernel.") and " -> kernel." not in line for line in listed(UPWARD[CORE])
+            line.startswith("kernel.") and " -> kernel." not in line for line in listed(UPWARD.get(CORE, ""))
         ),
         "the scheduler past the doors": len(listed(SCHEDULER_USES)),
         "circles of packages": len(listed(PACKAGE_CIRCLES)),

@@ -11,7 +11,8 @@ from aetherflow.core.api import SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.loader import Document, load_document
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.workspace.state_root import find_state_root
 from aetherflow.scheduler.paths import expanded
 from aetherflow.scheduler.schedule import Schedule

@@ -20,7 +20,8 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import close_connector, create_connector, models_of
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.loader import Document, Limits, load_document
+from aetherflow.core.kernel.yaml.loader import Document, Limits
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.resources import Resources, resolve_resources, with_texts_of
 from aetherflow.core.runtime.environment.secrets import Secrets

@@ -20,8 +20,9 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.flow import FlowSpec
-from aetherflow.core.kernel.yaml.loader import Document, load_document
+from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles

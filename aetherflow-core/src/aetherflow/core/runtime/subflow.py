@@ -13,11 +13,11 @@ from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownErr
 from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.sequencing.execution import Attempt
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
-from aetherflow.core.runtime.context.context import StepContext
-from aetherflow.core.runtime.context.parts import FlowCall, RunParts
+from aetherflow.core.runtime.context.services import FlowCall
 from aetherflow.core.runtime.environment.inner import snapshot_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
@@ -66,17 +66,27 @@ class FlowCalls:
     """Starts the runs that the steps of one run ask for."""
 
     def __init__(
-        self, flow: PreparedFlow, parts: RunParts, grace: float, outer: Outer | None, inner: InnerRuns
+        self,
+        flow: PreparedFlow,
+        run_id: str,
+        state: RunState,
+        locks: RunLocks,
+        grace: float,
+        outer: Outer | None,
+        inner: InnerRuns,
     ) -> None:
         self._flow = flow
-        self._parts = parts
+        self._run = f"{flow.flow_id}/{run_id}"
+        self._state = state
+        self._locks = locks
+        self._lock_env = outer.lock_env if outer is not None else {}
         self._grace = grace
         self._files = (*(outer.files if outer else ()), Path(flow.document.file).resolve())
         self._inner = inner
 
-    def call(self, ctx: StepContext, wanted: FlowCall) -> FlowResult:
+    def call(self, attempt: Attempt, wanted: FlowCall) -> FlowResult:
         """As `RunContext.call_flow`."""
-        ctx.check_cancelled()
+        attempt.control.check()
         file = wanted.flow.resolve()
         self._refuse_cycle(file)
         try:
@@ -86,18 +96,18 @@ class FlowCalls:
             )
         except SpecError as error:
             raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
-        self._parts.state.flow_started(ctx.key, flow.flow_id, wanted.run_id, str(flow.state_path))
+        self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
-            run=f"{self._parts.flow_id}/{self._parts.run_id}",
+            run=self._run,
             files=self._files,
-            control=ctx.control,
-            locks=self._parts.locks,
-            lock_env={**self._parts.lock_env, **ctx.leases.environment},
+            control=attempt.control,
+            locks=self._locks,
+            lock_env={**self._lock_env, **attempt.leases.environment},
             grace=self._grace,
         )
         given = Given(wanted.params, wanted.slot, wanted.data_date)
         try:
-            self._inner.run(flow, wanted.run_id, given, (_Relay(ctx),), outer)
+            self._inner.run(flow, wanted.run_id, given, (_Relay(attempt),), outer)
         except RunError as error:
             raise _failed(error) from error
         except AetherflowError as error:
@@ -116,8 +126,8 @@ class FlowCalls:
 class _Relay:
     """Shows the events of an inner run as output of the step: its log tells the whole story."""
 
-    def __init__(self, ctx: StepContext) -> None:
-        self._ctx = ctx
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         name = ".".join(str(fields[key]) for key in ("job_id", "step_id") if key in fields)
@@ -132,7 +142,7 @@ class _Relay:
             self._tell(f"{fields.get('level')} {fields.get('message')}")
 
     def _tell(self, line: str) -> None:
-        self._ctx.relay("stderr", f"{line}\n".encode(errors="replace"))
+        self._attempt.relay("stderr", f"{line}\n".encode(errors="replace"))
 
 
 def _failed(error: RunError) -> StepError:

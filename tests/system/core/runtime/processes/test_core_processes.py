@@ -16,8 +16,8 @@ from aetherflow.core.api import Step, StepCancelledError, register_step
 from aetherflow.core.base import durable
 from aetherflow.core.host import catalog
 from aetherflow.core.kernel.sequencing import attempt
-from aetherflow.core.kernel.sequencing.stopping import Processes
 from aetherflow.core.runtime.processes import guard_program
+from aetherflow.core.runtime.processes.processes import Processes
 
 if TYPE_CHECKING:
     from core_project import Project

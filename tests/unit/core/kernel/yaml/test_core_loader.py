@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.kernel.yaml.loader import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_NODES,
-    Document,
-    Limits,
-    load_document,
-    parse_document,
-)
+from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_DEPTH, MAX_NODES, Document, Limits, parse_document
+from aetherflow.core.runtime.environment.documents import load_document
 
 TORTURE = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
 

@@ -7,7 +7,8 @@ import pytest
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.kernel.yaml.loader import MAX_DEPTH, Limits, load_document, parse_document
+from aetherflow.core.kernel.yaml.loader import MAX_DEPTH, Limits, parse_document
+from aetherflow.core.runtime.environment.documents import load_document
 
 
 def refused(text: str, limits: Limits | None = None) -> Problem:

@@ -13,7 +13,7 @@ from aetherflow.core.api import ConnectorError, Step, StepCancelledError, StepTi
 from aetherflow.core.host import catalog
 from aetherflow.core.kernel.sequencing import attempt
 from aetherflow.core.kernel.sequencing.attempt import Outcome, Worker, run_attempt
-from aetherflow.core.kernel.sequencing.stopping import Control, Processes, Stop
+from aetherflow.core.kernel.sequencing.stopping import Control, Stop
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.processes import guard_program, processes
 
@@ -51,7 +51,7 @@ class Wires:
 
     def __init__(self) -> None:
         self.stop = Stop()
-        self.processes = Processes(Path("state.sqlite"))
+        self.processes = processes.Processes(Path("state.sqlite"))
         self.worker = Worker()
         self.interrupts = 0
 
@@ -166,7 +166,7 @@ def test_a_file_that_is_finished_too_late_is_not_published(project: "Project", s
             assert isinstance(self.ctx, StepContext)
             with self.ctx.write_file("x") as file:
                 file.write(b"half")
-                self.ctx.control.closed = True
+                self.ctx._attempt.control.closed = True
 
     register_step("too_late")(TooLate)
     project.flow(HEAD + "      - {id: s, type: too_late}\n")

@@ -1,4 +1,4 @@
-"""One attempt of a step: a worker thread runs it, the thread that called the run waits and starts its children."""
+"""Carrying an attempt out: a worker thread runs it, the thread that called the run waits and starts its children."""
 
 import signal
 import threading
@@ -11,10 +11,9 @@ from typing import Any
 from aetherflow.core.base.errors import StepError, StepTimeoutError
 from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.handles import STEP_SKIPPED, STEP_SUCCESS, StepResult
+from aetherflow.core.contracts.running import ChildProcesses, Connections
 from aetherflow.core.contracts.step import Step
-from aetherflow.core.kernel.sequencing.stopping import Control, Processes, Reason
-from aetherflow.core.runtime.connectors.connections import RunConnectors
-from aetherflow.core.runtime.processes.processes import LEFTOVER_GRACE_SECONDS
+from aetherflow.core.kernel.sequencing.stopping import Control, Reason
 
 POLL_SECONDS = 0.2
 """Longest single wait of the main thread. A signal that arrives just before a wait, or in another thread, does not end
@@ -121,8 +120,8 @@ def run_attempt(
     work: Work,
     control: Control,
     worker: Worker,
-    processes: Processes,
-    connectors: RunConnectors,
+    processes: ChildProcesses,
+    connectors: Connections,
     grace: float,
     timeout_seconds: float | None = None,
 ) -> Outcome:
@@ -156,7 +155,10 @@ def run_attempt(
             ending.step(what)
     reason = control.reason
     control.closed = True
-    processes.end_all(0 if ending.killed else LEFTOVER_GRACE_SECONDS)
+    if ending.killed:
+        processes.end_all(0)
+    else:
+        processes.end_all()
     if control.error is not None:
         return Outcome(error=control.error, stopped=reason)
     return Outcome(outcome.result, outcome.error, reason)
@@ -165,7 +167,7 @@ def run_attempt(
 class _Ending:
     """The end of an attempt by force: nothing, SIGTERM, SIGKILL."""
 
-    def __init__(self, control: Control, processes: Processes, connectors: RunConnectors, grace: float) -> None:
+    def __init__(self, control: Control, processes: ChildProcesses, connectors: Connections, grace: float) -> None:
         self._control = control
         self._processes = processes
         self._connectors = connectors

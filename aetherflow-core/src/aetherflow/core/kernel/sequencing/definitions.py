@@ -6,7 +6,6 @@ Secrets are masked before the text is hashed. The version of an installed distri
 failed goes on after an update.
 """
 
-import contextlib
 import difflib
 import hashlib
 import json
@@ -14,29 +13,40 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.redact import MASK, Redactor, is_secret_name
+from aetherflow.core.contracts.running import PluginFacts
 from aetherflow.core.contracts.written import WRITTEN, Texts, plain, value_at, with_texts
-from aetherflow.core.host.conditions import conditions_of
-from aetherflow.core.host.metadata import FOLDER
-from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.state.records import StepKey
-from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
+from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec, StepSpec
 from aetherflow.core.kernel.yaml.loader import RawString
 from aetherflow.core.kernel.yaml.scalars import plain_scalar
-from aetherflow.core.runtime.environment.bundle_layer import ACTIVE_DIR, CACHE_DIR, PLUGIN_PATHS, PROFILES_FILE
-from aetherflow.core.runtime.environment.resources import Resources
-from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR
-from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_no_data")
 """Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-PLACES = frozenset({LOCAL_ROOT_DIR, ACTIVE_DIR, CACHE_DIR, PROFILES_FILE, PLUGIN_PATHS})
-"""Environment keys that say where the flow stands: a moved flow is the same flow."""
+FOLDER_PLUGIN = "(folder)"
+"""Begins what a definition says of a plugin whose code is part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFacts:
+    """What the definitions of a flow are made of."""
+
+    data: Mapping[str, Any]
+    """The document."""
+    texts: Texts
+    """How its values are written, where that counts."""
+    spec: FlowSpec
+    resources: Mapping[str, Mapping[str, Any]]
+    """Each laid over its profile, not rendered."""
+    params: Mapping[str, Any]
+    env: Mapping[str, str]
+    places: frozenset[str]
+    """Environment keys that say where the flow stands: a moved flow is the same flow."""
+    plugins: PluginFacts
 
 
 @dataclass(slots=True)
@@ -84,9 +94,9 @@ class Definitions:
         return {found: self.texts[found] for found in self.hashes.values()}
 
 
-def define(flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> Definitions:
+def define(flow: FlowFacts, redactor: Redactor) -> Definitions:
     """Definitions of every step and job of a flow."""
-    return _Definer(flow, resources, params, redactor).define()
+    return _Definer(flow, redactor).define()
 
 
 def change_text(old: str | None, new: str) -> str:
@@ -108,7 +118,7 @@ def as_defined_today(recorded: str, same: Mapping[str, str]) -> str:
     except ValueError:  # a number that is a secret was masked in it
         return recorded
     for part in (text, *text.get("resources", {}).values()):
-        if not part.get("plugin", FOLDER).startswith(FOLDER):
+        if not part.get("plugin", FOLDER_PLUGIN).startswith(FOLDER_PLUGIN):
             del part["plugin"]
     if "uses" in text:
         text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}
@@ -148,19 +158,16 @@ def _storable(text: str) -> str:
 
 
 class _Definer:
-    def __init__(self, flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> None:
+    def __init__(self, flow: FlowFacts, redactor: Redactor) -> None:
         self.flow = flow
-        self.params = params
         self.redactor = redactor
         self.found = Definitions()
-        self.resources = {name: spec.model_dump() for name, spec in resources.merged.items()}
-        self.texts = _texts_by_part(flow.document.source.texts)
-        self.resource_paths = {name: set(_paths(spec)) for name, spec in self.resources.items()}
-        self.plugins: dict[tuple[str, str], dict[str, Any]] = {}
+        self.texts = _texts_by_part(flow.texts)
+        self.resource_paths = {name: set(_paths(spec)) for name, spec in flow.resources.items()}
         self.promoters: dict[tuple[str, str], StepKey] = {}
 
     def define(self) -> Definitions:
-        for at, (data, job) in enumerate(zip(self.flow.document.data["jobs"], self.flow.spec.jobs, strict=True)):
+        for at, (data, job) in enumerate(zip(self.flow.data["jobs"], self.flow.spec.jobs, strict=True)):
             for number, (raw, step) in enumerate(zip(data["steps"], job.steps, strict=True)):
                 self._step(StepKey(job.id, step.id), raw, step, self.texts.get(("jobs", at, "steps", number), {}))
             self._job(job)
@@ -170,18 +177,18 @@ class _Definer:
         references = References()
         for name in RESULT_KEYS:
             references.add(raw.get(name))
-        for _, condition in conditions_of(raw, self.flow.catalog):
+        for condition in self.flow.plugins.conditions_of(raw):
             references.paths.update(names for names, _ in paths_of(parse_when(condition)))
-        named = sorted(references.texts & self.resources.keys())
+        named = sorted(references.texts & self.flow.resources.keys())
         paths = references.paths.union(*(self.resource_paths[name] for name in named))
         uses = set(self._uses(key, references.paths))
         own = {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None}
         before: dict[str, Any] = {}
         if (now := _as_written(own, texts)) != (old := _as_1_0_read(own, texts)):
             before["step"] = old
-        text: dict[str, Any] = {"step": now, **self._plugin(STEPS, step.type)}
-        for root, values in (("params", self.params), ("env", self.flow.env)):
-            if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - PLACES):
+        text: dict[str, Any] = {"step": now, **self.flow.plugins.of_step(step.type)}
+        for root, values in (("params", self.flow.params), ("env", self.flow.env)):
+            if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - self.flow.places):
                 text[root] = {name: MASK if is_secret_name(name) else values.get(name) for name in names}
         if named:
             text["resources"] = {name: self._resource(name) for name in named}
@@ -236,24 +243,8 @@ class _Definer:
                 yield promoter
 
     def _resource(self, name: str) -> dict[str, Any]:
-        spec = self.resources[name]
-        return {**spec, **self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
-
-    def _plugin(self, group: str, name: str) -> dict[str, Any]:
-        """What of a plugin counts: the code of a folder plugin, and what its class declares about its results."""
-        if (group, name) not in self.plugins:
-            self.plugins[group, name] = dict(self._counts(group, name))
-        return self.plugins[group, name]
-
-    def _counts(self, group: str, name: str) -> Iterator[tuple[str, Any]]:
-        catalog = self.flow.catalog
-        with contextlib.suppress(AetherflowError):  # registered in this process, or not to be had: the step will say so
-            if (entry := catalog.find(group, name)).distribution == FOLDER:
-                yield "plugin", f"{FOLDER} {entry.version}"
-        if group == STEPS:
-            with contextlib.suppress(AetherflowError):
-                if (declared := catalog.step(name).result_version) is not None:
-                    yield "result_version", declared
+        spec = self.flow.resources[name]
+        return {**spec, **self.flow.plugins.of_connector(spec["kind"], spec["driver"])}
 
 
 def jobs_read_by(job: JobSpec) -> set[str]:

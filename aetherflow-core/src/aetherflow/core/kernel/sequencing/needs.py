@@ -1,7 +1,6 @@
 """Stored results that are not complete any more: outputs that held a secret, artifacts that are gone."""
 
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from aetherflow.core.kernel.sequencing.definitions import Definitions
@@ -13,9 +12,10 @@ from aetherflow.core.kernel.state.transitions import DONE_STEP
 class Needs:
     """What a step that is still to run reads and cannot have."""
 
-    def __init__(self, state: RunState, definitions: Definitions) -> None:
+    def __init__(self, state: RunState, definitions: Definitions, exists: Callable[[str], bool]) -> None:
         self._state = state
         self._definitions = definitions
+        self._exists = exists
         self._gone: dict[StepKey, dict[str, None]] | None = None
         """By step, the paths that are gone and what they may be called: whole, or from a folder `artifacts` on."""
         self._outputs: dict[StepKey, Mapping[str, Any]] = {}
@@ -30,7 +30,7 @@ class Needs:
                 yield key, f"{live} needs its output {', '.join(secret)}, a secret that was not stored"
         for key, paths in self._gone_artifacts().items():
             if key != live and any(self._mentions(value, paths) for value in self._values(live, key)):
-                yield key, f"{live} needs {Path(next(iter(paths))).name}, which is gone"
+                yield key, f"{live} needs {next(iter(paths)).rpartition('/')[2]}, which is gone"
 
     def _reads_secret(self, live: StepKey, key: StepKey, name: str) -> bool:
         for path in self._definitions.references[live].paths:
@@ -74,7 +74,7 @@ class Needs:
         if self._gone is None:
             self._gone = {}
             for artifact in self._state.steps.artifacts():
-                if artifact.gone_by is None and not Path(artifact.path).exists():
+                if artifact.gone_by is None and not self._exists(artifact.path):
                     outer = artifact.key.step.partition(".")[0]  # an inner step runs again with the one around it
                     names = self._gone.setdefault(StepKey(artifact.key.job, outer), {})
                     names.update(dict.fromkeys(_names(artifact.path)))

@@ -6,7 +6,7 @@ for a job that its `when` skipped, a job that had not ended well when it was ask
 something still to run needs the result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aetherflow.core.base.errors import ChangedDefinitionError, UsageError
 from aetherflow.core.base.suggest import did_you_mean
@@ -25,13 +25,15 @@ from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Statu
 from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 
 
-def make_plan(spec: FlowSpec, state: RunState, definitions: Definitions, wishes: Wishes) -> Plan:
-    """Verdicts for a run, new or known; `state` is loaded.
+def make_plan(
+    spec: FlowSpec, state: RunState, definitions: Definitions, wishes: Wishes, exists: Callable[[str], bool]
+) -> Plan:
+    """Verdicts for a run, new or known; `state` is loaded, `exists` says whether an artifact is still there.
 
     Raises UsageError for a wish that names no job or step, or decides what is not asked, and ChangedDefinitionError
     where a finished step or job is not what it was and the wishes neither accept nor repeat it.
     """
-    return _Planner(spec, state, definitions, wishes).plan()
+    return _Planner(spec, state, definitions, wishes, exists).plan()
 
 
 def check_jobs(spec: FlowSpec, wishes: Wishes) -> None:
@@ -48,11 +50,19 @@ def check_jobs(spec: FlowSpec, wishes: Wishes) -> None:
 
 
 class _Planner:
-    def __init__(self, spec: FlowSpec, state: RunState, definitions: Definitions, wishes: Wishes) -> None:
+    def __init__(
+        self,
+        spec: FlowSpec,
+        state: RunState,
+        definitions: Definitions,
+        wishes: Wishes,
+        exists: Callable[[str], bool],
+    ) -> None:
         self.spec = spec
         self.state = state
         self.definitions = definitions
         self.wishes = wishes
+        self.exists = exists
         self.order = {StepKey(job.id, step.id): step for job in spec.jobs for step in job.steps}
         self.parts: dict[StepKey, list[StepKey]] = {}
         """Step to the records of its items, of its `verify` and of the steps inside it."""
@@ -119,7 +129,7 @@ class _Planner:
                     self.reopened.setdefault(job.id, (f"its condition reads {other}, which runs again", True))
 
     def _needed_again(self) -> None:
-        needs = Needs(self.state, self.definitions)
+        needs = Needs(self.state, self.definitions, self.exists)
         while True:
             found = {
                 key: why

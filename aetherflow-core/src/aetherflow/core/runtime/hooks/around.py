@@ -9,6 +9,7 @@ from aetherflow.core.base.errors import HookFailedError, SpecError
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.contracts.events import REFUSED_PLAN, PlanInfo, PlannedJob, PlannedStep, RunInfo, StepInfo
 from aetherflow.core.contracts.handles import StepResult
+from aetherflow.core.host.catalog import Catalog, active
 from aetherflow.core.host.hooks import Hooks, hook_failed, with_own
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.environment.settings import Settings
@@ -21,20 +22,28 @@ CALL_STEP = "aetherflow_call_step"
 CHECK_PLAN = "aetherflow_check_plan"
 
 
-class Around:
-    """Runs an attempt inside of the wrappers of `aetherflow_call_step`."""
+class StepWrapping:
+    """Runs attempts with the flow's plugins at hand, inside of the wrappers of `aetherflow_call_step`."""
 
-    def __init__(self, hooks: Hooks, run: RunInfo) -> None:
-        self._hooks = hooks
+    def __init__(self, hooks: Hooks | None, run: RunInfo, catalog: Catalog) -> None:
         self._run = run
-        self._names = ", ".join(hooks.names(CALL_STEP))
+        self._catalog = catalog
+        self._names = hooks.names(CALL_STEP) if hooks is not None else []
+        self._hooks = hooks if self._names else None
 
-    def call(self, key: StepKey, step_type: str, attempt: int, work: Callable[[], StepResult]) -> StepResult:
+    def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
         """The result that the outermost wrapper returns; raises what it raises."""
-        step = StepInfo(key.job, key.step, step_type, attempt, key.item or None)
-        result = self._hooks.around(work, run=self._run, step=step)
+
+        def with_plugins() -> StepResult:
+            with active(self._catalog):
+                return work()
+
+        if self._hooks is None:
+            return with_plugins()
+        result = self._hooks.around(with_plugins, run=self._run, step=step)
         if not isinstance(result, StepResult):
-            message = f"hook {self._names}: call_step returned {type(result).__name__}; it must return a StepResult"
+            names = ", ".join(self._names)
+            message = f"hook {names}: call_step returned {type(result).__name__}; it must return a StepResult"
             raise HookFailedError(message, fix="return what `yield` gave, or a StepResult")
         return result
 
@@ -54,11 +63,6 @@ def hooks_of_run(hooks: Hooks | None, settings: Settings) -> Hooks | None:
 
         own["otel"] = make_tracer()
     return with_own(hooks, own)
-
-
-def around(hooks: Hooks | None, run: RunInfo) -> Around | None:
-    """What stands around the steps of a run; None if nothing does."""
-    return Around(hooks, run) if hooks is not None and hooks.names(CALL_STEP) else None
 
 
 def check_plan(flow: "PreparedFlow", run: RunInfo, plan: "Plan") -> None:

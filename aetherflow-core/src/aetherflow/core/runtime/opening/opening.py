@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import UsageError
@@ -18,6 +19,7 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.connectors.connections import secret_settings
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
+from aetherflow.core.runtime.opening.flow_facts import flow_facts
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
 from aetherflow.core.runtime.opening.settle import Given, run_root, settle
 
@@ -82,18 +84,22 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     redactor.add(text for text in written if "{{" not in text)
     redactor.add(_referenced(written, constants))
     state = RunState(store, flow.flow_id, run_id)
-    definitions = define(flow, merged, frozen.params, redactor)
+    definitions = define(flow_facts(flow, merged, frozen.params), redactor)
     if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
         state.load()
-        plan = make_plan(flow.spec, state, definitions, wishes)
+        plan = make_plan(flow.spec, state, definitions, wishes, _exists)
         plan.plugins = plugin_changes(state.circumstances(), flow)
     elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
         plan = Plan([], [], wishes.nothing())
     else:
-        plan = make_plan(flow.spec, state, definitions, wishes)
+        plan = make_plan(flow.spec, state, definitions, wishes, _exists)
     return Opened(
         flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
     )
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()
 
 
 def _written_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
