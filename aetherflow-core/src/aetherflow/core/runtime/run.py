@@ -70,7 +70,7 @@ class Run:
         self._logs = store.side / "logs" / flow.flow_id / opened.run_id
         self._services = self._build(inner)
         plan = FlowToRun(flow.spec, flow.document.source, opened.definitions, opened.plan)
-        self._run = KernelRun(plan, self._services, store.path, lock_key)
+        self._run = KernelRun(plan, self._services, lock_key)
 
     def _build(self, inner: InnerRuns) -> RunServices:
         """What the kernel is given, carried out by this machine."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.summary import JobSummary
@@ -34,11 +33,10 @@ class FlowToRun:
 class KernelRun:
     """The run of a flow with the services that it is given."""
 
-    def __init__(self, flow: FlowToRun, services: RunServices, state_path: Path, lock_key: str | None = None) -> None:
+    def __init__(self, flow: FlowToRun, services: RunServices, lock_key: str | None = None) -> None:
         """`lock_key` names the lock of the whole run, if it is not the flow's own."""
         self._flow = flow
         self._services = services
-        self._state_path = state_path
         self._locks = ScopeLocks(flow.spec.flow.locks, services, lock_key)
         runner = StepRunner(services, self._locks, flow.definitions)
         self._sequence = Sequence(flow.spec, flow.source, runner, self._locks, flow.plan)
@@ -61,7 +59,7 @@ class KernelRun:
             with self._locks.run(wait=wait, check=services.check_stop):
                 phases.entering()
                 state.begin(facts, frozen, flow.definitions.in_use(), flow.plan.intervention, circumstances)
-                with Heartbeat(self._state_path, services.flow_id, services.run_id, state.generation):
+                with Heartbeat(state.path, services.flow_id, services.run_id, state.generation):
                     phases.entered()
                     return self._jobs(phases)
         except RunStoppedError:  # while it waited for the lock: nothing was begun

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
@@ -22,6 +23,11 @@ class RunState:
         self._unit = Unit(store, flow_id, run_id)
         self._jobs: dict[str, JobRecord] = {}
         self.steps = StepStates(self._unit)
+
+    @property
+    def path(self) -> Path:
+        """The state file."""
+        return self._unit.store.path
 
     @property
     def generation(self) -> int:
