@@ -22,7 +22,7 @@ from aetherflow.core.kernel.sequencing.plan import make_plan
 from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
-from aetherflow.core.kernel.sequencing.verdicts import Wishes
+from aetherflow.core.kernel.sequencing.verdicts import RunOptions
 from aetherflow.core.kernel.state.records import Frozen, RunFacts, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
@@ -202,7 +202,7 @@ def run() -> str:
     state.load()
     facts = FlowFacts(document.data, document.source.texts, spec, {}, {}, {}, frozenset(), classes)
     definitions = define(facts, redactor)
-    plan = make_plan(spec, state, definitions, Wishes(), exists=lambda path: True)
+    plan = make_plan(spec, state, definitions, RunOptions(), exists=lambda path: True)
     generation = found.generation + 1 if found else 1
     services = RunServices(
         flow_id=FLOW,

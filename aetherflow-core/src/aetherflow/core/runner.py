@@ -19,7 +19,7 @@ from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.base.summary import RunSummary
 from aetherflow.core.checks.prepare import prepare_flow
-from aetherflow.core.kernel.sequencing.verdicts import Plan, Wishes
+from aetherflow.core.kernel.sequencing.verdicts import Plan, RunOptions
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import RunFacts
@@ -100,15 +100,15 @@ def run_flow(
             raise UsageError("no flow is named", fix="give the path of a flow file, or the manifest of a bundle")
         flow = _prepare(flow_yaml, env, snapshot)
         reason = reason.encode(errors="backslashreplace").decode() if reason else reason
-        wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
-        return _run(flow, run_id, Given(params or {}, slot, data_date), wishes, if_busy, observers, trigger)
+        options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
+        return _run(flow, run_id, Given(params or {}, slot, data_date), options, if_busy, observers, trigger)
 
 
 def _run(
     flow: PreparedFlow,
     run_id: str,
     given: Given,
-    wishes: Wishes,
+    options: RunOptions,
     if_busy: IfBusy,
     observers: Sequence[Observer],
     trigger: str,
@@ -122,7 +122,7 @@ def _run(
             return dataclasses.replace(
                 summary_of(flow, store, run_id), status=Status.SKIPPED, note=f"nothing done: {busy}"
             )
-        opened = _open(flow, store, run_id, given, wishes)
+        opened = _open(flow, store, run_id, given, options)
         if opened.ended:
             return _nothing_to_do(opened, store)
         run = Run(opened, store, InnerRuns(prepare_flow, _run_inside), outer, lock_key)
@@ -134,9 +134,9 @@ def _run(
         store.close()
 
 
-def _open(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
+def _open(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, options: RunOptions) -> Opened:
     """Open a run and show its plan to the hooks; raises what either raises, and changes nothing."""
-    opened = open_run(flow, store, run_id, given, wishes)
+    opened = open_run(flow, store, run_id, given, options)
     if opened.plan.jobs:
         check_plan(flow, opened.info, opened.plan)
     return opened
@@ -152,15 +152,15 @@ def run_command(
 ) -> RunSummary:
     """Run a command line that `wrapped_document` made a flow of; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
-    given, wishes = Given({}), Wishes(actor=_actor())
-    return _run(flow, run_id, given, wishes, if_busy, observers, TRIGGER, lock_key=lock_key)
+    given, options = Given({}), RunOptions(actor=_actor())
+    return _run(flow, run_id, given, options, if_busy, observers, TRIGGER, lock_key=lock_key)
 
 
 def _run_inside(
     flow: PreparedFlow, run_id: str, given: Given, observers: tuple[Observer, ...], outer: Outer
 ) -> RunSummary:
     """A run that a step of another one asked for."""
-    return _run(flow, run_id, given, Wishes(actor=_actor()), "fail", observers, "flow", outer)
+    return _run(flow, run_id, given, RunOptions(actor=_actor()), "fail", observers, "flow", outer)
 
 
 def plan_flow(
@@ -185,11 +185,11 @@ def plan_flow(
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
-    wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor())
+    options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, _actor())
 
     def planned(connection: sqlite3.Connection) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
-        opened = _open(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
+        opened = _open(flow, store, run_id, Given(params or {}, slot, data_date), options)
         if effects:
             from aetherflow.core.runtime.rehearsal import rehearse  # few plans are asked for that
 

@@ -18,7 +18,7 @@ from aetherflow.core.kernel.sequencing.definitions import (
     jobs_read_by,
 )
 from aetherflow.core.kernel.sequencing.needs import Needs
-from aetherflow.core.kernel.sequencing.verdicts import Change, JobPlan, Plan, StepPlan, Verdict, Wishes
+from aetherflow.core.kernel.sequencing.verdicts import Change, JobPlan, Plan, RunOptions, StepPlan, Verdict
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Status
@@ -26,26 +26,26 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 
 
 def make_plan(
-    spec: FlowSpec, state: RunState, definitions: Definitions, wishes: Wishes, exists: Callable[[str], bool]
+    spec: FlowSpec, state: RunState, definitions: Definitions, options: RunOptions, exists: Callable[[str], bool]
 ) -> Plan:
     """Verdicts for a run, new or known; `state` is loaded, `exists` says whether an artifact is still there.
 
-    Raises UsageError for a wish that names no job or step, or decides what is not asked, and ChangedDefinitionError
-    where a finished step or job is not what it was and the wishes neither accept nor repeat it.
+    Raises UsageError for options that names no job or step, or decide what is not asked, and ChangedDefinitionError
+    where a finished step or job is not what it was and they neither accept nor repeat it.
     """
-    return _Planner(spec, state, definitions, wishes, exists).plan()
+    return _Planner(spec, state, definitions, options, exists).plan()
 
 
-def check_jobs(spec: FlowSpec, wishes: Wishes) -> None:
-    """Raise UsageError for a wish that names no job of the flow."""
+def check_jobs(spec: FlowSpec, options: RunOptions) -> None:
+    """Raise UsageError for options that names no job of the flow."""
     jobs = [job.id for job in spec.jobs]
-    wanted = {"--flow-job": wishes.flow_job, "--from": (wishes.from_step or "").partition(".")[0] or None}
+    wanted = {"--flow-job": options.flow_job, "--from": (options.from_step or "").partition(".")[0] or None}
     for option, job_id in wanted.items():
         if job_id is not None and job_id not in jobs:
             raise UsageError(f"{option}: no job {job_id!r} in this flow", fix=did_you_mean(job_id, jobs, what="jobs"))
     again, only = wanted["--from"], wanted["--flow-job"]
     if again is not None and only not in (None, again):
-        message = f"--from {wishes.from_step} discards results that --flow-job {only} would not make again"
+        message = f"--from {options.from_step} discards results that --flow-job {only} would not make again"
         raise UsageError(message, fix=f"leave --flow-job out, or name a step of {only}")
 
 
@@ -55,13 +55,13 @@ class _Planner:
         spec: FlowSpec,
         state: RunState,
         definitions: Definitions,
-        wishes: Wishes,
+        options: RunOptions,
         exists: Callable[[str], bool],
     ) -> None:
         self.spec = spec
         self.state = state
         self.definitions = definitions
-        self.wishes = wishes
+        self.options = options
         self.exists = exists
         self.order = {StepKey(job.id, step.id): step for job in spec.jobs for step in job.steps}
         self.parts: dict[StepKey, list[StepKey]] = {}
@@ -69,7 +69,7 @@ class _Planner:
         for key in state.steps.latest:
             if key.item or "." in key.step:
                 self.parts.setdefault(StepKey(key.job, key.step.partition(".")[0]), []).append(key)
-        self.intervention = wishes.nothing()
+        self.intervention = options.nothing()
         self.discarded: dict[StepKey, str] = {}
         self.same: dict[str, str] = {}
         """Hash of a recorded definition to that of ours, where they say the same."""
@@ -77,7 +77,7 @@ class _Planner:
         """Job to why it is entered again, and whether its `when` is asked again."""
 
     def plan(self) -> Plan:
-        self._from(self.wishes.from_step)
+        self._from(self.options.from_step)
         self._ask_when_again()
         self._needed_again()
         changes = self._changes()
@@ -165,7 +165,7 @@ class _Planner:
     def _changes(self) -> list[Change]:
         changes = [change for key in tuple(self.definitions.hashes) if (change := self._change(key)) is not None]
         refused = [change for change in changes if change.finished]
-        if refused and not self.wishes.accept_changes:
+        if refused and not self.options.accept_changes:
             raise ChangedDefinitionError([(str(change.key).rstrip("."), change.diff) for change in refused])
         for change in refused:
             wanted = self.definitions.hashes[change.key]
@@ -203,7 +203,7 @@ class _Planner:
     # Questions
 
     def _decide(self) -> None:
-        for text, answer in self.wishes.decisions.items():
+        for text, answer in self.options.decisions.items():
             job_id, _, step_id = text.partition(".")
             key = StepKey(job_id, step_id)
             asked = self._questions(key)
@@ -234,8 +234,8 @@ class _Planner:
 
     def _job(self, job: JobSpec) -> JobPlan:
         record = self.state.jobs.get(job.id)
-        if self.wishes.flow_job not in (None, job.id):
-            return JobPlan(job.id, Verdict.LEAVE, f"only {self.wishes.flow_job} was asked for")
+        if self.options.flow_job not in (None, job.id):
+            return JobPlan(job.id, Verdict.LEAVE, f"only {self.options.flow_job} was asked for")
         if record is not None and record.status in FINAL_JOB and job.id not in self.reopened:
             reason = record.skip_reason or f"ended {record.status}"
             return JobPlan(job.id, Verdict.REUSE, reason, [self._step(StepKey(job.id, step.id)) for step in job.steps])
@@ -262,7 +262,7 @@ class _Planner:
         if record is None:
             return StepPlan(key, Verdict.RUN, "not run yet", effect)
         if record.status in DONE_STEP or (answer == "done" and asked == [key]):
-            reason = f"decided by {self.wishes.actor}" if answer else f"{record.status} in attempt {record.attempt}"
+            reason = f"decided by {self.options.actor}" if answer else f"{record.status} in attempt {record.attempt}"
             return StepPlan(key, Verdict.REUSE, reason, effect)
         if asked and answer is None:
             how = f"`verify` ({spec.verify.type}) will tell" if spec.verify else f"--decide {key}=done|again"
@@ -279,7 +279,7 @@ class _Planner:
 
     def _runs(self, key: StepKey) -> bool:
         """True if the step is still to run, as far as is known before."""
-        if self.wishes.flow_job not in (None, key.job):
+        if self.options.flow_job not in (None, key.job):
             return False
         if key in self.discarded:
             return True

@@ -1,4 +1,4 @@
-"""What a plan consists of: what the caller wishes, and a verdict for every job and step."""
+"""What a plan consists of: what the caller asks for, and a verdict for every job and step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RunOptions:
     """What the caller asks of a resumed run."""
 
     flow_job: str | None = None

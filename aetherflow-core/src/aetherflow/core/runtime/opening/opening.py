@@ -11,7 +11,7 @@ from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_se
 from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.kernel.sequencing.definitions import Definitions, References, define
 from aetherflow.core.kernel.sequencing.plan import check_jobs, make_plan
-from aetherflow.core.kernel.sequencing.verdicts import Plan, Wishes
+from aetherflow.core.kernel.sequencing.verdicts import Plan, RunOptions
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
@@ -65,12 +65,12 @@ class Opened:
         )
 
 
-def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
+def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, options: RunOptions) -> Opened:
     """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
-    check_jobs(flow.spec, wishes)
+    check_jobs(flow.spec, options)
     found = store.find_run(flow.flow_id, run_id)
-    if found is None and (wishes.from_step is not None or wishes.decisions):
-        option = "--from" if wishes.from_step is not None else "--decide"
+    if found is None and (options.from_step is not None or options.decisions):
+        option = "--from" if options.from_step is not None else "--decide"
         message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
         raise UsageError(message, fix="name a known run with --run-id; `aetherflow runs list` shows them")
     frozen = settle(flow, given, found, dt.datetime.now(dt.UTC))
@@ -85,14 +85,14 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     redactor.add(_referenced(written, constants))
     state = RunState(store, flow.flow_id, run_id)
     definitions = define(flow_facts(flow, merged, frozen.params), redactor)
-    if found is not None and (found.status is not Status.SUCCESS or found.reason or wishes.from_step):
+    if found is not None and (found.status is not Status.SUCCESS or found.reason or options.from_step):
         state.load()
-        plan = make_plan(flow.spec, state, definitions, wishes, _exists)
+        plan = make_plan(flow.spec, state, definitions, options, _exists)
         plan.plugins = plugin_changes(state.circumstances(), flow)
     elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
-        plan = Plan([], [], wishes.nothing())
+        plan = Plan([], [], options.nothing())
     else:
-        plan = make_plan(flow.spec, state, definitions, wishes, _exists)
+        plan = make_plan(flow.spec, state, definitions, options, _exists)
     return Opened(
         flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
     )
