@@ -29,9 +29,9 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.runtime.hooks.around import check_plan
 from aetherflow.core.runtime.logs.events import Observer
+from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.opening import Opened, open_run
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
-from aetherflow.core.runtime.opening.settle import Given
 from aetherflow.core.runtime.opening.wrapped import TRIGGER
 from aetherflow.core.runtime.run import IfBusy, Run, summary_of
 from aetherflow.core.runtime.subflow import InnerRuns, Outer
@@ -101,13 +101,13 @@ def run_flow(
         flow = _prepare(flow_yaml, env, snapshot)
         reason = reason.encode(errors="backslashreplace").decode() if reason else reason
         options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
-        return _run(flow, run_id, Given(params or {}, slot, data_date), options, if_busy, observers, trigger)
+        return _run(flow, run_id, RunInputs(params or {}, slot, data_date), options, if_busy, observers, trigger)
 
 
 def _run(
     flow: PreparedFlow,
     run_id: str,
-    given: Given,
+    inputs: RunInputs,
     options: RunOptions,
     if_busy: IfBusy,
     observers: Sequence[Observer],
@@ -122,7 +122,7 @@ def _run(
             return dataclasses.replace(
                 summary_of(flow, store, run_id), status=Status.SKIPPED, note=f"nothing done: {busy}"
             )
-        opened = _open(flow, store, run_id, given, options)
+        opened = _open(flow, store, run_id, inputs, options)
         if opened.ended:
             return _nothing_to_do(opened, store)
         run = Run(opened, store, InnerRuns(prepare_flow, _run_inside), outer, lock_key)
@@ -134,9 +134,9 @@ def _run(
         store.close()
 
 
-def _open(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, options: RunOptions) -> Opened:
+def _open(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
     """Open a run and show its plan to the hooks; raises what either raises, and changes nothing."""
-    opened = open_run(flow, store, run_id, given, options)
+    opened = open_run(flow, store, run_id, inputs, options)
     if opened.plan.jobs:
         check_plan(flow, opened.info, opened.plan)
     return opened
@@ -152,15 +152,15 @@ def run_command(
 ) -> RunSummary:
     """Run a command line that `wrapped_document` made a flow of; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
-    given, options = Given({}), RunOptions(actor=_actor())
-    return _run(flow, run_id, given, options, if_busy, observers, TRIGGER, lock_key=lock_key)
+    inputs, options = RunInputs({}), RunOptions(actor=_actor())
+    return _run(flow, run_id, inputs, options, if_busy, observers, TRIGGER, lock_key=lock_key)
 
 
 def _run_inside(
-    flow: PreparedFlow, run_id: str, given: Given, observers: tuple[Observer, ...], outer: Outer
+    flow: PreparedFlow, run_id: str, inputs: RunInputs, observers: tuple[Observer, ...], outer: Outer
 ) -> RunSummary:
     """A run that a step of another one asked for."""
-    return _run(flow, run_id, given, RunOptions(actor=_actor()), "fail", observers, "flow", outer)
+    return _run(flow, run_id, inputs, RunOptions(actor=_actor()), "fail", observers, "flow", outer)
 
 
 def plan_flow(
@@ -189,7 +189,7 @@ def plan_flow(
 
     def planned(connection: sqlite3.Connection) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
-        opened = _open(flow, store, run_id, Given(params or {}, slot, data_date), options)
+        opened = _open(flow, store, run_id, RunInputs(params or {}, slot, data_date), options)
         if effects:
             from aetherflow.core.runtime.rehearsal import rehearse  # few plans are asked for that
 

@@ -20,8 +20,8 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.runtime.context.services import FlowCall
 from aetherflow.core.runtime.environment.inner import snapshot_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
-from aetherflow.core.runtime.opening.settle import Given
 
 if TYPE_CHECKING:
     from aetherflow.core.base.summary import RunSummary
@@ -58,7 +58,7 @@ class InnerRuns:
 
     prepare: Callable[[Path, Snapshot, Catalog | None], PreparedFlow]
     """Checks a flow file; SpecError carries every problem."""
-    run: Callable[[PreparedFlow, str, Given, "tuple[Observer, ...]", Outer], "RunSummary"]
+    run: Callable[[PreparedFlow, str, RunInputs, "tuple[Observer, ...]", Outer], "RunSummary"]
     """Runs a flow to its end, as `run_flow` does."""
 
 
@@ -105,9 +105,9 @@ class FlowCalls:
             lock_env={**self._lock_env, **attempt.leases.environment},
             grace=self._grace,
         )
-        given = Given(wanted.params, wanted.slot, wanted.data_date)
+        inputs = RunInputs(wanted.params, wanted.slot, wanted.data_date)
         try:
-            self._inner.run(flow, wanted.run_id, given, (_Relay(attempt),), outer)
+            self._inner.run(flow, wanted.run_id, inputs, (_Relay(attempt),), outer)
         except RunError as error:
             raise _failed(error) from error
         except AetherflowError as error:

@@ -20,8 +20,8 @@ from aetherflow.core.runtime.connectors.connections import secret_settings
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
 from aetherflow.core.runtime.opening.flow_facts import flow_facts
+from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run_root
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
-from aetherflow.core.runtime.opening.settle import Given, run_root, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Opened:
         )
 
 
-def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, options: RunOptions) -> Opened:
+def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
     """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
     check_jobs(flow.spec, options)
     found = store.find_run(flow.flow_id, run_id)
@@ -73,7 +73,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, o
         option = "--from" if options.from_step is not None else "--decide"
         message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
         raise UsageError(message, fix="name a known run with --run-id; `aetherflow runs list` shows them")
-    frozen = settle(flow, given, found, dt.datetime.now(dt.UTC))
+    frozen = freeze_inputs(flow, inputs, found, dt.datetime.now(dt.UTC))
     generation = found.generation + 1 if found else 1
     constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
     places = render_places(flow, constants)
