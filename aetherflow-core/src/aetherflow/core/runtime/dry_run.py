@@ -33,12 +33,12 @@ class _Folders(Workspace):
         return str(self.root / self._flow_id / Path(path).expanduser())
 
 
-def rehearse(opened: Opened) -> None:
+def dry_run(opened: Opened) -> None:
     """Ask every step of the plan that is to run, and note its answer in the plan; nothing is changed."""
-    _Rehearsal(opened).run()
+    _DryRun(opened).run()
 
 
-class _Rehearsal:
+class _DryRun:
     def __init__(self, opened: Opened) -> None:
         flow, settings = opened.flow, opened.flow.snapshot.settings
         self._opened = opened
