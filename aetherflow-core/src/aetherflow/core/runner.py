@@ -27,7 +27,7 @@ from aetherflow.core.kernel.state.schema import empty_state
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
-from aetherflow.core.runtime.hooks.run_hooks import check_plan
+from aetherflow.core.runtime.hooks.plan_check import check_plan
 from aetherflow.core.runtime.logs.events import Observer
 from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.opening import Opened, open_run

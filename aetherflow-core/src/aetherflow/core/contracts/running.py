@@ -19,11 +19,9 @@ class EventSink(Protocol):
 
     def emit(self, event: str, **fields: Any) -> None:
         """Tell it now; a field that is None is left out."""
-        ...
 
     def defer(self, event: str, **fields: Any) -> None:
         """Tell it before the next event, without waiting: for threads that must go on."""
-        ...
 
 
 class StepClasses(Protocol):
@@ -31,7 +29,6 @@ class StepClasses(Protocol):
 
     def step(self, name: str) -> Any:
         """The class of a step type, a subclass of `Step`; PluginError if it cannot be had."""
-        ...
 
 
 class PluginFacts(Protocol):
@@ -39,15 +36,12 @@ class PluginFacts(Protocol):
 
     def of_step(self, name: str) -> Mapping[str, Any]:
         """What counts of a step type."""
-        ...
 
     def of_connector(self, kind: str, driver: str) -> Mapping[str, Any]:
         """What counts of a connector."""
-        ...
 
     def conditions_of(self, step: Mapping[str, Any]) -> Iterable[str]:
         """The inputs of a raw step, and of the steps inside it, that are conditions in the grammar of `when`."""
-        ...
 
 
 class ChildProcesses(Protocol):
@@ -55,23 +49,18 @@ class ChildProcesses(Protocol):
 
     def tend(self) -> None:
         """Called now and then while the run waits."""
-        ...
 
     def signal_all(self, number: int) -> None:
         """Send a signal to all that live."""
-        ...
 
     def end_all(self, grace: float = ...) -> None:
         """At the end of an attempt: SIGTERM to what is left, after `grace` seconds SIGKILL."""
-        ...
 
     def end_orphans(self, step_key: str) -> None:
         """Kill what an earlier attempt, of a process that died, left running; by the step's idempotency key."""
-        ...
 
     def close(self) -> None:
         """At the end of the run: end what is left."""
-        ...
 
 
 class Connections(Protocol):
@@ -79,15 +68,12 @@ class Connections(Protocol):
 
     def interrupt(self) -> None:
         """Make what waits for a peer return with an error; from another thread."""
-        ...
 
     def end_attempt(self) -> None:
         """Close what was opened for one attempt only."""
-        ...
 
     def close(self) -> None:
         """At the end of the run: close what is open."""
-        ...
 
 
 class JobFolders(Protocol):
@@ -95,7 +81,6 @@ class JobFolders(Protocol):
 
     def remove_parts(self, job_id: str) -> None:
         """Remove the unfinished files that an earlier process left in the folders of a job."""
-        ...
 
 
 class AttemptLog(Protocol):
@@ -104,25 +89,20 @@ class AttemptLog(Protocol):
     @property
     def path(self) -> Path:
         """Where it is kept."""
-        ...
 
     @property
     def used(self) -> bool:
         """True if there was any."""
-        ...
 
     @property
     def tail(self) -> Iterable[str]:
         """Its last lines."""
-        ...
 
     def feed(self, stream: "StreamName", data: bytes) -> None:
         """Take bytes as they come."""
-        ...
 
     def close(self) -> None:
         """Pass on what is unfinished."""
-        ...
 
 
 class StepWrapper(Protocol):
@@ -130,7 +110,6 @@ class StepWrapper(Protocol):
 
     def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
         """Do the work of one attempt; its result is returned, what it raises is raised."""
-        ...
 
 
 class RunPhases(Protocol):
@@ -138,12 +117,9 @@ class RunPhases(Protocol):
 
     def entering(self) -> None:
         """The run has its lock; nothing of it is recorded yet."""
-        ...
 
     def entered(self) -> None:
         """The run is recorded as RUNNING; its jobs come next."""
-        ...
 
     def jobs_ended(self, *, failed: bool) -> None:
         """All jobs of the flow have ended; the end of the run is not recorded yet."""
-        ...

@@ -24,8 +24,9 @@ from aetherflow.core.runtime.context.services import ContextServices
 from aetherflow.core.runtime.context.step_state import StepState
 from aetherflow.core.runtime.hooks.hooks import HookObserver
 from aetherflow.core.runtime.hooks.run_hooks import StepWrapping, hooks_of_run
-from aetherflow.core.runtime.logs.events import Events, Observer, RunLog
+from aetherflow.core.runtime.logs.events import Events, Observer
 from aetherflow.core.runtime.logs.logs import run_logging
+from aetherflow.core.runtime.logs.run_log import RunLog
 from aetherflow.core.runtime.opening.circumstances import circumstances_of
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.opening.prepare import PreparedFlow

@@ -12,7 +12,7 @@ import pytest
 from aetherflow.core.api import ConnectorError, Step, StepCancelledError, StepTimeoutError, register_step
 from aetherflow.core.host import catalog
 from aetherflow.core.kernel.sequencing import attempt
-from aetherflow.core.kernel.sequencing.attempt import Outcome, Worker, run_attempt
+from aetherflow.core.kernel.sequencing.attempt import AttemptOutcome, Worker, run_attempt
 from aetherflow.core.kernel.sequencing.stopping import Control, Stop
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.processes import guard_program, processes
@@ -82,13 +82,13 @@ def until_cancelled(control: Control) -> None:
 
 def test_an_attempt_ends_by_itself(wires: Wires) -> None:
     result: Any = object()
-    assert wires.run(lambda control: result) == Outcome(result=result)
+    assert wires.run(lambda control: result) == AttemptOutcome(result=result)
     error = ValueError("x")
 
     def fail(control: Control) -> None:
         raise error
 
-    assert wires.run(fail) == Outcome(error=error)
+    assert wires.run(fail) == AttemptOutcome(error=error)
     assert wires.interrupts == 0
 
 

@@ -23,7 +23,7 @@ KILL_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """How an attempt ended: a result, an error, or neither when it did not end within the grace of a stop.
 
     `stopped` says that it was ended, and why. Then there is a result only if the run was stopped and the step was
@@ -62,9 +62,9 @@ def _serve(queue: "SimpleQueue[tuple[Work, Control] | None]") -> None:
     while (item := queue.get()) is not None:
         work, control = item
         try:
-            outcome = Outcome(result=work())
+            outcome = AttemptOutcome(result=work())
         except BaseException as error:  # noqa: BLE001 handed to the waiting thread, which decides
-            outcome = Outcome(error=error)
+            outcome = AttemptOutcome(error=error)
         control.stop.inbox.put(("done", control, outcome))
         del item, work, control, outcome  # nothing of a step is kept until the next one
 
@@ -124,7 +124,7 @@ def run_attempt(
     connectors: Connections,
     grace: float,
     timeout_seconds: float | None = None,
-) -> Outcome:
+) -> AttemptOutcome:
     """Run `work` in the worker thread and wait, starting the children that it asks for.
 
     When the run is stopped, the time limit is reached or the attempt is cancelled: children get SIGTERM, open
@@ -134,7 +134,7 @@ def run_attempt(
     ending = _Ending(control, processes, connectors, grace)
     limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     worker.submit(work, control)
-    outcome: Outcome | None = None
+    outcome: AttemptOutcome | None = None
     while outcome is None:
         what, payload = _next(control, limit if ending.deadline is None else ending.deadline)
         if what == "done":
@@ -150,7 +150,7 @@ def run_attempt(
             limit = None
         elif what == "due" and ending.killed:
             worker.close()
-            outcome = Outcome()
+            outcome = AttemptOutcome()
         else:
             ending.step(what)
     reason = control.reason
@@ -160,8 +160,8 @@ def run_attempt(
     else:
         processes.end_all()
     if control.error is not None:
-        return Outcome(error=control.error, stopped=reason)
-    return Outcome(outcome.result, outcome.error, reason)
+        return AttemptOutcome(error=control.error, stopped=reason)
+    return AttemptOutcome(outcome.result, outcome.error, reason)
 
 
 class _Ending:

@@ -6,7 +6,6 @@ Secrets are masked before the text is hashed. The version of an installed distri
 failed goes on after an update.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ from aetherflow.core.kernel.yaml.scalars import plain_scalar
 
 RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_no_data")
 """Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 FOLDER_PLUGIN = "(folder)"
 """Begins what a definition says of a plugin whose code is part of it."""
 
@@ -72,7 +71,7 @@ class References:
 
 
 @dataclass(slots=True)
-class Definitions:
+class StepDefinitions:
     """Hashes and texts of all steps and jobs of a flow, and who refers to whom."""
 
     hashes: dict[StepKey, str] = field(default_factory=dict)
@@ -94,65 +93,13 @@ class Definitions:
         return {found: self.texts[found] for found in self.hashes.values()}
 
 
-def define(flow: FlowFacts, redactor: Redactor) -> Definitions:
+def define(flow: FlowFacts, redactor: Redactor) -> StepDefinitions:
     """Definitions of every step and job of a flow."""
     return _Definer(flow, redactor).define()
 
 
-def change_text(old: str | None, new: str) -> str:
-    """A unified diff of two definitions, without its head; a note where the old text is not known."""
-    if old is None:
-        return "(what it was before is not recorded)"
-    before, after = map(_lines, (old, new))
-    lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
-    return "\n".join(line for line in lines if not line.startswith("@@"))
-
-
-def as_defined_today(recorded: str, same: Mapping[str, str]) -> str:
-    """A recorded text without what no longer counts, and with today's hashes of the steps that it refers to.
-
-    1.0.0 wrote down the versions of installed distributions. `same`: recorded hash to today's, of earlier steps.
-    """
-    try:
-        text = json.loads(recorded)
-    except ValueError:  # a number that is a secret was masked in it
-        return recorded
-    for part in (text, *text.get("resources", {}).values()):
-        if not part.get("plugin", FOLDER_PLUGIN).startswith(FOLDER_PLUGIN):
-            del part["plugin"]
-    if "uses" in text:
-        text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}
-    return _storable(_encode(text))
-
-
-def _lines(text: str) -> list[str]:
-    try:
-        return json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines()
-    except ValueError:  # a number in it is masked
-        return [text]
-
-
-def equal_but_for_secrets(old: str, new: str) -> bool:
-    """Whether two texts differ only where one of them is masked: other secrets are known now than were then."""
-    return any(_covers(masked, text) for masked, text in ((old, new), (new, old)))
-
-
-def _covers(masked: str, text: str) -> bool:
-    if MASK not in masked:
-        return masked == text
-    first, *parts = masked.split(MASK)
-    at = len(first)
-    if not text.startswith(first):
-        return False
-    for index, part in enumerate(parts):  # no regular expression: many masks in one text would make it slow
-        found = len(text) - len(part) if index == len(parts) - 1 else text.find(part, at)
-        if found < at or not text.startswith(part, found) or '"' in text[at:found]:
-            return False
-        at = found + len(part)
-    return True
-
-
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """A text as SQLite can hold it."""
     # an environment may hold what is not UTF-8, and a text of SQLite may not
     return text.encode(errors="backslashreplace").decode()
 
@@ -161,12 +108,12 @@ class _Definer:
     def __init__(self, flow: FlowFacts, redactor: Redactor) -> None:
         self.flow = flow
         self.redactor = redactor
-        self.found = Definitions()
+        self.found = StepDefinitions()
         self.texts = _texts_by_part(flow.texts)
         self.resource_paths = {name: set(_paths(spec)) for name, spec in flow.resources.items()}
         self.promoters: dict[tuple[str, str], StepKey] = {}
 
-    def define(self) -> Definitions:
+    def define(self) -> StepDefinitions:
         for at, (data, job) in enumerate(zip(self.flow.data["jobs"], self.flow.spec.jobs, strict=True)):
             for number, (raw, step) in enumerate(zip(data["steps"], job.steps, strict=True)):
                 self._step(StepKey(job.id, step.id), raw, step, self.texts.get(("jobs", at, "steps", number), {}))
@@ -217,7 +164,7 @@ class _Definer:
         self.found.texts[digest] = masked
 
     def _encoded(self, text: Mapping[str, Any]) -> str:
-        return _storable(self.redactor.mask(_encode(text)))
+        return storable(self.redactor.mask(encode(text)))
 
     def _uses(self, key: StepKey, paths: set[tuple[str, ...]]) -> Iterator[StepKey]:
         for path in paths:

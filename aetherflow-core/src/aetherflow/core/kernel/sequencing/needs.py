@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from aetherflow.core.kernel.sequencing.definitions import Definitions
+from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.transitions import DONE_STEP
@@ -12,7 +12,7 @@ from aetherflow.core.kernel.state.transitions import DONE_STEP
 class Needs:
     """What a step that is still to run reads and cannot have."""
 
-    def __init__(self, state: RunState, definitions: Definitions, exists: Callable[[str], bool]) -> None:
+    def __init__(self, state: RunState, definitions: StepDefinitions, exists: Callable[[str], bool]) -> None:
         self._state = state
         self._definitions = definitions
         self._exists = exists

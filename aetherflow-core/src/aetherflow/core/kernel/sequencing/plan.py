@@ -10,13 +10,8 @@ from collections.abc import Callable, Mapping
 
 from aetherflow.core.base.errors import ChangedDefinitionError, UsageError
 from aetherflow.core.base.suggest import did_you_mean
-from aetherflow.core.kernel.sequencing.definitions import (
-    Definitions,
-    as_defined_today,
-    change_text,
-    equal_but_for_secrets,
-    jobs_read_by,
-)
+from aetherflow.core.kernel.sequencing.changes import as_defined_today, change_text, equal_but_for_secrets
+from aetherflow.core.kernel.sequencing.definitions import StepDefinitions, jobs_read_by
 from aetherflow.core.kernel.sequencing.needs import Needs
 from aetherflow.core.kernel.sequencing.verdicts import Change, JobPlan, Plan, RunOptions, StepPlan, Verdict
 from aetherflow.core.kernel.state.records import StepKey
@@ -26,7 +21,7 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 
 
 def make_plan(
-    spec: FlowSpec, state: RunState, definitions: Definitions, options: RunOptions, exists: Callable[[str], bool]
+    spec: FlowSpec, state: RunState, definitions: StepDefinitions, options: RunOptions, exists: Callable[[str], bool]
 ) -> Plan:
     """Verdicts for a run, new or known; `state` is loaded, `exists` says whether an artifact is still there.
 
@@ -54,7 +49,7 @@ class _Planner:
         self,
         spec: FlowSpec,
         state: RunState,
-        definitions: Definitions,
+        definitions: StepDefinitions,
         options: RunOptions,
         exists: Callable[[str], bool],
     ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aetherflow.core.base.summary import JobSummary
 from aetherflow.core.contracts.running import RunPhases
-from aetherflow.core.kernel.sequencing.definitions import Definitions
+from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL, Sequence
 from aetherflow.core.kernel.sequencing.services import RunServices
@@ -26,7 +26,7 @@ class FlowToRun:
 
     spec: FlowSpec
     source: SourceMap
-    definitions: Definitions
+    definitions: StepDefinitions
     plan: Plan
 
 

@@ -20,7 +20,7 @@ from aetherflow.core.contracts.events import StepInfo
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.resolver.deferred import render_inputs
 from aetherflow.core.kernel.sequencing.attempt import call, run_attempt
-from aetherflow.core.kernel.sequencing.definitions import Definitions
+from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.execution import (
     Attempt,
     JobRun,
@@ -59,7 +59,7 @@ class Done:
 class StepRunner:
     """Runs the steps of one run."""
 
-    def __init__(self, services: RunServices, locks: ScopeLocks, definitions: Definitions) -> None:
+    def __init__(self, services: RunServices, locks: ScopeLocks, definitions: StepDefinitions) -> None:
         self.services = services
         self.state = services.state.steps
         self.values = StepValues(services)

@@ -28,11 +28,11 @@ def flow_facts(flow: PreparedFlow, resources: Resources, params: Mapping[str, An
         params=params,
         env=flow.env,
         places=PLACES,
-        plugins=_Plugins(flow.catalog),
+        plugins=_CatalogFacts(flow.catalog),
     )
 
 
-class _Plugins:
+class _CatalogFacts:
     """What of a plugin counts: the code of a folder plugin, and what its class declares about its results."""
 
     def __init__(self, catalog: Catalog) -> None:

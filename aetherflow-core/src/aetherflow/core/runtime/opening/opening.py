@@ -9,7 +9,7 @@ from typing import Any
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
 from aetherflow.core.contracts.events import RunInfo
-from aetherflow.core.kernel.sequencing.definitions import Definitions, References, define
+from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
 from aetherflow.core.kernel.sequencing.plan import check_jobs, make_plan
 from aetherflow.core.kernel.sequencing.verdicts import Plan, RunOptions
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
@@ -39,7 +39,7 @@ class Opened:
     redactor: Redactor
     merged: Resources
     state: RunState
-    definitions: Definitions
+    definitions: StepDefinitions
     plan: Plan
 
     def resources(self) -> dict[str, dict[str, Any]]:
