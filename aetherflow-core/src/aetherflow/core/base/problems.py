@@ -57,7 +57,7 @@ class Problems:
         self._items[problem] = None
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Keep several findings."""
+        """Keep several findings, each once."""
         for problem in problems:
             self.add(problem)
 

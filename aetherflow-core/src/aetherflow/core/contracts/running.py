@@ -25,7 +25,7 @@ class EventSink(Protocol):
 
 
 class StepClasses(Protocol):
-    """The classes of steps."""
+    """Looks up the classes of steps by name."""
 
     def step(self, name: str) -> Any:
         """The class of a step type, a subclass of `Step`; PluginError if it cannot be had."""
@@ -88,7 +88,7 @@ class AttemptLog(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
+        """The file that holds it, once there is any."""
 
     @property
     def used(self) -> bool:
@@ -96,7 +96,7 @@ class AttemptLog(Protocol):
 
     @property
     def tail(self) -> Iterable[str]:
-        """Its last lines."""
+        """Its last lines, for the message of a failure."""
 
     def feed(self, stream: "StreamName", data: bytes) -> None:
         """Take bytes as they come."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.logs.events import Observer
 
 MAX_DEPTH = 16
-"""Flows inside one another."""
+"""How many flows may run inside one another."""
 GRACE_SHARE_SECONDS = 1.0
 """A run inside a run has so much less time to stop, so that it has ended when the outer one's time is over."""
 
@@ -38,7 +38,7 @@ class Outer:
     """What a run is given of the one that started it."""
 
     run: str
-    """`FLOW/RUN`."""
+    """Flow id and run id of the outer run, `FLOW/RUN`."""
     files: tuple[Path, ...]
     """The flow files under way around it, outermost first."""
     control: Control

@@ -25,7 +25,7 @@ class Hold:
     """When it is to be renewed next."""
     leases: list["Lease"] = field(default_factory=list)
     lost: str | None = None
-    """Why it was lost."""
+    """Why the key was lost, for people; None while it is held."""
 
 
 class Lease:
@@ -57,7 +57,7 @@ class Lease:
 
     @property
     def owner(self) -> Owner:
-        """Whose lock it is."""
+        """The run, and its generation, that holds the key."""
         return self.hold.owner
 
     @property

@@ -35,7 +35,7 @@ class FlowFacts:
     """What the definitions of a flow are made of."""
 
     data: Mapping[str, Any]
-    """The document."""
+    """The document as parsed: plain maps and lists."""
     texts: Texts
     """How its values are written, where that counts."""
     spec: FlowSpec
@@ -77,7 +77,7 @@ class StepDefinitions:
     hashes: dict[StepKey, str] = field(default_factory=dict)
     """By step; a job has the key of an empty step."""
     texts: dict[str, str] = field(default_factory=dict)
-    """By hash."""
+    """Text of each definition by its hash."""
     references: dict[StepKey, References] = field(default_factory=dict)
     before: dict[StepKey, str] = field(default_factory=dict)
     """Texts as 1.0 would have them, which knew no numbers as they are written, where they differ."""

@@ -83,7 +83,7 @@ class StepTrace:
 
     @property
     def status(self) -> Status:
-        """How it ended."""
+        """What the summary says: UNKNOWN for a question, INTERRUPTED where no end is recorded."""
         if self.undecided:
             return Status.UNKNOWN
         return self.record.status if self.recorded else Status.INTERRUPTED
@@ -91,7 +91,7 @@ class StepTrace:
 
 @dataclass(slots=True)
 class JobRun:
-    """A job under way."""
+    """A job under way: its outputs so far, and what becomes of its steps."""
 
     spec: JobSpec
     path: DocPath

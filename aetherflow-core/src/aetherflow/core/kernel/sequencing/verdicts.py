@@ -23,7 +23,7 @@ class RunOptions:
     """What the caller asks of a resumed run."""
 
     flow_job: str | None = None
-    """Run only this job."""
+    """Id of the only job that is to run; None for all."""
     from_step: str | None = None
     """`JOB` or `JOB.STEP`: discard its result and every one that follows from it."""
     accept_changes: bool = False
@@ -43,12 +43,12 @@ class Effects:
 
     lines: tuple[str, ...]
     why: str = ""
-    """Why there are none."""
+    """Why there are no lines; empty if there are."""
 
 
 @dataclass(slots=True)
 class StepPlan:
-    """Verdict for one step."""
+    """The verdict on one step, with its reason for people."""
 
     key: StepKey
     verdict: Verdict

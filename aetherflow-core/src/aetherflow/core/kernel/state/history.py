@@ -109,7 +109,7 @@ class PastArtifact:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One thing that happened."""
+    """An entry of the journal: an event of a run, with its time and details."""
 
     seq: int
     at: int
@@ -144,7 +144,7 @@ class RunDetails:
 
     @property
     def interventions(self) -> list[JournalEntry]:
-        """What persons decided."""
+        """Entries of the journal for what persons decided: answers, accepted changes, discarded results."""
         return [entry for entry in self.journal if entry.event in INTERVENTIONS]
 
 

@@ -36,7 +36,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as stored."""
+    """The row of a run, as its latest process left it."""
 
     run_id: str
     status: Status

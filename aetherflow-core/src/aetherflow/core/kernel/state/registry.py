@@ -53,7 +53,7 @@ class Registered:
     state_path: str
     flow_path: str
     started_at: int
-    """UTC epoch milliseconds."""
+    """Start of its first process, in UTC epoch milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

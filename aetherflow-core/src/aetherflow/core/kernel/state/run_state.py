@@ -26,7 +26,7 @@ class RunState:
 
     @property
     def path(self) -> Path:
-        """The state file."""
+        """The state file that the run is recorded in."""
         return self._unit.store.path
 
     @property
@@ -79,7 +79,7 @@ class RunState:
             self._intervene(intervention)
 
     def finish(self, status: Status, *, reason: str | None = None, error: str | None = None) -> None:
-        """End the run."""
+        """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours."""
         with self._unit.transaction(f"run {status}"):
             require_legal(RUN, f"run {self._unit.run_id}", Status.RUNNING, status)
             values = {"status": status, "reason": reason, "error": error, "finished_at": now_ms()}

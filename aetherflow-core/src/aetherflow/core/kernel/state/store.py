@@ -35,7 +35,7 @@ class StateStore:
             raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the connection; run locks are released apart from it."""
         self.connection.close()
 
     def find_run(self, flow_id: str, run_id: str) -> RunRecord | None:

@@ -64,7 +64,7 @@ class RunConnectors:
 
     @property
     def resources(self) -> Mapping[str, Mapping[str, Any]]:
-        """The resources as rendered."""
+        """The resources by name, rendered and with secrets decoded."""
         return self._resources
 
     def __getitem__(self, name: str) -> Any:
@@ -80,7 +80,7 @@ class RunConnectors:
         return len(self._resources)
 
     def keys(self) -> KeysView[str]:
-        """Names of the resources."""
+        """The names of all resources, opened or not."""
         return self._resources.keys()
 
     def get(self, *, kind: str, name: str, cache: str | None = None) -> Any:

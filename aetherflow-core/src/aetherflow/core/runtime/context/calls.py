@@ -20,14 +20,14 @@ class AttemptCalls:
     def step(
         self, step_type: str, inputs: Mapping[str, Any], step_id: str | None, roots: Mapping[str, Any] | None
     ) -> StepResult:
-        """As `RunContext.call_step`."""
+        """Run a step inside this one; a repeated call with equal inputs gives the recorded result."""
         inner_steps = self._services.flow.catalog.step(step_type).inner_steps
         given = complete_inputs(inputs, roots or {}, inner_steps)
         # its identity are the inputs as they were before the roots were known: a new token is no other step
         return self._attempt.call_step(step_type, given, step_id or f"{self._attempt.key.step}_inner", inputs)
 
     def flow(self, flow: Path, params: Mapping[str, Any] | None, slot: str | None, data_date: str | None) -> FlowResult:
-        """As `RunContext.call_flow`."""
+        """Run another flow to its end; a later attempt goes on with the same run. StepError if it fails."""
         services, attempt = self._services, self._attempt
         key = attempt.key
         run_id = f"{services.run_id}.{key.job}.{key.step}"[:100] + f".{attempt.idem_key[:12]}"

@@ -15,13 +15,13 @@ class AttemptLocks:
         self._attempt = attempt
 
     def lease(self, key: str, ttl_seconds: float, wait_seconds: float) -> AbstractContextManager[HeldLock]:
-        """As `RunContext.lease`."""
+        """The block of `RunContext.lease`: holds a lock, LeaseLostError at its end if it was lost."""
         return self._attempt.leases.hold(key, ttl_seconds, wait_seconds, self._attempt.control.check)
 
     def acquire(self, key: str, ttl_seconds: float) -> bool:
-        """As `RunContext.acquire_lock`."""
+        """Take a lock until the end of the run; False if another run has it."""
         return self._locks.acquire(key, ttl_seconds)
 
     def release(self, key: str) -> None:
-        """As `RunContext.release_lock`."""
+        """Give back what was acquired last under this key; nothing if there is none."""
         self._locks.release(key)

@@ -26,5 +26,5 @@ class AttemptProcesses:
         return cast("subprocess.Popen[bytes]", request.ask())
 
     def end(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        """As `RunContext.end_process`."""
+        """End a child with its group: SIGTERM, after the grace SIGKILL."""
         self._services.processes.end(process, grace_seconds)

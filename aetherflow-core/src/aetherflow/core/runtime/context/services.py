@@ -35,7 +35,7 @@ class FlowCaller(Protocol):
     """Who runs the flows that steps ask for."""
 
     def call(self, attempt: "Attempt", wanted: FlowCall) -> FlowResult:
-        """As `RunContext.call_flow`."""
+        """Run the flow to its end; StepError if it does not end well."""
         ...
 
 

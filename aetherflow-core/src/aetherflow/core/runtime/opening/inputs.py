@@ -52,7 +52,7 @@ def freeze_inputs(flow: PreparedFlow, inputs: RunInputs, found: RunRecord | None
 
 
 def run_root(run_id: str, attempt: int, frozen: Frozen) -> dict[str, Any]:
-    """The template root `run`."""
+    """What templates see as `run`: id, attempt, slot and the parts of both dates."""
     return {
         "id": run_id,
         "attempt": attempt,

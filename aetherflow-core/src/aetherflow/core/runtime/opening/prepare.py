@@ -33,7 +33,7 @@ class PreparedFlow:
     profiles: Profiles
     flow_id: str
     file: Path
-    """The flow file, absolute."""
+    """Absolute path of the flow file."""
     folder: Path
     """Folder of the flow file; in a bundle its version's folder. Files that ship with the flow stand in it."""
     state_path: Path
