@@ -243,9 +243,9 @@ def _acquire(lock: RunLock, run_id: str, if_busy: IfBusy) -> str | None:
 
 def _nothing_to_do(opened: Opened, store: StateStore) -> RunSummary:
     summary, found = summary_of(opened.flow, store, opened.run_id, opened.places.work_root), opened.found
-    if found is not None:
-        summary.status, summary.nothing_to_do, summary.finished_at = found.status, True, found.finished_at
-    return summary
+    if found is None:
+        return summary
+    return dataclasses.replace(summary, status=found.status, nothing_to_do=True, finished_at=found.finished_at)
 
 
 def _actor() -> str:

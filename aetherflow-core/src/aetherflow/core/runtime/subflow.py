@@ -13,7 +13,7 @@ from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownErr
 from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore

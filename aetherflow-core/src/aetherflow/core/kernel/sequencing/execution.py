@@ -1,23 +1,17 @@
-"""What is under way: a job, its steps, one attempt of one of them; and the ways in which it does not end well."""
+"""What is under way: a job and its steps; and the ways in which a step does not end well."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aetherflow.core.base.errors import UndecidedStepError
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.contracts.context import StreamName
-from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.running import AttemptLog
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.kernel.sequencing.failure import message_of
-from aetherflow.core.kernel.sequencing.leases import AttemptLeases
-from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.records import (
     Artifact,
-    StepEffects,
     StepKey,
     StepRecord,
     StepStart,
@@ -129,71 +123,3 @@ class Work:
     def start(self) -> StepStart:
         """What the state is told when an attempt starts."""
         return StepStart(self.key, self.effect, self.idem_key, self.step.type, self.def_hash)
-
-
-class Attempt:
-    """One attempt of a step, or of a step inside it: who it is, what can end it, and what it leaves behind."""
-
-    def __init__(
-        self,
-        key: StepKey,
-        number: int,
-        idem_key: str,
-        steps: Mapping[str, Any],
-        log: AttemptLog,
-        control: Control,
-        leases: AttemptLeases,
-        call_inner: "Callable[[Attempt, str, Mapping[str, Any], str, Mapping[str, Any]], StepResult]",
-    ) -> None:
-        self.key = key
-        self.number = number
-        self.idem_key = idem_key
-        self.steps = steps
-        """Outputs of the earlier steps of the job."""
-        self.log = log
-        self.control = control
-        self.leases = leases
-        self.effects = StepEffects()
-        """For the transaction that ends the attempt."""
-        self._call_inner = call_inner
-        self._inner: list[Attempt] = []
-        self._inner_ids: Counter[str] = Counter()
-
-    def relay(self, stream: StreamName, data: bytes) -> None:
-        """Pass output on; nothing once the attempt is over."""
-        if not self.control.closed:  # the log is, too
-            self.log.feed(stream, data)
-
-    def call_step(
-        self, step_type: str, inputs: Mapping[str, Any], step_id: str, identity: Mapping[str, Any]
-    ) -> StepResult:
-        """Run a step inside this one; its result is returned, its failure raised.
-
-        `identity` are its inputs as they count for the question whether it is the same step as before.
-        """
-        return self._call_inner(self, step_type, inputs, step_id, identity)
-
-    def inner_key(self, step_id: str) -> StepKey:
-        """Key of the next inner step of that id: `OUTER.ID`, from the second call in one attempt on with its number."""
-        self._inner_ids[step_id] += 1
-        number = self._inner_ids[step_id]
-        item = self.key.item if number == 1 else f"{self.key.item}#{number}"
-        return StepKey(self.key.job, f"{self.key.step}.{step_id}", item)
-
-    def inside(self, key: StepKey, number: int, idem_key: str) -> "Attempt":
-        """An attempt of an inner step: what ends the outer one ends it; it has effects of its own."""
-        inner = Attempt(key, number, idem_key, self.steps, self.log, self.control, self.leases, self._call_inner)
-        self._inner.append(inner)
-        return inner
-
-    def inner_keys(self) -> Iterator[StepKey]:
-        """Keys of the inner steps that this attempt has called, at any depth."""
-        for inner in self._inner:
-            yield inner.key
-            yield from inner.inner_keys()
-
-    def artifacts(self) -> Iterator[Artifact]:
-        """Artifacts of this attempt and of its inner steps."""
-        yield from self.effects.artifacts.values()
-        for inner in self._inner:
-            yield from inner.artifacts()

@@ -7,12 +7,13 @@ from typing import Any
 from aetherflow.core.base.errors import StepCancelledError
 from aetherflow.core.contracts.events import StepInfo
 from aetherflow.core.contracts.handles import StepResult
-from aetherflow.core.kernel.sequencing.attempt import call
-from aetherflow.core.kernel.sequencing.execution import Attempt, idempotency_key, undecided
+from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.execution import idempotency_key, undecided
 from aetherflow.core.kernel.sequencing.failure import message_of
 from aetherflow.core.kernel.sequencing.handover import Handover
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.values import StepValues
+from aetherflow.core.kernel.sequencing.worker import call
 from aetherflow.core.kernel.state.records import StepEnd, StepRecord, StepStart
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.values import json_safe, to_json

@@ -16,9 +16,9 @@ from aetherflow.core.contracts.running import (
     StepWrapper,
 )
 from aetherflow.core.kernel.locks.run_locks import RunLocks
-from aetherflow.core.kernel.sequencing.attempt import Worker
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError, Stop
+from aetherflow.core.kernel.sequencing.worker import Worker
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 

@@ -19,10 +19,9 @@ from aetherflow.core.base.location import DocPath
 from aetherflow.core.contracts.events import StepInfo
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.resolver.deferred import render_inputs
-from aetherflow.core.kernel.sequencing.attempt import call, run_attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.execution import (
-    Attempt,
     JobRun,
     StepFailedError,
     StepTrace,
@@ -39,6 +38,7 @@ from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Control, RunStoppedError
 from aetherflow.core.kernel.sequencing.values import StepValues
+from aetherflow.core.kernel.sequencing.worker import call, run_attempt
 from aetherflow.core.kernel.state.records import StepEffects, StepEnd, StepKey, StoredArtifact
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.values import json_safe

@@ -6,7 +6,7 @@ from typing import Any
 
 from aetherflow.core.contracts.handles import FlowResult, StepResult
 from aetherflow.core.kernel.resolver.deferred import complete_inputs
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.runtime.context.services import ContextServices, FlowCall
 
 

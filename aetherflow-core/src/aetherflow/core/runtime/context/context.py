@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from aetherflow.core.contracts.context import RunContext, StreamName
 from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger, ResumableWriter, StepResult
 from aetherflow.core.kernel.resolver.when import evaluate_when
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.context.calls import AttemptCalls
 from aetherflow.core.runtime.context.files import AttemptFiles

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError
 from aetherflow.core.contracts.handles import ResumableWriter
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.values import json_safe, to_json

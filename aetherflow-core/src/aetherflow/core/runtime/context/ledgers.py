@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.values import json_safe
 

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 
 from aetherflow.core.contracts.handles import HeldLock
 from aetherflow.core.kernel.locks.run_locks import RunLocks
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 
 
 class AttemptLocks:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from aetherflow.core.kernel.sequencing.attempt import SpawnRequest
-from aetherflow.core.kernel.sequencing.execution import Attempt
+from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.worker import SpawnRequest
 from aetherflow.core.runtime.context.services import ContextServices
 
 

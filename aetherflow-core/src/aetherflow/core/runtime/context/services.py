@@ -17,7 +17,7 @@ from aetherflow.core.runtime.workspace.sandbox import Sandbox
 from aetherflow.core.runtime.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.sequencing.execution import Attempt
+    from aetherflow.core.kernel.sequencing.attempt import Attempt
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,20 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aetherflow.core.base.errors import HookFailedError, SpecError
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.contracts.events import REFUSED_PLAN, PlanInfo, PlannedJob, PlannedStep, RunInfo
 from aetherflow.core.host.hooks import hook_failed
+from aetherflow.core.kernel.sequencing.verdicts import Plan
 from aetherflow.core.kernel.state.records import StepKey
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.sequencing.verdicts import Plan
-    from aetherflow.core.runtime.opening.prepare import PreparedFlow
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 CHECK_PLAN = "aetherflow_check_plan"
 
 
-def check_plan(flow: "PreparedFlow", run: RunInfo, plan: "Plan") -> None:
+def check_plan(flow: PreparedFlow, run: RunInfo, plan: Plan) -> None:
     """Show a plan to the hooks. SpecError with what they found; HookFailedError for one that fails."""
     hooks = flow.snapshot.hooks
     if hooks is None or not hooks.names(CHECK_PLAN):
@@ -56,7 +54,7 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
-def _plan_info(flow: "PreparedFlow", run: RunInfo, plan: "Plan") -> PlanInfo:
+def _plan_info(flow: PreparedFlow, run: RunInfo, plan: Plan) -> PlanInfo:
     source = flow.document.source
     verdicts = {step.key: step.verdict for job in plan.jobs for step in job.steps}
     jobs = []
