@@ -9,6 +9,7 @@ from typing import Any
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
 from aetherflow.core.contracts.events import RunInfo
+from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
 from aetherflow.core.kernel.sequencing.plan import check_jobs, make_plan
 from aetherflow.core.kernel.sequencing.verdicts import Plan, RunOptions
@@ -16,7 +17,6 @@ from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.runtime.connectors.connections import secret_settings
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
 from aetherflow.core.runtime.opening.flow_facts import flow_facts
