@@ -16,8 +16,8 @@ from aetherflow.core.contracts.events import StepInfo
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.kernel.locks.run_locks import RunLocks
-from aetherflow.core.kernel.sequencing.definitions import FlowFacts, define
 from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.definitions import FlowFacts, define
 from aetherflow.core.kernel.sequencing.plan import make_plan
 from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
 from aetherflow.core.kernel.sequencing.services import RunServices
