@@ -121,37 +121,49 @@ class _Definer:
         return self.found
 
     def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec, texts: Texts) -> None:
+        references = self._references(raw)
+        named = sorted(references.texts & self.flow.resources.keys())
+        uses = set(self._uses(key, references.paths))
+        own = {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None}
+        text: dict[str, Any] = {
+            "step": _as_written(own, texts),
+            **self.flow.plugins.of_step(step.type),
+            **dict(self._values(references.paths.union(*(self.resource_paths[name] for name in named)))),
+        }
+        if named:
+            text["resources"] = {name: self._resource(name) for name in named}
+        if uses:
+            text["uses"] = {str(other): self.found.hashes[other] for other in sorted(uses)}
+        self.found.references[key], self.found.uses[key] = references, uses
+        self._add(key, text)
+        if before := self._before(text, _as_1_0_read(own, texts)):
+            self.found.before[key] = self._encoded({**text, **before})
+        for output in step.outputs:
+            self.promoters[key.job, output] = key
+
+    def _references(self, raw: Mapping[str, Any]) -> References:
         references = References()
         for name in RESULT_KEYS:
             references.add(raw.get(name))
         for condition in self.flow.plugins.conditions_of(raw):
             references.paths.update(names for names, _ in paths_of(parse_when(condition)))
-        named = sorted(references.texts & self.flow.resources.keys())
-        paths = references.paths.union(*(self.resource_paths[name] for name in named))
-        uses = set(self._uses(key, references.paths))
-        own = {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None}
-        before: dict[str, Any] = {}
-        if (now := _as_written(own, texts)) != (old := _as_1_0_read(own, texts)):
-            before["step"] = old
-        text: dict[str, Any] = {"step": now, **self.flow.plugins.of_step(step.type)}
+        return references
+
+    def _values(self, paths: set[tuple[str, ...]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The parameters and environment keys that are read, each kind only if there are any."""
         for root, values in (("params", self.flow.params), ("env", self.flow.env)):
             if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - self.flow.places):
-                text[root] = {name: MASK if is_secret_name(name) else values.get(name) for name in names}
-        if named:
-            text["resources"] = {name: self._resource(name) for name in named}
-            if any(("resources", name) in self.texts for name in named):
-                before["resources"] = {
-                    name: _as_1_0_read(found, self.texts.get(("resources", name), {}))
-                    for name, found in text["resources"].items()
-                }
-        if uses:
-            text["uses"] = {str(other): self.found.hashes[other] for other in sorted(uses)}
-        self.found.references[key], self.found.uses[key] = references, uses
-        self._add(key, text)
-        if before:
-            self.found.before[key] = self._encoded({**text, **before})
-        for output in step.outputs:
-            self.promoters[key.job, output] = key
+                yield root, {name: MASK if is_secret_name(name) else values.get(name) for name in names}
+
+    def _before(self, text: Mapping[str, Any], step: dict[str, Any]) -> dict[str, Any]:
+        """The parts of a text that 1.0 would have had otherwise."""
+        before: dict[str, Any] = {} if text["step"] == step else {"step": step}
+        resources = text.get("resources", {})
+        if any(("resources", name) in self.texts for name in resources):
+            before["resources"] = {
+                name: _as_1_0_read(found, self.texts.get(("resources", name), {})) for name, found in resources.items()
+            }
+        return before
 
     def _job(self, job: JobSpec) -> None:
         text = {"when": job.when, "depends_on": job.depends_on, "steps": [step.id for step in job.steps]}
