@@ -32,7 +32,7 @@ class Note(Step[Any]):
             return StepResult("SKIPPED", reason="told to")
         if effects.with_name(f"lose_{self.id}").exists():
             effects.with_name(f"lose_{self.id}").unlink()
-            self.ctx.control.cancel(LeaseLostError("the lock was lost"), "lost")  # type: ignore[attr-defined] # as a lease does
+            self.ctx._attempt.control.cancel(LeaseLostError("the lock was lost"), "lost")  # type: ignore[attr-defined] # as a lease does
             raise ValueError("ended")
         if name := self.inputs.get("file"):
             with self.ctx.write_file(name) as out:
@@ -91,5 +91,5 @@ class Many(Step[Any]):
         for number in range(3000):
             path = self.ctx.artifacts_dir(self.ctx.job_id) / f"{number}.txt"
             path.touch()
-            self.ctx._record(path, 0, "")  # type: ignore[attr-defined]
+            self.ctx.files._record(path, 0, "")  # type: ignore[attr-defined]
         return StepResult(output={"names": [f"other {number}" for number in range(3000)]})

@@ -15,7 +15,8 @@ from size import floors, logical_lines
 CORE, SCHEDULER = "aetherflow.core", "aetherflow.scheduler"
 PUBLIC = (f"{CORE}.api", f"{CORE}.testing")
 FOR_HOST_PROGRAMS = (*PUBLIC, f"{CORE}.embedding")
-KERNEL_BUDGET = 7_600
+KERNEL_BUDGET = 5_900
+"""About 400 lines of it are air: for the claims of runs, the outbox and the chain of schema 3."""
 FRONTS = {CORE, f"{CORE}.cli", f"{CORE}.testing", f"{CORE}.base.durable"} | {
     SCHEDULER,
     f"{SCHEDULER}.cli",
@@ -127,7 +128,7 @@ def test_debts_do_not_grow() -> None:
     counts = {
         **{f"upward in {package}": len(listed(text)) for package, text in UPWARD.items()},
         "out of the kernel": sum(
-            line.startswith("kernel.") and " -> kernel." not in line for line in listed(UPWARD[CORE])
+            line.startswith("kernel.") and " -> kernel." not in line for line in listed(UPWARD.get(CORE, ""))
         ),
         "circles of packages": len(listed(PACKAGE_CIRCLES)),
         "circles of files": len(listed(FILE_CIRCLES)),

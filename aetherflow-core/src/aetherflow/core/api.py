@@ -53,9 +53,17 @@ from aetherflow.core.contracts.fields import (
     StepOutputs,
     parse_bool,
 )
-from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger, ResumableWriter
+from aetherflow.core.contracts.handles import (
+    STEP_SKIPPED,
+    STEP_SUCCESS,
+    FlowResult,
+    HeldLock,
+    Ledger,
+    ResumableWriter,
+    StepResult,
+)
 from aetherflow.core.contracts.kinds import DbResource
-from aetherflow.core.contracts.step import STEP_SKIPPED, STEP_SUCCESS, Step, StepResult
+from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import (
     get_connector,
     get_step,

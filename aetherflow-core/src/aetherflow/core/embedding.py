@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from aetherflow.core.base.said import said as said
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
+    from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
-    from aetherflow.core.checks.report import Checked as Checked
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.resolver.params import settle_params as settle_params
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
-    from aetherflow.core.kernel.yaml.loader import load_document as load_document
+    from aetherflow.core.runtime.environment.documents import load_document as load_document
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
@@ -59,7 +59,7 @@ _HOMES = {
     "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
     "checks.kinds": "Environment check_document",
-    "checks.report": "Checked",
+    "checks.checked": "Checked",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
@@ -70,7 +70,8 @@ _HOMES = {
     "kernel.locks.store": "LockStore",
     "kernel.resolver.params": "ParamError as_given settle_params",
     "kernel.yaml.binder": "bind",
-    "kernel.yaml.loader": "Document load_document",
+    "kernel.yaml.loader": "Document",
+    "runtime.environment.documents": "load_document",
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.workspace.state_root": "find_state_root",

@@ -18,7 +18,8 @@ from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.base.summary import RunSummary
-from aetherflow.core.kernel.sequencing.verdicts import Plan, Wishes
+from aetherflow.core.checks.prepare import prepare_flow
+from aetherflow.core.kernel.sequencing.verdicts import Plan, RunOptions
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import RunFacts
@@ -26,12 +27,13 @@ from aetherflow.core.kernel.state.schema import empty_state
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
+from aetherflow.core.runtime.hooks.plan_check import check_plan
 from aetherflow.core.runtime.logs.events import Observer
+from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.opening import Opened, open_run
-from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
-from aetherflow.core.runtime.opening.settle import Given
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.run import IfBusy, Run, summary_of
-from aetherflow.core.runtime.subflow import Outer
+from aetherflow.core.runtime.subflow import InnerRuns, Outer
 
 BUSY_POLL_SECONDS = 0.2
 
@@ -97,15 +99,15 @@ def run_flow(
             raise UsageError("no flow is named", fix="give the path of a flow file, or the manifest of a bundle")
         flow = _prepare(flow_yaml, env, snapshot)
         reason = reason.encode(errors="backslashreplace").decode() if reason else reason
-        wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
-        return _run(flow, run_id, Given(params or {}, slot, data_date), wishes, if_busy, observers, trigger)
+        options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
+        return _run(flow, run_id, RunInputs(params or {}, slot, data_date), options, if_busy, observers, trigger)
 
 
 def _run(
     flow: PreparedFlow,
     run_id: str,
-    given: Given,
-    wishes: Wishes,
+    inputs: RunInputs,
+    options: RunOptions,
     if_busy: IfBusy,
     observers: Sequence[Observer],
     trigger: str,
@@ -119,16 +121,24 @@ def _run(
             return dataclasses.replace(
                 summary_of(flow, store, run_id), status=Status.SKIPPED, note=f"nothing done: {busy}"
             )
-        opened = open_run(flow, store, run_id, given, wishes)
+        opened = _open(flow, store, run_id, inputs, options)
         if opened.ended:
             return _nothing_to_do(opened, store)
-        run = Run(opened, store, _run_inside, outer, lock_key)
+        run = Run(opened, store, InnerRuns(prepare_flow, _run_inside), outer, lock_key)
         return run.execute(observers, _facts(flow, trigger, opened.redactor, outer), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
         lock.release()
         store.close()
+
+
+def _open(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
+    """Open a run and show its plan to the hooks; raises what either raises, and changes nothing."""
+    opened = open_run(flow, store, run_id, inputs, options)
+    if opened.plan.jobs:
+        check_plan(flow, opened.info, opened.plan)
+    return opened
 
 
 def run_prepared(
@@ -142,15 +152,15 @@ def run_prepared(
 ) -> RunSummary:
     """Run a flow that a program made, without a file of it; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
-    given, wishes = Given({}), Wishes(actor=_actor())
-    return _run(flow, run_id, given, wishes, if_busy, observers, trigger, lock_key=lock_key)
+    inputs, options = RunInputs({}), RunOptions(actor=_actor())
+    return _run(flow, run_id, inputs, options, if_busy, observers, trigger, lock_key=lock_key)
 
 
 def _run_inside(
-    flow: PreparedFlow, run_id: str, given: Given, observers: tuple[Observer, ...], outer: Outer
+    flow: PreparedFlow, run_id: str, inputs: RunInputs, observers: tuple[Observer, ...], outer: Outer
 ) -> RunSummary:
     """A run that a step of another one asked for."""
-    return _run(flow, run_id, given, Wishes(actor=_actor()), "fail", observers, "flow", outer)
+    return _run(flow, run_id, inputs, RunOptions(actor=_actor()), "fail", observers, "flow", outer)
 
 
 def plan_flow(
@@ -175,15 +185,15 @@ def plan_flow(
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
-    wishes = Wishes(flow_job, from_step, accept_changes, decisions or {}, _actor())
+    options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, _actor())
 
     def planned(connection: sqlite3.Connection) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
-        opened = open_run(flow, store, run_id, Given(params or {}, slot, data_date), wishes)
+        opened = _open(flow, store, run_id, RunInputs(params or {}, slot, data_date), options)
         if effects:
-            from aetherflow.core.runtime.rehearsal import rehearse  # few plans are asked for that
+            from aetherflow.core.runtime.dry_run import dry_run  # few plans are asked for that
 
-            rehearse(opened)
+            dry_run(opened)
         return opened.plan
 
     if flow.state_path.exists():
@@ -197,7 +207,7 @@ def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Sna
         raise UsageError(f"the path {str(flow_yaml)!r} is not UTF-8", fix="rename the file or the folder")
     if snapshot is None:
         snapshot = build_snapshot(Path(flow_yaml).absolute().parent, ambient=env, run_hooks=True)
-    return prepare(flow_yaml, snapshot)
+    return prepare_flow(flow_yaml, snapshot)
 
 
 def _is_utf8(text: str) -> bool:
@@ -233,9 +243,9 @@ def _acquire(lock: RunLock, run_id: str, if_busy: IfBusy) -> str | None:
 
 def _nothing_to_do(opened: Opened, store: StateStore) -> RunSummary:
     summary, found = summary_of(opened.flow, store, opened.run_id, opened.places.work_root), opened.found
-    if found is not None:
-        summary.status, summary.nothing_to_do, summary.finished_at = found.status, True, found.finished_at
-    return summary
+    if found is None:
+        return summary
+    return dataclasses.replace(summary, status=found.status, nothing_to_do=True, finished_at=found.finished_at)
 
 
 def _actor() -> str:

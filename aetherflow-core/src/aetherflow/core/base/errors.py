@@ -44,7 +44,7 @@ only place that turns one into the other.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ class SpecError(AetherflowError, ValueError):
     code = "AF1000"
     exit_code = 2
 
-    def __init__(self, problems: "Sequence[Problem] | str") -> None:
+    def __init__(self, problems: "Iterable[Problem] | str") -> None:
         self.problems: list[Problem] = [] if isinstance(problems, str) else list(problems)
-        errors = () if isinstance(problems, str) else (p.as_text() for p in problems if p.severity == "error")
-        super().__init__(problems if isinstance(problems, str) else next(iter(errors), ""))
+        errors = (p.as_text() for p in self.problems if p.severity == "error")
+        super().__init__(problems if isinstance(problems, str) else next(errors, ""))
 
 
 class UsageError(AetherflowError, ValueError):

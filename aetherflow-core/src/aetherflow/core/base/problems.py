@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import Location
 
 Severity = Literal["error", "warning"]
@@ -58,7 +57,7 @@ class Problems:
         self._items[problem] = None
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Keep several findings."""
+        """Keep several findings, each once."""
         for problem in problems:
             self.add(problem)
 
@@ -74,8 +73,3 @@ class Problems:
     def warnings(self) -> list[Problem]:
         """Findings that do not forbid a run."""
         return [p for p in self if p.severity == "warning"]
-
-    def raise_if_errors(self) -> None:
-        """Raise one `SpecError` that carries every finding, if there is an error among them."""
-        if self.errors:
-            raise SpecError(list(self))

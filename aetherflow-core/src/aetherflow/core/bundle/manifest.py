@@ -20,7 +20,8 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import close_connector, create_connector, models_of
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.loader import Document, Limits, load_document
+from aetherflow.core.kernel.yaml.loader import Document, Limits
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.resources import Resources, resolve_resources, with_texts_of
 from aetherflow.core.runtime.environment.secrets import Secrets
@@ -89,7 +90,8 @@ def load_manifest(path: Path, limits: Limits | None = None) -> Manifest:
     if named is not None and named not in spec.resources:
         fix = did_you_mean(named, sorted(spec.resources), what="resources")
         add((*SOURCE, "resource"), f"no resource {named!r} in this manifest", fix)
-    problems.raise_if_errors()
+    if problems.errors:
+        raise SpecError(problems)
     return Manifest(spec, document)
 
 
@@ -154,7 +156,8 @@ def open_source(
     """
     problems = Problems()
     problems.extend(check_source(manifest, catalog))
-    problems.raise_if_errors()
+    if problems.errors:
+        raise SpecError(problems)
     spec, document = manifest.spec.bundle.source, manifest.document
     scope = {"env": env}
     try:

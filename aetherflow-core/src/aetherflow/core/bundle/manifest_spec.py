@@ -8,7 +8,7 @@ from aetherflow.core.contracts.fields import Flag
 from aetherflow.core.contracts.kinds import SAFE_ARCHIVE_DRIVERS, ArchiveDriver
 from aetherflow.core.kernel.yaml.flow import ResourceSpec, SpecModel
 from aetherflow.core.runtime.environment.spec.environment import EnvFile
-from aetherflow.core.runtime.environment.spec.project import Mode
+from aetherflow.core.runtime.environment.spec.project import ManifestPluginsSpec, Mode
 
 BundleId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
@@ -47,15 +47,6 @@ class BundleSpec(SpecModel):
 
 class ManifestPathsSpec(SpecModel):
     plugins: list[str] | str = Field([], description="Plugin paths for enterprise mode, relative to the manifest")
-
-
-class ManifestPluginsSpec(SpecModel):
-    """Which plugins the bundle may use."""
-
-    allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
-    prefer: dict[str, str] = Field(
-        {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
-    )
 
 
 class RequiresSpec(SpecModel):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aetherflow.core.base.errors import PluginError, UsageError
+from aetherflow.core.base.errors import PluginError, SpecError, UsageError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.bundle.failures import BundleMissingError, FingerprintError
@@ -127,7 +127,8 @@ def require_all(manifest: Manifest, snapshot: Snapshot, catalog: Catalog) -> Non
         except KeyError:
             fix = "write steps.NAME, connectors.KIND.DRIVER or bundle_sources.NAME"
             add(("requires", "plugins", index), f"{name!r} is not the name of a plugin", fix)
-    problems.raise_if_errors()
+    if problems.errors:
+        raise SpecError(problems)
 
 
 def _expect(done: SyncResult, expected: str | None) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 from aetherflow.core.base.errors import PluginError, ResolverError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import DEPENDENT, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
 from aetherflow.core.checks.probes import Probe, Prober
-from aetherflow.core.checks.report import Checked, check_flow
+from aetherflow.core.checks.report import check_flow
 from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.redact import MIN_LENGTH, is_secret_name
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
-from aetherflow.core.checks.report import Checked, check_flow, skipped_text
+from aetherflow.core.checks.report import check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.contracts.fields import InsecureWhen, parse_bool

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.checks.report import Checked
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.values import Shower
 from aetherflow.core.runtime.environment.origin import Link
 

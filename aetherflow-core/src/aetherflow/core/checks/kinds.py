@@ -10,15 +10,16 @@ from aetherflow.core.base.errors import AetherflowError, PluginError, ResolverSy
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks import report
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
-from aetherflow.core.checks.report import Checked
 from aetherflow.core.host.metadata import installed_plugins
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.loader import MAX_BYTES, Document, load_document
+from aetherflow.core.kernel.yaml.loader import MAX_BYTES, Document
 from aetherflow.core.runtime.environment.decode import decode_paths
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.project import PROJECT_FILE, load_project
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec

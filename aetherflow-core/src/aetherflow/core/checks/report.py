@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from aetherflow.core.base.errors import LegacyPluginError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
 from aetherflow.core.base.redact import is_secret_name
 from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.flow_settings import check_flow_settings
 from aetherflow.core.checks.plugins import check_plugins
@@ -17,51 +18,15 @@ from aetherflow.core.checks.subflows import SubFlows
 from aetherflow.core.checks.templates import check_templates
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.installing import install_all
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.flow import FlowSpec
-from aetherflow.core.kernel.yaml.loader import Document, load_document
+from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place
-
-REPORT_SCHEMA = 1
-
-
-class Checked(NamedTuple):
-    """The result of all checks; `document` is None if it could not be parsed, `spec` if it has errors."""
-
-    path: str
-    document: Document | None
-    spec: FlowSpec | None
-    problems: Problems
-    profiles: Profiles = Profiles({})
-    merged: Document | None = None
-    """The flow with every resource laid over its profile."""
-    kind: str = "flow"
-    catalog: Catalog | None = None
-    """The plugins that it was checked with; None if it could not be parsed."""
-
-    @property
-    def ok(self) -> bool:
-        """True if nothing forbids a run."""
-        return not self.problems.errors
-
-    def as_json(self) -> dict[str, Any]:
-        """What `validate --json` prints: `ok, flow_yaml, errors, warnings`; of other documents the `kind` too.
-
-        `install` is the command that brings all that is missing, or None.
-        """
-        return {
-            **({} if self.kind == "flow" else {"kind": self.kind}),
-            "ok": self.ok,
-            "flow_yaml": self.path,
-            "install": install_all(self.problems),
-            "errors": [problem.as_json() for problem in self.problems.errors],
-            "warnings": [problem.as_json() for problem in self.problems.warnings],
-        }
 
 
 def check_flow(

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, PathError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import try_snapshot
 from aetherflow.core.checks.view import jobs, steps
 from aetherflow.core.host.catalog import Catalog
@@ -14,33 +15,12 @@ from aetherflow.core.kernel.resolver.params import ParamError, settle_params, ta
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document, RawString
+from aetherflow.core.runtime.environment.inner import in_bundle
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
-if TYPE_CHECKING:
-    from aetherflow.core.checks.report import Checked
-
-Check = Callable[[Path, Snapshot, Catalog | None, tuple[Path, ...]], "Checked"]
+Check = Callable[[Path, Snapshot, Catalog | None, tuple[Path, ...]], Checked]
 """Checks a flow, with a catalog if it is made; the last argument are the flows around it, outermost first."""
-
-
-def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
-    """The environment of a flow in that folder that one with the environment `around` runs.
-
-    In the same folder it is the same one; else it is built from it, under the same project file, if there is one.
-    """
-    from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, build_snapshot
-
-    if around.env.get(LOCAL_ROOT_DIR) == str(folder) or _in_bundle(folder, around):
-        return around
-    project = around.project.document
-    config = Path(project.file) if project is not None else None
-    return build_snapshot(folder, ambient=around.env, config=config, run_hooks=True)
-
-
-def _in_bundle(folder: Path, around: Snapshot) -> bool:
-    """Whether the folder is part of the bundle that `around` was made for: all its flows have one environment."""
-    return around.bundle is not None and folder.resolve().is_relative_to(around.bundle.folder.resolve())
 
 
 class SubFlows:
@@ -125,7 +105,7 @@ class SubFlows:
     def _spec(self, file: Path) -> FlowSpec | None:
         snapshot = self._snapshot
         beside = file.parent == Path(self._document.file).absolute().parent.resolve()
-        if not beside and not _in_bundle(file.parent, snapshot):
+        if not beside and not in_bundle(file.parent, snapshot):
             project = snapshot.project.document
             config = Path(project.file) if project is not None else None
             snapshot, broken = try_snapshot(file.parent, config=config, ambient=snapshot.env)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.checks.report import REPORT_SCHEMA, Checked
+from aetherflow.core.checks.checked import REPORT_SCHEMA, Checked
 from aetherflow.core.console.findings import install_lines, problem_lines, verdict
 from aetherflow.core.host.installing import install_all
 

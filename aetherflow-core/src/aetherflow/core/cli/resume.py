@@ -126,10 +126,10 @@ def _bring_up_to_date(state_path: Path) -> None:
 
 
 def _prepared(path: Path, config: Path | None) -> "PreparedFlow":
+    from aetherflow.core.checks.prepare import prepare_flow
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
-    from aetherflow.core.runtime.opening.prepare import prepare
 
-    return prepare(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True))
+    return prepare_flow(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True))
 
 
 def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:

@@ -60,13 +60,13 @@ def _of_known_flow(flow_id: str, config: Path | None) -> Path:
 
 
 def _of_flow_file(path: Path, config: Path | None) -> Path:
+    from aetherflow.core.checks.prepare import prepare_flow
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.kernel.state.registry import known_flows
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
-    from aetherflow.core.runtime.opening.prepare import prepare
 
     try:
-        return prepare(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True)).state_path
+        return prepare_flow(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True)).state_path
     except SpecError:  # a flow that is being repaired has a history all the same
         absolute = str(path.absolute())
         found = {flow.state_path for flow in known_flows(state_root_here(config)) if flow.flow_path == absolute}

@@ -9,7 +9,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, RunHooks
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.checks.report import Checked
+    from aetherflow.core.checks.checked import Checked
 
 
 def complete_kind(incomplete: str) -> list[str]:
@@ -106,7 +106,8 @@ def _in_bundle(
 ) -> "Checked":
     from aetherflow.core.base.errors import SpecError
     from aetherflow.core.base.problems import Problems
-    from aetherflow.core.checks.report import Checked, check_flow
+    from aetherflow.core.checks.checked import Checked
+    from aetherflow.core.checks.report import check_flow
     from aetherflow.core.cli.flow_source import flow_source
 
     if paths and len(paths) > 1:

@@ -8,7 +8,7 @@ from aetherflow.core.base.problems import Problem
 from aetherflow.core.host.installing import install_all
 
 if TYPE_CHECKING:
-    from aetherflow.core.checks.report import Checked
+    from aetherflow.core.checks.checked import Checked
 
 
 def problem_lines(problems: Iterable[Problem]) -> list[str]:

@@ -6,14 +6,20 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from aetherflow.core.contracts.handles import FlowResult, HeldLock, Ledger, ResumableWriter, RunStateView
+from aetherflow.core.contracts.handles import (
+    FlowResult,
+    HeldLock,
+    Ledger,
+    ResumableWriter,
+    RunStateView,
+    StepResult,
+)
 
 if TYPE_CHECKING:
     import logging
     import subprocess
 
     from aetherflow.core.contracts.connector import Connectors
-    from aetherflow.core.contracts.step import StepResult
 
 StreamName = Literal["stdout", "stderr"]
 
@@ -214,7 +220,7 @@ class RunContext(ABC):
         *,
         step_id: str | None = None,
         roots: Mapping[str, Any] | None = None,
-    ) -> "StepResult":
+    ) -> StepResult:
         """Run another step inside this one; its result is returned, its failure raised.
 
         `roots` are the values of the template roots that its inputs wait for, see `Step.inner_steps`.

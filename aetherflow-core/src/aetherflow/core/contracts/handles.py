@@ -1,8 +1,29 @@
-"""What a step's context hands out: ledgers, locks, files that are written over several attempts, results of flows."""
+"""What a step's context hands out: ledgers, locks, files that are written over several attempts;
+and what steps and flows give back.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
+
+STEP_SUCCESS = "SUCCESS"
+STEP_SKIPPED = "SKIPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step returns: `SUCCESS` or `SKIPPED`, its outputs, a reason for the skip. A failure is an exception."""
+
+    status: str = STEP_SUCCESS
+    output: Mapping[str, Any] | None = None
+    reason: str | None = None
+
+    def as_output(self) -> dict[str, Any]:
+        """A copy of the outputs, with `reason` added if it is not there."""
+        output = dict(self.output or {})
+        if self.reason is not None:
+            output.setdefault("reason", self.reason)
+        return output
 
 
 class Ledger(Protocol):
@@ -15,23 +36,18 @@ class Ledger(Protocol):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Value of `key`, or `default`."""
-        ...
 
     def put(self, key: str, value: Any) -> None:
         """Set `key`."""
-        ...
 
     def put_fact(self, key: str, value: Any) -> None:
         """Set `key`, also if the step fails: for what has happened elsewhere and stays so, as a file that arrived."""
-        ...
 
     def put_if_absent(self, key: str, value: Any) -> bool:
         """Set `key` unless it exists; True if it was set."""
-        ...
 
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
         """All keys that start with `prefix`, sorted."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +66,17 @@ class HeldLock(Protocol):
     @property
     def key(self) -> str:
         """The name of the lock."""
-        ...
 
     @property
     def token(self) -> int:
         """The fencing token: greater for every acquisition of the key."""
-        ...
 
     @property
     def lost(self) -> bool:
         """True once another run may hold the lock."""
-        ...
 
     def check(self) -> None:
         """Raise LeaseLostError if the lock was lost."""
-        ...
 
 
 class RunStateView(Protocol):
@@ -75,23 +87,18 @@ class RunStateView(Protocol):
 
     def get_step_status(self, job: str, run: str, step: str) -> str | None:
         """Status of a step's latest attempt in this run; None if it has none. StepError for another run."""
-        ...
 
     def acquire_lock(self, key: str, owner: str, ttl_seconds: float = 600) -> bool:
         """Take a lock for the run until `release_lock` or the end of the run; False if another run or owner has it."""
-        ...
 
     def release_lock(self, key: str, owner: str) -> None:
         """Give back what the same owner took; nothing for another one."""
-        ...
 
     def set_job_status(self, job: str, run: str, status: str) -> None:
         """Refused with StepError."""
-        ...
 
     def set_step_status(self, job: str, run: str, step: str, status: str) -> None:
         """Refused with StepError."""
-        ...
 
 
 class ResumableWriter(Protocol):
@@ -100,34 +107,26 @@ class ResumableWriter(Protocol):
     @property
     def size(self) -> int:
         """Bytes in the file, those of earlier attempts included."""
-        ...
 
     @property
     def sha256(self) -> str:
         """Hexadecimal sha256 of all that is in the file."""
-        ...
 
     @property
     def note(self) -> Mapping[str, Any]:
         """What the last checkpoint said, also that of an earlier attempt; empty at the start."""
-        ...
 
     def write(self, data: bytes) -> int:
         """Append bytes."""
-        ...
 
     def checkpoint(self, note: Mapping[str, Any]) -> None:
         """Say that all up to here is good; `note`, of JSON values, is what the next attempt needs to go on."""
-        ...
 
     def restart(self) -> None:
         """Forget what earlier attempts wrote."""
-        ...
 
     def reader(self) -> BinaryIO:
         """All that was written, from its start; to be closed by the caller."""
-        ...
 
     def discard(self) -> None:
         """Remove all that was written; there will be no file."""
-        ...

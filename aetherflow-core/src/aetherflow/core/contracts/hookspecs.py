@@ -12,11 +12,10 @@ import pluggy
 
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, PlanInfo, RunInfo, StepInfo
+from aetherflow.core.contracts.handles import StepResult
 
 if TYPE_CHECKING:
     import typer
-
-    from aetherflow.core.contracts.step import StepResult  # imports pydantic; `--help` can do without
 
 PROJECT = "aetherflow"
 AROUND = "aetherflow_call_step"
@@ -66,7 +65,7 @@ def aetherflow_check_plan(plan: PlanInfo) -> Iterable[Problem] | None:
 
 
 @hookspec(firstresult=True)
-def aetherflow_call_step(run: RunInfo, step: StepInfo, call: "Callable[[], StepResult]") -> "StepResult":  # noqa: ARG001
+def aetherflow_call_step(run: RunInfo, step: StepInfo, call: "Callable[[], StepResult]") -> StepResult:  # noqa: ARG001
     """Stand around one attempt of a step, in its thread: `result = yield`, then return a result or raise.
 
     `yield` raises what the step raises. `call` is what runs it in the end; a wrapper yields and does not call it.

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
@@ -10,28 +9,10 @@ from pydantic import ValidationError
 from aetherflow.core.base.errors import StepInputError
 from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.fields import StepInputs, StepOutputs
+from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.written import plain, validated
 
-STEP_SUCCESS = "SUCCESS"
-STEP_SKIPPED = "SKIPPED"
-
 InputsT = TypeVar("InputsT", bound=StepInputs)
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What a step returns: `SUCCESS` or `SKIPPED`, its outputs, a reason for the skip. A failure is an exception."""
-
-    status: str = STEP_SUCCESS
-    output: Mapping[str, Any] | None = None
-    reason: str | None = None
-
-    def as_output(self) -> dict[str, Any]:
-        """A copy of the outputs, with `reason` added if it is not there."""
-        output = dict(self.output or {})
-        if self.reason is not None:
-            output.setdefault("reason", self.reason)
-        return output
 
 
 class Step(ABC, Generic[InputsT]):

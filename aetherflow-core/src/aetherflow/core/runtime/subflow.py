@@ -10,23 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownError, SpecError, StepError
-from aetherflow.core.checks.subflows import snapshot_for
 from aetherflow.core.contracts.handles import FlowResult
+from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
-from aetherflow.core.runtime.context.context import StepContext
-from aetherflow.core.runtime.context.parts import FlowCall, RunParts
-from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
-from aetherflow.core.runtime.opening.settle import Given
+from aetherflow.core.runtime.context.services import FlowCall
+from aetherflow.core.runtime.environment.inner import snapshot_for
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.opening.inputs import RunInputs
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 if TYPE_CHECKING:
     from aetherflow.core.base.summary import RunSummary
     from aetherflow.core.runtime.logs.events import Observer
 
 MAX_DEPTH = 16
-"""Flows inside one another."""
+"""How many flows may run inside one another."""
 GRACE_SHARE_SECONDS = 1.0
 """A run inside a run has so much less time to stop, so that it has ended when the outer one's time is over."""
 
@@ -36,7 +38,7 @@ class Outer:
     """What a run is given of the one that started it."""
 
     run: str
-    """`FLOW/RUN`."""
+    """Flow id and run id of the outer run, `FLOW/RUN`."""
     files: tuple[Path, ...]
     """The flow files under way around it, outermost first."""
     control: Control
@@ -50,42 +52,62 @@ class Outer:
         return min(own, max(0.0, self.grace - GRACE_SHARE_SECONDS))
 
 
-Start = Callable[[PreparedFlow, str, Given, "tuple[Observer, ...]", Outer], "RunSummary"]
-"""Runs a flow to its end, as `run_flow` does."""
+@dataclass(frozen=True, slots=True)
+class InnerRuns:
+    """How a run inside a run is made."""
+
+    prepare: Callable[[Path, Snapshot, Catalog | None], PreparedFlow]
+    """Checks a flow file; SpecError carries every problem."""
+    run: Callable[[PreparedFlow, str, RunInputs, "tuple[Observer, ...]", Outer], "RunSummary"]
+    """Runs a flow to its end, as `run_flow` does."""
 
 
 class FlowCalls:
     """Starts the runs that the steps of one run ask for."""
 
-    def __init__(self, flow: PreparedFlow, parts: RunParts, grace: float, outer: Outer | None, start: Start) -> None:
+    def __init__(
+        self,
+        flow: PreparedFlow,
+        run_id: str,
+        state: RunState,
+        locks: RunLocks,
+        grace: float,
+        outer: Outer | None,
+        inner: InnerRuns,
+    ) -> None:
         self._flow = flow
-        self._parts = parts
+        self._run = f"{flow.flow_id}/{run_id}"
+        self._state = state
+        self._locks = locks
+        self._lock_env = outer.lock_env if outer is not None else {}
         self._grace = grace
         self._files = (*(outer.files if outer else ()), Path(flow.document.file).resolve())
-        self._start = start
+        self._inner = inner
 
-    def call(self, ctx: StepContext, wanted: FlowCall) -> FlowResult:
+    def call(self, attempt: Attempt, wanted: FlowCall) -> FlowResult:
         """As `RunContext.call_flow`."""
-        ctx.check_cancelled()
+        attempt.control.check()
         file = wanted.flow.resolve()
         self._refuse_cycle(file)
         try:
             snapshot = snapshot_for(file.parent, self._flow.snapshot)
-            flow = prepare(wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None)
+            flow = self._inner.prepare(
+                wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None
+            )
         except SpecError as error:
             raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
-        self._parts.state.flow_started(ctx.key, flow.flow_id, wanted.run_id, str(flow.state_path))
+        self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
-            run=f"{self._parts.flow_id}/{self._parts.run_id}",
+            run=self._run,
             files=self._files,
-            control=ctx.control,
-            locks=self._parts.locks,
-            lock_env={**self._parts.lock_env, **ctx.leases.environment},
+            control=attempt.control,
+            locks=self._locks,
+            lock_env={**self._lock_env, **attempt.leases.environment},
             grace=self._grace,
         )
-        given = Given(wanted.params, wanted.slot, wanted.data_date)
+        inputs = RunInputs(wanted.params, wanted.slot, wanted.data_date)
         try:
-            self._start(flow, wanted.run_id, given, (_Relay(ctx),), outer)
+            self._inner.run(flow, wanted.run_id, inputs, (_Relay(attempt),), outer)
         except RunError as error:
             raise _failed(error) from error
         except AetherflowError as error:
@@ -104,8 +126,8 @@ class FlowCalls:
 class _Relay:
     """Shows the events of an inner run as output of the step: its log tells the whole story."""
 
-    def __init__(self, ctx: StepContext) -> None:
-        self._ctx = ctx
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         name = ".".join(str(fields[key]) for key in ("job_id", "step_id") if key in fields)
@@ -120,7 +142,7 @@ class _Relay:
             self._tell(f"{fields.get('level')} {fields.get('message')}")
 
     def _tell(self, line: str) -> None:
-        self._ctx.relay("stderr", f"{line}\n".encode(errors="replace"))
+        self._attempt.relay("stderr", f"{line}\n".encode(errors="replace"))
 
 
 def _failed(error: RunError) -> StepError:

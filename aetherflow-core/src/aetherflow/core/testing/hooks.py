@@ -23,7 +23,7 @@ from aetherflow.core.contracts.events import (
     RunInfo,
     StepInfo,
 )
-from aetherflow.core.contracts.step import StepResult
+from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.host.hooks import PREFIX, Hooks, Named
 from aetherflow.core.host.metadata import installed_hooks
 

@@ -112,7 +112,8 @@ def load_schedule(path: str | Path) -> Schedule:
     Raises SpecError with every mistake. Flows and manifests that are not there are warnings: their slots will fail.
     """
     found = read_schedule(path)
-    found.problems.raise_if_errors()
+    if found.problems.errors:
+        raise SpecError(found.problems)
     if found.schedule is None:
         raise SpecError(list(found.problems))
     return found.schedule

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import core_run  # noqa: F401 registers the steps of these flows
 import pytest
 
 from aetherflow.core.runner import run_flow

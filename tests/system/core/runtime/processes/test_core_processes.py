@@ -15,9 +15,9 @@ import pytest
 from aetherflow.core.api import Step, StepCancelledError, register_step
 from aetherflow.core.base import durable
 from aetherflow.core.host import catalog
-from aetherflow.core.kernel.sequencing import attempt
-from aetherflow.core.kernel.sequencing.stopping import Processes
+from aetherflow.core.kernel.sequencing import worker
 from aetherflow.core.runtime.processes import guard_program
+from aetherflow.core.runtime.processes.processes import Processes
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -318,7 +318,7 @@ def test_the_time_limit_of_a_step(
         return found
 
     SEEN["release"] = threading.Event()
-    monkeypatch.setattr(attempt, "KILL_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "KILL_WAIT_SECONDS", 0.1)
     monkeypatch.setenv("AETHERFLOW_STOP_GRACE_SECONDS", "0.2")
     register_step("slow")(Slow)
     project.flow(

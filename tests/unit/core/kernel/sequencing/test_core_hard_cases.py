@@ -120,6 +120,23 @@ def test_outputs_of_a_discarded_job_do_not_come_back(project: "Project") -> None
     assert project.lines()[-2:] == ["three none", "three none"]
 
 
+def test_a_finished_step_of_a_job_that_is_cut_short_is_told_as_what_it_is(project: "Project") -> None:
+    rest = "{id: two, type: hard_note}, {id: three, type: hard_note}"
+    project.flow(f"jobs: [{{id: a, steps: [{rest}]}}]\n")
+    touch(project, "fail_three")
+    assert project.cli(*RUN).code == 1
+    project.flow(f"jobs: [{{id: a, steps: [{{id: one, type: hard_note, on_no_data: skip_job}}, {rest}]}}]\n")
+    touch(project, "skip_one")
+    (job,) = json.loads(project.cli(*RUN, "--json").out)["jobs"]
+    assert (job["status"], job["skip_reason"]) == ("SKIPPED", "told to")
+    told = [(step["step_id"], step["status"], step["reused"], step["reason"]) for step in job["steps"]]
+    assert told == [
+        ("one", "SKIPPED", False, "told to"),
+        ("two", "SUCCESS", True, None),
+        ("three", "SKIPPED", False, "told to"),
+    ]
+
+
 def test_an_output_that_a_discarded_step_replaced_is_the_earlier_one_again(project: "Project") -> None:
     project.flow("""\
         jobs:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorOptions
-from aetherflow.core.runtime.connectors.connections import secret_settings
+from aetherflow.core.host.secret_settings import secret_settings
 
 
 class Hop(ConnectorConfig):

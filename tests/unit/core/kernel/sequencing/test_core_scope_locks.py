@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+import pytest
 from core_scope_locks import flow, held
+
+from aetherflow.core.api import LeaseLostError
+from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -35,3 +39,30 @@ def test_no_lock_store_without_a_lock(project: "Project") -> None:
     flow(project, "{scope: none}")
     assert project.cli("run", "flow.yaml").code == 0
     assert not (project.states / "locks.sqlite").exists()
+
+
+def test_a_step_that_was_started_with_the_end_of_another_does_not_begin_without_its_lock(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: one, type: check_items, inputs: {items: [1]}}
+              - {id: two, type: check_items, inputs: {items: [1]}}
+        """
+    )
+    looked: list[str] = []
+
+    def check(self: ScopeLocks) -> None:
+        looked.append("once")
+        if len(looked) == 2:
+            raise LeaseLostError("the lock was lost")
+
+    monkeypatch.setattr(ScopeLocks, "check", check)
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1
+    query = "SELECT step_id, attempt, status FROM step_runs ORDER BY 1, 2"
+    assert project.rows(query) == [("one", 1, "SUCCESS"), ("two", 1, "INTERRUPTED")], "nothing is left RUNNING"
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+    assert project.rows(query) == [("one", 1, "SUCCESS"), ("two", 1, "INTERRUPTED"), ("two", 2, "SUCCESS")]

@@ -1,13 +1,12 @@
 """The borders of what the loader accepts, and what it says beyond them."""
 
 import gc
-from pathlib import Path
 
 import pytest
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.kernel.yaml.loader import MAX_DEPTH, Limits, load_document, parse_document
+from aetherflow.core.kernel.yaml.loader import MAX_DEPTH, Limits, parse_document
 
 
 def refused(text: str, limits: Limits | None = None) -> Problem:
@@ -36,17 +35,6 @@ def test_keys_count_as_values() -> None:
     assert parse_document(text, "f", Limits(nodes=5)).data == {"a": 1, "b": 2}
     assert refused(text, Limits(nodes=4)).af == "AF1006"
     assert refused("{a: }", Limits(nodes=1)).location.column == 2, "refused at the key already"
-
-
-def test_a_file_may_be_as_large_as_the_limit(tmp_path: Path) -> None:
-    path = tmp_path / "flow.yaml"
-    path.write_text("a: 12345\n")
-    assert load_document(path, Limits(size=9)).data == {"a": 12345}
-    with pytest.raises(SpecError) as caught:
-        load_document(path, Limits(size=8))
-    (problem,) = caught.value.problems
-    assert problem.af == "AF1006"
-    assert "is larger than" in problem.message
 
 
 def test_text_that_is_not_utf_8_is_named_with_its_place() -> None:

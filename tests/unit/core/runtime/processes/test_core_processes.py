@@ -11,9 +11,9 @@ import pytest
 
 from aetherflow.core.api import ConnectorError, Step, StepCancelledError, StepTimeoutError, register_step
 from aetherflow.core.host import catalog
-from aetherflow.core.kernel.sequencing import attempt
-from aetherflow.core.kernel.sequencing.attempt import Outcome, Worker, run_attempt
-from aetherflow.core.kernel.sequencing.stopping import Control, Processes, Stop
+from aetherflow.core.kernel.sequencing import worker
+from aetherflow.core.kernel.sequencing.stopping import Control, Stop
+from aetherflow.core.kernel.sequencing.worker import AttemptOutcome, Worker, run_attempt
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.processes import guard_program, processes
 
@@ -51,7 +51,7 @@ class Wires:
 
     def __init__(self) -> None:
         self.stop = Stop()
-        self.processes = Processes(Path("state.sqlite"))
+        self.processes = processes.Processes(Path("state.sqlite"))
         self.worker = Worker()
         self.interrupts = 0
 
@@ -82,13 +82,13 @@ def until_cancelled(control: Control) -> None:
 
 def test_an_attempt_ends_by_itself(wires: Wires) -> None:
     result: Any = object()
-    assert wires.run(lambda control: result) == Outcome(result=result)
+    assert wires.run(lambda control: result) == AttemptOutcome(result=result)
     error = ValueError("x")
 
     def fail(control: Control) -> None:
         raise error
 
-    assert wires.run(fail) == Outcome(error=error)
+    assert wires.run(fail) == AttemptOutcome(error=error)
     assert wires.interrupts == 0
 
 
@@ -139,7 +139,7 @@ def test_a_signal_and_a_result_that_came_all_the_same(wires: Wires) -> None:
 
 
 def test_a_step_that_does_not_end_is_left_behind(wires: Wires, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "KILL_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "KILL_WAIT_SECONDS", 0.1)
     release, ended = threading.Event(), threading.Event()
     late: list[Any] = []
 
@@ -166,7 +166,7 @@ def test_a_file_that_is_finished_too_late_is_not_published(project: "Project", s
             assert isinstance(self.ctx, StepContext)
             with self.ctx.write_file("x") as file:
                 file.write(b"half")
-                self.ctx.control.closed = True
+                self.ctx._attempt.control.closed = True
 
     register_step("too_late")(TooLate)
     project.flow(HEAD + "      - {id: s, type: too_late}\n")
@@ -176,4 +176,4 @@ def test_a_file_that_is_finished_too_late_is_not_published(project: "Project", s
 
 def test_graces_stay_below_what_containers_allow() -> None:
     # 8 s of a stop, then the wait after SIGKILL and the end of what is left: within Docker's 10 s
-    assert 8 + attempt.KILL_WAIT_SECONDS + processes.LEFTOVER_GRACE_SECONDS < 10
+    assert 8 + worker.KILL_WAIT_SECONDS + processes.LEFTOVER_GRACE_SECONDS < 10

@@ -54,7 +54,8 @@ def wrap(
     import shlex
 
     from aetherflow.core.base.errors import UsageError
-    from aetherflow.core.builtins.commands.wrapped import TRIGGER, wrapped_flow
+    from aetherflow.core.builtins.commands.wrapped import TRIGGER, wrapped_document
+    from aetherflow.core.checks.prepare import prepare_document
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import FlowSource
@@ -70,15 +71,15 @@ def wrap(
     name = flow_id
 
     def start(snapshot: "Snapshot", observers: "list[Observer]") -> "RunSummary":
-        flow = wrapped_flow(
+        document = wrapped_document(
             name,
             words,
-            snapshot,
             Path.cwd(),
             timeout_seconds=timeout or None,
             locked=locked,
             wait_seconds=wait or 0,
         )
+        flow = prepare_document(document, snapshot)
         return run_prepared(flow, trigger=TRIGGER, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
 
     options = {"--id": flow_id, "--run-id": run_id, "--timeout": timeout, "--lock": lock, "--wait": wait}

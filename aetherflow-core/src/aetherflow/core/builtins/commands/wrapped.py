@@ -7,23 +7,21 @@ from typing import Any
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.kernel.yaml.loader import Document, RawString
 from aetherflow.core.kernel.yaml.source_map import SourceMap
-from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.opening.prepare import ID, PreparedFlow, prepare_document
+from aetherflow.core.runtime.opening.prepare import ID
 
 TRIGGER = "wrap"
 JOB, STEP = "wrap", "command"
 
 
-def wrapped_flow(
+def wrapped_document(
     flow_id: str,
     command: Sequence[str],
-    snapshot: Snapshot,
     folder: Path,
     *,
     timeout_seconds: float | None = None,
     locked: bool = False,
     wait_seconds: float = 0,
-) -> PreparedFlow:
+) -> Document:
     """The flow of one `external.process` that runs a command in `folder`; the lock of the flow if `locked`.
 
     Raises UsageError for an id that is none and for arguments that no program can be given.
@@ -46,4 +44,4 @@ def wrapped_flow(
         flow["locks"] = {"scope": "flow", "wait_seconds": wait_seconds}
     data: Mapping[str, Any] = {"version": 1, "flow": flow, "jobs": [{"id": JOB, "steps": [step]}]}
     name = str(folder / f"wrap {flow_id}")
-    return prepare_document(Document(name, data, SourceMap(name), repr(data)), snapshot)
+    return Document(name, data, SourceMap(name), repr(data))

@@ -18,7 +18,7 @@ class Clock:
         return time.monotonic_ns() // 1_000_000
 
     def wall_ms(self) -> int:
-        """UTC epoch; may jump."""
+        """Milliseconds of the UTC epoch; may jump, since people and time servers set it."""
         return time.time_ns() // 1_000_000
 
 

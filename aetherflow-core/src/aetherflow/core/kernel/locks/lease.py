@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from aetherflow.core.base.errors import LeaseLostError
 from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.locks.records import LostReason, Owner
-
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.locks.renewal import Renewal
 
 OnLost = Callable[["Lease"], None]
 
@@ -29,7 +26,7 @@ class Hold:
     """When it is to be renewed next."""
     leases: list["Lease"] = field(default_factory=list)
     lost: Reason | None = None
-    """Why it was lost."""
+    """Why the key was lost; None while it is held."""
 
 
 class Lease:
@@ -40,11 +37,15 @@ class Lease:
     """
 
     def __init__(
-        self, hold: Hold, renewal: "Renewal", release: Callable[["Lease"], bool], on_lost: OnLost | None
+        self,
+        hold: Hold,
+        is_lost: Callable[[Hold], bool],
+        release: Callable[["Lease"], bool],
+        on_lost: OnLost | None,
     ) -> None:
         self.hold = hold
         """For the store: what this lease shares with others of the same owner."""
-        self._renewal = renewal
+        self._is_lost = is_lost
         self._release = release
         self._released = False
         self.on_lost = on_lost
@@ -57,7 +58,7 @@ class Lease:
 
     @property
     def owner(self) -> Owner:
-        """Whose lock it is."""
+        """The run, and its generation, that holds the key."""
         return self.hold.owner
 
     @property
@@ -68,7 +69,7 @@ class Lease:
     @property
     def lost(self) -> bool:
         """True once the lock is no longer ours; asks the lock store if the time to live has passed unrenewed."""
-        return self._renewal.is_lost(self.hold)
+        return self._is_lost(self.hold)
 
     @property
     def why_lost(self) -> Reason:

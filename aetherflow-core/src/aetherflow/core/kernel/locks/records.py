@@ -63,7 +63,7 @@ class Waiter:
     ticket: int
     owner: Owner
     since: int
-    """UTC epoch milliseconds."""
+    """When it was taken or asked for, in UTC epoch milliseconds."""
     host: str
     pid: int
     alive: bool

@@ -45,18 +45,18 @@ class Renewal:
             self._changed.notify()
 
     def remove(self, hold: Hold) -> None:
-        """Keep it no longer."""
+        """Stop renewing a lease; nothing if it is not kept."""
         with self._changed:
             if self._holds.get((hold.key, str(hold.owner))) is hold:
                 del self._holds[hold.key, str(hold.owner)]
 
     def all(self) -> list[Hold]:
-        """Everything that is held."""
+        """The leases that are renewed, of all owners."""
         with self._changed:
             return list(self._holds.values())
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread and close its connection; leases that are left expire."""
         with self._changed:
             self._closed = True
             self._changed.notify()

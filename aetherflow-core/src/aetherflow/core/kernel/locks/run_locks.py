@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base.errors import LockBusyError
-from aetherflow.core.runtime.logs.events import Events
+from aetherflow.core.contracts.running import EventSink
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.locks.lease import Lease, OnLost
@@ -18,7 +18,7 @@ class RunLocks:
     """The locks of one run. A run that asks for none creates no lock store."""
 
     def __init__(
-        self, path: Path, owner: tuple[str, str, int], events: Events, around: "RunLocks | None" = None
+        self, path: Path, owner: tuple[str, str, int], events: EventSink, around: "RunLocks | None" = None
     ) -> None:
         """`owner` is flow id, run id and generation; `events` are told what is acquired and what is lost.
 

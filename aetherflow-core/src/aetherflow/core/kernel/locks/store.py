@@ -147,7 +147,7 @@ class LockStore:
         with self._mutex:
             hold = self._renewal.find(key, str(owner))
             if hold is not None and not self._renewal.is_lost(hold):
-                return Lease(hold, self._renewal, self._give_back, on_lost)
+                return Lease(hold, self._renewal.is_lost, self._give_back, on_lost)
             with self._reported():
                 # a look without a write transaction: many may wait for long
                 if (found := self._table.busy(key, ticket)) is not None and not self._table.is_foreign(key):
@@ -159,7 +159,7 @@ class LockStore:
                 return taken
             renew_mono = taken.expires_mono - ttl_ms + ttl_ms // RENEWALS_PER_TTL
             hold = Hold(key, owner, taken.token, ttl_ms, taken.expires_mono, renew_mono)
-            lease = Lease(hold, self._renewal, self._give_back, on_lost)
+            lease = Lease(hold, self._renewal.is_lost, self._give_back, on_lost)
             self._renewal.add(hold)
             return lease
 

@@ -156,7 +156,7 @@ class LockTable:
         return int(done.lastrowid or 0)
 
     def leave(self, ticket: int | None) -> None:
-        """Leave the queue."""
+        """Give up a place in the queue for a key; nothing for None."""
         self._db.execute("DELETE FROM waiters WHERE ticket=?", (ticket,))
 
     def _drop_dead_waiters(self, key: str) -> None:

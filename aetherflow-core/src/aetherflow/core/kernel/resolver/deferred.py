@@ -29,7 +29,7 @@ class Deferred(str):
 
     @classmethod
     def of(cls, text: str, scope: Mapping[str, Any], at: DocPath) -> Self:
-        """Remember a template."""
+        """Text that stays a template, with the scope and the place that it is rendered with later."""
         made = cls(text)
         made.scope, made.at = scope, at
         return made

@@ -3,8 +3,8 @@
 IDENTITY_ROOTS = frozenset({"env"})
 """`flow.id` and `flow.state.path`: what finds a run cannot depend on it."""
 CONSTANT_ROOTS = frozenset({"env", "params", "run"})
-"""Resources, and every other string under `flow`."""
+"""Roots of the templates in resources and in every other string under `flow`."""
 STEP_ROOTS = CONSTANT_ROOTS | {"steps", "job", "jobs", "result", "item", "lock", "run_id", "flow_id"}
-"""Step inputs and outputs."""
+"""Roots of the templates in the inputs and outputs of steps."""
 WHEN_ROOTS = frozenset({"jobs", "params", "run"})
-"""`when` expressions."""
+"""Roots of the expressions of `when`."""

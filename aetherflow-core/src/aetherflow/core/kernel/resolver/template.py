@@ -40,7 +40,7 @@ class Token(NamedTuple):
 
     @property
     def dotted(self) -> str:
-        """The path as written."""
+        """The path as it is written, names joined by dots."""
         return ".".join(self.path)
 
 
@@ -51,7 +51,7 @@ class Template(NamedTuple):
 
     @property
     def tokens(self) -> list[Token]:
-        """The tokens alone."""
+        """The parts that are looked up, without the text between them."""
         return [part for part in self.parts if isinstance(part, Token)]
 
     @property

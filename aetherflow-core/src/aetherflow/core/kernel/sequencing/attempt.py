@@ -1,201 +1,80 @@
-"""One attempt of a step: a worker thread runs it, the thread that called the run waits and starts its children."""
+"""One attempt of a step."""
 
-import signal
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from aetherflow.core.base.errors import StepError, StepTimeoutError
-from aetherflow.core.contracts.context import RunContext
-from aetherflow.core.contracts.step import STEP_SKIPPED, STEP_SUCCESS, Step, StepResult
-from aetherflow.core.kernel.sequencing.stopping import Control, Processes, Reason
-from aetherflow.core.runtime.connectors.connections import RunConnectors
-from aetherflow.core.runtime.processes.processes import LEFTOVER_GRACE_SECONDS
-
-POLL_SECONDS = 0.2
-"""Longest single wait of the main thread. A signal that arrives just before a wait, or in another thread, does not end
-it: without a limit 4 of 80 stop requests were seen only when the step ended by itself."""
-KILL_WAIT_SECONDS = 1.0
-"""Time a step has after its children were killed; then the run ends without it."""
+from aetherflow.core.contracts.context import StreamName
+from aetherflow.core.contracts.handles import StepResult
+from aetherflow.core.contracts.running import AttemptLog
+from aetherflow.core.kernel.sequencing.leases import AttemptLeases
+from aetherflow.core.kernel.sequencing.stopping import Control
+from aetherflow.core.kernel.state.records import Artifact, StepEffects, StepKey
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended: a result, an error, or neither when it did not end within the grace of a stop.
+class Attempt:
+    """One attempt of a step, or of a step inside it: who it is, what can end it, and what it leaves behind."""
 
-    `stopped` says that it was ended, and why. Then there is a result only if the run was stopped and the step was
-    through all the same; a time limit or a lost lock is always an error.
-    """
+    def __init__(
+        self,
+        key: StepKey,
+        number: int,
+        idem_key: str,
+        steps: Mapping[str, Any],
+        log: AttemptLog,
+        control: Control,
+        leases: AttemptLeases,
+        call_inner: "Callable[[Attempt, str, Mapping[str, Any], str, Mapping[str, Any]], StepResult]",
+    ) -> None:
+        self.key = key
+        self.number = number
+        self.idem_key = idem_key
+        self.steps = steps
+        """Outputs of the earlier steps of the job."""
+        self.log = log
+        self.control = control
+        self.leases = leases
+        self.effects = StepEffects()
+        """For the transaction that ends the attempt."""
+        self._call_inner = call_inner
+        self._inner: list[Attempt] = []
+        self._inner_ids: Counter[str] = Counter()
 
-    result: StepResult | None = None
-    error: BaseException | None = None
-    stopped: Reason | None = None
+    def relay(self, stream: StreamName, data: bytes) -> None:
+        """Pass output on; nothing once the attempt is over."""
+        if not self.control.closed:  # the log is, too
+            self.log.feed(stream, data)
 
+    def call_step(
+        self, step_type: str, inputs: Mapping[str, Any], step_id: str, identity: Mapping[str, Any]
+    ) -> StepResult:
+        """Run a step inside this one; its result is returned, its failure raised.
 
-Work = Callable[[], StepResult]
+        `identity` are its inputs as they count for the question whether it is the same step as before.
+        """
+        return self._call_inner(self, step_type, inputs, step_id, identity)
 
+    def inner_key(self, step_id: str) -> StepKey:
+        """Key of the next inner step of that id: `OUTER.ID`, from the second call in one attempt on with its number."""
+        self._inner_ids[step_id] += 1
+        number = self._inner_ids[step_id]
+        item = self.key.item if number == 1 else f"{self.key.item}#{number}"
+        return StepKey(self.key.job, f"{self.key.step}.{step_id}", item)
 
-class Worker:
-    """The thread that runs the steps of a run, one after the other; started at the first."""
+    def inside(self, key: StepKey, number: int, idem_key: str) -> "Attempt":
+        """An attempt of an inner step: what ends the outer one ends it; it has effects of its own."""
+        inner = Attempt(key, number, idem_key, self.steps, self.log, self.control, self.leases, self._call_inner)
+        self._inner.append(inner)
+        return inner
 
-    def __init__(self) -> None:
-        self._work: SimpleQueue[tuple[Work, Control] | None] | None = None
+    def inner_keys(self) -> Iterator[StepKey]:
+        """Keys of the inner steps that this attempt has called, at any depth."""
+        for inner in self._inner:
+            yield inner.key
+            yield from inner.inner_keys()
 
-    def submit(self, work: Work, control: Control) -> None:
-        """Run `work`; its outcome goes to the inbox of the run as the message "done"."""
-        if self._work is None:
-            self._work = SimpleQueue()
-            threading.Thread(target=_serve, args=(self._work,), name="step", daemon=True).start()
-        self._work.put((work, control))
-
-    def close(self) -> None:
-        """Let the thread end once it is idle; one that never will be is left alone. The next step gets another."""
-        if self._work is not None:
-            self._work.put(None)
-            self._work = None
-
-
-def _serve(queue: "SimpleQueue[tuple[Work, Control] | None]") -> None:
-    while (item := queue.get()) is not None:
-        work, control = item
-        try:
-            outcome = Outcome(result=work())
-        except BaseException as error:  # noqa: BLE001 handed to the waiting thread, which decides
-            outcome = Outcome(error=error)
-        control.stop.inbox.put(("done", control, outcome))
-        del item, work, control, outcome  # nothing of a step is kept until the next one
-
-
-class SpawnRequest:
-    """A child that a step asks for. The thread that waits for the attempt starts it, so none slips past a stop."""
-
-    def __init__(self, control: Control, start: Callable[[], Any]) -> None:
-        self._control = control
-        self._start = start
-        self._answer: SimpleQueue[Any] = SimpleQueue()
-
-    def ask(self) -> Any:
-        """From the step's thread: hand the request over; returns the child, or raises why there is none."""
-        self._control.check()
-        if threading.get_ident() == self._control.stop.thread:
-            return self._start()
-        self._control.stop.inbox.put(("spawn", self._control, self))
-        while True:
-            try:
-                answer = self._answer.get(timeout=POLL_SECONDS)
-                break
-            except Empty:
-                self._control.check_open()  # nobody answers any more
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def serve(self) -> None:
-        """From the waiting thread: start the child and answer."""
-        try:
-            self._control.check()
-            self._answer.put(self._start())
-        except Exception as error:  # noqa: BLE001 raised where the child was asked for
-            self._answer.put(error)
-
-
-def call(cls: type[Step[Any]], step_id: str, inputs: Mapping[str, Any], ctx: RunContext, job_id: str) -> StepResult:
-    """Build a step, check its inputs, run it; a plain map or None means SUCCESS."""
-    step = cls(step_id, inputs, ctx, job_id)
-    step.validate()
-    result = step.run()
-    if result is None or isinstance(result, Mapping):
-        return StepResult(output=result)
-    if not isinstance(result, StepResult):
-        raise StepError(f"the step returned {type(result).__name__}; it must return a StepResult, a map or None")
-    if result.status not in (STEP_SUCCESS, STEP_SKIPPED):
-        raise StepError(f"the step returned status {result.status!r}; it must be SUCCESS or SKIPPED")
-    return result
-
-
-def run_attempt(
-    work: Work,
-    control: Control,
-    worker: Worker,
-    processes: Processes,
-    connectors: RunConnectors,
-    grace: float,
-    timeout_seconds: float | None = None,
-) -> Outcome:
-    """Run `work` in the worker thread and wait, starting the children that it asks for.
-
-    When the run is stopped, the time limit is reached or the attempt is cancelled: children get SIGTERM, open
-    connectors are interrupted, the step has `grace` seconds; then, or on a second signal, children get SIGKILL. A step
-    that does not end even so is left behind: its thread goes on, but its context refuses every effect.
-    """
-    ending = _Ending(control, processes, connectors, grace)
-    limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    worker.submit(work, control)
-    outcome: Outcome | None = None
-    while outcome is None:
-        what, payload = _next(control, limit if ending.deadline is None else ending.deadline)
-        if what == "done":
-            outcome = payload
-        elif what == "spawn":
-            payload.serve()
-        elif what == "idle":
-            processes.tend()
-        elif what == "due" and ending.deadline is None:
-            fix = "raise timeout_seconds, or look at the log for what it waits for"
-            message = f"still running after {timeout_seconds:g} s, the step's time limit"
-            control.cancel(StepTimeoutError(message, fix=fix), "timeout")  # its message begins the end
-            limit = None
-        elif what == "due" and ending.killed:
-            worker.close()
-            outcome = Outcome()
-        else:
-            ending.step(what)
-    reason = control.reason
-    control.closed = True
-    processes.end_all(0 if ending.killed else LEFTOVER_GRACE_SECONDS)
-    if control.error is not None:
-        return Outcome(error=control.error, stopped=reason)
-    return Outcome(outcome.result, outcome.error, reason)
-
-
-class _Ending:
-    """The end of an attempt by force: nothing, SIGTERM, SIGKILL."""
-
-    def __init__(self, control: Control, processes: Processes, connectors: RunConnectors, grace: float) -> None:
-        self._control = control
-        self._processes = processes
-        self._connectors = connectors
-        self._grace = grace
-        self._signals = 0
-        self.deadline: float | None = None
-        """When the next, harder measure is due."""
-        self.killed = False
-
-    def step(self, what: str) -> None:
-        """Take the measure that a message asks for: "signal", "cancel" or "due"."""
-        self._signals += what == "signal"
-        if self.deadline is None:
-            self.deadline = time.monotonic() + self._grace
-            self._control.stop_flows()
-            self._processes.signal_all(signal.SIGTERM)
-            self._connectors.interrupt()
-        elif not self.killed and (what == "due" or self._signals > 1):
-            self.killed = True
-            self._control.stop_flows()
-            self._processes.signal_all(signal.SIGKILL)
-            self.deadline = time.monotonic() + KILL_WAIT_SECONDS
-
-
-def _next(control: Control, deadline: float | None) -> tuple[str, Any]:
-    """The next message; "due" once the deadline has passed, "idle" if there is none for a while."""
-    while True:
-        left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
-        try:
-            what, owner, payload = control.stop.inbox.get(timeout=max(0.0, min(left, POLL_SECONDS)))
-        except Empty:  # a pending signal, if there is one, was handled here and comes next
-            return "due" if deadline is not None and time.monotonic() >= deadline else "idle", None
-        if owner is None or owner is control:
-            return what, payload
+    def artifacts(self) -> Iterator[Artifact]:
+        """Artifacts of this attempt and of its inner steps."""
+        yield from self.effects.artifacts.values()
+        for inner in self._inner:
+            yield from inner.artifacts()

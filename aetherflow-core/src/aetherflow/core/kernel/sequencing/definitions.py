@@ -6,37 +6,46 @@ Secrets are masked before the text is hashed. The version of an installed distri
 failed goes on after an update.
 """
 
-import contextlib
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.redact import MASK, Redactor, is_secret_name
+from aetherflow.core.contracts.running import PluginFacts
 from aetherflow.core.contracts.written import WRITTEN, Texts, plain, value_at, with_texts
-from aetherflow.core.host.conditions import conditions_of
-from aetherflow.core.host.metadata import FOLDER
-from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.state.records import StepKey
-from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
+from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec, StepSpec
 from aetherflow.core.kernel.yaml.loader import RawString
 from aetherflow.core.kernel.yaml.scalars import plain_scalar
-from aetherflow.core.runtime.environment.bundle_layer import ACTIVE_DIR, CACHE_DIR, PLUGIN_PATHS, PROFILES_FILE
-from aetherflow.core.runtime.environment.resources import Resources
-from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR
-from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_no_data")
 """Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-PLACES = frozenset({LOCAL_ROOT_DIR, ACTIVE_DIR, CACHE_DIR, PROFILES_FILE, PLUGIN_PATHS})
-"""Environment keys that say where the flow stands: a moved flow is the same flow."""
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+FOLDER_PLUGIN = "(folder)"
+"""Begins what a definition says of a plugin whose code is part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFacts:
+    """What the definitions of a flow are made of."""
+
+    data: Mapping[str, Any]
+    """The document as parsed: plain maps and lists."""
+    texts: Texts
+    """How its values are written, where that counts."""
+    spec: FlowSpec
+    resources: Mapping[str, Mapping[str, Any]]
+    """Each laid over its profile, not rendered."""
+    params: Mapping[str, Any]
+    env: Mapping[str, str]
+    places: frozenset[str]
+    """Environment keys that say where the flow stands: a moved flow is the same flow."""
+    plugins: PluginFacts
 
 
 @dataclass(slots=True)
@@ -62,13 +71,13 @@ class References:
 
 
 @dataclass(slots=True)
-class Definitions:
+class StepDefinitions:
     """Hashes and texts of all steps and jobs of a flow, and who refers to whom."""
 
     hashes: dict[StepKey, str] = field(default_factory=dict)
     """By step; a job has the key of an empty step."""
     texts: dict[str, str] = field(default_factory=dict)
-    """By hash."""
+    """Text of each definition by its hash."""
     references: dict[StepKey, References] = field(default_factory=dict)
     before: dict[StepKey, str] = field(default_factory=dict)
     """Texts as 1.0 would have them, which knew no numbers as they are written, where they differ."""
@@ -84,121 +93,77 @@ class Definitions:
         return {found: self.texts[found] for found in self.hashes.values()}
 
 
-def define(flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> Definitions:
+def define(flow: FlowFacts, redactor: Redactor) -> StepDefinitions:
     """Definitions of every step and job of a flow."""
-    return _Definer(flow, resources, params, redactor).define()
+    return _Definer(flow, redactor).define()
 
 
-def change_text(old: str | None, new: str) -> str:
-    """A unified diff of two definitions, without its head; a note where the old text is not known."""
-    if old is None:
-        return "(what it was before is not recorded)"
-    before, after = map(_lines, (old, new))
-    lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
-    return "\n".join(line for line in lines if not line.startswith("@@"))
-
-
-def as_defined_today(recorded: str, same: Mapping[str, str], *, by_1_0: bool) -> str:
-    """A recorded text without what no longer counts, and with today's hashes of the steps that it refers to.
-
-    `by_1_0`: 1.0.0 made it, which wrote down the versions of installed distributions. `same`: recorded hash to today's,
-    of earlier steps.
-    """
-    try:
-        text = json.loads(recorded)
-    except ValueError:  # a number that is a secret was masked in it
-        return recorded
-    for part in (text, *text.get("resources", {}).values()):
-        if by_1_0 and not part.get("plugin", FOLDER).startswith(FOLDER):
-            del part["plugin"]
-    if "uses" in text:
-        text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}
-    return _storable(_encode(text))
-
-
-def _lines(text: str) -> list[str]:
-    try:
-        return json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines()
-    except ValueError:  # a number in it is masked
-        return [text]
-
-
-def equal_but_for_secrets(old: str, new: str) -> bool:
-    """Whether two texts differ only where one of them is masked: other secrets are known now than were then."""
-    return any(_covers(masked, text) for masked, text in ((old, new), (new, old)))
-
-
-def _covers(masked: str, text: str) -> bool:
-    if MASK not in masked:
-        return masked == text
-    first, *parts = masked.split(MASK)
-    at = len(first)
-    if not text.startswith(first):
-        return False
-    for index, part in enumerate(parts):  # no regular expression: many masks in one text would make it slow
-        found = len(text) - len(part) if index == len(parts) - 1 else text.find(part, at)
-        if found < at or not text.startswith(part, found) or '"' in text[at:found]:
-            return False
-        at = found + len(part)
-    return True
-
-
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """A text as SQLite can hold it."""
     # an environment may hold what is not UTF-8, and a text of SQLite may not
     return text.encode(errors="backslashreplace").decode()
 
 
 class _Definer:
-    def __init__(self, flow: PreparedFlow, resources: Resources, params: Mapping[str, Any], redactor: Redactor) -> None:
+    def __init__(self, flow: FlowFacts, redactor: Redactor) -> None:
         self.flow = flow
-        self.params = params
         self.redactor = redactor
-        self.found = Definitions()
-        self.resources = {name: spec.model_dump() for name, spec in resources.merged.items()}
-        self.texts = _texts_by_part(flow.document.source.texts)
-        self.resource_paths = {name: set(_paths(spec)) for name, spec in self.resources.items()}
-        self.plugins: dict[tuple[str, str], dict[str, Any]] = {}
+        self.found = StepDefinitions()
+        self.texts = _texts_by_part(flow.texts)
+        self.resource_paths = {name: set(_paths(spec)) for name, spec in flow.resources.items()}
         self.promoters: dict[tuple[str, str], StepKey] = {}
 
-    def define(self) -> Definitions:
-        for at, (data, job) in enumerate(zip(self.flow.document.data["jobs"], self.flow.spec.jobs, strict=True)):
+    def define(self) -> StepDefinitions:
+        for at, (data, job) in enumerate(zip(self.flow.data["jobs"], self.flow.spec.jobs, strict=True)):
             for number, (raw, step) in enumerate(zip(data["steps"], job.steps, strict=True)):
                 self._step(StepKey(job.id, step.id), raw, step, self.texts.get(("jobs", at, "steps", number), {}))
             self._job(job)
         return self.found
 
     def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec, texts: Texts) -> None:
-        references = References()
-        for name in RESULT_KEYS:
-            references.add(raw.get(name))
-        for _, condition in conditions_of(raw, self.flow.catalog):
-            references.paths.update(names for names, _ in paths_of(parse_when(condition)))
-        named = sorted(references.texts & self.resources.keys())
-        paths = references.paths.union(*(self.resource_paths[name] for name in named))
+        references = self._references(raw)
+        named = sorted(references.texts & self.flow.resources.keys())
         uses = set(self._uses(key, references.paths))
         own = {name: raw[name] for name in RESULT_KEYS if raw.get(name) is not None}
-        before: dict[str, Any] = {}
-        if (now := _as_written(own, texts)) != (old := _as_1_0_read(own, texts)):
-            before["step"] = old
-        text: dict[str, Any] = {"step": now, **self._plugin(STEPS, step.type)}
-        for root, values in (("params", self.params), ("env", self.flow.env)):
-            if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - PLACES):
-                text[root] = {name: MASK if is_secret_name(name) else values.get(name) for name in names}
+        text: dict[str, Any] = {
+            "step": _as_written(own, texts),
+            **self.flow.plugins.of_step(step.type),
+            **dict(self._values(references.paths.union(*(self.resource_paths[name] for name in named)))),
+        }
         if named:
             text["resources"] = {name: self._resource(name) for name in named}
-            if any(("resources", name) in self.texts for name in named):
-                before["resources"] = {
-                    name: _as_1_0_read(found, self.texts.get(("resources", name), {}))
-                    for name, found in text["resources"].items()
-                }
         if uses:
             text["uses"] = {str(other): self.found.hashes[other] for other in sorted(uses)}
         self.found.references[key], self.found.uses[key] = references, uses
         self._add(key, text)
-        if before:
+        if before := self._before(text, _as_1_0_read(own, texts)):
             self.found.before[key] = self._encoded({**text, **before})
         for output in step.outputs:
             self.promoters[key.job, output] = key
+
+    def _references(self, raw: Mapping[str, Any]) -> References:
+        references = References()
+        for name in RESULT_KEYS:
+            references.add(raw.get(name))
+        for condition in self.flow.plugins.conditions_of(raw):
+            references.paths.update(names for names, _ in paths_of(parse_when(condition)))
+        return references
+
+    def _values(self, paths: set[tuple[str, ...]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The parameters and environment keys that are read, each kind only if there are any."""
+        for root, values in (("params", self.flow.params), ("env", self.flow.env)):
+            if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - self.flow.places):
+                yield root, {name: MASK if is_secret_name(name) else values.get(name) for name in names}
+
+    def _before(self, text: Mapping[str, Any], step: dict[str, Any]) -> dict[str, Any]:
+        """The parts of a text that 1.0 would have had otherwise."""
+        before: dict[str, Any] = {} if text["step"] == step else {"step": step}
+        resources = text.get("resources", {})
+        if any(("resources", name) in self.texts for name in resources):
+            before["resources"] = {
+                name: _as_1_0_read(found, self.texts.get(("resources", name), {})) for name, found in resources.items()
+            }
+        return before
 
     def _job(self, job: JobSpec) -> None:
         text = {"when": job.when, "depends_on": job.depends_on, "steps": [step.id for step in job.steps]}
@@ -211,7 +176,7 @@ class _Definer:
         self.found.texts[digest] = masked
 
     def _encoded(self, text: Mapping[str, Any]) -> str:
-        return _storable(self.redactor.mask(_encode(text)))
+        return storable(self.redactor.mask(encode(text)))
 
     def _uses(self, key: StepKey, paths: set[tuple[str, ...]]) -> Iterator[StepKey]:
         for path in paths:
@@ -237,24 +202,8 @@ class _Definer:
                 yield promoter
 
     def _resource(self, name: str) -> dict[str, Any]:
-        spec = self.resources[name]
-        return {**spec, **self._plugin(CONNECTORS, f"{spec['kind']}.{spec['driver']}")}
-
-    def _plugin(self, group: str, name: str) -> dict[str, Any]:
-        """What of a plugin counts: the code of a folder plugin, and what its class declares about its results."""
-        if (group, name) not in self.plugins:
-            self.plugins[group, name] = dict(self._counts(group, name))
-        return self.plugins[group, name]
-
-    def _counts(self, group: str, name: str) -> Iterator[tuple[str, Any]]:
-        catalog = self.flow.catalog
-        with contextlib.suppress(AetherflowError):  # registered in this process, or not to be had: the step will say so
-            if (entry := catalog.find(group, name)).distribution == FOLDER:
-                yield "plugin", f"{FOLDER} {entry.version}"
-        if group == STEPS:
-            with contextlib.suppress(AetherflowError):
-                if (declared := catalog.step(name).result_version) is not None:
-                    yield "result_version", declared
+        spec = self.flow.resources[name]
+        return {**spec, **self.flow.plugins.of_connector(spec["kind"], spec["driver"])}
 
 
 def jobs_read_by(job: JobSpec) -> set[str]:

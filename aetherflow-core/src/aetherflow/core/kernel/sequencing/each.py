@@ -8,14 +8,13 @@ from typing import Any
 from aetherflow.core.base.errors import OutputError, ResolverError, StateError, StepError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import said
-from aetherflow.core.base.summary import StepSummary
 from aetherflow.core.contracts.written import as_written
 from aetherflow.core.kernel.resolver.template import render
-from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepUnknownError, Work
+from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.state.reasons import StateReason
-from aetherflow.core.kernel.state.records import StepEffects, StepEnd, StepKey, StepStart
+from aetherflow.core.kernel.state.records import StepKey, StepStart
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import json_safe, to_json
 from aetherflow.core.kernel.yaml.flow import StepSpec
@@ -39,26 +38,26 @@ class ForEach:
         runner, started = self._runner, time.monotonic()
         work = runner.work(job, step, path)
         items = self._items(work)
-        frozen = None if runner.is_secret(work.key, items) else items
+        frozen = None if runner.values.is_secret(work.key, items) else items
         start = StepStart(work.key, "repeatable", "", step.type, work.def_hash, frozen)
-        number = runner.state.start(start)
-        summary = StepSummary(step.id, step.type, Status.RUNNING, 0, number, items=len(items))
-        job.summary.steps.append(summary)
-        status = Status.INTERRUPTED
+        runner.state.start(start)
+        trace = StepTrace(step, runner.state.latest[work.key], recorded=False, items=len(items))
+        job.traces.append(trace)
         try:
             done = self._finish(work, self._each(work, items))
-            status, summary.reason = done.status, done.reason
-            return done
         except StepFailedError as error:
             status = Status.INTERRUPTED if isinstance(error, StepUnknownError) else Status.FAILED
-            runner.state.fail(work.key, status, runner.parts.redactor.mask(str(error)))
+            runner.state.fail(work.key, status, runner.services.redactor.mask(str(error)))
+            trace.recorded = True
             raise
         except BaseException as error:
             if not isinstance(error, StateError):
-                runner.state.fail(work.key, status, "stopped")
+                runner.state.fail(work.key, Status.INTERRUPTED, "stopped")
             raise
         finally:
-            summary.status, summary.duration_ms = status, ms_since(started)
+            trace.duration_ms = ms_since(started)
+        trace.recorded = True
+        return done
 
     def _items(self, work: Work) -> list[Any]:
         state, record = self._runner.state, self._runner.state.latest.get(work.key)
@@ -68,14 +67,14 @@ class ForEach:
                 return self._written(work, frozen)
         at = (*work.path, "for_each")
         try:
-            items = json_safe(render(work.step.for_each, self._runner.scope(work.job, {}), at), "for_each")
+            items = json_safe(render(work.step.for_each, self._runner.values.scope(work.job, {}), at), "for_each")
             to_json(items)  # refused here, not where it is stored: that is a transition
         except (ResolverError, OutputError) as error:
-            raise StepFailedError(error, work.step, getattr(error, "at", ()) or at, None) from error
+            raise StepFailedError(error, work.step, getattr(error, "at", ()) or at) from error
         if not isinstance(items, list):
             kind = {str: "text", dict: "a map", type(None): "null"}.get(type(items), type(items).__name__)
             cause = StepError(f"for_each gives {kind}, not a list", fix="give one token that yields a list, or a list")
-            raise StepFailedError(cause, work.step, at, None)
+            raise StepFailedError(cause, work.step, at)
         return self._written(work, items)
 
     def _written(self, work: Work, items: list[Any]) -> list[Any]:
@@ -100,29 +99,22 @@ class ForEach:
                     error.item = f"item {index + 1} of {len(items)} ({_short(item)})"
                     raise
             found.append(done)
-            runner.parts.events.emit(
+            runner.services.events.emit(
                 "progress", job_id=key.job, step_id=key.step, done=index + 1, total=len(items), unit="items"
             )
         return found
 
     def _finish(self, work: Work, found: list[Done]) -> Done:
-        runner, job, step = self._runner, work.job, work.step
         outputs = {"count": len(found), "items": [dict(done.outputs) for done in found]}
         skipped = bool(found) and all(done.status is Status.SKIPPED for done in found)
         status = Status.SKIPPED if skipped else Status.SUCCESS
         reason = said(StateReason.ITEMS_SKIPPED, count=len(found)) if skipped else None
-        job.steps[step.id] = outputs
         try:
-            promoted = runner.promoted(job, step, outputs, work.path)
-            stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
-            runner.state.finish(work.key, StepEnd(status, stored, reason, StepEffects(), secret, shown))
+            return self._runner.hand_over(work, Done(status, outputs, reason))
         except StateError:
             raise
         except Exception as error:  # as for a step of its own: nothing is SUCCESS that could not be stored
-            raise StepFailedError(error, step, getattr(error, "at", ()) or work.path, None) from error
-        if promoted is not None:
-            job.outputs = promoted
-        return Done(status, outputs, reason)
+            raise StepFailedError(error, work.step, getattr(error, "at", ()) or work.path) from error
 
 
 def _short(item: Any) -> str:

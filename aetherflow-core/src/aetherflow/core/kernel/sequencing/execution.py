@@ -1,22 +1,32 @@
-"""What is under way: a job, and one attempt of one of its steps; and the ways in which it does not end well."""
+"""What is under way: a job and its steps; and the ways in which a step does not end well."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aetherflow.core.base.errors import UndecidedStepError
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.base.summary import JobSummary
+from aetherflow.core.contracts.running import AttemptLog
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.kernel.sequencing.failure import message_of
-from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.records import (
+    Artifact,
+    StepKey,
+    StepRecord,
+    StepStart,
+    StoredArtifact,
+)
+from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
-from aetherflow.core.runtime.processes.output import OutputLog
 
 
 class StepFailedError(Exception):
-    """A step of the job did not end well; carries what the state and the summary say about it."""
+    """A step of the job did not end well, or (without a step) the job could not begin."""
 
-    def __init__(self, cause: BaseException, step: StepSpec, path: DocPath, output: OutputLog | None) -> None:
+    def __init__(
+        self, cause: BaseException, step: StepSpec | None, path: DocPath, output: AttemptLog | None = None
+    ) -> None:
         super().__init__(message_of(cause))
         self.cause = cause
         self.item = ""
@@ -41,17 +51,51 @@ def undecided(key: StepKey, attempt: int, run_id: str) -> UndecidedStepError:
     return UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}")
 
 
+def idempotency_key(flow_id: str, run_id: str, key: StepKey) -> str:
+    """Equal for every attempt of a step, or of an item, in one run."""
+    names = (flow_id, run_id, key.job, key.step, *((key.item,) if key.item else ()))
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class StepTrace:
+    """What this process did about a step: attempted it, took its result over, or left it out."""
+
+    step: StepSpec
+    record: StepRecord
+    """The attempt in the state; says how it ended."""
+    reused: bool = False
+    recorded: bool = True
+    """False as long as the record does not say how this attempt ended."""
+    undecided: bool = False
+    """True if it ended, now or before, with a question."""
+    duration_ms: int | None = None
+    """None for a result that was taken over."""
+    items: int | None = None
+    """Number of items of a `for_each`."""
+    artifacts: Iterable[Artifact | StoredArtifact] = ()
+
+    @property
+    def status(self) -> Status:
+        """What the summary says: UNKNOWN for a question, INTERRUPTED where no end is recorded."""
+        if self.undecided:
+            return Status.UNKNOWN
+        return self.record.status if self.recorded else Status.INTERRUPTED
+
+
 @dataclass(slots=True)
 class JobRun:
-    """A job under way."""
+    """A job under way: its outputs so far, and what becomes of its steps."""
 
     spec: JobSpec
     path: DocPath
-    summary: JobSummary
     stored: dict[str, Any] = field(default_factory=dict)
     """Outputs that an earlier process promoted; those of reused steps are taken over."""
     steps: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+    traces: list[StepTrace] = field(default_factory=list)
+    failure: StepFailedError | None = None
+    blocked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +111,15 @@ class Work:
     inputs_path: DocPath
     effect: str
     def_hash: str
+    idem_key: str
     item: dict[str, Any]
     """`{"item": …}` in a `for_each`, else empty."""
 
     @property
-    def prefix(self) -> str:
-        """Start of the name of its log."""
-        return self.key.step + (f"[{self.key.item}]" if self.key.item else "")
+    def is_whole(self) -> bool:
+        """True for a step, False for an item of it or its `verify`: only a step gives its job outputs."""
+        return self.key == (self.job.spec.id, self.step.id, "")
+
+    def start(self) -> StepStart:
+        """What the state is told when an attempt starts."""
+        return StepStart(self.key, self.effect, self.idem_key, self.step.type, self.def_hash)

@@ -1,13 +1,8 @@
-"""What a failure looks like to people: code, one message, place, fix; secrets masked."""
+"""What a failure looks like to people: its code, one message, what to do."""
 
 import errno
-from typing import Any
 
-from aetherflow.core.base.errors import AetherflowError, StepError, WhenError
-from aetherflow.core.base.location import DocPath
-from aetherflow.core.base.redact import Redactor
-from aetherflow.core.base.summary import FailureSummary
-from aetherflow.core.kernel.yaml.source_map import SourceMap
+from aetherflow.core.base.errors import AetherflowError, StepError
 
 _FIXES = {
     errno.ENOSPC: "free space on that disk, then go on with the command below",
@@ -18,23 +13,17 @@ _FIXES = {
 """What helps where the system refused; of other errors a step itself has to say it."""
 
 
-def describe_failure(error: BaseException, source: SourceMap, path: DocPath, redactor: Redactor) -> FailureSummary:
-    """Code, message, location and fix of an error that failed a step or a gate."""
-    code = error.code if isinstance(error, AetherflowError) else StepError.code
-    message = message_of(error)
-    location = source.value(path)
-    if isinstance(error, WhenError):
-        message = f"when: {message}"
-    fix: Any = getattr(error, "fix", "")
+def code_of(error: BaseException) -> str:
+    """The code of an error; a foreign one that failed a step has that of StepError."""
+    return error.code if isinstance(error, AetherflowError) else StepError.code
+
+
+def fix_of(error: BaseException) -> str:
+    """What to do about an error; empty where nothing is known."""
+    fix = getattr(error, "fix", "")
     if not fix and isinstance(error, OSError):
         fix = _FIXES.get(error.errno or 0, "")
-    return FailureSummary(
-        step=None,
-        code=code,
-        message=redactor.mask(message),
-        location=str(location),
-        fix=redactor.mask(fix) if isinstance(fix, str) and fix else None,
-    )
+    return fix if isinstance(fix, str) else ""
 
 
 def message_of(error: BaseException) -> str:

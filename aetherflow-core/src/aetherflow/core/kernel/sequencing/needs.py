@@ -1,11 +1,10 @@
 """Stored results that are not complete any more: outputs that held a secret, artifacts that are gone."""
 
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from aetherflow.core.base.said import Reason, said
-from aetherflow.core.kernel.sequencing.definitions import Definitions
+from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.verdicts import PlanReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
@@ -15,9 +14,10 @@ from aetherflow.core.kernel.state.transitions import DONE_STEP
 class Needs:
     """What a step that is still to run reads and cannot have."""
 
-    def __init__(self, state: RunState, definitions: Definitions) -> None:
+    def __init__(self, state: RunState, definitions: StepDefinitions, exists: Callable[[str], bool]) -> None:
         self._state = state
         self._definitions = definitions
+        self._exists = exists
         self._gone: dict[StepKey, dict[str, None]] | None = None
         """By step, the paths that are gone and what they may be called: whole, or from a folder `artifacts` on."""
         self._outputs: dict[StepKey, Mapping[str, Any]] = {}
@@ -32,7 +32,7 @@ class Needs:
                 yield key, said(PlanReason.NEEDS_SECRET, live=live, names=", ".join(secret))
         for key, paths in self._gone_artifacts().items():
             if key != live and any(self._mentions(value, paths) for value in self._values(live, key)):
-                yield key, said(PlanReason.NEEDS_FILE, live=live, name=Path(next(iter(paths))).name)
+                yield key, said(PlanReason.NEEDS_FILE, live=live, name=next(iter(paths)).rpartition("/")[2])
 
     def _reads_secret(self, live: StepKey, key: StepKey, name: str) -> bool:
         for path in self._definitions.references[live].paths:
@@ -76,7 +76,7 @@ class Needs:
         if self._gone is None:
             self._gone = {}
             for artifact in self._state.steps.artifacts():
-                if artifact.gone_by is None and not Path(artifact.path).exists():
+                if artifact.gone_by is None and not self._exists(artifact.path):
                     outer = artifact.key.step.partition(".")[0]  # an inner step runs again with the one around it
                     names = self._gone.setdefault(StepKey(artifact.key.job, outer), {})
                     names.update(dict.fromkeys(_names(artifact.path)))

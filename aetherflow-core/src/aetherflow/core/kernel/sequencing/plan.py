@@ -6,20 +6,23 @@ for a job that its `when` skipped, a job that had not ended well when it was ask
 something still to run needs the result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aetherflow.core.base.errors import ChangedDefinitionError, UsageError
 from aetherflow.core.base.said import Reason, said
 from aetherflow.core.base.suggest import did_you_mean
-from aetherflow.core.kernel.sequencing.definitions import (
-    Definitions,
-    as_defined_today,
-    change_text,
-    equal_but_for_secrets,
-    jobs_read_by,
-)
+from aetherflow.core.kernel.sequencing.changes import as_defined_today, change_text, equal_but_for_secrets
+from aetherflow.core.kernel.sequencing.definitions import StepDefinitions, jobs_read_by
 from aetherflow.core.kernel.sequencing.needs import Needs
-from aetherflow.core.kernel.sequencing.verdicts import Change, JobPlan, Plan, PlanReason, StepPlan, Verdict, Wishes
+from aetherflow.core.kernel.sequencing.verdicts import (
+    Change,
+    JobPlan,
+    Plan,
+    PlanReason,
+    RunOptions,
+    StepPlan,
+    Verdict,
+)
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.schema import DEF_VERSION
@@ -27,41 +30,51 @@ from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Statu
 from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 
 
-def make_plan(spec: FlowSpec, state: RunState, definitions: Definitions, wishes: Wishes) -> Plan:
-    """Verdicts for a run, new or known; `state` is loaded.
+def make_plan(
+    spec: FlowSpec, state: RunState, definitions: StepDefinitions, options: RunOptions, exists: Callable[[str], bool]
+) -> Plan:
+    """Verdicts for a run, new or known; `state` is loaded, `exists` says whether an artifact is still there.
 
-    Raises UsageError for a wish that names no job or step, or decides what is not asked, and ChangedDefinitionError
-    where a finished step or job is not what it was and the wishes neither accept nor repeat it.
+    Raises UsageError for options that names no job or step, or decide what is not asked, and ChangedDefinitionError
+    where a finished step or job is not what it was and they neither accept nor repeat it.
     """
-    return _Planner(spec, state, definitions, wishes).plan()
+    return _Planner(spec, state, definitions, options, exists).plan()
 
 
-def check_jobs(spec: FlowSpec, wishes: Wishes) -> None:
-    """Raise UsageError for a wish that names no job of the flow."""
+def check_jobs(spec: FlowSpec, options: RunOptions) -> None:
+    """Raise UsageError for options that names no job of the flow."""
     jobs = [job.id for job in spec.jobs]
-    wanted = {"--flow-job": wishes.flow_job, "--from": (wishes.from_step or "").partition(".")[0] or None}
+    wanted = {"--flow-job": options.flow_job, "--from": (options.from_step or "").partition(".")[0] or None}
     for option, job_id in wanted.items():
         if job_id is not None and job_id not in jobs:
             raise UsageError(f"{option}: no job {job_id!r} in this flow", fix=did_you_mean(job_id, jobs, what="jobs"))
     again, only = wanted["--from"], wanted["--flow-job"]
     if again is not None and only not in (None, again):
-        message = f"--from {wishes.from_step} discards results that --flow-job {only} would not make again"
+        message = f"--from {options.from_step} discards results that --flow-job {only} would not make again"
         raise UsageError(message, fix=f"leave --flow-job out, or name a step of {only}")
 
 
 class _Planner:
-    def __init__(self, spec: FlowSpec, state: RunState, definitions: Definitions, wishes: Wishes) -> None:
+    def __init__(
+        self,
+        spec: FlowSpec,
+        state: RunState,
+        definitions: StepDefinitions,
+        options: RunOptions,
+        exists: Callable[[str], bool],
+    ) -> None:
         self.spec = spec
         self.state = state
         self.definitions = definitions
-        self.wishes = wishes
+        self.options = options
+        self.exists = exists
         self.order = {StepKey(job.id, step.id): step for job in spec.jobs for step in job.steps}
         self.parts: dict[StepKey, list[StepKey]] = {}
         """Step to the records of its items, of its `verify` and of the steps inside it."""
         for key in state.steps.latest:
             if key.item or "." in key.step:
                 self.parts.setdefault(StepKey(key.job, key.step.partition(".")[0]), []).append(key)
-        self.intervention = wishes.nothing()
+        self.intervention = options.nothing()
         self.discarded: dict[StepKey, Reason] = {}
         self.same: dict[str, str] = {}
         """Hash of a recorded definition to that of ours, where they say the same."""
@@ -69,7 +82,7 @@ class _Planner:
         """Job to why it is entered again, and whether its `when` is asked again."""
 
     def plan(self) -> Plan:
-        self._from(self.wishes.from_step)
+        self._from(self.options.from_step)
         self._ask_when_again()
         self._needed_again()
         changes = self._changes()
@@ -122,7 +135,7 @@ class _Planner:
                     self.reopened.setdefault(job.id, (said(PlanReason.CONDITION_READS, job=other), True))
 
     def _needed_again(self) -> None:
-        needs = Needs(self.state, self.definitions)
+        needs = Needs(self.state, self.definitions, self.exists)
         while True:
             found = {
                 key: why
@@ -158,7 +171,7 @@ class _Planner:
     def _changes(self) -> list[Change]:
         changes = [change for key in tuple(self.definitions.hashes) if (change := self._change(key)) is not None]
         refused = [change for change in changes if change.finished]
-        if refused and not self.wishes.accept_changes:
+        if refused and not self.options.accept_changes:
             raise ChangedDefinitionError([(str(change.key).rstrip("."), change.diff) for change in refused])
         for change in refused:
             wanted = self.definitions.hashes[change.key]
@@ -202,7 +215,7 @@ class _Planner:
     # Questions
 
     def _decide(self) -> None:
-        for text, answer in self.wishes.decisions.items():
+        for text, answer in self.options.decisions.items():
             job_id, _, step_id = text.partition(".")
             key = StepKey(job_id, step_id)
             asked = self._questions(key)
@@ -233,8 +246,8 @@ class _Planner:
 
     def _job(self, job: JobSpec) -> JobPlan:
         record = self.state.jobs.get(job.id)
-        if self.wishes.flow_job not in (None, job.id):
-            return JobPlan(job.id, Verdict.LEAVE, said(PlanReason.NOT_ASKED_FOR, job=self.wishes.flow_job))
+        if self.options.flow_job not in (None, job.id):
+            return JobPlan(job.id, Verdict.LEAVE, said(PlanReason.NOT_ASKED_FOR, job=self.options.flow_job))
         if record is not None and record.status in FINAL_JOB and job.id not in self.reopened:
             ended = said(PlanReason.ENDED, why=record.skip_reason or f"ended {record.status}")
             return JobPlan(job.id, Verdict.REUSE, ended, [self._step(StepKey(job.id, step.id)) for step in job.steps])
@@ -264,7 +277,7 @@ class _Planner:
             return StepPlan(key, Verdict.RUN, said(PlanReason.NOT_RUN), effect)
         if record.status in DONE_STEP or (answer == "done" and asked == [key]):
             reason = said(PlanReason.REUSED, status=record.status, attempt=record.attempt)
-            reason = said(PlanReason.DECIDED_BY, actor=self.wishes.actor) if answer else reason
+            reason = said(PlanReason.DECIDED_BY, actor=self.options.actor) if answer else reason
             return StepPlan(key, Verdict.REUSE, reason, effect)
         if asked and answer is None:
             how = f"`verify` ({spec.verify.type}) will tell" if spec.verify else f"--decide {key}=done|again"
@@ -281,7 +294,7 @@ class _Planner:
 
     def _runs(self, key: StepKey) -> bool:
         """True if the step is still to run, as far as is known before."""
-        if self.wishes.flow_job not in (None, key.job):
+        if self.options.flow_job not in (None, key.job):
             return False
         if key in self.discarded:
             return True

@@ -1,8 +1,9 @@
 """Was it done? What becomes of a `once` step that was interrupted: a person, or its `verify`, has to say."""
 
+import dataclasses
+
 from aetherflow.core.base.errors import PluginError, StateError
-from aetherflow.core.base.summary import StepSummary
-from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepUnknownError, Work, undecided
+from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepTrace, StepUnknownError, Work, undecided
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.state.records import StepKey
@@ -25,10 +26,9 @@ class Questions:
             return None
         if work.step.verify is None:
             if not work.key.item:
-                asking = StepSummary(work.step.id, work.step.type, Status.UNKNOWN, 0, record.attempt)
-                work.job.summary.steps.append(asking)
-            question = undecided(work.key, record.attempt, self._runner.parts.run_id)
-            raise StepUnknownError(question, work.step, work.path, None)
+                work.job.traces.append(StepTrace(work.step, record, undecided=True, duration_ms=0))
+            question = undecided(work.key, record.attempt, self._runner.services.run_id)
+            raise StepUnknownError(question, work.step, work.path)
         found = self._verify(work, record.attempt)
         if found.status is Status.SKIPPED:
             return None
@@ -36,19 +36,19 @@ class Questions:
         outputs = dict(found.outputs)
         promoted = None
         try:
-            if not work.key.item:
+            if work.is_whole:
                 job.steps[step.id] = outputs
-                promoted = runner.promoted(job, step, outputs, work.path)
-            stored, secret, shown = runner.without_secrets(work.key, outputs, promoted)
+                promoted = runner.values.promoted(job, step, outputs, work.path)
+            stored, secret, shown = runner.values.without_secrets(work.key, outputs, promoted)
             runner.state.verified(work.key, stored, secret, shown)
         except StateError:
             raise
         except Exception as error:  # it was done, but what `verify` found does not give what the step has to
-            raise StepUnknownError(error, step, getattr(error, "at", ()) or work.path, None) from error
+            raise StepUnknownError(error, step, getattr(error, "at", ()) or work.path) from error
         if promoted is not None:
             job.outputs = promoted
-        if (summary := runner.reused(job, step)) is not None and not work.key.item:
-            job.summary.steps.append(summary)
+        if work.is_whole:
+            runner.reused(job, step)
         return Done(Status.SUCCESS, outputs, None)
 
     def _verify(self, work: Work, attempt: int) -> Done:
@@ -59,11 +59,22 @@ class Questions:
         if (before := runner.done_before(key)) is not None:
             return before
         try:
-            cls = runner.parts.catalog.step(spec.type)
+            cls = runner.services.classes.step(spec.type)
         except PluginError as error:
-            raise StepUnknownError(error, work.step, (*path, "type"), None) from error
+            raise StepUnknownError(error, work.step, (*path, "type")) from error
         step = work.step.model_copy(update={"type": spec.type, "retry": None, "outputs": {}})
-        check = Work(work.job, step, path, key, cls, spec.inputs, (*path, "inputs"), "repeatable", "", work.item)
+        check = dataclasses.replace(
+            work,
+            step=step,
+            path=path,
+            key=key,
+            cls=cls,
+            inputs=spec.inputs,
+            inputs_path=(*path, "inputs"),
+            effect="repeatable",
+            def_hash="",
+            idem_key=runner.idem_key(key),
+        )
         try:
             return runner.run(check)
         except RunStoppedError:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.base.errors import LeaseLostError, LockBusyError, RunBusyError
 from aetherflow.core.kernel.locks.scopes import flow_key, job_key
+from aetherflow.core.kernel.sequencing.services import RunServices
+from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.yaml.flow import LocksSpec
-from aetherflow.core.runtime.context.parts import RunParts
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.locks.lease import Lease
@@ -18,12 +19,13 @@ FOREVER_SECONDS = 10 * 366 * 86400.0
 class ScopeLocks:
     """Takes and gives back the locks of one run; a lost one ends the step under way, and no other begins."""
 
-    def __init__(self, spec: LocksSpec, parts: RunParts, key: str | None = None) -> None:
+    def __init__(self, spec: LocksSpec, services: RunServices, key: str | None = None) -> None:
         """`key` is the name of the lock of the whole run, if it is not the flow's own."""
-        self._key = key or flow_key(parts.flow_id)
+        self._key = key or flow_key(services.flow_id)
         self._spec = spec
-        self._parts = parts
+        self._services = services
         self._lost: Lease | None = None
+        self._guarded: Control | None = None
 
     @contextmanager
     def run(self, *, wait: bool, check: Callable[[], None]) -> Iterator[None]:
@@ -45,8 +47,19 @@ class ScopeLocks:
         if self._spec.scope != "job":
             yield
             return
-        with self._take(job_key(self._parts.flow_id, job_id), self._spec.wait_seconds, self._parts.check_stop):
+        with self._take(job_key(self._services.flow_id, job_id), self._spec.wait_seconds, self._services.check_stop):
             yield
+
+    @contextmanager
+    def guarding(self, attempt: Control) -> Iterator[None]:
+        """While the block runs, the loss of a lock ends this attempt."""
+        self._guarded = attempt
+        try:
+            if self._lost is not None:
+                self._on_lost(self._lost)
+            yield
+        finally:
+            self._guarded = None
 
     def check(self) -> None:
         """Raise LeaseLostError if a lock was lost."""
@@ -55,11 +68,11 @@ class ScopeLocks:
 
     def _take(self, key: str, wait_seconds: float, check: Callable[[], None]) -> "Lease":
         ttl = self._spec.ttl_seconds
-        return self._parts.locks.lease(
+        return self._services.locks.lease(
             key, ttl_seconds=ttl, wait_seconds=wait_seconds, check=check, on_lost=self._on_lost
         )
 
     def _on_lost(self, lease: "Lease") -> None:
         self._lost = self._lost or lease
-        if (control := self._parts.current) is not None:
+        if (control := self._guarded) is not None:
             control.cancel(LeaseLostError(str(lease.error()), fix=lease.error().fix))

@@ -5,15 +5,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
-from types import FrameType
 from typing import Any, Literal
 
 from aetherflow.core.base.errors import StepCancelledError
-from aetherflow.core.runtime.processes.processes import Processes
 
-__all__ = ["Control", "Processes", "Reason", "RunStoppedError", "Stop"]
-
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 Reason = Literal["signal", "timeout", "lost"]
 """Why an attempt was ended: the run is being stopped, its time limit was reached, what it needs was lost."""
 
@@ -41,26 +36,6 @@ class Stop:
         """Ask the run to stop."""
         self.signal = number
         self.inbox.put(("signal", None, number))
-
-    @contextlib.contextmanager
-    def handling_signals(self) -> Iterator[None]:
-        """Turn HUP, INT, QUIT and TERM into stop requests while the block runs; only in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handler(number: int, frame: FrameType | None) -> None:
-            del frame
-            self.request(number)
-
-        # HUP ignored from the start means nohup: the run is to outlive its terminal
-        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-        before = {number: signal.signal(number, handler) for number in SIGNALS if number not in ignored}
-        try:
-            yield
-        finally:
-            for number, previous in before.items():
-                signal.signal(number, previous)
 
 
 class Control:

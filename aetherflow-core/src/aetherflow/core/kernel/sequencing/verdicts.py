@@ -1,4 +1,4 @@
-"""What a plan consists of: what the caller wishes, and a verdict for every job and step."""
+"""What a plan consists of: what the caller asks for, and a verdict for every job and step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,11 +42,11 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RunOptions:
     """What the caller asks of a resumed run."""
 
     flow_job: str | None = None
-    """Run only this job."""
+    """Id of the only job that is to run; None for all."""
     from_step: str | None = None
     """`JOB` or `JOB.STEP`: discard its result and every one that follows from it."""
     accept_changes: bool = False
@@ -66,12 +66,12 @@ class Effects:
 
     lines: tuple[str, ...]
     why: str = ""
-    """Why there are none."""
+    """Why there are no lines; empty if there are."""
 
 
 @dataclass(slots=True)
 class StepPlan:
-    """Verdict for one step."""
+    """The verdict on one step, with its reason for people."""
 
     key: StepKey
     verdict: Verdict

@@ -49,7 +49,7 @@ _RULES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class StateFinding:
     """Something that is not as it should be."""
 
     what: str
@@ -104,7 +104,7 @@ def state_info(path: Path) -> StateInfo:
     return read(path, select)
 
 
-def check_state(path: Path, *, read_data: bool = False) -> list[Finding]:
+def check_state(path: Path, *, read_data: bool = False) -> list[StateFinding]:
     """Everything that is wrong with a state file; with `read_data` every stored output and artifact is read too.
 
     Raises StateError for a file that cannot be read at all, or has another schema.
@@ -114,7 +114,7 @@ def check_state(path: Path, *, read_data: bool = False) -> list[Finding]:
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
     if damage != [("ok",)]:
-        return [Finding("the database is damaged", str(row[0])) for row in damage]
+        return [StateFinding("the database is damaged", str(row[0])) for row in damage]
     found = read(path, lambda db: [*_statuses(db), *_consistency(db), *_definitions(db)])
     blobs = read(path, lambda db: db.execute(_BLOBS).fetchall())
     found += list(_blobs(side_of(path) / "blobs", blobs, read_data))
@@ -135,23 +135,23 @@ def check_schema(path: Path) -> int:
     return version
 
 
-def _statuses(db: sqlite3.Connection) -> Iterator[Finding]:
+def _statuses(db: sqlite3.Connection) -> Iterator[StateFinding]:
     for table, legal in (("runs", RUN), ("job_runs", JOB), ("step_runs", STEP)):
         known = {str(status) for follow in legal.values() for status in follow}
         marks = ", ".join("?" * len(known))
         query = f"SELECT flow_id, run_id, status, count(*) FROM {table} WHERE status NOT IN ({marks}) GROUP BY 1, 2, 3"  # noqa: S608
         for flow_id, run_id, status, count in db.execute(query, sorted(known)):
             what = f"{count} rows of {table} have the status {status}, which they cannot have"
-            yield Finding(what, f"{flow_id}/{run_id}")
+            yield StateFinding(what, f"{flow_id}/{run_id}")
 
 
-def _consistency(db: sqlite3.Connection) -> Iterator[Finding]:
+def _consistency(db: sqlite3.Connection) -> Iterator[StateFinding]:
     for what, query in _RULES.items():
         for flow_id, run_id, name in db.execute(query):
-            yield Finding(what, f"{flow_id}/{run_id}" + (f": {name}" if name else ""))
+            yield StateFinding(what, f"{flow_id}/{run_id}" + (f": {name}" if name else ""))
 
 
-def _definitions(db: sqlite3.Connection) -> Iterator[Finding]:
+def _definitions(db: sqlite3.Connection) -> Iterator[StateFinding]:
     query = (  # an inner step, OUTER.ID, is part of the definition of its outer one
         "SELECT flow_id, run_id, job_id || '.' || step_id, def_hash FROM step_runs "
         "WHERE def_hash<>'' AND step_id NOT LIKE '%.%' "
@@ -159,17 +159,17 @@ def _definitions(db: sqlite3.Connection) -> Iterator[Finding]:
     )
     for flow_id, run_id, name, _ in db.execute(query):
         what = "the definition of a step is not stored, so a change of it cannot be shown"
-        yield Finding(what, f"{flow_id}/{run_id}: {name}")
+        yield StateFinding(what, f"{flow_id}/{run_id}: {name}")
 
 
-def _blobs(folder: Path, rows: list[tuple[str, str, str, str]], read_data: bool) -> Iterator[Finding]:
+def _blobs(folder: Path, rows: list[tuple[str, str, str, str]], read_data: bool) -> Iterator[StateFinding]:
     checked: dict[Path, str] = {}
     for flow_id, run_id, name, what in rows:
         path = folder / name
         if path not in checked:
             checked[path] = _blob_problem(path, read_data)
         if checked[path]:
-            yield Finding(checked[path], f"{flow_id}/{run_id}: {what}")
+            yield StateFinding(checked[path], f"{flow_id}/{run_id}: {what}")
 
 
 def _blob_problem(path: Path, read_data: bool) -> str:
@@ -183,17 +183,17 @@ def _blob_problem(path: Path, read_data: bool) -> str:
     return ""
 
 
-def _artifacts(rows: list[tuple[str, str, int, str]]) -> Iterator[Finding]:
+def _artifacts(rows: list[tuple[str, str, int, str]]) -> Iterator[StateFinding]:
     for where, name, size, sha256 in rows:
         try:
             facts = durable.file_facts(Path(name))
         except FileNotFoundError:
-            yield Finding("an artifact is gone, and nothing recorded removed it", f"{where}: {name}")
+            yield StateFinding("an artifact is gone, and nothing recorded removed it", f"{where}: {name}")
         except OSError as error:
-            yield Finding(f"an artifact cannot be read: {error}", f"{where}: {name}")
+            yield StateFinding(f"an artifact cannot be read: {error}", f"{where}: {name}")
         else:
             if facts != (size, sha256):
-                yield Finding("an artifact is not what the step left", f"{where}: {name}")
+                yield StateFinding("an artifact is not what the step left", f"{where}: {name}")
 
 
 def _sizes(folder: Path) -> list[int]:

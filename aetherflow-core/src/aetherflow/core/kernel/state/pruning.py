@@ -23,7 +23,7 @@ TABLES = ("journal", "artifacts", "step_runs", "job_runs", "runs")
 
 @dataclass(slots=True)
 class Freed:
-    """Runs, rows and files that pruning removed."""
+    """The numbers of what a pruning removed."""
 
     runs: list[PastRun] = field(default_factory=list)
     rows: int = 0

@@ -43,7 +43,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """The row of a run, as far as a run that goes on needs it."""
+    """The row of a run, as its latest process left it."""
 
     run_id: str
     status: Status

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
@@ -24,6 +25,11 @@ class RunState:
         self._unit = Unit(store, flow_id, run_id)
         self._jobs: dict[str, JobRecord] = {}
         self.steps = StepStates(self._unit)
+
+    @property
+    def path(self) -> Path:
+        """The state file that the run is recorded in."""
+        return self._unit.store.path
 
     @property
     def generation(self) -> int:
@@ -77,7 +83,7 @@ class RunState:
             self._intervene(intervention)
 
     def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> None:
-        """End the run; StateError if it is not RUNNING."""
+        """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours."""
         with self._unit.transaction(f"run {status}"):
             require_legal(RUN, f"run {self._unit.run_id}", Status.RUNNING, status)
             values = {"status": status, **reason_columns(reason), "error": error, "finished_at": now_ms()}

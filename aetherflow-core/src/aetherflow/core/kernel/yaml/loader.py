@@ -7,7 +7,6 @@ cannot grow into a large one.
 
 import gc
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -64,16 +63,6 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 
-def load_document(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Document:
-    """Read and parse one YAML file.
-
-    Raises SpecError with one located problem when the file is missing, is no file, cannot be read, is not UTF-8, is
-    empty, is too large, or is not strict YAML.
-    """
-    file = str(path)
-    return parse_document(_read(Path(path), file, limits.size), file, limits)
-
-
 def parse_document(text: str, file: str, limits: Limits = DEFAULT_LIMITS) -> Document:
     """Parse YAML text; `file` is the name that locations carry."""
     source = SourceMap(file)
@@ -82,7 +71,7 @@ def parse_document(text: str, file: str, limits: Limits = DEFAULT_LIMITS) -> Doc
     except UnicodeEncodeError as error:  # an environment variable that is not UTF-8
         before = text[: error.start]
         at = Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise _refused("AF1008", "is not UTF-8", at, "save it as UTF-8") from None
+        raise refused("AF1008", "is not UTF-8", at, "save it as UTF-8") from None
     try:
         loader = _Loader(text)
         collecting = gc.isenabled()
@@ -96,40 +85,12 @@ def parse_document(text: str, file: str, limits: Limits = DEFAULT_LIMITS) -> Doc
     except yaml.YAMLError as error:
         raise _syntax_error(error, file, text) from None
     if not source.values:
-        raise _refused("AF1007", "is empty", Location(file), EMPTY_FIX)
+        raise refused("AF1007", "is empty", Location(file), EMPTY_FIX)
     return Document(file, data, source, text)
 
 
-def _read(path: Path, file: str, most: int) -> str:
-    at = Location(file)
-    try:
-        if path.is_dir():
-            raise _refused(
-                "AF1002", "is a directory, not a document", at, f"name the file: {file.rstrip('/')}/flow.yaml"
-            )
-        if path.exists() and not path.is_file():
-            raise _refused("AF1003", "is not a regular file", at, "name a regular file")
-        if path.exists() and path.stat().st_size > most:
-            raise _refused("AF1006", f"is larger than {most / 2**20:g} MiB", at, "split the flow")
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise _refused("AF1001", "no such file", at, "check the path and the folder that you are in") from None
-    except SpecError:
-        raise  # a ValueError too
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise _refused("AF1003", f"cannot be read: {reason}", at, "check the path and its permissions") from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8-sig")) + 1
-        at = Location(file, before.count(b"\n") + 1, column)
-        raise _refused("AF1008", "is not UTF-8", at, "save the file as UTF-8") from None
-    return text
-
-
-def _refused(af: str, message: str, at: Location, fix: str, loc: str = "<root>") -> SpecError:
+def refused(af: str, message: str, at: Location, fix: str, loc: str = "<root>") -> SpecError:
+    """The error for a document that cannot be read or parsed."""
     return SpecError([Problem(af, message, at, loc, code="document", fix=fix)])
 
 
@@ -146,7 +107,7 @@ def _syntax_error(error: yaml.YAMLError, file: str, text: str) -> SpecError:
     fix = "check indentation and quotes on this line and the one above"
     if "cannot start any token" in what:
         fix = "indent with spaces, not tabs, and quote text that starts with @, ` or %"
-    return _refused("AF1004", f"is not valid YAML: {what}", at, fix)
+    return refused("AF1004", f"is not valid YAML: {what}", at, fix)
 
 
 class _Builder:
@@ -295,4 +256,4 @@ class _Builder:
     def _error(self, af: str, message: str, event: Any, path: DocPath, fix: str) -> SpecError:
         mark = event.start_mark
         at = Location(self.source.file, mark.line + 1, mark.column + 1)
-        return _refused(af, message, at, fix, format_path(path))
+        return refused(af, message, at, fix, format_path(path))

@@ -3,9 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, KeysView, Mapping
-from typing import Any, Protocol, get_args
-
-from pydantic import BaseModel
+from typing import Any, Protocol
 
 from aetherflow.core.contracts import kinds
 from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
@@ -14,9 +12,6 @@ from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
-    is_secret_type,
-    models_of,
-    secret_values_of,
 )
 from aetherflow.core.runtime.environment.spec.project import CacheScope
 
@@ -66,7 +61,7 @@ class RunConnectors:
 
     @property
     def resources(self) -> Mapping[str, Mapping[str, Any]]:
-        """The resources as rendered."""
+        """The resources by name, rendered and with secrets decoded."""
         return self._resources
 
     def __getitem__(self, name: str) -> Any:
@@ -82,7 +77,7 @@ class RunConnectors:
         return len(self._resources)
 
     def keys(self) -> KeysView[str]:
-        """Names of the resources."""
+        """The names of all resources, opened or not."""
         return self._resources.keys()
 
     def get(self, *, kind: str, name: str, cache: str | None = None) -> Any:
@@ -180,23 +175,3 @@ def _close(name: str, connector: Any) -> None:
         close_connector(connector)
     except Exception as error:  # noqa: BLE001 a peer that is gone must not hide the run's own result
         log.warning("connector %s could not be closed: %s", name, error)
-
-
-def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
-    """Values of all settings that are `SecretStr` in a connector's models, nested ones too, or secret by its class."""
-    for resource in resources.values():
-        cls = catalog.connector(resource["kind"], resource["driver"])
-        for section, model in models_of(cls):
-            yield from _secrets_of(resource[section], model)
-        yield from secret_values_of(cls, resource)
-
-
-def _secrets_of(settings: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        value = settings.get(name)
-        if isinstance(value, str) and is_secret_type(field.annotation):
-            yield value
-        elif isinstance(value, Mapping):
-            for inner in (field.annotation, *get_args(field.annotation)):
-                if isinstance(inner, type) and issubclass(inner, BaseModel):
-                    yield from _secrets_of(value, inner)

@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 from aetherflow.core.base.errors import StepError
 from aetherflow.core.contracts.context import RunContext, StreamName
-from aetherflow.core.kernel.sequencing.steps import idempotency_key
+from aetherflow.core.kernel.sequencing.execution import idempotency_key
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.context.context import work_id
-from aetherflow.core.runtime.context.file_effects import memory_path, read_memory
+from aetherflow.core.runtime.context.files import memory_path, read_memory
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
 from aetherflow.core.runtime.workspace.workspace import Workspace
@@ -76,7 +76,8 @@ class ReadingContext(RunContext):
         return _ReadLedger(name, self._state)
 
     def remembered(self) -> Any:
-        return read_memory(memory_path(self, self._state.steps.times_set_aside(self._key)))
+        manifests = self.manifests_dir(self.job_id)
+        return read_memory(memory_path(manifests, self._key, self.idempotency_key, self._state))
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         pass

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base.location import Location
-from aetherflow.core.bundle.manifest_spec import ManifestPluginsSpec
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
-from aetherflow.core.runtime.environment.spec.project import Mode
+from aetherflow.core.runtime.environment.spec.project import ManifestPluginsSpec, Mode
 
 PROFILES_FILE, PROFILES_JSON = "AETHERFLOW_PROFILES_FILE", "AETHERFLOW_PROFILES_JSON"
 PLUGIN_PATHS = "AETHERFLOW_PLUGIN_PATHS"

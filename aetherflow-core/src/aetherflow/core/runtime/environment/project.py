@@ -10,7 +10,8 @@ from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.loader import Document, load_document
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.project_file import CONFIG_VARIABLE, PROJECT_FILE, find_project
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 

@@ -8,26 +8,22 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from aetherflow.core.base.errors import HookFailedError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, is_secret_name, url_secrets
 from aetherflow.core.host.hooks import Hooks
-from aetherflow.core.kernel.yaml.binder import bind
-from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_NODES, Limits, parse_document
+from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_NODES, Limits
 from aetherflow.core.runtime.environment.allowed import hooks_for
 from aetherflow.core.runtime.environment.beside import is_beside, is_module_beside, may_hold_code_beside
 from aetherflow.core.runtime.environment.bundle_layer import (
     ACTIVE_DIR,
     CACHE_DIR,
-    PLUGIN_PATHS,
-    PROFILES_FILE,
-    PROFILES_JSON,
     BundleLayer,
     under_manifest,
 )
+from aetherflow.core.runtime.environment.layers import Layers, Origin
 from aetherflow.core.runtime.environment.project import Project, load_project
 from aetherflow.core.runtime.environment.secrets import (
     DECODE_SECRET,
@@ -47,30 +43,8 @@ from aetherflow.core.runtime.environment.settings import (
     Source,
     load_with_sources,
 )
-from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
 
 LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
-ENV_FILES_VARIABLE = "AETHERFLOW_ENV_FILES_JSON"
-POLICY_KEYS = frozenset(
-    f"AETHERFLOW_{name}"
-    for name in ("CONFIG", "ENV_FILES_JSON", "MODE", "MODE_ENTERPRISE", "SETTINGS_MODULE", "STRICT_SANDBOX")
-)
-"""Keys that neither an env file nor a hook may set: they decide what those may do."""
-
-OriginKind = Literal["os", "env file", "hook", "secrets hook", "bundle", "engine"]
-
-
-class Origin(NamedTuple):
-    """Where a key of the environment came from."""
-
-    kind: OriginKind
-    location: Location | None = None
-    plugin: str | None = None
-    """Name of the hook plugin, which has no place in a file."""
-
-    def __str__(self) -> str:
-        where = self.plugin or self.location
-        return f"{self.kind} {where}" if where else self.kind
 
 
 class Snapshot(NamedTuple):
@@ -129,67 +103,83 @@ def build_snapshot(
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
     """
-    env = dict(os.environ if ambient is None else ambient)
-    origins = dict.fromkeys(env, Origin("os"))
-    flow_folder = bundle.folder if bundle else flow_folder
-    project = load_project(bundle.manifest.parent if bundle else flow_folder, env, config)
-    for spec, base, listed_at in _env_files(env, project):
-        _take_file(spec, base, listed_at, env, origins)
+    layers = Layers(os.environ if ambient is None else ambient)
+    folder = bundle.folder if bundle else flow_folder
+    beside = None if run_hooks else folder
+    project = _project(layers, folder, config, bundle)
+    if bundle is not None and bundle.mode == "enterprise":
+        overrides = {**(overrides or {}), "mode": "enterprise"}
+    settings, sources, module = _settings(layers, project, overrides, beside)
+    secrets, not_run = _secrets(settings, sources, layers, project, beside)
+    hooks, not_loaded = hooks_for(settings, project.spec.plugins, beside) if use_plugins else (None, ())
+    if hooks is not None:
+        layers.lay_plugins(hooks)
+    if secrets is not None:
+        layers.lay_secrets(secrets)
+    layers.lay(_of_engine(folder, bundle, settings), Origin("engine"))
+    paths, skipped = _plugin_paths(settings, bundle, beside)
+    not_evaluated = (*module, *not_run, *not_loaded)
+    return Snapshot(
+        env=MappingProxyType(layers.env),
+        origins=MappingProxyType(layers.origins),
+        settings=settings,
+        setting_sources=MappingProxyType(sources),
+        project=project,
+        hook=secrets or _plugin_secrets(hooks, not_evaluated),
+        not_evaluated=not_evaluated,
+        warnings=tuple(_warnings(layers.env, layers.origins)),
+        masked=_masked(layers.env, project),
+        hooks=hooks,
+        plugin_paths=paths,
+        skipped_plugins=skipped,
+        bundle=bundle,
+    )
+
+
+def _project(layers: Layers, folder: Path, config: Path | None, bundle: BundleLayer | None) -> Project:
+    """The project file, under the manifest of a bundle; the env files of both are laid over the environment."""
+    project = load_project(bundle.manifest.parent if bundle else folder, layers.env, config)
+    layers.lay_env_files(project)
     if bundle is not None:
         project = under_manifest(project, bundle)
-        _take_bundle(bundle, env, origins)
-        overrides = {**(overrides or {}), "mode": "enterprise"} if bundle.mode == "enterprise" else overrides
-    module = env.get(MODULE_VARIABLE)
-    skipped = bool(module) and not run_hooks and is_module_beside(str(module), flow_folder)
+        layers.lay_bundle(bundle)
+    return project
+
+
+def _settings(
+    layers: Layers, project: Project, overrides: Mapping[str, Any] | None, beside: Path | None
+) -> tuple[Settings, dict[str, Source], tuple[str, ...]]:
+    """The settings, where each was given, and the settings module if it stands in `beside` and was not run."""
+    module = layers.env.get(MODULE_VARIABLE)
+    skipped = bool(module) and beside is not None and is_module_beside(str(module), beside)
     try:
-        settings, sources = load_with_sources(overrides, env=env, project=project, run_module=not skipped)
+        settings, sources = load_with_sources(overrides, env=layers.env, project=project, run_module=not skipped)
     except SettingsError as error:
-        error.location = _place_of(error.name, error.source, origins, project)
+        error.location = _place_of(error.name, error.source, layers.origins, project)
         raise
+    return settings, sources, (f"settings module {module}",) if skipped else ()
+
+
+def _secrets(
+    settings: Settings, sources: Mapping[str, Source], layers: Layers, project: Project, beside: Path | None
+) -> tuple[SecretsHook | None, tuple[str, ...]]:
+    """The secrets hook, if there is one, and its name if it stands in `beside` and was not run."""
     try:
-        hook, not_evaluated = _hook(settings, flow_folder, run_hooks)
+        return _hook(settings, beside)
     except SecretsHookError as error:
         name = "secrets_module" if settings.secrets_module else "secrets_path"
-        error.location = _place_of(name, sources[name], origins, project)
+        error.location = _place_of(name, sources[name], layers.origins, project)
         raise
-    if skipped:
-        not_evaluated = (f"settings module {module}", *not_evaluated)
-    hooks: Hooks | None = None
-    skipped_hooks: tuple[str, ...] = ()
-    if use_plugins:
-        hooks, skipped_hooks = hooks_for(settings, project.spec.plugins, None if run_hooks else flow_folder)
-    not_evaluated += skipped_hooks
-    if hooks is not None:
-        _expand_by_plugins(hooks, env, origins)
-    if hook is not None:
-        _expand(hook, env, origins)
-    paths = _plugin_paths(settings, bundle)
-    beside = () if run_hooks else tuple(path for path in paths if may_hold_code_beside(Path(path), flow_folder))
-    engine = {
-        LOCAL_ROOT_DIR: str(flow_folder),
+
+
+def _of_engine(folder: Path, bundle: BundleLayer | None, settings: Settings) -> dict[str, str]:
+    return {
+        LOCAL_ROOT_DIR: str(folder),
         **({ACTIVE_DIR: str(bundle.folder), CACHE_DIR: str(bundle.cache)} if bundle else {}),
         "AETHERFLOW_MODE": settings.mode,
         "AETHERFLOW_MODE_ENTERPRISE": str(settings.mode == "enterprise"),
         "AETHERFLOW_STRICT_SANDBOX": str(settings.strict_sandbox).lower(),
     }
-    for key, value in engine.items():
-        if env.get(key) != value:
-            env[key], origins[key] = value, Origin("engine")
-    return Snapshot(
-        env=MappingProxyType(env),
-        origins=MappingProxyType(origins),
-        settings=settings,
-        setting_sources=MappingProxyType(sources),
-        project=project,
-        hook=hook or _plugin_secrets(hooks, not_evaluated),
-        not_evaluated=not_evaluated,
-        warnings=tuple(_warnings(env, origins)),
-        masked=_masked(env, project),
-        hooks=hooks,
-        plugin_paths=tuple(path for path in paths if path not in beside),
-        skipped_plugins=beside,
-        bundle=bundle,
-    )
 
 
 def setting_place(snapshot: Snapshot, name: str) -> Location | None:
@@ -207,89 +197,28 @@ def _place_of(name: str, source: Source, origins: Mapping[str, Origin], project:
     return None
 
 
-def _env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSpec, Path, Location]]:
-    if text := env.get(ENV_FILES_VARIABLE):
-        from aetherflow.core.runtime.environment.spec.env_files import (
-            EnvFilesSpec,  # a root model costs 10 ms to define
-        )
-
-        document = parse_document(text, ENV_FILES_VARIABLE)
-        listed, problems = bind(EnvFilesSpec, document.data, document.source)
-        if listed is None:
-            raise SpecError(problems)
-        return [(spec, Path.cwd(), document.source.value((i,))) for i, spec in enumerate(listed.root)]
-    if project.document is None or project.folder is None:
-        return []
-    source, folder = project.document.source, project.folder
-    return [(spec, folder, source.value(("env_files", i))) for i, spec in enumerate(project.spec.env_files)]
-
-
-def _plugin_paths(settings: Settings, bundle: BundleLayer | None) -> tuple[str, ...]:
+def _plugin_paths(
+    settings: Settings, bundle: BundleLayer | None, beside: Path | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Folder plugins that may be loaded, and those that stand in `beside` and may not."""
     given = settings.plugin_paths
     if bundle is not None and settings.mode == "enterprise":
         given = list(bundle.plugin_paths)  # the only ones there
-    return tuple(str(Path(path).expanduser().absolute()) for path in given)
+    paths = [Path(path).expanduser().absolute() for path in given]
+    skipped = tuple(str(path) for path in paths if beside is not None and may_hold_code_beside(path, beside))
+    return tuple(str(path) for path in paths if str(path) not in skipped), skipped
 
 
-def _take_bundle(bundle: BundleLayer, env: dict[str, str], origins: dict[str, Origin]) -> None:
-    """The bundle's profiles, its plugins and its env files; they take the place of ambient ones."""
-    for spec, listed_at in bundle.env_files:
-        _take_file(spec, bundle.folder, listed_at, env, origins)
-    at = Origin("bundle", Location(str(bundle.manifest)))
-    env.pop(PROFILES_JSON, None)
-    origins.pop(PROFILES_JSON, None)
-    env[PROFILES_FILE], origins[PROFILES_FILE] = str(bundle.folder / bundle.profiles_file), at
-    if bundle.plugins_dir is not None:
-        folder = bundle.folder / bundle.plugins_dir
-        # a bundle holds files: a folder without any is not there
-        env[PLUGIN_PATHS], origins[PLUGIN_PATHS] = str(folder) if folder.exists() else "", at
-
-
-def _take_file(
-    spec: EnvFileSpec, base: Path, listed_at: Location, env: dict[str, str], origins: dict[str, Origin]
-) -> None:
-    from aetherflow.core.runtime.environment.envfiles import read_env_file  # most starts read none
-
-    found = read_env_file(spec, base, listed_at)
-    for item in found:
-        _refuse_policy(item.key, item.location, "an env file")
-        env[item.key], origins[item.key] = item.value, Origin("env file", item.location)
-
-
-def _hook(settings: Settings, flow_folder: Path, run_hooks: bool) -> tuple[SecretsHook | None, tuple[str, ...]]:
+def _hook(settings: Settings, beside: Path | None) -> tuple[SecretsHook | None, tuple[str, ...]]:
     module, path = settings.secrets_module, settings.secrets_path
-    if module and not run_hooks and is_module_beside(module, flow_folder):
+    if module and beside is not None and is_module_beside(module, beside):
         return None, (f"secrets hook {module}",)
     file = Path(path).expanduser() if path and not module else None
-    if file is not None and not run_hooks and is_beside(file, flow_folder):
+    if file is not None and beside is not None and is_beside(file, beside):
         if not file.is_file():
             raise SecretsHookError(f"secrets hook {path} is not a Python file", fix=f"name a .py file; {WHERE_SET}")
         return None, (f"secrets hook {path}",)
     return load_secrets_hook(module, path, Path.cwd()), ()
-
-
-def _expand(hook: SecretsHook, env: dict[str, str], origins: dict[str, Origin]) -> None:
-    expanded = hook.expand_env(env)
-    for key, value in expanded.items():
-        if env.get(key) != value:
-            _refuse_policy(key, Location(hook.name), "the secrets hook")
-            env[key], origins[key] = value, Origin("secrets hook", Location(hook.name))
-    for key in env.keys() - expanded.keys():
-        del env[key], origins[key]
-
-
-def _expand_by_plugins(hooks: Hooks, env: dict[str, str], origins: dict[str, Origin]) -> None:
-    for name, found in hooks.decide("aetherflow_expand_env", hide=True, env=MappingProxyType(env)):
-        wrong = not isinstance(found, Mapping) or any(
-            not isinstance(key, str) or not isinstance(value, str) for key, value in found.items()
-        )
-        if wrong:
-            message = f"hook {name}: expand_env returned no map from text to text"
-            raise HookFailedError(message, fix="return the keys to set, or None")
-        for key, value in found.items():
-            if env.get(key) != value:
-                _refuse_policy(key, Location(name), f"hook {name}")
-                env[key], origins[key] = value, Origin("hook", plugin=name)
 
 
 def _plugin_secrets(hooks: Hooks | None, not_evaluated: tuple[str, ...]) -> PluginSecrets | None:
@@ -297,13 +226,6 @@ def _plugin_secrets(hooks: Hooks | None, not_evaluated: tuple[str, ...]) -> Plug
     if hooks is None or any(what.startswith("secrets hook") for what in not_evaluated):
         return None
     return PluginSecrets(hooks) if hooks.names(DECODE_SECRET) else None
-
-
-def _refuse_policy(key: str, at: Location, who: str) -> None:
-    if key in POLICY_KEYS:
-        message = f"{who} may not set {key}, which is policy"
-        fix = "set it in the process's environment or in the project file"
-        raise SpecError([Problem("AF1505", message, at, code="env:policy", fix=fix)])
 
 
 def _warnings(env: Mapping[str, str], origins: Mapping[str, Origin]) -> list[Problem]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, RunInfo, StepInfo
+from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.hookspecs import hookimpl
-from aetherflow.core.contracts.step import StepResult
 from aetherflow.core.host.installing import install_command
 
 EXPORTERS = "opentelemetry_traces_exporter"

@@ -34,7 +34,7 @@ class EventFile:
         self._file.write(encode({**head, **self._ids, **fields}).encode(errors="replace") + b"\n")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; other processes may go on appending to it."""
         self._file.close()
 
 

@@ -3,13 +3,10 @@
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Callable
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from aetherflow.core.base import durable
 from aetherflow.core.base.redact import Redactor
 
 log = logging.getLogger("aetherflow")
@@ -53,22 +50,3 @@ class Events:
             except Exception as error:  # noqa: BLE001 a closed terminal or a full disk under a log must not end the run
                 self._observers.remove(observer)
                 log.warning("an observer of the run failed and sees no more events: %s", error)
-
-
-class RunLog:
-    """The run's log: JSON lines beside the state, kept after cleanup."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = durable.open_log(path)
-
-    def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        """Append one event."""
-        if event in ("progress", "output"):
-            return  # output has a log of its own per attempt, progress is for eyes
-        line = encode({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields})
-        self._file.write(line.encode(errors="replace") + b"\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()

@@ -6,7 +6,8 @@ from pathlib import Path
 from aetherflow.core.base.errors import PathError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.kernel.yaml.loader import Document, load_document
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.workspace.paths import inside
 
 FIX = "write each day as 2026-12-25"

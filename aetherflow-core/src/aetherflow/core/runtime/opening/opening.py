@@ -3,24 +3,25 @@
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
 from aetherflow.core.contracts.events import RunInfo
-from aetherflow.core.kernel.sequencing.definitions import Definitions, References, define
+from aetherflow.core.host.secret_settings import secret_settings
+from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
 from aetherflow.core.kernel.sequencing.plan import check_jobs, make_plan
-from aetherflow.core.kernel.sequencing.verdicts import Plan, Wishes
+from aetherflow.core.kernel.sequencing.verdicts import Plan, RunOptions
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.runtime.connectors.connections import secret_settings
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
-from aetherflow.core.runtime.hooks.around import check_plan
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
+from aetherflow.core.runtime.opening.flow_facts import flow_facts
+from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run_root
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
-from aetherflow.core.runtime.opening.settle import Given, run_root, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Opened:
     redactor: Redactor
     merged: Resources
     state: RunState
-    definitions: Definitions
+    definitions: StepDefinitions
     plan: Plan
 
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -46,6 +47,11 @@ class Opened:
         found = resolve_resources(self.merged, self.constants, self.flow.snapshot.hook, self.redactor)
         self.redactor.add(secret_settings(found, self.flow.catalog))
         return found
+
+    @property
+    def info(self) -> RunInfo:
+        """The run as hooks see it."""
+        return RunInfo(self.flow.flow_id, self.run_id, self.generation, self.flow.document.file)
 
     @property
     def ended(self) -> bool:
@@ -59,20 +65,15 @@ class Opened:
         )
 
 
-def run_info(flow: PreparedFlow, run_id: str, generation: int) -> RunInfo:
-    """The run as hooks see it."""
-    return RunInfo(flow.flow_id, run_id, generation, flow.document.file)
-
-
-def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, wishes: Wishes) -> Opened:
+def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
     """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
-    check_jobs(flow.spec, wishes)
+    check_jobs(flow.spec, options)
     found = store.find_run(flow.flow_id, run_id)
-    if found is None and (wishes.from_step is not None or wishes.decisions):
-        option = "--from" if wishes.from_step is not None else "--decide"
+    if found is None and (options.from_step is not None or options.decisions):
+        option = "--from" if options.from_step is not None else "--decide"
         message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
         raise UsageError(message, fix="name a known run with --run-id; `aetherflow runs list` shows them")
-    frozen = settle(flow, given, found, dt.datetime.now(dt.UTC))
+    frozen = freeze_inputs(flow, inputs, found, dt.datetime.now(dt.UTC))
     generation = found.generation + 1 if found else 1
     constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
     places = render_places(flow, constants)
@@ -83,20 +84,22 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, given: Given, w
     redactor.add(text for text in written if "{{" not in text)
     redactor.add(_referenced(written, constants))
     state = RunState(store, flow.flow_id, run_id)
-    definitions = define(flow, merged, frozen.params, redactor)
-    if found is not None and (found.status is not Status.SUCCESS or found.partial or wishes.from_step):
+    definitions = define(flow_facts(flow, merged, frozen.params), redactor)
+    if found is not None and (found.status is not Status.SUCCESS or found.partial or options.from_step):
         state.load()
-        plan = make_plan(flow.spec, state, definitions, wishes)
+        plan = make_plan(flow.spec, state, definitions, options, _exists)
         plan.plugins = plugin_changes(state.circumstances(), flow)
     elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
-        plan = Plan([], [], wishes.nothing())
+        plan = Plan([], [], options.nothing())
     else:
-        plan = make_plan(flow.spec, state, definitions, wishes)
-    if plan.jobs:
-        check_plan(flow, run_info(flow, run_id, generation), plan)
+        plan = make_plan(flow.spec, state, definitions, options, _exists)
     return Opened(
         flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
     )
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()
 
 
 def _written_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:

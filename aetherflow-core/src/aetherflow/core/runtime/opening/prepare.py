@@ -9,13 +9,11 @@ from typing import Any
 
 from aetherflow.core.base.errors import ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
-from aetherflow.core.base.problems import Problem, Problems
-from aetherflow.core.checks.report import Checked, check_flow, check_flow_document
+from aetherflow.core.base.problems import Problem
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.yaml.flow import DEFAULT_LAYOUT, FlowMetaSpec, FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
-from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.paths import is_folder_name
@@ -35,7 +33,7 @@ class PreparedFlow:
     profiles: Profiles
     flow_id: str
     file: Path
-    """The flow file, absolute."""
+    """Absolute path of the flow file."""
     folder: Path
     """Folder of the flow file; in a bundle its version's folder. Files that ship with the flow stand in it."""
     state_path: Path
@@ -56,30 +54,10 @@ class Places:
     layout: Mapping[str, str]
 
 
-def prepare(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None) -> PreparedFlow:
-    """Check a flow file and find the flow's id and state; SpecError carries every problem.
-
-    `catalog` is that of the snapshot, if it is made.
-
-    Raises PluginFileError and PluginPathError, too, if a folder plugin cannot be loaded.
-    """
-    catalog = catalog_for(snapshot) if catalog is None else catalog
-    catalog.raise_if_broken()
-    return _prepared(check_flow(path, snapshot, catalog), snapshot, catalog)
-
-
-def prepare_document(document: Document, snapshot: Snapshot) -> PreparedFlow:
-    """The same for a flow that stands in no file; its name says in which folder it would stand."""
-    catalog = catalog_for(snapshot)
-    catalog.raise_if_broken()
-    return _prepared(check_flow_document(document, snapshot, Problems(), catalog), snapshot, catalog)
-
-
-def _prepared(checked: Checked, snapshot: Snapshot, catalog: Catalog) -> PreparedFlow:
-    document, spec = checked.document, checked.spec
-    checked.problems.raise_if_errors()
-    if document is None or spec is None:
-        raise SpecError(list(checked.problems))
+def prepare(
+    document: Document, spec: FlowSpec, profiles: Profiles, snapshot: Snapshot, catalog: Catalog
+) -> PreparedFlow:
+    """Find the id and the state of a flow that was checked with these; SpecError where a template of them fails."""
     path = document.file
     env = snapshot.env
     found = _render(document, {"id": spec.flow.id, "state": {"path": spec.flow.state.path}}, {"env": env})
@@ -91,7 +69,7 @@ def _prepared(checked: Checked, snapshot: Snapshot, catalog: Catalog) -> Prepare
         spec=spec,
         snapshot=snapshot,
         catalog=catalog,
-        profiles=checked.profiles,
+        profiles=profiles,
         flow_id=flow_id,
         file=Path(path).absolute(),
         folder=snapshot.bundle.folder if snapshot.bundle else Path(path).absolute().parent,

@@ -53,7 +53,7 @@ class Guard:
             self._tell(f"add {group} {birth}")
 
     def remove(self, group: int) -> None:
-        """A group has ended."""
+        """Let the guard forget a process group that has ended."""
         with self._lock:
             if self._groups.pop(group, None) is not None:
                 self._tell(f"del {group}")

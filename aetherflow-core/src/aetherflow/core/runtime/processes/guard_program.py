@@ -93,7 +93,7 @@ class Search:
         """True if it met a process between two programs."""
 
     def look(self) -> list[int]:
-        """Those that live now."""
+        """Numbers of the processes found that live now."""
         found = []
         now = numbers()
         now.discard(os.getpid())

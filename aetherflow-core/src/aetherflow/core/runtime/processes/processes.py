@@ -85,7 +85,7 @@ class Processes:
         guard_program.end({}, Search(self._step_mark(step_key), variable=STEP_VARIABLE), grace=0)
 
     def signal_all(self, number: int) -> None:
-        """Signal all that lives."""
+        """Send a signal to every child and descendant that lives."""
         if self._count:
             guard_program.send(*guard_program.targets(self._groups(), Search(self._mark)), number)
 

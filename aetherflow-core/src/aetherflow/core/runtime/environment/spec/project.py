@@ -50,6 +50,15 @@ class PluginsSpec(SpecModel):
     block: list[str] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")
 
 
+class ManifestPluginsSpec(SpecModel):
+    """Which plugins the bundle may use."""
+
+    allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
+    prefer: dict[str, str] = Field(
+        {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
+    )
+
+
 class PolicySpec(SpecModel):
     """Rules that flows and environments cannot loosen."""
 

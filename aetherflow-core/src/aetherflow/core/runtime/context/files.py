@@ -1,4 +1,4 @@
-"""The part of a step's context that is about files: paths in the sandbox, and lasting effects on what stands there."""
+"""Files of one attempt: paths in the sandbox, and lasting effects on what stands there."""
 
 import json
 from collections.abc import Iterator
@@ -8,21 +8,21 @@ from typing import Any, BinaryIO, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError
-from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.handles import ResumableWriter
-from aetherflow.core.kernel.sequencing.stopping import Control
-from aetherflow.core.kernel.state.records import Artifact, StepEffects, StepKey
+from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.state.records import Artifact, StepKey
+from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.values import json_safe, to_json
-from aetherflow.core.runtime.context.parts import RunParts
+from aetherflow.core.runtime.context.services import ContextServices
 
 OWNER_LENGTH = 12
 """What the hidden names of a step's unfinished work hold of its idempotency key."""
 
 
-def memory_path(ctx: RunContext, times_set_aside: int) -> Path:
+def memory_path(manifests: Path, key: StepKey, idempotency_key: str, state: RunState) -> Path:
     """Where a step keeps what it remembers: with its job's side files, anew each time its result was set aside."""
-    name = f"{ctx.step_id}.{ctx.idempotency_key[:OWNER_LENGTH]}.{times_set_aside}.json"
-    return ctx.manifests_dir(ctx.job_id) / name
+    times = state.steps.times_set_aside(key)
+    return manifests / f"{key.step}.{idempotency_key[:OWNER_LENGTH]}.{times}.json"
 
 
 def read_memory(path: Path) -> Any:
@@ -33,49 +33,50 @@ def read_memory(path: Path) -> Any:
         return None
 
 
-class FileContext(RunContext):
-    """Paths and files of one attempt; `effects` collects what the transaction that ends it is to record."""
+class AttemptFiles:
+    """Paths and files of one attempt; its `effects` collect what the transaction that ends it is to record.
 
-    _parts: RunParts
-    _key: StepKey
-    control: Control
-    """What can end this attempt."""
-    effects: StepEffects
-    _leftovers: durable.Leftovers
+    The methods are those of `RunContext`.
+    """
+
+    def __init__(self, services: ContextServices, attempt: Attempt) -> None:
+        self._services = services
+        self._attempt = attempt
+        self._job_id = attempt.key.job
+        self._owner = attempt.idem_key[:OWNER_LENGTH]
+        self._leftovers = durable.Leftovers()
 
     def job_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.job_dir(job_id)
+        return self._services.workspace.job_dir(job_id)
 
-    def artifacts_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.folder(job_id, "artifacts")
+    def folder(self, job_id: str, name: str) -> Path:
+        """Folder `artifacts`, `scratch` or `manifests` of a job."""
+        return self._services.workspace.folder(job_id, name)
 
-    def scratch_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.folder(job_id, "scratch")
-
-    def manifests_dir(self, job_id: str) -> Path:
-        return self._parts.workspace.folder(job_id, "manifests")
+    def _artifacts(self) -> Path:
+        return self.folder(self._job_id, "artifacts")
 
     def read_path(self, path: str) -> Path:
-        return self._parts.sandbox.to_read(path, self.artifacts_dir(self.job_id))
+        return self._services.sandbox.to_read(path, self._artifacts())
 
     def write_path(self, path: str) -> Path:
-        return self._parts.sandbox.to_write(path, self.artifacts_dir(self.job_id), self.job_dir(self.job_id))
+        return self._services.sandbox.to_write(path, self._artifacts(), self.job_dir(self._job_id))
 
     def asset_path(self, path: str) -> Path:
-        return self._parts.sandbox.to_read(path, self._parts.folder)
+        return self._services.sandbox.to_read(path, self._services.flow.folder)
 
     @contextmanager
     def write_file(self, path: str | Path) -> Iterator[BinaryIO]:
-        self.control.check_open()
+        self._attempt.control.check_open()
         final = self.write_path(str(path))
         self._clear_parts(final)
         with durable.AtomicFile(final) as file:
             yield cast(BinaryIO, file)
-            self.control.check_open()  # else the file is not published
+            self._attempt.control.check_open()  # else the file is not published
         self._record(final, file.size, file.sha256)
 
     def publish_file(self, staged: Path, final: str | Path) -> Path:
-        self.control.check_open()
+        self._attempt.control.check_open()
         source, target = self.write_path(str(staged)), self.write_path(str(final))
         self._clear_parts(target)
         self._record(target, *durable.publish_file(source, target))
@@ -83,12 +84,11 @@ class FileContext(RunContext):
 
     @contextmanager
     def resume_file(self, path: str | Path) -> Iterator[ResumableWriter]:
-        self.control.check_open()
+        self._attempt.control.check_open()
         final = self.write_path(str(path))
-        key = self.idempotency_key[:OWNER_LENGTH]
-        if not final.is_relative_to(self.job_dir(self.job_id)):
-            self._leftovers.remove(final, key)  # elsewhere no cleanup of a run comes by
-        file = durable.ResumableFile(final, key, check=self.control.check_open)
+        if not final.is_relative_to(self.job_dir(self._job_id)):
+            self._leftovers.remove(final, self._owner)  # elsewhere no cleanup of a run comes by
+        file = durable.ResumableFile(final, self._owner, check=self._attempt.control.check_open)
         try:
             yield file
             if not file.ended:
@@ -99,28 +99,28 @@ class FileContext(RunContext):
 
     @contextmanager
     def append_file(self, path: str | Path) -> Iterator[BinaryIO]:
-        self.control.check_open()
+        self._attempt.control.check_open()
         with durable.AppendedFile(self.write_path(str(path))) as file:
             yield cast(BinaryIO, file)
 
     def remove_scratch(self, path: Path) -> None:
-        self.control.check_open()
-        if path.parent != self.scratch_dir(self.job_id):
+        self._attempt.control.check_open()
+        if path.parent != self.folder(self._job_id, "scratch"):
             raise PathError(f"not in the job's scratch folder: {path}")
         durable.remove_scratch(path)
 
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
-        self.control.check_open()
+        self._attempt.control.check_open()
         target = self.write_path(str(final))
-        durable.swap_dir(self.write_path(str(staged)), target, self.idempotency_key[:OWNER_LENGTH])
+        durable.swap_dir(self.write_path(str(staged)), target, self._owner)
         return target
 
     def restore_dir(self, final: str | Path) -> None:
-        self.control.check_open()
-        durable.restore_dir(self.write_path(str(final)), self.idempotency_key[:OWNER_LENGTH])
+        self._attempt.control.check_open()
+        durable.restore_dir(self.write_path(str(final)), self._owner)
 
     def empty_dir(self, path: str | Path) -> Path:
-        self.control.check_open()
+        self._attempt.control.check_open()
         found = self.write_path(str(path))
         if found.is_dir() and any(found.iterdir()):
             durable.remove_tree(found)
@@ -128,23 +128,23 @@ class FileContext(RunContext):
         return found
 
     def move_file(self, source: str | Path, target: str | Path) -> Path:
-        self.control.check_open()
+        self._attempt.control.check_open()
         old, new = self.write_path(str(source)), self.write_path(str(target))
         durable.sync_file(old)
         facts = durable.file_facts(old)
         self._clear_parts(new)
         durable.move_file(old, new)
-        self.effects.consumed.add(str(old))
+        self._attempt.effects.consumed.add(str(old))
         self._record(new, *facts)
         return new
 
     def remove(self, path: str | Path) -> bool:
-        self.control.check_open()
+        self._attempt.control.check_open()
         found = self.write_path(str(path))
-        self.effects.consumed.add(str(found))
+        self._attempt.effects.consumed.add(str(found))
         try:
             if found.is_dir():
-                self.effects.consumed.update(str(each) for each in found.rglob("*"))
+                self._attempt.effects.consumed.update(str(each) for each in found.rglob("*"))
                 durable.remove_tree(found)
             else:
                 durable.remove_file(found)
@@ -154,21 +154,22 @@ class FileContext(RunContext):
 
     def _clear_parts(self, final: Path) -> None:
         # those in the folders of the run's jobs are removed when the job begins again; this one may stand elsewhere
-        if self.attempt > 1:
+        if self._attempt.number > 1:
             durable.remove_parts_of(final)
 
     def remember(self, value: Any) -> None:
-        self.control.check_open()
+        self._attempt.control.check_open()
         durable.write_bytes(self._memory(), to_json(json_safe({"value": value}, "remember")).encode())
 
     def remembered(self) -> Any:
         return read_memory(self._memory())
 
     def _memory(self) -> Path:
-        return memory_path(self, self._parts.state.steps.times_set_aside(self._key))
+        attempt = self._attempt
+        return memory_path(self.folder(self._job_id, "manifests"), attempt.key, attempt.idem_key, self._services.state)
 
     def artifact(self, path: str | Path, *, sha256: str | None = None) -> Path:
-        self.control.check_open()
+        self._attempt.control.check_open()
         found = self.write_path(str(path))
         if not found.is_file():
             raise PathError(f"not a file, so not an artifact: {found}")
@@ -178,7 +179,7 @@ class FileContext(RunContext):
         return found
 
     def consume(self, path: str | Path) -> None:
-        self.effects.consumed.add(str(self.write_path(str(path))))
+        self._attempt.effects.consumed.add(str(self.write_path(str(path))))
 
     def _record(self, path: Path, size: int, sha256: str) -> None:
-        self.effects.artifacts[str(path)] = Artifact(str(path), size, sha256)
+        self._attempt.effects.artifacts[str(path)] = Artifact(str(path), size, sha256)

@@ -17,7 +17,7 @@ from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RunInputs:
     """What the caller of a run gives: parameters, the slot that the run stands for, the date of its data."""
 
     params: Mapping[str, Any]
@@ -25,25 +25,25 @@ class Given:
     data_date: str | None = None
 
 
-def settle(flow: PreparedFlow, given: Given, found: RunRecord | None, now: dt.datetime) -> Frozen:
+def freeze_inputs(flow: PreparedFlow, inputs: RunInputs, found: RunRecord | None, now: dt.datetime) -> Frozen:
     """Parameters and dates of a run: those of its record if it has one, else from what is given and declared.
 
     Raises UsageError when a resumed run is given other values than it started with, ParamError, SpecError.
     """
     if found is None:
-        params = settle_params(flow.spec.flow.params, given.params)
-        return Frozen(params=params, **_dates(flow, given, params, now))
+        params = settle_params(flow.spec.flow.params, inputs.params)
+        return Frozen(params=params, **_dates(flow, inputs, params, now))
     frozen = found.frozen
     declared = flow.spec.flow.params
     known = {name: value for name, value in frozen.params.items() if name in declared}
-    params = settle_params(declared, {**known, **given.params})
-    changed = [name for name in given.params if name in known and params[name] != known[name]]
+    params = settle_params(declared, {**known, **inputs.params})
+    changed = [name for name in inputs.params if name in known and params[name] != known[name]]
     if changed:
         message = f"run {found.run_id} was started with another value of parameter {changed[0]!r}"
         raise ParamError(message, fix="leave the parameter out to resume, or use another --run-id")
     for what, new, old in (
-        ("slot", _slot_text(given.slot), frozen.slot),
-        ("data date", _day_text(given.data_date), frozen.data_date),
+        ("slot", _slot_text(inputs.slot), frozen.slot),
+        ("data date", _day_text(inputs.data_date), frozen.data_date),
     ):
         if new is not None and new != old:
             message = f"run {found.run_id} was started with the {what} {old}"
@@ -52,7 +52,7 @@ def settle(flow: PreparedFlow, given: Given, found: RunRecord | None, now: dt.da
 
 
 def run_root(run_id: str, attempt: int, frozen: Frozen) -> dict[str, Any]:
-    """The template root `run`."""
+    """What templates see as `run`: id, attempt, slot and the parts of both dates."""
     return {
         "id": run_id,
         "attempt": attempt,
@@ -63,7 +63,7 @@ def run_root(run_id: str, attempt: int, frozen: Frozen) -> dict[str, Any]:
     }
 
 
-def _dates(flow: PreparedFlow, given: Given, params: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+def _dates(flow: PreparedFlow, inputs: RunInputs, params: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
     at: DocPath = ("flow", "data_date")
     document, spec = flow.document, flow.spec.flow.data_date
     try:
@@ -77,8 +77,8 @@ def _dates(flow: PreparedFlow, given: Given, params: Mapping[str, Any], now: dt.
         holidays = read_calendar(fields["calendar"], flow.file.parent, document.source.value(path), format_path(path))
     try:
         zone = parse_zone(fields["timezone"]) if fields["timezone"] else dt.UTC
-        slot = parse_slot(given.slot) if given.slot is not None else None
-        data_date = parse_day(given.data_date) if given.data_date is not None else None
+        slot = parse_slot(inputs.slot) if inputs.slot is not None else None
+        data_date = parse_day(inputs.data_date) if inputs.data_date is not None else None
         dates = run_dates(now, zone, slot=slot, data_date=data_date, shift=fields["shift"], holidays=holidays)
     except ValueError as error:
         raise UsageError(f"dates of the run: {error}", fix="correct --slot, --data-date or flow.data_date") from error

@@ -26,23 +26,23 @@ MOST_ITEMS = 1000
 """Items of a `for_each` that are asked for."""
 
 
-class _Folders(Workspace):
+class _UnmadeFolders(Workspace):
     """The folders of the run, none of which is created."""
 
     def database_path(self, path: str) -> str:
         return str(self.root / self._flow_id / Path(path).expanduser())
 
 
-def rehearse(opened: Opened) -> None:
+def dry_run(opened: Opened) -> None:
     """Ask every step of the plan that is to run, and note its answer in the plan; nothing is changed."""
-    _Rehearsal(opened).run()
+    _DryRun(opened).run()
 
 
-class _Rehearsal:
+class _DryRun:
     def __init__(self, opened: Opened) -> None:
         flow, settings = opened.flow, opened.flow.snapshot.settings
         self._opened = opened
-        self._workspace = _Folders(
+        self._workspace = _UnmadeFolders(
             opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.folder
         )
         self._connectors = RunConnectors(

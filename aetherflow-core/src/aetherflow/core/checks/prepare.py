@@ -1,0 +1,38 @@
+"""A flow checked and made ready to run."""
+
+from pathlib import Path
+
+from aetherflow.core.base.errors import SpecError
+from aetherflow.core.base.problems import Problems
+from aetherflow.core.checks.checked import Checked
+from aetherflow.core.checks.report import check_flow, check_flow_document
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.policy import catalog_for
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
+
+
+def prepare_flow(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None) -> PreparedFlow:
+    """Check a flow file and find the flow's id and state; SpecError carries every problem.
+
+    `catalog` is that of the snapshot, if it is made.
+
+    Raises PluginFileError and PluginPathError, too, if a folder plugin cannot be loaded.
+    """
+    catalog = catalog_for(snapshot) if catalog is None else catalog
+    catalog.raise_if_broken()
+    return _prepared(check_flow(path, snapshot, catalog), snapshot, catalog)
+
+
+def prepare_document(document: Document, snapshot: Snapshot) -> PreparedFlow:
+    """The same for a flow that stands in no file; its name says in which folder it would stand."""
+    catalog = catalog_for(snapshot)
+    catalog.raise_if_broken()
+    return _prepared(check_flow_document(document, snapshot, Problems(), catalog), snapshot, catalog)
+
+
+def _prepared(checked: Checked, snapshot: Snapshot, catalog: Catalog) -> PreparedFlow:
+    if checked.problems.errors or checked.document is None or checked.spec is None:
+        raise SpecError(checked.problems)
+    return prepare(checked.document, checked.spec, checked.profiles, snapshot, catalog)

@@ -1,0 +1,62 @@
+"""A definition that is recorded beside the one of today: whether they say the same, and how they differ."""
+
+import difflib
+import json
+from collections.abc import Mapping
+
+from aetherflow.core.base.redact import MASK
+from aetherflow.core.kernel.sequencing.definitions import FOLDER_PLUGIN, encode, storable
+
+
+def change_text(old: str | None, new: str) -> str:
+    """A unified diff of two definitions, without its head; a note where the old text is not known."""
+    if old is None:
+        return "(what it was before is not recorded)"
+    before, after = map(_lines, (old, new))
+    lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
+    return "\n".join(line for line in lines if not line.startswith("@@"))
+
+
+def as_defined_today(recorded: str, same: Mapping[str, str], *, by_1_0: bool) -> str:
+    """A recorded text without what no longer counts, and with today's hashes of the steps that it refers to.
+
+    `by_1_0`: 1.0.0 made it, which wrote down the versions of installed distributions. `same`: recorded hash to today's,
+    of earlier steps.
+    """
+    try:
+        text = json.loads(recorded)
+    except ValueError:  # a number that is a secret was masked in it
+        return recorded
+    for part in (text, *text.get("resources", {}).values()):
+        if by_1_0 and not part.get("plugin", FOLDER_PLUGIN).startswith(FOLDER_PLUGIN):
+            del part["plugin"]
+    if "uses" in text:
+        text["uses"] = {step: same.get(found, found) for step, found in text["uses"].items()}
+    return storable(encode(text))
+
+
+def equal_but_for_secrets(old: str, new: str) -> bool:
+    """Whether two texts differ only where one of them is masked: other secrets are known now than were then."""
+    return any(_covers(masked, text) for masked, text in ((old, new), (new, old)))
+
+
+def _covers(masked: str, text: str) -> bool:
+    if MASK not in masked:
+        return masked == text
+    first, *parts = masked.split(MASK)
+    at = len(first)
+    if not text.startswith(first):
+        return False
+    for index, part in enumerate(parts):  # no regular expression: many masks in one text would make it slow
+        found = len(text) - len(part) if index == len(parts) - 1 else text.find(part, at)
+        if found < at or not text.startswith(part, found) or '"' in text[at:found]:
+            return False
+        at = found + len(part)
+    return True
+
+
+def _lines(text: str) -> list[str]:
+    try:
+        return json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines()
+    except ValueError:  # a number in it is masked
+        return [text]

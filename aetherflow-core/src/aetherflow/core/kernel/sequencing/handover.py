@@ -1,0 +1,40 @@
+"""From one step to the next: the end of an attempt and the start of the next share one transaction."""
+
+from dataclasses import dataclass
+
+from aetherflow.core.kernel.sequencing.execution import Work
+from aetherflow.core.kernel.state.records import StepEnd, StepKey
+from aetherflow.core.kernel.state.step_state import StepStates
+from aetherflow.core.kernel.state.transitions import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt whose start is recorded: it has to be run, or given up."""
+
+    work: Work
+    number: int
+
+    def give_up(self, state: StepStates, why: str) -> None:
+        """Record that it did not begin after all."""
+        state.fail(self.work.key, Status.INTERRUPTED, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """The good end of an attempt and, where a step follows at once, the start of its first attempt.
+
+    One transaction writes, of the end: the attempt's status, reason and outputs, the outputs of its job, its artifacts
+    and ledger entries; of the start: the row of the next attempt, RUNNING.
+    """
+
+    key: StepKey
+    end: StepEnd
+    following: Work | None = None
+
+    def write(self, state: StepStates) -> Started | None:
+        """Write both; returns what was started. OutputError, with nothing written, for what cannot be stored."""
+        if self.following is None:
+            state.finish(self.key, self.end)
+            return None
+        return Started(self.following, state.finish(self.key, self.end, self.following.start()))

@@ -1,0 +1,68 @@
+"""What a run is given: who it is, its state and its locks, and by Protocols what is outside of the kernel."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherflow.core.base.redact import Redactor
+from aetherflow.core.contracts.context import RunContext
+from aetherflow.core.contracts.running import (
+    AttemptLog,
+    ChildProcesses,
+    Connections,
+    EventSink,
+    JobFolders,
+    StepClasses,
+    StepWrapper,
+)
+from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.stopping import RunStoppedError, Stop
+from aetherflow.core.kernel.sequencing.worker import Worker
+from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.run_state import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class RunServices:
+    """What all attempts of one run share."""
+
+    flow_id: str
+    run_id: str
+    constants: Mapping[str, Any]
+    """Template roots that do not change in the run: env, params, run."""
+    state: RunState
+    locks: RunLocks
+    stop: Stop
+    redactor: Redactor
+    events: EventSink
+    classes: StepClasses
+    wrapper: StepWrapper
+    processes: ChildProcesses
+    connectors: Connections
+    folders: JobFolders
+    open_log: Callable[[StepKey, int], AttemptLog]
+    """The log of an attempt, by its number."""
+    open_context: Callable[[Attempt], RunContext]
+    """What the step of an attempt sees of the run."""
+    grace: float
+    """Seconds that a step has to stop before its children are killed."""
+    jobs: dict[str, Any] = field(default_factory=dict)
+    """What templates and `when` see as `jobs`."""
+    worker: Worker = field(default_factory=Worker)
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Tell an event of this run."""
+        self.events.emit(event, flow_id=self.flow_id, run_id=self.run_id, **fields)
+
+    def check_stop(self) -> None:
+        """Raise RunStoppedError if the run is being stopped."""
+        if self.stop.requested:
+            raise RunStoppedError
+
+    def close(self) -> None:
+        """At the end of the run: end the worker thread and what is left of the children, give locks back."""
+        self.worker.close()
+        self.processes.close()
+        self.locks.close()
+        self.connectors.close()

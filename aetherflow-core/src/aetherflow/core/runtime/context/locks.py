@@ -1,0 +1,27 @@
+"""Locks that one attempt takes."""
+
+from contextlib import AbstractContextManager
+
+from aetherflow.core.contracts.handles import HeldLock
+from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.sequencing.attempt import Attempt
+
+
+class AttemptLocks:
+    """Locks for a block, and locks until the end of the run."""
+
+    def __init__(self, locks: RunLocks, attempt: Attempt) -> None:
+        self._locks = locks
+        self._attempt = attempt
+
+    def lease(self, key: str, ttl_seconds: float, wait_seconds: float) -> AbstractContextManager[HeldLock]:
+        """The block of `RunContext.lease`: holds a lock, LeaseLostError at its end if it was lost."""
+        return self._attempt.leases.hold(key, ttl_seconds, wait_seconds, self._attempt.control.check)
+
+    def acquire(self, key: str, ttl_seconds: float) -> bool:
+        """Take a lock until the end of the run; False if another run has it."""
+        return self._locks.acquire(key, ttl_seconds)
+
+    def release(self, key: str) -> None:
+        """Give back what was acquired last under this key; nothing if there is none."""
+        self._locks.release(key)

@@ -1,0 +1,30 @@
+"""Programs that one attempt starts."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.worker import SpawnRequest
+from aetherflow.core.runtime.context.services import ContextServices
+
+
+class AttemptProcesses:
+    """Starts children of one attempt, each with its idempotency key and the lock that it works under."""
+
+    def __init__(self, services: ContextServices, attempt: Attempt) -> None:
+        self._services = services
+        self._attempt = attempt
+
+    def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None) -> "subprocess.Popen[bytes]":
+        """As `RunContext.spawn`; the thread that waits for the attempt starts it."""
+        services, attempt = self._services, self._attempt
+        base = {**(services.child_env if env is None else env), **services.lock_env}
+        given = {**base, **services.processes.of_step(attempt.idem_key), **attempt.leases.environment}
+        request = SpawnRequest(attempt.control, lambda: services.processes.start(argv, cwd=cwd, env=given))
+        return cast("subprocess.Popen[bytes]", request.ask())
+
+    def end(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
+        """End a child with its group: SIGTERM, after the grace SIGKILL."""
+        self._services.processes.end(process, grace_seconds)

@@ -1,0 +1,63 @@
+"""What the contexts of all attempts of one run are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aetherflow.core.base.redact import Redactor
+from aetherflow.core.contracts.handles import FlowResult
+from aetherflow.core.contracts.running import EventSink
+from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.runtime.connectors.connections import RunConnectors
+from aetherflow.core.runtime.opening.prepare import PreparedFlow
+from aetherflow.core.runtime.processes.processes import Processes
+from aetherflow.core.runtime.workspace.sandbox import Sandbox
+from aetherflow.core.runtime.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.sequencing.attempt import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCall:
+    """A run that a step asks for."""
+
+    flow: Path
+    run_id: str
+    params: Mapping[str, Any]
+    slot: str | None
+    data_date: str | None
+
+
+class FlowCaller(Protocol):
+    """Who runs the flows that steps ask for."""
+
+    def call(self, attempt: "Attempt", wanted: FlowCall) -> FlowResult:
+        """Run the flow to its end; StepError if it does not end well."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ContextServices:
+    """What the contexts of all attempts of one run share."""
+
+    flow: PreparedFlow
+    run_id: str
+    constants: Mapping[str, Any]
+    """Template roots that do not change in the run: env, params, run."""
+    jobs: Mapping[str, Any]
+    """What `when` sees as `jobs`."""
+    state: RunState
+    locks: RunLocks
+    redactor: Redactor
+    events: EventSink
+    workspace: Workspace
+    sandbox: Sandbox
+    connectors: RunConnectors
+    processes: Processes
+    child_env: Mapping[str, str]
+    lock_env: Mapping[str, str]
+    """What children see of a lock that the run around this one holds."""
+    flows: FlowCaller

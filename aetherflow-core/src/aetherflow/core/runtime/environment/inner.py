@@ -1,0 +1,22 @@
+"""The environment of a flow that a step of another flow runs."""
+
+from pathlib import Path
+
+from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, Snapshot, build_snapshot
+
+
+def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
+    """The environment of a flow in that folder that one with the environment `around` runs.
+
+    In the same folder it is the same one; else it is built from it, under the same project file, if there is one.
+    """
+    if around.env.get(LOCAL_ROOT_DIR) == str(folder) or in_bundle(folder, around):
+        return around
+    project = around.project.document
+    config = Path(project.file) if project is not None else None
+    return build_snapshot(folder, ambient=around.env, config=config, run_hooks=True)
+
+
+def in_bundle(folder: Path, around: Snapshot) -> bool:
+    """Whether the folder is part of the bundle that `around` was made for: all its flows have one environment."""
+    return around.bundle is not None and folder.resolve().is_relative_to(around.bundle.folder.resolve())

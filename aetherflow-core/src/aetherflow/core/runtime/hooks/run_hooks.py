@@ -1,0 +1,56 @@
+"""The hooks of one run: the installed ones and our own, and what stands around its steps."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aetherflow.core.base.errors import HookFailedError
+from aetherflow.core.contracts.events import RunInfo, StepInfo
+from aetherflow.core.contracts.handles import StepResult
+from aetherflow.core.host.catalog import Catalog, active
+from aetherflow.core.host.hooks import Hooks, with_own
+from aetherflow.core.runtime.environment.settings import Settings
+
+CALL_STEP = "aetherflow_call_step"
+
+
+def hooks_of_run(hooks: Hooks | None, settings: Settings) -> Hooks | None:
+    """The installed hooks and those of our own that the settings switch on; None if there are none.
+
+    Raises UsageError if one of ours cannot be had.
+    """
+    own: dict[str, Any] = {}
+    if settings.metrics_module:
+        from aetherflow.core.runtime.hooks.metrics import load_metrics  # few runs are measured
+
+        own["metrics"] = load_metrics(settings.metrics_module)
+    if settings.otel:
+        from aetherflow.core.runtime.hooks.otel import make_tracer  # nor traced
+
+        own["otel"] = make_tracer()
+    return with_own(hooks, own)
+
+
+class StepWrapping:
+    """Runs attempts with the flow's plugins at hand, inside of the wrappers of `aetherflow_call_step`."""
+
+    def __init__(self, hooks: Hooks | None, run: RunInfo, catalog: Catalog) -> None:
+        self._run = run
+        self._catalog = catalog
+        self._names = hooks.names(CALL_STEP) if hooks is not None else []
+        self._hooks = hooks if self._names else None
+
+    def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
+        """The result that the outermost wrapper returns; raises what it raises."""
+
+        def with_plugins() -> StepResult:
+            with active(self._catalog):
+                return work()
+
+        if self._hooks is None:
+            return with_plugins()
+        result = self._hooks.around(with_plugins, run=self._run, step=step)
+        if not isinstance(result, StepResult):
+            names = ", ".join(self._names)
+            message = f"hook {names}: call_step returned {type(result).__name__}; it must return a StepResult"
+            raise HookFailedError(message, fix="return what `yield` gave, or a StepResult")
+        return result

@@ -1,0 +1,27 @@
+"""The log of one run: its events as JSON lines, in a file beside the state."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.base import durable
+from aetherflow.core.runtime.logs.events import encode
+
+
+class RunLog:
+    """The run's log: JSON lines beside the state, kept after cleanup."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = durable.open_log(path)
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Append one event as a line; progress and output are left out."""
+        if event in ("progress", "output"):
+            return  # output has a log of its own per attempt, progress is for eyes
+        line = encode({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields})
+        self._file.write(line.encode(errors="replace") + b"\n")
+
+    def close(self) -> None:
+        """Close the file; events that come later are an error of the caller."""
+        self._file.close()
