@@ -1,13 +1,9 @@
-"""The rooms of the house: imports point down a line of rooms, and nothing goes round in a circle.
-
-What does not hold yet is named in debts.py, line by line. A debt that is paid has to be struck out; none may be added.
-"""
+"""The rooms of the house: imports point down a line of rooms, and nothing goes round in a circle."""
 
 import ast
 
 import pytest
 
-from debts import FILE_CIRCLES, LIMITS, PACKAGE_CIRCLES, UPWARD
 from import_graph import SOURCES, circles, distribution, graph, modules, packages, room
 from rooms import ROWS
 from size import floors, logical_lines
@@ -23,10 +19,6 @@ FRONTS = {CORE, f"{CORE}.cli", f"{CORE}.testing", f"{CORE}.base.durable"} | {
     f"{SCHEDULER}.launchers",
 }
 """Packages with code of their own in `__init__.py`."""
-
-
-def listed(text: str) -> list[str]:
-    return sorted(line.strip() for line in text.strip().splitlines() if line.strip())
 
 
 def short(module: str, package: str) -> str:
@@ -62,7 +54,7 @@ def test_imports_point_down(package: str) -> None:
                 other for other in imported if inside(other, package) and ranks[room(other, ranks) or own] > ranks[own]
             ]
             found += [f"{short(name, package)} -> {short(other, package)}" for other in above]
-    assert sorted(found) == listed(UPWARD.get(package, ""))
+    assert sorted(found) == []
 
 
 def test_no_row_is_left_over() -> None:
@@ -76,12 +68,12 @@ def test_the_kernel_stands_on_base_and_contracts_alone() -> None:
 
 
 def test_no_circle_of_packages() -> None:
-    assert [" ".join(circle) for circle in circles(packages())] == listed(PACKAGE_CIRCLES)
+    assert circles(packages()) == []
 
 
 def test_no_circle_of_files() -> None:
     # imports for types alone count: what two files know of each other belongs in one, or in a third
-    assert [" ".join(circle) for circle in circles(graph())] == listed(FILE_CIRCLES)
+    assert circles(graph()) == []
 
 
 def test_circles_are_found() -> None:
@@ -122,18 +114,6 @@ def test_the_scheduler_uses_the_doors() -> None:
         if inside(other, CORE) and not any(inside(other, door) for door in FOR_HOST_PROGRAMS)
     ]
     assert found == []
-
-
-def test_debts_do_not_grow() -> None:
-    counts = {
-        **{f"upward in {package}": len(listed(text)) for package, text in UPWARD.items()},
-        "out of the kernel": sum(
-            line.startswith("kernel.") and " -> kernel." not in line for line in listed(UPWARD.get(CORE, ""))
-        ),
-        "circles of packages": len(listed(PACKAGE_CIRCLES)),
-        "circles of files": len(listed(FILE_CIRCLES)),
-    }
-    assert counts == LIMITS
 
 
 def test_fronts_of_rooms_are_empty() -> None:
