@@ -81,9 +81,9 @@ def _box(column: int, row: int, width: int, height: int, colour: str) -> str:
 
 
 def _outer(name: str) -> str:
-    """The room that a row is shown as: the five of the kernel, else the one in the root folder."""
-    head, _, rest = name.partition(".")
-    return name if head == "kernel" and rest else head
+    """The room that a row is shown as: the five of the kernel, the commands of built-ins, else the outermost."""
+    head = name.partition(".")[0]
+    return name if head == "kernel" or name == "builtins.commands" else head
 
 
 def _nodes() -> list[str]:
