@@ -1,4 +1,4 @@
-"""Run ids."""
+"""Run ids: made where none is given, and checked where one is."""
 
 import re
 import secrets

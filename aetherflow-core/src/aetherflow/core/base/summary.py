@@ -49,7 +49,7 @@ class FailureSummary:
 
 @dataclass(slots=True)
 class JobSummary:
-    """One job."""
+    """What became of a job, with its steps and the error that ended it."""
 
     job_id: str
     status: str
@@ -62,7 +62,7 @@ class JobSummary:
 
 @dataclass(slots=True)
 class RunSummary:
-    """One run."""
+    """What became of a run: what `run_flow()` returns and `run --json` prints."""
 
     flow_id: str
     run_id: str

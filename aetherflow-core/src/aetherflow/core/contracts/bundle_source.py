@@ -31,7 +31,7 @@ class BundleSourceInit:
     bundle: str
     """Logical name of the bundle at the peer: `bundle.source.bundle`, else `bundle.id`."""
     config: Mapping[str, Any]
-    """The source's own keys."""
+    """Model of the keys that a manifest gives to this source."""
     root: Path
     """Folder of the manifest, to which local paths are relative."""
     connector: Any = None
@@ -51,7 +51,7 @@ class BundleSource(ABC, Generic[ConfigT]):
     """Kind of connector that the source reads through; None: it needs no resource."""
 
     conf: ConfigT
-    """The validated keys."""
+    """The keys of the manifest, as an instance of `Config`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -66,9 +66,9 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
     """Modules of the driver library; `doctor` looks whether they are installed, without importing them."""
 
     conf: ConfigT
-    """The validated `config`."""
+    """The resource's `config`, as an instance of the class's `Config`."""
     opts: OptionsT
-    """The validated `options`."""
+    """The resource's `options`, as an instance of the class's `Options`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -18,7 +18,7 @@ class DocumentKind(ABC):
     """
 
     title: ClassVar[str]
-    """Title of the schema."""
+    """Title of the JSON schema that editors show."""
 
     @abstractmethod
     def recognises(self, data: Any) -> bool:

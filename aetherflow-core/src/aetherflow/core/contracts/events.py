@@ -46,7 +46,7 @@ class LockInfo:
 
     key: str
     token: int
-    """The fencing token."""
+    """The fencing token: it grows each time that the lock is taken."""
 
 
 @dataclass(frozen=True, slots=True)

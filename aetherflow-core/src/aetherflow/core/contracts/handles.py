@@ -38,7 +38,7 @@ class Ledger(Protocol):
         """Value of `key`, or `default`."""
 
     def put(self, key: str, value: Any) -> None:
-        """Set `key`."""
+        """Set `key`; it is stored when the step ends with SUCCESS."""
 
     def put_fact(self, key: str, value: Any) -> None:
         """Set `key`, also if the step fails: for what has happened elsewhere and stays so, as a file that arrived."""

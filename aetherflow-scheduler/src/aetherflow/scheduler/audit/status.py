@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ItemStatus:
-    """How an item stands."""
+    """How an item stands: its last slots, the next one, and whether it is paused."""
 
     item: "Item"
     last: SlotRow | None

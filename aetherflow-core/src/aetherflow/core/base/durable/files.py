@@ -165,7 +165,7 @@ class AtomicFile(BufferedIOBase):
         return False
 
     def write(self, data: bytes) -> int:  # type: ignore[override]  # any buffer is taken, as by every binary file
-        """Append bytes."""
+        """Append bytes; returns their number."""
         hit(f"write {self.final.name}", self._file, data)
         with naming(self.final):
             self._file.write(data)

@@ -1,4 +1,4 @@
-"""The flow document, `flow.yaml`."""
+"""The models of a flow document: what `flow.yaml` may hold, key by key."""
 
 from typing import Any, Literal
 
@@ -129,7 +129,7 @@ class JobSpec(SpecModel):
 
 
 class FlowSpec(SpecModel):
-    """A flow document."""
+    """The whole document `flow.yaml`."""
 
     version: Literal[1] = Field(1, description="Version of the document format")
     flow: FlowMetaSpec = Field(description="Identity, folders and state of the flow")

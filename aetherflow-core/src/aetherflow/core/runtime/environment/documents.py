@@ -1,4 +1,4 @@
-"""Reading documents from files."""
+"""Documents read from files; the kernel parses them and reads none."""
 
 from pathlib import Path
 

@@ -72,7 +72,7 @@ class Snapshot(NamedTuple):
 
     @property
     def limits(self) -> Limits:
-        """Limits on documents."""
+        """How large a document and its values may be."""
         given = self.project.spec.limits
         return Limits(given.flow_bytes or MAX_BYTES, given.flow_nodes or MAX_NODES)
 

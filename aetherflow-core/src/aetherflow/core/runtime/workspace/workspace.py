@@ -32,7 +32,7 @@ class DatabaseFolder:
 
 
 class Workspace:
-    """Folders of one run."""
+    """The folders of one run: for each job one, removed as the flow's cleanup policy says."""
 
     def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Path) -> None:
         """`assets` is the flow's folder."""

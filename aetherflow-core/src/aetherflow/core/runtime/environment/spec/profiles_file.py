@@ -6,4 +6,4 @@ from aetherflow.core.runtime.environment.spec.profiles import ProfileSpec
 
 
 class ProfilesSpec(RootModel[dict[str, ProfileSpec]]):
-    """Profiles by name."""
+    """The whole document of a profiles file: profiles by name."""

@@ -72,7 +72,7 @@ class PolicySpec(SpecModel):
 
 
 class LimitsSpec(SpecModel):
-    """Limits on documents."""
+    """How large a document and its values may be."""
 
     flow_bytes: int | None = Field(None, gt=0, description="Largest flow file in bytes; default 4 MiB")
     flow_nodes: int | None = Field(
@@ -97,7 +97,7 @@ class SecretsSpec(SpecModel):
 
 
 class ProjectSpec(SpecModel):
-    """The project file."""
+    """The whole document `aetherflow.yaml`, the project file."""
 
     # model_construct: most runs have no project file, and validating empty sections would cost every start
 

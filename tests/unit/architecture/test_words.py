@@ -1,0 +1,45 @@
+"""Names have one meaning in a distribution, and a docstring says what a caller has to know."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+
+from import_graph import distribution, modules
+
+SHORT_WORDS, MOST_SHORT = 4, 50
+"""A docstring of so few words seldom says more than the name does; where it does, it may stay."""
+ROLES = {"Config", "Options", "Inputs", "Outputs"}
+"""What these are is told by the step or connector that they stand beside: they mean one thing each."""
+
+
+def docstrings(tree: ast.AST) -> Iterator[str]:
+    """All docstrings of a module: its own, those of classes and functions, those below fields."""
+    for node in ast.walk(tree):
+        for each in body if isinstance(body := getattr(node, "body", None), list) else ():
+            match each:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    yield text
+
+
+def test_docstrings_say_something() -> None:
+    short = [
+        f"{name}: {text}"
+        for name, path in modules().items()
+        for text in docstrings(ast.parse(path.read_text()))
+        if len(text.split()) <= SHORT_WORDS
+    ]
+    assert len(short) <= MOST_SHORT, "\n".join(short)
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places = defaultdict(list)
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and node.name not in ROLES:
+                places[distribution(name), node.name].append(name)
+    assert {key: names for key, names in places.items() if len(names) > 1} == {}
+
+
+def test_short_docstrings_are_found() -> None:
+    source = '"""W."""\nclass A:\n    """The mark."""\n    x: int\n    """Its value."""\n'
+    assert list(docstrings(ast.parse(source))) == ["W.", "The mark.", "Its value."]
