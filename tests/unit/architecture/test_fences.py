@@ -13,8 +13,8 @@ from private_names import defined, findings, taken, tree
 
 DB, TRANSFER, REPORTS = (f"aetherflow_builtins_{name}" for name in ("db", "transfer", "reports"))
 FENCES = {
-    "aetherflow.core.base.pydantic_internals": "pydantic",
-    "aetherflow.core.base.typer_internals": "typer",
+    "aetherflow.core.host.pydantic_internals": "pydantic",
+    "aetherflow.core.console.typer_internals": "typer",
     f"{DB}.connectors.mysql.pymysql_parts": "pymysql",
     f"{TRANSFER}.archives.zip_member": "zipfile",
     f"{TRANSFER}.connectors.sftp.client": "paramiko",

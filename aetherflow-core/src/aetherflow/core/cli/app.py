@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepare_completion() -> None:
     """Where a shell asks what may come next: the classes that answer are not imported otherwise."""
     if COMPLETE_VARIABLE in os.environ:
-        from aetherflow.core.base.typer_internals import prepare_completion
+        from aetherflow.core.console.typer_internals import prepare_completion
 
         prepare_completion()
 

@@ -21,7 +21,7 @@ def completion(
 
     fish: aetherflow completion fish > ~/.config/fish/completions/aetherflow.fish
     """
-    from aetherflow.core.base.typer_internals import completion_script
     from aetherflow.core.cli.app import COMPLETE_VARIABLE
+    from aetherflow.core.console.typer_internals import completion_script
 
     typer.echo(completion_script("aetherflow", COMPLETE_VARIABLE, shell.value))

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from aetherflow.core.base.typer_internals import read_plainly
+from aetherflow.core.console.typer_internals import read_plainly
 
 
 def _with_default(option: TyperOption | None) -> TyperOption | None:

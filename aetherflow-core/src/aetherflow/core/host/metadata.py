@@ -76,7 +76,7 @@ def installed_in(group: str) -> tuple[PluginEntry, ...]:
 def _entries() -> tuple[PluginEntry, ...]:
     entries, others = _scan(_GROUPS)
     if not others and PYDANTIC in sys.modules:
-        from aetherflow.core.base.pydantic_internals import spare_plugin_scan
+        from aetherflow.core.host.pydantic_internals import spare_plugin_scan
 
         spare_plugin_scan()
     return entries

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.base.pydantic_internals import spare_plugin_scan
-from aetherflow.core.base.typer_internals import completion_script, prepare_completion, read_plainly
+from aetherflow.core.console.typer_internals import completion_script, prepare_completion, read_plainly
+from aetherflow.core.host.pydantic_internals import spare_plugin_scan
 
 
 def test_a_parameter_of_another_typer_is_left_alone() -> None:
