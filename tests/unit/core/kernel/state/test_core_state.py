@@ -12,7 +12,7 @@ import pytest
 from aetherflow.core.api import StateError
 from aetherflow.core.kernel.state import transitions
 from aetherflow.core.kernel.state.reasons import StateReason
-from aetherflow.core.kernel.state.transitions import Status, require_legal
+from aetherflow.core.kernel.state.transitions import JOB, Status, require_legal
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -125,3 +125,9 @@ def test_the_page_names_every_reason(root: Path) -> None:
     page = (root / "docs/reference/state.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("<!-- reasons -->")[2], re.MULTILINE)
     assert rows == sorted((str(code), code.words) for code in StateReason)
+
+
+@pytest.mark.parametrize("old", ["BLOCKED", "FAILED", "INTERRUPTED", "UNKNOWN", "DISCARDED"])
+@pytest.mark.parametrize("new", ["RUNNING", "SKIPPED", "BLOCKED", "FAILED", "DISCARDED"])
+def test_a_job_that_did_not_end_well_may_begin_anew_or_be_set_aside(old: str, new: str) -> None:
+    require_legal(JOB, "job", Status(old), Status(new))
