@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from old_data import unpack
+
 if TYPE_CHECKING:
     from core_project import Project
 
@@ -201,22 +203,16 @@ def test_migrate(ran: "Project") -> None:
     other = ran.folder / "mine.sqlite"
     sql(other, "CREATE TABLE mine (x)")
     assert ran.cli("state", "migrate", str(other)).code == 4
-    sql(
-        ran.state,
-        "PRAGMA user_version=1",
-        "DROP INDEX runs_by_start",
-        "DROP INDEX journal_by_run",
-        "DROP TABLE definitions",
-        *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("parent", "heartbeat_at")),
-        "ALTER TABLE job_runs DROP COLUMN def_hash",
-        *(f"ALTER TABLE step_runs DROP COLUMN {name}" for name in ("def_hash", "items", "items_blob", "secret_keys")),
-    )
-    result = ran.cli("state", "info", "flow.yaml")
-    assert (result.code, f"fix: aetherflow state migrate {ran.state}" in result.err) == (4, True)
-    document = json.loads(ran.cli("state", "migrate", "flow.yaml", "--json").out)
-    assert (document["from"], document["to"]) == (1, 2)
+
+
+def test_migrate_a_state_of_an_older_version(project: "Project", tmp_path: Path) -> None:
+    state = unpack(tmp_path / "old").states / "failed.sqlite"
+    result = project.cli("state", "info", str(state))
+    assert (result.code, f"fix: aetherflow state migrate {state}" in result.err) == (4, True)
+    document = json.loads(project.cli("state", "migrate", str(state), "--json").out)
+    assert (document["from"], document["to"]) == (2, 3)
     assert Path(document["backup"]).exists()
-    assert ran.cli("state", "info", "flow.yaml").code == 0
+    assert project.cli("state", "info", str(state)).code == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

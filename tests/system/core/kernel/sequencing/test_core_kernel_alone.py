@@ -7,9 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import kernel_alone  # its file is the program
-
-PROGRAM = [sys.executable, str(Path(kernel_alone.__file__))]
+PROGRAM = [sys.executable, str(Path(__file__).parents[4] / "services/kernel_alone.py")]
 
 
 def test_a_kernel_alone_runs_is_killed_and_resumes(tmp_path: Path) -> None:
