@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, ResolverError, StepError
+from aetherflow.core.base.redact import texts_in
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import active
 from aetherflow.core.kernel.resolver.deferred import Deferred, render_inputs
@@ -123,7 +124,7 @@ class _DryRun:
                 yield from self._inner(key, inner)
 
     def _inner(self, key: StepKey, inner: Mapping[str, Any]) -> Iterator[str]:
-        waiting = [text for text in _texts(inner.get("inputs")) if isinstance(text, Deferred)]
+        waiting = [text for text in texts_in(inner.get("inputs")) if isinstance(text, Deferred)]
         if waiting:
             yield f"{inner['type']}: not known before: {waiting[0]}"
             return
@@ -136,14 +137,3 @@ class _DryRun:
         step = cls(key.step, given, ReadingContext(self._opened, self._workspace, self._connectors, key), key.job)
         step.validate()
         return step.plan()
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
