@@ -10,7 +10,7 @@ from aetherflow.core.base.errors import WhenError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.summary import ArtifactSummary, FailureSummary, JobSummary, StepSummary
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace
-from aetherflow.core.kernel.sequencing.failure import code_of, fix_of, message_of
+from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
 from aetherflow.core.kernel.state.records import JobRecord, StoredArtifact
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.yaml.source_map import SourceMap
@@ -69,7 +69,7 @@ def _failure(error: StepFailedError, source: SourceMap, redactor: Redactor) -> F
     message = redactor.mask(about + message_of(error.cause))
     found = FailureSummary(
         step=error.step.id if error.step is not None else None,
-        code=code_of(error.cause),
+        code=error_code_of(error.cause),
         message=redactor.mask(f"{error.item}: {message}") if error.item else message,
         location=str(source.value(error.path)),
         fix=redactor.mask(fix_of(error.cause)) or None,
