@@ -74,7 +74,7 @@ class Run:
         self._run = KernelRun(plan, self._services, lock_key)
 
     def _build(self, inner: InnerRuns) -> RunServices:
-        """What the kernel is given, carried out by this machine."""
+        """What the kernel is given: the Protocols of `contracts.running` as this machine implements them."""
         opened, outer = self._opened, self._outer
         flow, run_id, settings = opened.flow, opened.run_id, opened.flow.snapshot.settings
         resources = opened.resources()
