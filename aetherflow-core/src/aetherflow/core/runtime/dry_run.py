@@ -15,6 +15,7 @@ from aetherflow.core.host.catalog import active
 from aetherflow.core.kernel.resolver.deferred import Deferred, render_inputs
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.failure import message_of
+from aetherflow.core.kernel.sequencing.summary import template_entry
 from aetherflow.core.kernel.sequencing.verdicts import Effects, JobPlan, StepPlan, Verdict
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
@@ -73,7 +74,7 @@ class _DryRun:
             elif step.verdict in (Verdict.RUN, Verdict.RUN_AGAIN):
                 step.effects = self._step(step, spec, self._scope(job.id, done, outputs))
         if plan.verdict is Verdict.REUSE:
-            self._jobs[job.id] = {"status": str(state.jobs[job.id].status), "outputs": outputs}
+            self._jobs[job.id] = template_entry(state.jobs[job.id], outputs)
 
     def _scope(self, job_id: str, steps: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
         opened = self._opened

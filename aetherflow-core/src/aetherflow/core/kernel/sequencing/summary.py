@@ -31,13 +31,13 @@ def job_summary(
     )
 
 
-def template_entry(job: JobSummary, outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What templates and `when` see of a job that has ended."""
+def template_entry(job: JobSummary | JobRecord, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What templates and `when` see of a job that has ended; of one that another process ended, no `error`."""
     # plain text, not the enum: `when` compares by type
     entry: dict[str, Any] = {"status": str(job.status), "outputs": outputs}
     if job.skip_reason is not None:
         entry["skip_reason"] = str(job.skip_reason)
-    if (error := job.error) is not None:
+    if isinstance(job, JobSummary) and (error := job.error) is not None:
         entry["error"] = {"step": error.step, "code": error.code, "message": error.message, "log": error.log}
     return entry
 

@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the caller asks of a resumed run."""
+    """What the caller asks of a run, new or known, beside its inputs; and who asks."""
 
     flow_job: str | None = None
     """Id of the only job that is to run; None for all."""
