@@ -1,4 +1,4 @@
-"""One run on this machine: its services built, the kernel let go, its folders cleaned, its summary made."""
+"""One run on this machine: builds what the kernel is given, lets it run the flow, cleans the folders, sums up."""
 
 import dataclasses
 import time

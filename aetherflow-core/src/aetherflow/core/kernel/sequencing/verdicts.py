@@ -1,4 +1,4 @@
-"""What a plan consists of: what the caller asks for, and a verdict for every job and step."""
+"""What a plan consists of: what the caller asks for, and a verdict for every job and step; `plan` decides on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
