@@ -154,11 +154,19 @@ def test_items_that_are_done_are_not_done_again(project: "Project") -> None:
     assert [item["v"] for item in outputs["items"]] == [1, 2, 3]
 
 
-def test_a_stop_is_recorded_alike_of_the_item_and_of_the_step(project: "Project") -> None:
-    project.flow("jobs: [{id: a, steps: [{id: s, type: repeat_stop, for_each: [1, 2]}]}]\n")
+@pytest.mark.parametrize(
+    "stops",
+    [
+        "type: repeat_stop, for_each: [1, 2]",
+        "type: with_lock, inputs: {lock_key: k, step: {type: repeat_stop, id: i, inputs: {}}}",
+    ],
+    ids=["an item", "a step inside"],
+)
+def test_a_stop_is_recorded_alike_of_a_step_and_of_its_parts(project: "Project", stops: str) -> None:
+    project.flow(f"jobs: [{{id: a, steps: [{{id: s, {stops}}}]}}]\n")
     assert run(project) == 143
-    rows = project.rows("SELECT item_key<>'', status, error, reason_code FROM step_runs ORDER BY 1")
-    assert rows == [(item, "INTERRUPTED", "signal 15", "stopped") for item in (0, 1)]
+    rows = project.rows("SELECT status, error, reason_code FROM step_runs")
+    assert rows == [("INTERRUPTED", "signal 15", "stopped")] * 2
 
 
 def test_retries_are_per_item(project: "Project") -> None:
