@@ -64,7 +64,7 @@ class InnerSteps:
             ended = isinstance(error, StepCancelledError) or outer.control.cancelled
             status = Status.INTERRUPTED if ended else Status.FAILED
             why = mask(message_of(error))
-            if outer.control.reason == "signal":
+            if outer.control.ended_by == "signal":
                 why = said(StateReason.STOPPED, number=services.stop.signal)
             if not outer.control.closed and state.latest[key].status is Status.RUNNING:
                 state.fail(key, status, why, dict(attempt.effects.facts))

@@ -153,15 +153,15 @@ def run_attempt(
             outcome = AttemptOutcome()
         else:
             ending.step(what)
-    reason = control.reason
+    ended_by = control.ended_by
     control.closed = True
     if ending.killed:
         processes.end_all(0)
     else:
         processes.end_all()
     if control.error is not None:
-        return AttemptOutcome(error=control.error, stopped=reason)
-    return AttemptOutcome(outcome.result, outcome.error, reason)
+        return AttemptOutcome(error=control.error, stopped=ended_by)
+    return AttemptOutcome(outcome.result, outcome.error, ended_by)
 
 
 class _Ending:
