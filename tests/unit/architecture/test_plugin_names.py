@@ -154,8 +154,8 @@ def test_the_installed_metadata_says_the_same() -> None:
     assert first_party.extra_for(CONNECTORS, "db.postgres") == "postgres"
     assert first_party.extra_for(STEPS, "db.postgres") is None
     assert first_party.distribution_for("postgres") == "aetherflow-builtins-db"
-    assert first_party.driver_extra(CONNECTORS, "db.postgres") == "postgres"
-    assert first_party.driver_extra(CONNECTORS, "archive.pyminizip") == ""
+    assert first_party.driver_extra("db.postgres") == "postgres"
+    assert first_party.driver_extra("archive.pyminizip") == ""
     assert first_party.extra_for(CONNECTORS, "archive.pyminizip") == "zip"
     assert first_party.program_for("scheduler") == "aetherflow-scheduler"
     assert first_party.program_for("flow") is None

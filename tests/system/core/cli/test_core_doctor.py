@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from core_project import Project
 PLUGIN = """
 import time
+from pydantic import SecretStr
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
 
 class Config(ConnectorConfig):
@@ -27,9 +28,15 @@ class Slow(Shop):
 class Mute(ConnectorBase[Config, ConnectorOptions]):
     requires = ("no_such_driver", "json")
 
-class Odd(Shop):
+class Hop(ConnectorConfig):
+    pin: SecretStr = SecretStr("")
+
+class Hops(ConnectorConfig):
+    hop: Hop = Hop()
+
+class Odd(ConnectorBase[Hops, ConnectorOptions]):
     def probe(self):
-        raise ZeroDivisionError("odd")
+        raise ZeroDivisionError("odd " + self.conf.hop.pin.get_secret_value())
 """
 ENTRIES = "[aetherflow.connectors]\n" + "".join(
     f"rest.{name.lower()} = acme:{name}\n" for name in ("Shop", "Slow", "Mute", "Odd")
@@ -80,7 +87,7 @@ def test_connect(acme: "Project") -> None:
         resources:
           gone: {{kind: rest, driver: shop, config: {{password: {CANARY}}}}}
           slow: {{kind: rest, driver: slow}}
-          odd: {{kind: rest, driver: odd}}
+          odd: {{kind: rest, driver: odd, config: {{hop: {{pin: of-the-hop}}}}}}
           lite: {{kind: db, driver: sqlite3, config: {{path: x.db}}}}
           duck: {{kind: db, driver: duckdb}}
         jobs: []
@@ -93,6 +100,7 @@ def test_connect(acme: "Project") -> None:
     assert states == {"gone": "failed", "slow": "timeout", "odd": "failed", "lite": "ok", "duck": "ok"}
     assert codes(report) == ["AF5201", "AF6004", "AF5201"]
     assert report["errors"][0]["msg"] == "resource gone: login with *** refused"
+    assert report["errors"][2]["msg"] == "resource odd: ZeroDivisionError: odd ***"
     assert CANARY not in json.dumps(report)
     assert not acme.work.exists()
     result = acme.command("doctor", "flow.yaml", "--connect", "--deadline", "1")

@@ -6,7 +6,7 @@ shell-quoted. `Stream` masks across the borders of chunks.
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +42,15 @@ def secrets_in(values: Mapping[str, Any]) -> Iterable[str]:
             yield from (text for item in value if isinstance(item, Mapping) for text in secrets_in(item))
         elif isinstance(value, str) and len(value) >= MIN_LENGTH and is_secret_name(name):
             yield value
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts of a value: itself, or those in its maps and lists, without the keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(item)
 
 
 def url_secrets(value: Any) -> Iterable[str]:

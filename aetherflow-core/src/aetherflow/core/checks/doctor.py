@@ -16,7 +16,8 @@ from aetherflow.core.checks.report import check_flow
 from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.installing import driver_command, driver_extra, install_all, missing_drivers
+from aetherflow.core.host.first_party import driver_extra
+from aetherflow.core.host.installing import driver_command, install_all, missing_drivers
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths

@@ -18,11 +18,9 @@ from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
-    is_secret_type,
-    models_of,
-    secret_values_of,
 )
 from aetherflow.core.host.names import CONNECTORS
+from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.kernel.resolver.dates import date_map
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params
 from aetherflow.core.kernel.yaml.flow import FlowSpec
@@ -132,11 +130,7 @@ class Prober:
         one = Resources({name: spec}, self._merged.source)
         found = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
-        for section, model in models_of(cls):
-            for key, info in model.model_fields.items():
-                if isinstance(value := found[section].get(key), str) and is_secret_type(info.annotation):
-                    self._redactor.add([value])
-        self._redactor.add(secret_values_of(cls, found))
+        self._redactor.add(secret_settings({name: found}, self._catalog))
         self._redactor.add(secrets_in(found))
         self._redactor.add(url_secrets(found))
         init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._folders)

@@ -1,1 +1,1 @@
-"""What command lines of this house share: commands that start fast, tables, findings and errors as text, exit codes."""
+"""What the command lines of our programs share: fast commands, tables, findings and errors as text, exit codes."""

@@ -49,7 +49,7 @@ class LazyGroup(Group):
     """Name of a command to `module:attribute`, a function or a typer app; in the order of the help."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 click's signature
-        """All names, those of plugins last."""
+        """All names: those of `lazy` in their order, then those that were added."""
         return list(dict.fromkeys([*self.lazy, *self.commands]))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The one place that turns errors into exit codes, for every program of the house."""
+"""The one place that turns errors into exit codes, for each of our programs."""
 
 import os
 import sys

@@ -31,7 +31,7 @@ class BundleSourceInit:
     bundle: str
     """Logical name of the bundle at the peer: `bundle.source.bundle`, else `bundle.id`."""
     config: Mapping[str, Any]
-    """Model of the keys that a manifest gives to this source."""
+    """The keys that the manifest gives to this source beside those of every source."""
     root: Path
     """Folder of the manifest, to which local paths are relative."""
     connector: Any = None

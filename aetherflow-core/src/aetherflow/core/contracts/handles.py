@@ -1,6 +1,4 @@
-"""What a step's context hands out: ledgers, locks, files that are written over several attempts;
-and what steps and flows give back.
-"""
+"""What a step's context hands out (ledgers, locks, files written over attempts), and the results of steps and flows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +50,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FlowResult:
-    """How a run that a step started has ended: well."""
+    """The result of a run that a step started, which has ended with SUCCESS."""
 
     flow_id: str
     run_id: str

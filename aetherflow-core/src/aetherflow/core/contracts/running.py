@@ -1,6 +1,6 @@
 """What the kernel is given of the program around it: the Protocols that a run is composed of.
 
-The runtime carries them out on this machine; a test may carry them out with three classes and a list.
+`aetherflow.core.runtime` implements them for this machine; the tests of the kernel alone have small fakes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EventSink(Protocol):
-    """Who is told what happens in a run."""
+    """Receives the events of a run."""
 
     def emit(self, event: str, **fields: Any) -> None:
         """Tell it now; a field that is None is left out."""

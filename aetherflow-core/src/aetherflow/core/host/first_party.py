@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 
-from aetherflow.core.host.names import DOCUMENTS
+from aetherflow.core.host.names import CONNECTORS, DOCUMENTS
 
 CORE = "aetherflow-core"
 HINTS = "aetherflow.hints"
@@ -46,9 +46,9 @@ def extra_for(group: str, name: str) -> str | None:
     return extra or None
 
 
-def driver_extra(group: str, name: str) -> str:
-    """The extra that brings the driver of a plugin, too; empty if none does."""
-    extra, _, note = _hint(group, name).partition(":")
+def driver_extra(name: str) -> str:
+    """The extra that brings connector `kind.driver` with its driver; empty if none of ours does."""
+    extra, _, note = _hint(CONNECTORS, name).partition(":")
     return "" if note == WITHOUT_DRIVER else extra
 
 

@@ -6,9 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.host import first_party
-from aetherflow.core.host.first_party import CORE, without_implied
-from aetherflow.core.host.names import CONNECTORS
+from aetherflow.core.host.first_party import CORE, driver_extra, without_implied
 
 
 def install_command(*extras: str, of: str = CORE) -> str:
@@ -41,11 +39,6 @@ def install_all(problems: Iterable[Problem]) -> str | None:
 def missing_drivers(cls: Any) -> list[str]:
     """Modules that a connector class says it needs and that are not installed."""
     return [name for name in getattr(cls, "requires", ()) if not _is_installed(name)]
-
-
-def driver_extra(name: str) -> str:
-    """The extra that brings the driver of connector `kind.driver`; empty if none of ours does."""
-    return first_party.driver_extra(CONNECTORS, name)
 
 
 def driver_command(name: str, missing: list[str]) -> str:

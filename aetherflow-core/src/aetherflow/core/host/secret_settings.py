@@ -1,23 +1,17 @@
-"""Which settings of connectors are secret: those that their models declare as `SecretStr`, and what a class names."""
+"""Which settings of connectors are secret: those whose type holds a secret, and those that a class names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
+from aetherflow.core.base.redact import texts_in
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.connecting import models_of, secret_values_of
-
-
-def holds_secret(annotation: Any) -> bool:
-    """Whether a field of this type may hold a `SecretStr`."""
-    if isinstance(annotation, type) and issubclass(annotation, SecretStr):
-        return True
-    return any(map(holds_secret, get_args(annotation)))
+from aetherflow.core.host.connecting import is_secret_type, models_of, secret_values_of
 
 
 def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
-    """Values of all settings that are `SecretStr` in a connector's models, nested ones too, or secret by its class."""
+    """Values of all settings that are secret by a connector's models, nested ones too, or by its class."""
     for resource in resources.values():
         cls = catalog.connector(resource["kind"], resource["driver"])
         for section, model in models_of(cls):
@@ -28,8 +22,8 @@ def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog
 def _secrets_of(settings: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         value = settings.get(name)
-        if isinstance(value, str) and holds_secret(field.annotation):
-            yield value
+        if is_secret_type(field.annotation):
+            yield from texts_in(value)
         elif isinstance(value, Mapping):
             for inner in (field.annotation, *get_args(field.annotation)):
                 if isinstance(inner, type) and issubclass(inner, BaseModel):

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, ResolverError, StepError
+from aetherflow.core.base.redact import texts_in
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import active
 from aetherflow.core.kernel.resolver.deferred import Deferred, render_inputs
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.failure import message_of
+from aetherflow.core.kernel.sequencing.summary import template_entry
 from aetherflow.core.kernel.sequencing.verdicts import Effects, JobPlan, StepPlan, Verdict
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
@@ -72,7 +74,7 @@ class _DryRun:
             elif step.verdict in (Verdict.RUN, Verdict.RUN_AGAIN):
                 step.effects = self._step(step, spec, self._scope(job.id, done, outputs))
         if plan.verdict is Verdict.REUSE:
-            self._jobs[job.id] = {"status": str(state.jobs[job.id].status), "outputs": outputs}
+            self._jobs[job.id] = template_entry(state.jobs[job.id], outputs)
 
     def _scope(self, job_id: str, steps: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
         opened = self._opened
@@ -123,7 +125,7 @@ class _DryRun:
                 yield from self._inner(key, inner)
 
     def _inner(self, key: StepKey, inner: Mapping[str, Any]) -> Iterator[str]:
-        waiting = [text for text in _texts(inner.get("inputs")) if isinstance(text, Deferred)]
+        waiting = [text for text in texts_in(inner.get("inputs")) if isinstance(text, Deferred)]
         if waiting:
             yield f"{inner['type']}: not known before: {waiting[0]}"
             return
@@ -136,14 +138,3 @@ class _DryRun:
         step = cls(key.step, given, ReadingContext(self._opened, self._workspace, self._connectors, key), key.job)
         step.validate()
         return step.plan()
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)

@@ -1,4 +1,4 @@
-"""One run on this machine: its services built, the kernel let go, its folders cleaned, its summary made."""
+"""One run on this machine: builds what the kernel is given, lets it run the flow, cleans the folders, sums up."""
 
 import dataclasses
 import time
@@ -74,7 +74,7 @@ class Run:
         self._run = KernelRun(plan, self._services, lock_key)
 
     def _build(self, inner: InnerRuns) -> RunServices:
-        """What the kernel is given, carried out by this machine."""
+        """What the kernel is given: the Protocols of `contracts.running` as this machine implements them."""
         opened, outer = self._opened, self._outer
         flow, run_id, settings = opened.flow, opened.run_id, opened.flow.snapshot.settings
         resources = opened.resources()

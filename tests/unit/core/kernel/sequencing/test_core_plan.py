@@ -220,6 +220,19 @@ def test_only_one_job(project: "Project") -> None:
     assert project.rows("SELECT status, reason FROM runs") == [("SUCCESS", None)]
 
 
+def test_a_job_that_is_left_out_still_says_why_it_was_skipped(project: "Project") -> None:
+    project.flow(
+        """\
+        jobs:
+          - {id: a, steps: [{id: gate, type: check_items, inputs: {items: []}, on_no_data: skip_job}]}
+          - {id: b, when: 'jobs.a.skip_reason == "count(0) < min_count(1)"', steps: [{id: s, type: plan_note}]}
+        """
+    )
+    assert run(project, "--flow-job", "a")[0] == 0
+    code, err, ran = run(project, "--flow-job", "b")
+    assert (code, ran) == (0, ["s"]), err
+
+
 def test_a_condition_over_a_failed_job_is_asked_again(project: "Project") -> None:
     project.flow(
         """\

@@ -1,6 +1,8 @@
 """Steps that repeat: `retry` after failures, `for_each` over items, each item resumed by itself."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,19 @@ class Listing(Step[Any]):
             artifact.write(b"x")
         found = json.loads(Path(self.ctx.env["LIST"]).read_text())
         return StepResult(output={"found": found, "file": str(self.ctx.write_path("listed.txt"))})
+
+
+@register_step("repeat_stop")
+class Stop(Step[Any]):
+    """Asks the run to stop, and waits for it."""
+
+    def run(self) -> None:
+        """Do it."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self.ctx.check_cancelled()
+            time.sleep(0.01)
 
 
 def calls(project: "Project") -> list[list[Any]]:
@@ -137,6 +152,21 @@ def test_items_that_are_done_are_not_done_again(project: "Project") -> None:
     assert [call[1] for call in calls(project)] == [1, 2, 2, 3]
     outputs = json.loads(project.rows("SELECT outputs FROM step_runs WHERE item_key='' AND status='SUCCESS'")[0][0])
     assert [item["v"] for item in outputs["items"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        "type: repeat_stop, for_each: [1, 2]",
+        "type: with_lock, inputs: {lock_key: k, step: {type: repeat_stop, id: i, inputs: {}}}",
+    ],
+    ids=["an item", "a step inside"],
+)
+def test_a_stop_is_recorded_alike_of_a_step_and_of_its_parts(project: "Project", stops: str) -> None:
+    project.flow(f"jobs: [{{id: a, steps: [{{id: s, {stops}}}]}}]\n")
+    assert run(project) == 143
+    rows = project.rows("SELECT status, error, reason_code FROM step_runs")
+    assert rows == [("INTERRUPTED", "signal 15", "stopped")] * 2
 
 
 def test_retries_are_per_item(project: "Project") -> None:

@@ -209,6 +209,28 @@ def test_reasons_of_1_0_get_their_codes(data: OldData) -> None:
     assert jobs == [{"reason_code": "skip_job"}]
 
 
+def test_what_1_0_wrote_of_interrupted_attempts_gets_codes(data: OldData) -> None:
+    path = state_of(data, "retried")
+    words = {
+        "the process that ran it ended": "process_ended",
+        "stopped before it began": "not_begun",
+        "signal 15": "stopped",
+        "stopped": "stopped",  # a step with for_each
+        "the run is being stopped": "stopped",  # a step inside a step
+        "exit code 143": None,
+    }
+    insert = (
+        "INSERT INTO step_runs (flow_id, run_id, job_id, step_id, attempt, status, effect, idem_key, plugin, error, "
+        "started_at) VALUES ('retried', 'retried-1', 'words', ?, 1, 'INTERRUPTED', 'once', '', 't', ?, 1)"
+    )
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executemany(insert, [(f"s{number}", error) for number, error in enumerate(words)])
+        db.commit()
+    StateStore(path).close()
+    found = data.state("retried", "SELECT reason_code FROM step_runs WHERE job_id='words' ORDER BY step_id")
+    assert [row["reason_code"] for row in found] == list(words.values())
+
+
 def test_two_that_open_an_old_file_at_once(data: OldData) -> None:
     """The second one finds it migrated, and makes no second backup."""
     path = state_of(data, "failed")

@@ -63,7 +63,7 @@ class Waiter:
     ticket: int
     owner: Owner
     since: int
-    """When it was taken or asked for, in UTC epoch milliseconds."""
+    """When it began to wait, in UTC epoch milliseconds."""
     host: str
     pid: int
     alive: bool

@@ -13,6 +13,7 @@ from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
+from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepKey, StepStart
 from aetherflow.core.kernel.state.transitions import Status
@@ -50,9 +51,9 @@ class ForEach:
             runner.state.fail(work.key, status, runner.services.redactor.mask(str(error)))
             trace.recorded = True
             raise
-        except BaseException as error:
-            if not isinstance(error, StateError):
-                runner.state.fail(work.key, Status.INTERRUPTED, "stopped")
+        except RunStoppedError:
+            why = said(StateReason.STOPPED, number=runner.services.stop.signal)
+            runner.state.fail(work.key, Status.INTERRUPTED, why)
             raise
         finally:
             trace.duration_ms = ms_since(started)

@@ -13,7 +13,7 @@ _FIXES = {
 """What helps where the system refused; of other errors a step itself has to say it."""
 
 
-def code_of(error: BaseException) -> str:
+def error_code_of(error: BaseException) -> str:
     """The code of an error; a foreign one that failed a step has that of StepError."""
     return error.code if isinstance(error, AetherflowError) else StepError.code
 

@@ -25,7 +25,8 @@ class Handover:
     """The good end of an attempt and, where a step follows at once, the start of its first attempt.
 
     One transaction writes, of the end: the attempt's status, reason and outputs, the outputs of its job, its artifacts
-    and ledger entries; of the start: the row of the next attempt, RUNNING.
+    and ledger entries; of the start: the row of the next attempt, RUNNING. What these rows name is durable before: a
+    file is synced when it is published (`base.durable`), a large output when it is stored (`state.blobs`).
     """
 
     key: StepKey

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aetherflow.core.base.errors import StepCancelledError
+from aetherflow.core.base.said import said
 from aetherflow.core.contracts.events import StepInfo
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.sequencing.attempt import Attempt
@@ -14,7 +15,7 @@ from aetherflow.core.kernel.sequencing.handover import Handover
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.values import StepValues
 from aetherflow.core.kernel.sequencing.worker import call
-from aetherflow.core.kernel.state.reasons import step_reason
+from aetherflow.core.kernel.state.reasons import StateReason, step_reason
 from aetherflow.core.kernel.state.records import StepEnd, StepRecord, StepStart
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.values import json_safe, to_json
@@ -54,7 +55,7 @@ class InnerSteps:
         try:
             result = services.wrapper.call(info, lambda: call(cls, step_id, inputs, ctx, key.job))
             outputs = json_safe(result.as_output())
-            reason = step_reason(result.reason, self._services.redactor)
+            reason = step_reason(result.reason, services.redactor)
             stored, secret, _ = self._values.without_secrets(key, outputs, None)
             outer.control.check_open()  # what a thread that was left behind brings does not count
             Handover(key, StepEnd(Status(result.status), stored, reason, attempt.effects, secret)).write(state)
@@ -62,8 +63,11 @@ class InnerSteps:
             # however it shows: children that were ended make a step fail with an error of its own
             ended = isinstance(error, StepCancelledError) or outer.control.cancelled
             status = Status.INTERRUPTED if ended else Status.FAILED
+            why = mask(message_of(error))
+            if outer.control.ended_by == "signal":
+                why = said(StateReason.STOPPED, number=services.stop.signal)
             if not outer.control.closed and state.latest[key].status is Status.RUNNING:
-                state.fail(key, status, mask(message_of(error)), dict(attempt.effects.facts))
+                state.fail(key, status, why, dict(attempt.effects.facts))
             raise
         return result
 

@@ -38,7 +38,6 @@ class AttemptLeases:
             key, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check_cancelled, on_lost=self._on_lost
         )
         self._held.append(lease)
-        kept = True
         try:
             yield lease
         except LeaseLostError:

@@ -12,7 +12,7 @@ from aetherflow.core.kernel.state.transitions import DONE_STEP
 
 
 class Needs:
-    """What a step that is still to run reads and cannot have."""
+    """Finds the finished steps whose results a step that is still to run reads, and which are not complete."""
 
     def __init__(self, state: RunState, definitions: StepDefinitions, exists: Callable[[str], bool]) -> None:
         self._state = state

@@ -35,14 +35,14 @@ def make_plan(
 ) -> Plan:
     """Verdicts for a run, new or known; `state` is loaded, `exists` says whether an artifact is still there.
 
-    Raises UsageError for options that names no job or step, or decide what is not asked, and ChangedDefinitionError
+    Raises UsageError for options that name no job or step, or decide what is not asked, and ChangedDefinitionError
     where a finished step or job is not what it was and they neither accept nor repeat it.
     """
     return _Planner(spec, state, definitions, options, exists).plan()
 
 
 def check_jobs(spec: FlowSpec, options: RunOptions) -> None:
-    """Raise UsageError for options that names no job of the flow."""
+    """Raise UsageError for options that name no job of the flow, or two that contradict each other."""
     jobs = [job.id for job in spec.jobs]
     wanted = {"--flow-job": options.flow_job, "--from": (options.from_step or "").partition(".")[0] or None}
     for option, job_id in wanted.items():

@@ -1,4 +1,4 @@
-"""Was it done? What becomes of a `once` step that was interrupted: a person, or its `verify`, has to say."""
+"""What becomes of a `once` step that was interrupted: a person, or its `verify`, says whether it was done."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from aetherflow.core.kernel.state.transitions import Status
 
 
 class Questions:
-    """Asks, for steps that must not be repeated unasked."""
+    """Finds the answer for steps that must not be repeated unasked: the recorded one, or that of `verify`."""
 
     def __init__(self, runner: StepRunner) -> None:
         self._runner = runner

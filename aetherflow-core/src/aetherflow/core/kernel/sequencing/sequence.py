@@ -150,10 +150,7 @@ class Sequence:
         """What is stored of a job that is left out, for the templates of the one that is not."""
         if (stored := self._state.jobs.get(job.id)) is not None:
             self.statuses[job.id] = stored.status
-            self._services.jobs[job.id] = {
-                "status": str(stored.status),
-                "outputs": self._state.job_outputs(job.id),
-            }
+            self._services.jobs[job.id] = template_entry(stored, self._state.job_outputs(job.id))
 
     def _left_out(self) -> set[str]:
         return {name for name, plan in self._plans.items() if plan.verdict is Verdict.LEAVE} - self.statuses.keys()

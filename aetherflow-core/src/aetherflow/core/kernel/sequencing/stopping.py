@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from aetherflow.core.base.errors import StepCancelledError
 
-Reason = Literal["signal", "timeout", "lost"]
+EndedBy = Literal["signal", "timeout", "lost"]
 """Why an attempt was ended: the run is being stopped, its time limit was reached, what it needs was lost."""
 
 
@@ -47,7 +47,7 @@ class Control:
         """True once the attempt is over, also if its thread goes on: nothing that it does counts any more."""
         self.error: BaseException | None = None
         """What the attempt ends with, once it was cancelled by itself."""
-        self._reason: Reason = "signal"
+        self._ended_by: EndedBy = "signal"
         self._flows: list[Stop] = []
 
     @contextlib.contextmanager
@@ -70,17 +70,17 @@ class Control:
     def _signal(self) -> int:
         return self.stop.signal or signal.SIGTERM
 
-    def cancel(self, error: BaseException, reason: Reason = "lost") -> None:
+    def cancel(self, error: BaseException, by: EndedBy = "lost") -> None:
         """End this attempt, not the run: it fails with `error`. The first call counts."""
         if self.error is None:
-            self._reason, self.error = reason, error
+            self._ended_by, self.error = by, error
             self.stop.inbox.put(("cancel", self, None))
 
     @property
-    def reason(self) -> Reason | None:
+    def ended_by(self) -> EndedBy | None:
         """Why the attempt is being ended; None while it is not."""
         if self.error is not None:
-            return self._reason
+            return self._ended_by
         return "signal" if self.stop.requested else None
 
     @property

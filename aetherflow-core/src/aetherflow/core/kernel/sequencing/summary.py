@@ -10,7 +10,7 @@ from aetherflow.core.base.errors import WhenError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.summary import ArtifactSummary, FailureSummary, JobSummary, StepSummary
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace
-from aetherflow.core.kernel.sequencing.failure import code_of, fix_of, message_of
+from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
 from aetherflow.core.kernel.state.records import JobRecord, StoredArtifact
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.yaml.source_map import SourceMap
@@ -31,13 +31,13 @@ def job_summary(
     )
 
 
-def template_entry(job: JobSummary, outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What templates and `when` see of a job that has ended."""
+def template_entry(job: JobSummary | JobRecord, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What templates and `when` see of a job that has ended; of one that another process ended, no `error`."""
     # plain text, not the enum: `when` compares by type
     entry: dict[str, Any] = {"status": str(job.status), "outputs": outputs}
     if job.skip_reason is not None:
         entry["skip_reason"] = str(job.skip_reason)
-    if (error := job.error) is not None:
+    if isinstance(job, JobSummary) and (error := job.error) is not None:
         entry["error"] = {"step": error.step, "code": error.code, "message": error.message, "log": error.log}
     return entry
 
@@ -69,7 +69,7 @@ def _failure(error: StepFailedError, source: SourceMap, redactor: Redactor) -> F
     message = redactor.mask(about + message_of(error.cause))
     found = FailureSummary(
         step=error.step.id if error.step is not None else None,
-        code=code_of(error.cause),
+        code=error_code_of(error.cause),
         message=redactor.mask(f"{error.item}: {message}") if error.item else message,
         location=str(source.value(error.path)),
         fix=redactor.mask(fix_of(error.cause)) or None,

@@ -1,4 +1,4 @@
-"""What a plan consists of: what the caller asks for, and a verdict for every job and step."""
+"""What a plan consists of: what the caller asks for, and a verdict for every job and step; `plan` decides on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the caller asks of a resumed run."""
+    """What the caller asks of a run, new or known, beside its inputs; and who asks."""
 
     flow_job: str | None = None
     """Id of the only job that is to run; None for all."""

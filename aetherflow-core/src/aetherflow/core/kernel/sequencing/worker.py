@@ -13,7 +13,7 @@ from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.handles import STEP_SKIPPED, STEP_SUCCESS, StepResult
 from aetherflow.core.contracts.running import ChildProcesses, Connections
 from aetherflow.core.contracts.step import Step
-from aetherflow.core.kernel.sequencing.stopping import Control, Reason
+from aetherflow.core.kernel.sequencing.stopping import Control, EndedBy
 
 POLL_SECONDS = 0.2
 """Longest single wait of the main thread. A signal that arrives just before a wait, or in another thread, does not end
@@ -32,19 +32,19 @@ class AttemptOutcome:
 
     result: StepResult | None = None
     error: BaseException | None = None
-    stopped: Reason | None = None
+    stopped: EndedBy | None = None
 
 
-Work = Callable[[], StepResult]
+StepCall = Callable[[], StepResult]
 
 
 class Worker:
     """The thread that runs the steps of a run, one after the other; started at the first."""
 
     def __init__(self) -> None:
-        self._work: SimpleQueue[tuple[Work, Control] | None] | None = None
+        self._work: SimpleQueue[tuple[StepCall, Control] | None] | None = None
 
-    def submit(self, work: Work, control: Control) -> None:
+    def submit(self, work: StepCall, control: Control) -> None:
         """Run `work`; its outcome goes to the inbox of the run as the message "done"."""
         if self._work is None:
             self._work = SimpleQueue()
@@ -58,7 +58,7 @@ class Worker:
             self._work = None
 
 
-def _serve(queue: "SimpleQueue[tuple[Work, Control] | None]") -> None:
+def _serve(queue: "SimpleQueue[tuple[StepCall, Control] | None]") -> None:
     while (item := queue.get()) is not None:
         work, control = item
         try:
@@ -117,7 +117,7 @@ def call(cls: type[Step[Any]], step_id: str, inputs: Mapping[str, Any], ctx: Run
 
 
 def run_attempt(
-    work: Work,
+    work: StepCall,
     control: Control,
     worker: Worker,
     processes: ChildProcesses,
@@ -153,15 +153,15 @@ def run_attempt(
             outcome = AttemptOutcome()
         else:
             ending.step(what)
-    reason = control.reason
+    ended_by = control.ended_by
     control.closed = True
     if ending.killed:
         processes.end_all(0)
     else:
         processes.end_all()
     if control.error is not None:
-        return AttemptOutcome(error=control.error, stopped=reason)
-    return AttemptOutcome(outcome.result, outcome.error, reason)
+        return AttemptOutcome(error=control.error, stopped=ended_by)
+    return AttemptOutcome(outcome.result, outcome.error, ended_by)
 
 
 class _Ending:

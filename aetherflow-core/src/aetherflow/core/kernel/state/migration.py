@@ -22,8 +22,8 @@ UPDATE step_runs SET reason_code=CASE
     ELSE 'step' END WHERE reason IS NOT NULL;
 UPDATE step_runs SET reason_code=CASE error WHEN 'the process that ran it ended' THEN 'process_ended'
     WHEN 'stopped before it began' THEN 'not_begun' ELSE 'stopped' END
-    WHERE status='INTERRUPTED' AND (error='the process that ran it ended' OR error='stopped before it began'
-    OR error LIKE 'signal %');
+    WHERE status='INTERRUPTED' AND (error IN ('the process that ran it ended', 'stopped before it began', 'stopped',
+    'the run is being stopped') OR error LIKE 'signal %');
 """
 """The words that 1.0.0 wrote as reasons are read here, and nowhere else."""
 _MIGRATIONS = {

@@ -1,7 +1,11 @@
 """Why runs, jobs and steps are as they are."""
 
-from aetherflow.core.base.redact import Redactor
+from typing import TYPE_CHECKING
+
 from aetherflow.core.base.said import Reason, ReasonCode, code_of, said
+
+if TYPE_CHECKING:
+    from aetherflow.core.base.redact import Redactor
 
 
 class StateReason(ReasonCode):
@@ -37,6 +41,6 @@ def reason_columns(reason: Reason | None) -> dict[str, str | None]:
     return {"reason": reason, "reason_code": code_of(reason)}
 
 
-def step_reason(text: str | None, redactor: Redactor) -> Reason | None:
+def step_reason(text: str | None, redactor: "Redactor") -> Reason | None:
     """What a step says of its end, without secrets."""
     return None if text is None else said(StateReason.STEP, text=redactor.mask(text))

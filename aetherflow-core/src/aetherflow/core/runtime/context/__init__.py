@@ -1,1 +1,1 @@
-"""`RunContext`, carried out: the run as one attempt of a step sees it."""
+"""The implementation of `RunContext`: the run as one attempt of a step sees it."""

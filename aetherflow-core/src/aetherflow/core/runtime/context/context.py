@@ -1,4 +1,4 @@
-"""The run as one step attempt sees it: the contract `RunContext`, carried out."""
+"""The run as one attempt of a step sees it: the implementation of `RunContext`."""
 
 import logging
 import subprocess

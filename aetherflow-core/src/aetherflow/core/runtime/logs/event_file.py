@@ -6,10 +6,8 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.runtime.logs.events import encode
+from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode
 
-NOT_WRITTEN = ("progress", "output")
-"""Progress is for eyes, and output has a log of its own per attempt."""
 _ERRORS = ("FAILED", "UNKNOWN")
 _WARNINGS = ("step_retry", "lock_lost", "definition_changed")
 

@@ -14,6 +14,9 @@ log = logging.getLogger("aetherflow")
 encode = json.JSONEncoder(ensure_ascii=False).encode
 """A value as one line of JSON."""
 
+NOT_WRITTEN = ("progress", "output")
+"""Events that no file holds: progress is for a terminal, and output has a log of its own per attempt."""
+
 Observer = Callable[[str, dict[str, Any]], None]
 """Called with the name of the event and its fields."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.runtime.logs.events import encode
+from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode
 
 
 class RunLog:
@@ -17,8 +17,8 @@ class RunLog:
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Append one event as a line; progress and output are left out."""
-        if event in ("progress", "output"):
-            return  # output has a log of its own per attempt, progress is for eyes
+        if event in NOT_WRITTEN:
+            return
         line = encode({"ts_ms": time.time_ns() // 1_000_000, "event": event, **fields})
         self._file.write(line.encode(errors="replace") + b"\n")
 

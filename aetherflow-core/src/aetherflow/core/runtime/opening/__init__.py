@@ -1,1 +1,1 @@
-"""A flow that is checked and settled, so that a run of it may go on."""
+"""From a checked flow to a run that can begin or go on: its inputs, places, definitions and plan."""

@@ -66,7 +66,10 @@ class Opened:
 
 
 def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
-    """Settle a run, new or known. Raises SpecError, UsageError, ChangedDefinitionError; changes nothing."""
+    """Freeze the inputs of a run, new or known, and make its plan; changes nothing.
+
+    Raises SpecError, UsageError, ChangedDefinitionError.
+    """
     check_jobs(flow.spec, options)
     found = store.find_run(flow.flow_id, run_id)
     if found is None and (options.from_step is not None or options.decisions):

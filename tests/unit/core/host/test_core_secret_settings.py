@@ -1,8 +1,8 @@
-"""Secrets in settings of a connector are known to the redactor, those of nested settings too."""
+"""Secrets in settings of a connector are known to the redactor: of every type that holds one, nested or not."""
 
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretBytes, SecretStr
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorOptions
 from aetherflow.core.host.secret_settings import secret_settings
@@ -14,6 +14,9 @@ class Hop(ConnectorConfig):
 
 class Config(Hop):
     jump: Hop | None = None
+    key: SecretBytes | None = None
+    tokens: list[SecretStr] | None = None
+    users: dict[str, SecretStr] | None = None
     plain: str = ""
 
 
@@ -30,3 +33,9 @@ def test_secrets_of_nested_settings_are_found() -> None:
     config = {"password": "one", "plain": "no", "jump": {"password": "two"}}
     resources = {"r": {"kind": "k", "driver": "d", "config": config, "options": {}}}
     assert sorted(secret_settings(resources, Catalog())) == ["one", "two"]  # type: ignore[arg-type]  # the part it needs
+
+
+def test_secrets_of_every_type_are_found() -> None:
+    config = {"key": "one", "tokens": ["two", "three"], "users": {"ann": "four"}, "plain": "no"}
+    resources = {"r": {"kind": "k", "driver": "d", "config": config, "options": {}}}
+    assert sorted(secret_settings(resources, Catalog())) == ["four", "one", "three", "two"]  # type: ignore[arg-type]  # likewise
