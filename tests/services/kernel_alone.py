@@ -18,11 +18,11 @@ from aetherflow.core.contracts.step import Step
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.definitions import FlowFacts, define
-from aetherflow.core.kernel.sequencing.plan import make_plan
+from aetherflow.core.kernel.sequencing.plan import RunOptions
 from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
-from aetherflow.core.kernel.sequencing.verdicts import RunOptions
+from aetherflow.core.kernel.sequencing.verdicts import make_plan
 from aetherflow.core.kernel.state.records import Frozen, RunFacts, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore

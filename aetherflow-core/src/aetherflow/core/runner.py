@@ -19,7 +19,7 @@ from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.base.summary import RunSummary
 from aetherflow.core.checks.prepare import prepare_flow
-from aetherflow.core.kernel.sequencing.verdicts import Plan, RunOptions
+from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import RunFacts

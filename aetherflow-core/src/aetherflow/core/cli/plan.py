@@ -6,7 +6,7 @@ from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption, ExpectOption, ManifestOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.sequencing.verdicts import Plan, StepPlan
+    from aetherflow.core.kernel.sequencing.plan import Plan, StepPlan
 
 
 def plan(

@@ -15,8 +15,8 @@ from aetherflow.core.host.catalog import active
 from aetherflow.core.kernel.resolver.deferred import Deferred, render_inputs
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.failure import message_of
+from aetherflow.core.kernel.sequencing.plan import Effects, JobPlan, StepPlan, Verdict
 from aetherflow.core.kernel.sequencing.summary import template_entry
-from aetherflow.core.kernel.sequencing.verdicts import Effects, JobPlan, StepPlan, Verdict
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
 from aetherflow.core.runtime.connectors.connections import RunConnectors

@@ -5,7 +5,7 @@ from typing import Any
 
 from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
-from aetherflow.core.kernel.sequencing.verdicts import PlanReason
+from aetherflow.core.kernel.sequencing.plan import PlanReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.transitions import DONE_STEP

@@ -8,12 +8,12 @@ from aetherflow.core.base.said import said
 from aetherflow.core.base.summary import JobSummary
 from aetherflow.core.contracts.running import RunPhases
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
+from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL, Sequence
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
-from aetherflow.core.kernel.sequencing.verdicts import Plan, Verdict
 from aetherflow.core.kernel.state.heartbeat import Heartbeat
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import Frozen, RunFacts

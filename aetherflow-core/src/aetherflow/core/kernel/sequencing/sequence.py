@@ -12,12 +12,12 @@ from aetherflow.core.kernel.sequencing.each import ForEach
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.gates import blocked_by, when_holds
 from aetherflow.core.kernel.sequencing.handover import Started
+from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
 from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.sequencing.summary import job_summary, template_entry
-from aetherflow.core.kernel.sequencing.verdicts import Plan, Verdict
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Status

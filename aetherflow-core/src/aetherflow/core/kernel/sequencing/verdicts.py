@@ -1,127 +1,306 @@
-"""What a plan consists of: what the caller asks for, and a verdict for every job and step; `plan` decides on them."""
+"""What a run will do, known before anything runs: for every step reuse, run, run again or ask, with the reason.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import NamedTuple
+A result that was stored counts: jobs and steps that are SUCCESS or SKIPPED are reused. Four things set a stored result
+aside: a person (`--from`), an output that held a secret and was therefore not stored, an artifact that is gone, and,
+for a job that its `when` skipped, a job that had not ended well when it was asked. The last three count only where
+something still to run needs the result.
+"""
 
-from aetherflow.core.base.said import Reason, ReasonCode
-from aetherflow.core.kernel.state.records import Intervention, StepKey
+from collections.abc import Callable, Mapping
 
-
-class PlanReason(ReasonCode):
-    """Why a job or step gets its verdict."""
-
-    ASKED_FROM = "asked_from", "--from {text}"
-    FOLLOWS_FROM = "follows_from", "follows from --from {text}"
-    CONDITION_READS = "condition_reads", "its condition reads {job}, which runs again"
-    NEEDS_SECRET = "needs_secret", "{live} needs its output {names}, a secret that was not stored"
-    NEEDS_FILE = "needs_file", "{live} needs {name}, which is gone"
-    NOT_ASKED_FOR = "not_asked_for", "only {job} was asked for"
-    ENDED = "ended", "{why}"
-    """A job that is reused: as it says why it was skipped, or by its status."""
-    WAS = "was", "was {status}"
-    ASKS = "asks", "a step that must not be repeated unasked was interrupted"
-    JOB_ENDED = "job_ended", "its job ended {status}"
-    NOT_RUN = "not_run", "not run yet"
-    DECIDED_BY = "decided_by", "decided by {actor}"
-    DECIDED = "decided", "decided: {answer}"
-    REUSED = "reused", "{status} in attempt {attempt}"
-    MAYBE_DONE = "maybe_done", "attempt {attempt} was interrupted and may have had its effect: {how}"
-    FAILED = "failed", "attempt {attempt} was {status}{why}"
-
-
-class Verdict(StrEnum):
-    """What happens to a step or a job."""
-
-    REUSE = "reuse"
-    RUN = "run"
-    RUN_AGAIN = "run again"
-    ASK = "ask"
-    LEAVE = "leave"
+from aetherflow.core.base.errors import ChangedDefinitionError, UsageError
+from aetherflow.core.base.said import Reason, said
+from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.kernel.sequencing.changes import as_defined_today, change_text, equal_but_for_secrets
+from aetherflow.core.kernel.sequencing.definitions import StepDefinitions, jobs_read_by
+from aetherflow.core.kernel.sequencing.needs import Needs
+from aetherflow.core.kernel.sequencing.plan import (
+    Change,
+    JobPlan,
+    Plan,
+    PlanReason,
+    RunOptions,
+    StepPlan,
+    Verdict,
+)
+from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.schema import DEF_VERSION
+from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Status
+from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the caller asks of a run, new or known, beside its inputs; and who asks."""
+def make_plan(
+    spec: FlowSpec, state: RunState, definitions: StepDefinitions, options: RunOptions, exists: Callable[[str], bool]
+) -> Plan:
+    """Verdicts for a run, new or known; `state` is loaded, `exists` says whether an artifact is still there.
 
-    flow_job: str | None = None
-    """Id of the only job that is to run; None for all."""
-    from_step: str | None = None
-    """`JOB` or `JOB.STEP`: discard its result and every one that follows from it."""
-    accept_changes: bool = False
-    decisions: Mapping[str, str] = field(default_factory=dict)
-    """`JOB.STEP` to `done` or `again`."""
-    actor: str = ""
-    reason: str | None = None
-
-    def nothing(self) -> Intervention:
-        """An intervention in which nothing is changed."""
-        return Intervention(self.actor, self.reason)
+    Raises UsageError for options that name no job or step, or decide what is not asked, and ChangedDefinitionError
+    where a finished step or job is not what it was and they neither accept nor repeat it.
+    """
+    return _Planner(spec, state, definitions, options, exists).plan()
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """What a step says that it would do."""
-
-    lines: tuple[str, ...]
-    why: str = ""
-    """Why there are no lines; empty if there are."""
-
-
-@dataclass(slots=True)
-class StepPlan:
-    """The verdict on one step, with its reason for people."""
-
-    key: StepKey
-    verdict: Verdict
-    reason: Reason
-    effect: str = "repeatable"
-    effects: Effects | None = None
-    """What it would do; None unless that was asked for, and for what does not run."""
+def check_jobs(spec: FlowSpec, options: RunOptions) -> None:
+    """Raise UsageError for options that name no job of the flow, or two that contradict each other."""
+    jobs = [job.id for job in spec.jobs]
+    wanted = {"--flow-job": options.flow_job, "--from": (options.from_step or "").partition(".")[0] or None}
+    for option, job_id in wanted.items():
+        if job_id is not None and job_id not in jobs:
+            raise UsageError(f"{option}: no job {job_id!r} in this flow", fix=did_you_mean(job_id, jobs, what="jobs"))
+    again, only = wanted["--from"], wanted["--flow-job"]
+    if again is not None and only not in (None, again):
+        message = f"--from {options.from_step} discards results that --flow-job {only} would not make again"
+        raise UsageError(message, fix=f"leave --flow-job out, or name a step of {only}")
 
 
-@dataclass(slots=True)
-class JobPlan:
-    """Verdict for one job and its steps."""
+class _Planner:
+    def __init__(
+        self,
+        spec: FlowSpec,
+        state: RunState,
+        definitions: StepDefinitions,
+        options: RunOptions,
+        exists: Callable[[str], bool],
+    ) -> None:
+        self.spec = spec
+        self.state = state
+        self.definitions = definitions
+        self.options = options
+        self.exists = exists
+        self.order = {StepKey(job.id, step.id): step for job in spec.jobs for step in job.steps}
+        self.parts: dict[StepKey, list[StepKey]] = {}
+        """Step to the records of its items, of its `verify` and of the steps inside it."""
+        for key in state.steps.latest:
+            if key.item or "." in key.step:
+                self.parts.setdefault(StepKey(key.job, key.step.partition(".")[0]), []).append(key)
+        self.intervention = options.nothing()
+        self.discarded: dict[StepKey, Reason] = {}
+        self.same: dict[str, str] = {}
+        """Hash of a recorded definition to that of ours, where they say the same."""
+        self.reopened: dict[str, tuple[Reason, bool]] = {}
+        """Job to why it is entered again, and whether its `when` is asked again."""
 
-    job_id: str
-    verdict: Verdict
-    reason: Reason | None
-    steps: list[StepPlan] = field(default_factory=list)
+    def plan(self) -> Plan:
+        self._from(self.options.from_step)
+        self._ask_when_again()
+        self._needed_again()
+        changes = self._changes()
+        self._decide()
+        jobs = [self._job(job) for job in self.spec.jobs]
+        self.intervention.discard_steps = [
+            found for key in self.discarded for found in (key, *self.parts.get(key, ())) if self._is_stored(found)
+        ]
+        self.intervention.discard_jobs = {job: ask for job, (_, ask) in self.reopened.items() if job in self.state.jobs}
+        self.intervention.kept_outputs = {job: self._kept_outputs(job) for job in self.intervention.discard_jobs}
+        self.intervention.why = "; ".join(sorted({why for why, _ in self.reopened.values()}))
+        return Plan(jobs, changes, self.intervention)
 
+    # What is set aside
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A step or job whose definition is not the one of its record."""
+    def _from(self, text: str | None) -> None:
+        if text is None:
+            return
+        job_id, _, step_id = text.partition(".")
+        job = next(job for job in self.spec.jobs if job.id == job_id)
+        steps = [step.id for step in job.steps]
+        if step_id and step_id not in steps:
+            fix = did_you_mean(step_id, steps, what=f"steps of job {job_id}")
+            raise UsageError(f"--from {text}: job {job_id!r} has no step {step_id!r}", fix=fix)
+        asked, follows = said(PlanReason.ASKED_FROM, text=text), said(PlanReason.FOLLOWS_FROM, text=text)
+        self.reopened[job_id] = (asked, not step_id)
+        for name in steps[steps.index(step_id) if step_id else 0 :]:
+            self.discarded[StepKey(job_id, name)] = asked
+        for later in self.spec.jobs[self.spec.jobs.index(job) + 1 :]:
+            if self._reads(later) & self.reopened.keys():
+                self.reopened[later.id] = (follows, True)
+                for step in later.steps:
+                    self.discarded[StepKey(later.id, step.id)] = follows
 
-    key: StepKey
-    finished: bool
-    diff: str
+    def _reads(self, job: JobSpec) -> set[str]:
+        """Jobs on which a job depends: by `depends_on`, in its `when`, by its templates."""
+        found = {*job.depends_on, *jobs_read_by(job)}
+        for step in job.steps:
+            found |= {other.job for other in self.definitions.uses[StepKey(job.id, step.id)]}
+        return found - {job.id}
 
+    def _ask_when_again(self) -> None:
+        for job in self.spec.jobs:
+            record = self.state.jobs.get(job.id)
+            if record is None or record.status is not Status.SKIPPED or record.when_result is not False:
+                continue
+            for other in sorted(jobs_read_by(job)):
+                found = self.state.jobs.get(other)
+                if other in self.reopened or (found is not None and found.status not in FINAL_JOB):
+                    self.reopened.setdefault(job.id, (said(PlanReason.CONDITION_READS, job=other), True))
 
-class PluginChange(NamedTuple):
-    """A distribution and its versions before and now; where others provide the same, the name of the step type."""
+    def _needed_again(self) -> None:
+        needs = Needs(self.state, self.definitions, self.exists)
+        while True:
+            found = {
+                key: why
+                for live in self.order
+                if self._runs(live)
+                for key, why in needs.lacking(live)
+                if key in self.order and key not in self.discarded
+            }
+            if not found:
+                return
+            self._refuse_once(found)
+            self.discarded |= found
+            for key, why in found.items():
+                self.reopened.setdefault(key.job, (why, False))
 
-    name: str
-    before: str
-    now: str
+    def _refuse_once(self, found: Mapping[StepKey, Reason]) -> None:
+        for key, why in found.items():
+            parts = (key, *self.parts.get(key, ()))
+            if any(self.state.steps.latest[part].effect == "once" for part in parts if part in self.state.steps.latest):
+                message = f"{why}, and {key} must not be repeated unasked"
+                raise UsageError(message, fix=f"bring it back, or have the step done again: --from {key}")
 
-    def __str__(self) -> str:
-        return f"{self.name} {self.before} -> {self.now}"
+    def _kept_outputs(self, job_id: str) -> set[str]:
+        """Outputs of a job that only steps promote whose results stay."""
+        kept, lost = set[str](), set[str]()
+        for job in self.spec.jobs:
+            for step in job.steps if job.id == job_id else ():
+                (lost if StepKey(job_id, step.id) in self.discarded else kept).update(step.outputs)
+        return kept - lost
 
+    # Changes
 
-@dataclass(slots=True)
-class Plan:
-    """Verdicts in the order of the flow."""
+    def _changes(self) -> list[Change]:
+        changes = [change for key in tuple(self.definitions.hashes) if (change := self._change(key)) is not None]
+        refused = [change for change in changes if change.finished]
+        if refused and not self.options.accept_changes:
+            raise ChangedDefinitionError([(str(change.key).rstrip("."), change.diff) for change in refused])
+        for change in refused:
+            wanted = self.definitions.hashes[change.key]
+            keys = [change.key, *self._items(change.key)]
+            self.intervention.accepted += [(key, wanted) for key in keys if not key.step or self._is_stored(key)]
+        return changes
 
-    jobs: list[JobPlan]
-    changes: list[Change]
-    intervention: Intervention
-    plugins: list[PluginChange] = field(default_factory=list)
-    """Installed distributions of another version than in the run's latest process: information, no change."""
+    def _change(self, key: StepKey) -> Change | None:
+        recorded, finished, by_1_0 = self._recorded(key)
+        today = self.definitions.hashes[key]
+        if not recorded or recorded == today:
+            return None
+        stored = self.state.definition(recorded)
+        old = as_defined_today(stored, self.same, by_1_0=by_1_0) if stored is not None else None
+        new = self.definitions.texts[today]
+        readings = (new, self.definitions.before.get(key, new)) if by_1_0 else (new,)
+        if stored is not None and old is not None and any(equal_but_for_secrets(old, text) for text in readings):
+            self.same[recorded] = today
+            self.definitions.keep(key, recorded, stored)
+            return None
+        if key in self.discarded:
+            return None
+        return Change(key, finished, min((change_text(old, text) for text in readings), key=len))
 
-    @property
-    def idle(self) -> bool:
-        """True if nothing is left to run."""
-        return all(job.verdict in (Verdict.REUSE, Verdict.LEAVE) for job in self.jobs)
+    def _recorded(self, key: StepKey) -> tuple[str, bool, bool]:
+        """Hash of the recorded definition, empty if there is none that counts.
+
+        Also whether a result of it counts, and whether it was made as 1.0.0 made them.
+        """
+        if not key.step:
+            job = self.state.jobs.get(key.job)
+            counts = job is not None and job.status in FINAL_JOB and key.job not in self.reopened
+            return (job.def_hash if job and counts else ""), True, False
+        record = self.state.steps.latest.get(key)
+        done = any(self.state.steps.latest[item].status in DONE_STEP for item in self._items(key))
+        finished = done or (record is not None and record.status in DONE_STEP)
+        if record is None:
+            return "", finished, False
+        return record.def_hash, finished, record.def_version < DEF_VERSION
+
+    # Questions
+
+    def _decide(self) -> None:
+        for text, answer in self.options.decisions.items():
+            job_id, _, step_id = text.partition(".")
+            key = StepKey(job_id, step_id)
+            asked = self._questions(key)
+            if answer not in ("done", "again"):
+                raise UsageError(f"--decide {text}={answer}: the answer is not known", fix="write done or again")
+            if not asked:
+                open_ones = [str(known) for known in self.order if self._questions(known)]
+                message = f"--decide {text}: this step does not ask"
+                raise UsageError(message, fix=f"open questions: {', '.join(open_ones) or 'none'}")
+            self.intervention.decided |= dict.fromkeys(asked, answer)
+
+    def _questions(self, key: StepKey) -> list[StepKey]:
+        """What was interrupted and may have had its effect: the step, one of its items, or a step inside it."""
+        latest = self.state.steps.latest
+        if key in self.discarded or self._job_is_final(key.job):
+            return []
+        found = [part for part in (key, *self.parts.get(key, ())) if part in latest]
+        return [
+            part
+            for part in found
+            if latest[part].effect == "once" and latest[part].status in (Status.INTERRUPTED, Status.RUNNING)
+        ]
+
+    def _items(self, key: StepKey) -> list[StepKey]:
+        return [part for part in self.parts.get(key, ()) if part.step == key.step]
+
+    # Verdicts
+
+    def _job(self, job: JobSpec) -> JobPlan:
+        record = self.state.jobs.get(job.id)
+        if self.options.flow_job not in (None, job.id):
+            return JobPlan(job.id, Verdict.LEAVE, said(PlanReason.NOT_ASKED_FOR, job=self.options.flow_job))
+        if record is not None and record.status in FINAL_JOB and job.id not in self.reopened:
+            ended = said(PlanReason.ENDED, why=record.skip_reason or f"ended {record.status}")
+            return JobPlan(job.id, Verdict.REUSE, ended, [self._step(StepKey(job.id, step.id)) for step in job.steps])
+        verdict, reason = Verdict.RUN, None
+        if job.id in self.reopened:
+            verdict, reason = Verdict.RUN_AGAIN, self.reopened[job.id][0]
+        elif record is not None:
+            verdict, reason = Verdict.RUN_AGAIN, said(PlanReason.WAS, status=record.status)
+        steps = [self._step(StepKey(job.id, step.id)) for step in job.steps]
+        if any(step.verdict is Verdict.ASK for step in steps):
+            verdict, reason = Verdict.ASK, said(PlanReason.ASKS)
+        return JobPlan(job.id, verdict, reason, steps)
+
+    def _step(self, key: StepKey) -> StepPlan:
+        record = self.state.steps.latest.get(key)
+        spec = self.order[key]
+        effect = spec.effect or (record.effect if record else "repeatable")
+        asked = self._questions(key)
+        answer = self.intervention.decided.get(asked[0]) if asked else None
+        if key in self.discarded:
+            return StepPlan(key, Verdict.RUN_AGAIN if record else Verdict.RUN, self.discarded[key], effect)
+        if self._job_is_final(key.job) and (record is None or record.status not in DONE_STEP):
+            return StepPlan(
+                key, Verdict.LEAVE, said(PlanReason.JOB_ENDED, status=self.state.jobs[key.job].status), effect
+            )
+        if record is None:
+            return StepPlan(key, Verdict.RUN, said(PlanReason.NOT_RUN), effect)
+        if record.status in DONE_STEP or (answer == "done" and asked == [key]):
+            reason = said(PlanReason.REUSED, status=record.status, attempt=record.attempt)
+            reason = said(PlanReason.DECIDED_BY, actor=self.options.actor) if answer else reason
+            return StepPlan(key, Verdict.REUSE, reason, effect)
+        if asked and answer is None:
+            how = f"`verify` ({spec.verify.type}) will tell" if spec.verify else f"--decide {key}=done|again"
+            reason = said(PlanReason.MAYBE_DONE, attempt=record.attempt, how=how)
+            return StepPlan(key, Verdict.RUN_AGAIN if spec.verify else Verdict.ASK, reason, effect)
+        why = "its process ended" if record.status is Status.RUNNING else (record.error or "").partition("\n")[0]
+        status = Status.INTERRUPTED if record.status is Status.RUNNING else record.status
+        reason = said(PlanReason.FAILED, attempt=record.attempt, status=status, why=f": {why}" if why else "")
+        return StepPlan(key, Verdict.RUN_AGAIN, said(PlanReason.DECIDED, answer=answer) if answer else reason, effect)
+
+    def _job_is_final(self, job_id: str) -> bool:
+        record = self.state.jobs.get(job_id)
+        return record is not None and record.status in FINAL_JOB and job_id not in self.reopened
+
+    def _runs(self, key: StepKey) -> bool:
+        """True if the step is still to run, as far as is known before."""
+        if self.options.flow_job not in (None, key.job):
+            return False
+        if key in self.discarded:
+            return True
+        record = self.state.steps.latest.get(key)
+        return not self._job_is_final(key.job) and (record is None or record.status not in DONE_STEP)
+
+    def _is_stored(self, key: StepKey) -> bool:
+        record = self.state.steps.latest.get(key)
+        return record is not None and record.status is not Status.DISCARDED

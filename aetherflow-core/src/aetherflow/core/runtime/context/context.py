@@ -14,12 +14,12 @@ from aetherflow.core.kernel.resolver.when import evaluate_when
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.context.calls import AttemptCalls
-from aetherflow.core.runtime.context.files import AttemptFiles
 from aetherflow.core.runtime.context.ledgers import StagedLedger
 from aetherflow.core.runtime.context.locks import AttemptLocks
 from aetherflow.core.runtime.context.processes import AttemptProcesses
 from aetherflow.core.runtime.context.services import ContextServices
 from aetherflow.core.runtime.context.step_state import StepState
+from aetherflow.core.runtime.context.synced_files import AttemptFiles
 
 PROGRESS_INTERVAL = 0.2
 """Seconds between two progress events of one attempt."""

@@ -14,7 +14,7 @@ from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.context.context import work_id
-from aetherflow.core.runtime.context.files import memory_path, read_memory
+from aetherflow.core.runtime.context.synced_files import memory_path, read_memory
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
 from aetherflow.core.runtime.workspace.workspace import Workspace

@@ -9,7 +9,7 @@ from aetherflow.core.base.errors import HookFailedError, SpecError
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.contracts.events import REFUSED_PLAN, PlanInfo, PlannedJob, PlannedStep, RunInfo
 from aetherflow.core.host.hooks import hook_failed
-from aetherflow.core.kernel.sequencing.verdicts import Plan
+from aetherflow.core.kernel.sequencing.plan import Plan
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 

@@ -7,7 +7,7 @@ from typing import Any
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.host.metadata import FOLDER
 from aetherflow.core.host.names import CONNECTORS, STEPS
-from aetherflow.core.kernel.sequencing.verdicts import PluginChange
+from aetherflow.core.kernel.sequencing.plan import PluginChange
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 

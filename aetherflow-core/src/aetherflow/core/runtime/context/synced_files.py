@@ -1,4 +1,4 @@
-"""Files of one attempt: paths in the sandbox, and lasting effects on what stands there."""
+"""Files of one attempt: paths in the sandbox, and what is synced to the disk before its SUCCESS is recorded."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 import pytest
 
-from aetherflow.core.kernel.sequencing.verdicts import JobPlan, Plan, PluginChange, RunOptions, Verdict
+from aetherflow.core.kernel.sequencing.plan import JobPlan, Plan, PluginChange, RunOptions, Verdict
 
 
 @pytest.mark.parametrize(
