@@ -73,6 +73,8 @@ def test_a_state_file_that_cannot_be_read(project: "Project") -> None:
     assert by_flow(document) == {"broken": "unreadable", "old": "unreadable", "gone": "unreadable", "good": "ok"}
     found = {each["flow_id"]: each["next"] for each in document["flows"]}
     assert found["old"] == f"aetherflow state migrate {project.states / 'old.sqlite'}"
+    shown = project.cli("status").out
+    assert f"; next: {found['old']}\n" in shown, "whole, however long its path is"
     result = project.cli("runs", "list")
     assert result.code == 4
     assert "good" in result.out
