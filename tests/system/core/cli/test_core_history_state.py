@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from old_data import unpack
+
 if TYPE_CHECKING:
     from core_project import Project
 
@@ -195,28 +198,20 @@ def test_backup_while_a_run_goes_on_and_no_restore_under_it(
 
 def test_migrate(ran: "Project") -> None:
     result = ran.cli("state", "migrate", "flow.yaml")
-    assert (result.code, result.out) == (0, f"nothing to do: {ran.state} has schema 3\n")
+    assert (result.code, result.out) == (0, f"nothing to do: {ran.state} has schema {SCHEMA_VERSION}\n")
     sql(ran.state, "PRAGMA user_version=9")
     assert ran.cli("state", "migrate", "flow.yaml").code == 4
     other = ran.folder / "mine.sqlite"
     sql(other, "CREATE TABLE mine (x)")
     assert ran.cli("state", "migrate", str(other)).code == 4
-    sql(
-        ran.state,
-        "PRAGMA user_version=1",
-        "DROP INDEX runs_by_start",
-        "DROP INDEX journal_by_run",
-        "DROP TABLE definitions",
-        *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("parent", "heartbeat_at")),
-        "ALTER TABLE job_runs DROP COLUMN def_hash",
-        *(f"ALTER TABLE step_runs DROP COLUMN {name}" for name in ("def_hash", "items", "items_blob", "secret_keys")),
-    )
-    result = ran.cli("state", "info", "flow.yaml")
-    assert (result.code, f"fix: aetherflow state migrate {ran.state}" in result.err) == (4, True)
-    document = json.loads(ran.cli("state", "migrate", "flow.yaml", "--json").out)
-    assert (document["from"], document["to"]) == (1, 2)
+    old = unpack(ran.folder / "old").states / "failed.sqlite"
+    result = ran.cli("state", "info", str(old))
+    assert (result.code, f"fix: aetherflow state migrate {old}" in result.err) == (4, True)
+    document = json.loads(ran.cli("state", "migrate", str(old), "--json").out)
+    assert (document["from"], document["to"]) == (2, SCHEMA_VERSION)
+    assert document["backup"] == f"{old}.v2.bak"
     assert Path(document["backup"]).exists()
-    assert ran.cli("state", "info", "flow.yaml").code == 0
+    assert ran.cli("state", "info", str(old)).code == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -123,6 +123,17 @@ def test_a_database_of_something_else_is_not_taken_for_an_old_state(project: "Pr
     assert not list(project.states.glob("*.bak"))
 
 
+def test_a_state_that_cannot_be_migrated_is_left_as_it_is_and_named(project: "Project") -> None:
+    old_file(project.state)
+    with contextlib.closing(sqlite3.connect(project.state)) as connection:
+        connection.execute("DROP TABLE job_runs")
+    result = project.cli("state", "migrate", str(project.state))
+    assert (result.code, "AF4001" in result.err) == (4, True)
+    assert f"state file {project.state} cannot be migrated: no such table: job_runs" in result.err
+    assert project.rows("PRAGMA user_version") == [(1,)]
+    assert "parent" not in columns(project.state)["runs"]
+
+
 def test_the_backup_stands_beside_the_file_that_a_link_names(project: "Project") -> None:
     real = project.folder / "disk/f.sqlite"
     old_file(real)
