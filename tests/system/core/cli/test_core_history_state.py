@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from old_data import unpack
 
 if TYPE_CHECKING:
@@ -198,20 +197,22 @@ def test_backup_while_a_run_goes_on_and_no_restore_under_it(
 
 def test_migrate(ran: "Project") -> None:
     result = ran.cli("state", "migrate", "flow.yaml")
-    assert (result.code, result.out) == (0, f"nothing to do: {ran.state} has schema {SCHEMA_VERSION}\n")
+    assert (result.code, result.out) == (0, f"nothing to do: {ran.state} has schema 3\n")
     sql(ran.state, "PRAGMA user_version=9")
     assert ran.cli("state", "migrate", "flow.yaml").code == 4
     other = ran.folder / "mine.sqlite"
     sql(other, "CREATE TABLE mine (x)")
     assert ran.cli("state", "migrate", str(other)).code == 4
-    old = unpack(ran.folder / "old").states / "failed.sqlite"
-    result = ran.cli("state", "info", str(old))
-    assert (result.code, f"fix: aetherflow state migrate {old}" in result.err) == (4, True)
-    document = json.loads(ran.cli("state", "migrate", str(old), "--json").out)
-    assert (document["from"], document["to"]) == (2, SCHEMA_VERSION)
-    assert document["backup"] == f"{old}.v2.bak"
+
+
+def test_migrate_a_state_of_an_older_version(project: "Project", tmp_path: Path) -> None:
+    state = unpack(tmp_path / "old").states / "failed.sqlite"
+    result = project.cli("state", "info", str(state))
+    assert (result.code, f"fix: aetherflow state migrate {state}" in result.err) == (4, True)
+    document = json.loads(project.cli("state", "migrate", str(state), "--json").out)
+    assert (document["from"], document["to"]) == (2, 3)
     assert Path(document["backup"]).exists()
-    assert ran.cli("state", "info", str(old)).code == 0
+    assert project.cli("state", "info", str(state)).code == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
