@@ -20,7 +20,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-unit coverage check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
-  bench-slots bench-transfer bounds torture mutation fuzz build constraints clean
+  bench-slots bench-transfer size bounds torture mutation fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"

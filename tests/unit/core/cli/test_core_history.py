@@ -1,6 +1,7 @@
 """`status` and `runs`: what an operator sees of the past, also of runs whose process is gone."""
 
 import contextlib
+import shlex
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -73,10 +74,25 @@ def test_a_state_file_that_cannot_be_read(project: "Project") -> None:
     assert by_flow(document) == {"broken": "unreadable", "old": "unreadable", "gone": "unreadable", "good": "ok"}
     found = {each["flow_id"]: each["next"] for each in document["flows"]}
     assert found["old"] == f"aetherflow state migrate {project.states / 'old.sqlite'}"
+    shown = project.cli("status").out
+    assert f"; next: {found['old']}\n" in shown, "whole, however long its path is"
     result = project.cli("runs", "list")
     assert result.code == 4
     assert "good" in result.out
     assert result.err.count("AF4001") == 3
+
+
+def test_the_command_that_migrates_a_state_works_when_it_is_typed(project: "Project") -> None:
+    flow(project, "f", OK)
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
+    path = project.folder / "my states" / "f.sqlite"
+    path.parent.mkdir()
+    project.state.rename(path)
+    assert register(project.states, Registered("f", "r", str(path), "f.yaml", 1)) is None
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=2")
+    (found,) = (each["next"] for each in status(project)["flows"] if each["state_path"] == str(path))
+    assert shlex.split(found) == ["aetherflow", "state", "migrate", str(path)]
 
 
 def test_a_run_whose_registry_was_lost_is_found(project: "Project") -> None:

@@ -57,3 +57,12 @@ def test_a_ledger_is_not_migrated_under_a_scheduler(data: OldData) -> None:
     alive.drop()  # as the kernel does when it dies
     Ledger(path, Clock()).close()
     assert data.rows("ledger/scheduler.sqlite", "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
+
+
+def test_a_state_of_a_flow_is_not_taken_for_an_old_ledger(data: OldData) -> None:
+    path = data.states / "failed.sqlite"
+    before = path.read_bytes()
+    with pytest.raises(StateError, match="is a database that is no ledger of a scheduler"):
+        Ledger(path, Clock())
+    assert path.read_bytes() == before
+    assert list(path.parent.glob("failed.sqlite*.bak")) == []

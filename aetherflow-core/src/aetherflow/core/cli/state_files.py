@@ -34,7 +34,10 @@ def require_option(value: Path | None, option: str) -> Path:
 
 def migrate_file(path: Path) -> tuple[int, int, Path | None]:
     """Schema before and after, and the copy that was made; None if nothing was to do. Raises StateError."""
+    import sqlite3
+
     from aetherflow.core.base import durable
+    from aetherflow.core.base.errors import StateError
     from aetherflow.core.kernel.state.checking import check_schema
     from aetherflow.core.kernel.state.migration import migrate, prepare_schema
     from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
@@ -43,9 +46,13 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
     before = check_schema(path)
     if before == SCHEMA_VERSION:
         return before, before, None
-    with closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
-        copy = migrate(db, path)
-        prepare_schema(db, path)  # refuses what is newer than we are
+    try:
+        with closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
+            copy = migrate(db, path)
+            prepare_schema(db, path)  # refuses what is newer than we are
+    except (sqlite3.Error, OSError) as error:
+        fix = "check the file, its permissions and the disk; nothing was changed"
+        raise StateError(f"state file {path} cannot be migrated: {error}", fix=fix) from error
     return before, SCHEMA_VERSION, copy
 
 

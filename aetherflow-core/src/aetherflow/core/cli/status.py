@@ -89,7 +89,7 @@ def _ran_since(flow: dict[str, Any], from_ms: int) -> bool:
 
 
 def _text(shown: list[dict[str, Any]], counts: dict[str, int], left_out: int, since: str | None, root: Path) -> str:
-    from aetherflow.core.cli.history_text import first_line, took
+    from aetherflow.core.cli.history_text import took
     from aetherflow.core.cli.since import iso
     from aetherflow.core.console.table import table
 
@@ -102,7 +102,7 @@ def _text(shown: list[dict[str, Any]], counts: dict[str, int], left_out: int, si
                 flow["run_id"] or "",
                 iso(flow["started_at"]),
                 took(flow["duration_ms"]),
-                first_line(_note(flow)),
+                _note(flow),
             ]
             for flow in shown
         ]
@@ -116,8 +116,11 @@ def _text(shown: list[dict[str, Any]], counts: dict[str, int], left_out: int, si
 
 
 def _note(flow: dict[str, Any]) -> str:
+    """The reason may be cut, the command to type next never is."""
+    from aetherflow.core.cli.history_text import first_line
+
     notes = [f"part of {flow['parent']}"] if flow["parent"] else []
-    notes += [flow["reason"]] if flow["reason"] else []
+    notes += [first_line(flow["reason"])] if flow["reason"] else []
     if flow["next"]:
         notes.append(f"next: {flow['next']}")
     return "; ".join(notes)

@@ -166,8 +166,7 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, living: Living, *
         if _version(connection) == SCHEMA_VERSION:
             return  # another process was first
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            fix = "name another file in `state:`"
-            raise StateError(f"{path} is a database that is no ledger of a scheduler", fix=fix)
+            raise _no_ledger(path)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
 
 
@@ -175,6 +174,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: L
     with durable.transaction(connection, "migrate ledger"):
         if _version(connection) != version:
             return  # another process was first, and has made the backup
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name='slots'").fetchone():
+            raise _no_ledger(path)
         _require_idle(connection, path, version, living)
         durable.keep_before(path, version)
         for old in range(version, SCHEMA_VERSION):
@@ -192,6 +193,10 @@ def _require_idle(connection: sqlite3.Connection, path: Path, version: int, livi
             f"ledger {path} has the older schema {version} and is in use ({shown}): it is not migrated meanwhile",
             fix="stop it, or wait for its end; then do the same again",
         )
+
+
+def _no_ledger(path: Path) -> StateError:
+    return StateError(f"{path} is a database that is no ledger of a scheduler", fix="name another file in `state:`")
 
 
 _OWNERS = "SELECT name, kind, pid, host FROM owners"

@@ -28,7 +28,6 @@ class Status(StrEnum):
 
 
 ACTIVE = (Status.WAITING, Status.RUNNING)
-ENDED = tuple(status for status in Status if status not in ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,37 @@ def test_the_backup_of_a_migration_replaces_no_other(project: "Project") -> None
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
 
+def test_a_database_of_something_else_is_not_taken_for_an_old_state(project: "Project") -> None:
+    assert register(project.states, Registered("f", "r", str(project.state), "f.yaml", 1)) is None
+    registry = project.states / "registry.sqlite"
+    before = registry.read_bytes()
+    result = project.cli("state", "migrate", str(registry))
+    assert (result.code, "AF4001" in result.err, "is no state file" in result.err) == (4, True, True)
+    assert registry.read_bytes() == before
+    assert not list(project.states.glob("*.bak"))
+
+
+def test_a_state_that_cannot_be_migrated_is_left_as_it_is_and_named(project: "Project") -> None:
+    old_file(project.state)
+    with contextlib.closing(sqlite3.connect(project.state)) as connection:
+        connection.execute("DROP TABLE job_runs")
+    result = project.cli("state", "migrate", str(project.state))
+    assert (result.code, "AF4001" in result.err) == (4, True)
+    assert f"state file {project.state} cannot be migrated: no such table: job_runs" in result.err
+    assert project.rows("PRAGMA user_version") == [(1,)]
+    assert "parent" not in columns(project.state)["runs"]
+
+
+def test_the_backup_stands_beside_the_file_that_a_link_names(project: "Project") -> None:
+    real = project.folder / "disk/f.sqlite"
+    old_file(real)
+    project.states.mkdir(exist_ok=True)
+    project.state.symlink_to(real)
+    StateStore(project.state).close()
+    assert real.with_name("f.sqlite.v1.bak").exists()
+    assert not list(project.states.glob("*.bak"))
+
+
 def test_an_old_run_is_resumed(project: "Project") -> None:
     old_file(project.state)
     project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]")

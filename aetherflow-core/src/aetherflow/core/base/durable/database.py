@@ -124,7 +124,8 @@ def keep_before(path: Path, version: int) -> Path:
     it may be all that is left of something.
     """
     again = (f"-{number}" if number > 1 else "" for number in count(1))
-    names = (path.with_name(f"{path.name}.v{version}{each}.bak") for each in again)
+    real = real_file(path)
+    names = (real.with_name(f"{real.name}.v{version}{each}.bak") for each in again)
     target = next(name for name in names if not os.path.lexists(name))
     with contextlib.closing(connect_to_read(path, immutable=False)) as before:
         backup_database(before, target)

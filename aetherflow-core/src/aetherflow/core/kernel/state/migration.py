@@ -89,13 +89,15 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
 def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
     """Bring an older file to our version, after a backup beside it; returns the backup, None if nothing was to do.
 
-    Raises StateError while a process executes a run of the file.
+    Raises StateError for a database that is not ours, and while a process executes a run of the file.
     """
     if not 0 < (version := _version(connection)) < SCHEMA_VERSION:
         return None
     with durable.transaction(connection, "migrate schema"):
         if _version(connection) != version:
             return None  # another process was first, and has made the backup
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name='step_runs'").fetchone():
+            raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
         _require_idle(connection, path, version)
         backup = durable.keep_before(path, version)
         for old in range(version, SCHEMA_VERSION):

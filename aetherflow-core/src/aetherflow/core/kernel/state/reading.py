@@ -1,5 +1,6 @@
 """Reading a state file without leaving a trace: no file is created, no table changed, no writer hindered."""
 
+import shlex
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -64,7 +65,7 @@ def require_schema(db: sqlite3.Connection, path: Path, wanted: int) -> None:
     if version == 0:
         raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
     message = f"state file {path} has the older schema {version}"
-    raise StateError(message, fix=f"aetherflow state migrate {path}")
+    raise StateError(message, fix=f"aetherflow state migrate {shlex.quote(str(path))}")
 
 
 def _query(path: Path, query: Callable[[sqlite3.Connection], T], *, immutable: bool) -> T:
