@@ -36,7 +36,7 @@ def with_sql(*statements: str) -> Callable[[Path], None]:
     [
         (with_sql("PRAGMA user_version=99"), "has schema 99, this engine knows up to 3"),
         (with_sql("CREATE TABLE mine (x)"), "is a database that AetherFlow did not create"),
-        (with_sql("PRAGMA user_version=1"), "no such table"),
+        (with_sql("PRAGMA user_version=1"), "is no state file of AetherFlow"),
         (lambda path: path.mkdir(), "unable to open"),
         (lambda path: path.write_bytes(b"this is no database, only text " * 99), "not a database"),
         (lambda path: path.symlink_to("/nowhere/at/all"), "cannot be opened"),
