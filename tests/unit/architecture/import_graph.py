@@ -27,13 +27,19 @@ def modules() -> dict[str, Path]:
 
 
 @functools.cache
+def tree(path: Path) -> ast.Module:
+    """The syntax tree of a module; all tests of the house share it."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@functools.cache
 def graph() -> Graph:
     """Each module with the modules of ours that it imports: at the top, in functions, under TYPE_CHECKING."""
     return {name: set(_imports(path)) - {name} for name, path in modules().items()}
 
 
 def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules())
         elif isinstance(node, ast.ImportFrom):

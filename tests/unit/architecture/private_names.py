@@ -10,9 +10,8 @@ import contextlib
 import importlib
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
-from import_graph import distribution, modules
+from import_graph import distribution, modules, tree
 
 DOCUMENTED = {
     "_exit", "_getframe", "_current_frames",  # os, sys
@@ -29,11 +28,6 @@ def is_private(name: str) -> bool:
 
 def is_ours(module: str) -> bool:
     return module.partition(".")[0].startswith("aetherflow")
-
-
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
 
 
 def defined(node: ast.AST) -> Iterator[str]:
@@ -109,6 +103,7 @@ def names_of(package: str) -> frozenset[str]:
     )
 
 
+@cache
 def findings() -> dict[str, set[str]]:
     """Each module that takes private names of others, with these names."""
     found = {name: taken(tree(path), names_of(distribution(name))) for name, path in modules().items()}

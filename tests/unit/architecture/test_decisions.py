@@ -2,10 +2,11 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
-from import_graph import modules
+from import_graph import modules, tree
 
 TEXTS = {"message", "reason", "skip_reason"}
 """Attributes that hold a text for people."""
@@ -79,11 +80,12 @@ def decisions(tree: ast.AST) -> Iterator[tuple[str, int]]:
     yield from walk(tree, "", set())
 
 
+@cache
 def found() -> dict[str, list[int]]:
     """Module and function of every decision on a text, with its lines."""
     places: dict[str, list[int]] = {}
     for name, path in modules().items():
-        for function, line in decisions(ast.parse(path.read_text())):
+        for function, line in decisions(tree(path)):
             places.setdefault(f"{name} {function}".strip(), []).append(line)
     return places
 

@@ -8,8 +8,8 @@ from itertools import chain
 import pytest
 from packaging.requirements import Requirement
 
-from import_graph import ROOT, modules
-from private_names import defined, findings, taken, tree
+from import_graph import ROOT, modules, tree
+from private_names import defined, findings, taken
 
 DB, TRANSFER, REPORTS = (f"aetherflow_builtins_{name}" for name in ("db", "transfer", "reports"))
 FENCES = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from import_graph import SOURCES
+from import_graph import SOURCES, tree
 
 DB = SOURCES["aetherflow_builtins_db"]
 ANSWERING = {
@@ -85,7 +85,7 @@ class Decisions(ast.NodeVisitor):
 
 def decisions() -> Iterator[tuple[str, int]]:
     for path in sorted(DB.rglob("*.py")):
-        for line in Decisions(ast.parse(path.read_text())).found:
+        for line in Decisions(tree(path)).found:
             yield path.relative_to(DB).as_posix(), line
 
 

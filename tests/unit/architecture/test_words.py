@@ -4,7 +4,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 
-from import_graph import distribution, modules
+from import_graph import distribution, modules, tree
 
 SHORT_WORDS, MOST_SHORT = 4, 50
 """A docstring of so few words seldom says more than the name does; where it does, it may stay."""
@@ -25,7 +25,7 @@ def test_docstrings_say_something() -> None:
     short = [
         f"{name}: {text}"
         for name, path in modules().items()
-        for text in docstrings(ast.parse(path.read_text()))
+        for text in docstrings(tree(path))
         if len(text.split()) <= SHORT_WORDS
     ]
     assert len(short) <= MOST_SHORT, "\n".join(short)
@@ -34,7 +34,7 @@ def test_docstrings_say_something() -> None:
 def test_a_class_name_means_one_thing() -> None:
     places = defaultdict(list)
     for name, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.ClassDef) and node.name not in ROLES:
                 places[distribution(name), node.name].append(name)
     assert {key: names for key, names in places.items() if len(names) > 1} == {}
