@@ -8,6 +8,8 @@ import pytest
 
 from import_graph import modules, tree
 
+pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
+
 TEXTS = {"message", "reason", "skip_reason"}
 """Attributes that hold a text for people."""
 NAMES = {"error", "exc", "exception", "failure", "cause", "annotation"}

@@ -12,6 +12,8 @@ from aetherflow.core.host import first_party
 from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, STEPS
 from import_graph import ROOT, SOURCES
 
+pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
+
 CORE = SOURCES["aetherflow.core"]
 OUTSIDE = ("builtins", "testing")
 """Folders that are no part of the core's own machine: the built-ins are plugins, the test kit is full of examples."""

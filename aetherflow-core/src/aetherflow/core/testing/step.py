@@ -202,8 +202,8 @@ class StepSuite:
             self.run(project)
             assert time.monotonic() - started < QUICK_SECONDS, "the step is not quick: say its `endless` inputs"
             return
-        self.write(project, {"id": "step", "type": self.name, "inputs": inputs, "timeout_seconds": 1})
+        self.write(project, {"id": "step", "type": self.name, "inputs": inputs, "timeout_seconds": 0.3})
         ran = project.run()
-        assert time.monotonic() - started < 1 + STOP_SECONDS, "call ctx.check_cancelled() in the loop"
+        assert time.monotonic() - started < 0.3 + STOP_SECONDS, "call ctx.check_cancelled() in the loop"
         assert ran.error is not None, "the step ended by itself: these inputs are not endless"
         assert ran.error.code == StepTimeoutError.code, ran.error
