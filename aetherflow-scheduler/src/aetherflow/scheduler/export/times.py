@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from aetherflow.scheduler.time.cron import Cron
-from aetherflow.scheduler.time.cron_fields import read
+from aetherflow.scheduler.time.cron_syntax import read
 from aetherflow.scheduler.time.zones import Change, changes
 
 ALL_DAYS = frozenset(range(1, 32))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from aetherflow.scheduler.errors import NeverError
-from aetherflow.scheduler.time.cron_fields import read
+from aetherflow.scheduler.time.cron_syntax import read
 from aetherflow.scheduler.time.zones import last_change, offset_at, span
 
 _MINUTE = dt.timedelta(minutes=1)

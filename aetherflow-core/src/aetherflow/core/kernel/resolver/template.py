@@ -5,7 +5,8 @@
     IDENT   := [A-Za-z_][A-Za-z0-9_]*
     DEFAULT := text after the first ":", without braces, trailing blanks trimmed
 
-Only source text is parsed; what a token yields is never scanned again.
+Only source text is parsed; what a token yields is never scanned again. The pattern for editors stands in
+`checks/schema/texts.py`.
 """
 
 import json
