@@ -12,7 +12,7 @@ import pytest
 from aetherflow.core.api import StateError
 from aetherflow.core.kernel.state import transitions
 from aetherflow.core.kernel.state.reasons import StateReason
-from aetherflow.core.kernel.state.transitions import JOB, Status, require_legal
+from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, JOB, Status, require_legal
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -131,3 +131,7 @@ def test_the_page_names_every_reason(root: Path) -> None:
 @pytest.mark.parametrize("new", ["RUNNING", "SKIPPED", "BLOCKED", "FAILED", "DISCARDED"])
 def test_a_job_that_did_not_end_well_may_begin_anew_or_be_set_aside(old: str, new: str) -> None:
     require_legal(JOB, "job", Status(old), Status(new))
+
+
+def test_what_ended_well_or_was_skipped_is_not_done_again() -> None:
+    assert DONE_STEP == FINAL_JOB == {Status.SUCCESS, Status.SKIPPED}
