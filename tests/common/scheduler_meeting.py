@@ -5,14 +5,14 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.schedule.policy import Status, Verdict
 from aetherflow.scheduler.time.clock import Clock
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
-
-from typing import TYPE_CHECKING
 
 
 def midnight(days_ago: int = 0) -> dt.datetime:
@@ -31,3 +31,18 @@ def somebody(bench: "Bench", kind: str = "run-item") -> Iterator[Slots]:
         ledger.enter(kind)
         yield Slots(ledger)
         ledger.leave()
+
+
+def enter_slot(slots: Slots, slot: int, *statuses: Status, trigger: str = "cron") -> SlotRow | None:
+    """Enter a slot that waits, has begun, or has ended, as the last of `statuses`."""
+    ledger = slots.ledger
+    with ledger.transaction("test"):
+        slots.claim("daily", [Verdict(slot, Status.WAITING)], trigger=trigger, owner=ledger.me)
+        for status in statuses:
+            row = slots.find("daily", slot)
+            assert row is not None
+            if status == Status.RUNNING:
+                slots.begin(row, trigger, "log")
+            else:
+                slots.end(row, status, None, 0, {})
+        return slots.find("daily", slot)

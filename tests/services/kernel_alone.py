@@ -52,7 +52,7 @@ class Say(Step[Any]):
     """Writes down that it ran."""
 
     def run(self) -> StepResult:
-        """Write it."""
+        """Add its id, text and attempt to the file `ran`; the text is its output."""
         with (FOLDER / "ran").open("a") as file:
             file.write(f"{self.id} {self.inputs['text']} {self.ctx.attempt}\n")
         return StepResult(output={"text": self.inputs["text"]})
@@ -62,7 +62,7 @@ class Wait(Say):
     """Waits in the middle, until it is killed or told to go on."""
 
     def run(self) -> StepResult:
-        """Write it, then wait."""
+        """Write as `say` does, then wait for ever unless the file `go` is there."""
         result = super().run()
         if not (FOLDER / "go").exists():
             print("in the middle", flush=True)
@@ -74,7 +74,7 @@ class Fold(Say):
     """Runs another step inside itself."""
 
     def run(self) -> StepResult:
-        """Run it."""
+        """The result of the inner step, which is a `say`."""
         return self.ctx.call_step("say", self.inputs, step_id="inner")
 
 
@@ -84,15 +84,15 @@ class Classes:
     known: ClassVar[dict[str, type[Step[Any]]]] = {"say": Say, "wait": Wait, "fold": Fold}
 
     def step(self, name: str) -> Any:
-        """The class."""
+        """The class of a step type; KeyError for any other."""
         return self.known[name]
 
     def of_step(self, name: str) -> Mapping[str, Any]:
-        """Nothing counts."""
+        """No fact of a step's class belongs to its definition."""
         return {}
 
     def of_connector(self, kind: str, driver: str) -> Mapping[str, Any]:
-        """Nothing counts."""
+        """No fact of a connector's class belongs to a definition."""
         return {}
 
     def conditions_of(self, step: Mapping[str, Any]) -> list[str]:

@@ -53,7 +53,7 @@ class SlotReason(ReasonCode):
     NOTHING_RUN = "nothing_run", "nothing was run: {state} has its run as SUCCESS{when}"
     """An earlier start had done it."""
     LAUNCHER = "launcher", "{error}"
-    """The launcher failed."""
+    """The launcher raised an error; no run is known."""
     CANNOT_START = "cannot_start", "cannot be started: {error}"
 
 

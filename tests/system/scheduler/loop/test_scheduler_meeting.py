@@ -6,32 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scheduler_meeting import midnight, ms, somebody
+from scheduler_meeting import enter_slot, midnight, ms, somebody
 
 from aetherflow.scheduler.ledger.leader import Leadership
-from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.schedule.policy import Status, Verdict
+from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import Clock
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
-
-
-def enter_slot(slots: Slots, slot: int, *statuses: Status, trigger: str = "cron") -> SlotRow | None:
-    """Enter a slot that waits, has begun, or has ended, as the last of `statuses`."""
-    ledger = slots.ledger
-    with ledger.transaction("test"):
-        slots.claim("daily", [Verdict(slot, Status.WAITING)], trigger=trigger, owner=ledger.me)
-        for status in statuses:
-            row = slots.find("daily", slot)
-            assert row is not None
-            if status == Status.RUNNING:
-                slots.begin(row, trigger, "log")
-            else:
-                slots.end(row, status, None, 0, {})
-        return slots.find("daily", slot)
 
 
 @pytest.fixture

@@ -5,33 +5,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from scheduler_meeting import midnight, ms, somebody
+from scheduler_meeting import enter_slot, midnight, ms, somebody
 
 from aetherflow.core.base.errors import RunBusyError
-from aetherflow.scheduler.ledger.records import SlotRow
-from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.loop.single import run_item
 from aetherflow.scheduler.loop.tick import Ticked
-from aetherflow.scheduler.schedule.policy import Status, Verdict
+from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
-
-
-def enter_slot(slots: Slots, slot: int, *statuses: Status, trigger: str = "cron") -> SlotRow | None:
-    """Enter a slot that waits, has begun, or has ended, as the last of `statuses`."""
-    ledger = slots.ledger
-    with ledger.transaction("test"):
-        slots.claim("daily", [Verdict(slot, Status.WAITING)], trigger=trigger, owner=ledger.me)
-        for status in statuses:
-            row = slots.find("daily", slot)
-            assert row is not None
-            if status == Status.RUNNING:
-                slots.begin(row, trigger, "log")
-            else:
-                slots.end(row, status, None, 0, {})
-        return slots.find("daily", slot)
 
 
 @pytest.fixture
