@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,8 @@ class Folder(paramiko.SFTPServerInterface):
 
 
 @contextlib.contextmanager
-def serving(root: Path, behaviour: type[Folder] = Folder) -> Iterator[dict[str, Any]]:
-    """The server runs; yields the `config` of a resource for it."""
-    key = paramiko.ECDSAKey.generate()
+def ssh_server(key: paramiko.PKey, start: Callable[[paramiko.Transport], None]) -> Iterator[int]:
+    """A port of this host on which `start` begins to serve each connection; yields its number."""
     listener = socket.create_server(("127.0.0.1", 0))
     transports: list[paramiko.Transport] = []
 
@@ -130,16 +129,13 @@ def serving(root: Path, behaviour: type[Folder] = Folder) -> Iterator[dict[str, 
             transport = paramiko.Transport(client)
             transports.append(transport)
             transport.add_server_key(key)
-            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, behaviour, root)
-            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-                transport.start_server(server=_Login(transport, behaviour))
+            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # who was not convinced has hung up
+                start(transport)
 
     thread = threading.Thread(target=accept)
     thread.start()
     try:
-        host_key = f"{key.get_name()} {key.get_base64()}"
-        port = listener.getsockname()[1]
-        yield {"host": "127.0.0.1", "port": port, "user": USER, "password": PASSWORD, "host_key": host_key}
+        yield listener.getsockname()[1]
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -147,3 +143,17 @@ def serving(root: Path, behaviour: type[Folder] = Folder) -> Iterator[dict[str, 
         for transport in transports:
             transport.close()
             transport.join()
+
+
+@contextlib.contextmanager
+def serving(root: Path, behaviour: type[Folder] = Folder) -> Iterator[dict[str, Any]]:
+    """The server runs; yields the `config` of a resource for it."""
+    key = paramiko.ECDSAKey.generate()
+
+    def start(transport: paramiko.Transport) -> None:
+        transport.set_subsystem_handler("sftp", paramiko.SFTPServer, behaviour, root)
+        transport.start_server(server=_Login(transport, behaviour))
+
+    with ssh_server(key, start) as port:
+        host_key = f"{key.get_name()} {key.get_base64()}"
+        yield {"host": "127.0.0.1", "port": port, "user": USER, "password": PASSWORD, "host_key": host_key}

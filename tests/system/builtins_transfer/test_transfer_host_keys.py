@@ -3,9 +3,7 @@
 import base64
 import hashlib
 import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from aetherflow_builtins_transfer.connectors.sftp.keys import HostKeys
 from services import Sshd
+from sftp_server import ssh_server
 from transfer_peers import sftp_resource
 
 SECRET = "s3cr3t-p4ssw0rd"
@@ -55,31 +54,9 @@ class Impostor:
 
 @pytest.fixture
 def impostor() -> Iterator[Impostor]:
-    listener = socket.create_server(("127.0.0.1", 0))
     key, seen = paramiko.RSAKey.generate(2048), list[str]()
-    transports: list[paramiko.Transport] = []
-
-    def serve() -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            transport = paramiko.Transport(client)
-            transports.append(transport)
-            transport.add_server_key(key)
-            try:
-                transport.start_server(server=_Server(seen))
-            except (paramiko.SSHException, EOFError, OSError):  # who was not convinced has hung up
-                continue
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield Impostor(listener.getsockname()[1], key, seen)
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    for each in transports:
-        each.close()
+    with ssh_server(key, lambda transport: transport.start_server(server=_Server(seen))) as port:
+        yield Impostor(port, key, seen)
 
 
 def connector(config: dict[str, Any], **options: Any) -> SftpConnector:
