@@ -125,6 +125,7 @@ class Ledger:
     def changes(self) -> int:
         """A number that differs once another connection has changed the file."""
         with self.reported():
+            durable.require_files(self.db)
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
     # Owners

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.api import StateError
+from aetherflow.core.embedding import durable
 from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
 from aetherflow.scheduler.ledger.document_owner import check_owner
@@ -103,6 +104,8 @@ class Scheduler:
             work()
         except DeposedError:
             self._step_down()
+        except durable.ReplacedFileError:
+            raise  # no later pass finds the file again
         except StateError as error:
             if self._fault != (fault := fault_of(error)):
                 self._fault = fault

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pytest
 
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.lease import Hold
 from aetherflow.core.kernel.locks.records import Owner
@@ -54,7 +55,7 @@ def told() -> ToldCondition:
 
 @pytest.fixture
 def renewal(told: ToldCondition) -> Renewal:
-    made = Renewal(no_table, StandingClock())
+    made = Renewal(durable.memory_database(), no_table, StandingClock())
     made._changed = told
     return made
 
@@ -89,7 +90,7 @@ def test_what_is_due_is_renewed_without_waiting(told: ToldCondition) -> None:
         raise sqlite3.OperationalError("no such place")
 
     clock = StandingClock()
-    renewal = Renewal(unreachable, clock)
+    renewal = Renewal(durable.memory_database(), unreachable, clock)
     renewal._changed = told
     renewal.add(hold("k", clock.mono))
     assert asked.wait(PATIENCE_SECONDS)

@@ -11,9 +11,10 @@ from aetherflow.core.base import durable
 
 def test_a_failed_switch_of_the_journal_mode_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # SQLite answers a failed switch, after an I/O error too, with the mode that stays; a database in memory always does
-    monkeypatch.chdir(tmp_path)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda _name, **more: connect(":memory:", factory=more["factory"]))
     with pytest.raises(sqlite3.OperationalError, match="its journal mode stays memory"):
-        durable.connect(Path(":memory:"), busy_seconds=0)
+        durable.connect(tmp_path / "state.sqlite", busy_seconds=0)
 
 
 def test_an_error_on_a_descriptor_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,8 +57,8 @@ def test_a_day_of_heartbeats_leaks_nothing(project: "Project") -> None:
     project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
     assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
     ((flow_id, generation),) = project.rows("SELECT flow_id, generation FROM runs")
-    heart = Heartbeat(project.state, flow_id, "r", generation)
     with contextlib.closing(durable.connect(project.state, busy_seconds=1)) as db:
+        heart = Heartbeat(db, flow_id, "r", generation)
         db.execute("PRAGMA synchronous=OFF")  # a day of syncs takes too long here, and holds no memory
 
         def beat() -> None:

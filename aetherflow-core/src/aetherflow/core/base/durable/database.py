@@ -10,8 +10,60 @@ from pathlib import Path
 
 from aetherflow.core.base.durable.base import FILE_MODE, make_dir, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.errors import StateError
 
 WAL_RETRY_SECONDS = 0.02
+BESIDE = ("-wal", "-shm")
+"""Endings of the files that SQLite keeps beside a database while it is open."""
+FileId = tuple[int, int]
+"""Device and inode of a file."""
+
+
+class ReplacedFileError(StateError):
+    """The open file of a state, a lock store or a ledger was removed, or another one stands in its place."""
+
+
+class FileDatabase(sqlite3.Connection):
+    """A connection that knows which files it works on, and refuses to go on when their names lead elsewhere.
+
+    SQLite keeps working on a file that was removed or replaced: what it commits then is seen by nobody else, and is
+    gone with the last connection.
+    """
+
+    path: Path
+    identity: FileId
+    beside: dict[str, FileId]
+    """The log and the shared memory, by name, once a transaction has made them."""
+
+    def require_files(self) -> None:
+        """Raise ReplacedFileError if a file is not the one that was opened."""
+        _require(str(self.path), self.identity)
+        for name, identity in self.beside.items():
+            _require(name, identity)
+
+    def require_committed(self) -> None:
+        """Raise ReplacedFileError if what was committed just now went to a file that nobody else sees."""
+        _require(str(self.path), self.identity)
+        if not self.beside:
+            found = {name: _identity(name) for name in (f"{real_file(self.path)}{ending}" for ending in BESIDE)}
+            self.beside = {name: identity for name, identity in found.items() if identity is not None}
+
+
+def _identity(name: str) -> FileId | None:
+    try:
+        found = os.stat(name)  # noqa: PTH116 called in each transaction; a Path costs as much again
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _require(name: str, identity: FileId | None) -> FileId:
+    found = _identity(name)
+    if found is None or found != identity:
+        what = "was removed" if found is None else "was replaced by another file"
+        fix = "keep other programs away from it; what this process did since then is recorded nowhere: look at it"
+        raise ReplacedFileError(f"{name} {what} while this process worked with it", fix=fix)
+    return found
 
 
 def real_file(path: Path) -> Path:
@@ -29,22 +81,50 @@ def side_folder(path: Path) -> Path:
     return real.with_name(f"{real.name}.d")
 
 
-def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
+def connect(path: Path, *, busy_seconds: float) -> FileDatabase:
     """Open a SQLite file, mode 0600, WAL, every commit synced; the caller owns transactions."""
     make_dir(path.parent)
     if not path.exists():
         hit(f"create {path.name}")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
         sync_dir(real_file(path).parent)
-    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    try:
-        _switch_to_wal(connection, time.monotonic() + busy_seconds)
-    except sqlite3.Error:
-        connection.close()
-        raise
-    connection.execute("PRAGMA synchronous=FULL")
+    connection = _open(path.absolute(), _identity(str(path)), busy_seconds)
     sync_dir(real_file(path).parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
     return connection
+
+
+def connect_again(first: sqlite3.Connection, *, busy_seconds: float) -> FileDatabase:
+    """A second connection to the file that `connect` has opened; it makes no file.
+
+    Raises ReplacedFileError if the file was removed or replaced.
+    """
+    if not isinstance(first, FileDatabase):
+        raise TypeError("a second connection needs one that `connect` has opened")
+    return _open(first.path, first.identity, busy_seconds)
+
+
+def _open(path: Path, identity: FileId | None, busy_seconds: float) -> FileDatabase:
+    # SQLite does not tell which file it opened: it is the expected one if the name leads to it before and after
+    identity = _require(str(path), identity)
+    uri = f"{path.as_uri()}?mode=rw"  # a file that was removed since is not made anew
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False, factory=FileDatabase
+    )
+    try:
+        _switch_to_wal(connection, time.monotonic() + busy_seconds)
+        connection.execute("PRAGMA synchronous=FULL")
+        _require(str(path), identity)
+    except BaseException:
+        connection.close()
+        raise
+    connection.path, connection.identity, connection.beside = path, identity, {}
+    return connection
+
+
+def require_files(connection: sqlite3.Connection) -> None:
+    """Raise ReplacedFileError if the file that `connect` has opened was removed or replaced; others are not asked."""
+    if isinstance(connection, FileDatabase):
+        connection.require_files()
 
 
 def memory_database() -> sqlite3.Connection:
@@ -86,8 +166,12 @@ def execute_all(connection: sqlite3.Connection, statements: str, version: int) -
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
-    """One transaction that commits at the end, or rolls back on any exception."""
+    """One transaction that commits at the end, or rolls back on any exception.
+
+    Raises ReplacedFileError if the file of the connection was removed or replaced, before or during the transaction.
+    """
     hit(f"begin {name}")
+    require_files(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -98,6 +182,8 @@ def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     hit(f"committed {name}")
+    if isinstance(connection, FileDatabase):
+        connection.require_committed()
 
 
 def backup_database(connection: sqlite3.Connection, target: Path) -> None:

@@ -14,6 +14,7 @@ class LostReason(ReasonCode):
     HELD = "held", "it is {holder}"
     TAKEN = "taken", "it expired and was taken by another run"
     EXPIRED = "expired", "it expired"
+    GONE = "gone", "{error}"
     NOT_RENEWED = "not_renewed", "it could not be renewed before it expired ({error})"
 
 

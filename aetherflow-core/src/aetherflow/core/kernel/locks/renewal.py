@@ -19,7 +19,10 @@ log = logging.getLogger("aetherflow")
 class Renewal:
     """The leases of one store, and the thread that renews them through a connection of its own."""
 
-    def __init__(self, open_table: Callable[[], tuple[sqlite3.Connection, LockTable]], clock: Clock) -> None:
+    def __init__(
+        self, store: sqlite3.Connection, open_table: Callable[[], tuple[sqlite3.Connection, LockTable]], clock: Clock
+    ) -> None:
+        self._store = store
         self._open_table = open_table
         self._clock = clock
         self._changed = threading.Condition()
@@ -69,8 +72,14 @@ class Renewal:
 
     def is_lost(self, hold: Hold) -> bool:
         """Whether the key was lost; when nobody has renewed it in time (this process stood still), ask now."""
-        if hold.lost is None and not self._closed and self._clock.mono_ms() >= hold.expires_mono:
-            self._renew([hold])
+        if hold.lost is None and not self._closed:
+            try:
+                durable.require_files(self._store)
+                due = self._clock.mono_ms() >= hold.expires_mono
+            except durable.ReplacedFileError:
+                due = True
+            if due:
+                self._renew([hold])
         return hold.lost is not None
 
     def _run(self) -> None:
@@ -96,6 +105,7 @@ class Renewal:
             self._lose(hold, reason)
 
     def _write(self, holds: Sequence[Hold]) -> list[tuple[Hold, Reason]]:
+        durable.require_files(self._store)  # all of them: the second connection would make a lost log anew
         if self._db is None or self._table is None:
             self._db, self._table = self._open_table()
         ended = []
@@ -117,6 +127,8 @@ class Renewal:
         for hold in holds:
             hold.renew_mono = now + max(1, min(hold.ttl_ms // 10, 1000))
         log.warning("%d lock(s) could not be renewed, trying again: %s", len(holds), error)
+        if isinstance(error, durable.ReplacedFileError):  # whoever makes the file anew may take the same keys at once
+            return [(hold, said(LostReason.GONE, error=error)) for hold in holds]
         late = said(LostReason.NOT_RENEWED, error=error)
         return [(hold, late) for hold in holds if now >= hold.expires_mono]
 

@@ -14,10 +14,11 @@ from typing import Self
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LockBusyError, StateError, UsageError
+from aetherflow.core.base.said import said
 from aetherflow.core.kernel.locks.alive import AliveFile, dead_files, remove_files
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.lease import Hold, Lease, OnLost
-from aetherflow.core.kernel.locks.records import Holder, Owner, Waiter
+from aetherflow.core.kernel.locks.records import Holder, LostReason, Owner, Waiter
 from aetherflow.core.kernel.locks.renewal import RENEWALS_PER_TTL, Renewal
 from aetherflow.core.kernel.locks.schema import prepare_schema
 from aetherflow.core.kernel.locks.table import Busy, LockTable, forget
@@ -44,7 +45,7 @@ class LockStore:
         self._stuck = False
         """A row may be left that nobody removes; that its owner is gone must show in the file of this store."""
         with self._reported():
-            self._db = self._connect()
+            self._db = durable.connect(path, busy_seconds=BUSY_SECONDS)
             try:
                 prepare_schema(self._db, path, self._clock)
                 with durable.transaction(self._db, "enter lock store"):
@@ -56,7 +57,7 @@ class LockStore:
                 self._db.close()
                 raise
         self._table = LockTable(self._db, self._clock, self._folder, self._me)
-        self._renewal = Renewal(self._second_table, self._clock)
+        self._renewal = Renewal(self._db, self._second_table, self._clock)
 
     def acquire(
         self,
@@ -129,11 +130,19 @@ class LockStore:
             for hold in self._renewal.all():
                 for lease in list(hold.leases):
                     lease.release()
-            if self._stuck:
+            if self._stuck or self._is_gone():
                 self._me.drop()  # the file stays, without its kernel lock: so others know that the holder is gone
             else:
                 self._me.close()
             self._db.close()
+
+    def _is_gone(self) -> bool:
+        """Whether the file is another one by now: a copy may hold rows of this process."""
+        try:
+            durable.require_files(self._db)
+        except durable.ReplacedFileError:
+            return True
+        return False
 
     def __enter__(self) -> Self:
         return self
@@ -150,6 +159,7 @@ class LockStore:
                 return Lease(hold, self._renewal.is_lost, self._give_back, on_lost)
             with self._reported():
                 # a look without a write transaction: many may wait for long
+                durable.require_files(self._db)
                 if (found := self._table.busy(key, ticket)) is not None and not self._table.is_foreign(key):
                     return found
             with self._writing("take lock"):
@@ -178,6 +188,9 @@ class LockStore:
                     if not kept:
                         hold.lost = self._table.end_of(hold.key, hold.token)
                     return kept
+            except durable.ReplacedFileError as error:
+                hold.lost = said(LostReason.GONE, error=error)
+                return False
             except StateError as error:
                 # the work under the lock is done; the lock ends with its time to live, or with this process
                 log.warning("lock %s could not be released: %s", hold.key, error)
@@ -197,11 +210,8 @@ class LockStore:
         fix = "wait for it" if wait_seconds else "wait for it, or set wait_seconds"
         return LockBusyError(f"Lock not acquired: {key}{waited}; {holder or found.by}", fix=fix)
 
-    def _connect(self) -> sqlite3.Connection:
-        return durable.connect(self.path, busy_seconds=BUSY_SECONDS)
-
     def _second_table(self) -> tuple[sqlite3.Connection, LockTable]:
-        db = self._connect()
+        db = durable.connect_again(self._db, busy_seconds=BUSY_SECONDS)
         return db, LockTable(db, self._clock, self._folder, self._me)
 
     @contextmanager

@@ -14,7 +14,6 @@ from aetherflow.core.kernel.sequencing.sequence import NOT_WELL, Sequence
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
-from aetherflow.core.kernel.state.heartbeat import Heartbeat
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import Frozen, RunFacts
 from aetherflow.core.kernel.state.transitions import Status
@@ -61,7 +60,7 @@ class KernelRun:
             with self._locks.run(wait=wait, check=services.check_stop):
                 phases.entering()
                 state.begin(facts, frozen, flow.definitions.in_use(), flow.plan.intervention, circumstances)
-                with Heartbeat(state.path, services.flow_id, services.run_id, state.generation):
+                with state.heartbeat():
                     phases.entered()
                     return self._jobs(phases)
         except RunStoppedError:  # while it waited for the lock: nothing was begun

@@ -24,6 +24,7 @@ class ScopeLocks:
         self._key = key or flow_key(services.flow_id)
         self._spec = spec
         self._services = services
+        self._held: list[Lease] = []
         self._lost: Lease | None = None
         self._guarded: Control | None = None
 
@@ -38,7 +39,7 @@ class ScopeLocks:
             lease = self._take(self._key, seconds, check)
         except LockBusyError as error:
             raise RunBusyError(str(error), fix="wait for it, or use --if-busy wait or skip") from error
-        with lease:
+        with self._holding(lease):
             yield
 
     @contextmanager
@@ -47,7 +48,8 @@ class ScopeLocks:
         if self._spec.scope != "job":
             yield
             return
-        with self._take(job_key(self._services.flow_id, job_id), self._spec.wait_seconds, self._services.check_stop):
+        key = job_key(self._services.flow_id, job_id)
+        with self._holding(self._take(key, self._spec.wait_seconds, self._services.check_stop)):
             yield
 
     @contextmanager
@@ -61,10 +63,24 @@ class ScopeLocks:
         finally:
             self._guarded = None
 
+    def lost(self) -> LeaseLostError | None:
+        """The error for a lock that was lost; None while all are held."""
+        lease = self._lost or next((lease for lease in self._held if lease.lost), None)
+        return None if lease is None else lease.error()
+
     def check(self) -> None:
         """Raise LeaseLostError if a lock was lost."""
-        if self._lost is not None:
-            raise self._lost.error()
+        if (error := self.lost()) is not None:
+            raise error
+
+    @contextmanager
+    def _holding(self, lease: "Lease") -> Iterator[None]:
+        with lease:
+            self._held.append(lease)
+            try:
+                yield
+            finally:
+                self._held.remove(lease)
 
     def _take(self, key: str, wait_seconds: float, check: Callable[[], None]) -> "Lease":
         ttl = self._spec.ttl_seconds

@@ -222,12 +222,14 @@ class StepRunner:
                 work.step.timeout_seconds,
             )
         services.connectors.end_attempt()
-        if outcome.result is not None:
+        lost = self._locks.lost()
+        if outcome.result is not None and lost is None:
             return self._finish(work, attempt, outcome.result, following)
         if outcome.stopped == "signal":
             raise RunStoppedError
-        cause = outcome.error or StepError("the step gave no result")
-        ended = outcome.stopped is not None or isinstance(cause, StepTimeoutError)  # by force: nobody knows how far
+        cause = outcome.error or lost or StepError("the step gave no result")
+        # by force, or while others could work under its lock: nobody knows how far
+        ended = outcome.stopped is not None or isinstance(cause, StepTimeoutError | LeaseLostError)
         undecided = isinstance(cause, UndecidedStepError) or (ended and work.effect == "once")
         kind = StepUnknownError if undecided or self._asks_inside(attempt) else StepFailedError
         raise kind(cause, work.step, work.path, attempt.log) from cause

@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 import threading
-from pathlib import Path
 from typing import Self
 
 from aetherflow.core.base import durable
@@ -15,8 +14,8 @@ INTERVAL_SECONDS = 10.0
 class Heartbeat:
     """Writes `heartbeat_at` of a run every ten seconds while the block runs, on a connection of its own."""
 
-    def __init__(self, path: Path, flow_id: str, run_id: str, generation: int) -> None:
-        self._path = path
+    def __init__(self, state: sqlite3.Connection, flow_id: str, run_id: str, generation: int) -> None:
+        self._state = state
         self._values = (flow_id, run_id, generation)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -32,8 +31,8 @@ class Heartbeat:
         try:
             while not self._stop.wait(INTERVAL_SECONDS):
                 # a missed beat harms nobody; what really fails is told by the next transition of the run itself
-                with contextlib.suppress(sqlite3.Error, OSError):
-                    connection = connection or durable.connect(self._path, busy_seconds=INTERVAL_SECONDS)
+                with contextlib.suppress(sqlite3.Error, OSError, durable.ReplacedFileError):
+                    connection = connection or durable.connect_again(self._state, busy_seconds=INTERVAL_SECONDS)
                     self.beat(connection)
         finally:
             if connection is not None:

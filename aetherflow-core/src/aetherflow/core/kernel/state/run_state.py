@@ -3,11 +3,11 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.heartbeat import Heartbeat
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.sql import insert, update
@@ -27,14 +27,13 @@ class RunState:
         self.steps = StepStates(self._unit)
 
     @property
-    def path(self) -> Path:
-        """The state file that the run is recorded in."""
-        return self._unit.store.path
-
-    @property
     def generation(self) -> int:
         """How many processes have owned the run, this one included; 0 before `begin`."""
         return self._unit.generation
+
+    def heartbeat(self) -> Heartbeat:
+        """The run's sign of life, from `begin` on."""
+        return Heartbeat(self._unit.db, self._unit.flow_id, self._unit.run_id, self.generation)
 
     def load(self) -> None:
         """Read what is known of the run's jobs and steps."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
 from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode
 
 
@@ -12,8 +13,13 @@ class RunLog:
     """The run's log: JSON lines beside the state, kept after cleanup."""
 
     def __init__(self, path: Path) -> None:
+        """Raises StateError if the file cannot be opened: it belongs to the record of the run."""
         self.path = path
-        self._file = durable.open_log(path)
+        try:
+            self._file = durable.open_log(path)
+        except OSError as error:
+            fix = "check the disk and the folder beside flow.state.path, then run again"
+            raise StateError(f"the run's log {path} cannot be opened: {error.strerror}", fix=fix) from error
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Append one event as a line; progress and output are left out."""
