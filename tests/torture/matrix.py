@@ -71,7 +71,7 @@ SUITES = {
     "S1": "canaries: secrets that enter by every way, and no trace of them (tests, each of many flows)",
     "S5": "hostile documents are refused (tests, each of many documents)",
     "S6": "code beside a flow runs in `run` only (tests)",
-    "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, and not SUCCESS",
+    "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, not SUCCESS",
     "X1": "rows inserted into random workbooks: every place as after LibreOffice's own insertion",
 }
 
