@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aetherflow.core.api import ResolverMissingKeyError, ResolverSyntaxError
 from aetherflow.core.kernel.resolver.template import has_template, parse_template, render
-from aetherflow.core.kernel.yaml.loader import RawString
+from aetherflow.core.kernel.yaml.loader import RawString, parse_document
 
 FIXED = "Unsupported templating syntax. Use {{VAR}} or {{VAR:DEFAULT}}"
 SCOPE: dict[str, Any] = {
@@ -165,3 +165,9 @@ def test_typed_values_keep_their_type_alone_and_are_json_inside_text(value: Any)
     assert type(found) is type(value)
     if value is not None and not isinstance(value, str):
         assert json.loads(render("{{steps.s.v}} ", scope)) == value
+
+
+@pytest.mark.parametrize("written", ["1.10", "007", "1e3", "-0"])
+def test_a_number_inside_text_is_what_was_written(written: str) -> None:
+    scope = parse_document(f"a: {{n: {written}}}\n", "x.yaml").data
+    assert render("v{{a.n}}!", scope) == f"v{written}!"

@@ -195,3 +195,16 @@ def test_a_stored_list_gets_back_how_its_numbers_are_written() -> None:
     assert text_of(found[4]) == "1.1"
     assert as_written([1.1], [odd, odd]) == [1.1]
     assert as_written([1.1], "{{steps.a.list}}") == [1.1]
+
+
+def test_only_words_that_are_not_the_usual_ones_are_kept() -> None:
+    document = parse_document("a: true\nb: True\nc: 1.10\nd: word\ne: [~, null]\nf: false\ng: yes\n", "x.yaml")
+    assert document.source.words == {("b",): "True", ("e", 0): "~", ("e", 1): "null"}
+
+
+def test_a_bound_document_has_as_text_what_was_taken_as_text_and_is_wanted() -> None:
+    document = parse_document("text: 1.10\nneeded: 007\ncount: 007\n", "x.yaml")
+    bind(Model, document.data, document.source)
+    assert document.bound().data == {"text": "1.10", "needed": "007", "count": 7}
+    found = document.bound(lambda path, _value: path == ("needed",)).data
+    assert found == {"text": 1.1, "needed": "007", "count": 7}
