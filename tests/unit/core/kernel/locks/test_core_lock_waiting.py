@@ -142,7 +142,7 @@ def test_the_error_names_the_holder_of_this_key(stores: Callable[[], LockStore])
     holder, me = stores(), stores()
     for key, owner in (("a", A), ("k", B), ("z", A)):
         holder.acquire(key, owner)
-    with pytest.raises(LockBusyError, match="^Lock not acquired: k; held by run b of flow load, "):
+    with pytest.raises(LockBusyError, match=r"^Lock not acquired: k; held by run b of flow load, "):
         me.acquire("k", C)
 
 
