@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
+from aetherflow.core.kernel.state.acts import end_acts
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
@@ -77,6 +78,7 @@ class RunState:
             else:
                 ended = dict.fromkeys(("finished_at", "error", "reason", "reason_code"))
                 update(unit.db, "runs", {**entered, **ended}, unit.key)
+            end_acts(unit, facts.actor)
             unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
             unit.db.executemany("INSERT OR IGNORE INTO definitions VALUES (?, ?)", definitions.items())
             self.steps.interrupt_all()
