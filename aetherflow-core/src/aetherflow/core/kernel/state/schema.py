@@ -5,13 +5,12 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
 - `claims`: what a run took from the world, final when the run is good (`open`, `final`, `lost`); `identity` names what
   is claimed, the same in every run; `artifact` is the copy that a run which takes over needs; `taken_from` is the run
   before. At most one open claim of a key.
-- `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 - `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
   once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
-- `runs.progress`: written with the heartbeat; `runs.owner`, `runs.runbook`: of the flow, for `status`.
+- `runs.progress`: written with the heartbeat.
 - `step_runs.label`: the name of an item for people; its key stays what it is.
-- `error_code` of runs, jobs and attempts: the code of the error beside its words.
+- `error_code` of runs and attempts: the code of the error beside its words.
 """
 
 import sqlite3
