@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
+    from aetherflow.core.runtime.run_record import Place as Place
+    from aetherflow.core.runtime.run_record import RecordedRun as RecordedRun
+    from aetherflow.core.runtime.run_record import RunRecords as RunRecords
+    from aetherflow.core.runtime.run_record import WantedRun as WantedRun
+    from aetherflow.core.runtime.run_record import run_record as run_record
     from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
 
 _HOMES = {
@@ -74,6 +79,7 @@ _HOMES = {
     "runtime.environment.documents": "load_document",
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.opening.calendars": "FIX read_calendar",
+    "runtime.run_record": "Place RecordedRun RunRecords WantedRun run_record",
     "runtime.workspace.state_root": "find_state_root",
 }
 """Module below this package to the names that it gives."""

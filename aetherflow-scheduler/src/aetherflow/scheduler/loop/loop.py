@@ -125,6 +125,8 @@ class Scheduler:
         if not leads:
             return
         if self._is_time("adopt", ADOPT_SECONDS):
+            self._dispatcher.reread()  # first: what has ended needs no new start
+            self._dispatcher.wake()
             adopt(self._ledger, self._events, leading=True)
             resume_interrupted(self._ledger, self._events, drained_only=True)
             self._dispatcher.changed()
@@ -164,6 +166,7 @@ class Scheduler:
                 return False
             self._standby_told = False
             self._events.info("leading", "this scheduler leads", token=self._ledger.token)
+        self._dispatcher.reread()
         adopt(self._ledger, self._events, leading=True)
         resume_interrupted(self._ledger, self._events, drained_only=False)
         self._planner = self._synced()

@@ -1,6 +1,7 @@
 """A process that runs some slots and ends: what `tick`, `run-item` and `backfill` share."""
 
 import contextlib
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import Clock
+from aetherflow.scheduler.time.clock import Clock, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
@@ -89,6 +90,10 @@ class Session:
         own = [each for each in starts if each.run_id == last.run_id]
         found = {name: getattr(last, name) for name in _OF_ATTEMPT}
         return found | {"batch": batch_of(last.run_id), "started_at": own[0].started_at, "queued": 0}
+
+    def reread(self, item: str, start: dt.datetime, end: dt.datetime) -> None:
+        """Let the slots of an item in a span be what their runs have become since they ended."""
+        self.dispatcher.reread(list(self.slots.between(item, to_ms(start), to_ms(end)).values()))
 
     def release(self) -> None:
         """Release the slots of dead processes, which would hold up those of this one."""
