@@ -12,7 +12,7 @@ from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_until
 from aetherflow.scheduler.ledger.records import Epoch, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.ledger.truth import Truth
+from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.schedule.slots import expected
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.time.cron import Cron
@@ -81,16 +81,14 @@ def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
             yield last
 
 
-def audit(
-    schedule: "Schedule", ledger: Ledger, truth: Truth, start: dt.datetime | None, end: dt.datetime, *, led: bool
-) -> Audit:
+def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: dt.datetime, *, led: bool) -> Audit:
     """Compare what was expected with the ledger; `start` None: since each item was first seen. Reads only.
 
     Of an item that was never seen the slots since its `since` are expected, if it has one.
 
     `led`: a scheduler runs, so that slots that wait for nobody in particular are its business.
     """
-    comparison = _Comparison(schedule, ledger, truth, None if start is None else to_ms(start), to_ms(end), led=led)
+    comparison = _Comparison(schedule, ledger, None if start is None else to_ms(start), to_ms(end), led=led)
     for name, begin in sorted(comparison.begins().items()):
         comparison.compare(name, begin)
     comparison.add_left()
@@ -102,10 +100,8 @@ def audit(
 class _Comparison:
     """The slots in [start, end), up to now, that were expected, compared with those of the ledger."""
 
-    def __init__(
-        self, schedule: "Schedule", ledger: Ledger, truth: Truth, start: int | None, end: int, *, led: bool
-    ) -> None:
-        self._ledger, self._led, self._start, self._truth = ledger, led, start, truth
+    def __init__(self, schedule: "Schedule", ledger: Ledger, start: int | None, end: int, *, led: bool) -> None:
+        self._ledger, self._led, self._start, self._truth = ledger, led, start, truth_of(schedule)
         self._now = ledger.clock.now_ms()
         self._end = min(end, self._now + 1)
         self._slots, self._pruned = Slots(ledger), pruned_until(ledger)

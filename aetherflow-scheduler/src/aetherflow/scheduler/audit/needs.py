@@ -61,7 +61,7 @@ class Need:
 
     @property
     def cause(self) -> str:
-        """Why, in one line."""
+        """Why it has come to that, in one line."""
         told = " (told by exit code)" if self.row.told_by else ""
         more = f"{len(self.rows)} slots up to {iso(self.rows[-1].slot)}; " if len(self.rows) > 1 else ""
         return f"{more}{self.row.reason or self.row.status}{told}"

@@ -11,7 +11,7 @@ from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.records import Pause, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.ledger.truth import Truth
+from aetherflow.scheduler.ledger.truth import Truth, truth_of
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.schedule.slots import next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
@@ -63,7 +63,7 @@ class ScheduleStatus:
     items: list[ItemStatus]
     interrupted: list[SlotRow]
     needs: list[Need]
-    """What needs a person."""
+    """The slots that need a person."""
 
     @property
     def waiting(self) -> int:
@@ -74,9 +74,9 @@ class ScheduleStatus:
         return sum(row.status == Status.RUNNING for item in self.items for row in item.active)
 
 
-def status_of(schedule: "Schedule", ledger: Ledger, truth: Truth) -> ScheduleStatus:
+def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
     """Look at a ledger, and at the states of runs that did not succeed; reads only."""
-    slots, epochs, pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+    slots, epochs, pauses, truth = Slots(ledger), Epochs(ledger), Pauses(ledger), truth_of(schedule)
     cursors, now = epochs.cursors(), ledger.clock.now_ms()
     seen, held = {epoch.item for epoch in epochs.all()}, {k: at for k, at in pruned_until(ledger).items() if at > now}
     active: dict[str, list[SlotRow]] = {}

@@ -45,7 +45,6 @@ def audit(
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.leader import current_leader
-    from aetherflow.scheduler.ledger.truth import truth_of
     from aetherflow.scheduler.time.clock import iso
 
     wanted = _kinds(fail_on)
@@ -55,7 +54,7 @@ def audit(
     with ledger_of(schedule, read_only=True) as ledger:
         is_new = not schedule.state.exists()
         led = current_leader(ledger) is not None
-        found = compare(schedule, ledger, truth_of(schedule), first, last or dt.datetime.now(dt.UTC), led=led)
+        found = compare(schedule, ledger, first, last or dt.datetime.now(dt.UTC), led=led)
     if is_new:
         typer.echo(f"note: there is no ledger yet: {schedule.state}", err=True)
     forgotten = {name: iso(at) for name, at in found.pruned.items()}

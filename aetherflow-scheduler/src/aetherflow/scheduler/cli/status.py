@@ -23,11 +23,10 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     from aetherflow.scheduler.cli.instants import ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX
-    from aetherflow.scheduler.ledger.truth import truth_of
 
     schedule = load(file)
     with ledger_of(schedule, read_only=True) as ledger:
-        found = status_of(schedule, ledger, truth_of(schedule))
+        found = status_of(schedule, ledger)
     open_needs = [need for need in found.needs if not need.in_hand]
     if as_json:
         leader = found.leader
