@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import getpass
 import os
 import shlex
 import socket
@@ -14,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.actor import actor
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
-from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.base.summary import RunSummary
 from aetherflow.core.checks.prepare import prepare_flow
@@ -99,7 +98,7 @@ def run_flow(
             raise UsageError("no flow is named", fix="give the path of a flow file, or the manifest of a bundle")
         flow = _prepare(flow_yaml, env, snapshot)
         reason = reason.encode(errors="backslashreplace").decode() if reason else reason
-        options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, _actor(), reason)
+        options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, actor(), reason)
         return _run(flow, run_id, RunInputs(params or {}, slot, data_date), options, if_busy, observers, trigger)
 
 
@@ -125,7 +124,7 @@ def _run(
         if opened.ended:
             return _nothing_to_do(opened, store)
         run = Run(opened, store, InnerRuns(prepare_flow, _run_inside), outer, lock_key)
-        return run.execute(observers, _facts(flow, trigger, opened.redactor, outer), if_busy)
+        return run.execute(observers, _facts(opened, trigger, outer), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
@@ -152,7 +151,7 @@ def run_prepared(
 ) -> RunSummary:
     """Run a flow that a program made, without a file of it; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
-    inputs, options = RunInputs({}), RunOptions(actor=_actor())
+    inputs, options = RunInputs({}), RunOptions(actor=actor())
     return _run(flow, run_id, inputs, options, if_busy, observers, trigger, lock_key=lock_key)
 
 
@@ -160,7 +159,7 @@ def _run_inside(
     flow: PreparedFlow, run_id: str, inputs: RunInputs, observers: tuple[Observer, ...], outer: Outer
 ) -> RunSummary:
     """A run that a step of another one asked for."""
-    return _run(flow, run_id, inputs, RunOptions(actor=_actor()), "fail", observers, "flow", outer)
+    return _run(flow, run_id, inputs, RunOptions(actor=actor()), "fail", observers, "flow", outer)
 
 
 def plan_flow(
@@ -185,7 +184,7 @@ def plan_flow(
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
-    options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, _actor())
+    options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, actor())
 
     def planned(connection: sqlite3.Connection) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
@@ -248,13 +247,6 @@ def _nothing_to_do(opened: Opened, store: StateStore) -> RunSummary:
     return dataclasses.replace(summary, status=found.status, nothing_to_do=True, finished_at=found.finished_at)
 
 
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in many containers
-        return str(os.getuid())
-
-
 def _origin(flow: PreparedFlow) -> dict[str, str | None]:
     """With what the run was started, so that it can go on from anywhere."""
     project, bundle = flow.snapshot.project.document, flow.snapshot.bundle
@@ -272,18 +264,21 @@ def _absolute(path: Path) -> str | None:
         return None
 
 
-def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor, outer: Outer | None) -> RunFacts:
+def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
+    flow, redactor, places = opened.flow, opened.redactor, opened.places
     ambient = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
     parent = "/".join(name for name in ambient if name) if all(ambient) else None
     return RunFacts(
         engine_version=version("aetherflow-core"),
         flow_path=str(Path(flow.document.file).absolute()),
         fingerprint=flow.fingerprint,
-        actor=_actor(),
+        actor=actor(),
         host=socket.gethostname(),
         pid=os.getpid(),
         trigger=trigger,
         command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
         parent=outer.run if outer is not None else parent,
+        owner=redactor.mask(places.owner) if places.owner else None,
+        runbook=redactor.mask(places.runbook_url) if places.runbook_url else None,
         **_origin(flow),
     )

@@ -10,8 +10,8 @@ from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
 from aetherflow.core.host.hooks import load_hooks, select_hooks
 from aetherflow.core.host.installing import driver_command, missing_drivers
-from aetherflow.core.host.metadata import PluginEntry, installed_commands, installed_hooks
-from aetherflow.core.host.names import CONNECTORS
+from aetherflow.core.host.metadata import PluginEntry, installed_commands, installed_hooks, installed_in
+from aetherflow.core.host.names import CONNECTORS, STATUS
 from aetherflow.core.runtime.environment.allowed import allowed_distributions
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.environment.spec.project import PluginsSpec
@@ -63,10 +63,10 @@ def check_catalogue(
     plugins = snapshot.project.spec.plugins if snapshot else PluginsSpec()
     allow = allowed_distributions(snapshot.settings, plugins) if snapshot else None
     try:
-        hooks = select_hooks(plugins.block, allow)
+        hooks = select_hooks(plugins.block, allow, (*installed_hooks(), *installed_in(STATUS)))
     except PluginNotAllowedError as error:  # every command stops with it
         findings.append(PluginFinding(error.code, "", "", error.message, error.fix))
-        hooks = [hook for hook in installed_hooks() if hook.distribution in (allow or ())]
+        hooks = [hook for hook in (*installed_hooks(), *installed_in(STATUS)) if hook.distribution in (allow or ())]
     for hook in hooks:
         findings += _check_hook(hook)
     return len(entries) + len(calls) + len(hooks), findings

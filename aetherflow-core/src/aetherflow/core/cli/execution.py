@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from aetherflow.core.base.summary import RunSummary
     from aetherflow.core.cli.flow_source import FlowSource
+    from aetherflow.core.cli.refusing import NotedStart
     from aetherflow.core.runtime.environment.snapshot import Snapshot
     from aetherflow.core.runtime.logs.events import Observer
 
@@ -26,22 +27,20 @@ def execute(
     config: Path | None,
     quiet: bool,
     as_json: bool,
-    given: Mapping[str, Any],
+    noting: "NotedStart",
     start: "Start | None" = None,
     following: str | None = None,
-    trigger: str = "cli",
 ) -> None:
-    """Run a flow with the arguments `given` of `run_flow`, or what `start` makes of its environment.
+    """Run a flow with the arguments of `noting`, as `run_flow` takes them, or what `start` makes of its environment.
 
-    `following` is the command that does it again, for the block of a failure. Raises what `run_flow` raises, after
-    showing what there is to show.
+    `noting` learns how far it gets. `following` is the command that does it again, for the block of a failure. Raises
+    what `run_flow` raises, after showing what there is to show.
     """
     import json
 
     from aetherflow.core.base.errors import AetherflowError, RunError
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
-    from aetherflow.core.runner import run_flow
 
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
@@ -50,14 +49,12 @@ def execute(
     lines = False
     try:
         with source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot):
+            noting.snapshot = snapshot
             lines = snapshot.settings.log_format == "json"
             following = snapshot.redactor().mask(following) if following is not None else None
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
             try:
-                if start is not None:
-                    summary = start(snapshot, [observer])
-                else:
-                    summary = run_flow(path, observers=[observer], trigger=trigger, snapshot=snapshot, **given)
+                summary = _started(path, snapshot, [observer, noting], noting, start)
             finally:
                 observer.close()
     except RunError as error:
@@ -84,6 +81,16 @@ def execute(
         if not lines:  # there the events say it
             typer.echo(failure_blocks(summary, following), err=True)
         raise failure
+
+
+def _started(
+    path: Path, snapshot: "Snapshot", observers: "list[Observer]", noting: "NotedStart", start: "Start | None"
+) -> "RunSummary":
+    if start is not None:
+        return start(snapshot, observers)
+    from aetherflow.core.runner import run_flow
+
+    return run_flow(path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given)
 
 
 def _tell(event: str, level: str, **fields: Any) -> None:

@@ -40,6 +40,8 @@ def run_json(run: "PastRun") -> dict[str, Any]:
         "config": run.config,
         "manifest": run.manifest,
         "working_dir": run.working_dir,
+        "owner": run.owner,
+        "runbook_url": run.runbook,
         "state_path": run.state_path,
         "log_path": str(run.log_path),
     }

@@ -10,7 +10,7 @@ from aetherflow.core.base.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
-    from aetherflow.core.kernel.state.registry import KnownFlow
+    from aetherflow.core.kernel.state.registry_file import KnownFlow
 
 
 def state_root_here(config: Path | None) -> Path:
@@ -86,7 +86,7 @@ def resume_command(root: Path, run: "PastRun") -> str:
 
     if stands_in_no_file(run):
         return command_again(run)
-    if not open_questions(run) and (outer := _outer(root, run)) is not None:
+    if not open_questions(run) and (outer := outer_run(root, run)) is not None:
         return resume_command(root, outer)
     words = ["aetherflow", "resume", run.run_id]
     if len(find_runs(root, run.run_id)) > 1:
@@ -103,13 +103,18 @@ def stands_in_no_file(run: "PastRun") -> bool:
 
 def command_again(run: "PastRun") -> str:
     """The command line that a run was started with, as a person would type it."""
+    return words_again(run.command)
+
+
+def words_again(command: str) -> str:
+    """The recorded words of a command line, as a person would type them."""
     try:
-        return shlex.join(["aetherflow", *shlex.split(run.command)[1:]])
+        return shlex.join(["aetherflow", *shlex.split(command)[1:]])
     except ValueError:  # a masked secret took a quote along
-        return run.command
+        return command
 
 
-def _outer(root: Path, run: "PastRun") -> "PastRun | None":
+def outer_run(root: Path, run: "PastRun") -> "PastRun | None":
     """The run that a step of which started this one, if it has not ended well itself."""
     if run.trigger != "flow" or not run.parent:
         return None

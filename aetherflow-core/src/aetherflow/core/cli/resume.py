@@ -8,6 +8,7 @@ from aetherflow.core.cli.flow_source import AllowStaleOption
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
+    from aetherflow.core.cli.refusing import NotedStart
     from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
@@ -45,15 +46,18 @@ def resume(
     Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
     """
     from aetherflow.core.cli.execution import execute
+    from aetherflow.core.cli.refusing import NotedStart, noted
 
     decisions = dict(map(_decision, decide or []))
-    found = _by_file(Path(what), config) if _is_file(what) else _by_id(what, flow, config)
-    if found is None:
-        return
-    source, run_id = found
-    source = source._replace(allow_stale=allow_stale_bundle)
-    given = {"run_id": run_id, "decisions": decisions, "accept_changes": accept_changes, "reason": reason}
-    execute(source, config=config, quiet=quiet, as_json=as_json, given=given)
+    noting = NotedStart(Path(what) if _is_file(what) else None, goes_on=True, config=config)
+    with noted(noting):
+        found = _by_file(Path(what), config) if noting.flow else _by_id(what, flow, config, noting)
+        if found is None:
+            return
+        source, run_id = found
+        source = source._replace(allow_stale=allow_stale_bundle)
+        noting.given = {"run_id": run_id, "decisions": decisions, "accept_changes": accept_changes, "reason": reason}
+        execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting)
 
 
 def _decision(text: str) -> tuple[str, str]:
@@ -69,7 +73,7 @@ def _is_file(what: str) -> bool:
     return what.endswith((".yaml", ".yml")) or "/" in what or Path(what).is_file()
 
 
-def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[FlowSource, str]":
+def _by_id(run_id: str, flow_id: str | None, config: Path | None, noting: "NotedStart") -> "tuple[FlowSource, str]":
     import shlex
 
     from aetherflow.core.base.errors import UsageError
@@ -85,6 +89,7 @@ def _by_id(run_id: str, flow_id: str | None, config: Path | None) -> "tuple[Flow
     if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
         raise UsageError(message, fix=f"run it again: {command_again(run)}")
+    noting.flow, noting.flow_id, noting.given = Path(run.flow_path), run.flow_id, {"run_id": run_id}
     if (bundle := bundle_of(run)) is not None:
         return FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]))), run_id
     path = Path(run.flow_path)

@@ -45,20 +45,23 @@ def run(
     """
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import flow_source
+    from aetherflow.core.cli.refusing import NotedStart, noted
     from aetherflow.core.kernel.resolver.params import parse_assignments
 
     source = flow_source(
         flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle, expect_fingerprint=expect_fingerprint
     )
-    given = {
-        "run_id": run_id,
-        "params": parse_assignments(param or []),
-        "slot": slot,
-        "data_date": data_date,
-        "flow_job": flow_job,
-        "from_step": from_step,
-        "accept_changes": accept_changes,
-        "reason": reason,
-        "if_busy": arguments.busy_policy(if_busy),
-    }
-    execute(source, config=config, quiet=quiet, as_json=as_json, given=given, trigger=trigger)
+    noting = NotedStart(source.flow, source.manifest, trigger=trigger, config=config)
+    with noted(noting):
+        noting.given = {
+            "run_id": run_id,
+            "params": parse_assignments(param or []),
+            "slot": slot,
+            "data_date": data_date,
+            "flow_job": flow_job,
+            "from_step": from_step,
+            "accept_changes": accept_changes,
+            "reason": reason,
+            "if_busy": arguments.busy_policy(if_busy),
+        }
+        execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting)

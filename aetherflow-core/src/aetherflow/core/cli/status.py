@@ -6,7 +6,8 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.registry import KnownFlow
+    from aetherflow.core.cli.needs import Picture
+    from aetherflow.core.kernel.state.registry_file import KnownFlow
 
 STATUS_SCHEMA = 1
 _WORDS = {
@@ -16,103 +17,179 @@ _WORDS = {
     "INTERRUPTED": "interrupted",
     "UNKNOWN": "unknown",
 }
-_NEEDS_A_PERSON = ("failed", "interrupted", "unknown", "unreadable")
 
 
 def status(
+    flow: Annotated[str | None, typer.Option("--flow", metavar="GLOB", help="Only these flows: 'sales_*'.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Only flows that ran since: 24h, 7d, 2026-11-24.")
+        str | None, typer.Option("--since", metavar="TIME", help="Only what happened since: 24h, 7d, 2026-11-24.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also a line for every flow.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every flow in one line: how its last run ended, and what to type next.
+    """Show what needs a person, with the one command that goes on; then what runs, then how many flows are well.
 
-    ok, running, failed, interrupted (its process was stopped or is gone), unknown (a step was interrupted that must
-    not be repeated unasked: you decide), unreadable (its state file), never (no run is recorded). Exit code 1 if a
-    person is needed: failed, interrupted, unknown, unreadable.
+    FAILED, INTERRUPTED (stopped, or its process is gone), UNKNOWN (a step was interrupted that must not be repeated
+    unasked: you decide), REFUSED (a start that did not come to a run), MISSED and LATE (slots of a schedule). Each
+    stays until a run of the same slot, or of the same flow and parameters, is SUCCESS, or until `runs ack` or
+    `runs resolve`. Exit code 1 if there is one that nobody has in hand.
 
-    Example, every morning: aetherflow status --since 24h
+    Example, at any hour: aetherflow status
     """
     import json
 
-    from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.cli.hooks_here import ask_hooks
+    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.needs import add_told, picture
     from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms
 
-    root = state_root_here(config)
-    from_ms = instant_ms(since, now_ms())
-    flows = [_look(flow, root) for flow in flows_of(root, None)]
-    shown = [flow for flow in flows if from_ms is None or _ran_since(flow, from_ms)]
-    counts: dict[str, int] = {}
-    for flow in shown:
-        counts[flow["status"]] = counts.get(flow["status"], 0) + 1
-    ok = not any(word in counts for word in _NEEDS_A_PERSON)
+    root, now = state_root_here(config), now_ms()
+    from_ms = instant_ms(since, now)
+    found = picture(root, now, flow)
+    add_told(found, ask_hooks(config, root, flow), now)
+    flows = [_look(each, found, root) for each in found.flows]
+    shown = [each for each in flows if from_ms is None or _happened(each, from_ms)]
+    if from_ms is not None:
+        found.needs = [need for need in found.needs if need.since >= from_ms]
+    _add_waiting(found, config)
+    count = len(found.needs) + bool(found.gone)
     if as_json:
-        document = {"schema": STATUS_SCHEMA, "ok": ok, "state_root": str(root), "counts": counts, "flows": shown}
-        typer.echo(json.dumps({**document, "left_out": len(flows) - len(shown)}, ensure_ascii=False, indent=2))
+        document = {"schema": STATUS_SCHEMA, "ok": not count, "state_root": str(root), "at": now}
+        document |= _json(found) | {"counts": _counts(shown), "flows": shown, "left_out": len(flows) - len(shown)}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(_text(shown, counts, len(flows) - len(shown), since, root))
-    raise typer.Exit(0 if ok else 1)
+        typer.echo(_text(found, count, now, shown, every=every, root=root))
+        if left_out := len(flows) - len(shown):
+            typer.echo(f"{left_out} more did not run since {since}")
+    raise typer.Exit(1 if count else 0)
 
 
-def _look(flow: "KnownFlow", root: Path) -> dict[str, Any]:
+def _look(flow: "KnownFlow", picture: "Picture", root: Path) -> dict[str, Any]:
+    """How the last run of a flow stands, from the registry; from the state file where it did not end well and whole."""
     import shlex
 
-    from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.lookup import resume_command
-    from aetherflow.core.kernel.state.history import latest_run
 
     found: dict[str, Any] = {"flow_id": flow.flow_id, "status": "never", "run_id": None, "started_at": None}
     found |= {"finished_at": None, "duration_ms": None, "reason": None, "reason_code": None}
-    found |= {"flow_yaml": flow.flow_path, "state_path": flow.state_path, "next": None}
-    found["parent"] = None
-    try:
-        run = latest_run(Path(flow.state_path), flow.flow_id)
-        if run is None:
-            return found | {"next": shlex.join(["aetherflow", "run", flow.flow_path])}
-        found |= {"status": _WORDS[run.status], "run_id": run.run_id, "reason": run.reason or run.error}
-        found |= {"reason_code": run.reason_code, "parent": run.parent}
-        found |= {"started_at": run.started_at, "finished_at": run.finished_at, "duration_ms": run.duration_ms}
-        if found["status"] in _NEEDS_A_PERSON:
-            found["next"] = resume_command(root, run)
-        elif found["status"] == "running":
-            found["reason"] = f"pid {run.pid} on {run.host}"
-    except StateError as error:
-        found |= {"status": "unreadable", "reason": str(error), "next": error.fix}
-        found["started_at"] = flow.last_started_at
+    found |= {"flow_yaml": flow.flow_path, "state_path": flow.state_path, "next": None, "parent": None}
+    if (word := _file_word(flow, picture)) is not None:
+        status, reason, fix = word
+        return found | {"status": status, "reason": reason, "next": fix, "started_at": flow.last_started_at}
+    run = picture.latest.get((flow.flow_id, flow.state_path))
+    if run is None or run.status is None:
+        return found | {"next": shlex.join(["aetherflow", "run", flow.flow_path])}
+    took = run.ended_at - run.started_at if run.ended_at else None
+    found |= {"status": _WORDS[run.status], "run_id": run.run_id, "parent": run.parent, "duration_ms": took}
+    found |= {"started_at": run.started_at, "finished_at": run.ended_at, "reason_code": run.reason_code}
+    trouble = picture.known.get((flow.state_path, flow.flow_id, run.run_id))
+    if trouble is None:
+        return found
+    stored = trouble.run
+    found |= {"status": _WORDS[stored.status], "reason": stored.reason or stored.error or trouble.error}
+    found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
+    if found["status"] in ("failed", "interrupted", "unknown"):
+        found["next"] = resume_command(root, stored)
+    elif found["status"] == "running":
+        found["reason"] = f"pid {stored.pid} on {stored.host}"
     return found
 
 
-def _ran_since(flow: dict[str, Any], from_ms: int) -> bool:
+def _file_word(flow: "KnownFlow", picture: "Picture") -> tuple[str, str, str] | None:
+    """Why the state file of a flow cannot be asked: a word, the reason, what to type."""
+    import shlex
+
+    path = flow.state_path
+    if path in picture.gone:
+        return "gone", f"there is no file {path}", "aetherflow state forget"
+    if path in picture.older:
+        return "older", f"state file {path} is of an older version", f"aetherflow state migrate {shlex.quote(path)}"
+    if (error := picture.unreadable.get(path)) is not None:
+        return "unreadable", str(error), error.fix
+    return None
+
+
+def _happened(flow: dict[str, Any], from_ms: int) -> bool:
     return flow["status"] == "running" or (flow["started_at"] or 0) >= from_ms
 
 
-def _text(shown: list[dict[str, Any]], counts: dict[str, int], left_out: int, since: str | None, root: Path) -> str:
+def _counts(flows: list[dict[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for flow in flows:
+        counts[flow["status"]] = counts.get(flow["status"], 0) + 1
+    return counts
+
+
+def _add_waiting(picture: "Picture", config: Path | None) -> None:
+    """Which of the runs under way wait for a lock."""
+    if not picture.running:
+        return
+    import dataclasses
+
+    from aetherflow.core.cli.lookup import lock_store_here
+    from aetherflow.core.kernel.locks.store import LockStore
+
+    path = lock_store_here(config)
+    if not path.exists():
+        return
+    with LockStore(path) as store:
+        keys = {(each.owner.flow_id, each.owner.run_id): each.key for each in store.waiters() if each.alive}
+    picture.running = [
+        dataclasses.replace(run, waits_for=keys.get((run.flow_id, run.run_id))) for run in picture.running
+    ]
+
+
+def _json(picture: "Picture") -> dict[str, Any]:
+    import dataclasses
+
+    return {
+        "needs_person": [dataclasses.asdict(need) for need in picture.needs],
+        "in_hand": [dataclasses.asdict(need) for need in picture.in_hand],
+        "running": [dataclasses.asdict(run) for run in picture.running],
+        "gone": picture.gone,
+        "older": picture.older,
+        "before": [{"flow_id": run.flow_id, "run_id": run.run_id} for run in picture.before],
+    }
+
+
+def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]], *, every: bool, root: Path) -> str:
+    import shutil
+
+    from aetherflow.core.cli.status_text import Lines
+
+    if not shown and not count and not picture.in_hand:
+        return f"no run under {root}"
+    talked_of = {need.flow_id or need.name for need in (*picture.needs, *picture.in_hand)}
+    talked_of |= {run.flow_id for run in picture.running}
+    ok = [flow for flow in shown if flow["status"] == "ok" and flow["flow_id"] not in talked_of]
+    never = [flow for flow in shown if flow["status"] == "never"]
+    rest = [f"{'ok':<8} {len(ok)} flow{'s' * (len(ok) != 1)}{'' if every else ' (--all)'}"] if ok else []
+    if never:
+        rest.append(f"{'never':<8} {len(never)} flow{'s' * (len(never) != 1)} without a recorded run (--all)")
+    if every and shown:
+        rest += ["", _every(shown)]
+    return Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, count, rest, every)
+
+
+def _every(shown: list[dict[str, Any]]) -> str:
     from aetherflow.core.cli.history_text import took
     from aetherflow.core.cli.since import iso
     from aetherflow.core.console.table import table
 
-    lines = []
-    if shown:
-        rows = [
-            [
-                flow["status"],
-                flow["flow_id"],
-                flow["run_id"] or "",
-                iso(flow["started_at"]),
-                took(flow["duration_ms"]),
-                _note(flow),
-            ]
-            for flow in shown
+    rows = [
+        [
+            flow["status"],
+            flow["flow_id"],
+            flow["run_id"] or "",
+            iso(flow["started_at"]),
+            took(flow["duration_ms"]),
+            _note(flow),
         ]
-        lines += [table(["status", "flow", "run", "started", "took", "note"], rows), ""]
-    words = [*dict.fromkeys([*_WORDS.values(), "unreadable", "never"])]
-    total = ", ".join(f"{counts[word]} {word}" for word in words if word in counts) or f"no run under {root}"
-    lines.append(f"{len(shown)} flow{'s' * (len(shown) != 1)}: {total}")
-    if left_out:
-        lines.append(f"{left_out} more did not run since {since}")
-    return "\n".join(lines)
+        for flow in shown
+    ]
+    return table(["status", "flow", "run", "started", "took", "note"], rows)
 
 
 def _note(flow: dict[str, Any]) -> str:

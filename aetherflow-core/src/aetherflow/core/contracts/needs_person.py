@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-NeedStatus = Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE"]
-"""How a run ended; REFUSED: a start that was refused before its run began; MISSED, LATE: slots of a schedule."""
+NeedStatus = Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNREADABLE"]
+"""How a run ended; REFUSED: a start that was refused before its run began; MISSED, LATE: slots of a schedule;
+UNREADABLE: a file that would have to say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,7 @@ class NeedsPerson:
     commands: tuple[str, ...] = ()
     """What goes on, each typable as it stands; several are alternatives."""
     acknowledged: Acknowledged | None = None
+    times: int = 1
+    """How often in a row it ended so, the last time included."""
+    handle: str | None = None
+    """What `aetherflow runs ack` takes for it; None if that cannot acknowledge it."""

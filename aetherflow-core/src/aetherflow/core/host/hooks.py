@@ -18,7 +18,7 @@ from aetherflow.core.base.errors import (
 )
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.host.importing import import_target, label_of
-from aetherflow.core.host.metadata import PluginEntry, installed_hooks
+from aetherflow.core.host.metadata import PluginEntry
 
 if TYPE_CHECKING:
     import pluggy
@@ -118,13 +118,15 @@ def _call(call: Callable[[], Any]) -> Any:
     return call()
 
 
-def select_hooks(block: Collection[str], allow: Collection[str] | None) -> list[PluginEntry]:
-    """The installed hooks that are to be loaded, in their order; nothing is imported.
+def select_hooks(
+    block: Collection[str], allow: Collection[str] | None, installed: Iterable[PluginEntry]
+) -> list[PluginEntry]:
+    """Those of the installed hooks that are to be loaded, in their order; nothing is imported.
 
     `block` names distributions, or `distribution:entry`; `allow` names the distributions that may be used, None for
     all. Raises PluginNotAllowedError for one that is neither allowed nor blocked.
     """
-    found = [entry for entry in installed_hooks() if not {entry.distribution, name_of(entry)} & set(block)]
+    found = [entry for entry in installed if not {entry.distribution, name_of(entry)} & set(block)]
     for entry in found:
         if allow is not None and entry.distribution not in allow:
             message = f"hook {entry.name!r} of {entry.distribution} is not allowed in enterprise mode"

@@ -4,6 +4,8 @@ STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
 BUNDLE_SOURCES = "aetherflow.bundle_sources"
 HOOKS = "aetherflow.hooks"
+STATUS = "aetherflow.hooks.status"
+"""Hooks that only `status` asks: what is here is not imported by a run."""
 COMMANDS = "aetherflow.commands"
 DOCUMENTS = "aetherflow.documents"
 """Kinds of documents of other programs; looked for when a file is of none of the core's own kinds."""
@@ -11,7 +13,7 @@ LEGACY = "aetherflow.plugins"
 """The old group: an object that registers steps and connectors when it is called."""
 KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
 """Entry-point group to the word that users read, for all that flows and manifests use."""
-WORDS = {**KINDS, HOOKS: "hook", COMMANDS: "command", DOCUMENTS: "kind of document"}
+WORDS = {**KINDS, HOOKS: "hook", STATUS: "hook", COMMANDS: "command", DOCUMENTS: "kind of document"}
 """Entry-point group to its word, for every group."""
 
 

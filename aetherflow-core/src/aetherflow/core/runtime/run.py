@@ -15,7 +15,8 @@ from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
-from aetherflow.core.kernel.state.registry import Registered, register
+from aetherflow.core.kernel.state.registry import register
+from aetherflow.core.kernel.state.registry_file import Registered, subject_of
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.connectors.connections import RunConnectors
@@ -155,6 +156,8 @@ class Run:
         try:
             with self._alive():
                 status = self._run.execute(facts, opened.frozen, circumstances, phases, wait=if_busy == "wait")
+                if opened.state.generation:
+                    phases.ended(status)
         except RunBusyError as error:
             if if_busy != "skip":
                 raise
@@ -217,13 +220,40 @@ class _Phases:
         self._events = events
         self._run = run
         self._warning: str | None = None
+        self._started_at = 0
 
     def entering(self) -> None:
         """Before the first row is written: whatever is recorded can be found."""
-        flow, found = self._opened.flow, self._opened.found
-        started_at = found.started_at if found else now_ms()
-        run = Registered(flow.flow_id, self._opened.run_id, str(flow.state_path), self._facts.flow_path, started_at)
-        self._warning = register(state_root(flow.snapshot.settings, flow.env), run)
+        found = self._opened.found
+        self._started_at = found.started_at if found else now_ms()
+        self._warning = self._register()
+
+    def ended(self, status: Status) -> None:
+        """The run is recorded as ended; where the registry cannot be told, the state file is asked later on."""
+        found = self._opened.state.ended()
+        self._register(status, *found)
+
+    def _register(
+        self, status: Status = Status.RUNNING, ended_at: int | None = None, reason_code: str | None = None
+    ) -> str | None:
+        opened = self._opened
+        flow, frozen, given = opened.flow, opened.frozen, opened.inputs
+        run = Registered(
+            flow.flow_id,
+            opened.run_id,
+            str(flow.state_path),
+            self._facts.flow_path,
+            self._started_at,
+            status,
+            ended_at,
+            subject_of(frozen.slot, frozen.params),
+            subject_of(frozen.slot, given.params) if opened.found is None else None,
+            self._facts.parent,
+            reason_code,
+            None,
+            self._facts.manifest,
+        )
+        return register(state_root(flow.snapshot.settings, flow.env), run)
 
     def entered(self) -> None:
         """Tell the observers what begins, and what is remarkable about it."""

@@ -10,7 +10,7 @@ import pytest
 from core_registry import flow, known, rows
 
 from aetherflow.core.kernel.state import registry
-from aetherflow.core.kernel.state.registry import KnownFlow, Registered
+from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
 
 if TYPE_CHECKING:
     from core_project import Project

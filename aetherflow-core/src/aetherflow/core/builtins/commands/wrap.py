@@ -59,6 +59,7 @@ def wrap(
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.flow_source import FlowSource
+    from aetherflow.core.cli.refusing import NotedStart, noted
     from aetherflow.core.runner import run_prepared
 
     if flow_id is None:
@@ -87,7 +88,9 @@ def wrap(
     given = [f"{option}={_plain(value)}" for option, value in options.items() if value is not None]
     again = shlex.join(["aetherflow", "wrap", *given, "--", *words])
     source = FlowSource(Path.cwd() / f"wrap {flow_id}")
-    execute(source, config=config, quiet=quiet, as_json=as_json, given={}, start=start, following=again)
+    noting = NotedStart(source.flow, flow_id=flow_id, given={"run_id": run_id}, trigger=TRIGGER, config=config)
+    with noted(noting):
+        execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting, start=start, following=again)
 
 
 def _plain(value: object) -> str:

@@ -1,8 +1,6 @@
 """The lock store: one file, shared by all flows of a host that name the same one."""
 
-import getpass
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -13,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.actor import actor as account
 from aetherflow.core.base.errors import LockBusyError, StateError, UsageError
 from aetherflow.core.kernel.locks.alive import AliveFile, dead_files, remove_files
 from aetherflow.core.kernel.locks.clock import Clock
@@ -117,7 +116,7 @@ class LockStore:
         The store keeps a record: `actor` (default: this user) and `reason`.
         """
         with self._writing("break lock"):
-            return self._table.break_lock(key, actor or _user(), reason)
+            return self._table.break_lock(key, actor or account(), reason)
 
     def close(self) -> None:
         """Give back all that is held and close the file; once."""
@@ -220,10 +219,3 @@ class LockStore:
         except (sqlite3.Error, OSError) as error:
             fix = "check the disk, and AETHERFLOW_LOCK_STORE"
             raise StateError(f"lock store {self.path}: {error}", fix=fix) from error
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in many containers
-        return str(os.getuid())

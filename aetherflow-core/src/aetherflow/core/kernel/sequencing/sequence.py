@@ -10,6 +10,7 @@ from aetherflow.core.base.said import Reason, said
 from aetherflow.core.base.summary import JobSummary
 from aetherflow.core.kernel.sequencing.each import ForEach
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
+from aetherflow.core.kernel.sequencing.failure import error_code_of
 from aetherflow.core.kernel.sequencing.gates import blocked_by, when_holds
 from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
@@ -91,7 +92,8 @@ class Sequence:
             )
         except WhenError as error:
             job.failure = StepFailedError(error, None, (*job.path, "when"))
-            state.gate_job(job_id, Status.FAILED, def_hash, error=self._services.redactor.mask(str(error)))
+            told = self._services.redactor.mask(str(error))
+            state.gate_job(job_id, Status.FAILED, def_hash, error=told, error_code=error.code)
             return
         if not holds:
             why = said(StateReason.CONDITION)
@@ -106,7 +108,7 @@ class Sequence:
                 self._steps(job)
         except LockBusyError as error:
             job.failure = StepFailedError(error, None, ("flow", "locks", "scope"))
-            state.gate_job(job_id, Status.FAILED, def_hash, when_result=True, error=str(error))
+            state.gate_job(job_id, Status.FAILED, def_hash, when_result=True, error=str(error), error_code=error.code)
 
     def _steps(self, job: JobRun) -> None:
         state, job_id = self._state, job.spec.id
@@ -121,7 +123,8 @@ class Sequence:
         except StepFailedError as error:
             job.failure = error
             status = Status.UNKNOWN if isinstance(error, StepUnknownError) else Status.FAILED
-            state.finish_job(job_id, status, error=self._services.redactor.mask(str(error)))
+            told, code = self._services.redactor.mask(str(error)), error_code_of(error.cause)
+            state.finish_job(job_id, status, error=told, error_code=code)
         except RunStoppedError:
             state.finish_job(job_id, Status.INTERRUPTED)
             raise

@@ -54,6 +54,9 @@ class PastRun:
     """That of the bundle; None without one, and for a run of 1.0."""
     working_dir: str | None
     """Of the process that ran it last; None for a run of 1.0."""
+    owner: str | None
+    """As its flow said when it started; `runbook` likewise."""
+    runbook: str | None
 
     @property
     def duration_ms(self) -> int | None:
@@ -81,6 +84,7 @@ class PastJob:
     started_at: int
     finished_at: int | None
     reason_code: str | None
+    error_code: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +233,7 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
     flows = "SELECT DISTINCT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
 
     def select(db: sqlite3.Connection) -> RunDetails | None:
-        query = f"SELECT {_RUN} FROM runs WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
-        found = next(_runs(db.execute(query, key), Path(run.state_path)), None)
+        found = past_run(db, Path(run.state_path), *key)
         if found is None:
             return None
         entries = rows(db, JournalEntry, "journal", "seq", events)
@@ -244,6 +247,12 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
         )
 
     return read(Path(run.state_path), select)
+
+
+def past_run(db: sqlite3.Connection, state_path: Path, flow_id: str, run_id: str) -> PastRun | None:
+    """One run, as `list_runs` gives it, from a state that is being read."""
+    query = f"SELECT {_RUN} FROM runs WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
+    return next(_runs(db.execute(query, (flow_id, run_id)), state_path), None)
 
 
 def circumstances(run: PastRun) -> dict[str, Any]:

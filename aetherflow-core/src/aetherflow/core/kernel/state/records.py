@@ -39,6 +39,9 @@ class RunFacts:
     manifest: str | None = None
     """That of the bundle, absolute."""
     working_dir: str | None = None
+    owner: str | None = None
+    """As the flow says, for `status`; `runbook` likewise."""
+    runbook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

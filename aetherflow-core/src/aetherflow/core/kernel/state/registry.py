@@ -1,48 +1,36 @@
-"""Which flows and runs there are, and in which state files: `<state root>/registry.sqlite`.
+"""Which flows and runs there are, in which state files, and how each run stood last: `<state root>/registry.sqlite`.
 
-An index, not a record: what it says is also in the state files. A run registers itself before its first row is written;
-a registry that is missing or damaged is built anew from the state files under the state root.
+An index of runs, not a record: what it says of them is also in the state files. A run registers itself before its
+first row is written, and again when it has ended; a registry that is missing or damaged is built anew from the state
+files under the state root. A row that says RUNNING may be behind: its state file decides.
 
-Schema 2 has tables that are not written yet: `refused`, starts that were refused before their state was opened, and
-`acts`, what persons did about them. Older engines read the file as before; it is migrated while they run.
+What stands only here are starts that were refused before their state was opened (refused.py). Older engines read the
+file as before; it is migrated while they run.
 """
 
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import read_any
-
-NAME = "registry.sqlite"
-BUSY_SECONDS = 5.0
-SCHEMA_VERSION = 2
-
-_ADDED_IN_2 = (
-    """CREATE TABLE refused (
-        id INTEGER PRIMARY KEY, flow_id TEXT, flow_path TEXT NOT NULL, slot TEXT, params TEXT, at INTEGER NOT NULL,
-        reason TEXT NOT NULL, reason_code TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL,
-        trigger TEXT NOT NULL, command TEXT NOT NULL, config TEXT, manifest TEXT, working_dir TEXT,
-        owner TEXT, runbook TEXT) STRICT""",
-    """CREATE TABLE acts (
-        id INTEGER PRIMARY KEY, refused_id INTEGER NOT NULL, verb TEXT NOT NULL, value TEXT, actor TEXT NOT NULL,
-        host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER,
-        ended_by TEXT) STRICT""",
+from aetherflow.core.kernel.state.registry_file import (
+    NAME,
+    TABLES,
+    KnownFlow,
+    Registered,
+    add_flow,
+    add_runs,
+    open_registry,
+    runs_in,
+    scan,
+    schema_of,
 )
-_TABLES = (
-    """CREATE TABLE flows (
-        flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL, last_started_at INTEGER NOT NULL,
-        PRIMARY KEY (flow_id, state_path)) WITHOUT ROWID, STRICT""",
-    """CREATE TABLE runs (
-        run_id TEXT NOT NULL, flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL,
-        started_at INTEGER NOT NULL, PRIMARY KEY (run_id, flow_id, state_path)) WITHOUT ROWID, STRICT""",
-    *_ADDED_IN_2,
-    f"PRAGMA user_version={SCHEMA_VERSION}",
-)
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+
+T = TypeVar("T")
 
 _NO_DAMAGE = frozenset(
     {
@@ -59,30 +47,8 @@ _NO_DAMAGE = frozenset(
 """Errors of a file that is whole: busy, no room, no permission."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Registered:
-    """A run and where it is recorded."""
-
-    flow_id: str
-    run_id: str
-    state_path: str
-    flow_path: str
-    started_at: int
-    """Of its first start, in UTC epoch milliseconds."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class KnownFlow:
-    """A flow that has run, and the state file of its runs."""
-
-    flow_id: str
-    state_path: str
-    flow_path: str
-    last_started_at: int
-
-
 def register(root: Path, run: Registered) -> str | None:
-    """Enter a run if it is not there; returns a warning where that failed. Never an error: no run depends on it."""
+    """Enter a run, or how it stands; returns a warning where that failed. Never an error: no run depends on it."""
     path = root / NAME
     try:
         try:
@@ -108,7 +74,7 @@ def known_flows(root: Path) -> list[KnownFlow]:
         return _flows_once(KnownFlow(*row) for row in rows)
     except (sqlite3.Error, OSError):
         latest: dict[tuple[str, str], KnownFlow] = {}
-        for run in sorted(_scan(root), key=lambda each: each.started_at):
+        for run in sorted(scan(root), key=lambda each: each.started_at):
             key = run.flow_id, run.state_path
             latest[key] = KnownFlow(*key, run.flow_path, run.started_at)
         return _flows_once(latest.values())
@@ -121,7 +87,7 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
         rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
         return _runs_once(Registered(*row) for row in rows)
     except (sqlite3.Error, OSError):
-        return _runs_once(run for run in _scan(root) if run.run_id == run_id)
+        return _runs_once(run for run in scan(root) if run.run_id == run_id)
 
 
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
@@ -136,27 +102,76 @@ def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
 
 def rebuild(root: Path) -> int:
     """Add every run of the state files under the state root; returns how many are known then."""
-    with closing(_open(root / NAME)) as db:
+    with closing(open_registry(root / NAME)) as db:
         with durable.transaction(db, "rebuild registry"):
-            _add(db, _scan(root))
+            add_runs(db, scan(root))
         return int(db.execute("SELECT count(*) FROM runs").fetchone()[0])
 
 
 def adopt(root: Path, state_path: Path) -> None:
-    """Add every run of one state file."""
-    with closing(_open(root / NAME)) as db, durable.transaction(db, "register runs"):
-        _add(db, _runs_in(state_path))
+    """Let the registry say of a state file what that file says."""
+    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "register runs"):
+        db.execute("DELETE FROM runs WHERE state_path=?", (str(state_path),))
+        add_runs(db, runs_in(state_path))
 
 
 def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
     """Remove runs (flow id, run id, state file) that are recorded no more; their flows stay known."""
     if not (root / NAME).exists():
         return
-    with closing(_open(root / NAME)) as db, durable.transaction(db, "forget runs"):
+    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget runs"):
         db.executemany(
             "DELETE FROM runs WHERE flow_id=? AND run_id=? AND state_path=?",
             [(flow_id, run_id, str(path)) for flow_id, run_id, path in runs],
         )
+
+
+def settle(root: Path, flow_id: str, run_id: str, verb: str) -> None:
+    """Note that a run needs nobody any more, so that its state file is not opened to find that out."""
+    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "settle run"):
+        db.execute("UPDATE runs SET settled=? WHERE flow_id=? AND run_id=?", (verb, flow_id, run_id))
+
+
+def forget_files(root: Path, state_paths: Iterable[str]) -> int:
+    """Remove the runs and flows of state files; returns how many runs."""
+    removed = 0
+    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget state files"):
+        for path in state_paths:
+            removed += db.execute("DELETE FROM runs WHERE state_path=?", (path,)).rowcount
+            db.execute("DELETE FROM flows WHERE state_path=?", (path,))
+    return removed
+
+
+def look(root: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+    """What `query` finds in a registry that knows how each run stands; writes nothing.
+
+    Where the file does not say it (it is missing, damaged, of schema 1, or has rows of before) the state files do.
+    """
+    path = root / NAME
+    unknown = "SELECT DISTINCT state_path FROM runs WHERE status IS NULL"
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(memory):
+        for statement in TABLES:
+            memory.execute(statement)
+        try:
+            names = read_any(path, lambda db: db.execute(unknown).fetchall())
+            behind = [name for (name,) in names if _is_ours(Path(name))]
+            if not behind:
+                return read_any(path, query)
+            read_any(path, lambda db: db.backup(memory))
+            add_runs(memory, (run for name in behind for run in runs_in(Path(name))))
+        except (sqlite3.Error, OSError):
+            for flow in known_flows(root):
+                add_runs(memory, runs_in(Path(flow.state_path)))
+                add_flow(memory, flow)
+        return query(memory)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return schema_of(path) == SCHEMA_VERSION
+    except OSError:
+        return False
 
 
 def _flows_once(flows: Iterable[KnownFlow]) -> list[KnownFlow]:
@@ -172,12 +187,11 @@ def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
 
 
 def _enter(path: Path, run: Registered) -> None:
-    with closing(_open(path)) as db:
-        query = "SELECT flow_path FROM runs WHERE run_id=? AND flow_id=? AND state_path=?"
-        found = db.execute(query, (run.run_id, run.flow_id, run.state_path)).fetchone()
-        if found != (run.flow_path,):
-            with durable.transaction(db, "register run"):
-                _add(db, [run])
+    unknown = "SELECT 1 FROM runs WHERE state_path=? AND status IS NULL LIMIT 1"
+    with closing(open_registry(path)) as db, durable.transaction(db, "register run"):
+        if db.execute(unknown, (run.state_path,)).fetchone():  # entered by 1.0: from now on the file need not be asked
+            add_runs(db, runs_in(Path(run.state_path)))
+        add_runs(db, [run])
 
 
 def _add_known_before(path: Path, damaged: Path) -> None:
@@ -187,51 +201,8 @@ def _add_known_before(path: Path, damaged: Path) -> None:
         named = read_any(damaged, lambda db: db.execute(query).fetchall())
     except (sqlite3.Error, OSError):
         return
-    with closing(_open(path)) as db, durable.transaction(db, "register runs"):
-        _add(db, (run for (state_path,) in named for run in _runs_in(Path(state_path))))
-
-
-def _add(db: sqlite3.Connection, runs: Iterable[Registered]) -> None:
-    for run in runs:
-        db.execute(
-            "INSERT INTO runs (run_id, flow_id, state_path, flow_path, started_at) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET flow_path=excluded.flow_path",
-            (run.run_id, run.flow_id, run.state_path, run.flow_path, run.started_at),
-        )
-        db.execute(
-            "INSERT INTO flows (flow_id, state_path, flow_path, last_started_at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET flow_path=excluded.flow_path, last_started_at=excluded.last_started_at "
-            "WHERE excluded.last_started_at >= last_started_at",
-            (run.flow_id, run.state_path, run.flow_path, run.started_at),
-        )
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = durable.connect(path, busy_seconds=BUSY_SECONDS)
-    try:
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if version > SCHEMA_VERSION:
-            raise StateError(f"it has schema {version}, this engine knows up to {SCHEMA_VERSION}")
-        if version == 0:
-            with durable.transaction(db, "create registry"):
-                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    for statement in _TABLES:
-                        db.execute(statement)
-                    _add(db, _scan(path.parent))
-        elif version < SCHEMA_VERSION:
-            _migrate(db, path, version)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
-    with durable.transaction(db, "migrate registry"):
-        if int(db.execute("PRAGMA user_version").fetchone()[0]) == version:  # else another process was first
-            durable.keep_before(path, version)
-            for statement in (*_ADDED_IN_2, f"PRAGMA user_version={SCHEMA_VERSION}"):
-                db.execute(statement)
+    with closing(open_registry(path)) as db, durable.transaction(db, "register runs"):
+        add_runs(db, (run for (state_path,) in named for run in runs_in(Path(state_path))))
 
 
 def _move_aside(path: Path, aside: Path) -> None:
@@ -239,21 +210,3 @@ def _move_aside(path: Path, aside: Path) -> None:
         found = path.with_name(path.name + suffix)
         if found.exists():
             durable.rename_file(found, aside.with_name(aside.name + suffix))
-
-
-def _scan(root: Path) -> Iterator[Registered]:
-    """The runs of all state files under a folder."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.endswith(".d"))  # logs and blobs beside a state
-        for name in sorted(files):
-            if name.endswith(".sqlite") and name not in (NAME, "locks.sqlite"):
-                yield from _runs_in(Path(folder, name))
-
-
-def _runs_in(path: Path) -> list[Registered]:
-    query = "SELECT flow_id, run_id, ?, flow_path, started_at FROM runs"
-    try:
-        rows = read_any(path, lambda db: db.execute(query, (str(path),)).fetchall())
-    except (sqlite3.Error, OSError):
-        return []  # damaged, or of somebody else
-    return [Registered(*row) for row in rows]

@@ -92,6 +92,12 @@ class RunState:
             update(self._unit.db, "runs", values, self._unit.key)
             self._unit.journal("run_end", status=status)
 
+    def ended(self) -> tuple[int | None, str | None]:
+        """When the run ended, as recorded, and the code of the reason."""
+        query = "SELECT finished_at, reason_code FROM runs WHERE flow_id=? AND run_id=?"
+        row = self._unit.db.execute(query, tuple(self._unit.key.values())).fetchone()
+        return row[0], row[1]
+
     def flow_started(self, key: StepKey, flow_id: str, run_id: str, state_path: str) -> None:
         """Note that a step starts a run of another flow, before that run is entered anywhere."""
         with self._unit.transaction("flow started"):
@@ -139,15 +145,22 @@ class RunState:
     def gate_job(self, job_id: str, status: Status, def_hash: str, **columns: Any) -> None:
         """A job ends before it starts: SKIPPED by `when`, BLOCKED by a dependency, FAILED by its `when` or its lock.
 
-        Columns: when_result, skip_reason, blocked_by, error.
+        Columns: when_result, skip_reason, blocked_by, error, error_code.
         """
         self._set_job(job_id, status, def_hash=def_hash, **columns)
 
     def finish_job(
-        self, job_id: str, status: Status, *, skip_reason: Reason | None = None, error: str | None = None
+        self,
+        job_id: str,
+        status: Status,
+        *,
+        skip_reason: Reason | None = None,
+        error: str | None = None,
+        error_code: str | None = None,
     ) -> None:
         """A job that was entered ends."""
-        self._set_job(job_id, status, skip_reason=skip_reason, error=error, when_result=True)
+        ended = {"skip_reason": skip_reason, "error": error, "error_code": error_code}
+        self._set_job(job_id, status, **ended, when_result=True)
 
     def _set_job(self, job_id: str, status: Status, **columns: Any) -> None:
         with self._unit.transaction(f"job {status}"):
@@ -161,7 +174,8 @@ class RunState:
         if found is None:
             insert(db, "job_runs", {**key, "status": status, "started_at": at})
         ended = status is not Status.RUNNING
-        columns = {"blocked_by": None, "skip_reason": None, "error": None, **columns}
+        empty = dict.fromkeys(("blocked_by", "skip_reason", "error", "error_code"))
+        columns = {**empty, **columns}
         columns["reason_code"] = code_of(columns["skip_reason"])
         update(db, "job_runs", {**columns, "status": status, "finished_at": at if ended else None}, key)
         self._unit.journal("job_end" if ended else "job_start", job=job_id, status=status)

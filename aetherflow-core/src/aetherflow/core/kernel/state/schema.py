@@ -8,9 +8,9 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
 - `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
   once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
-- `runs.progress`: written with the heartbeat; `runs.owner`, `runs.runbook`: of the flow, for `status`.
+- `runs.progress`: written with the heartbeat.
 - `step_runs.label`: the name of an item for people; its key stays what it is.
-- `error_code` of runs, jobs and attempts: the code of the error beside its words.
+- `error_code` of runs and attempts: the code of the error beside its words.
 """
 
 import sqlite3

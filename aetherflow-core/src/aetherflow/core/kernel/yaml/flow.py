@@ -66,6 +66,8 @@ class FlowMetaSpec(SpecModel):
 
     id: str = Field(description="Identity of the flow in paths, state and logs")
     description: str | None = Field(None, description="For readers")
+    owner: str | None = Field(None, min_length=1, description="Who answers for the flow; shown by `status`")
+    runbook_url: str | None = Field(None, min_length=1, description="Where it stands what to do; shown by `status`")
     workspace: WorkspaceSpec = Field(default_factory=WorkspaceSpec, description="Folders of the runs")
     state: StateSpec = Field(default_factory=StateSpec, description="History of the runs")
     params: dict[str, ParamSpec] = Field({}, description="Parameters by name, given by --param")

@@ -33,6 +33,8 @@ class Opened:
     found: RunRecord | None
     generation: int
     """How many processes will have owned the run, the next one included."""
+    inputs: RunInputs
+    """As they were given."""
     frozen: Frozen
     constants: Mapping[str, Any]
     places: Places
@@ -97,7 +99,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
     else:
         plan = make_plan(flow.spec, state, definitions, options, _exists)
     return Opened(
-        flow, run_id, found, generation, frozen, constants, places, redactor, merged, state, definitions, plan
+        flow, run_id, found, generation, inputs, frozen, constants, places, redactor, merged, state, definitions, plan
     )
 
 

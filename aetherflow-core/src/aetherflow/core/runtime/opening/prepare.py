@@ -48,10 +48,12 @@ class PreparedFlow:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the folders of a run stand."""
+    """Where the folders of a run stand, and whom to ask about it."""
 
     work_root: Path
     layout: Mapping[str, str]
+    owner: str | None
+    runbook_url: str | None
 
 
 def prepare(
@@ -88,7 +90,7 @@ def render_places(flow: PreparedFlow, constants: Mapping[str, Any]) -> Places:
             path = ("flow", "workspace", "layout", key)
             raise SpecError([_problem(document, path, "AF1206", f"{name!r} is not a folder name once rendered")])
     root = work_root(meta.workspace.root, flow.snapshot.settings, flow.env)
-    return Places(root, {**DEFAULT_LAYOUT, **meta.workspace.layout})
+    return Places(root, {**DEFAULT_LAYOUT, **meta.workspace.layout}, meta.owner, meta.runbook_url)
 
 
 def _render(document: Document, value: Any, scope: Mapping[str, Any]) -> Any:

@@ -1,0 +1,54 @@
+"""What the hooks of this folder say about what needs a person."""
+
+import fnmatch
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.contracts.needs_person import NeedsPerson
+from aetherflow.core.host.metadata import installed_hooks, installed_in
+from aetherflow.core.host.names import STATUS
+
+if TYPE_CHECKING:
+    from aetherflow.core.host.hooks import Hooks
+
+HOOK = "aetherflow_needs_person"
+
+
+def ask_hooks(config: Path | None, root: Path, flow: str | None) -> Iterator[NeedsPerson]:
+    """Their answers, of flows whose id or name matches `flow`; of one that fails, that it did.
+
+    Nothing is imported where no hook is installed. Raises what `build_snapshot` raises.
+    """
+    if not installed_hooks() and not installed_in(STATUS):
+        return
+    from aetherflow.core.kernel.state.records import now_ms
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+
+    snapshot = build_snapshot(Path.cwd(), config=config)
+    from aetherflow.core.runtime.environment.allowed import status_hooks
+
+    for hooks in (snapshot.hooks, status_hooks(snapshot.settings, snapshot.project.spec.plugins)):
+        for name, answer in _answers(hooks, root):
+            if isinstance(answer, AetherflowError):
+                yield NeedsPerson("UNREADABLE", name, now_ms(), str(answer), error_code=answer.code)
+                continue
+            for each in answer:
+                if flow is None or fnmatch.fnmatchcase(each.flow_id or each.name, flow):
+                    yield each
+
+
+def _answers(hooks: "Hooks | None", root: Path) -> Iterator[tuple[str, list[NeedsPerson] | AetherflowError]]:
+    for name in hooks.names(HOOK) if hooks is not None else ():
+        assert hooks is not None  # noqa: S101 else there is no name
+        try:
+            for _, found in hooks.decide(HOOK, only=name, state_root=root):
+                answer = list(found)
+                if strange := next((each for each in answer if not isinstance(each, NeedsPerson)), None):
+                    kind = type(strange).__name__
+                    yield name, AetherflowError(f"hook {name}: needs_person gave a {kind}, no NeedsPerson")
+                else:
+                    yield name, answer
+        except AetherflowError as error:
+            yield name, error

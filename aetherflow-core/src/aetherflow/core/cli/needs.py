@@ -1,0 +1,306 @@
+"""What `status` has to tell: what needs a person, what is in hand, what runs, and how each flow stands."""
+
+import dataclasses
+import fnmatch
+import shlex
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.base.said import ReasonCode, said
+from aetherflow.core.cli.lookup import outer_run, resume_command, words_again
+from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
+from aetherflow.core.kernel.state import registry
+from aetherflow.core.kernel.state.acts import Act, Verb, standing
+from aetherflow.core.kernel.state.overview import Overview, overview
+from aetherflow.core.kernel.state.registry_file import schema_of
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.kernel.state.refused import Refused
+    from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
+
+Key = tuple[str, str, str]
+"""State file, flow id, run id."""
+CAUSE_WIDTH = 240
+NOT_WELL = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
+
+
+class Cause(ReasonCode):
+    """Causes in the words of `status`; the code of the run's own reason stands beside them."""
+
+    ERROR = "error", "{where}: {error}"
+    UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known"
+    STOPPED = "stopped", "{where}: stopped by {error}"
+    GONE = "gone", "its process is gone, in {where}"
+    REFUSED = "refused", "{reason}"
+    RESUME_REFUSED = "resume_refused", "{cause}; to go on was refused: {reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run under way."""
+
+    flow_id: str
+    run_id: str
+    since: int
+    process: str
+    progress: str | None
+    waits_for: str | None
+    """Key of a lock."""
+
+
+@dataclass(slots=True)
+class Picture:
+    """All that `status` tells; each list in the order in which it is shown."""
+
+    flows: list["KnownFlow"] = field(default_factory=list)
+    latest: "dict[tuple[str, str], Registered]" = field(default_factory=dict)
+    needs: list[NeedsPerson] = field(default_factory=list)
+    in_hand: list[NeedsPerson] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    """State files that are there no more."""
+    older: list[str] = field(default_factory=list)
+    """State files of an older schema; the next run migrates each."""
+    unreadable: dict[str, StateError] = field(default_factory=dict)
+    before: "list[Registered]" = field(default_factory=list)
+    """Runs of before the upgrade."""
+    known: dict[Key, Trouble] = field(default_factory=dict)
+    """What was read of runs."""
+
+
+def picture(root: Path, now: int, flow: str | None) -> Picture:
+    """Look at the registry, and at the state files that it says somebody has to look at."""
+    found = registry.look(root, overview)
+    picture = Picture(flows=[each for each in registry.known_flows(root) if _wanted(each.flow_id, flow)])
+    picture.latest = found.latest
+    _files(picture)
+    usable = {each.state_path for each in picture.flows} - {*picture.gone, *picture.older, *picture.unreadable}
+    picture.before = [run for run in found.before if run.state_path in usable]
+    rows = _read(picture, found, usable)
+    for same in _of_one_thing(picture, rows):
+        _sort(picture, root, same, now)
+    for refused, acts in found.refused:
+        if _wanted(refused.flow_id or refused.flow_path, flow):
+            _refused(picture, refused, acts, now)
+    for path, error in picture.unreadable.items():
+        picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
+    return picture
+
+
+def add_told(picture: Picture, told: Iterable[NeedsPerson], now: int) -> None:
+    """Merge what hooks say: of one thing that is known, only what is not known yet."""
+    for each in told:
+        for shown in (picture.needs, picture.in_hand):
+            same = next((known for known in shown if _same(known, each)), None)
+            if same is not None:
+                shown[shown.index(same)] = _merged(same, each)
+                break
+        else:
+            acknowledged = each.acknowledged
+            in_hand = acknowledged is not None and (acknowledged.until is None or acknowledged.until > now)
+            (picture.in_hand if in_hand else picture.needs).append(each)
+    for shown in (picture.needs, picture.in_hand):
+        shown.sort(key=lambda each: (-each.since, each.name))
+
+
+def _same(known: NeedsPerson, told: NeedsPerson) -> bool:
+    if known.run_id and told.run_id:
+        return (known.run_id, known.flow_id) == (told.run_id, told.flow_id or known.flow_id)
+    return told.slot is not None and (known.flow_id, known.slot) == (told.flow_id, told.slot)
+
+
+def _merged(known: NeedsPerson, told: NeedsPerson) -> NeedsPerson:
+    fields = ("cause", "holds_up", "owner", "runbook_url", "slot", "commands")
+    more = {name: getattr(told, name) for name in fields if not getattr(known, name)}
+    return dataclasses.replace(known, **more)
+
+
+def _wanted(name: str, pattern: str | None) -> bool:
+    return pattern is None or fnmatch.fnmatchcase(name, pattern)
+
+
+def _files(picture: Picture) -> None:
+    """Which state files cannot be asked; thousands are looked at without opening them as databases."""
+    for path in dict.fromkeys(flow.state_path for flow in picture.flows):
+        try:
+            if schema_of(Path(path)) != SCHEMA_VERSION:
+                trouble_of(Path(path), [])  # the head may be behind the log: SQLite knows
+        except (FileNotFoundError, NotADirectoryError):
+            picture.gone.append(path)
+        except OSError as error:
+            fix = "check the disk and the permissions"
+            picture.unreadable[path] = StateError(f"state file {path}: {error.strerror}", fix=fix)
+        except StateError as error:
+            if error.fix.startswith("aetherflow state migrate"):
+                picture.older.append(path)
+            else:
+                picture.unreadable[path] = error
+
+
+def _read(picture: Picture, found: Overview, usable: set[str]) -> dict[Key, tuple[str | None, int]]:
+    """Read what the state files say of open runs; returns of what each is, and the end of what heals it (or 0)."""
+    wanted: dict[str, list[tuple[str, str]]] = {}
+    rows: dict[Key, tuple[str | None, int]] = {}
+    for run, healed in found.open:
+        wanted.setdefault(run.state_path, []).append((run.flow_id, run.run_id))
+        rows[run.state_path, run.flow_id, run.run_id] = run.subject, healed
+    for run in found.latest.values():  # ended well, but not whole: the reason is in its state
+        if run.reason_code is not None and run.status == Status.SUCCESS:
+            wanted.setdefault(run.state_path, []).append((run.flow_id, run.run_id))
+    for path in sorted(wanted.keys() & usable):
+        try:
+            for trouble in trouble_of(Path(path), wanted[path]):
+                picture.known[path, trouble.run.flow_id, trouble.run.run_id] = trouble
+        except StateError as error:
+            picture.unreadable[path] = error
+    return rows
+
+
+def _of_one_thing(picture: Picture, rows: dict[Key, tuple[str | None, int]]) -> list[list[Trouble]]:
+    """Open runs by flow and subject, the last one first; those that are under way each for itself."""
+    found: dict[tuple[str, ...], list[Trouble]] = {}
+    for key, (subject, healed) in rows.items():
+        if (trouble := picture.known.get(key)) is None:
+            continue
+        run = trouble.run
+        if run.status == Status.RUNNING:
+            found[key] = [trouble]
+        elif run.status in NOT_WELL and healed < _ended(run):
+            found.setdefault((run.flow_id, subject or run.run_id), []).append(trouble)
+    return [sorted(same, key=lambda each: -_ended(each.run)) for same in found.values()]
+
+
+def _ended(run: "PastRun") -> int:
+    return run.finished_at or run.heartbeat_at or run.started_at
+
+
+def _sort(picture: Picture, root: Path, same: list[Trouble], now: int) -> None:
+    """The last run of one thing speaks for those before it."""
+    trouble, run = same[0], same[0].run
+    if run.status == Status.RUNNING:
+        process = f"pid {run.pid} on {run.host}"
+        picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, trouble.progress, None))
+        return
+    if run.trigger == "flow" and _part_of_another(root, trouble):
+        return
+    if standing(trouble.acts, Verb.RESOLVE, now) is not None:
+        return
+    ack = standing(trouble.acts, Verb.ACK, now)
+    if ack is not None and ack.value is not None and ack.until is None:
+        return  # written off, with all that was before a date
+    need = dataclasses.replace(_need(root, trouble, ack), times=len(same))
+    (picture.needs if ack is None else picture.in_hand).append(need)
+
+
+def _part_of_another(root: Path, trouble: Trouble) -> bool:
+    """Whether the run around it speaks for it: it stands in the list itself, or needs nobody."""
+    flow_id, _, run_id = (trouble.run.parent or "").partition("/")
+    if not any(run.flow_id == flow_id for run in registry.find_runs(root, run_id)):
+        return False
+    outer = outer_run(root, trouble.run)
+    return outer is None or trouble.run.status != Status.UNKNOWN
+
+
+def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
+    run = trouble.run
+    cause, code = _cause(trouble)
+    return NeedsPerson(
+        status=cast("NeedStatus", run.status),
+        name=run.flow_id,
+        since=_ended(run),
+        cause=cause,
+        reason_code=run.reason_code or code,
+        error_code=trouble.error_code,
+        flow_id=run.flow_id,
+        slot=run.slot,
+        run_id=run.run_id,
+        handle=run.run_id,
+        holds_up=(run.parent,) if run.trigger == "flow" and run.parent else (),
+        owner=run.owner,
+        runbook_url=run.runbook,
+        commands=(resume_command(root, run),),
+        acknowledged=_acknowledged(ack),
+    )
+
+
+def _cause(trouble: Trouble) -> tuple[str, str]:
+    run, error = trouble.run, _short(trouble.error or trouble.run.error or trouble.run.reason)
+    where = ".".join(name for name in (trouble.job, trouble.step) if name) or "the run"
+    if run.status == Status.UNKNOWN:
+        cause = said(Cause.UNDECIDED, where=where)
+    elif run.reason_code == "gone":
+        cause = said(Cause.GONE, where=where)
+    elif run.status == Status.INTERRUPTED:
+        cause = said(Cause.STOPPED, where=where, error=error or "a signal")
+    else:
+        cause = said(Cause.ERROR, where=where, error=error or "failed")
+    return str(cause), cause.code or ""
+
+
+def _short(text: str | None) -> str:
+    """The first line, cut between two words; a terminal is not told what to do by it."""
+    line = "".join(char if char.isprintable() else " " for char in (text or "").partition("\n")[0])
+    return textwrap.shorten(line, CAUSE_WIDTH, placeholder=" …") if len(line) > CAUSE_WIDTH else line
+
+
+def _acknowledged(act: Act | None) -> Acknowledged | None:
+    return None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until)
+
+
+def _refused(picture: Picture, refused: "Refused", acts: list[Act], now: int) -> None:
+    if standing(acts, Verb.RESOLVE, now) is not None:
+        return
+    if refused.run_id is not None:
+        for shown in (picture.needs, picture.in_hand):
+            for number, need in enumerate(shown):
+                if need.run_id == refused.run_id and need.flow_id == (refused.flow_id or need.flow_id):
+                    cause = said(Cause.RESUME_REFUSED, cause=need.cause, reason=_short(refused.reason))
+                    shown[number] = dataclasses.replace(need, cause=str(cause))
+                    return
+        if refused.known:
+            return  # of a run that needs nobody any more, or goes on
+    ack = standing(acts, Verb.ACK, now)
+    if ack is not None and ack.value is not None and ack.until is None:
+        return
+    flow_id = refused.flow_id or next((f.flow_id for f in picture.flows if f.flow_path == refused.flow_path), None)
+    need = NeedsPerson(
+        status="REFUSED",
+        name=flow_id or Path(refused.flow_path).name,
+        since=refused.at,
+        cause=str(said(Cause.REFUSED, reason=_short(refused.reason))),
+        reason_code=refused.reason_code,
+        error_code=refused.error_code,
+        flow_id=flow_id,
+        slot=refused.slot,
+        run_id=refused.run_id,
+        handle=f"refused-{refused.id}",
+        times=refused.times,
+        owner=refused.owner,
+        runbook_url=refused.runbook,
+        commands=(_again(refused),),
+        acknowledged=_acknowledged(ack),
+    )
+    (picture.needs if ack is None else picture.in_hand).append(need)
+
+
+def _again(refused: "Refused") -> str:
+    command = words_again(refused.command)
+    there = refused.working_dir
+    if there is None or there == str(Path.cwd()):
+        return command
+    return f"cd {shlex.quote(there)} && {command}"
+
+
+def _unreadable(flow: "KnownFlow", error: StateError) -> NeedsPerson:
+    command = error.fix.partition(": ")[2]
+    facts: dict[str, Any] = {"commands": (command,) if command else ()}
+    cause = str(error) if command else f"{error}; {error.fix}"
+    return NeedsPerson("UNREADABLE", flow.flow_id, flow.last_started_at, cause, error_code=error.code, **facts)

@@ -1,0 +1,213 @@
+"""Writing down a start that was refused before its run began, so that `status` shows it."""
+
+import contextlib
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.base.errors import (
+    AetherflowError,
+    ChangedDefinitionError,
+    PluginError,
+    RunBusyError,
+    RunError,
+    SpecError,
+    StateError,
+    UsageError,
+)
+from aetherflow.core.base.said import Reason, ReasonCode, said
+
+if TYPE_CHECKING:
+    from aetherflow.core.base.redact import Redactor
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
+
+
+class RefusedReason(ReasonCode):
+    """Codes of `reason_code` of refused starts."""
+
+    INVALID = "invalid", "{text}"
+    """The flow, or a document that belongs to it, is wrong."""
+    CHANGED = "changed", "{text}"
+    """A finished step is not what it was."""
+    BUSY = "busy", "{text}"
+    """Another process has the run, or the lock of the flow."""
+    PLUGIN = "plugin", "{text}"
+    """A plugin cannot be used."""
+    STATE = "state", "{text}"
+    """The state file cannot be used."""
+    STOPPED = "stopped", "it was stopped before it began"
+    """By a signal, while it waited for a lock."""
+    REFUSED = "refused", "{text}"
+    """Anything else that was found before the run began."""
+
+
+_CODES: dict[type[Exception], RefusedReason] = {
+    ChangedDefinitionError: RefusedReason.CHANGED,
+    RunBusyError: RefusedReason.BUSY,
+    PluginError: RefusedReason.PLUGIN,
+    StateError: RefusedReason.STATE,
+    RunError: RefusedReason.STOPPED,
+    SpecError: RefusedReason.INVALID,
+}
+
+
+@dataclass(slots=True)
+class NotedStart:
+    """What is known of a start so far."""
+
+    flow: Path | None
+    """The flow file, or the path in a bundle; None as long as nothing says which flow is meant."""
+    manifest: Path | None = None
+    flow_id: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments of `run_flow`."""
+    goes_on: bool = False
+    """True for `resume`: the run has its inputs already."""
+    trigger: str = "cli"
+    config: Path | None = None
+    snapshot: "Snapshot | None" = None
+    entered: bool = False
+    """True once the run is recorded: from then on its state says what became of it."""
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Observe the run: it has begun."""
+        del fields
+        self.entered = self.entered or event == "run_start"
+
+
+@contextlib.contextmanager
+def noted(start: NotedStart) -> Iterator[NotedStart]:
+    """Within it, an error is written down if the run has not begun; it is raised all the same.
+
+    Not on a terminal what whoever typed it sees and corrects at once: a file that is not there, an argument that is wrong.
+    """
+    try:
+        yield start
+    except (AetherflowError, OSError) as error:
+        named = start.flow is not None or start.manifest is not None
+        if named and not start.entered and not _is_typing(start, error):
+            with contextlib.suppress(Exception):  # the start was refused, and says so: that must not be lost
+                _write(start, error)
+        raise
+
+
+def _is_typing(start: NotedStart, error: AetherflowError | OSError) -> bool:
+    named = start.manifest or start.flow
+    wrong = isinstance(error, UsageError) or (named is not None and start.flow_id is None and not named.exists())
+    return wrong and sys.stderr.isatty()
+
+
+def _write(start: NotedStart, error: AetherflowError | OSError) -> None:
+    from aetherflow.core.base.actor import actor
+    from aetherflow.core.kernel.state.records import now_ms
+    from aetherflow.core.kernel.state.refused import Refused, record_refusal
+    from aetherflow.core.kernel.state.registry_file import subject_of
+
+    redactor, at = _redactor(start), now_ms()
+    reason = _reason(error)
+    slot, run_id = _slot(start.given.get("slot")), start.given.get("run_id")
+    flow_id, owner, runbook = _facts(start)
+    absolute = start.flow.absolute() if start.flow is not None and start.manifest is None else start.flow
+    refused = Refused(
+        flow_id=start.flow_id or flow_id,
+        flow_path=_text(absolute or _absolute(start.manifest)),
+        slot=slot,
+        run_id=run_id,
+        subject=None if start.goes_on else subject_of(slot, start.given.get("params") or {}),
+        at=at,
+        reason=redactor.mask(_text(reason)),
+        reason_code=reason.code or "",
+        error_code=_code(error),
+        actor=actor(),
+        host=socket.gethostname(),
+        trigger=start.trigger,
+        command=redactor.mask(_text(shlex.join(sys.argv))),
+        config=_text(_absolute(start.config)) if start.config else None,
+        manifest=_text(_absolute(start.manifest)) if start.manifest else None,
+        working_dir=_text(Path.cwd()),
+        owner=owner,
+        runbook=runbook,
+        last_at=at,
+    )
+    record_refusal(_root(start), refused)
+
+
+def _reason(error: AetherflowError | OSError) -> Reason:
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), RefusedReason.REFUSED)
+    text, fix = str(error).partition("\n")[0], getattr(error, "fix", "")
+    if isinstance(error, SpecError):
+        errors = [problem for problem in error.problems if problem.severity == "error"]
+        if errors:
+            text, fix = f"{errors[0].location}: {errors[0].message}".partition("\n")[0], errors[0].fix
+        if len(errors) > 1:
+            text += f" (and {len(errors) - 1} more)"
+    return said(code, text=f"{text}; {fix}" if fix else text)
+
+
+def _code(error: AetherflowError | OSError) -> str:
+    if isinstance(error, SpecError) and error.problems:
+        return next((problem.af for problem in error.problems if problem.severity == "error"), error.code)
+    return error.code if isinstance(error, AetherflowError) else "AF0003"
+
+
+def _redactor(start: NotedStart) -> "Redactor":
+    from aetherflow.core.base.redact import Redactor, secrets_in, url_secrets
+
+    redactor = start.snapshot.redactor() if start.snapshot is not None else Redactor()
+    params = dict(start.given.get("params") or {})
+    redactor.add(secrets_in(params))
+    redactor.add(url_secrets([*params.values(), *sys.argv]))
+    return redactor
+
+
+def _facts(start: NotedStart) -> tuple[str | None, str | None, str | None]:
+    """Id, owner and runbook as far as they stand in the flow file without templates."""
+    if start.flow is None or start.manifest is not None:
+        return None, None, None
+    from aetherflow.core.kernel.resolver.template import has_template
+    from aetherflow.core.runtime.environment.documents import load_document
+
+    try:
+        data = load_document(start.flow).data
+    except (AetherflowError, OSError):
+        return None, None, None
+    flow = data.get("flow") if isinstance(data, dict) else None
+    values = [flow.get(name) if isinstance(flow, dict) else None for name in ("id", "owner", "runbook_url")]
+    flow_id, owner, runbook = (str(v) if isinstance(v, str) and not has_template(v) else None for v in values)
+    return flow_id, owner, runbook
+
+
+def _slot(given: Any) -> str | None:
+    from aetherflow.core.kernel.resolver.dates import parse_slot, slot_text
+
+    if given is None:
+        return None
+    try:
+        return slot_text(parse_slot(given))
+    except ValueError:
+        return str(given)
+
+
+def _root(start: NotedStart) -> Path:
+    from aetherflow.core.runtime.workspace.places import default_state_root, state_root
+    from aetherflow.core.runtime.workspace.state_root import find_state_root
+
+    if start.snapshot is not None:
+        return state_root(start.snapshot.settings, start.snapshot.env)
+    try:
+        return find_state_root(Path.cwd(), os.environ, start.config)
+    except AetherflowError:  # that is why it was refused
+        return default_state_root(os.environ.get("AETHERFLOW_STATE_ROOT"), os.environ)
+
+
+def _absolute(path: Path | None) -> Path:
+    return (path or Path()).absolute()
+
+
+def _text(value: object) -> str:
+    return str(value).encode(errors="backslashreplace").decode()

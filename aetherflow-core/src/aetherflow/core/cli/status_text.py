@@ -1,0 +1,165 @@
+"""The lines of `status`: first what needs a person, then what is in hand, what runs, and one line for the rest."""
+
+import datetime as dt
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aetherflow.core.cli.needs import Picture, Running
+    from aetherflow.core.contracts.needs_person import NeedsPerson
+
+EARLIER_SHOWN = 3
+"""Of what needs a person in one flow; more is counted, and `--all` lists it."""
+NAME_WIDTH = 24
+LEAST_WIDTH = 40
+
+
+class Lines:
+    """Text of a width, in the local time of this machine."""
+
+    def __init__(self, width: int, now_ms: int) -> None:
+        self._width = max(width, LEAST_WIDTH)
+        self._now = now_ms
+        self._status = 8
+        self._name = 0
+
+    def text(self, picture: "Picture", count: int, ok: Sequence[str], every: bool) -> str:
+        """All of it. `count` is how many need a person, `ok` the lines for what is well; `every` cuts nothing."""
+        shown = [*picture.needs, *picture.in_hand]
+        names = [need.name for need in shown] + [run.flow_id for run in picture.running]
+        self._status = max([8, *(len(need.status) for need in picture.needs)])
+        self._name = min(max(map(len, names), default=0), NAME_WIDTH)
+        lines = [self._head(count)]
+        of_flow: dict[str, int] = {}
+        for need in picture.needs:
+            of_flow[need.name] = of_flow.get(need.name, 0) + 1
+            if every or of_flow[need.name] <= EARLIER_SHOWN:
+                lines += self._need(need)
+        lines += [
+            self._line("", name, f"{number - EARLIER_SHOWN} more of it need a person (--all)")
+            for name, number in of_flow.items()
+            if number > EARLIER_SHOWN and not every
+        ]
+        lines += self._files(picture)
+        for need in picture.in_hand:
+            lines += self._in_hand(need)
+        lines += [self._running(run) for run in picture.running]
+        return "\n".join([*lines, *ok])
+
+    def _head(self, count: int) -> str:
+        here = dt.datetime.fromtimestamp(self._now / 1000).astimezone()
+        utc = here.astimezone(dt.UTC)
+        zone = here.tzname() or "local"
+        time = f"{here:%a %d %b %H:%M} {zone}" + ("" if zone == "UTC" else f" ({utc:%H:%M}Z)")
+        told = f"{count or 'nobody'} need{'s' * (count < 2)} a person" if count else "nothing needs a person"
+        return time + told.rjust(max(len(told) + 2, min(self._width, 72) - len(time)))
+
+    def _need(self, need: "NeedsPerson") -> list[str]:
+        lines = self._wrapped(need.status, need.name, f"{self._when(need)}  {_cause(need)}")
+        if about := _about(need):
+            lines += self._below(about)
+        word = "look, then: " if need.status == "UNKNOWN" else "next: "
+        return lines + [f"{' ' * (self._status + 1)}{word}{command}" for command in need.commands]
+
+    def _in_hand(self, need: "NeedsPerson") -> list[str]:
+        ack = need.acknowledged
+        if ack is None:
+            return []
+        until = f" until {self._time(ack.until)}" if ack.until is not None else ""
+        text = f'{need.status} {self._when(need)}, ack by {ack.by}{until} "{ack.reason}"'
+        return self._wrapped("in hand", need.name, text)
+
+    def _running(self, run: "Running") -> str:
+        parts = [run.progress] if run.progress else []
+        parts += [f"{_span(self._now - run.since)}", run.process]
+        parts += [f"waits for lock {run.waits_for}"] if run.waits_for else []
+        return self._line("running", run.flow_id, ", ".join(parts))
+
+    def _files(self, picture: "Picture") -> list[str]:
+        lines = []
+        if gone := len(picture.gone):
+            what = f"{gone} state file{'s are' if gone > 1 else ' is'} gone; aetherflow state forget"
+            lines.append(self._line("GONE", what, ""))
+        if older := picture.older:
+            what = (
+                f"{len(older)} state file{'s are' if len(older) > 1 else ' is'} of an older version; the next run of "
+            )
+            what += f"{'each' if len(older) > 1 else 'it'} migrates it, as does: aetherflow state migrate {older[0]}"
+            lines.append(self._line("older", what, ""))
+        if before := len(picture.before):
+            day = (dt.datetime.fromtimestamp(self._now / 1000, dt.UTC) + dt.timedelta(days=1)).date()
+            runs = f"{before} run{'s' * (before > 1)} of before the upgrade did not end well; "
+            command = f"aetherflow runs ack --before {day} --reason TEXT"
+            lines.append(self._line("before", f"{runs}{command}", ""))
+        return lines
+
+    def _when(self, need: "NeedsPerson") -> str:
+        when = f"slot {self._time(_instant(need.slot))}" if need.slot else self._time(need.since)
+        often = f", {need.times} times" if need.times > 1 else ""
+        return f"{when}, {_span(self._now - need.since)} ago{often}"
+
+    def _time(self, instant: int | None) -> str:
+        if instant is None:
+            return ""
+        here = dt.datetime.fromtimestamp(instant / 1000).astimezone()
+        today = dt.datetime.fromtimestamp(self._now / 1000).astimezone().date()
+        return f"{here:%H:%M}" if here.date() == today else f"{here:%a %d %b %H:%M}"
+
+    def _line(self, status: str, name: str, text: str) -> str:
+        return f"{status:<{self._status}} {name:<{self._name}}  {text}".rstrip()
+
+    def _wrapped(self, status: str, name: str, text: str) -> list[str]:
+        """One line, or several of which the later ones are indented; words stay whole."""
+        first = f"{status:<{self._status}} {name:<{self._name}}  "
+        indent = " " * (self._status + 1)
+        return textwrap.wrap(
+            first + text,
+            self._width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+            replace_whitespace=False,
+        )
+
+    def _below(self, text: str) -> list[str]:
+        indent = " " * (self._status + 1)
+        width = self._width
+        return textwrap.wrap(
+            text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+
+
+def _cause(need: "NeedsPerson") -> str:
+    code = need.error_code
+    return need.cause if not code or code in need.cause else f"{need.cause} ({code})"
+
+
+def _about(need: "NeedsPerson") -> str:
+    parts = [f"holds up {', '.join(need.holds_up)}"] if need.holds_up else []
+    parts += [f"owner {need.owner}"] if need.owner else []
+    parts += [need.runbook_url] if need.runbook_url else []
+    parts += [need.handle] if need.handle and need.status == "REFUSED" else []
+    return " · ".join(parts)
+
+
+def _instant(slot: str | None) -> int | None:
+    if slot is None:
+        return None
+    try:
+        return int(dt.datetime.fromisoformat(slot).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _span(milliseconds: int) -> str:
+    """A time in its largest unit, and the next smaller one below ten hours."""
+    minutes = max(milliseconds, 0) // 60_000
+    if minutes < 1:
+        return f"{max(milliseconds, 0) // 1000} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes < 600 and minutes % 60 else "")
+    return f"{minutes // 1440} days"

@@ -1,0 +1,46 @@
+"""What the registry says of all flows at once: which runs nothing has healed, and how each flow stands."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from aetherflow.core.kernel.state.acts import Act
+from aetherflow.core.kernel.state.refused import Refused, open_refusals
+from aetherflow.core.kernel.state.registry_file import Registered
+
+_COLUMNS = (
+    "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
+    "r.reason_code, r.settled, r.manifest"
+)
+_HEALED = """(SELECT max(coalesce(s.ended_at, s.started_at)) FROM runs s WHERE s.flow_id=r.flow_id
+    AND s.subject=r.subject AND (s.status='SUCCESS' AND s.reason_code IS NOT 'partial' OR s.settled<>'before'))"""
+_OPEN = f"""SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r WHERE r.status<>'SUCCESS' AND r.settled IS NULL
+    AND (r.status='RUNNING' OR healed IS NULL OR healed < coalesce(r.ended_at, r.started_at))"""  # noqa: S608
+_BEFORE = f"""SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r WHERE r.settled='before' AND r.status<>'SUCCESS'
+    AND (healed IS NULL OR healed < coalesce(r.ended_at, r.started_at))"""  # noqa: S608
+_LATEST = f"""SELECT {_COLUMNS} FROM flows f JOIN runs r ON r.flow_id=f.flow_id AND r.state_path=f.state_path
+    AND r.run_id=(SELECT run_id FROM runs l WHERE l.flow_id=f.flow_id AND l.state_path=f.state_path
+    ORDER BY l.started_at DESC, l.run_id LIMIT 1)"""  # noqa: S608 names are ours
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One consistent look at the registry."""
+
+    open: list[tuple[Registered, int]]
+    """Runs that did not end well, or are RUNNING, each with the end of what heals it (or 0): the last SUCCESS of its
+    subject, or the last run of its subject that a person has settled."""
+    before: list[Registered]
+    """Those that ended badly before the upgrade, and that nothing has healed."""
+    latest: dict[tuple[str, str], Registered]
+    """Flow id and state file to the run that was started last."""
+    refused: list[tuple[Refused, list[Act]]]
+
+
+def overview(db: sqlite3.Connection) -> Overview:
+    """For `registry.look`."""
+    return Overview(
+        [(Registered(*row[:-1]), row[-1] or 0) for row in db.execute(_OPEN)],
+        [Registered(*row[:-1]) for row in db.execute(_BEFORE)],
+        {(run.flow_id, run.state_path): run for run in (Registered(*row) for row in db.execute(_LATEST))},
+        open_refusals(db),
+    )

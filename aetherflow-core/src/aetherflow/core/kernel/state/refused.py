@@ -1,0 +1,91 @@
+"""Starts that were refused before their state was opened: rows of the registry, and what persons did about them.
+
+They stand nowhere else. One is healed by a later SUCCESS of the same flow with the same slot or parameters, or of the
+run that was to be started. The flow is the same by its id, by its file where the id could not be read, or by its manifest
+and its path in the bundle.
+"""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.acts import Act, Verb, standing
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.registry_file import NAME, open_registry
+from aetherflow.core.kernel.state.sql import insert, update
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refused start; times are UTC epoch milliseconds."""
+
+    flow_id: str | None
+    """None where the flow file could not be read so far."""
+    flow_path: str
+    """Absolute; of a bundle the path in it, or its manifest for the entry flow."""
+    slot: str | None
+    run_id: str | None
+    """As it was asked for."""
+    subject: str | None
+    """As of a registered run; None for one that was to go on."""
+    at: int
+    reason: str
+    reason_code: str
+    error_code: str
+    actor: str
+    host: str
+    trigger: str
+    command: str
+    config: str | None
+    manifest: str | None
+    working_dir: str | None
+    owner: str | None
+    runbook: str | None
+    last_at: int
+    times: int = 1
+    """How often the same start was refused for the same reason, from `at` to `last_at`."""
+    id: int = 0
+    known: bool = False
+    """Whether a run of that id is registered."""
+
+
+_STORED = tuple(field.name for field in fields(Refused) if field.name not in ("id", "known"))
+_COLUMNS = ", ".join(f"r.{name}" for name in (*_STORED, "id"))
+_OPEN = f"""
+SELECT {_COLUMNS}, EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id) FROM refused r WHERE NOT EXISTS (
+    SELECT 1 FROM runs s WHERE s.status='SUCCESS' AND s.reason_code IS NOT 'partial' AND s.ended_at >= r.last_at
+    AND (s.flow_id = r.flow_id OR s.flow_id IN (SELECT flow_id FROM flows WHERE flow_path=r.flow_path)
+    OR s.manifest = r.manifest AND r.flow_path IN (r.manifest, substr(s.flow_path, -length(r.flow_path))))
+    AND (s.subject = r.subject OR s.given = r.subject OR s.run_id = r.run_id))
+ORDER BY r.last_at, r.id"""  # noqa: S608 names are ours
+
+
+def open_refusals(db: sqlite3.Connection) -> list[tuple[Refused, list[Act]]]:
+    """Those that nothing has healed, each with the acts on it, the latest last."""
+    acts = "SELECT '', verb, value, actor, host, reason, until, at, ended_at, ended_by FROM acts WHERE refused_id=?"
+    found = [Refused(*row) for row in db.execute(_OPEN).fetchall()]
+    return [(each, [Act(*row) for row in db.execute(f"{acts} ORDER BY id", (each.id,))]) for each in found]
+
+
+def record_refusal(root: Path, refused: Refused) -> None:
+    """Write it down; one that is open already for the same reason is counted on. Raises sqlite3.Error, OSError."""
+    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "refused start"):
+        same = ("flow_path", "subject", "run_id", "reason_code", "error_code", "host")
+        for known, acts in open_refusals(db):
+            acted = standing(acts, Verb.RESOLVE, now_ms())
+            if acted is None and all(getattr(known, name) == getattr(refused, name) for name in same):
+                values = {"last_at": refused.last_at, "times": known.times + 1, "reason": refused.reason}
+                update(db, "refused", {**values, "command": refused.command}, {"id": known.id})
+                return
+        insert(db, "refused", {name: getattr(refused, name) for name in _STORED})
+
+
+def act_on_refusal(root: Path, refused_id: int, verb: Verb, act: Act) -> None:
+    """Write down what a person did about it."""
+    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "act"):
+        ended = "UPDATE acts SET ended_at=?, ended_by=? WHERE refused_id=? AND verb=? AND ended_at IS NULL"
+        db.execute(ended, (act.at, act.actor, refused_id, verb))
+        given = {"value": act.value, "actor": act.actor, "host": act.host, "reason": act.reason, "until": act.until}
+        insert(db, "acts", {"refused_id": refused_id, "verb": verb, **given, "at": act.at})

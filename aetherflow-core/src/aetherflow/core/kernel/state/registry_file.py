@@ -1,0 +1,218 @@
+"""The file of the registry: its tables, its rows, and what a state file says for them."""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.reading import HEADER, read_any
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
+
+NAME = "registry.sqlite"
+BUSY_SECONDS = 5.0
+SCHEMA_VERSION = 2
+
+_ADDED_IN_2 = (
+    """CREATE TABLE refused (
+        id INTEGER PRIMARY KEY, flow_id TEXT, flow_path TEXT NOT NULL, slot TEXT, at INTEGER NOT NULL,
+        reason TEXT NOT NULL, reason_code TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL,
+        trigger TEXT NOT NULL, command TEXT NOT NULL, config TEXT, manifest TEXT, working_dir TEXT,
+        owner TEXT, runbook TEXT, run_id TEXT, subject TEXT, error_code TEXT, last_at INTEGER NOT NULL,
+        times INTEGER NOT NULL DEFAULT 1) STRICT""",
+    """CREATE TABLE acts (
+        id INTEGER PRIMARY KEY, refused_id INTEGER NOT NULL, verb TEXT NOT NULL, value TEXT, actor TEXT NOT NULL,
+        host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER,
+        ended_by TEXT) STRICT""",
+    *(
+        f"ALTER TABLE runs ADD COLUMN {column}"
+        for column in (
+            "status TEXT",
+            "ended_at INTEGER",
+            "subject TEXT",
+            "given TEXT",
+            "parent TEXT",
+            "reason_code TEXT",
+            "settled TEXT",
+            "manifest TEXT",
+        )
+    ),
+    "CREATE INDEX runs_by_flow ON runs (flow_id, state_path, started_at)",
+    "CREATE INDEX runs_by_subject ON runs (flow_id, subject, ended_at)",
+    "CREATE INDEX runs_by_manifest ON runs (manifest) WHERE manifest IS NOT NULL",
+    "CREATE INDEX open_runs ON runs (flow_id) WHERE status<>'SUCCESS' AND settled IS NULL",
+)
+TABLES = (
+    """CREATE TABLE flows (
+        flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL, last_started_at INTEGER NOT NULL,
+        PRIMARY KEY (flow_id, state_path)) WITHOUT ROWID, STRICT""",
+    """CREATE TABLE runs (
+        run_id TEXT NOT NULL, flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL,
+        started_at INTEGER NOT NULL, PRIMARY KEY (run_id, flow_id, state_path)) WITHOUT ROWID, STRICT""",
+    *_ADDED_IN_2,
+    f"PRAGMA user_version={SCHEMA_VERSION}",
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Registered:
+    """A run and where it is recorded."""
+
+    flow_id: str
+    run_id: str
+    state_path: str
+    flow_path: str
+    started_at: int
+    """Of its first start, in UTC epoch milliseconds."""
+    status: str | None = None
+    """As its state file said last; None if that is not known here."""
+    ended_at: int | None = None
+    subject: str | None = None
+    """What a later run has to be of to heal it: the same slot, or the same parameters."""
+    given: str | None = None
+    """The same of the parameters as they were given, without what the flow adds."""
+    parent: str | None = None
+    reason_code: str | None = None
+    settled: str | None = None
+    """Why it needs nobody although it did not end well: `resolve`, `ack`, or `before` the upgrade to schema 3."""
+    manifest: str | None = None
+    """That of the bundle."""
+
+
+_COLUMNS = tuple(field.name for field in fields(Registered))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KnownFlow:
+    """A flow that has run, and the state file of its runs."""
+
+    flow_id: str
+    state_path: str
+    flow_path: str
+    last_started_at: int
+
+
+def subject_of(slot: str | None, params: Mapping[str, Any]) -> str:
+    """What a run is of: its slot, else its parameters, which may be secret, as a hash."""
+    if slot is not None:
+        return f"slot {slot}"
+    text = json.dumps({name: str(value) for name, value in params.items()}, sort_keys=True)
+    return f"params {hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:32]}"
+
+
+def schema_of(path: Path) -> int | None:
+    """The schema that the head of a state file names; None if it is no database. OSError if it cannot be read.
+
+    The last change may still stand in the write-ahead log. Only for processes that have none of the files open by
+    SQLite: closing a file drops the locks that a process has on it.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    return int.from_bytes(head[60:64]) if head.startswith(HEADER) and len(head) == 64 else None
+
+
+def add_runs(db: sqlite3.Connection, runs: Iterable[Registered]) -> None:
+    names = ", ".join(_COLUMNS)
+    values = ", ".join(f":{name}" for name in _COLUMNS)
+    # what was given at the first start is known to that process alone
+    changes = ", ".join(f"{name}=excluded.{name}" for name in _COLUMNS if name != "given")
+    enter = (
+        f"INSERT INTO runs ({names}) VALUES ({values}) "  # noqa: S608 names are ours
+        f"ON CONFLICT DO UPDATE SET {changes}, given=coalesce(excluded.given, given)"
+    )
+    for run in runs:
+        db.execute(enter, asdict(run))
+        add_flow(db, KnownFlow(run.flow_id, run.state_path, run.flow_path, run.started_at))
+
+
+def add_flow(db: sqlite3.Connection, flow: KnownFlow) -> None:
+    db.execute(
+        "INSERT INTO flows (flow_id, state_path, flow_path, last_started_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET flow_path=excluded.flow_path, last_started_at=excluded.last_started_at "
+        "WHERE excluded.last_started_at >= last_started_at",
+        (flow.flow_id, flow.state_path, flow.flow_path, flow.last_started_at),
+    )
+
+
+def open_registry(path: Path) -> sqlite3.Connection:
+    db = durable.connect(path, busy_seconds=BUSY_SECONDS)
+    try:
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if version > SCHEMA_VERSION:
+            raise StateError(f"it has schema {version}, this engine knows up to {SCHEMA_VERSION}")
+        if version == 0:
+            with durable.transaction(db, "create registry"):
+                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    for statement in TABLES:
+                        db.execute(statement)
+                    add_runs(db, scan(path.parent))
+        elif version < SCHEMA_VERSION:
+            _migrate(db, path, version)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
+    with durable.transaction(db, "migrate registry"):
+        if int(db.execute("PRAGMA user_version").fetchone()[0]) == version:  # else another process was first
+            durable.keep_before(path, version)
+            for statement in (*_ADDED_IN_2, f"PRAGMA user_version={SCHEMA_VERSION}"):
+                db.execute(statement)
+
+
+def scan(root: Path) -> Iterator[Registered]:
+    """The runs of all state files under a folder."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.endswith(".d"))  # logs and blobs beside a state
+        for name in sorted(files):
+            if name.endswith(".sqlite") and name not in (NAME, "locks.sqlite"):
+                yield from runs_in(Path(folder, name))
+
+
+def runs_in(path: Path) -> list[Registered]:
+    def select(db: sqlite3.Connection) -> list[Registered]:
+        if int(db.execute("PRAGMA user_version").fetchone()[0]) != STATE_SCHEMA:
+            rows = db.execute("SELECT flow_id, run_id, ?, flow_path, started_at FROM runs", (str(path),))
+            return [Registered(*row) for row in rows]
+        upgraded = db.execute("SELECT value FROM meta WHERE name='migrated_at'").fetchone()
+        return [_as_stored(path, row, int(upgraded[0]) if upgraded else 0) for row in db.execute(_STORED)]
+
+    try:
+        return read_any(path, select)
+    except (sqlite3.Error, OSError):
+        return []  # damaged, or of somebody else
+
+
+_STORED = (
+    "SELECT flow_id, run_id, flow_path, started_at, status, finished_at, slot, params, parent, reason_code, manifest, "
+    "coalesce(finished_at, heartbeat_at, started_at), (SELECT max(verb) FROM acts WHERE acts.flow_id=runs.flow_id AND "
+    "acts.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value='before' AND until IS NULL)) FROM runs"
+)
+
+
+def _as_stored(path: Path, row: Sequence[Any], upgraded: int) -> Registered:
+    flow_id, run_id, flow_path, started, status, ended, slot, params, parent, code, manifest, last_seen, verb = row
+    before = "before" if last_seen < upgraded else None
+    subject = subject_of(slot, json.loads(params))
+    return Registered(
+        flow_id,
+        run_id,
+        str(path),
+        flow_path,
+        started,
+        status,
+        ended,
+        subject,
+        None,
+        parent,
+        code,
+        verb or before,
+        manifest,
+    )

@@ -1,0 +1,48 @@
+"""What state files say of some of their runs: how each stands, what went wrong in it, what persons did about it."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aetherflow.core.kernel.state.acts import Act, acts_of
+from aetherflow.core.kernel.state.history import PastRun, past_run
+from aetherflow.core.kernel.state.reading import read
+
+_JOB = """SELECT job_id, error, error_code FROM job_runs WHERE flow_id=? AND run_id=?
+    AND status IN ('UNKNOWN', 'FAILED', 'INTERRUPTED', 'RUNNING')
+    ORDER BY status='UNKNOWN' DESC, status='FAILED' DESC, finished_at LIMIT 1"""
+_STEP = """SELECT step_id, error FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=?
+    AND status IN ('FAILED', 'INTERRUPTED', 'RUNNING') ORDER BY started_at DESC, attempt DESC LIMIT 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A run that did not end well, or has not ended."""
+
+    run: PastRun
+    job: str | None
+    """The job that it is about, if there is one, with its step."""
+    step: str | None
+    error: str | None
+    error_code: str | None
+    progress: str | None
+    acts: list[Act]
+
+
+def trouble_of(state_path: Path, runs: Iterable[tuple[str, str]]) -> list[Trouble]:
+    """For these runs (flow id, run id), without those that are not recorded; StateError as `read` raises it."""
+
+    def select(db: sqlite3.Connection) -> list[Trouble]:
+        found = (past_run(db, state_path, *key) for key in runs)
+        return [_trouble(db, run) for run in found if run is not None]
+
+    return read(state_path, select)
+
+
+def _trouble(db: sqlite3.Connection, run: PastRun) -> Trouble:
+    key = (run.flow_id, run.run_id)
+    job, error, code = db.execute(_JOB, key).fetchone() or (None, None, None)
+    step, own = db.execute(_STEP, (*key, job)).fetchone() or (None, None)
+    (progress,) = db.execute("SELECT progress FROM runs WHERE flow_id=? AND run_id=?", key).fetchone()
+    return Trouble(run, job, step, error or own, code, progress, acts_of(db, *key))
