@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from aetherflow.core.kernel.state.ownership import is_live
 from aetherflow.core.kernel.state.reading import read, read_any
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry import NAME
+from aetherflow.core.kernel.state.refused import open_refusals
+from aetherflow.core.kernel.state.registry_file import NAME
 from aetherflow.core.kernel.state.transitions import Status
 
 SETTLED_NS = 2_000_000_000
@@ -66,15 +67,16 @@ class RecordedRun:
         """Whether it was to execute all of its jobs."""
         return self.reason_code != StateReason.PARTIAL
 
-    @property
-    def acknowledged(self) -> Act | None:
-        """A person has it in hand, for now."""
-        return standing(list(self.acts), Verb.ACK, now_ms())
 
-    @property
-    def resolved(self) -> Act | None:
-        """A person has settled it outside of the run."""
-        return standing(list(self.acts), Verb.RESOLVE, now_ms())
+def acknowledged(acts: Sequence[Act]) -> Act | None:
+    """The act by which a person has a run in hand, for now."""
+    return standing(list(acts), Verb.ACK, now_ms())
+
+
+def resolved(acts: Sequence[Act]) -> Act | None:
+    """The act that settles a run, or a start that was refused, for good."""
+    found, ack = standing(list(acts), Verb.RESOLVE, now_ms()), standing(list(acts), Verb.ACK, now_ms())
+    return ack if found is None and ack is not None and ack.value is not None and ack.until is None else found
 
 
 def run_record(root: Path, wanted: WantedRun) -> RecordedRun | None:
@@ -105,6 +107,13 @@ class RunRecords:
             with suppress(StateError):
                 found += self._in_file(path, keys)
         return {run.run_id: run for run in found if _is_meant(asked[run.run_id], run)}
+
+    def refused(self) -> dict[str, tuple[Act, ...]]:
+        """Run id to what persons did, of starts that were refused before the state was opened."""
+        with suppress(sqlite3.Error, OSError):
+            found = read_any(self._registry, open_refusals)
+            return {refused.run_id: tuple(acts) for refused, acts in found if refused.run_id is not None}
+        return {}
 
     def _look_up(self, run_ids: Iterable[str]) -> None:
         facts = _facts(self._registry)

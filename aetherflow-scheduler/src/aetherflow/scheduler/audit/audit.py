@@ -141,11 +141,13 @@ class _Comparison:
 
     def judge(self) -> None:
         """Say what is wrong with slots that are accounted for, and what a person has done about it."""
-        runs = self._truth.runs([row for row in self._unwell if row.attempts])
+        begun = [row for row in self._unwell if row.attempts]
+        acts = self._truth.acts(begun) if begun else {}
         for row in self._unwell:
             kind = kind_of(row)
             if kind is not None:
-                self.found.findings.append(Finding(kind, row, settled_by(runs.get((row.item, row.slot)))))
+                how = settled_by(acts.get(row.run_id, ()))
+                self.found.findings.append(Finding(kind, row, how[0] if how else None))
             if row.late:
                 self.found.findings.append(Finding("late", row, None))
 

@@ -16,7 +16,7 @@ from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
-    from aetherflow.core.embedding import RecordedRun
+    from aetherflow.core.embedding import Act, RecordedRun
     from aetherflow.scheduler.ledger.truth import Truth
 
 MOST = 1000
@@ -34,14 +34,16 @@ class Need:
     rows: tuple[SlotRow, ...]
     """In the order of their time."""
     run: "RecordedRun | None"
+    acknowledged: "Act | None"
+    """A person has it in hand."""
     holds_up: tuple[str, ...]
     """Items that did not run because of it, or that wait for it."""
     command: str
 
     @property
     def row(self) -> SlotRow:
-        """The first of the slots."""
-        return self.rows[0]
+        """The slot, or the last one."""
+        return self.rows[-1]
 
     @property
     def status(self) -> Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED"]:
@@ -56,20 +58,15 @@ class Need:
 
     @property
     def since(self) -> int:
-        """When it came to that; UTC epoch milliseconds."""
-        return self.row.finished_at or self.row.slot
+        """When it came to that, or should have begun; UTC epoch milliseconds."""
+        return self.row.slot if self.kind == "missed" else self.row.finished_at or self.row.slot
 
     @property
     def cause(self) -> str:
         """Why it has come to that, in one line."""
         told = " (told by exit code)" if self.row.told_by else ""
-        more = f"{len(self.rows)} slots up to {iso(self.rows[-1].slot)}; " if len(self.rows) > 1 else ""
+        more = f"{len(self.rows)} slots since {iso(self.rows[0].slot)}; " if len(self.rows) > 1 else ""
         return f"{more}{self.row.reason or self.row.status}{told}"
-
-    @property
-    def in_hand(self) -> bool:
-        """A person has said so."""
-        return self.run is not None and self.run.acknowledged is not None
 
 
 def kind_of(row: SlotRow) -> Kind | None:
@@ -83,11 +80,13 @@ def kind_of(row: SlotRow) -> Kind | None:
     return "missed" if row.status == Status.SKIPPED and row.reason_code == SlotReason.AFTER_HEALED else None
 
 
-def settled_by(run: "RecordedRun | None") -> Literal["resolved", "acknowledged"] | None:
-    """How a person has settled a run outside of it, or that somebody has it in hand."""
-    if run is None:
-        return None
-    return "resolved" if run.resolved is not None else "acknowledged" if run.acknowledged is not None else None
+def settled_by(acts: "Sequence[Act]") -> "tuple[Literal['resolved', 'acknowledged'], Act] | None":
+    """How a person has settled a run outside of it, or that somebody has it in hand for now."""
+    from aetherflow.core.embedding import acknowledged, resolved
+
+    if (act := resolved(acts)) is not None:
+        return "resolved", act
+    return None if (act := acknowledged(acts)) is None else ("acknowledged", act)
 
 
 def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
@@ -110,13 +109,16 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     for epoch in present.values():
         if (other := epoch.definition.get("after")) is not None:
             followers.setdefault(other, []).append(epoch.item)
-    runs = truth.runs([row for row in rows if row.attempts])
+    begun = [row for row in rows if row.attempts]
+    runs, acts = truth.runs(begun), truth.acts(begun)
     found = []
     for group in _grouped(rows):
-        run = runs.get((group[0].item, group[0].slot))
-        if run is None or run.resolved is None:
-            held = _held_up(slots, group, followers)
-            found.append(Need(kind_of(group[0]) or "failed", group, run, held, command_for(document, group)))
+        last = group[-1]
+        how, act = settled_by(acts.get(last.run_id, ())) or (None, None)
+        if how == "resolved":
+            continue
+        run, held = runs.get((last.item, last.slot)), _held_up(slots, group, followers)
+        found.append(Need(kind_of(last) or "failed", group, run, act, held, command_for(document, group)))
     return sorted(found, key=lambda need: (-need.since, need.row.item))
 
 

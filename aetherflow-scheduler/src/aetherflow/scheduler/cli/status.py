@@ -27,7 +27,7 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     schedule = load(file)
     with ledger_of(schedule, read_only=True) as ledger:
         found = status_of(schedule, ledger)
-    open_needs = [need for need in found.needs if not need.in_hand]
+    open_needs = [need for need in found.needs if need.acknowledged is None]
     if as_json:
         leader = found.leader
         report = {
@@ -67,7 +67,7 @@ def _need(need: "Need") -> dict[str, Any]:
         "holds_up": need.holds_up,
         "owner": run.owner if run is not None else None,
         "runbook_url": run.runbook if run is not None else None,
-        "in_hand": need.in_hand,
+        "in_hand": need.acknowledged is not None,
         "command": need.command,
     }
 
@@ -108,7 +108,7 @@ def _text(found: "ScheduleStatus") -> str:
     waiting = [row for row in found.interrupted if (row.item, row.slot) not in told]
     lines += [f"{row.item} {iso(row.slot)} is INTERRUPTED: {row.reason}" for row in waiting]
     if found.needs:
-        open_needs = sum(not need.in_hand for need in found.needs)
+        open_needs = sum(need.acknowledged is None for need in found.needs)
         lines += ["", f"{open_needs} need{'s' * (open_needs == 1)} a person"]
         lines += [line for need in found.needs for line in _need_lines(need)]
     return "\n".join(lines)
@@ -122,8 +122,8 @@ def _need_lines(need: "Need") -> list[str]:
         facts.append(f"holds up {', '.join(need.holds_up)}")
     if need.run is not None:
         facts += [fact for fact in (need.run.owner, need.run.runbook) if fact]
-        if (act := need.run.acknowledged) is not None:
-            facts.append(f"in hand: {act.actor}, {act.reason}")
+    if (act := need.acknowledged) is not None:
+        facts.append(f"in hand: {act.actor}, {act.reason}")
     return [f"{need.status} {need.row.item} {iso(need.row.slot)}: {'; '.join(facts)}", f"  next: {need.command}"]
 
 

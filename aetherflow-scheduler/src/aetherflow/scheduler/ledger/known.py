@@ -8,8 +8,12 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import durable
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Schedule
 
 FOLDER = Path("scheduler", "schedules")
 
@@ -22,8 +26,16 @@ class KnownSchedule:
     ledger: Path
 
 
-def note_schedule(root: Path, known: KnownSchedule) -> None:
-    """Write down where a ledger is, if that is not known yet. Raises OSError."""
+def note_schedule(schedule: "Schedule") -> str | None:
+    """Write down where the ledger of a schedule is; returns a warning where that failed, as no slot depends on it."""
+    try:
+        _note(schedule.state_root, KnownSchedule(schedule.path, schedule.state))
+    except OSError as error:
+        return f"where the ledger is cannot be noted: {error}; `aetherflow status` does not show its slots"
+    return None
+
+
+def _note(root: Path, known: KnownSchedule) -> None:
     digest = hashlib.sha256(os.fsencode(known.ledger)).hexdigest()[:16]
     path = root / FOLDER / f"{digest}.json"
     text = json.dumps({"document": str(known.document), "ledger": str(known.ledger)}).encode()

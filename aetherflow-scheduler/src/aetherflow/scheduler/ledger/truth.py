@@ -1,6 +1,5 @@
 """The truth about slots: that of their runs, as the state files have it."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, o
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
-    from aetherflow.core.embedding import Place, RecordedRun, RunRecords, WantedRun
+    from aetherflow.core.embedding import Act, Place, RecordedRun, RunRecords, WantedRun
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 
@@ -32,23 +31,27 @@ class Truth:
     To be kept while a process lives: a state that has not changed is not read again.
     """
 
-    def __init__(self, items: Iterable["Item"], root: Path | None = None, *, folder: Path | None = None) -> None:
-        """`root` is the state root; omitted, that of runs in `folder`."""
+    def __init__(self, items: Iterable["Item"], root: Path) -> None:
+        """`root` is the state root."""
         self._items = {item.id: item for item in items}
         self._root = root
-        self._folder = folder
 
     @cached_property
     def _records(self) -> "RunRecords":
-        from aetherflow.core.embedding import RunRecords, find_state_root
+        from aetherflow.core.embedding import RunRecords
 
-        return RunRecords(self._root or find_state_root(self._folder or Path.cwd(), os.environ))
+        return RunRecords(self._root)
 
     def runs(self, rows: Iterable[SlotRow]) -> "dict[tuple[str, int], RecordedRun]":
         """The runs of slots, by item and slot."""
         asked = {row.run_id: row for row in rows}
         found = self._records.find(self._wanted(row) for row in asked.values())
         return {(asked[run_id].item, asked[run_id].slot): run for run_id, run in found.items()}
+
+    def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
+        """Run id to what persons did about runs that did not end well, and about starts that were refused."""
+        found = {run.run_id: run.acts for run in self.runs(rows).values()}
+        return self._records.refused() | found
 
     def run(self, row: SlotRow) -> "RecordedRun | None":
         """The run of a slot; None where it cannot be asked."""
@@ -87,7 +90,7 @@ class Truth:
 
 def truth_of(schedule: "Schedule") -> Truth:
     """The truth about the slots of a schedule."""
-    return Truth(schedule.items, folder=schedule.path.parent)
+    return Truth(schedule.items, schedule.state_root)
 
 
 def fate_of(row: SlotRow, run: "RecordedRun", *, partial: bool) -> Fate | None:

@@ -9,6 +9,7 @@ from aetherflow.core.api import StateError
 from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
 from aetherflow.scheduler.ledger.document_owner import check_owner
+from aetherflow.scheduler.ledger.known import note_schedule
 from aetherflow.scheduler.ledger.leader import Leadership
 from aetherflow.scheduler.ledger.store import DeposedError, Fault, Ledger, fault_of
 from aetherflow.scheduler.loop.planning import Planner
@@ -81,6 +82,8 @@ class Scheduler:
     def _enter(self) -> None:
         self._check_document()  # here it ends the process
         self._ledger.enter("scheduler")
+        if (warning := note_schedule(self._schedule)) is not None:
+            self._events.warning("not_noted", warning)
         self._leadership = Leadership(self._ledger, self._schedule.spec.lease_seconds)
         enabled = sum(item.spec.enabled for item in self._schedule.items)
         message = f"scheduler of {self._schedule.path} with {enabled} items; ledger {self._schedule.state}"

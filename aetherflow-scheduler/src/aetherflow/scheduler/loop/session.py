@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
+from aetherflow.scheduler.ledger.known import note_schedule
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.run_ids import batch_of
 from aetherflow.scheduler.ledger.slots import Slots
@@ -141,6 +142,8 @@ def session(
         found = Session(schedule, ledger, told, only_mine=only_mine, stopped=stopped)
         with found.stop.handling_signals():
             ledger.enter(kind)
+            if (warning := note_schedule(schedule)) is not None:
+                told.warning("not_noted", warning)
             try:
                 yield found
                 found.tidy()
