@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import ReasonCode, said
@@ -130,8 +130,9 @@ def _wanted(name: str, pattern: str | None) -> bool:
 def _files(picture: Picture) -> None:
     """Which state files cannot be asked; thousands are looked at without opening them as databases."""
     for path in dict.fromkeys(flow.state_path for flow in picture.flows):
+        schema = None
         try:
-            if schema_of(Path(path)) != SCHEMA_VERSION:
+            if (schema := schema_of(Path(path))) != SCHEMA_VERSION:
                 trouble_of(Path(path), [])  # the head may be behind the log: SQLite knows
         except (FileNotFoundError, NotADirectoryError):
             picture.gone.append(path)
@@ -139,7 +140,7 @@ def _files(picture: Picture) -> None:
             fix = "check the disk and the permissions"
             picture.unreadable[path] = StateError(f"state file {path}: {error.strerror}", fix=fix)
         except StateError as error:
-            if error.fix.startswith("aetherflow state migrate"):
+            if schema is not None and 0 < schema < SCHEMA_VERSION:
                 picture.older.append(path)
             else:
                 picture.unreadable[path] = error
@@ -300,7 +301,6 @@ def _again(refused: "Refused") -> str:
 
 
 def _unreadable(flow: "KnownFlow", error: StateError) -> NeedsPerson:
-    command = error.fix.partition(": ")[2]
-    facts: dict[str, Any] = {"commands": (command,) if command else ()}
-    cause = str(error) if command else f"{error}; {error.fix}"
-    return NeedsPerson("UNREADABLE", flow.flow_id, flow.last_started_at, cause, error_code=error.code, **facts)
+    command = shlex.join(["aetherflow", "state", "check", flow.state_path])
+    since, cause = flow.last_started_at, _short(str(error))
+    return NeedsPerson("UNREADABLE", flow.flow_id, since, cause, error_code=error.code, commands=(command,))

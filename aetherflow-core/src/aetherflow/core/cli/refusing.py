@@ -84,7 +84,7 @@ class NotedStart:
 def noted(start: NotedStart) -> Iterator[NotedStart]:
     """Within it, an error is written down if the run has not begun; it is raised all the same.
 
-    Not on a terminal what whoever typed it sees and corrects at once: a file that is not there, an argument that is wrong.
+    Not on a terminal what the person sees and corrects at once: a file that is not there, an argument that is wrong.
     """
     try:
         yield start

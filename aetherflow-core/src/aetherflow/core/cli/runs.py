@@ -25,6 +25,7 @@ class _Runs(LazyGroup):
     lazy: ClassVar = {
         "list": "aetherflow.core.cli.runs:list_runs",
         "show": "aetherflow.core.cli.runs:show",
+        "ack": "aetherflow.core.cli.ack:ack",
         "logs": "aetherflow.core.cli.run_logs:logs",
         "prune": "aetherflow.core.cli.prune:prune",
     }
@@ -32,7 +33,7 @@ class _Runs(LazyGroup):
 
 app = typer.Typer(
     cls=_Runs,
-    help="The history of runs: list, show, read logs, delete old ones.",
+    help="The history of runs: list, show, acknowledge, read logs, delete old ones.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

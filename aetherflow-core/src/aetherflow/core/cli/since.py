@@ -17,11 +17,16 @@ def span_ms(text: str, option: str) -> int:
     return int(match[1]) * _SECONDS[match[2]] * 1000
 
 
+def is_span(text: str) -> bool:
+    """Whether it is such a span."""
+    return _SPAN.match(text.strip()) is not None
+
+
 def instant_ms(text: str | None, now_ms: int, option: str = "--since") -> int | None:
     """Epoch milliseconds of a span before now, of a date or of an instant (ISO 8601, UTC where no zone is given)."""
     if text is None:
         return None
-    if _SPAN.match(text.strip()):
+    if is_span(text):
         return now_ms - span_ms(text, option)
     try:
         found = dt.datetime.fromisoformat(text.strip())

@@ -14,13 +14,14 @@ STATE_SCHEMA = 1
 
 class _State(LazyGroup):
     lazy: ClassVar = {
-        name: f"aetherflow.core.cli.state:{name}" for name in ("info", "check", "backup", "restore", "migrate")
+        name: f"aetherflow.core.cli.state:{name}"
+        for name in ("info", "check", "backup", "restore", "migrate", "forget")
     }
 
 
 app = typer.Typer(
     cls=_State,
-    help="State files: look, check, back up, restore, migrate.",
+    help="State files: look, check, back up, restore, migrate, forget.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -182,6 +183,35 @@ def migrate(
         typer.echo(f"nothing to do: {path} has schema {after}")
     else:
         typer.echo(f"migrated {path} from schema {before} to {after}\nbackup: {copy}")
+
+
+def forget(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget the runs of state files that are there no more, so that `status` speaks of them no longer.
+
+    Only the registry changes. A file that comes back is known again after the next run of its flow. Where a disk is
+    not mounted, mount it instead.
+
+    Example: aetherflow state forget --dry-run
+    """
+    import json
+
+    from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.kernel.state.registry import forget_files
+
+    root = state_root_here(config)
+    gone = sorted({flow.state_path for flow in flows_of(root, None) if not Path(flow.state_path).exists()})
+    removed = None if dry_run else forget_files(root, gone)
+    if as_json:
+        typer.echo(json.dumps({"schema": STATE_SCHEMA, "dry_run": dry_run, "state_paths": gone, "runs": removed}))
+        return
+    for path in gone:
+        typer.echo(path)
+    count = f"{len(gone)} state file{'s' * (len(gone) != 1)}"
+    typer.echo(f"{count} would be forgotten" if removed is None else f"forgot {count} and {_runs(removed)}")
 
 
 def _info_text(found: "StateInfo") -> str:

@@ -36,6 +36,14 @@ class Overview:
     refused: list[tuple[Refused, list[Act]]]
 
 
+def settle_healed(db: sqlite3.Connection) -> None:
+    """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller."""
+    db.execute(
+        "UPDATE runs AS r SET settled='healed' WHERE r.status NOT IN ('SUCCESS', 'RUNNING') AND r.settled IS NULL "
+        f"AND {_HEALED} >= coalesce(r.ended_at, r.started_at)"
+    )
+
+
 def overview(db: sqlite3.Connection) -> Overview:
     """For `registry.look`."""
     return Overview(

@@ -1,8 +1,8 @@
 """Starts that were refused before their state was opened: rows of the registry, and what persons did about them.
 
 They stand nowhere else. One is healed by a later SUCCESS of the same flow with the same slot or parameters, or of the
-run that was to be started. The flow is the same by its id, by its file where the id could not be read, or by its manifest
-and its path in the bundle.
+run that was to be started. The flow is the same by its id, by its file where the id could not be read, or by its
+manifest and its path in the bundle.
 """
 
 import sqlite3
@@ -53,13 +53,15 @@ class Refused:
 
 _STORED = tuple(field.name for field in fields(Refused) if field.name not in ("id", "known"))
 _COLUMNS = ", ".join(f"r.{name}" for name in (*_STORED, "id"))
-_OPEN = f"""
-SELECT {_COLUMNS}, EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id) FROM refused r WHERE NOT EXISTS (
-    SELECT 1 FROM runs s WHERE s.status='SUCCESS' AND s.reason_code IS NOT 'partial' AND s.ended_at >= r.last_at
+_HEALED = """EXISTS (SELECT 1 FROM runs s
+    WHERE s.status='SUCCESS' AND s.reason_code IS NOT 'partial' AND s.ended_at >= r.last_at
     AND (s.flow_id = r.flow_id OR s.flow_id IN (SELECT flow_id FROM flows WHERE flow_path=r.flow_path)
     OR s.manifest = r.manifest AND r.flow_path IN (r.manifest, substr(s.flow_path, -length(r.flow_path))))
-    AND (s.subject = r.subject OR s.given = r.subject OR s.run_id = r.run_id))
-ORDER BY r.last_at, r.id"""  # noqa: S608 names are ours
+    AND (s.subject = r.subject OR s.given = r.subject OR s.run_id = r.run_id))"""
+_OPEN = (
+    f"SELECT {_COLUMNS}, EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id) FROM refused r "  # noqa: S608 names are ours
+    f"WHERE NOT {_HEALED} ORDER BY r.last_at, r.id"
+)
 
 
 def open_refusals(db: sqlite3.Connection) -> list[tuple[Refused, list[Act]]]:
@@ -80,6 +82,12 @@ def record_refusal(root: Path, refused: Refused) -> None:
                 update(db, "refused", {**values, "command": refused.command}, {"id": known.id})
                 return
         insert(db, "refused", {name: getattr(refused, name) for name in _STORED})
+
+
+def forget_healed(db: sqlite3.Connection) -> None:
+    """Remove what is healed, before the runs that healed it are forgotten; in a transaction of the caller."""
+    db.execute(f"DELETE FROM refused AS r WHERE {_HEALED}")  # noqa: S608 names are ours
+    db.execute("DELETE FROM acts WHERE refused_id NOT IN (SELECT id FROM refused)")
 
 
 def act_on_refusal(root: Path, refused_id: int, verb: Verb, act: Act) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.overview import settle_healed
 from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.refused import forget_healed
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
     TABLES,
@@ -116,18 +118,23 @@ def adopt(root: Path, state_path: Path) -> None:
 
 
 def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
-    """Remove runs (flow id, run id, state file) that are recorded no more; their flows stay known."""
+    """Remove runs (flow id, run id, state file) that are recorded no more; their flows stay known.
+
+    What they have healed stays healed.
+    """
     if not (root / NAME).exists():
         return
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget runs"):
+        settle_healed(db)
+        forget_healed(db)
         db.executemany(
             "DELETE FROM runs WHERE flow_id=? AND run_id=? AND state_path=?",
             [(flow_id, run_id, str(path)) for flow_id, run_id, path in runs],
         )
 
 
-def settle(root: Path, flow_id: str, run_id: str, verb: str) -> None:
-    """Note that a run needs nobody any more, so that its state file is not opened to find that out."""
+def settle(root: Path, flow_id: str, run_id: str, verb: str | None) -> None:
+    """Note that a run needs nobody any more, so that its state file is not opened to find that out; None: it may."""
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "settle run"):
         db.execute("UPDATE runs SET settled=? WHERE flow_id=? AND run_id=?", (verb, flow_id, run_id))
 
@@ -135,6 +142,8 @@ def settle(root: Path, flow_id: str, run_id: str, verb: str) -> None:
 def forget_files(root: Path, state_paths: Iterable[str]) -> int:
     """Remove the runs and flows of state files; returns how many runs."""
     removed = 0
+    if not (root / NAME).exists():
+        return removed
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget state files"):
         for path in state_paths:
             removed += db.execute("DELETE FROM runs WHERE state_path=?", (path,)).rowcount

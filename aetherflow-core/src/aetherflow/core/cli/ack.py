@@ -1,0 +1,166 @@
+import datetime as dt
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.acts import Act
+    from aetherflow.core.kernel.state.history import PastRun
+    from aetherflow.core.kernel.state.store import StateStore
+
+ACK_SCHEMA = 1
+
+
+def ack(
+    run_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN_ID", help="Id of the run, or refused-N.", show_default=False, autocompletion=complete_run_id
+        ),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--before", metavar="TIME", help="Instead of one: all that ended before 2026-11-24, or 7d ago."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Then it is shown again: 2h, 08:00, 2026-11-24T08:00.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; written down.  [required]")] = "",
+    flow: FlowIdOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that what `status` shows is in hand: it no longer counts, until it is healed or the time is over.
+
+    It is written into the state of the run, with your name. A run that goes on ends it. With --before everything older
+    is written off: without --until it is not shown again.
+
+    Example: aetherflow runs ack nightly-2026-11-24 --until 08:00 --reason "ticket 4711"
+
+    Example: aetherflow runs ack --before 2026-11-24 --reason "from before the upgrade"
+    """
+    import json
+
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.since import instant_ms
+    from aetherflow.core.kernel.state.records import now_ms
+
+    if (run_id is None) == (before is None):
+        raise UsageError("name one run, or give --before", fix="aetherflow runs ack RUN_ID --reason TEXT")
+    if not reason.strip():
+        raise UsageError("--reason is missing", fix='say why: --reason "ticket 4711"')
+    now = now_ms()
+    until_ms = _until(until, now) if until is not None else None
+    root = state_root_here(config)
+    if run_id is not None:
+        done = [_one(root, run_id, flow, _act(None, reason, until_ms, now))]
+    else:
+        before_ms = instant_ms(before, now, "--before") or now
+        done = _all_before(root, before_ms, flow, _act(before, reason, until_ms, now))
+    if as_json:
+        document = {"schema": ACK_SCHEMA, "acknowledged": done, "until": until_ms, "reason": reason}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    elif done:
+        for each in done:
+            typer.echo(f"{each['flow_id'] or each['flow_yaml']}  {each['run_id']}  {each['status']}: in hand")
+    else:
+        typer.echo(f"nothing that needs a person ended before {before}")
+
+
+def _act(value: str | None, reason: str, until: int | None, now: int) -> "Act":
+    from aetherflow.core.base.actor import actor
+    from aetherflow.core.kernel.state.acts import Act, Verb
+
+    text = reason.encode(errors="backslashreplace").decode()
+    return Act("", Verb.ACK, value, actor(), socket.gethostname(), text, until, now, None, None)
+
+
+def _until(text: str, now: int) -> int:
+    """A time to come: a span from now, a time of day in local time (its next one), or an instant."""
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.cli.since import instant_ms, is_span, span_ms
+
+    if is_span(text):
+        return now + span_ms(text, "--until")
+    try:
+        clock = dt.time.fromisoformat(text)
+    except ValueError:
+        found = instant_ms(text, now, "--until") or 0
+    else:
+        here = dt.datetime.fromtimestamp(now / 1000).astimezone()
+        today = dt.datetime.combine(here.date(), clock).astimezone()
+        day = here.date() if today > here else here.date() + dt.timedelta(days=1)
+        found = int(dt.datetime.combine(day, clock).timestamp() * 1000)
+    if found <= now:
+        raise UsageError(f"--until {text!r} is over already", fix="name a time to come: 2h, 08:00, 2026-11-24T08:00")
+    return found
+
+
+def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, Any]:
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.cli.lookup import find_run
+    from aetherflow.core.cli.needs import NOT_WELL
+
+    if run_id.startswith("refused-"):
+        return _refused(root, run_id, act)
+    run = find_run(root, run_id, flow_id, "aetherflow runs ack")
+    if run.status not in NOT_WELL:
+        message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
+        raise UsageError(message, fix="aetherflow status shows what needs a person")
+    _write(root, run, act)
+    return {"flow_id": run.flow_id, "run_id": run.run_id, "status": run.status, "flow_yaml": run.flow_path}
+
+
+def _refused(root: Path, handle: str, act: "Act") -> dict[str, Any]:
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.kernel.state import registry
+    from aetherflow.core.kernel.state.acts import Verb
+    from aetherflow.core.kernel.state.refused import act_on_refusal, open_refusals
+
+    found = {f"refused-{each.id}": each for each, _ in registry.look(root, open_refusals)}
+    if handle not in found:
+        raise UsageError(f"no refused start {handle!r} is open under {root}", fix="aetherflow status")
+    refused = found[handle]
+    act_on_refusal(root, refused.id, Verb.ACK, act)
+    return {"flow_id": refused.flow_id, "run_id": handle, "status": "REFUSED", "flow_yaml": refused.flow_path}
+
+
+def _all_before(root: Path, before_ms: int, flow: str | None, act: "Act") -> list[dict[str, Any]]:
+    from aetherflow.core.cli.needs import picture
+
+    found = picture(root, act.at, flow)
+    needs = [need for need in (*found.needs, *found.in_hand) if need.since < before_ms]
+    named = [(need.handle, need.flow_id) for need in needs if need.handle is not None]
+    named += [(run.run_id, run.flow_id) for run in found.before if (run.ended_at or run.started_at) < before_ms]
+    return [_one(root, handle, flow_id, act) for handle, flow_id in named]
+
+
+def _require_same(store: "StateStore", run: "PastRun") -> None:
+    """UsageError if the run has gone on since it was looked at: what is said of its end would count for another one."""
+    from aetherflow.core.base.errors import UsageError
+
+    found = store.find_run(run.flow_id, run.run_id)
+    if found is None or found.generation != run.generation:
+        raise UsageError(f"run {run.run_id!r} goes on, or was removed, a moment ago", fix="aetherflow status")
+
+
+def _write(root: Path, run: "PastRun", act: "Act") -> None:
+    import contextlib
+
+    from aetherflow.core.kernel.state.acts import Verb, record_act
+    from aetherflow.core.kernel.state.registry import settle
+    from aetherflow.core.kernel.state.store import StateStore
+    from aetherflow.core.kernel.state.unit import Unit
+
+    with contextlib.closing(StateStore(Path(run.state_path))) as store:  # which migrates it
+        unit = Unit(store, run.flow_id, run.run_id)
+        with unit.transaction("acknowledge run", check=False):
+            _require_same(store, run)
+            record_act(unit, Verb.ACK, act.value, actor=act.actor, host=act.host, reason=act.reason, until=act.until)
+    written_off = act.value is not None and act.until is None
+    settle(root, run.flow_id, run.run_id, Verb.ACK if written_off else None)
