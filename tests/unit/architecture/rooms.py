@@ -8,6 +8,7 @@ _LINES = {
         host
         runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.workspace
         runtime.connectors runtime.opening runtime.hooks runtime.context runtime.dry_run runtime.subflow runtime.run
+        runtime.run_record
         bundle
         checks.schema checks
         console
@@ -24,7 +25,7 @@ _LINES = {
         __main__
     """,
     "aetherflow.scheduler": """
-        errors reasons time schedule ledger audit launchers document runs loop export cli __main__
+        errors reasons time schedule ledger audit hooks launchers document runs loop export cli __main__
     """,
     "aetherflow_builtins_db": """
         columns params row_range dialect failures contract statements files bundle_source

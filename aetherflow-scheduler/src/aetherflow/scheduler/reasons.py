@@ -2,7 +2,18 @@
 
 from aetherflow.core.embedding import Reason, ReasonCode, code_of, read_reason, said
 
-__all__ = ["GOES_ON", "LEFT_OUT", "Reason", "SlotReason", "code_of", "columns", "read_reason", "said"]
+__all__ = [
+    "GOES_ON",
+    "LEFT_OUT",
+    "MEANT",
+    "Reason",
+    "SlotReason",
+    "code_of",
+    "columns",
+    "one_line",
+    "read_reason",
+    "said",
+]
 
 
 class SlotReason(ReasonCode):
@@ -30,6 +41,8 @@ class SlotReason(ReasonCode):
 
     # Ended from outside
 
+    AFTER_HEALED = "after_healed", "after {other}, which has succeeded since"
+    """SKIPPED for a slot that is healed now: it may run."""
     REPLACED = "replaced", "replaced by the slot {slot}"
     """By a later slot of the same item: `overlap: kill_old`."""
     TIMEOUT = "timeout", "timeout: it ran for more than {seconds:g} s"
@@ -47,6 +60,11 @@ class SlotReason(ReasonCode):
 
     RUN = "run", "{error}"
     """The error of the run."""
+    REFUSED = "refused", "{error}"
+    """The run was refused before its state was opened."""
+    RECORDED = "recorded", "exit code {number}, but its run is recorded as SUCCESS"
+    HEALED = "healed", "it was {was}; its run has succeeded since"
+    """By a start that was not the scheduler's: a person has resumed it."""
     KILLED = "killed", "killed by {signal}"
     EXIT_CODE = "exit_code", "exit code {number}"
     UNDECIDED = "undecided", "a step has to be decided"
@@ -59,8 +77,15 @@ class SlotReason(ReasonCode):
 
 GOES_ON = frozenset({SlotReason.DRAINED, SlotReason.LEFT})
 """Of interrupted slots that go on as soon as somebody can see to it; others are the business of a person."""
+MEANT = frozenset({SlotReason.COALESCED, SlotReason.REMOVED, SlotReason.REDEFINED})
+"""Of missed slots that the document has given up: a later slot stands for them, or nothing is expected any more."""
 LEFT_OUT = frozenset({SlotReason.CALENDAR, SlotReason.BLACKOUT})
 """Of skipped slots that are meant to be left out."""
+
+
+def one_line(text: str) -> str:
+    """The first line of a text, as a ledger can hold it: not endless, and of characters that UTF-8 has."""
+    return text.strip().partition("\n")[0][:500].encode(errors="replace").decode()
 
 
 def columns(reason: Reason | None) -> dict[str, str | None]:

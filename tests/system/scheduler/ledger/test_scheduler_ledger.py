@@ -66,7 +66,10 @@ def as_first_version(bench: "Bench") -> Path:
     with closing(sqlite3.connect(path)) as db:
         for table in ("acts", "outbox", "deliveries", "meta"):
             db.execute(f"DROP TABLE {table}")
-        later = {"items": "file pruned", "slots": "reason_code told_by", "attempts": "reason_code", "journal": "chain"}
+        db.execute("DROP INDEX unwell_slots")
+        db.execute("DROP INDEX held_slots")
+        slots = "reason_code told_by flow_id state_path"
+        later = {"items": "file pruned", "slots": slots, "attempts": "reason_code", "journal": "chain"}
         for table, names in later.items():
             for name in names.split():
                 db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.scheduler.ledger.epochs import Pauses
+from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.loop.backfill import choose
 from aetherflow.scheduler.reasons import SlotReason, columns, said
 from aetherflow.scheduler.time.clock import from_ms
@@ -159,7 +160,7 @@ def backfilled(bench: Bench, include: "Include") -> list[tuple[str, int, str]]:
     schedule = bench.load()
     first, last = from_ms(bench.clock.wall) - dt.timedelta(hours=1), from_ms(bench.clock.wall)
     with bench.ledger() as ledger:
-        chosen = {item.id: choose(item, ledger, first, last, include) for item in schedule.items}
+        chosen = {item.id: choose(item, ledger, truth_of(schedule), first, last, include) for item in schedule.items}
     return [(name, each.slot, each.was) for name, (wanted, _) in chosen.items() for each in wanted]
 
 

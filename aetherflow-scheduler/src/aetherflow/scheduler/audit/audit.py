@@ -3,14 +3,16 @@
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
+from aetherflow.scheduler.audit.needs import kind_of, settled_by
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_until
 from aetherflow.scheduler.ledger.records import Epoch, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.schedule.slots import expected
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 from aetherflow.scheduler.time.cron import Cron
@@ -34,6 +36,22 @@ class Gap:
         return {"item": self.item, "slot": iso(self.slot), "problem": self.problem}
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A slot that is accounted for, and not as it should be."""
+
+    kind: Literal["failed", "missed", "late"]
+    row: SlotRow
+    settled: str | None
+    """How a person has settled it: `resolved`, `acknowledged`."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines: why, and what became of it."""
+        shown = {name: getattr(self.row, name) for name in ("item", "status", "reason", "reason_code", "told_by")}
+        shown |= {"slot": iso(self.row.slot), "run_id": self.row.run_id if self.row.attempts else None}
+        return {"kind": self.kind, **shown, "settled": self.settled}
+
+
 @dataclass(slots=True)
 class Audit:
     """The expected slots of a schedule, compared with the ledger."""
@@ -42,6 +60,7 @@ class Audit:
     counts: dict[str, int] = field(default_factory=dict)
     """Status to the number of expected slots that have it; those with a gap are left out."""
     gaps: list[Gap] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     pending: int = 0
     """Expected slots whose time has just come: not entered yet, and not late either."""
     pruned: dict[str, int] = field(default_factory=dict)
@@ -73,6 +92,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
     for name, begin in sorted(comparison.begins().items()):
         comparison.compare(name, begin)
     comparison.add_left()
+    comparison.judge()
     comparison.found.gaps.sort(key=lambda gap: (gap.item, gap.slot))
     return comparison.found
 
@@ -81,7 +101,7 @@ class _Comparison:
     """The slots in [start, end), up to now, that were expected, compared with those of the ledger."""
 
     def __init__(self, schedule: "Schedule", ledger: Ledger, start: int | None, end: int, *, led: bool) -> None:
-        self._ledger, self._led, self._start = ledger, led, start
+        self._ledger, self._led, self._start, self._truth = ledger, led, start, truth_of(schedule)
         self._now = ledger.clock.now_ms()
         self._end = min(end, self._now + 1)
         self._slots, self._pruned = Slots(ledger), pruned_until(ledger)
@@ -91,6 +111,7 @@ class _Comparison:
             self._epochs.setdefault(epoch.item, []).append(epoch)
         self._unseen = {item.id: item for item in schedule.items if item.spec.enabled and item.id not in self._epochs}
         self._compared: set[tuple[str, int]] = set()
+        self._unwell: list[SlotRow] = []
         self.found = Audit(never_seen=[name for name, item in self._unseen.items() if item.since is None])
 
     def begins(self) -> dict[str, int]:
@@ -104,7 +125,7 @@ class _Comparison:
         forgotten = self._pruned.get(name, first)
         if first < forgotten <= self._now:  # if it lies ahead, by no means all is forgotten
             self.found.pruned[name] = first = forgotten
-        rows = self._slots.between(name, first, self._end)
+        rows = {row.slot: row for row in self._truth.told(list(self._slots.between(name, first, self._end).values()))}
         for slot in self._expected(name, first, begin):
             self._compared.add((name, slot))
             self._add(name, slot, rows.get(slot))
@@ -117,6 +138,18 @@ class _Comparison:
                 problem = _problem(self._ledger, row, self._now, self._grace(row.item), led=self._led)
                 if problem is not None:
                     self.found.gaps.append(Gap(row.item, row.slot, problem))
+
+    def judge(self) -> None:
+        """Say what is wrong with slots that are accounted for, and what a person has done about it."""
+        begun = [row for row in self._unwell if row.attempts]
+        acts = self._truth.acts(begun) if begun else {}
+        for row in self._unwell:
+            kind = kind_of(row)
+            if kind is not None:
+                how = settled_by(acts.get(row.run_id, ()))
+                self.found.findings.append(Finding(kind, row, how[0] if how else None))
+            if row.late:
+                self.found.findings.append(Finding("late", row, None))
 
     def _grace(self, name: str) -> int:
         return self._graces.get(name, GRACE_MS)
@@ -139,6 +172,8 @@ class _Comparison:
             self.found.gaps.append(Gap(name, slot, problem))
         elif row is not None:
             self.found.counts[row.status] = self.found.counts.get(row.status, 0) + 1
+            if row.late or kind_of(row):
+                self._unwell.append(row)
 
 
 def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: bool, pruned: int = 0) -> str | None:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder
+from aetherflow.scheduler.audit.needs import Need, needs_of
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.records import Pause, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.truth import Truth, truth_of
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.schedule.slots import next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
@@ -60,6 +62,8 @@ class ScheduleStatus:
     leader: Holder | None
     items: list[ItemStatus]
     interrupted: list[SlotRow]
+    needs: list[Need]
+    """The slots that need a person."""
 
     @property
     def waiting(self) -> int:
@@ -71,13 +75,14 @@ class ScheduleStatus:
 
 
 def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
-    """Look at a ledger; reads only."""
-    slots, epochs, pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+    """Look at a ledger, and at the states of runs that did not succeed; reads only."""
+    slots, epochs, pauses, truth = Slots(ledger), Epochs(ledger), Pauses(ledger), truth_of(schedule)
     cursors, now = epochs.cursors(), ledger.clock.now_ms()
     seen, held = {epoch.item for epoch in epochs.all()}, {k: at for k, at in pruned_until(ledger).items() if at > now}
     active: dict[str, list[SlotRow]] = {}
-    for row in slots.active():
-        active.setdefault(row.item, []).append(row)
+    for row in truth.told(slots.active()):
+        if row.active:
+            active.setdefault(row.item, []).append(row)
     items = []
     for item in schedule.items:
         after = max(cursors.get(item.id, now), now - 86_400_000)  # what is due and not entered shows as next
@@ -85,8 +90,8 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
         items.append(
             ItemStatus(
                 item,
-                slots.last_run(item.id),
-                slots.latest(item.id),
+                _as_told(truth, slots.last_run(item.id)),
+                _as_told(truth, slots.latest(item.id)),
                 to_ms(following.at) if following is not None else None,
                 pauses.at(item.id, now),
                 active.get(item.id, []),
@@ -94,4 +99,9 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
                 held.get(item.id),
             )
         )
-    return ScheduleStatus(current_leader(ledger), items, slots.interrupted())
+    interrupted = [row for row in truth.told(slots.interrupted()) if row.status == Status.INTERRUPTED]
+    return ScheduleStatus(current_leader(ledger), items, interrupted, needs_of(ledger, truth, schedule.path))
+
+
+def _as_told(truth: Truth, row: SlotRow | None) -> SlotRow | None:
+    return None if row is None else truth.told([row])[0]

@@ -1,12 +1,16 @@
 import datetime as dt
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
+if TYPE_CHECKING:
+    from aetherflow.scheduler.audit.audit import Audit
+
 SHOWN = 50
+KINDS = ("failed", "missed", "late")
 
 
 def audit(
@@ -15,17 +19,27 @@ def audit(
         str | None, typer.Option("--from", metavar="TIME", help="Begin; omitted: when each item was first seen.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, left out; omitted: now.")] = None,
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            metavar="KINDS",
+            help="What ends with 1 beside gaps: failed, missed, late; or none.",
+            show_default=True,
+        ),
+    ] = "failed,missed",
     as_json: JsonOption = False,
 ) -> None:
-    """Check that every expected slot is accounted for: ran, runs, was skipped or missed, with a reason.
+    """Check that every expected slot is accounted for, and how: ran, runs, was skipped or missed, with a reason.
 
     Slots are expected from when an item was first seen (or its `since:`, seen or not), by the cron that it had then;
-    also of items that cron or systemd triggers. Items that were never seen are named. Changes nothing. Ends with 1 if
-    there is a gap.
+    also of items that cron or systemd triggers. Items that were never seen are named. Changes nothing.
+
+    Ends with 1 if there is a gap, or a slot of --fail-on: failed (FAILED, UNKNOWN, stopped by hand), missed (MISSED, or
+    skipped for a slot that has succeeded since), late (marked by `late_after_seconds`). Of these, what a person has
+    resolved or acknowledged is shown, and does not count.
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
-    from aetherflow.core.embedding import table
     from aetherflow.scheduler.audit.audit import audit as compare
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
@@ -33,6 +47,7 @@ def audit(
     from aetherflow.scheduler.ledger.leader import current_leader
     from aetherflow.scheduler.time.clock import iso
 
+    wanted = _kinds(fail_on)
     schedule = load(file)
     first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")
     check_span(first, last)
@@ -48,20 +63,54 @@ def audit(
         typer.echo(f"note: pruned, so nothing can be said of these: {told}", err=True)
     if found.never_seen:
         typer.echo(f"note: never seen, so no slot is expected yet: {', '.join(found.never_seen)}", err=True)
+    counted = [each for each in found.findings if each.kind in wanted and each.settled is None]
     if as_json:
         gaps = [gap.as_json() for gap in found.gaps]
-        report: dict[str, Any] = {"schema": SCHEMA, "ok": not gaps, "expected": found.expected}
+        report: dict[str, Any] = {"schema": SCHEMA, "ok": not (gaps or counted), "expected": found.expected}
         report |= {"pending": found.pending, "counts": found.counts, "gaps": gaps, "never_seen": found.never_seen}
-        report |= {"pruned": forgotten}
+        report |= {"pruned": forgotten, "fail_on": sorted(wanted)}
+        report |= {"findings": [each.as_json() for each in found.findings]}
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
-        if found.gaps:
-            rows = [[gap.item, iso(gap.slot), gap.problem] for gap in found.gaps[:SHOWN]]
-            typer.echo(table(["ITEM", "SLOT", "GAP"], rows))
-            if len(found.gaps) > SHOWN:
-                typer.echo(f"… and {len(found.gaps) - SHOWN} more; --json has all")
-        counts = ", ".join(f"{number} {status}" for status, number in sorted(found.counts.items()))
-        verdict = f"{len(found.gaps)} gaps" if found.gaps else "no gap"
-        typer.echo(f"{verdict} in {found.expected} expected slots" + (f": {counts}" if counts else ""))
-    if found.gaps:
+        _show(found, wanted)
+    if found.gaps or counted:
         raise typer.Exit(1)
+
+
+def _kinds(text: str) -> "frozenset[str]":
+    from aetherflow.core.api import UsageError
+
+    given = frozenset(word for each in text.split(",") if (word := each.strip()))
+    if given == {"none"}:
+        return frozenset()
+    if not given or not given <= set(KINDS):
+        raise UsageError(f"--fail-on {text!r} is not known", fix=f"write a list of {', '.join(KINDS)}; or none")
+    return given
+
+
+def _show(found: "Audit", wanted: frozenset[str]) -> None:
+    from aetherflow.core.embedding import table
+    from aetherflow.scheduler.time.clock import iso
+
+    if found.gaps:
+        rows = [[gap.item, iso(gap.slot), gap.problem] for gap in found.gaps[:SHOWN]]
+        typer.echo(table(["ITEM", "SLOT", "GAP"], rows))
+        if len(found.gaps) > SHOWN:
+            typer.echo(f"… and {len(found.gaps) - SHOWN} more; --json has all")
+    shown = [each for each in found.findings if each.kind in wanted]
+    if shown:
+        rows = [
+            [
+                each.row.item,
+                iso(each.row.slot),
+                each.kind,
+                each.row.shown + (f", {each.settled}" if each.settled else ""),
+            ]
+            for each in shown[-SHOWN:]
+        ]
+        typer.echo(table(["ITEM", "SLOT", "KIND", "STATUS"], rows))
+        if len(shown) > SHOWN:
+            typer.echo(f"… and {len(shown) - SHOWN} before them; --json has all")
+    counts = ", ".join(f"{number} {status}" for status, number in sorted(found.counts.items()))
+    verdict = f"{len(found.gaps)} gaps" if found.gaps else "no gap"
+    typer.echo(f"{verdict} in {found.expected} expected slots" + (f": {counts}" if counts else ""))

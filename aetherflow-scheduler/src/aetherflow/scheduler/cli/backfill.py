@@ -35,6 +35,7 @@ def backfill(
     """
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.ledger.truth import truth_of
     from aetherflow.scheduler.loop.backfill import backfill as fill
     from aetherflow.scheduler.loop.backfill import choose
     from aetherflow.scheduler.loop.session import session
@@ -50,11 +51,12 @@ def backfill(
     chosen = cast("Include", include)
     if dry_run:
         with ledger_of(schedule, read_only=True) as ledger:
-            wanted, busy = choose(found, ledger, first, last, chosen)
+            wanted, busy = choose(found, ledger, truth_of(schedule), first, last, chosen)
         _show_plan(item, wanted, busy, as_json=as_json)
         return
     with session(schedule, "backfill", only_mine=True, stopped=SlotReason.STOPPED, quiet=quiet) as here:
-        wanted, busy = choose(found, here.ledger, first, last, chosen)
+        here.reread(item, first, last)
+        wanted, busy = choose(found, here.ledger, truth_of(schedule), first, last, chosen)
         for row in busy:
             here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")
         done = fill(here, found, wanted, reason, lambda row: None if as_json or quiet else _show_row(row))

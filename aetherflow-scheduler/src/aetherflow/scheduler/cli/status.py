@@ -6,13 +6,15 @@ import typer
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
+    from aetherflow.scheduler.audit.needs import Need
     from aetherflow.scheduler.audit.status import ItemStatus, ScheduleStatus
 
 
 def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     """Show how a schedule stands: who leads, and of each item its last run, its next slot, what waits, what is late.
 
-    Changes nothing, and may be asked at any time.
+    Then what needs a person: slots that failed, were stopped or missed, and that nothing has healed, settled or
+    acknowledged since, each with the command that goes on. Ends with 1 if there is one. Changes nothing.
 
     Example: aetherflow-scheduler status scheduler.yaml
     """
@@ -25,6 +27,7 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     schedule = load(file)
     with ledger_of(schedule, read_only=True) as ledger:
         found = status_of(schedule, ledger)
+    open_needs = [need for need in found.needs if need.acknowledged is None]
     if as_json:
         leader = found.leader
         report = {
@@ -35,6 +38,8 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
             "running": found.running,
             "waiting": found.waiting,
             "interrupted": [row.as_json() for row in found.interrupted],
+            "ok": not open_needs,
+            "needs_person": [_need(each) for each in found.needs],
             "items": [_described(each) for each in found.items],
         }
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
@@ -42,6 +47,29 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
         typer.echo(_text(found))
     if any(each.held_until is not None for each in found.items):
         typer.echo(f"warning: items start nothing that should, as {PRUNED_AHEAD}\n  fix: {PRUNED_AHEAD_FIX}", err=True)
+    if open_needs:
+        raise typer.Exit(1)
+
+
+def _need(need: "Need") -> dict[str, Any]:
+    from aetherflow.scheduler.time.clock import iso
+
+    run = need.run
+    return {
+        "status": need.status,
+        "item": need.row.item,
+        "slots": [iso(row.slot) for row in need.rows],
+        "run_id": need.row.run_id if need.row.attempts else None,
+        "since": iso(need.since),
+        "cause": need.cause,
+        "reason_code": need.row.reason_code,
+        "told_by": need.row.told_by,
+        "holds_up": need.holds_up,
+        "owner": run.owner if run is not None else None,
+        "runbook_url": run.runbook if run is not None else None,
+        "in_hand": need.acknowledged is not None,
+        "command": need.command,
+    }
 
 
 def _described(each: "ItemStatus") -> dict[str, Any]:
@@ -76,8 +104,27 @@ def _text(found: "ScheduleStatus") -> str:
         lines.append(table(["ITEM", "STATE", "LAST RUN", "STATUS", "NEXT", "NOTE"], rows))
     from aetherflow.scheduler.time.clock import iso
 
-    lines += [f"{row.item} {iso(row.slot)} is INTERRUPTED: {row.reason}" for row in found.interrupted]
+    told = {(row.item, row.slot) for need in found.needs for row in need.rows}
+    waiting = [row for row in found.interrupted if (row.item, row.slot) not in told]
+    lines += [f"{row.item} {iso(row.slot)} is INTERRUPTED: {row.reason}" for row in waiting]
+    if found.needs:
+        open_needs = sum(need.acknowledged is None for need in found.needs)
+        lines += ["", f"{open_needs} need{'s' * (open_needs == 1)} a person"]
+        lines += [line for need in found.needs for line in _need_lines(need)]
     return "\n".join(lines)
+
+
+def _need_lines(need: "Need") -> list[str]:
+    from aetherflow.scheduler.time.clock import iso
+
+    facts = [need.cause]
+    if need.holds_up:
+        facts.append(f"holds up {', '.join(need.holds_up)}")
+    if need.run is not None:
+        facts += [fact for fact in (need.run.owner, need.run.runbook) if fact]
+    if (act := need.acknowledged) is not None:
+        facts.append(f"in hand: {act.actor}, {act.reason}")
+    return [f"{need.status} {need.row.item} {iso(need.row.slot)}: {'; '.join(facts)}", f"  next: {need.command}"]
 
 
 def _row(each: "ItemStatus") -> list[str]:

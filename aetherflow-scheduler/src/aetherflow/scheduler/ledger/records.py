@@ -43,11 +43,22 @@ class SlotRow:
     pid: int | None
     birth: str | None
     log: str | None
+    told_by: str | None
+    """`exit_code` where the state of its run could not be asked."""
+    flow_id: str | None
+    state_path: str | None
+    """Where its run is recorded, as far as the run has told."""
 
     @property
     def why(self) -> Reason | None:
         """Its reason with its code."""
         return read_reason(self.reason_code, self.reason)
+
+    @property
+    def shown(self) -> str:
+        """Its status for people, with the reason."""
+        told = ", told by exit code" if self.told_by else ""
+        return f"{self.status}{told}" + (f", {self.reason}" if self.reason else "")
 
     @property
     def active(self) -> bool:

@@ -4,7 +4,10 @@ Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migr
 
 - `acts`: what persons did to a slot (`slot` NULL: the next one): `hold`, `skip`, with name, host, reason and end.
 - `outbox` and `deliveries`: what is to be told of a slot, as in a state file.
-- `journal.chain`: the hash chain of the journal; `slots.told_by`: `exit_code` where the state could not be asked.
+- `journal.chain`: the hash chain of the journal.
+
+`slots.told_by` is `exit_code` where the state of the run could not be asked; `slots.flow_id` and `slots.state_path` say
+where the run is recorded, as far as it has told.
 """
 
 import sqlite3
@@ -36,6 +39,10 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
 """
+_INDEXES_OF_3 = """
+CREATE INDEX unwell_slots ON slots (slot) WHERE status IN ('FAILED', 'UNKNOWN', 'MISSED');
+CREATE INDEX held_slots ON slots (slot) WHERE reason_code='after_healed';
+"""
 
 _TABLES = f"""
 CREATE TABLE items (
@@ -52,7 +59,7 @@ CREATE TABLE slots (
     finished_at INTEGER, exit_code INTEGER, waits_since INTEGER, not_before INTEGER,
     queued INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0, overdue INTEGER NOT NULL DEFAULT 0,
     pool TEXT, params TEXT NOT NULL DEFAULT '{{}}', pid INTEGER, birth TEXT, log TEXT,
-    reason_code TEXT, told_by TEXT,
+    reason_code TEXT, told_by TEXT, flow_id TEXT, state_path TEXT,
     PRIMARY KEY (item, slot)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX open_slots ON slots (status) WHERE status IN ('WAITING', 'RUNNING', 'INTERRUPTED');
@@ -78,7 +85,7 @@ CREATE TABLE journal (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, item TEXT, slot INTEGER, actor TEXT NOT NULL,
     detail TEXT NOT NULL, chain TEXT
 ) STRICT;
-{_ADDED_IN_3}"""
+{_ADDED_IN_3}{_INDEXES_OF_3}"""
 
 _CODES_OF_1_0 = """
 UPDATE slots SET reason_code=CASE
@@ -132,9 +139,12 @@ _MIGRATIONS: dict[int, str] = {
     2: f"""
 ALTER TABLE slots ADD COLUMN reason_code TEXT;
 ALTER TABLE slots ADD COLUMN told_by TEXT;
+ALTER TABLE slots ADD COLUMN flow_id TEXT;
+ALTER TABLE slots ADD COLUMN state_path TEXT;
 ALTER TABLE attempts ADD COLUMN reason_code TEXT;
 ALTER TABLE journal ADD COLUMN chain TEXT;
 {_ADDED_IN_3}
+{_INDEXES_OF_3}
 {_CODES_OF_1_0}""",
 }
 """Version to the statements that make the next one of it."""

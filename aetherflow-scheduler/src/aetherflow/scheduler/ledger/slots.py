@@ -8,11 +8,13 @@ from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.truth import Fate
 from aetherflow.scheduler.reasons import Reason, columns
 from aetherflow.scheduler.schedule.policy import Room, Status, Verdict
 from aetherflow.scheduler.time.clock import iso
 
 _OPEN = "status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"  # as the index has it
+_UNWELL = "status IN ('FAILED', 'UNKNOWN', 'MISSED')"  # likewise
 
 
 class Slots:
@@ -39,6 +41,28 @@ class Slots:
     def interrupted(self) -> list[SlotRow]:
         """All that were stopped before their end."""
         return self._select(f"{_OPEN} AND status='INTERRUPTED' ORDER BY slot, item")
+
+    def unwell(self, most: int, item: str | None = None) -> list[SlotRow]:
+        """The latest slots that did not end in SUCCESS although they should have, at most so many."""
+        where = f"{_UNWELL} AND item=coalesce(?, item)"
+        return self._select(f"{where} ORDER BY slot DESC, item LIMIT ?", (item, most)) + self.interrupted()
+
+    def held(self) -> list[SlotRow]:
+        """Those that were skipped for a slot which is healed now."""
+        return self._select(f"reason_code='after_healed' AND status='{Status.SKIPPED}' ORDER BY slot, item")
+
+    def skipped_after(self, item: str, start: int, end: int) -> list[SlotRow]:
+        """Slots of an item in [start, end) that were skipped for the slot that they follow."""
+        where = "item=? AND slot>=? AND slot<? AND status='SKIPPED' AND reason_code IN ('after', 'after_healed')"
+        return self._select(f"{where} ORDER BY slot", (item, start, end))
+
+    def is_held_up(self, item: str, first: int, last: int, other: str) -> bool:
+        """Whether a slot of an item waits, or was skipped, for one of another item in [first, last]."""
+        query = (
+            "SELECT 1 FROM slots WHERE item=? AND slot>=? AND reason_code='after' "
+            "AND slot < coalesce((SELECT min(slot) FROM slots WHERE item=? AND slot>?), 1 << 62) LIMIT 1"
+        )
+        return bool(self.ledger.read(query, (item, first, other, last)))
 
     def between(self, item: str, start: int, end: int) -> dict[int, SlotRow]:
         """Slots of an item in [start, end], in order."""
@@ -154,6 +178,7 @@ class Slots:
             started_at=row.started_at if row.started_at is not None else now,
             finished_at=None,
             exit_code=None,
+            told_by=None,
             waits_since=None,
             not_before=None,
             host=self.ledger.host,
@@ -181,6 +206,15 @@ class Slots:
         if not self.update(row, **values):
             return False
         self.end_attempt(row, status, reason, exit_code)
+        return True
+
+    def settle(self, row: SlotRow, fate: Fate) -> bool:
+        """Let a slot be what its run is; its starts stay as they ended. False if it is not as `row` says any more."""
+        values = {"status": fate.status, **columns(fate.reason), "finished_at": fate.finished_at, "told_by": None}
+        values |= {"flow_id": fate.place.flow_id, "state_path": fate.place.state_path}
+        if not self.update(row, **values, owner=None, pid=None, birth=None):
+            return False
+        self.end_attempt(row, fate.status, fate.reason, None)  # of one that was RUNNING
         return True
 
     def end_attempt(self, row: SlotRow, status: Status, reason: Reason | None, exit_code: int | None) -> None:

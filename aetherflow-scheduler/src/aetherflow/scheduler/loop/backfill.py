@@ -15,6 +15,7 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.truth import Truth
 from aetherflow.scheduler.loop.session import Session
 from aetherflow.scheduler.loop.single import reopen
 from aetherflow.scheduler.reasons import LEFT_OUT, Reason, SlotReason, code_of, said
@@ -41,7 +42,7 @@ class Wanted:
 
 
 def choose(
-    item: "Item", ledger: Ledger, start: dt.datetime, end: dt.datetime, include: Include
+    item: "Item", ledger: Ledger, truth: Truth, start: dt.datetime, end: dt.datetime, include: Include
 ) -> tuple[list[Wanted], list[SlotRow]]:
     """The slots in [start, end) up to now that `include` means, and those left out because they wait or run.
 
@@ -59,7 +60,7 @@ def choose(
     seen = epochs[0].since if epochs else last
     instants = [to_ms(slot.at) for slot in expected(item, from_ms(first), from_ms(max(first, min(last, seen))))]
     instants += expected_slots(epochs, max(first, seen), last)
-    rows = Slots(ledger).between(item.id, first, last)
+    rows = {row.slot: row for row in truth.told(list(Slots(ledger).between(item.id, first, last).values()))}
     chosen, busy = [], []
     for slot in sorted({*instants, *rows}):
         row = rows.get(slot)

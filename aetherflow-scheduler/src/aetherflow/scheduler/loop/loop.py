@@ -10,6 +10,7 @@ from aetherflow.core.embedding import durable
 from aetherflow.scheduler.launchers import Launcher, load_launcher
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
 from aetherflow.scheduler.ledger.document_owner import check_owner
+from aetherflow.scheduler.ledger.known import note_schedule
 from aetherflow.scheduler.ledger.leader import Leadership
 from aetherflow.scheduler.ledger.store import DeposedError, Fault, Ledger, fault_of
 from aetherflow.scheduler.loop.planning import Planner
@@ -82,6 +83,8 @@ class Scheduler:
     def _enter(self) -> None:
         self._check_document()  # here it ends the process
         self._ledger.enter("scheduler")
+        if (warning := note_schedule(self._schedule)) is not None:
+            self._events.warning("not_noted", warning)
         self._leadership = Leadership(self._ledger, self._schedule.spec.lease_seconds)
         enabled = sum(item.spec.enabled for item in self._schedule.items)
         message = f"scheduler of {self._schedule.path} with {enabled} items; ledger {self._schedule.state}"
@@ -128,6 +131,8 @@ class Scheduler:
         if not leads:
             return
         if self._is_time("adopt", ADOPT_SECONDS):
+            self._dispatcher.reread()  # first: what has ended needs no new start
+            self._dispatcher.wake()
             adopt(self._ledger, self._events, leading=True)
             resume_interrupted(self._ledger, self._events, drained_only=True)
             self._dispatcher.changed()
@@ -167,6 +172,7 @@ class Scheduler:
                 return False
             self._standby_told = False
             self._events.info("leading", "this scheduler leads", token=self._ledger.token)
+        self._dispatcher.reread()
         adopt(self._ledger, self._events, leading=True)
         resume_interrupted(self._ledger, self._events, drained_only=False)
         self._planner = self._synced()

@@ -1,11 +1,13 @@
 """A process that runs some slots and ends: what `tick`, `run-item` and `backfill` share."""
 
 import contextlib
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
+from aetherflow.scheduler.ledger.known import note_schedule
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.run_ids import batch_of
 from aetherflow.scheduler.ledger.slots import Slots
@@ -16,7 +18,7 @@ from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import Clock
+from aetherflow.scheduler.time.clock import Clock, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
@@ -90,6 +92,10 @@ class Session:
         found = {name: getattr(last, name) for name in _OF_ATTEMPT}
         return found | {"batch": batch_of(last.run_id), "started_at": own[0].started_at, "queued": 0}
 
+    def reread(self, item: str, start: dt.datetime, end: dt.datetime) -> None:
+        """Let the slots of an item in a span be what their runs have become since they ended."""
+        self.dispatcher.reread(list(self.slots.between(item, to_ms(start), to_ms(end)).values()))
+
     def release(self) -> None:
         """Release the slots of dead processes, which would hold up those of this one."""
         if release(self.ledger, self.events):
@@ -136,6 +142,8 @@ def session(
         found = Session(schedule, ledger, told, only_mine=only_mine, stopped=stopped)
         with found.stop.handling_signals():
             ledger.enter(kind)
+            if (warning := note_schedule(schedule)) is not None:
+                told.warning("not_noted", warning)
             try:
                 yield found
                 found.tidy()

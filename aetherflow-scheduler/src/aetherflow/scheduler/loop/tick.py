@@ -68,6 +68,7 @@ def tick(
             return Ticked([], [], leader)
         if not take_over:
             check_owner(here.ledger, schedule.path, schedule.enabled)
+        here.dispatcher.reread()
         adopt(here.ledger, here.events, leading=False)
         resume_interrupted(here.ledger, here.events, drained_only=True)
         chosen = [schedule.item(name) for name in items] or schedule.items
@@ -75,6 +76,7 @@ def tick(
         planner.sync(whole=not items)
         planner.plan()
         names, fence = {item.id for item in chosen}, here.ledger.fence()
+        here.dispatcher.wake(names)
 
         def goes_on() -> bool:
             rows = here.slots.active()

@@ -1,6 +1,6 @@
 """Starting slots when their turn has come; the ledger is told before anything is done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,11 @@ from aetherflow.scheduler.launchers import Launcher, Running, load_launcher
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.reasons import Reason, SlotReason, columns, said
+from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.runs.healing import reread
 from aetherflow.scheduler.runs.run_requests import log_of, request_for
 from aetherflow.scheduler.runs.turns import BY_HAND, Turn, Turns, by_item
 from aetherflow.scheduler.runs.watching import Live, Watch, fault_end
@@ -57,6 +60,7 @@ class Dispatcher:
         """Use another schedule from now on; runs that have started keep the item that they began with."""
         self._schedule = schedule
         self._turns = Turns(self._ledger, schedule, only_mine=self._only_mine)
+        self._watch.truth, self._watch.dependants = truth_of(schedule), Dependants(self._ledger, schedule.items)
         self._changed = True
 
     def changed(self) -> None:
@@ -75,6 +79,16 @@ class Dispatcher:
     def reap_only(self) -> None:
         """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""
         self._watch.reap_only()
+
+    def reread(self, rows: Sequence[SlotRow] | None = None) -> None:
+        """Let slots be what their runs have become since they ended: all that did not succeed, or some."""
+        if reread(self._ledger, self._watch.truth, self._watch.dependants, self._events, rows):
+            self._changed = True
+
+    def wake(self, items: Collection[str] | None = None) -> None:
+        """Let those wait again that were skipped for a slot which has succeeded since, of some items or of all."""
+        if self._watch.dependants.wake(self._turns, self._events, items):
+            self._changed = True
 
     def check_late(self) -> None:
         """Warn, once each, of slots that take longer than `late_after_seconds`, waiting included."""

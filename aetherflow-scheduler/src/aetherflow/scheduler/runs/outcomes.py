@@ -1,19 +1,22 @@
 """What an outcome of a run means for its slot."""
 
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.scheduler.launchers.base import Outcome
-from aetherflow.scheduler.reasons import Reason, SlotReason, said
-from aetherflow.scheduler.runs.run_requests import one_line, reason_of
+from aetherflow.scheduler.ledger.truth import error_of
+from aetherflow.scheduler.reasons import Reason, SlotReason, code_of, one_line, said
+from aetherflow.scheduler.runs.run_requests import reason_of, was_refused
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
+    from aetherflow.core.embedding import RecordedRun
     from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
+EXIT_CODE = "exit_code"
 _STOPPED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -26,10 +29,46 @@ class End:
     exit_code: int
     retry: bool
     """Whether another start may help."""
+    told_by: str | None = None
+    """`exit_code` where nothing else tells: neither the run itself nor its state."""
+    place: tuple[str, str] | None = None
+    """Where the run is recorded: flow id and state file."""
 
 
-def decide_end(outcome: Outcome, stopped: Reason | None, *, drained: bool) -> End:
-    """Judge an outcome. `stopped`: why this process ended the run, if it did; `drained`: because it ends itself."""
+def decide_end(
+    outcome: Outcome, stopped: Reason | None, *, drained: bool, recorded: "Callable[[], RecordedRun | None]"
+) -> End:
+    """Judge an outcome: by what the run tells of itself, else by what is `recorded` of it, else by its exit code.
+
+    `stopped`: why this process ended the run, if it did; `drained`: because it ends itself.
+    """
+    end, summary = _by_exit_code(outcome, stopped, drained=drained), outcome.summary
+    if summary is not None and "status" in summary:
+        flow_id, state_path = summary.get("flow_id"), summary.get("state_path")
+        if isinstance(flow_id, str) and isinstance(state_path, str):
+            end = replace(end, place=(flow_id, state_path))
+        return _succeeded(end) if summary["status"] == Status.SUCCESS else end
+    run = recorded()
+    if run is None:
+        return replace(end, told_by=EXIT_CODE)
+    end = replace(end, place=run.place)
+    if run.status == Status.SUCCESS:
+        return _succeeded(end)
+    if run.status == Status.UNKNOWN:
+        return replace(end, status=Status.UNKNOWN, reason=error_of(run) or said(SlotReason.UNDECIDED), retry=False)
+    if run.status == Status.FAILED and (end.status == Status.SUCCESS or code_of(end.reason) == SlotReason.EXIT_CODE):
+        return replace(end, status=Status.FAILED, reason=error_of(run) or end.reason, retry=end.exit_code != 2)
+    return end
+
+
+def _succeeded(end: End) -> End:
+    """The run is recorded as SUCCESS, whatever became of its process afterwards: a full disk, a kill."""
+    if end.status == Status.SUCCESS:
+        return end
+    return replace(end, status=Status.SUCCESS, reason=said(SlotReason.RECORDED, number=end.exit_code), retry=False)
+
+
+def _by_exit_code(outcome: Outcome, stopped: Reason | None, *, drained: bool) -> End:
     code = outcome.exit_code
     shown = 128 - code if code < 0 else code
     if code == 0:
@@ -39,11 +78,12 @@ def decide_end(outcome: Outcome, stopped: Reason | None, *, drained: bool) -> En
     if stopped is not None:
         return End(Status.FAILED, stopped, shown, retry=stopped.code == SlotReason.TIMEOUT)
     error = reason_of(outcome.summary)
-    reason = said(SlotReason.RUN, error=error) if error is not None else None
+    why = SlotReason.REFUSED if was_refused(outcome.summary) else SlotReason.RUN
+    reason = said(why, error=error) if error is not None else None
     number = shown - 128
     if number in _STOPPED:
-        why = said(SlotReason.STOPPED_OUTSIDE, signal=signal.Signals(number).name)
-        return End(Status.INTERRUPTED, why, shown, retry=False)
+        why_stopped = said(SlotReason.STOPPED_OUTSIDE, signal=signal.Signals(number).name)
+        return End(Status.INTERRUPTED, why_stopped, shown, retry=False)
     if code < 0:
         return End(Status.FAILED, said(SlotReason.KILLED, signal=_name(-code)), shown, retry=True)
     if outcome.summary is not None and outcome.summary.get("status") == Status.UNKNOWN:

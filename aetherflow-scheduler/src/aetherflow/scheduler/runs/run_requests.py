@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.scheduler.launchers.base import RunRequest
 from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.reasons import one_line
 from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def log_of(side: Path, item: str, run_id: str, attempt: int) -> Path:
     return side / "logs" / item / f"{run_id}.{attempt}.log"
 
 
+def was_refused(summary: Mapping[str, Any] | None) -> bool:
+    """Whether a run was refused before its state was opened: it has an error, and no status."""
+    return summary is not None and summary.get("status", "") is None
+
+
 def reason_of(summary: Mapping[str, Any] | None) -> str | None:
     """Why a run did not succeed, in one line, from its summary."""
     error = (summary or {}).get("error")
@@ -53,8 +59,3 @@ def reason_of(summary: Mapping[str, Any] | None) -> str | None:
     place = ".".join(str(error[name]) for name in ("job", "step") if error.get(name))
     message = one_line(str(error.get("message") or error.get("code") or ""))
     return one_line(f"{place}: {message}" if place and message else message or place) or None
-
-
-def one_line(text: str) -> str:
-    """The first line of a text, as a ledger can hold it: not endless, and of characters that UTF-8 has."""
-    return text.strip().partition("\n")[0][:500].encode(errors="replace").decode()

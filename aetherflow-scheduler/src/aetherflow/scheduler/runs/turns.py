@@ -64,7 +64,7 @@ class Turns:
         if not is_ready(now, row.not_before, row.waits_since):
             return Turn("wait", row.why, row.not_before)
         if item.after is not None and not row.begun and not by_hand:
-            turn = self._after(item.after, row, now, round(item.spec.misfire_grace_time * 1000))
+            turn = self.follows(item, row)
             if turn.action != "start":
                 return turn
         turn = self._overlap(item, row, others)
@@ -93,7 +93,10 @@ class Turns:
             return False
         return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None
 
-    def _after(self, other: str, row: SlotRow, now: int, grace: int) -> Turn:
+    def follows(self, item: "Item", row: SlotRow) -> Turn:
+        """What the slot that another one follows lets it do, by `after` of its item."""
+        now, grace, other = self._ledger.clock.now_ms(), round(item.spec.misfire_grace_time * 1000), item.after
+        assert other is not None  # noqa: S101 that is why it is asked
         followed = self._items.get(other)
         slot = last_slot(followed, from_ms(row.slot)) if followed is not None else None
         if slot is None:

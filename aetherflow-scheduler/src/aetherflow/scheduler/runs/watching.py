@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.api import AetherflowError
@@ -13,10 +14,11 @@ from aetherflow.scheduler.launchers.orphans import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.reasons import Reason, SlotReason, columns, said
+from aetherflow.scheduler.ledger.truth import Truth
+from aetherflow.scheduler.reasons import Reason, SlotReason, code_of, columns, one_line, said
+from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
-from aetherflow.scheduler.runs.run_requests import one_line
 from aetherflow.scheduler.runs.turns import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
@@ -63,13 +65,16 @@ class Live:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
             self.fault = error
 
-    def end(self) -> End | None:
+    def end(self, truth: Truth) -> End | None:
         """How it ended; None while it goes on."""
         try:
             if self.fault is not None:
                 raise self.fault
             outcome = self.running.poll()
-            return None if outcome is None else decide_end(outcome, self.stopped, drained=self.drained)
+            if outcome is None:
+                return None
+            recorded = partial(truth.run, self.row)
+            return decide_end(outcome, self.stopped, drained=self.drained, recorded=recorded)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
             self.fault = error
             with contextlib.suppress(Exception, SystemExit):
@@ -86,6 +91,10 @@ def fault_end(error: BaseException, launcher: str) -> End:
 
 class Watch:
     """The runs that this process has started and that have not ended."""
+
+    truth: Truth
+    dependants: Dependants
+    """Both of the schedule that is used at present."""
 
     def __init__(self, ledger: Ledger, events: Events) -> None:
         self._ledger = ledger
@@ -125,7 +134,7 @@ class Watch:
         """See what has ended, and what takes too long; True if something has ended."""
         ended = False
         for live in list(self.live):
-            end = live.end()
+            end = live.end(self.truth)
             if end is None:
                 self._check_times(live)
                 continue
@@ -136,18 +145,22 @@ class Watch:
 
     def finish(self, row: SlotRow, item: "Item", end: End) -> None:
         """Write down how a start ended: the slot is over, or waits for its next attempt."""
-        if end.status == Status.SUCCESS and end.reason is not None and self._slots.was_started_as(row):
+        if code_of(end.reason) == SlotReason.NOTHING_RUN and self._slots.was_started_as(row):
             end = replace(end, reason=None)  # an earlier start of the slot has done it
         failures = row.failures + (end.status == Status.FAILED)
         delay = retries(item.spec, failures) if end.retry else None
         fields = {"item": row.item, "slot": iso(row.slot), "run_id": row.run_id, "attempt": row.attempts}
-        into: dict[str, Any] = {"failures": failures}
+        into: dict[str, Any] = {"failures": failures, "told_by": end.told_by}
+        if end.place is not None:
+            into |= dict(zip(("flow_id", "state_path"), end.place, strict=True))
         if delay is not None:
             now = self._ledger.clock.now_ms()
             into |= {"status": Status.WAITING, **columns(said(SlotReason.RETRY, why=end.reason)), "finished_at": None}
             into |= {"owner": self._ledger.me, "waits_since": now, "not_before": now + round(delay * 1000)}
         with self._ledger.transaction(f"slot {end.status}"):
             kept = self._slots.end(row, end.status, end.reason, end.exit_code, into)
+            if kept and end.status == Status.SUCCESS:
+                self.dependants.note_success(row)
         message = f"{row.item} {iso(row.slot)}: {end.status}" + (f", {end.reason}" if end.reason else "")
         message += f"; log {row.log}" if end.status in (Status.FAILED, Status.UNKNOWN) else ""
         if not kept:
@@ -158,7 +171,8 @@ class Watch:
         level = {Status.SUCCESS: "INFO", Status.INTERRUPTED: "WARNING"}.get(end.status, "ERROR")
         level = "WARNING" if delay is not None else level
         if end.status == Status.SUCCESS and end.reason is not None:
-            level, message = "WARNING", f"{message}; {ELSEWHERE}"
+            level = "WARNING"
+            message += f"; {ELSEWHERE}" if end.reason.code == SlotReason.NOTHING_RUN else ""
         self._events.tell(level, "ended", message, **fields, status=end.status, reason=end.reason, log=row.log)
 
     def _check_times(self, live: Live) -> None:
@@ -231,4 +245,4 @@ class Watch:
 
     def reap_only(self) -> None:
         """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""
-        self.live = [live for live in self.live if live.end() is None]
+        self.live = [live for live in self.live if live.end(self.truth) is None]

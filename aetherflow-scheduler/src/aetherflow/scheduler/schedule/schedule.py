@@ -1,14 +1,16 @@
 """A schedule that is read and frozen: what the loop, the commands and the exports work with."""
 
 import datetime as dt
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from aetherflow.core.api import Problem, UsageError
-from aetherflow.core.embedding import as_given, did_you_mean
+from aetherflow.core.embedding import as_given, did_you_mean, find_state_root
 from aetherflow.scheduler.schedule.calendars import Days, Window
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
 from aetherflow.scheduler.time.cron import Cron
@@ -62,6 +64,11 @@ class Schedule:
     state: Path
     """File of the ledger, absolute."""
     warnings: tuple[Problem, ...] = ()
+
+    @cached_property
+    def state_root(self) -> Path:
+        """That of runs in the folder of the document. Raises what settings raise that cannot be used."""
+        return find_state_root(self.path.parent, os.environ)
 
     @property
     def enabled(self) -> frozenset[str]:

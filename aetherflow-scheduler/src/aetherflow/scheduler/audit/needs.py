@@ -1,0 +1,153 @@
+"""Which slots need a person: those that should have succeeded, have not, and are not settled otherwise."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from aetherflow.scheduler.ledger.epochs import Epochs
+from aetherflow.scheduler.ledger.leader import current_leader
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.reasons import GOES_ON, MEANT, SlotReason
+from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.time.clock import iso
+
+if TYPE_CHECKING:
+    from aetherflow.core.embedding import Act, RecordedRun
+    from aetherflow.scheduler.ledger.truth import Truth
+
+MOST = 1000
+"""Slots of one ledger that are looked at, the latest ones."""
+WAIT_MS = 300_000
+"""What goes on by itself with the next scheduler, or pass, is not told of before."""
+Kind = Literal["failed", "missed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A slot that needs a person; or those of an item that were missed for one reason, with one command for all."""
+
+    kind: Kind
+    rows: tuple[SlotRow, ...]
+    """In the order of their time."""
+    run: "RecordedRun | None"
+    acknowledged: "Act | None"
+    """A person has it in hand."""
+    holds_up: tuple[str, ...]
+    """Items that did not run because of it, or that wait for it."""
+    command: str
+
+    @property
+    def row(self) -> SlotRow:
+        """The slot, or the last one."""
+        return self.rows[-1]
+
+    @property
+    def status(self) -> Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED"]:
+        """As `aetherflow status` calls it."""
+        if self.kind == "missed":
+            return "MISSED"
+        if self.row.reason_code == SlotReason.REFUSED:
+            return "REFUSED"
+        if self.row.status == Status.UNKNOWN:
+            return "UNKNOWN"
+        return "FAILED" if self.row.status == Status.FAILED else "INTERRUPTED"
+
+    @property
+    def since(self) -> int:
+        """When it came to that, or should have begun; UTC epoch milliseconds."""
+        return self.row.slot if self.kind == "missed" else self.row.finished_at or self.row.slot
+
+    @property
+    def cause(self) -> str:
+        """Why it has come to that, in one line."""
+        told = " (told by exit code)" if self.row.told_by else ""
+        more = f"{len(self.rows)} slots since {iso(self.rows[0].slot)}; " if len(self.rows) > 1 else ""
+        return f"{more}{self.row.reason or self.row.status}{told}"
+
+
+def kind_of(row: SlotRow) -> Kind | None:
+    """What is wrong with a slot; None if it did what it should, goes on by itself, or was left out on purpose."""
+    if row.status in (Status.FAILED, Status.UNKNOWN):
+        return "failed"
+    if row.status == Status.INTERRUPTED:
+        return None if row.reason_code in GOES_ON else "failed"
+    if row.status == Status.MISSED:
+        return None if row.reason_code in MEANT else "missed"
+    return "missed" if row.status == Status.SKIPPED and row.reason_code == SlotReason.AFTER_HEALED else None
+
+
+def settled_by(acts: "Sequence[Act]") -> "tuple[Literal['resolved', 'acknowledged'], Act] | None":
+    """How a person has settled a run outside of it, or that somebody has it in hand for now."""
+    from aetherflow.core.embedding import acknowledged, resolved
+
+    if (act := resolved(acts)) is not None:
+        return "resolved", act
+    return None if (act := acknowledged(acts)) is None else ("acknowledged", act)
+
+
+def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
+    """What of a ledger needs a person, the latest first; resolved ones are left out, those that are in hand are not.
+
+    What ended before the ledger was migrated is left out, and so are items that were removed.
+    """
+    slots, epochs = Slots(ledger), Epochs(ledger)
+    migrated = ledger.read("SELECT value FROM meta WHERE name='migrated_at'")
+    begin = int(migrated[0][0]) if migrated else 0
+    known, present = {epoch.item for epoch in epochs.all()}, epochs.present()
+    rows = [
+        row
+        for row in truth.told(slots.unwell(MOST)) + slots.held()
+        if kind_of(row) and (row.finished_at or 0) >= begin and (row.item in present or row.item not in known)
+    ]
+    if current_leader(ledger) is None:  # nobody is there with whom they go on
+        rows += [row for row in truth.told(slots.interrupted()) if row.reason_code in GOES_ON and _is_old(ledger, row)]
+    followers: dict[str, list[str]] = {}
+    for epoch in present.values():
+        if (other := epoch.definition.get("after")) is not None:
+            followers.setdefault(other, []).append(epoch.item)
+    begun = [row for row in rows if row.attempts]
+    runs, acts = truth.runs(begun), truth.acts(begun)
+    found = []
+    for group in _grouped(rows):
+        last = group[-1]
+        how, act = settled_by(acts.get(last.run_id, ())) or (None, None)
+        if how == "resolved":
+            continue
+        run, held = runs.get((last.item, last.slot)), _held_up(slots, group, followers)
+        found.append(Need(kind_of(last) or "failed", group, run, act, held, command_for(document, group)))
+    return sorted(found, key=lambda need: (-need.since, need.row.item))
+
+
+def command_for(document: Path, rows: Sequence[SlotRow]) -> str:
+    """The command that goes on with slots of one item."""
+    row, last = rows[0], rows[-1]
+    if row.status == Status.UNKNOWN:
+        return shlex.join(["aetherflow", "resume", row.run_id])
+    words = ["aetherflow-scheduler", "run-item", str(document), row.item, "--slot", iso(row.slot)]
+    if len(rows) > 1:
+        span = ["--from", iso(row.slot), "--to", iso(last.slot + 1000)]
+        words = ["aetherflow-scheduler", "backfill", str(document), row.item, *span]
+    return shlex.join(words)
+
+
+def _is_old(ledger: Ledger, row: SlotRow) -> bool:
+    """Whether the next pass, of a crontab say, should have come."""
+    return ledger.clock.now_ms() - (row.finished_at or 0) > WAIT_MS
+
+
+def _grouped(rows: Iterable[SlotRow]) -> list[tuple[SlotRow, ...]]:
+    """Missed slots of one item and one reason together, each other one for itself."""
+    groups: dict[tuple[object, ...], list[SlotRow]] = {}
+    for row in rows:
+        alone = kind_of(row) != "missed"
+        groups.setdefault((row.item, row.reason_code, row.slot if alone else None), []).append(row)
+    return [tuple(sorted(group, key=lambda row: row.slot)) for group in groups.values()]
+
+
+def _held_up(slots: Slots, rows: Sequence[SlotRow], followers: Mapping[str, list[str]]) -> tuple[str, ...]:
+    names = followers.get(rows[0].item, [])
+    return tuple(name for name in sorted(names) if slots.is_held_up(name, rows[0].slot, rows[-1].slot, rows[0].item))

@@ -1,0 +1,58 @@
+"""What `aetherflow status` is told by the scheduler: slots that need a person, of all ledgers below a state root."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.core.api import Acknowledged, NeedsPerson, StateError, hookimpl
+from aetherflow.scheduler.ledger.known import KnownSchedule, known_schedules
+from aetherflow.scheduler.time.clock import Clock, iso
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.audit.needs import Need
+
+
+class StatusHook:
+    """Reads the ledgers, and the states of runs that did not succeed; creates and writes nothing."""
+
+    @hookimpl
+    def aetherflow_needs_person(self, state_root: Path) -> list[NeedsPerson]:
+        """Slots that failed, were stopped, refused or missed, and that nothing has healed since."""
+        return [need for known in known_schedules(state_root) for need in _of_ledger(known, state_root)]
+
+
+def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
+    from aetherflow.scheduler.audit.needs import needs_of
+    from aetherflow.scheduler.ledger.store import Ledger
+    from aetherflow.scheduler.ledger.truth import Truth
+
+    try:
+        ledger = Ledger(known.ledger, Clock(), read_only=True)
+        try:
+            with ledger.reported():
+                return [_told(need) for need in needs_of(ledger, Truth([], root), known.document)]
+        finally:
+            ledger.close()
+    except StateError as error:
+        now, cause = Clock().now_ms(), f"{error}; {error.fix}" if error.fix else str(error)
+        return [NeedsPerson("UNREADABLE", known.document.name, now, cause, error_code=error.code)]
+
+
+def _told(need: "Need") -> NeedsPerson:
+    row, act, run = need.row, need.acknowledged, need.run
+    return NeedsPerson(
+        status=need.status,
+        name=row.item,
+        since=need.since,
+        cause=need.cause,
+        reason_code=row.reason_code,
+        error_code=run.error_code if run is not None else None,
+        flow_id=row.flow_id,
+        slot=iso(row.slot),
+        run_id=row.run_id if row.attempts else None,
+        holds_up=need.holds_up,
+        owner=run.owner if run is not None else None,
+        runbook_url=run.runbook if run is not None else None,
+        commands=(need.command,),
+        acknowledged=None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until),
+        times=len(need.rows),
+    )

@@ -1,0 +1,127 @@
+"""The truth about slots: that of their runs, as the state files have it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, one_line, said
+from aetherflow.scheduler.schedule.policy import Status
+
+if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
+    from aetherflow.core.embedding import Act, Place, RecordedRun, RunRecords, WantedRun
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What a slot has become by its run, and not by its launcher."""
+
+    status: Status
+    reason: Reason | None
+    finished_at: int | None
+    place: "Place"
+
+
+class Truth:
+    """Asks the states of runs; those that cannot be reached say nothing. Writes nothing.
+
+    To be kept while a process lives: a state that has not changed is not read again.
+    """
+
+    def __init__(self, items: Iterable["Item"], root: Path) -> None:
+        """`root` is the state root."""
+        self._items = {item.id: item for item in items}
+        self._root = root
+
+    @cached_property
+    def _records(self) -> "RunRecords":
+        from aetherflow.core.embedding import RunRecords
+
+        return RunRecords(self._root)
+
+    def runs(self, rows: Iterable[SlotRow]) -> "dict[tuple[str, int], RecordedRun]":
+        """The runs of slots, by item and slot."""
+        asked = {row.run_id: row for row in rows}
+        found = self._records.find(self._wanted(row) for row in asked.values())
+        return {(asked[run_id].item, asked[run_id].slot): run for run_id, run in found.items()}
+
+    def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
+        """Run id to what persons did about runs that did not end well, and about starts that were refused."""
+        found = {run.run_id: run.acts for run in self.runs(rows).values()}
+        return self._records.refused() | found
+
+    def run(self, row: SlotRow) -> "RecordedRun | None":
+        """The run of a slot; None where it cannot be asked."""
+        return self.runs([row]).get((row.item, row.slot))
+
+    def changes(self, rows: Sequence[SlotRow]) -> list[tuple[SlotRow, Fate]]:
+        """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so."""
+        rows = [row for row in rows if row.status not in (Status.SUCCESS, Status.SKIPPED, Status.WAITING)]
+        runs = self.runs(rows) if rows else {}
+        found = []
+        for row in rows:
+            run = runs.get((row.item, row.slot))
+            if run is not None and (fate := fate_of(row, run, partial=self.is_partial(row.item))) is not None:
+                found.append((row, fate))
+        return found
+
+    def told(self, rows: Sequence[SlotRow]) -> list[SlotRow]:
+        """Slots as they are, whatever the ledger says so far: for commands that write nothing."""
+        changed = {(row.item, row.slot): fate for row, fate in self.changes(rows)}
+        return [_as(row, changed.get((row.item, row.slot))) for row in rows]
+
+    def is_partial(self, item: str) -> bool:
+        """Whether runs of an item execute a part of their flow."""
+        return item in self._items and self._items[item].spec.flow_job is not None
+
+    def _wanted(self, row: SlotRow) -> "WantedRun":
+        from aetherflow.core.embedding import Place, WantedRun
+
+        place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
+        item = self._items.get(row.item)
+        if item is None:
+            return WantedRun(row.run_id, place)
+        flow, manifest = (str(path) if path is not None else None for path in (item.flow, item.manifest))
+        return WantedRun(row.run_id, place, flow, manifest)
+
+
+def truth_of(schedule: "Schedule") -> Truth:
+    """The truth about the slots of a schedule."""
+    return Truth(schedule.items, schedule.state_root)
+
+
+def fate_of(row: SlotRow, run: "RecordedRun", *, partial: bool) -> Fate | None:
+    """What a slot is by its run; None if that is what the ledger says. `partial`: a part of the flow is all of it.
+
+    A run that was killed, or stopped, is INTERRUPTED; what that makes of its slot the scheduler alone knows.
+    """
+    if run.status == Status.SUCCESS and (run.whole or partial):
+        return Fate(Status.SUCCESS, said(SlotReason.HEALED, was=row.status), run.finished_at, run.place)
+    if row.status == Status.RUNNING:
+        return None  # its process died: the next scheduler goes on
+    if run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
+        return Fate(Status.UNKNOWN, error_of(run) or said(SlotReason.UNDECIDED), run.finished_at, run.place)
+    if run.status == Status.FAILED and (_may_fail(row) or row.told_by):
+        return Fate(Status.FAILED, error_of(run) or row.why, run.finished_at, run.place)
+    return None
+
+
+def error_of(run: "RecordedRun") -> Reason | None:
+    """The error of a run in one line."""
+    return said(SlotReason.RUN, error=one_line(run.error)) if run.error else None
+
+
+def _may_fail(row: SlotRow) -> bool:
+    """Whether a slot was no failure so far; one that was interrupted and goes on by itself is the scheduler's."""
+    stopped = row.status == Status.INTERRUPTED and row.reason_code not in GOES_ON
+    return stopped or row.status in (Status.UNKNOWN, Status.MISSED)
+
+
+def _as(row: SlotRow, fate: Fate | None) -> SlotRow:
+    if fate is None:
+        return row
+    changed = {"reason": fate.reason, "reason_code": code_of(fate.reason), "finished_at": fate.finished_at}
+    return replace(row, status=fate.status, told_by=None, flow_id=fate.place.flow_id, **changed)  # type: ignore[arg-type]

@@ -1,0 +1,63 @@
+"""Slots that were skipped for the slot that they follow: once it has succeeded after all, they may run."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.ledger.records import SlotRow
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.reasons import SlotReason, columns, said
+from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.runs.turns import Turns
+from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.schedule.slots import next_slot
+from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.schedule.schedule import Item
+
+NEVER = 1 << 62
+
+
+class Dependants:
+    """The items of a schedule that follow another one."""
+
+    def __init__(self, ledger: Ledger, items: "Sequence[Item]") -> None:
+        self._ledger = ledger
+        self._slots = Slots(ledger)
+        self._items = {item.id: item for item in items}
+        self._of: dict[str, list[Item]] = {}
+        for item in items:
+            if item.after is not None and item.spec.enabled:
+                self._of.setdefault(item.after, []).append(item)
+
+    def note_success(self, row: SlotRow) -> None:
+        """Write down, in the transaction that ends a slot in SUCCESS, which slots were skipped for it and may run."""
+        if row.item not in self._of:
+            return
+        following = next_slot(self._items[row.item], from_ms(row.slot))
+        end = NEVER if following is None else to_ms(following.at)
+        why = columns(said(SlotReason.AFTER_HEALED, other=row.item))
+        for item in self._of[row.item]:
+            for each in self._slots.skipped_after(item.id, row.slot, end):
+                if each.reason_code == SlotReason.AFTER:
+                    self._slots.update(each, **why)
+
+    def wake(self, turns: Turns, events: Events, items: Collection[str] | None = None) -> bool:
+        """Let those wait again whose `misfire_grace_time` is not over, of some items or of all; True if there are any.
+
+        For processes that start whatever waits: where none does, nobody would come for them.
+        """
+        now, found = self._ledger.clock.now_ms(), []
+        for item in (each for known in self._of.values() for each in known if items is None or each.id in items):
+            since = now - round(item.spec.misfire_grace_time * 1000)
+            rows = self._slots.skipped_after(item.id, since, now + 1)
+            found += [row for row in rows if turns.follows(item, row).action == "start"]
+        if found:
+            with self._ledger.transaction("wake dependants"):
+                into = {"status": Status.WAITING, **columns(None), "finished_at": None}
+                found = [row for row in found if self._slots.update(row, **into)]
+        for row in found:
+            message = f"{row.item} {iso(row.slot)}: waits again; what it follows has succeeded since"
+            events.info("woken", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
+        return bool(found)
