@@ -1,8 +1,10 @@
 """Ledgers as one attempt sees them: what it writes is staged for the transaction that ends it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.values import json_safe
@@ -44,3 +46,18 @@ class StagedLedger:
             {key: value for (name, key), value in self._staged.items() if name == self._name and key.startswith(prefix)}
         )
         return dict(sorted(found.items()))
+
+    def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> Claim:
+        raise NotImplementedError
+
+    def commit_claims(self) -> None:
+        raise NotImplementedError
+
+    def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        raise NotImplementedError
+
+    def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        raise NotImplementedError
+
+    def artifact_of(self, claim: Claim) -> Path:
+        raise NotImplementedError

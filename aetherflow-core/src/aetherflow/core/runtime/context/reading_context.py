@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from aetherflow.core.base.errors import StepError
 from aetherflow.core.contracts.context import RunContext, StreamName
+from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.sequencing.execution import idempotency_key
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
@@ -182,6 +183,21 @@ class _ReadLedger:
 
     def put_if_absent(self, key: str, value: Any) -> NoReturn:
         _refuse(f"write {self._name}.{key} into the ledger")
+
+    def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> NoReturn:
+        _refuse(f"claim {self._name}.{key}")
+
+    def commit_claims(self) -> NoReturn:
+        _refuse("commit claims")
+
+    def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        raise NotImplementedError
+
+    def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        raise NotImplementedError
+
+    def artifact_of(self, claim: Claim) -> Path:
+        raise NotImplementedError
 
 
 def _refuse(what: str) -> NoReturn:
