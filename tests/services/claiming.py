@@ -104,6 +104,29 @@ class Watermark(Step[Any]):
         return StepResult(output={"rows": rows[before:], "before": before, "identity": claim.identity})
 
 
+@register_step("test_claim")
+class OneClaim(Step[Any]):
+    """Claims a key, asking nobody before; what it sees are its outputs."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        ledger = self.ctx.ledger("marks")
+        before = ledger.get("k")
+        claim = ledger.claim("k", self.inputs.get("value", 1))
+        seen = [ledger.get("k"), ledger.scan()["k"], ledger.own_claims()["k"].value, [*ledger.open_claims()]]
+        return StepResult(output={"before": before, "seen": seen, "from": claim.taken_from})
+
+    def plan(self) -> list[str]:
+        """Claiming is not for plans."""
+        ledger = self.ctx.ledger("marks")
+        found = [*ledger.open_claims(), *ledger.own_claims()]
+        if self.inputs.get("plan") == "claim":
+            ledger.claim("k", 1)
+        if self.inputs.get("plan") == "commit":
+            ledger.commit_claims()
+        return [f"open: {found}"]
+
+
 def claims(project: Any) -> list[tuple[str, str, str, str | None]]:
     """Key, run, state and predecessor of every claim."""
     return [tuple(row) for row in project.rows("SELECT key, run_id, state, taken_from FROM claims ORDER BY at, run_id")]
