@@ -11,7 +11,14 @@ from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, S
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.files.session import RemoteEntry
 from aetherflow_builtins_transfer.failures import shown
-from aetherflow_builtins_transfer.ledger import Deliveries
+from aetherflow_builtins_transfer.pickups import (
+    ON_UNFINISHED,
+    OnUnfinished,
+    PickUps,
+    Taken,
+    left_to_a_person,
+    told_apart,
+)
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts
 from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
@@ -35,6 +42,7 @@ class ListInputs(StepInputs):
     new_only: Flag = Field(
         False, description="Only what no earlier run of this flow has downloaded, or what has changed since then."
     )
+    on_unfinished: OnUnfinished = ON_UNFINISHED
     min_count: int = Field(1, ge=0, description="With fewer files than this, `on_empty` decides.")
     on_empty: OnEmpty = Field("skip", description="Too few files: `skip` the step, `fail` it, or `ok`.")
 
@@ -50,6 +58,7 @@ class ListOutputs(StepOutputs):
 ListT = TypeVar("ListT", bound=ListInputs)
 Found = dict[str, tuple[str, RemoteEntry]]
 """By rel_path: the path at the peer and what is there."""
+Record = dict[str, Any]
 
 
 class ListFiles(RemoteStep[ListT]):
@@ -65,35 +74,58 @@ class ListFiles(RemoteStep[ListT]):
             self._wait(args.stable_seconds)
             again = self._find(peer)
             found = {rel: each for rel, each in again.items() if rel in found and _same(found[rel][1], each[1])}
-        files = [
-            {
-                "path": path,
-                "rel_path": rel_path,
-                "name": entry.name,
-                "is_dir": False,
-                "size": entry.size,
-                "mtime": entry.mtime,
-                "sha256": None,
-            }
-            for rel_path, (path, entry) in sorted(found.items())
-        ]
+        files = [_record(rel_path, path, entry) for rel_path, (path, entry) in sorted(found.items())]
+        left: list[Taken] = []
         if args.new_only:
-            taken = Deliveries(self.ctx, "down", self.resource)
-            files = [
-                each
-                for each in files
-                if (seen := taken.get(str(each["path"]))) is None or not seen.same_as(each["size"], each["mtime"])  # type: ignore[arg-type]  # see above
-            ]
+            files, left = self._new(peer, files)
         enough = len(files) >= args.min_count
         output = {"has_data": enough and bool(files), "count": len(files), "files": files if enough else []}
         if enough or args.on_empty == "ok":
             return StepResult(output=output | {"files": files})
+        if left and not files:
+            return StepResult("SKIPPED", output, left_to_a_person(left))
         reason = f"count({len(files)}) < min_count({args.min_count})"
         if args.on_empty == "fail":
             raise StepInputError(
                 f"too few files in {args.remote_dir}: {reason}", fix="lower min_count, or wait for them"
             )
         return StepResult("SKIPPED", output, reason)
+
+    def _new(self, peer: FileConnector[Any, Any], files: list[Record]) -> tuple[list[Record], list[Taken]]:
+        """What is to be taken, by this run or anew, and what is left to a person."""
+        known, leaves = PickUps(self.ctx, self.resource), self.args.on_unfinished == "leave"
+        new: list[Record] = []
+        unfinished: list[Taken] = []
+        standing_there: set[str] = set()
+        for each in files:
+            standing, taken = known.standing(each["path"], each["size"], each["mtime"])
+            if standing == "new":
+                new.append(each)
+            elif taken is not None and standing == "unfinished":
+                standing_there.add(taken.claim.key)
+                unfinished.append(taken)
+                if not leaves:
+                    new.append(each)
+            elif taken is not None and standing == "claimed":
+                self.ctx.log.info("left out, run %s is at it: %s", taken.run_id, shown(each["path"]))
+        for taken in known.unfinished():
+            rel_path = self._listed_as(peer, taken.path)
+            if rel_path is not None and taken.claim.key not in standing_there:
+                unfinished.append(taken)
+                if not leaves:
+                    entry = RemoteEntry(rel_path.rpartition("/")[2], "file", taken.seen.size, taken.seen.mtime)
+                    new.append(_record(rel_path, taken.path, entry) | {"sha256": taken.seen.sha256})
+        for taken in unfinished:
+            what = "left to a person" if leaves else "offered again"
+            self.ctx.log.info("%s, run %s has not finished with it: %s", what, taken.run_id, shown(taken.path))
+        return told_apart([each | {"new": True} for each in new]), unfinished if leaves else []
+
+    def _listed_as(self, peer: FileConnector[Any, Any], path: str) -> str | None:
+        """The rel_path of a file that an earlier list has found here; None if this list would not find it."""
+        folder = peer.join(self.args.remote_dir, "")
+        rel_path = path.removeprefix(folder)
+        inside = path.startswith(folder) and (self.args.recursive or "/" not in rel_path)
+        return rel_path if inside and self._by_name(rel_path.rpartition("/")[2]) else None
 
     def _find(self, peer: FileConnector[Any, Any]) -> Found:
         newest = time.time() - self.args.min_age_seconds
@@ -151,3 +183,15 @@ class ListFiles(RemoteStep[ListT]):
 
 def _same(one: RemoteEntry, other: RemoteEntry) -> bool:
     return (one.size, one.mtime) == (other.size, other.mtime)
+
+
+def _record(rel_path: str, path: str, entry: RemoteEntry) -> Record:
+    return {
+        "path": path,
+        "rel_path": rel_path,
+        "name": entry.name,
+        "is_dir": False,
+        "size": entry.size,
+        "mtime": entry.mtime,
+        "sha256": None,
+    }
