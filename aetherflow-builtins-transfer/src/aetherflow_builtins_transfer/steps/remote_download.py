@@ -148,25 +148,25 @@ class DownloadFiles(RemoteStep[DownloadT]):
             held = {item.file.path for item in wanted if item.wanted.taken and item.wanted.taken.is_ours}
             at_peer = [(item.file, facts) for item, facts in outcome.done if not facts.get("copied")]
             clearing.run(at_peer, lambda: self._take(outcome.done), held)
-        return self._result(items, dict(outcome.done), folder)
+        return self._result(items, {item.local: facts for item, facts in outcome.done}, folder)
 
     def _take(self, done: list[tuple[_Item, dict[str, Any]]]) -> None:
         """Claim what was brought, before anything of it is changed at the peer."""
-        self._claims: dict[_Item, Claim] = {}
+        self._claims: dict[Path, Claim] = {}
         now = PickUps(self.ctx, self.resource)
         for item, facts in done:
             if self.args.new_only or item.file.new:
                 now.require_free(item.file.path, facts["size"], facts["mtime"])
             seen = Seen(facts["size"], facts["mtime"], facts["sha256"])
             if item.wanted.claims:
-                self._claims[item] = self._picks.claim(item.file.path, seen, item.local)
+                self._claims[item.local] = self._picks.claim(item.file.path, seen, item.local)
             else:
                 self._picks.note(item.file.path, seen)
         if self._claims:
             self._picks.commit()
 
-    def _result(self, items: list[_Item], facts: dict[_Item, dict[str, Any]], folder: Path) -> StepResult:
-        told = [self._told(item, facts.get(item)) for item in items]
+    def _result(self, items: list[_Item], facts: dict[Path, dict[str, Any]], folder: Path) -> StepResult:
+        told = [self._told(item, facts.get(item.local)) for item in items]
         taken = [each for each in told if each["status"] == "downloaded"]
         output = {
             "local_files": [each["file"] for each in taken],
@@ -272,7 +272,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
         told = {"path": file.path, "name": file.relative.rpartition("/")[2], "file": None, "sha256": None}
         if facts is None:
             return told | {"size": file.size, "claim": None, "taken_over_from": None, "status": item.wanted.verdict}
-        claim = self._claims.get(item)
+        claim = self._claims.get(item.local)
         return told | {
             "file": str(item.local),
             "size": facts["size"],
