@@ -285,5 +285,6 @@ def _facts(flow: PreparedFlow, trigger: str, redactor: Redactor, outer: Outer | 
         trigger=trigger,
         command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
         parent=outer.run if outer is not None else parent,
+        outermost=outer.outermost if outer is not None else None,
         **_origin(flow),
     )

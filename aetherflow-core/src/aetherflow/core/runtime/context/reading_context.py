@@ -9,12 +9,11 @@ from typing import Any, NoReturn
 
 from aetherflow.core.base.errors import StepError
 from aetherflow.core.contracts.context import RunContext, StreamName
-from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.sequencing.execution import idempotency_key
 from aetherflow.core.kernel.state.records import StepKey
-from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.context.context import work_id
+from aetherflow.core.runtime.context.ledgers import ReadLedger
 from aetherflow.core.runtime.context.synced_files import memory_path, read_memory
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
@@ -73,8 +72,8 @@ class ReadingContext(RunContext):
     def asset_path(self, path: str) -> Path:
         return self._sandbox.to_read(path, self._folder)
 
-    def ledger(self, name: str) -> "_ReadLedger":
-        return _ReadLedger(name, self._state)
+    def ledger(self, name: str) -> "_AskedLedger":
+        return _AskedLedger(name, self._state)
 
     def remembered(self) -> Any:
         manifests = self.manifests_dir(self.job_id)
@@ -165,17 +164,7 @@ class ReadingContext(RunContext):
         _refuse(f"run {step_type}")
 
 
-class _ReadLedger:
-    def __init__(self, name: str, state: RunState) -> None:
-        self._name = name
-        self._state = state
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.scan(key).get(key, default)
-
-    def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        return self._state.steps.ledger(self._name, prefix)
-
+class _AskedLedger(ReadLedger):
     def put(self, key: str, value: Any) -> NoReturn:
         _refuse(f"write {self._name}.{key} into the ledger")
 
@@ -189,15 +178,6 @@ class _ReadLedger:
 
     def commit_claims(self) -> NoReturn:
         _refuse("commit claims")
-
-    def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
-        raise NotImplementedError
-
-    def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
-        raise NotImplementedError
-
-    def artifact_of(self, claim: Claim) -> Path:
-        raise NotImplementedError
 
 
 def _refuse(what: str) -> NoReturn:
