@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
-from aetherflow.core.api import ConnectorError, RunContext, StepCancelledError, StepError
+from aetherflow.core.api import ClaimBusyError, ConnectorError, RunContext, StepCancelledError, StepError
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
@@ -47,8 +47,8 @@ class Clearing:
             hold()
             cleared = run_all(self._ctx, brought, self._clear, self._workers)
             raise_failures(cleared, lambda each: each[0].path, f"{verb}d at the peer")
-        except ConnectorError:
-            raise  # the only file, and it is where it was
+        except (ConnectorError, ClaimBusyError):
+            raise  # the only file, and it is where it was; or it is another run that takes them away
         except (StepCancelledError, KeyboardInterrupt):
             if self._gone:
                 self._ctx.log.warning("%s; %s", self._told(verb), self._fix(None))
