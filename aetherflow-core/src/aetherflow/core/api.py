@@ -67,6 +67,7 @@ from aetherflow.core.contracts.handles import (
     StepResult,
 )
 from aetherflow.core.contracts.kinds import DbResource
+from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import (
     get_connector,
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STEP_SKIPPED",
     "STEP_SUCCESS",
+    "Acknowledged",
     "AetherflowError",
     "Backoff",
     "BundleSource",
@@ -131,6 +133,7 @@ __all__ = [
     "LockInfo",
     "LockScope",
     "LocksSpec",
+    "NeedsPerson",
     "Outcome",
     "OutputError",
     "PathError",

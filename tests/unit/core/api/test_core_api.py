@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NAMES = [
     "STEP_SKIPPED",
     "STEP_SUCCESS",
+    "Acknowledged",
     "AetherflowError",
     "Backoff",
     "BundleSource",
@@ -46,6 +47,7 @@ NAMES = [
     "LockInfo",
     "LockScope",
     "LocksSpec",
+    "NeedsPerson",
     "Outcome",
     "OutputError",
     "PathError",

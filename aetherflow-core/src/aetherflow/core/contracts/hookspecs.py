@@ -6,6 +6,7 @@ arguments that it does not need.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -13,6 +14,7 @@ import pluggy
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.contracts.events import JobInfo, LockInfo, Outcome, PlanInfo, RunInfo, StepInfo
 from aetherflow.core.contracts.handles import StepResult
+from aetherflow.core.contracts.needs_person import NeedsPerson
 
 if TYPE_CHECKING:
     import typer
@@ -59,6 +61,15 @@ def aetherflow_decode_secret(value: str, reference: str) -> str | None:
 @hookspec
 def aetherflow_check_plan(plan: PlanInfo) -> Iterable[Problem] | None:
     """Findings that forbid a run, made with `plan.problem(…)`, `job.problem(…)`, `step.problem(…)`."""
+
+
+@hookspec
+def aetherflow_needs_person(state_root: Path) -> Iterable[NeedsPerson] | None:
+    """What needs a person besides the runs that the core knows, for `aetherflow status`: slots of a schedule.
+
+    `state_root` is the folder whose runs are shown. What is healed is not returned; what is acknowledged is. One that
+    raises does not fail the command: it is shown as something that needs a person.
+    """
 
 
 # Around

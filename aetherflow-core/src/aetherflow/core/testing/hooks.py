@@ -24,6 +24,7 @@ from aetherflow.core.contracts.events import (
     StepInfo,
 )
 from aetherflow.core.contracts.handles import StepResult
+from aetherflow.core.contracts.needs_person import NeedsPerson
 from aetherflow.core.host.hooks import PREFIX, Hooks, Named
 from aetherflow.core.host.metadata import installed_hooks
 
@@ -133,6 +134,11 @@ class HookSuite:
             str(problem) for found in second for problem in found
         ]
         assert [step.inputs for job in plan.jobs for step in job.steps] == inputs
+
+    def test_what_needs_a_person_is_told_in_the_same_form(self, hooks: Hooks, tmp_path: Path) -> None:
+        """`needs_person` gives NeedsPerson objects or None, also for a state root where nothing has run."""
+        for _, found in hooks.decide(f"{PREFIX}needs_person", state_root=tmp_path):
+            assert all(isinstance(each, NeedsPerson) for each in found)
 
     def test_environment_and_secrets_are_text(self, hooks: Hooks) -> None:
         """`expand_env` gives a map of text to text, `decode_secret` text, each or None."""

@@ -79,7 +79,7 @@ def end_elsewhere(outermost: Member, family: Family, state: str) -> tuple[int, l
             members = [member for member in family if member.state == path]
             with closing(StateStore(Path(path))) as store, durable.transaction(store.connection, f"claims {state}"):
                 total += end_claims(store.connection, members, state)
-                kept += release_folders(store.connection, members)
+                kept += release_folders(store.connection, members) if state == "final" else []
     return total, kept
 
 

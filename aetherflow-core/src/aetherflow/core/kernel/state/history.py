@@ -16,7 +16,7 @@ from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
 
-INTERVENTIONS = ("decided", "change_accepted", "discarded")
+INTERVENTIONS = ("decided", "change_accepted", "discarded", "ack", "resolve")
 """Journal events that a person caused."""
 
 

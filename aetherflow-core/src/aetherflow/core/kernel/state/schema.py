@@ -6,10 +6,10 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
   is claimed, the same in every run; `artifact` is the copy that a run which takes over needs, with size and sha256;
   `taken_from` is the run before. At most one open claim of a key.
 - `runs.outermost` of a run that a step started: the run in which it ends well, with its state file.
+- `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 
 Not written yet:
 
-- `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 - `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
   once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.

@@ -1,0 +1,49 @@
+"""What needs a person: the answers of `aetherflow_needs_person`, and the lines that `aetherflow status` shows first."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+NeedStatus = Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE"]
+"""How a run ended; REFUSED: a start that was refused before its run began; MISSED, LATE: slots of a schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A person has it in hand."""
+
+    by: str
+    at: int
+    """UTC epoch milliseconds."""
+    reason: str
+    until: int | None = None
+    """UTC epoch milliseconds; after that it is shown again. None: until it is healed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsPerson:
+    """A run, a refused start or a slot that nothing has healed since. Secrets in `cause` are masked by who makes it.
+
+    `status` merges what speaks of one thing: entries of the same `run_id`, or of the same `flow_id` and `slot`. What
+    the core knows of a run itself (its status, cause, commands) is kept then, and the rest is taken from the hook.
+    """
+
+    status: NeedStatus
+    name: str
+    """Of the flow, or of the item of a schedule."""
+    since: int
+    """When it ended so, or should have begun; UTC epoch milliseconds."""
+    cause: str = ""
+    """Why, in one line: `load.orders: duplicate key`."""
+    reason_code: str | None = None
+    error_code: str | None = None
+    flow_id: str | None = None
+    slot: str | None = None
+    """Instant, ISO 8601 in UTC."""
+    run_id: str | None = None
+    holds_up: tuple[str, ...] = ()
+    """Names of what waits for it, for people: `report (due 06:00)`."""
+    owner: str | None = None
+    runbook_url: str | None = None
+    commands: tuple[str, ...] = ()
+    """What goes on, each typable as it stands; several are alternatives."""
+    acknowledged: Acknowledged | None = None

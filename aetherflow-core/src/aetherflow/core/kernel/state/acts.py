@@ -1,0 +1,78 @@
+"""What persons did to a run that had ended: rows of `acts`, each with its entry in the journal.
+
+An act stands until it is ended: by a later one of the same verb, by `until`, or by the run itself when it goes on.
+"""
+
+import sqlite3
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.sql import insert
+from aetherflow.core.kernel.state.unit import Unit
+
+
+class Verb(StrEnum):
+    """What a person may do to a run that ended badly."""
+
+    ACK = "ack"
+    """It is in hand."""
+    RESOLVE = "resolve"
+    """It is settled outside of the run; the value says how: `done`, `abandoned`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A row of `acts`; times are UTC epoch milliseconds."""
+
+    run_id: str
+    verb: str
+    value: str | None
+    actor: str
+    host: str
+    reason: str
+    until: int | None
+    at: int
+    ended_at: int | None
+    ended_by: str | None
+
+    def stands(self, at: int) -> bool:
+        """Whether it counts at that time."""
+        return self.ended_at is None and (self.until is None or self.until > at)
+
+
+_COLUMNS = ", ".join(field.name for field in fields(Act))
+
+
+def record_act(
+    unit: Unit, verb: Verb, value: str | None, *, actor: str, host: str, reason: str, until: int | None = None
+) -> None:
+    """Write down an act, and end those of the same verb before it; in a transaction of the caller.
+
+    The caller holds the run's lock, or has seen that the run has ended: `unit.transaction(..., check=False)`.
+    """
+    _end(unit, f"verb='{verb}'", actor)
+    given = {"verb": verb, "value": value, "actor": actor, "host": host, "reason": reason, "until": until}
+    insert(unit.db, "acts", {**unit.key, **given, "at": now_ms()})
+    unit.journal(str(verb), **{name: given[name] for name in ("value", "actor", "host", "reason", "until")})
+
+
+def end_acts(unit: Unit, actor: str) -> None:
+    """The run goes on: what was said of its end counts no more; in a transaction of the caller."""
+    _end(unit, "1", actor)
+
+
+def acts_of(db: sqlite3.Connection, flow_id: str, run_id: str) -> list[Act]:
+    """All acts on a run, the first one first."""
+    query = f"SELECT {_COLUMNS} FROM acts WHERE flow_id=? AND run_id=? ORDER BY id"  # noqa: S608 names are ours
+    return [Act(*row) for row in db.execute(query, (flow_id, run_id))]
+
+
+def standing(acts: list[Act], verb: Verb, at: int) -> Act | None:
+    """The latest act of a verb that counts at that time."""
+    return next((act for act in reversed(acts) if act.verb == verb and act.stands(at)), None)
+
+
+def _end(unit: Unit, condition: str, actor: str) -> None:
+    query = f"UPDATE acts SET ended_at=?, ended_by=? WHERE flow_id=? AND run_id=? AND ended_at IS NULL AND {condition}"  # noqa: S608
+    unit.db.execute(query, (now_ms(), actor, *unit.key.values()))
