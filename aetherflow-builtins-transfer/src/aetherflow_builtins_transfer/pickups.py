@@ -18,6 +18,8 @@ ON_UNFINISHED: Any = Field(
     description="What a run that did not end well has taken is new again with `take_over`; `leave` leaves it to a "
     "person (`aetherflow runs resolve`, or a resume of that run).",
 )
+SHOWN = 5
+"""Files that a line of the log names."""
 Standing = Literal["new", "known", "claimed", "ours", "unfinished"]
 """`known`: taken for good, or by an earlier step of this run; `claimed`: a run that lives is at it; `ours`: a step of
 this run had taken it, and is done again; `unfinished`: a run that ended badly had taken it."""
@@ -135,6 +137,23 @@ def told_apart(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
         seen[rel_path] += 1
         found.append(((rel_path, -number), each | ({"rel_path": f"earlier-{number}/{rel_path}"} if number else {})))
     return [each for _, each in sorted(found, key=lambda one: one[0])]
+
+
+class Told:
+    """What becomes of files that other runs have taken, a line of the log for each run."""
+
+    def __init__(self, ctx: RunContext) -> None:
+        self._log = ctx.log
+        self._paths: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, what: str, path: str) -> None:
+        """Collect a path; `what` names the run."""
+        self._paths[what].append(shown(path))
+
+    def say(self) -> None:
+        for what, paths in self._paths.items():
+            more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
+            self._log.info("%s: %s%s", what, ", ".join(paths[:SHOWN]), more)
 
 
 def left_to_a_person(left: Sequence[Taken]) -> str:

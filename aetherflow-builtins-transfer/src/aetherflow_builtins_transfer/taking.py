@@ -11,7 +11,7 @@ from aetherflow_builtins_transfer.connectors.files.connector import FileConnecto
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.parallel import Progress
-from aetherflow_builtins_transfer.pickups import OnUnfinished, PickUps, Taken, told_apart
+from aetherflow_builtins_transfer.pickups import OnUnfinished, PickUps, Taken, Told, told_apart
 from aetherflow_builtins_transfer.records import RemoteFile
 
 Verdict = Literal["bring", "known", "claimed", "unfinished"]
@@ -56,7 +56,10 @@ class Taking:
         """What is to become of each; a path alone may stand for several versions of its file."""
         every = [version for file in files for version in self._versions(file)]
         paths = Counter(file.path for file in every)
-        return [self._wanted(file, file.path if paths[file.path] == 1 else _key(file)) for file in every]
+        self._told = Told(self._ctx)
+        found = [self._wanted(file, file.path if paths[file.path] == 1 else _key(file)) for file in every]
+        self._told.say()
+        return found
 
     def _versions(self, file: RemoteFile) -> list[RemoteFile]:
         """The file, if it is there, and versions of it that are not, and that an earlier run has not finished with."""
@@ -105,7 +108,7 @@ class Taking:
         there = self._peer.find(path)
         is_there = there is not None and taken.seen.same_as(there.size, there.mtime)
         if not taken.is_ours:
-            self._ctx.log.info("taken over from run %s, which did not finish: %s", taken.run_id, shown(path))
+            self._told.add(f"taken over from run {taken.run_id}, which did not finish", path)
         return Wanted(file, key, "bring", claims, taken, None if is_there else self._picks.whole(taken))
 
     def _is_once(self, file: RemoteFile) -> bool:
@@ -114,7 +117,7 @@ class Taking:
     def _busy(self, file: RemoteFile, taken: Taken | None) -> Verdict:
         run_id = taken.run_id if taken else ""
         if self._is_once(file):
-            self._ctx.log.info("left out, run %s is at it: %s", run_id, shown(file.path))
+            self._told.add(f"left out, run {run_id} is at it", file.path)
             return "claimed"
         raise ClaimBusyError(f"run {run_id} is taking {shown(file.path)}", run_id=run_id, fix="wait for that run")
 

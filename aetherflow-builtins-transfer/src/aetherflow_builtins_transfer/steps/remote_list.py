@@ -16,6 +16,7 @@ from aetherflow_builtins_transfer.pickups import (
     OnUnfinished,
     PickUps,
     Taken,
+    Told,
     left_to_a_person,
     told_apart,
 )
@@ -82,9 +83,8 @@ class ListFiles(RemoteStep[ListT]):
         output = {"has_data": enough and bool(files), "count": len(files), "files": files if enough else []}
         if enough or args.on_empty == "ok":
             return StepResult(output=output | {"files": files})
-        if left and not files:
-            return StepResult("SKIPPED", output, left_to_a_person(left))
-        reason = f"count({len(files)}) < min_count({args.min_count})"
+        few = f"count({len(files)}) < min_count({args.min_count})"
+        reason = left_to_a_person(left) if left and not files else few
         if args.on_empty == "fail":
             raise StepInputError(
                 f"too few files in {args.remote_dir}: {reason}", fix="lower min_count, or wait for them"
@@ -93,39 +93,43 @@ class ListFiles(RemoteStep[ListT]):
 
     def _new(self, peer: FileConnector[Any, Any], files: list[Record]) -> tuple[list[Record], list[Taken]]:
         """What is to be taken, by this run or anew, and what is left to a person."""
-        known, leaves = PickUps(self.ctx, self.resource), self.args.on_unfinished == "leave"
+        known, told = PickUps(self.ctx, self.resource), Told(self.ctx)
         new: list[Record] = []
-        unfinished: list[Taken] = []
-        standing_there: set[str] = set()
+        there: dict[str, Record] = {}
         for each in files:
             standing, taken = known.standing(each["path"], each["size"], each["mtime"])
-            if standing == "new":
+            if taken is None and standing == "new":
                 new.append(each)
-            elif taken is not None and standing == "unfinished":
-                standing_there.add(taken.claim.key)
-                unfinished.append(taken)
-                if not leaves:
-                    new.append(each)
             elif taken is not None and standing == "claimed":
-                self.ctx.log.info("left out, run %s is at it: %s", taken.run_id, shown(each["path"]))
+                told.add(f"left out, run {taken.run_id} is at it", taken.path)
+            elif taken is not None:
+                there[taken.claim.key] = each
+        left = []
         for taken in known.unfinished():
-            rel_path = self._listed_as(peer, taken.path)
-            if rel_path is not None and taken.claim.key not in standing_there:
-                unfinished.append(taken)
-                if not leaves:
-                    entry = RemoteEntry(rel_path.rpartition("/")[2], "file", taken.seen.size, taken.seen.mtime)
-                    new.append(_record(rel_path, taken.path, entry) | {"sha256": taken.seen.sha256})
-        for taken in unfinished:
-            what = "left to a person" if leaves else "offered again"
-            self.ctx.log.info("%s, run %s has not finished with it: %s", what, taken.run_id, shown(taken.path))
-        return told_apart([each | {"new": True} for each in new]), unfinished if leaves else []
+            record = there.get(taken.claim.key) or self._record_of(peer, taken)
+            if record is None:
+                continue
+            if taken.is_ours:
+                new.append(record)
+            elif self.args.on_unfinished == "leave":
+                left.append(taken)
+                told.add(f"left to a person, run {taken.run_id} has not finished", taken.path)
+            else:
+                new.append(record)
+                told.add(f"offered again, run {taken.run_id} has not finished", taken.path)
+        told.say()
+        return told_apart([each | {"new": True} for each in new]), left
 
-    def _listed_as(self, peer: FileConnector[Any, Any], path: str) -> str | None:
-        """The rel_path of a file that an earlier list has found here; None if this list would not find it."""
+    def _record_of(self, peer: FileConnector[Any, Any], taken: Taken) -> Record | None:
+        """A file that is not there any more, as it was listed; None if this list would not find it."""
         folder = peer.join(self.args.remote_dir, "")
-        rel_path = path.removeprefix(folder)
-        inside = path.startswith(folder) and (self.args.recursive or "/" not in rel_path)
-        return rel_path if inside and self._by_name(rel_path.rpartition("/")[2]) else None
+        rel_path = taken.path.removeprefix(folder)
+        name = rel_path.rpartition("/")[2]
+        inside = taken.path.startswith(folder) and (self.args.recursive or name == rel_path)
+        if not inside or not self._by_name(name):
+            return None
+        entry = RemoteEntry(name, "file", taken.seen.size, taken.seen.mtime)
+        return _record(rel_path, taken.path, entry) | {"sha256": taken.seen.sha256}
 
     def _find(self, peer: FileConnector[Any, Any]) -> Found:
         newest = time.time() - self.args.min_age_seconds
