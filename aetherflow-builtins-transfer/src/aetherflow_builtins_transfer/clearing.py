@@ -1,9 +1,9 @@
 """Deleting or moving at the peer what was downloaded: all of it is looked at before the first file goes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
-from aetherflow.core.api import ConnectorError, RunContext, StepCancelledError, StepError
+from aetherflow.core.api import ClaimBusyError, ConnectorError, RunContext, StepCancelledError, StepError
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
@@ -17,8 +17,8 @@ Brought = tuple[RemoteFile, dict[str, Any]]
 class Clearing:
     """Takes files away from where they were found; to `move_to`, or for good if that is None.
 
-    Another run does not find what is gone. So nothing goes that a look can tell to be in vain for any of the files,
-    and a step that fails all the same says which run has what is gone.
+    Nothing goes that a look can tell to be in vain for any of the files, nor before the run holds its claim to all of
+    them; a step that fails all the same says which run has what is gone.
     """
 
     def __init__(
@@ -26,22 +26,29 @@ class Clearing:
     ) -> None:
         self._ctx, self._peer, self._move_to, self._workers = ctx, peer, move_to, workers
         self._gone: set[str] = set()
+        self._held: Container[str] = ()
 
     def target(self, file: RemoteFile) -> str:
         """Where a file is moved."""
         return self._peer.join(self._move_to or "", safe_relative(file.relative).name)
 
-    def run(self, brought: Sequence[Brought]) -> None:
-        """Look at all, then clear all; StepError names every file that stays."""
+    def run(self, brought: Sequence[Brought], hold: Callable[[], None], held: Container[str] = ()) -> None:
+        """Look at all, `hold` them, then clear all; StepError names every file that stays.
+
+        `held` are paths of files that an earlier attempt held: it may have cleared them, and what has the name now is
+        left to the next run.
+        """
+        self._held = held
         verb = "delete" if self._move_to is None else "move"
         every = self._workers.model_copy(update={"fail_fast": False})
         try:
             looked = run_all(self._ctx, brought, self._look, every)
             raise_failures(looked, lambda each: each[0].path, f"ready to be {verb}d at the peer")
+            hold()
             cleared = run_all(self._ctx, brought, self._clear, self._workers)
             raise_failures(cleared, lambda each: each[0].path, f"{verb}d at the peer")
-        except ConnectorError:
-            raise  # the only file, and it is where it was
+        except (ConnectorError, ClaimBusyError):
+            raise  # the only file, and it is where it was; or it is another run that takes them away
         except (StepCancelledError, KeyboardInterrupt):
             if self._gone:
                 self._ctx.log.warning("%s; %s", self._told(verb), self._fix(None))
@@ -53,7 +60,7 @@ class Clearing:
         if not self._gone:
             return f"nothing was {verb}d"
         count = f"{len(self._gone)} file{'s' if len(self._gone) > 1 else ''}"
-        return f"{count} of these were {verb}d: only run {self._ctx.run_id} has them, a new run does not find them"
+        return f"{count} of these were {verb}d: run {self._ctx.run_id} has them"
 
     def _fix(self, fix: str | None) -> str:
         if not self._gone:
@@ -70,12 +77,14 @@ class Clearing:
             raise self._taken(file)
 
     def _is_there(self, file: RemoteFile, facts: dict[str, Any]) -> bool:
-        """False if an earlier attempt has cleared it; RemoteError if what is there is not what was brought."""
+        """False if it was cleared before; RemoteError if what is there is not what was brought."""
         found = self._peer.find(file.path)
         if found is None:
             self._gone.add(file.path)
             return False
         if (found.size, found.mtime) != (facts["size"], facts["mtime"]):
+            if file.path in self._held:
+                return False
             raise self._peer.error(
                 "other",
                 f"{file.path} was replaced after it was downloaded; what is there now was left alone",

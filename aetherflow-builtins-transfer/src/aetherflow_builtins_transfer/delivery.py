@@ -81,7 +81,7 @@ class Delivery:
         if not items:
             return []
         self._journal = Journal(self.ctx)
-        ledger = Deliveries(self.ctx, "up", self.resource)
+        ledger = Deliveries(self.ctx, self.resource)
         if self.plan.skip_delivered:
             self._delivered = {item.target: seen for item in items if (seen := ledger.get(item.target)) is not None}
         try:

@@ -1,7 +1,7 @@
-"""What earlier runs of the flow have taken and delivered: the ledger `transfer`, kept with the flow's state."""
+"""What earlier runs of the flow have delivered: the ledger `transfer`, kept with the flow's state."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from aetherflow.core.api import RunContext
 
@@ -26,19 +26,14 @@ class Seen:
 
 
 class Deliveries:
-    """One direction and one resource of the ledger.
+    """What was delivered to one resource. It counts also if the step fails: the peer has it, and may have used it."""
 
-    What was brought counts from the step's SUCCESS on: else nobody has worked with it yet. What was delivered counts
-    also if the step fails: the peer has it, and may have taken it away.
-    """
-
-    def __init__(self, ctx: RunContext, direction: Literal["up", "down"], resource: str) -> None:
+    def __init__(self, ctx: RunContext, resource: str) -> None:
         self._ledger = ctx.ledger(NAME)
-        self._prefix = f"{direction} {resource} "
-        self._put = self._ledger.put_fact if direction == "up" else self._ledger.put
+        self._prefix = f"up {resource} "
 
     def get(self, path: str) -> Seen | None:
-        """The file of that remote path as it was, None if no run has moved it."""
+        """The file of that remote path as it was, None if no run has delivered it."""
         found: Any = self._ledger.get(self._prefix + path)
         if not isinstance(found, dict):
             return None
@@ -47,4 +42,4 @@ class Deliveries:
     def put(self, path: str, seen: Seen) -> None:
         """Note a file; a note that is there already stays as it is."""
         if self.get(path) != seen:
-            self._put(self._prefix + path, {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256})
+            self._ledger.put_fact(self._prefix + path, {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256})

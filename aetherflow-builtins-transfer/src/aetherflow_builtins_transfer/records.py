@@ -36,6 +36,9 @@ class RemoteFile(StepInputs):
     size: int | None = Field(None, description="Bytes.")
     mtime: float | None = Field(None, description="Time of the last change, in unix seconds.")
     sha256: str | None = Field(None, description="Its sha256 in hex, if somebody has told it.")
+    new: Flag = Field(
+        False, description="True from a list with `new_only`: a download takes it once, as with `new_only`."
+    )
 
     @property
     def relative(self) -> str:

@@ -231,9 +231,9 @@ def replaced_after_the_last_download(peer: Peer, *steps: dict[str, Any]) -> Any:
     """Run them; the partner replaces `in/f2` when all files are here."""
     original = Clearing.run
 
-    def late(clearing: Clearing, brought: Any) -> None:
+    def late(clearing: Clearing, *given: Any) -> None:
         peer.put("in/f2", "another")
-        original(clearing, brought)
+        original(clearing, *given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Clearing, "run", late)
@@ -271,7 +271,7 @@ def test_a_run_that_took_files_away_and_failed_is_named(
         ran = ssh.run(step)
     assert ran.error is not None
     told = ran.error.message + (ran.error.fix or "") + logs(ssh, ran)
-    assert f"3 files of these were moved: only run {ran.summary.run_id} has them" in told
+    assert f"3 files of these were moved: run {ran.summary.run_id} has them" in told
     assert f"aetherflow resume {ran.summary.run_id}" in told
     assert {f"done/f{number}" for number in range(3)} < set(ssh.tree())
     again = ssh.project.run(run_id=ran.summary.run_id)

@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepInputError, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    ClaimBusyError,
+    Flag,
+    Step,
+    StepInputError,
+    StepOutputs,
+    StepResult,
+)
 from aetherflow_builtins_db.columns import Column, ColumnType, parse_type
 from aetherflow_builtins_db.contract import LeanSource, NeedsMemoryError, SqlConnector
 from aetherflow_builtins_db.formats.options import DelimitedInputs
@@ -116,6 +124,12 @@ class Outputs(StepOutputs):
     dtypes_json: str | None = Field(None, description="With `emit_dtypes`: the same as JSON text.")
     watermark: Any = Field(None, description="With `watermark`: the greatest value of this and all earlier runs.")
     watermark_before: Any = Field(None, description="With `watermark`: the value that `:watermark` had.")
+    claim: str | None = Field(
+        None, description="With `watermark`: names the rows after `watermark_before` in every run: a `load_id`."
+    )
+    taken_over_from: str | None = Field(
+        None, description="With `watermark`: the run that had read them before, and did not finish."
+    )
 
 
 class _TooFewRowsError(Exception):
@@ -137,7 +151,13 @@ class ExtractStep(Step[Inputs]):
         sql, tracker = sql_of(args, self.ctx), None
         params = args.params
         if args.watermark is not None:
-            tracker = Tracker(args.watermark, self.ctx)
+            try:
+                tracker = Tracker(args.watermark, self.ctx)
+            except ClaimBusyError as error:
+                if args.watermark.if_claimed != "skip":
+                    raise
+                self._columns = []
+                return StepResult(STEP_SKIPPED, self._output(None, None), str(error))
             params = {**(params or {}), "watermark": tracker.before}
         spec = FileSpec(
             format=args.file_format,
@@ -156,7 +176,7 @@ class ExtractStep(Step[Inputs]):
         except _TooFewRowsError:
             return StepResult(STEP_SKIPPED, self._output(None, tracker), args.shortage(self._rows))
         if tracker:
-            tracker.put()
+            tracker.claim()
         self._say(time.monotonic() - started)
         return StepResult(output=self._output(str(target), tracker))
 

@@ -1,19 +1,26 @@
-"""Incremental reading: the greatest value of a column, remembered from one successful run to the next."""
+"""Incremental reading: the greatest value of a column, remembered from one successful run to the next.
+
+A step claims the new value; it becomes final with the run. What runs that did not end well have read is read again.
+"""
 
 import datetime
 import decimal
+import hashlib
+import json
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import RunContext, StepError, StepInputError, StepInputs
+from aetherflow.core.api import Claim, ClaimBusyError, RunContext, StepError, StepInputError, StepInputs
 from aetherflow_builtins_db.columns import Column
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value, text_value
 
 LEDGER = "db_watermarks"
 """The name of the ledger that holds them."""
+POLL_SECONDS = 1.0
 _READERS: dict[str, Callable[[Any], Any]] = {
     "int": int,
     "float": float,
@@ -36,19 +43,49 @@ class Watermark(StepInputs):
         min_length=1,
         description="Under which name it is remembered, of all steps of this flow. Default: `<job>.<step>`.",
     )
+    if_claimed: Literal["fail", "wait", "skip"] = Field(
+        "fail",
+        description="Another run has moved it and has not ended: `fail`, `wait` for its end, or `skip` the step.",
+    )
 
 
 class Tracker:
-    """The watermark of one step: read before, followed during, put after the query."""
+    """The watermark of one step: read before, followed during, claimed after the query."""
 
     def __init__(self, wanted: Watermark, ctx: RunContext) -> None:
+        """ClaimBusyError if another run is at it and the step is not to wait."""
         self._wanted = wanted
+        self._ctx = ctx
         self._ledger = ctx.ledger(LEDGER)
         self._key = wanted.name or f"{ctx.job_id}.{ctx.step_id}"
-        stored = self._ledger.get(self._key)
-        self.before: Any = wanted.initial if stored is None else _READERS[stored["kind"]](stored["value"])
+        unfinished = self._wait_until_free()
+        self._stored = self._ledger.get(self._key)
+        kind, value = (None, None) if self._stored is None else (self._stored["kind"], self._stored["value"])
+        self.before: Any = wanted.initial if kind is None else _READERS[kind](value)
         self.value: Any = None
         self._index = 0
+        self._claim: Claim | None = None
+        if unfinished is not None:
+            ctx.log.info("read again from %s: run %s did not finish", text_value(self.before), unfinished.run_id)
+
+    def _wait_until_free(self) -> Claim | None:
+        """The claim of a run that ended badly, if there is one."""
+        told = False
+        while (claim := self._ledger.open_claims(self._key).get(self._key)) is not None and claim.alive:
+            if self._wanted.if_claimed != "wait":
+                raise ClaimBusyError(
+                    f"run {claim.run_id} has moved the watermark {self._key} and has not ended",
+                    run_id=claim.run_id,
+                    fix="watermark.if_claimed: wait or skip",
+                )
+            if not told:
+                self._ctx.log.info("waiting for run %s, which has moved the watermark %s", claim.run_id, self._key)
+            told = True
+            until = time.monotonic() + POLL_SECONDS
+            while (left := until - time.monotonic()) > 0:
+                self._ctx.check_cancelled()
+                time.sleep(min(left, 0.1))
+        return claim
 
     def follow(self, columns: list[Column]) -> Callable[[list[Row]], None]:
         """What looks at every batch; StepInputError if the result has no such column."""
@@ -73,17 +110,28 @@ class Tracker:
             ) from error
         self.value = greatest
 
-    def put(self) -> None:
-        """Remember the greatest value; it counts once the step has succeeded. Without rows the old one stays."""
-        if self.value is not None:
-            kind = _kind_of(self.value, self._wanted.column)
-            if (after := self._after) is not self.before:
-                self._ledger.put(self._key, {"kind": kind, "value": _stored(after)})
+    def claim(self) -> None:
+        """Claim the greatest value; it counts once the run has succeeded. Without rows the old one stays.
+
+        ClaimBusyError if another run was faster: it has the same rows.
+        """
+        if self.value is None or (after := self._after) is self.before:
+            return
+        kind = _kind_of(self.value, self._wanted.column)
+        if self._ledger.get(self._key) != self._stored:
+            raise ClaimBusyError(f"another run has moved the watermark {self._key} meanwhile", fix="read again")
+        self._claim = self._ledger.claim(self._key, {"kind": kind, "value": json_value(after)})
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What templates may read: the value before and after."""
-        return {"watermark": json_value(self._after), "watermark_before": json_value(self.before)}
+        """What templates may read: the value before and after, and what names the rows between in every run."""
+        start = json.dumps([self._ctx.flow_id, LEDGER, self._key, json_value(self.before)])
+        return {
+            "watermark": json_value(self._after),
+            "watermark_before": json_value(self.before),
+            "claim": hashlib.sha256(start.encode()).hexdigest()[:32],
+            "taken_over_from": self._claim.taken_from if self._claim else None,
+        }
 
     @property
     def _after(self) -> Any:
@@ -116,7 +164,3 @@ def _kind_of(value: Any, column: str) -> str:
         f"watermark.column {column} holds {text_value(value)}, which cannot be remembered",
         fix="use a column of numbers, text, dates or times",
     )
-
-
-def _stored(value: Any) -> Any:
-    return json_value(value)

@@ -7,15 +7,25 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, ResumableWriter, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    Claim,
+    Flag,
+    ResumableWriter,
+    StepInputError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+)
 from aetherflow_builtins_transfer.clearing import Clearing
 from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
 from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
-from aetherflow_builtins_transfer.ledger import Deliveries, Seen
+from aetherflow_builtins_transfer.ledger import Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import private_folder, safe_relative
+from aetherflow_builtins_transfer.pickups import ON_UNFINISHED, OnUnfinished, PickUps, left_to_a_person
 from aetherflow_builtins_transfer.records import (
     After,
     ControlFile,
@@ -27,6 +37,7 @@ from aetherflow_builtins_transfer.records import (
 )
 from aetherflow_builtins_transfer.steps.remote_change import changed, counted, some, unique
 from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
+from aetherflow_builtins_transfer.taking import Taking, Wanted, copy_of
 
 
 class DownloadInputs(StepInputs):
@@ -40,6 +51,7 @@ class DownloadInputs(StepInputs):
     new_only: Flag = Field(
         False, description="Take only what no earlier run of this flow has taken, or what has changed since then."
     )
+    on_unfinished: OnUnfinished = ON_UNFINISHED
     after: After = Field(
         "keep", description="What becomes of the files at the peer once all are safe here: `keep`, `move`, `delete`."
     )
@@ -67,14 +79,22 @@ class DownloadOutputs(StepOutputs):
     dest_dir: str = Field(description="Absolute path of the folder.")
     count: int = Field(description="Number of files that were brought.")
     files: list[dict[str, Any]] = Field(
-        description="Of each file: path, file, size, sha256, and status: `downloaded`, or `known` with new_only."
+        description="Of each file: path, name, file, size, sha256, claim, taken_over_from, and status: `downloaded`; "
+        "or, with new_only, `known`, `claimed` (by a run that lives), `unfinished` (`on_unfinished: leave`)."
+    )
+    taken: list[dict[str, Any]] = Field(
+        description="Those that were brought, for `for_each`. `claim` names the file, in every run: a `load_id`."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    file: RemoteFile
+    wanted: Wanted
     local: Path
+
+    @property
+    def file(self) -> RemoteFile:
+        return self.wanted.file
 
 
 DownloadT = TypeVar("DownloadT", bound=DownloadInputs)
@@ -102,78 +122,98 @@ class DownloadFiles(RemoteStep[DownloadT]):
         refuse_folders(args.files)
         folder = self.ctx.write_path(args.dest_dir)
         if not args.files:
-            output = {"local_files": [], "dest_dir": str(folder), "count": 0, "files": []}
+            output = {"local_files": [], "dest_dir": str(folder), "count": 0, "files": [], "taken": []}
             return empty_result(args.on_empty, output, "files")
+        self._picks = PickUps(self.ctx, self.resource)
+        self._journal = Journal(self.ctx)
         items = self._items(folder)
-        taken = Deliveries(self.ctx, "down", self.resource)
-        journal = Journal(self.ctx)
         self._brought: set[Path] = set()
-        known = {item.file.path for item in items if self._is_known(item.file, taken, journal)}
-        wanted = [item for item in items if item.file.path not in known]
+        wanted = [item for item in items if item.wanted.verdict == "bring"]
         for place in sorted({item.local.parent for item in wanted}):
             private_folder(place)
         clearing = Clearing(self.ctx, self.peer, args.move_to, args.parallelism)
         if args.move_to is not None:
-            self._check_move([item.file for item in items], clearing)
+            self._check_move([item.file for item in wanted if item.wanted.kept is None], clearing)
             self.peer.mkdir_recursive(args.move_to)
         sizes = [item.file.size for item in wanted]
         total = sum(size for size in sizes if size is not None) if None not in sizes else None
-        outcome = run_all(
-            self.ctx, wanted, lambda item, progress: self._bring(item, journal, progress), args.parallelism, total
-        )
+        outcome = run_all(self.ctx, wanted, self._bring, args.parallelism, total)
         for item, facts in outcome.done:
             if item.local not in self._brought:  # by an earlier attempt
                 self.ctx.artifact(item.local, sha256=facts["sha256"])
-            taken.put(item.file.path, Seen(facts["size"], facts["mtime"], facts["sha256"]))
         raise_failures(outcome, lambda item: item.file.path, "downloaded")
-        if args.after != "keep":
-            clearing.run([(item.file, facts) for item, facts in outcome.done])
-        told = {item.file.path: facts for item, facts in outcome.done}
-        files = [self._told(item, told.get(item.file.path)) for item in items]
-        return StepResult(
-            output={
-                "local_files": [str(item.local) for item in wanted],
-                "dest_dir": str(folder),
-                "count": len(wanted),
-                "files": files,
-            }
-        )
+        if args.after == "keep":
+            self._take(outcome.done)
+        else:
+            held = {item.file.path for item in wanted if item.wanted.taken and item.wanted.taken.is_ours}
+            at_peer = [(item.file, facts) for item, facts in outcome.done if not facts.get("copied")]
+            clearing.run(at_peer, lambda: self._take(outcome.done), held)
+        return self._result(items, {item.local: facts for item, facts in outcome.done}, folder)
+
+    def _take(self, done: list[tuple[_Item, dict[str, Any]]]) -> None:
+        """Claim what was brought, before anything of it is changed at the peer."""
+        self._claims: dict[Path, Claim] = {}
+        now = PickUps(self.ctx, self.resource)
+        for item, facts in done:
+            if self.args.new_only or item.file.new:
+                now.require_free(item.file.path, facts["size"], facts["mtime"])
+            seen = Seen(facts["size"], facts["mtime"], facts["sha256"])
+            if item.wanted.claims:
+                self._claims[item.local] = self._picks.claim(item.file.path, seen, item.local)
+            else:
+                self._picks.note(item.file.path, seen)
+        if self._claims:
+            self._picks.commit()
+
+    def _result(self, items: list[_Item], facts: dict[Path, dict[str, Any]], folder: Path) -> StepResult:
+        told = [self._told(item, facts.get(item.local)) for item in items]
+        taken = [each for each in told if each["status"] == "downloaded"]
+        output = {
+            "local_files": [each["file"] for each in taken],
+            "dest_dir": str(folder),
+            "count": len(taken),
+            "files": told,
+            "taken": taken,
+        }
+        left = [each for item in items if item.wanted.verdict == "unfinished" and (each := item.wanted.taken)]
+        if left and not taken:
+            return StepResult(STEP_SKIPPED, output, left_to_a_person(left))
+        return StepResult(output=output)
 
     def _items(self, folder: Path) -> list[_Item]:
-        relative = [(file, safe_relative(file.relative)) for file in self.args.files]
-        unique([(file, str(rel)) for file, rel in relative], _Local())  # type: ignore[arg-type]  # the part it needs
-        return [_Item(file, self.ctx.write_path(str(folder.joinpath(rel)))) for file, rel in relative]
+        args = self.args
+        taking = Taking(
+            self.ctx,
+            self.peer,
+            self._picks,
+            self._journal,
+            once=args.new_only,
+            clears=args.after != "keep",
+            on_unfinished=args.on_unfinished,
+        )
+        planned = [(each, safe_relative(each.file.relative)) for each in taking.plan(args.files)]
+        unique([(each.file, str(rel)) for each, rel in planned], _Local())  # type: ignore[arg-type]  # the part it needs
+        return [_Item(each, self.ctx.write_path(str(folder.joinpath(rel)))) for each, rel in planned]
 
-    def _is_known(self, file: RemoteFile, taken: Deliveries, journal: Journal) -> bool:
-        if not self.args.new_only or journal.get(file.path) is not None:
-            return False
-        seen = taken.get(file.path)
-        if seen is None:
-            return False
-        size, mtime = file.size, file.mtime
-        if size is None or mtime is None:
-            found = self.peer.find(file.path)
-            if found is None:
-                return True  # taken, and gone since then
-            size, mtime = found.size, found.mtime
-        return seen.same_as(size, mtime)
-
-    def _bring(self, item: _Item, journal: Journal, progress: Progress) -> dict[str, Any]:
-        path = item.file.path
-        facts, begun = journal.get(path), f"\0{path}"  # no path at a peer
-        if facts is None or not self._is_here(item.local, facts) or self._is_replaced(path, facts):
+    def _bring(self, item: _Item, progress: Progress) -> dict[str, Any]:
+        journal, key = self._journal, item.wanted.key
+        facts, begun = journal.get(key), f"\0{key}"  # no path at a peer
+        if facts is None or not self._is_here(item.local, facts) or self._is_replaced(item, facts):
             if not self.args.overwrite and facts is None and journal.get(begun) is None:
                 if item.local.exists():
                     raise StepInputError(f"{shown(str(item.local))} exists", fix="overwrite: true replaces it")
                 journal.put(begun, {})  # from now on what has the name is of this step
-            facts = self._download(item, progress)
+            taken, kept = item.wanted.taken, item.wanted.kept
+            facts = self._copy(item, taken.seen, kept, progress) if taken and kept else self._download(item, progress)
             self._brought.add(item.local)
-            journal.put(path, facts, sync=self.args.after != "keep")
+            journal.put(key, facts, sync=self.args.after != "keep")
         return facts
 
-    def _is_replaced(self, path: str, facts: dict[str, Any]) -> bool:
+    def _is_replaced(self, item: _Item, facts: dict[str, Any]) -> bool:
         """What an earlier attempt brought is to be deleted or moved at the peer, and another file has its name now."""
-        found = self.peer.find(path) if self.args.after != "keep" else None
+        if self.args.after == "keep" or item.wanted.taken is not None:  # once it was claimed, the other one can wait
+            return False
+        found = self.peer.find(item.file.path)
         return found is not None and (found.size, found.mtime) != (facts["size"], facts["mtime"])
 
     @staticmethod
@@ -195,6 +235,14 @@ class DownloadFiles(RemoteStep[DownloadT]):
         if self.args.preserve_mtime and moved.mtime is not None:
             os.utime(item.local, (moved.mtime, moved.mtime))
         return {"size": moved.size, "mtime": moved.mtime, "sha256": moved.sha256}
+
+    def _copy(self, item: _Item, seen: Seen, kept: Path, progress: Progress) -> dict[str, Any]:
+        """What is gone at the peer is taken from the run that had it."""
+        with self.ctx.resume_file(item.local) as sink:
+            copy_of(kept, sink, progress)
+        if self.args.preserve_mtime and seen.mtime is not None:
+            os.utime(item.local, (seen.mtime, seen.mtime))
+        return {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256, "copied": True}
 
     def _check(self, file: RemoteFile, sink: ResumableWriter, arrived: TransferResult) -> None:
         """Refuse a file that is not what it has to be, before it gets its name."""
@@ -219,15 +267,18 @@ class DownloadFiles(RemoteStep[DownloadT]):
         """Two files that would have one name in move_to are an error before anything is brought."""
         unique([(file, clearing.target(file)) for file in files], self.peer, "take each folder by a step of its own")
 
-    @staticmethod
-    def _told(item: _Item, facts: dict[str, Any] | None) -> dict[str, Any]:
+    def _told(self, item: _Item, facts: dict[str, Any] | None) -> dict[str, Any]:
+        file = item.file
+        told = {"path": file.path, "name": file.relative.rpartition("/")[2], "file": None, "sha256": None}
         if facts is None:
-            return {"path": item.file.path, "file": None, "size": item.file.size, "sha256": None, "status": "known"}
-        return {
-            "path": item.file.path,
+            return told | {"size": file.size, "claim": None, "taken_over_from": None, "status": item.wanted.verdict}
+        claim = self._claims.get(item.local)
+        return told | {
             "file": str(item.local),
             "size": facts["size"],
             "sha256": facts["sha256"],
+            "claim": claim.identity if claim else None,
+            "taken_over_from": claim.taken_from if claim else None,
             "status": "downloaded",
         }
 

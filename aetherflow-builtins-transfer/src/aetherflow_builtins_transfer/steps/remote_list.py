@@ -11,7 +11,15 @@ from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, S
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.files.session import RemoteEntry
 from aetherflow_builtins_transfer.failures import shown
-from aetherflow_builtins_transfer.ledger import Deliveries
+from aetherflow_builtins_transfer.pickups import (
+    ON_UNFINISHED,
+    OnUnfinished,
+    PickUps,
+    Taken,
+    Told,
+    left_to_a_person,
+    told_apart,
+)
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts
 from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
@@ -35,6 +43,7 @@ class ListInputs(StepInputs):
     new_only: Flag = Field(
         False, description="Only what no earlier run of this flow has downloaded, or what has changed since then."
     )
+    on_unfinished: OnUnfinished = ON_UNFINISHED
     min_count: int = Field(1, ge=0, description="With fewer files than this, `on_empty` decides.")
     on_empty: OnEmpty = Field("skip", description="Too few files: `skip` the step, `fail` it, or `ok`.")
 
@@ -50,6 +59,7 @@ class ListOutputs(StepOutputs):
 ListT = TypeVar("ListT", bound=ListInputs)
 Found = dict[str, tuple[str, RemoteEntry]]
 """By rel_path: the path at the peer and what is there."""
+Record = dict[str, Any]
 
 
 class ListFiles(RemoteStep[ListT]):
@@ -65,35 +75,61 @@ class ListFiles(RemoteStep[ListT]):
             self._wait(args.stable_seconds)
             again = self._find(peer)
             found = {rel: each for rel, each in again.items() if rel in found and _same(found[rel][1], each[1])}
-        files = [
-            {
-                "path": path,
-                "rel_path": rel_path,
-                "name": entry.name,
-                "is_dir": False,
-                "size": entry.size,
-                "mtime": entry.mtime,
-                "sha256": None,
-            }
-            for rel_path, (path, entry) in sorted(found.items())
-        ]
+        files = [_record(rel_path, path, entry) for rel_path, (path, entry) in sorted(found.items())]
+        left: list[Taken] = []
         if args.new_only:
-            taken = Deliveries(self.ctx, "down", self.resource)
-            files = [
-                each
-                for each in files
-                if (seen := taken.get(str(each["path"]))) is None or not seen.same_as(each["size"], each["mtime"])  # type: ignore[arg-type]  # see above
-            ]
+            files, left = self._new(peer, files)
         enough = len(files) >= args.min_count
         output = {"has_data": enough and bool(files), "count": len(files), "files": files if enough else []}
         if enough or args.on_empty == "ok":
             return StepResult(output=output | {"files": files})
-        reason = f"count({len(files)}) < min_count({args.min_count})"
+        few = f"count({len(files)}) < min_count({args.min_count})"
+        reason = left_to_a_person(left) if left and not files else few
         if args.on_empty == "fail":
             raise StepInputError(
                 f"too few files in {args.remote_dir}: {reason}", fix="lower min_count, or wait for them"
             )
         return StepResult("SKIPPED", output, reason)
+
+    def _new(self, peer: FileConnector[Any, Any], files: list[Record]) -> tuple[list[Record], list[Taken]]:
+        """What is to be taken, by this run or anew, and what is left to a person."""
+        known, told = PickUps(self.ctx, self.resource), Told(self.ctx)
+        new: list[Record] = []
+        there: dict[str, Record] = {}
+        for each in files:
+            standing, taken = known.standing(each["path"], each["size"], each["mtime"])
+            if taken is None and standing == "new":
+                new.append(each)
+            elif taken is not None and standing == "claimed":
+                told.add(f"left out, run {taken.run_id} is at it", taken.path)
+            elif taken is not None:
+                there[taken.claim.key] = each
+        left = []
+        for taken in known.unfinished():
+            record = there.get(taken.claim.key) or self._record_of(peer, taken)
+            if record is None:
+                continue
+            if taken.is_ours:
+                new.append(record)
+            elif self.args.on_unfinished == "leave":
+                left.append(taken)
+                told.add(f"left to a person, run {taken.run_id} has not finished", taken.path)
+            else:
+                new.append(record)
+                told.add(f"offered again, run {taken.run_id} has not finished", taken.path)
+        told.say()
+        return told_apart([each | {"new": True} for each in new]), left
+
+    def _record_of(self, peer: FileConnector[Any, Any], taken: Taken) -> Record | None:
+        """A file that is not there any more, as it was listed; None if this list would not find it."""
+        folder = peer.join(self.args.remote_dir, "")
+        rel_path = taken.path.removeprefix(folder)
+        name = rel_path.rpartition("/")[2]
+        inside = taken.path.startswith(folder) and (self.args.recursive or name == rel_path)
+        if not inside or not self._by_name(name):
+            return None
+        entry = RemoteEntry(name, "file", taken.seen.size, taken.seen.mtime)
+        return _record(rel_path, taken.path, entry) | {"sha256": taken.seen.sha256}
 
     def _find(self, peer: FileConnector[Any, Any]) -> Found:
         newest = time.time() - self.args.min_age_seconds
@@ -151,3 +187,15 @@ class ListFiles(RemoteStep[ListT]):
 
 def _same(one: RemoteEntry, other: RemoteEntry) -> bool:
     return (one.size, one.mtime) == (other.size, other.mtime)
+
+
+def _record(rel_path: str, path: str, entry: RemoteEntry) -> Record:
+    return {
+        "path": path,
+        "rel_path": rel_path,
+        "name": entry.name,
+        "is_dir": False,
+        "size": entry.size,
+        "mtime": entry.mtime,
+        "sha256": None,
+    }

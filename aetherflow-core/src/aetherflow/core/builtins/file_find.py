@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, RunContext, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, Flag, RunContext, Step, StepError, StepOutputs, StepResult
 from aetherflow.core.builtins.file_lists import Texts, below, counted, locate, shown
 from aetherflow.core.builtins.gate import GateInputs
 from aetherflow.core.builtins.globbing import Found, find, look
+from aetherflow.core.builtins.picked import New, OnUnfinished, Picked
 
 POLL_SECONDS = 0.1
 
@@ -27,6 +28,14 @@ class Inputs(GateInputs):
     stable_seconds: float = Field(
         0, ge=0, description="Watch for so long, and leave out files whose size or time of change did not stay"
     )
+    new_only: Flag = Field(
+        False, description="Only what no earlier run of this flow has found so, or what has changed since then"
+    )
+    on_unfinished: OnUnfinished = Field(
+        "take_over",
+        description="With new_only: what a run that did not end well has found is new again with `take_over`; `leave` "
+        "leaves it to a person (`aetherflow runs resolve`, or a resume of that run)",
+    )
     sort: Literal["name", "mtime", "size"] = Field("name", description="Order of the result; name: by path")
     descending: Flag = Field(False, description="The other way round: last, newest or largest first")
     limit: int | None = Field(None, ge=1, description="Return at most so many, the first ones of the order")
@@ -36,14 +45,17 @@ class Outputs(StepOutputs):
     has_data: bool = Field(description="True if at least min_count files match")
     count: int = Field(description="Number of files returned")
     matched: int = Field(description="Number of files that match, before `limit`")
-    files: list[dict[str, Any]] = Field(description="Each file: path, rel_path, name, size in bytes, mtime")
+    files: list[dict[str, Any]] = Field(
+        description="Each file: path, rel_path, name, size in bytes, mtime; with new_only also claim, which names the "
+        "file in every run (a `load_id`), and taken_over_from"
+    )
     paths: list[str] = Field(description="The absolute paths alone")
     first: str | None = Field(description="Absolute path of the first one; null if there is none")
     total_bytes: int = Field(description="Sum of the sizes")
 
 
 class FileFind(Step[Inputs]):
-    """List files: by pattern, age, size; SKIPPED under `min_count`.
+    """List files: by pattern, age, size, newness; SKIPPED under `min_count`.
 
     Links are not followed and not listed, names that begin with a dot only where the pattern does. A folder that does
     not exist is an error.
@@ -65,19 +77,50 @@ class FileFind(Step[Inputs]):
         found = self._search()
         if args.stable_seconds and found:
             found = stable(self.ctx, found, args.stable_seconds)
+        if args.new_only:
+            return self._take_new(found)
         files = self._sorted(found)
+        return self._judge(len(found), [record(each) for each in files])
+
+    def _judge(self, matched: int, files: list[dict[str, Any]]) -> StepResult:
         output = {
             "count": len(files),
-            "matched": len(found),
-            "files": [record(each) for each in files],
-            "paths": [str(each.path) for each in files],
-            "first": str(files[0].path) if files else None,
-            "total_bytes": sum(each.size for each in files),
+            "matched": matched,
+            "files": files,
+            "paths": [each["path"] for each in files],
+            "first": files[0]["path"] if files else None,
+            "total_bytes": sum(each["size"] for each in files),
         }
-        return args.judge(len(found), output, "check path, pattern, min_age_seconds and min_size")
+        return self.args.judge(matched, output, "check path, pattern, min_age_seconds and min_size")
+
+    def _take_new(self, found: list[Found]) -> StepResult:
+        args = self.args
+        picked = Picked(self.ctx, self._folder())
+        new, left = picked.new(found, args.pattern, args.exclude, args.on_unfinished)
+        by_file = {each.found: each for each in new}
+        wanted = [by_file[each] for each in self._sorted(list(by_file))]
+        result = self._judge(len(new), [record(each.found) for each in wanted])
+        if result.status == STEP_SKIPPED and left and not new:
+            runs = ", ".join(sorted({claim.run_id for claim in left}))
+            return StepResult(
+                STEP_SKIPPED, result.output, f"{len(left)} left to a person: taken by {runs}, not finished"
+            )
+        if result.status == STEP_SKIPPED:
+            return result
+        return self._judge(len(new), [self._taken(picked, each) for each in wanted])
+
+    @staticmethod
+    def _taken(picked: Picked, each: New) -> dict[str, Any]:
+        path, claim = picked.take(each)
+        told = {"path": str(path), "claim": claim.identity, "taken_over_from": claim.taken_from}
+        return record(each.found) | told
 
     def plan(self) -> list[str]:
-        files = self._sorted(self._search())
+        found, args = self._search(), self.args
+        if args.new_only:
+            picked = Picked(self.ctx, self._folder())
+            found = [each.found for each in picked.new(found, args.pattern, args.exclude, args.on_unfinished)[0]]
+        files = self._sorted(found)
         names = shown(below(self.ctx, self.job_id, [each.path for each in files]))
         return [
             f"{counted(len(files))} match{'' if len(files) > 1 else 'es'} now: {names}"
@@ -85,12 +128,16 @@ class FileFind(Step[Inputs]):
             else "no file matches now"
         ]
 
-    def _search(self) -> list[Found]:
-        args = self.args
-        folder = locate(self.ctx, self.job_id, args.path, "read")
+    def _folder(self) -> Path:
+        path = self.args.path
+        folder = locate(self.ctx, self.job_id, path, "read")
         if not folder.is_dir():
             what = "not a folder" if folder.exists() else "no such folder"
-            raise StepError(f"{what}: {args.path}", fix="check `path`")
+            raise StepError(f"{what}: {path}", fix="check `path`")
+        return folder
+
+    def _search(self) -> list[Found]:
+        args, folder = self.args, self._folder()
         latest = time.time_ns() - int(args.min_age_seconds * 1e9)
         files = []
         for number, each in enumerate(find(folder, args.pattern, args.exclude)):

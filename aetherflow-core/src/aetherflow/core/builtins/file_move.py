@@ -1,10 +1,11 @@
-import hashlib
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from aetherflow.core.api import StepError
 from aetherflow.core.builtins.file_lists import Role
 from aetherflow.core.builtins.file_transfer import FileTransfer, Transfer, TransferInputs
+from aetherflow.core.builtins.picked import Moving, is_equal
 
 
 class FileMove(FileTransfer):
@@ -37,16 +38,18 @@ class FileMove(FileTransfer):
                 )
             self.ctx.artifact(new)
             self.ctx.consume(old)
+            self._claims.moved(each.src, new)
             return
         # there now and not when all was looked at: a copy across file systems whose original was about to go
-        if new.exists() and not self.args.overwrite and not (again and _equal(old, new)):
+        if new.exists() and not self.args.overwrite and not (again and is_equal(old, new)) and not self.is_ours(each):
             raise StepError(f"exists already: {new}", fix="set overwrite: true, or give another place")
         self.ctx.move_file(old, new)
+        self._claims.moved(each.src, new)
 
+    def is_ours(self, each: Transfer) -> bool:
+        """A run that this one takes over from has moved it there."""
+        return self._claims.is_repeated(each.src, each.path)
 
-def _equal(one: Path, other: Path) -> bool:
-    def digest(path: Path) -> bytes:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-
-    return one.stat().st_size == other.stat().st_size and digest(one) == digest(other)
+    @cached_property
+    def _claims(self) -> Moving:
+        return Moving(self.ctx)

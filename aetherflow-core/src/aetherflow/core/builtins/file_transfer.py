@@ -112,6 +112,11 @@ class FileTransfer(Step[TransferInputs]):
         """Bring one file to its place; `again`: an earlier attempt may have done so."""
         raise NotImplementedError
 
+    def is_ours(self, each: Transfer) -> bool:
+        """Whether what stands at the new place was brought there by a run that this one takes over from."""
+        del each
+        return False
+
     def _decide(self, ours: Collection[str]) -> list[Transfer]:
         """What is to be done; `ours` are files that an earlier attempt may have made, which are made again."""
         args = self.args
@@ -146,6 +151,7 @@ class FileTransfer(Step[TransferInputs]):
             raise StepError(f"a folder stands in the way: {shown(folders)}", fix="give another dest or dest_dir")
         if crossing := sorted(places.keys() & {each.src for each in todo}):
             raise StepError(f"both source and destination: {shown(crossing)}", fix="give another dest_dir")
+        ours = {*ours, *(each.path for each in todo if self.is_ours(each))}
         there = [path for path in places if path not in ours and Path(path).exists()]
         if there and not self.args.overwrite:
             raise StepError(f"exists already: {shown(there)}", fix="set overwrite: true, or give another place")

@@ -128,6 +128,21 @@ def _walk(
             yield found
 
 
+def is_meant(rel: str, patterns: Sequence[str], exclude: Sequence[str] = ()) -> bool:
+    """Whether `find` would list a file of this path below the folder."""
+    *folders, name = rel.split("/")
+    excluded = Excluded(exclude)
+    if any(excluded(part, "/".join((*folders, name)[: index + 1])) for index, part in enumerate((*folders, name))):
+        return False
+    for pattern in map(Pattern, patterns):
+        state = pattern.start
+        for folder in folders:
+            state = pattern.enter(state, folder)
+        if pattern.means(state, name):
+            return True
+    return False
+
+
 def look(path: Path, rel: str) -> Found | None:
     """A file as it is now; None if it is gone, or no regular file."""
     try:

@@ -1,0 +1,129 @@
+"""Files that the runs of a flow find and take once: claimed by the run that finds them, final once that run is good."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from aetherflow.core.api import Claim, RunContext
+from aetherflow.core.builtins.globbing import Found, is_meant
+
+LEDGER = "files"
+OnUnfinished = Literal["take_over", "leave"]
+
+
+class New(NamedTuple):
+    """A file to take: where it stands now, its key and its value in the ledger."""
+
+    found: Found
+    key: str
+    value: Mapping[str, Any]
+    kept: Path | None = None
+    """It is not where it was found any more: what the run has of it that had taken it."""
+
+
+class Picked:
+    """What was found below one folder. A file that has another size or time than before is another one."""
+
+    def __init__(self, ctx: RunContext, folder: Path) -> None:
+        self._ctx, self._folder = ctx, folder
+        self._ledger = ctx.ledger(LEDGER)
+        prefix = f"{folder}/"
+        self._known = self._ledger.scan(prefix)
+        self._theirs = self._ledger.open_claims(prefix)
+        self._ours = self._ledger.own_claims(prefix)
+
+    def new(
+        self, found: Iterable[Found], patterns: Sequence[str], exclude: Sequence[str], on_unfinished: OnUnfinished
+    ) -> tuple[list[New], list[Claim]]:
+        """What is to be taken, and what runs that ended badly had taken and is left to a person."""
+        there = {_key(each): each for each in found}
+        new: list[New] = []
+        left: list[Claim] = []
+        for key, each in there.items():
+            if key not in self._known and self._is_free(key, on_unfinished, left):
+                new.append(New(each, key, _value(each)))
+        for key, claim in {**self._theirs, **self._ours}.items():
+            value = claim.value
+            rel = str(Path(value["path"]).relative_to(self._folder))
+            if key in there or key in self._known or self._stands(claim) or not is_meant(rel, patterns, exclude):
+                continue
+            if self._is_free(key, on_unfinished, left):
+                gone = Found(Path(value["path"]), rel, value["size"], value["mtime_ns"], 0)
+                new.append(New(gone, key, value, self._ledger.artifact_of(claim)))
+        return new, left
+
+    def _is_free(self, key: str, on_unfinished: OnUnfinished, left: list[Claim]) -> bool:
+        claim = self._theirs.get(key)
+        if claim is None:
+            return True
+        path = claim.value["path"]
+        if claim.alive:
+            self._ctx.log.info("left out, run %s is at it: %s", claim.run_id, path)
+        elif on_unfinished == "leave":
+            self._ctx.log.info("left to a person, run %s has not finished with it: %s", claim.run_id, path)
+            left.append(claim)
+        else:
+            self._ctx.log.info("taken over from run %s, which did not finish: %s", claim.run_id, path)
+            return True
+        return False
+
+    @staticmethod
+    def _stands(claim: Claim) -> bool:
+        """Whether the file still is where it was found, and what it was; then a filter has left it out."""
+        try:
+            status = Path(claim.value["path"]).stat()
+        except FileNotFoundError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (claim.value["size"], claim.value["mtime_ns"])
+
+    def take(self, each: New) -> tuple[Path, Claim]:
+        """Claim a file, with the step's SUCCESS; where it is to be read."""
+        path = each.found.path
+        if each.kept is None:
+            return path, self._ledger.claim(each.key, each.value)
+        with each.kept.open("rb") as old, self._ctx.write_file(f"taken-over/{_name(each)}") as copy:
+            shutil.copyfileobj(old, copy)
+        path = self._ctx.write_path(f"taken-over/{_name(each)}")
+        return path, self._ledger.claim(each.key, each.value, artifact=path)
+
+
+class Moving:
+    """What becomes of claims when their files are moved: the run that may have to take over finds them."""
+
+    def __init__(self, ctx: RunContext) -> None:
+        self._ledger = ctx.ledger(LEDGER)
+        self._by_path = {each.artifact or each.value["path"]: each for each in self._ledger.own_claims().values()}
+
+    def is_repeated(self, src: str, target: str) -> bool:
+        """Whether a run before this one has moved this very file to the same place."""
+        return src in self._by_path and Path(target).is_file() and is_equal(Path(src), Path(target))
+
+    def moved(self, src: str, target: Path) -> None:
+        """Note where the file is now."""
+        if (claim := self._by_path.get(src)) is not None:
+            self._ledger.claim(claim.key, claim.value, artifact=target)
+            self._ledger.commit_claims()
+
+
+def is_equal(one: Path, other: Path) -> bool:
+    """Whether two files have the same content."""
+
+    def digest(path: Path) -> bytes:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+    return one.stat().st_size == other.stat().st_size and digest(one) == digest(other)
+
+
+def _key(found: Found) -> str:
+    return f"{found.path} {found.size} {found.mtime_ns}"
+
+
+def _value(found: Found) -> dict[str, Any]:
+    return {"path": str(found.path), "size": found.size, "mtime_ns": found.mtime_ns}
+
+
+def _name(each: New) -> str:
+    return f"{each.found.mtime_ns}/{each.found.rel}"
