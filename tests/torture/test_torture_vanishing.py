@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aetherflow.core.kernel.state.unit import Unit
 from torture_bench import Bench, warm_up
 from torture_tier import sample, sized, suite
 
@@ -26,6 +27,7 @@ jobs:
       - {id: each, type: torture_effect, for_each: [1, 2]}
   - {id: b, depends_on: [a], steps: [{id: two, type: torture_effect}]}
 """
+PLAIN = FLOW.replace("  locks: {scope: flow}\n", "")
 ENDINGS = ("", "-wal", "-shm")
 
 
@@ -129,3 +131,47 @@ def test_a_lock_store_that_vanishes(bench: Bench, change: Callable[[Path], None]
                     assert bench.attempt() == 0, bench.error_text()
                     assert bench.rows("SELECT status FROM runs") == [("SUCCESS",)]
             bench.forget()
+
+
+def test_a_run_lock_that_vanishes(bench: Bench) -> None:
+    bench.write(PLAIN)
+    warm_up(bench)
+    with suite("V1 run lock, removed", 4) as counted:
+        for point, name in _points_of_the_run(bench, sized(8, 1000)):
+            with counted.case(f"lock removed at {point}, {name}"):
+                _overtaken(bench, point)
+            bench.forget()
+
+
+def test_it_would_be_noticed_if_nobody_asked_whose_run_it_is(bench: Bench) -> None:
+    bench.write(PLAIN)
+    warm_up(bench)
+    ((point, _),) = _points_of_the_run(bench, 1)
+    with pytest.raises(AssertionError, match="went on"):
+        _overtaken(bench, point, lambda: setattr(Unit, "_require_ownership", lambda _: None))
+
+
+def _points_of_the_run(bench: Bench, number: int) -> list[tuple[int, str]]:
+    """Points at which the run is entered and not yet ended."""
+    names = bench.points()
+    bench.forget()
+    first, last = names.index("committed begin run") + 1, names.index("begin run SUCCESS") + 1
+    # not inside a transaction: it keeps everybody else out
+    free = [point for point in range(first, last + 1) if not names[point - 1].startswith("commit ")]
+    return [(point, names[point - 1]) for point in sample(free, number, "V1-run-lock")]
+
+
+def _overtaken(bench: Bench, point: int, bug: Callable[[], object] | None = None) -> None:
+    """A run stands still, loses its lock file, and another process takes it over; then it goes on."""
+    stopped = bench.until_stopped(f"{point}:stop", before=bug)
+    assert stopped is not None, "the run did not come to its failpoint"
+    (bench.states / "f.sqlite.d/runs/f/r.lock").unlink()
+    assert bench.attempt() == 0, bench.error_text()
+    before = bench.rows("SELECT event, detail FROM journal ORDER BY seq"), bench.ran()
+    os.kill(stopped, signal.SIGCONT)
+    code = os.waitstatus_to_exitcode(os.waitpid(stopped, 0)[1])
+    after = bench.rows("SELECT event, detail FROM journal ORDER BY seq"), bench.ran()
+    assert after[0] == before[0], "the run that was overtaken went on writing"
+    assert len(after[1]) <= len(before[1]) + 1, f"the run that was overtaken went on: {after[1]}"
+    assert bench.rows("SELECT status, generation FROM runs") == [("SUCCESS", 2)]
+    assert code == 4, f"exit {code}"

@@ -82,8 +82,17 @@ class Bench:
 
     # Runs
 
-    def fork(self, *arguments: str, failpoint: str = "", before: Callable[[], object] | None = None) -> int:
-        """Start the command in a forked process; returns its pid. `before` runs in the child, first."""
+    def fork(
+        self,
+        *arguments: str,
+        failpoint: str = "",
+        before: Callable[[], object] | None = None,
+        output: Path | None = None,
+    ) -> int:
+        """Start the command in a forked process; returns its pid.
+
+        `before` runs in the child, first; `output` is a file for what it prints.
+        """
         child = os.fork()
         if child == 0:  # pragma: no cover
             code = 99
@@ -96,7 +105,8 @@ class Bench:
                     before()
                 with (
                     self.errors.open("w") as err,
-                    contextlib.redirect_stdout(io.StringIO()),
+                    output.open("w", encoding="utf-8") if output else io.StringIO() as out,
+                    contextlib.redirect_stdout(out),
                     contextlib.redirect_stderr(err),
                 ):
                     code = main(list(arguments or RUN))
@@ -108,9 +118,9 @@ class Bench:
         """Run the flow in a forked process with one failpoint set; its exit code, or minus its signal."""
         return os.waitstatus_to_exitcode(os.waitpid(self.fork(failpoint=failpoint, before=before), 0)[1])
 
-    def until_stopped(self, failpoint: str) -> int | None:
+    def until_stopped(self, failpoint: str, before: Callable[[], object] | None = None) -> int | None:
         """Run until the process stops itself (action `stop`): its pid; None if it ended first."""
-        child = self.fork(failpoint=failpoint)
+        child = self.fork(failpoint=failpoint, before=before)
         _, status = os.waitpid(child, os.WUNTRACED)
         return child if os.WIFSTOPPED(status) else None
 

@@ -75,11 +75,16 @@ class Effect(Step[Any]):
 
 
 class Values(Step[Any]):
-    """Returns what the JSON file VALUES holds; with `see`, writes what it was given to SEEN."""
+    """Returns what the JSON file VALUES holds; with `see`, writes its input to SEEN; with `file`, makes an artifact."""
 
     def run(self) -> StepResult:
         """Do it."""
         if "see" in self.inputs:
             Path(self.ctx.env["SEEN"]).write_text(json.dumps(self.inputs["see"]))
             return StepResult()
-        return StepResult(output={"values": json.loads(Path(self.ctx.env["VALUES"]).read_text())})
+        output: dict[str, Any] = {"values": json.loads(Path(self.ctx.env["VALUES"]).read_text())}
+        if name := self.inputs.get("file"):
+            with self.ctx.write_file(name) as artifact:
+                artifact.write(content(self.id, 20))
+            output["path"] = str(self.ctx.artifacts_dir(self.job_id) / name)
+        return StepResult(output=output)

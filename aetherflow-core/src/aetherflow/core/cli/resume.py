@@ -38,14 +38,14 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted or failed, where it stopped.
 
-        The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
-        steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
-        whether it had its effect, then say done or again. What a step had claimed may have been taken over by another run
+    The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
+    steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
+    whether it had its effect, then say done or again. What a step had claimed may have been taken over by another run
     since: then it is refused, unless --from does that again with what is new now.
 
-        Example: aetherflow resume nightly-2026-11-24
+    Example: aetherflow resume nightly-2026-11-24
 
-        Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
+    Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
     """
     from aetherflow.core.cli.execution import execute
     from aetherflow.core.cli.refusing import NotedStart, noted
