@@ -1,4 +1,4 @@
-"""C1, C2 and more of A1: what a run takes from the world for good, over failed, killed, resumed, repeated and settled nights."""
+"""C1, C2, more of A1: what is taken for good, over failed, killed, resumed, repeated and settled nights."""
 
 import random
 
