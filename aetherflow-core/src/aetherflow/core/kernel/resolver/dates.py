@@ -49,7 +49,7 @@ def shift_date(day: dt.date, shift: str, holidays: Iterable[dt.date] = ()) -> dt
 
 
 def date_map(day: dt.date) -> dict[str, str]:
-    """What templates read of a day; all of it text, numbers with leading zeros."""
+    """The fields of a day that templates may read; all are text, numbers with leading zeros."""
     last = calendar.monthrange(day.year, day.month)[1]
     return {
         "iso": day.isoformat(),
@@ -85,7 +85,7 @@ def parse_slot(text: str) -> dt.datetime:
 
 
 def slot_text(slot: dt.datetime) -> str:
-    """A slot as it is kept and shown."""
+    """A slot (UTC) in its stored and shown form: ISO 8601 to the second, with `Z`."""
     return slot.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
