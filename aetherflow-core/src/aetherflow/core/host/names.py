@@ -1,4 +1,4 @@
-"""Groups of entry points, and how their names are spelt."""
+"""Entry-point groups, and how plugin names are shown."""
 
 STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
@@ -6,15 +6,15 @@ BUNDLE_SOURCES = "aetherflow.bundle_sources"
 HOOKS = "aetherflow.hooks"
 COMMANDS = "aetherflow.commands"
 DOCUMENTS = "aetherflow.documents"
-"""Kinds of documents of other programs; looked for when a file is of none of the core's own kinds."""
+"""Kinds of documents of other programs; loaded for a file that is of none of the core's own kinds."""
 LEGACY = "aetherflow.plugins"
 """The old group: an object that registers steps and connectors when it is called."""
 KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
-"""Entry-point group to the word that users read, for all that flows and manifests use."""
+"""Entry-point group to its word for users, for the groups that flows and manifests use."""
 WORDS = {**KINDS, HOOKS: "hook", COMMANDS: "command", DOCUMENTS: "kind of document"}
-"""Entry-point group to its word, for every group."""
+"""Entry-point group to its word for users, for every group but the old one."""
 
 
 def shown(group: str, name: str) -> str:
-    """A name as users read it: connectors as `kind:driver`."""
+    """A name as users see it: that of a connector as `kind:driver`."""
     return name.replace(".", ":", 1) if group == CONNECTORS else name
