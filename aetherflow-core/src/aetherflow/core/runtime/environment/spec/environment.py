@@ -30,7 +30,7 @@ class EnvFileSpec(SpecModel):
 
 
 def _from_text(value: Any) -> Any:
-    # the short form: a path alone says its type by its ending
+    # the short form is a path; its ending gives the type
     if not isinstance(value, str):
         return value
     kind = "json" if value.endswith(".json") else "dir" if value.endswith("/") else "dotenv"
