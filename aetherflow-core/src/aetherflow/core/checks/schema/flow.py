@@ -1,4 +1,4 @@
-"""The schema of a flow: its models, and in them the step types and connectors that are installed."""
+"""The schema of a flow: its models with the installed step types and connectors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a plugin's docstring tells a reader of an editor: its text, and the example at its end."""
+"""Reading a plugin's docstring for editors: its text, and the example at its end."""
 
 import inspect
 import textwrap
