@@ -1,4 +1,4 @@
-"""The bundle manifest: what a bundle consists of and where it comes from."""
+"""The models of a bundle manifest: the parts of a bundle, and its source."""
 
 from typing import Annotated, Literal
 
