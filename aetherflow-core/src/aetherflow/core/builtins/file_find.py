@@ -22,14 +22,14 @@ class Inputs(GateInputs):
     exclude: Texts = Field(
         [], description="Files and folders to leave out; a pattern without slash is matched against each name"
     )
-    min_age_seconds: float = Field(0, ge=0, description="Leave out files changed later than so long ago")
+    min_age_seconds: float = Field(0, ge=0, description="Leave out files that changed within this time")
     min_size: int = Field(0, ge=0, description="Leave out files of fewer bytes")
     stable_seconds: float = Field(
-        0, ge=0, description="Watch for so long, and leave out files whose size or time of change did not stay"
+        0, ge=0, description="Watch for this time, and leave out files whose size or time of change has changed"
     )
     sort: Literal["name", "mtime", "size"] = Field("name", description="Order of the result; name: by path")
-    descending: Flag = Field(False, description="The other way round: last, newest or largest first")
-    limit: int | None = Field(None, ge=1, description="Return at most so many, the first ones of the order")
+    descending: Flag = Field(False, description="Reverse the order: last, newest or largest first")
+    limit: int | None = Field(None, ge=1, description="Most files to return, the first ones in the order")
 
 
 class Outputs(StepOutputs):
@@ -38,15 +38,15 @@ class Outputs(StepOutputs):
     matched: int = Field(description="Number of files that match, before `limit`")
     files: list[dict[str, Any]] = Field(description="Each file: path, rel_path, name, size in bytes, mtime")
     paths: list[str] = Field(description="The absolute paths alone")
-    first: str | None = Field(description="Absolute path of the first one; null if there is none")
+    first: str | None = Field(description="Absolute path of the first file; null if there is none")
     total_bytes: int = Field(description="Sum of the sizes")
 
 
 class FileFind(Step[Inputs]):
-    """List files: by pattern, age, size; SKIPPED under `min_count`.
+    """List files by pattern, age and size; SKIPPED if fewer than `min_count` match.
 
-    Links are not followed and not listed, names that begin with a dot only where the pattern does. A folder that does
-    not exist is an error.
+    Links are neither followed nor listed. Names that begin with a dot match only patterns that begin with a dot. A
+    folder that does not exist is an error.
 
     Example:
         - id: find
@@ -111,7 +111,7 @@ class FileFind(Step[Inputs]):
 
 
 def record(found: Found) -> dict[str, Any]:
-    """A file as an output."""
+    """The record of a file in outputs; `mtime` is an ISO 8601 UTC time to the second."""
     at = dt.datetime.fromtimestamp(found.mtime_ns / 1e9, dt.UTC).isoformat(timespec="seconds")
     return {
         "path": str(found.path),
@@ -123,7 +123,7 @@ def record(found: Found) -> dict[str, Any]:
 
 
 def stable(ctx: RunContext, found: Sequence[Found], seconds: float) -> list[Found]:
-    """Those of the files that stay what they are for so long: size, time of change, and the file itself."""
+    """The files whose size, time of change and inode stay the same for `seconds`."""
     deadline = time.monotonic() + seconds
     same = list(found)
     while True:
@@ -134,7 +134,7 @@ def stable(ctx: RunContext, found: Sequence[Found], seconds: float) -> list[Foun
 
 
 def pause(ctx: RunContext, seconds: float) -> None:
-    """Wait; StepCancelledError at once if the step is to end."""
+    """Wait for `seconds`; StepCancelledError at once if the step is to end."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         ctx.check_cancelled()
