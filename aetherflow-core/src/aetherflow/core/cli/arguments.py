@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments and options that several commands share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from aetherflow.core.base.errors import UsageError
 
 
 def complete_flow_id(incomplete: str) -> list[str]:
-    """Ids of known flows that start so; for the shell."""
+    """Ids of known flows that start with `incomplete`, for shell completion."""
     from aetherflow.core.cli.completing import flow_ids
 
     return flow_ids(incomplete)
 
 
 def complete_run_id(incomplete: str) -> list[str]:
-    """Ids of recent runs that start so; for the shell."""
+    """Ids of recent runs that start with `incomplete`, for shell completion."""
     from aetherflow.core.cli.completing import run_ids
 
     return run_ids(incomplete)
@@ -38,7 +38,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 SummaryJsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")]
 
-# What a flow is, and what is to be done of it: of run, plan, resume, explain, doctor and validate.
+# The flow and the options of its run: for run, plan, resume, explain, doctor and validate.
 FlowArgument = Annotated[
     Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
 ]
@@ -61,7 +61,7 @@ AcceptChangesOption = Annotated[
 
 
 def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[Path]:
-    """The flow files named as arguments or by `--flow-yaml`; UsageError for none, or for both."""
+    """The flow files named as arguments or by `--flow-yaml`; UsageError if none or both are given."""
     if positional and option is not None:
         raise UsageError("the flow is named twice, as an argument and by --flow-yaml", fix="name it once")
     if option is not None:

@@ -1,4 +1,4 @@
-"""`aetherflow bundle`: sync and status; the other commands stand in modules of their own."""
+"""`aetherflow bundle`: sync and status; the other commands have their own modules."""
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 

@@ -98,7 +98,7 @@ def _activate(store: "BundleStore", name: str, action: str, reason: str, *, as_j
     latest, at, by = store.latest(), now(), actor()
     pin = None if latest is not None and latest.content == content else Pin(content, at, by, reason)
     if pin is not None:
-        store.set_pin(pin)  # first: a sync that comes in between must not undo it
+        store.set_pin(pin)  # first, so that a sync in between does not replace the version
     store.point_to(content, action, at, by, reason)
     if pin is None:
         store.set_pin(None)

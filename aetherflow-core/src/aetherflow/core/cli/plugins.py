@@ -23,7 +23,7 @@ LIST_SCHEMA = 1
 SHOW_SCHEMA = 1
 CHECK_SCHEMA = 1
 CONFIGURING = ("CONFIG", "PLUGIN_PATHS", "SETTINGS_MODULE", "ENV_FILES_JSON", "MODE")
-"""Variables, without AETHERFLOW_, that may change which plugins there are."""
+"""Variables, without the prefix AETHERFLOW_, that may change the set of plugins."""
 HooksOption = Annotated[
     bool, typer.Option("--run-hooks", help="Also load folder plugins that stand in this folder or below.")
 ]
@@ -201,8 +201,8 @@ def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | N
     from aetherflow.core.runtime.environment.policy import catalog_for
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
-    installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
-    # hooks are left alone: they cannot change which plugins there are, and a broken one is what `check` is to find
+    installed_plugins()  # before any model is built: it spares pydantic its own scan of distributions
+    # without hooks: they cannot change the set of plugins, and `check` must be able to report a broken one
     snapshot = build_snapshot(here, config=config, run_hooks=run_hooks, use_plugins=False)
     return catalog_for(snapshot), snapshot
 
@@ -234,7 +234,7 @@ def _lines(found: "Description") -> list[str]:
         lines += ["", f"{section}:" if rows else f"{section}: none"]
         if rows:
             header = ["name", "type", "default", "meaning"]
-            if section == "outputs":  # what a step returns has no defaults
+            if section == "outputs":  # outputs have no defaults
                 header, rows = [header[0], header[1], header[3]], [[row[0], row[1], row[3]] for row in rows]
             shown = table(header, rows)
             lines += [f"  {line}" for line in shown.split("\n")]

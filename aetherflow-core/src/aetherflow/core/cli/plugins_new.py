@@ -18,7 +18,7 @@ FILES = {
     "tests/test_connector.py": "test_connector.py",
     "tests/test_step.py": "test_step.py",
 }
-"""File of the distribution to the template that it comes from; an empty file comes from none."""
+"""File of the new distribution to its template; an empty name means an empty file."""
 
 
 def new(
@@ -55,7 +55,7 @@ def new(
 
 
 def module_name(name: str) -> str:
-    """The importable name of a distribution; UsageError, with the reason, for a name that cannot be one."""
+    """The module name for a distribution name; UsageError, with the reason, for an unsuitable name."""
     import re
     import sys
     from keyword import iskeyword

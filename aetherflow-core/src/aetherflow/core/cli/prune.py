@@ -60,7 +60,7 @@ def prune(
         if path.exists():
             try:
                 found = doomed_runs(path, known.flow_id, include_unfinished=include_unfinished, **rules)
-            except StateError as error:  # the others are pruned all the same
+            except StateError as error:  # other state files are still pruned
                 errors.append(error)
             else:
                 flows.setdefault(known.state_path, []).append(known.flow_id)

@@ -118,7 +118,7 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
 
 
 def _bring_up_to_date(state_path: Path) -> None:
-    """Migrate a file of an older engine, as the run that goes on would do; what only looks refuses it."""
+    """Migrate a state file of an older engine, as the resumed run would do; commands that only read refuse it."""
     from aetherflow.core.cli.state_files import migrate_file
 
     if state_path.is_file():
@@ -133,7 +133,7 @@ def _prepared(path: Path, config: Path | None) -> "PreparedFlow":
 
 
 def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
-    """UsageError where the flow file would now start another run instead of going on with this one."""
+    """UsageError if the flow file now has another id or state, so that it would start a new run."""
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import UsageError
 
@@ -148,6 +148,6 @@ def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
 
 
 def _shown(path: Path) -> Path:
-    """The path as a person in this folder would write it."""
+    """The path relative to the working directory, if it is below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

@@ -77,7 +77,7 @@ def _events(path: Path) -> list[Any]:
         try:
             events.append(json.loads(line))
         except ValueError:
-            events.append({"event": "unreadable", "text": line})  # the last line of a run that was killed
+            events.append({"event": "unreadable", "text": line})  # such as the last line of a killed run
     return events
 
 

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def complete_kind(incomplete: str) -> list[str]:
-    """Kinds of documents that start so; for the shell."""
+    """Kinds of documents that start with `incomplete`, for shell completion."""
     from aetherflow.core.checks.kinds import known_kinds
 
     return [name for name in known_kinds() if name.startswith(incomplete)]
 
 
 def checked_kind(name: str) -> str:
-    """The name of a kind; UsageError for one that is not known."""
+    """The name, if it is a known kind of document; else UsageError."""
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.checks.kinds import KINDS, known_kinds
     from aetherflow.core.host.first_party import program_for
@@ -116,7 +116,7 @@ def _in_bundle(
     try:
         with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
             return check_flow(path, snapshot)
-    except SpecError as error:  # of the manifest
+    except SpecError as error:  # the manifest is invalid
         problems = Problems()
         problems.extend(error.problems)
         return Checked(str(manifest), None, None, problems, kind="manifest")
