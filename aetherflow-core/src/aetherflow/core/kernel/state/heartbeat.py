@@ -1,4 +1,4 @@
-"""A sign of life of a run, for readers on other hosts and for `status`."""
+"""The heartbeat of a run, for readers on other hosts and for `status`."""
 
 import contextlib
 import sqlite3
@@ -22,7 +22,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def beat(self, connection: sqlite3.Connection) -> bool:
-        """Write one; False if the run is not ours any more."""
+        """Write a heartbeat; False if another process owns the run."""
         query = "UPDATE runs SET heartbeat_at=? WHERE flow_id=? AND run_id=? AND generation=?"
         with durable.transaction(connection, "heartbeat"):
             return connection.execute(query, (now_ms(), *self._values)).rowcount == 1
@@ -31,7 +31,7 @@ class Heartbeat:
         connection: sqlite3.Connection | None = None
         try:
             while not self._stop.wait(INTERVAL_SECONDS):
-                # a missed beat harms nobody; what really fails is told by the next transition of the run itself
+                # a missed beat does no harm; a lasting failure is reported by the next transition of the run
                 with contextlib.suppress(sqlite3.Error, OSError):
                     connection = connection or durable.connect(self._path, busy_seconds=INTERVAL_SECONDS)
                     self.beat(connection)

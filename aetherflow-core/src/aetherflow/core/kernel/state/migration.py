@@ -1,4 +1,4 @@
-"""A state file as it is opened: created, accepted, migrated, or refused."""
+"""Preparing the schema of a state file when it is opened: it is created, accepted, migrated or refused."""
 
 import sqlite3
 from pathlib import Path
@@ -25,7 +25,7 @@ UPDATE step_runs SET reason_code=CASE error WHEN 'the process that ran it ended'
     WHERE status='INTERRUPTED' AND (error IN ('the process that ran it ended', 'stopped before it began', 'stopped',
     'the run is being stopped') OR error LIKE 'signal %');
 """
-"""The words that 1.0.0 wrote as reasons are read here, and nowhere else."""
+"""Sets reason codes from the reason texts of 1.0.0, which are read nowhere else."""
 _MIGRATIONS = {
     1: """
 ALTER TABLE runs ADD COLUMN parent TEXT;
@@ -59,13 +59,13 @@ ALTER TABLE journal ADD COLUMN chain TEXT;
 {ADDED_IN_3}
 {_CODES_OF_1_0}""",
 }
-"""What leads from one version to the next; a migrated file and a new one have the same columns."""
+"""Version to the statements that migrate it to the next; a migrated and a new file have the same columns."""
 
 
 def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables in a new file, accept our own version, migrate an older one, refuse any other.
+    """Create the tables in a new file; migrate an older schema.
 
-    Raises StateError for a file of a newer engine, for a database that is not ours, and for an older file in use.
+    Raises StateError for a file of a newer engine, for a database of another program, and for an older file in use.
     """
     version = _version(connection)
     if version == SCHEMA_VERSION:
@@ -87,9 +87,9 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
-    """Bring an older file to our version, after a backup beside it; returns the backup, None if nothing was to do.
+    """Migrate an older file after a backup beside it; returns the backup's path, None if nothing was to be done.
 
-    Raises StateError for a database that is not ours, and while a process executes a run of the file.
+    Raises StateError for a database of another program, and while a process executes a run of the file.
     """
     if not 0 < (version := _version(connection)) < SCHEMA_VERSION:
         return None
@@ -108,7 +108,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
 
 
 def _require_idle(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """An older engine goes on with what it has opened, and does not know the new tables."""
+    """Refuse the migration while a process of the older engine has runs in the file, since it cannot use new tables."""
     live = held_runs(path) + (runs_elsewhere(connection) if version > 1 else [])
     if live:
         shown = ", ".join(live[:3]) + (f" and {len(live) - 3} more" if len(live) > 3 else "")

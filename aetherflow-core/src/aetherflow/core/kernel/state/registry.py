@@ -1,10 +1,10 @@
-"""Which flows and runs there are, and in which state files: `<state root>/registry.sqlite`.
+"""The index of flows and runs with their state files: `<state root>/registry.sqlite`.
 
-An index, not a record: what it says is also in the state files. A run registers itself before its first row is written;
-a registry that is missing or damaged is built anew from the state files under the state root.
+Its content is also in the state files. A run registers itself before its first row is written; a registry that is
+missing or damaged is rebuilt from the state files under the state root.
 
-Schema 2 has tables that are not written yet: `refused`, starts that were refused before their state was opened, and
-`acts`, what persons did about them. Older engines read the file as before; it is migrated while they run.
+Schema 2 has tables that are not written yet: `refused`, for starts that were refused before their state was opened, and
+`acts`, for what persons did about them. Older engines can read the file, so it is migrated while they run.
 """
 
 import os
@@ -56,19 +56,19 @@ _NO_DAMAGE = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-"""Errors of a file that is whole: busy, no room, no permission."""
+"""SQLite error codes that do not mean damage: busy, no space, no permission."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Registered:
-    """A run and where it is recorded."""
+    """A run and its state file."""
 
     flow_id: str
     run_id: str
     state_path: str
     flow_path: str
     started_at: int
-    """Of its first start, in UTC epoch milliseconds."""
+    """Time of its first start, in UTC epoch milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,7 +82,7 @@ class KnownFlow:
 
 
 def register(root: Path, run: Registered) -> str | None:
-    """Enter a run if it is not there; returns a warning where that failed. Never an error: no run depends on it."""
+    """Register a run; returns a warning if that failed. Never raises, since a run does not depend on the registry."""
     path = root / NAME
     try:
         try:
@@ -95,13 +95,13 @@ def register(root: Path, run: Registered) -> str | None:
             _enter(path, run)
             _add_known_before(path, aside)
             return f"the registry of runs {path} was damaged ({error}): built anew, the old one is {aside}"
-    except Exception as error:  # noqa: BLE001 whatever is wrong with the index, it is no reason not to run
+    except Exception as error:  # noqa: BLE001 no error of the registry may stop a run
         return f"the registry of runs {path} cannot be written: {error}; `status` and `runs` may not see this run"
     return None
 
 
 def known_flows(root: Path) -> list[KnownFlow]:
-    """All flows, by id. Without a usable registry, those of the state files under the state root. Writes nothing."""
+    """All known flows, sorted; without a usable registry those of the state files under `root`. Writes nothing."""
     query = "SELECT flow_id, state_path, flow_path, last_started_at FROM flows"
     try:
         rows = read_any(root / NAME, lambda db: db.execute(query).fetchall())
@@ -115,7 +115,7 @@ def known_flows(root: Path) -> list[KnownFlow]:
 
 
 def find_runs(root: Path, run_id: str) -> list[Registered]:
-    """All runs of an id, one per flow and state file. Writes nothing."""
+    """All runs with an id, one per flow and state file, as `known_flows` finds them. Writes nothing."""
     query = "SELECT flow_id, run_id, state_path, flow_path, started_at FROM runs WHERE run_id=?"
     try:
         rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
@@ -125,7 +125,7 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
 
 
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
-    """Runs whose id starts so, the last started first, as the registry has them. Raises sqlite3.Error, OSError."""
+    """Registered runs whose id starts with `prefix`, the last started first. Raises sqlite3.Error, OSError."""
     query = (
         "SELECT flow_id, run_id, state_path, flow_path, started_at FROM runs WHERE substr(run_id, 1, ?)=? "
         "ORDER BY started_at DESC LIMIT ?"
@@ -135,7 +135,7 @@ def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
 
 
 def rebuild(root: Path) -> int:
-    """Add every run of the state files under the state root; returns how many are known then."""
+    """Register every run of the state files under the state root; returns the number of known runs."""
     with closing(_open(root / NAME)) as db:
         with durable.transaction(db, "rebuild registry"):
             _add(db, _scan(root))
@@ -143,13 +143,13 @@ def rebuild(root: Path) -> int:
 
 
 def adopt(root: Path, state_path: Path) -> None:
-    """Add every run of one state file."""
+    """Register every run of one state file."""
     with closing(_open(root / NAME)) as db, durable.transaction(db, "register runs"):
         _add(db, _runs_in(state_path))
 
 
 def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
-    """Remove runs (flow id, run id, state file) that are recorded no more; their flows stay known."""
+    """Unregister deleted runs (flow id, run id, state file); their flows stay known."""
     if not (root / NAME).exists():
         return
     with closing(_open(root / NAME)) as db, durable.transaction(db, "forget runs"):
@@ -160,7 +160,7 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 
 
 def _flows_once(flows: Iterable[KnownFlow]) -> list[KnownFlow]:
-    """A flow whose one state file was reached by several names (links), under the name that was used last."""
+    """The flows, each state file once, under the path that was used last if links lead to it."""
     ordered = sorted(flows, key=lambda flow: flow.last_started_at)
     return sorted({(flow.flow_id, durable.real_file(Path(flow.state_path))): flow for flow in ordered}.values())
 
@@ -181,7 +181,7 @@ def _enter(path: Path, run: Registered) -> None:
 
 
 def _add_known_before(path: Path, damaged: Path) -> None:
-    """Add the runs of state files that a damaged registry still names: they may stand outside the state root."""
+    """Register the runs of state files that a damaged registry still names, since they may be outside of the root."""
     query = "SELECT DISTINCT state_path FROM flows"
     try:
         named = read_any(damaged, lambda db: db.execute(query).fetchall())
@@ -255,5 +255,5 @@ def _runs_in(path: Path) -> list[Registered]:
     try:
         rows = read_any(path, lambda db: db.execute(query, (str(path),)).fetchall())
     except (sqlite3.Error, OSError):
-        return []  # damaged, or of somebody else
+        return []  # damaged, or a database of another program
     return [Registered(*row) for row in rows]

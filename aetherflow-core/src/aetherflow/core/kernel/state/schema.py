@@ -1,6 +1,6 @@
-"""Tables of a state file. Times are UTC epoch milliseconds; JSON is stored as text.
+"""The tables of a state file. Times are UTC epoch milliseconds; JSON is stored as text.
 
-Schema 3 holds what 1.1 and the versions after it need, so that a state is migrated once. Not written yet:
+Schema 3 contains what 1.1 and later versions need, so that a state is migrated only once. Not written yet:
 
 - `claims`: what a run took from the world, final when the run is good (`open`, `final`, `lost`); `identity` names what
   is claimed, the same in every run; `artifact` is the copy that a run which takes over needs; `taken_from` is the run
@@ -107,7 +107,7 @@ CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
 
 
 def empty_state() -> sqlite3.Connection:
-    """A state in which nothing has run yet, and which leaves nothing behind."""
+    """An empty state in memory, for a state file that does not exist."""
     connection = durable.memory_database()
     durable.execute_all(connection, TABLES, SCHEMA_VERSION)
     return connection
