@@ -184,6 +184,6 @@ class RedactedStream:
         return self._redactor.mask(text[:cut])
 
     def finish(self) -> str:
-        """Return the rest, masked."""
+        """Return the rest of the text, masked."""
         held, self._held = self._held, ""
         return self._redactor.mask(held)

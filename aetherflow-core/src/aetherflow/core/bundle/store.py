@@ -185,7 +185,7 @@ class BundleStore:
         self.forget_error()
 
     def remember(self, latest: Latest) -> None:
-        """Record the latest sync."""
+        """Record `latest` as the latest sync."""
         records.write_json(self.latest_path, records.plain(latest))
 
     def forget_error(self) -> None:

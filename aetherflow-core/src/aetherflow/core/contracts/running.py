@@ -35,10 +35,10 @@ class PluginFacts(Protocol):
     """The facts about plugins that are part of the definition of a step that uses them, as JSON-safe maps."""
 
     def of_step(self, name: str) -> Mapping[str, Any]:
-        """Facts about a step type."""
+        """Facts about a step type's class."""
 
     def of_connector(self, kind: str, driver: str) -> Mapping[str, Any]:
-        """Facts about a connector."""
+        """Facts about a connector class."""
 
     def conditions_of(self, step: Mapping[str, Any]) -> Iterable[str]:
         """The inputs of a raw step, and of the steps inside it, that are conditions in the grammar of `when`."""
@@ -102,7 +102,7 @@ class AttemptLog(Protocol):
         """Take the next bytes of a stream, which may end inside a line."""
 
     def close(self) -> None:
-        """Pass on unfinished lines."""
+        """Pass on unfinished lines and close the log."""
 
 
 class StepWrapper(Protocol):

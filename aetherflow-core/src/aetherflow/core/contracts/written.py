@@ -61,7 +61,7 @@ def text_of(value: Any, word: str | None = None) -> str | None:
 
 
 class Fitted(NamedTuple, Generic[ModelT]):
-    """The result of `fit`."""
+    """The result of `fit`: a model, or the error."""
 
     model: ModelT | None
     error: ValidationError | None

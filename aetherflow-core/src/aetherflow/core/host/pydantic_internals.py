@@ -1,8 +1,8 @@
 """The only use of undocumented names of pydantic in the core.
 
 Why: when pydantic builds its first model it reads the metadata of every installed distribution to find plugins of its
-own; the core has just read them. Tested with pydantic 2.11.0 to 2.14.4; the distribution allows versions below 3. If
-the name no longer exists, pydantic reads the metadata again and a start is slower.
+own; the core has just read them. Tried with pydantic 2.11.0 to 2.14.4; the distribution allows versions below 3.
+Without the name pydantic reads the metadata again, and a start is slower.
 """
 
 import sys

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.logs.events import Observer
 
 MAX_DEPTH = 16
-"""Deepest nesting of flows."""
+"""Deepest allowed nesting of flows."""
 GRACE_SHARE_SECONDS = 1.0
 """Seconds by which an inner run's time to stop is shorter than that of the outer run, so that it ends in time."""
 
@@ -85,7 +85,7 @@ class FlowCalls:
         self._inner = inner
 
     def call(self, attempt: Attempt, wanted: FlowCall) -> FlowResult:
-        """As `RunContext.call_flow`."""
+        """As `RunContext.call_flow`; `wanted` has the run's id."""
         attempt.control.check()
         file = wanted.flow.resolve()
         self._refuse_cycle(file)

@@ -31,7 +31,7 @@ class AliveFile:
         _held.add(self)
 
     def beat(self, mono_ms: int) -> None:
-        """Write a heartbeat."""
+        """Write a heartbeat with this monotonic time."""
         if self._descriptor is not None:
             os.pwrite(self._descriptor, f"{mono_ms:020}\n".encode(), 0)
 

@@ -32,7 +32,7 @@ FOLDER_PLUGIN = "(folder)"
 
 @dataclass(frozen=True, slots=True)
 class FlowFacts:
-    """The input of `define`."""
+    """The input of `define`: a flow and the values that its definitions contain."""
 
     data: Mapping[str, Any]
     """The document as parsed: plain maps and lists."""

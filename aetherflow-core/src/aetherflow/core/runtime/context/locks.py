@@ -15,7 +15,7 @@ class AttemptLocks:
         self._attempt = attempt
 
     def lease(self, key: str, ttl_seconds: float, wait_seconds: float) -> AbstractContextManager[HeldLock]:
-        """As `RunContext.lease`."""
+        """As `RunContext.lease`; the wait ends when the attempt is cancelled."""
         return self._attempt.leases.hold(key, ttl_seconds, wait_seconds, self._attempt.control.check)
 
     def acquire(self, key: str, ttl_seconds: float) -> bool:

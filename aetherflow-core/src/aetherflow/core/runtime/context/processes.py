@@ -26,5 +26,5 @@ class AttemptProcesses:
         return cast("subprocess.Popen[bytes]", request.ask())
 
     def end(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        """As `RunContext.end_process`."""
+        """As `RunContext.end_process`; may be called from any thread."""
         self._services.processes.end(process, grace_seconds)

@@ -21,17 +21,17 @@ class BundleLayer(NamedTuple):
 
     bundle_id: str
     content: str
-    """Content fingerprint."""
+    """Content fingerprint of the version."""
     fingerprint: str
     """Listing fingerprint of its source."""
     folder: Path
-    """The version's folder."""
+    """Folder of the version's files."""
     cache: Path
     manifest: Path
-    """The manifest's file, absolute."""
+    """Absolute path of the manifest file."""
     mode: Mode
     profiles_file: str
-    """Path relative to `folder`."""
+    """Path of the profiles, relative to `folder`."""
     env_files: tuple[tuple[EnvFileSpec, Location], ...]
     plugins_dir: str | None
     """Folder with plugins in the bundle, used in mode internal_fast."""

@@ -19,7 +19,7 @@ def _type(value: Any) -> Any:
 
 
 class EnvFileSpec(SpecModel):
-    """One env file."""
+    """One env file: its type, path and prefix."""
 
     type: Annotated[EnvFileType, BeforeValidator(_type, json_schema_input_type=EnvFileType | _Written)] = Field(
         description="dotenv, json, or dir: a folder of files"
