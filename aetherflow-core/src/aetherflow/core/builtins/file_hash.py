@@ -127,7 +127,7 @@ class FileHash(Step[Inputs]):
 
     def _below(self, path: Path, folder: Path) -> str:
         if not path.is_relative_to(folder):
-            message = f"{path} does not stand below the folder of dest, {folder}"
+            message = f"{path} is not below the folder of dest, {folder}"
             raise StepInputError(message, fix="put dest into a folder above all files, so that they move together")
         return str(path.relative_to(folder))
 

@@ -66,5 +66,5 @@ class FileWrite(Step[Inputs]):
             return text.encode()
         except UnicodeEncodeError:
             raise StepInputError(
-                "content is not valid Unicode (a lone surrogate)", fix="look where it came from"
+                "content is not valid Unicode (a lone surrogate)", fix="correct the step or file that it comes from"
             ) from None

@@ -20,7 +20,7 @@ class Inputs(GateInputs):
             try:
                 return json.loads(text)
             except ValueError:
-                raise ValueError("starts like a JSON list and is none") from None
+                raise ValueError("starts like a JSON list but is not valid JSON") from None
         return [item for part in text.split(",") if (item := part.strip())]
 
 

@@ -50,7 +50,7 @@ def check_flow(
 
 def _not_evaluated(path: str | Path, snapshot: Snapshot) -> Iterator[Problem]:
     for what in (*snapshot.not_evaluated, *map(skipped_text, snapshot.skipped_plugins)):
-        message = f"{what} is not evaluated: it stands beside the flow, and only `run` runs such code"
+        message = f"{what} is not evaluated: it is stored beside the flow, and only `run` executes such code"
         fix = "check it with: aetherflow validate --run-hooks"
         at = Location(str(path))
         yield Problem("AF1703", message, at, code="hook:not_evaluated", fix=fix, severity="warning")

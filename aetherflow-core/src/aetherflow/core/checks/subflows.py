@@ -82,7 +82,7 @@ class SubFlows:
             self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
         elif not self._may_be_read(file):
             fix = "put it beside this flow, or name its folder in `paths.read` of the project file"
-            self._add(f"the flow stands outside of the folders that may be read: {text}", at, fix)
+            self._add(f"the flow is outside of the folders that may be read: {text}", at, fix)
         elif not file.is_file():
             self._add(f"no such flow file: {text}", at, f"the path is taken from {self._document.file}'s folder")
         else:

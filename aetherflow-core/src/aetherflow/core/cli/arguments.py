@@ -25,7 +25,7 @@ def complete_run_id(incomplete: str) -> list[str]:
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", readable=False, metavar="FILE", help="Project file, instead of the nearest above."),
+    typer.Option("--config", readable=False, metavar="FILE", help="Project file; default: the nearest above."),
 ]
 FlowIdOption = Annotated[
     str | None, typer.Option("--flow", metavar="ID", help="Id of the flow.", autocompletion=complete_flow_id)
@@ -46,17 +46,17 @@ FlowYamlOption = Annotated[
     Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
 ]
 RunHooksOption = Annotated[
-    bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
+    bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that are stored beside the flow.")
 ]
 ParamOption = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")]
-SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")]
+SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Slot of the run, an instant.")]
 DataDateOption = Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")]
 FlowJobOption = Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")]
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Do this again, and what follows.")
+    str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Repeat this job or step, and what follows.")
 ]
 AcceptChangesOption = Annotated[
-    bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
+    bool, typer.Option("--accept-changes", help="Keep results of finished steps whose definition has changed.")
 ]
 
 

@@ -22,7 +22,7 @@ WorkRootOption = Annotated[
     Path | None,
     typer.Option("--work-root", metavar="DIR", readable=False, help="Folder above the store, `bundles/`."),
 ]
-ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")]
+ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; recorded with your name.")]
 __all__ = ["BundleHere", "ConfigOption", "ManifestOption", "ReasonOption", "WorkRootOption", "bundle_here"]
 
 

@@ -22,10 +22,10 @@ ManifestOption = Annotated[
     ),
 ]
 AllowStaleOption = Annotated[
-    bool, typer.Option("--allow-stale-bundle", help="If the source cannot be used, take the version that is there.")
+    bool, typer.Option("--allow-stale-bundle", help="If the source fails, use the version in the store.")
 ]
 ExpectOption = Annotated[
-    str | None, typer.Option(metavar="FP", help="Content fingerprint that the bundle must have, or its start.")
+    str | None, typer.Option(metavar="FP", help="Expected content fingerprint of the bundle, or its start.")
 ]
 
 

@@ -24,12 +24,12 @@ FILES = {
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the distribution.", show_default=False)],
     directory: Annotated[
-        Path, typer.Option("--directory", metavar="DIR", help="Where its folder NAME is made.", show_default="here")
+        Path, typer.Option("--directory", metavar="DIR", help="Where to create its folder NAME.", show_default="here")
     ] = Path(),
 ) -> None:
-    """Write a distribution with a connector and a step, their tests on the suites, and a CI file.
+    """Write a distribution with a connector and a step, their tests with the suites, and a CI file.
 
-    It can be installed, tested and published as it is; its README says what to change first.
+    It can be installed, tested and published unchanged; its README tells what to change first.
 
     Example: aetherflow plugins new acme-files
     """

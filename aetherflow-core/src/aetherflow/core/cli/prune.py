@@ -15,14 +15,14 @@ PRUNE_SCHEMA = 1
 
 def prune(
     keep_last: Annotated[
-        int | None, typer.Option("--keep-last", metavar="N", min=0, help="Keep so many runs of each flow.")
+        int | None, typer.Option("--keep-last", metavar="N", min=0, help="Keep the last N runs of each flow.")
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="SPAN", help="Only runs started longer ago: 30d, 12w.")
+        str | None, typer.Option("--older-than", metavar="SPAN", help="Only runs that were started before: 30d, 12w.")
     ] = None,
     flow: FlowIdOption = None,
     include_unfinished: Annotated[
-        bool, typer.Option("--include-unfinished", help="Also INTERRUPTED and UNKNOWN runs, which could go on.")
+        bool, typer.Option("--include-unfinished", help="Also INTERRUPTED and UNKNOWN runs, which can be resumed.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -31,9 +31,9 @@ def prune(
 ) -> None:
     """Delete old runs: their history, their logs, their stored outputs.
 
-    Only runs that ended with SUCCESS or FAILED, never a running one. The last run of each flow stays unless
-    --keep-last 0. Artifacts and what a flow remembers in its ledger are not touched. Exit code 4 if a state file could
-    not be pruned; the others are all the same.
+    Only runs that ended with SUCCESS or FAILED are deleted, never a running one. The last run of each flow is kept
+    unless --keep-last 0. Artifacts and ledgers are not touched. Exit code 4 if a state file could not be pruned; the
+    others are pruned nevertheless.
 
     Example: aetherflow runs prune --older-than 30d --keep-last 10
     """

@@ -17,7 +17,7 @@ def resume(
         str,
         typer.Argument(
             metavar="RUN_ID|FLOW",
-            help="Id of the run; or a flow file: its latest run that did not end well.",
+            help="Id of the run; or a flow file: its latest run that has not ended with SUCCESS.",
             show_default=False,
             autocompletion=arguments.complete_run_id,
         ),
@@ -28,17 +28,17 @@ def resume(
         typer.Option(metavar="JOB.STEP=done|again", help="Whether an interrupted `once` step was done."),
     ] = None,
     accept_changes: arguments.AcceptChangesOption = False,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; recorded with your decision.")] = None,
     allow_stale_bundle: AllowStaleOption = False,
     config: arguments.ConfigOption = None,
     quiet: arguments.QuietOption = False,
     as_json: arguments.SummaryJsonOption = False,
 ) -> None:
-    """Go on with a run that was interrupted or failed, where it stopped.
+    """Resume a run that was interrupted or failed.
 
     The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
-    steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
-    whether it had its effect, then say done or again.
+    steps are not repeated. An interrupted `once` step, which must not be repeated unasked, needs your decision: find
+    out whether it had its effect, then decide done or again.
 
     Example: aetherflow resume nightly-2026-11-24
 
@@ -61,7 +61,7 @@ def _decision(text: str) -> tuple[str, str]:
 
     step, _, answer = text.rpartition("=")
     if "." not in step or answer not in ("done", "again"):
-        raise UsageError(f"--decide {text!r} is no decision", fix="write --decide JOB.STEP=done, or =again")
+        raise UsageError(f"--decide {text!r} is not a decision", fix="write --decide JOB.STEP=done, or =again")
     return step, answer
 
 

@@ -13,7 +13,7 @@ def span_ms(text: str, option: str) -> int:
     """Milliseconds of a span such as `90s`, `15m`, `24h`, `30d` or `2w`; UsageError, which names the option."""
     match = _SPAN.match(text.strip())
     if match is None:
-        raise UsageError(f"{option} {text!r} is no span of time", fix="write 90s, 15m, 24h, 30d or 2w")
+        raise UsageError(f"{option} {text!r} is not a time span", fix="write 90s, 15m, 24h, 30d or 2w")
     return int(match[1]) * _SECONDS[match[2]] * 1000
 
 

@@ -60,14 +60,14 @@ def validate(
     config: ConfigOption = None,
     run_hooks: RunHooksOption = False,
     form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.text,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
 ) -> None:
     """Check documents without running anything: every mistake, at its line, with its fix.
 
     Documents are flows, profiles, project files (aetherflow.yaml), bundle manifests, lists of env files, and those of
-    installed programs such as scheduler.yaml, told apart by name and content; of a folder all that it holds. With
-    --bundle-manifest the bundle is synced and its flow checked in the environment that a run would have. Prints OK or
-    INVALID per file; exit code 2 if one is invalid. No driver is imported, no server contacted.
+    installed programs such as scheduler.yaml. They are recognised by name and content; in a folder all documents are
+    checked. With --bundle-manifest the bundle is synced and its flow is checked in the environment of a run. Prints OK
+    or INVALID for each file; exit code 2 if one is invalid. No driver is imported, no server is contacted.
 
     Example: aetherflow validate flow.yaml
     """

@@ -147,7 +147,7 @@ def _list(value: Any) -> list[Any]:
             try:
                 value = json.loads(text)
             except ValueError:
-                raise ValueError("starts like a JSON list and is none") from None
+                raise ValueError("starts like a JSON list but is not valid JSON") from None
         else:
             value = [item for part in text.split(",") if (item := part.strip())]
     if not isinstance(value, list):

@@ -5,9 +5,9 @@ import errno
 from aetherflow.core.base.errors import AetherflowError, StepError
 
 _FIXES = {
-    errno.ENOSPC: "free space on that disk, then go on with the command below",
-    errno.EDQUOT: "free space within the quota of this account, then go on with the command below",
-    errno.EROFS: "that disk can only be read: name another place, or look why it was mounted so",
+    errno.ENOSPC: "free space on that disk, then resume with the command below",
+    errno.EDQUOT: "free space within the quota of this account, then resume with the command below",
+    errno.EROFS: "that disk is read-only: name another place, or find out why it is mounted read-only",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 """Fix by errno of the operating system; for other errors the step has to give one."""

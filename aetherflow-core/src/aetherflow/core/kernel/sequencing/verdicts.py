@@ -222,7 +222,7 @@ class _Planner:
             if not asked:
                 open_ones = [str(known) for known in self.order if self._questions(known)]
                 message = f"--decide {text}: this step does not ask"
-                raise UsageError(message, fix=f"open questions: {', '.join(open_ones) or 'none'}")
+                raise UsageError(message, fix=f"undecided steps: {', '.join(open_ones) or 'none'}")
             self.intervention.decided |= dict.fromkeys(asked, answer)
 
     def _questions(self, key: StepKey) -> list[StepKey]:

@@ -122,7 +122,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"the key {counts.most_common(1)[0][0]!r} stands twice")
+        raise ValueError(f"the key {counts.most_common(1)[0][0]!r} is given twice")
     return found
 
 

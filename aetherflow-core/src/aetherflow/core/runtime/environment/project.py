@@ -56,6 +56,6 @@ def _untrusted(path: Path) -> Problem | None:
         message = f"belongs to user {found.st_uid}, neither to root nor to the user who runs"
         return Problem("AF1601", message, at, code="project:untrusted", fix=f"chown it: chown {os.getuid()} {path}")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        message = f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        message = f"is writable by others (mode {stat.S_IMODE(found.st_mode):04o})"
         return Problem("AF1601", message, at, code="project:untrusted", fix=f"chmod go-w {path}")
     return None
