@@ -192,7 +192,7 @@ def plan_flow(
         store = StateStore(flow.state_path, connection=connection)
         opened = _open(flow, store, run_id, RunInputs(params or {}, slot, data_date), options)
         if effects:
-            from aetherflow.core.runtime.dry_run import dry_run  # few plans are asked for that
+            from aetherflow.core.runtime.dry_run import dry_run  # few plans need it
 
             dry_run(opened)
         return opened.plan

@@ -119,6 +119,7 @@ def shown(names: Sequence[object]) -> str:
 
 
 def counted(number: int) -> str:
+    """`1 file`, `2,000 files`."""
     return f"{number:,} file{'s' if number != 1 else ''}"
 
 

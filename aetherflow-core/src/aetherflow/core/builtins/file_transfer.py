@@ -69,6 +69,8 @@ class Transfer(NamedTuple):
 
 
 class FileTransfer(Step[TransferInputs]):
+    """Base class of `file_copy` and `file_move`."""
+
     Inputs = TransferInputs
     Outputs = TransferOutputs
     role: ClassVar[Role]

@@ -25,6 +25,7 @@ class Capture:
         self._dropped = 0
 
     def add(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
         room = self._first - len(self._head)
         self._head += data[:room] if room > 0 else b""
         self._tail += data[max(room, 0) :]
@@ -89,6 +90,7 @@ class Reader(threading.Thread):
 
 
 def drop(data: bytes) -> None:
+    """A sink that discards everything."""
     del data
 
 

@@ -30,9 +30,9 @@ class ListedFile:
 
     path: str
     size: int | None
-    """Bytes; None if the source does not tell."""
+    """Size in bytes; None if the source does not give it."""
     mtime: float | None
-    """Unix seconds; None if the source does not tell."""
+    """Time of change in unix seconds; None if the source does not give it."""
     sha256: str | None
 
     @property

@@ -37,6 +37,8 @@ FILES: tuple[DocPath, ...] = (
 
 
 class Manifest(NamedTuple):
+    """A manifest as read and validated."""
+
     spec: ManifestSpec
     document: Document
 

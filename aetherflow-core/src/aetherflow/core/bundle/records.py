@@ -29,6 +29,8 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
+    """The latest successful sync."""
+
     fingerprint: str
     content: str
     snapshot: str

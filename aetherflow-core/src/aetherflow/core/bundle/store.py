@@ -235,6 +235,7 @@ class BundleStore:
             return file.sha256, file.size
 
     def drop_blob(self, sha256: str) -> None:
+        """Delete a blob, so that it is fetched again."""
         durable.remove_file(self.cache_dir / sha256)
 
     def copy_blob(self, sha256: str, target: Path) -> bool:

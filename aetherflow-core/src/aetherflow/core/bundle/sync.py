@@ -39,6 +39,8 @@ class Wanted:
 
 @dataclass(slots=True)
 class SyncResult:
+    """The result of a sync: the active version of a store, and what the sync did."""
+
     store: BundleStore
     content: str
     """Content fingerprint of the active version."""

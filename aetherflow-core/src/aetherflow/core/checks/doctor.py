@@ -85,6 +85,8 @@ class MissingEnv:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
+    """The result of `doctor` for one flow."""
+
     path: str
     missing_env: list[MissingEnv]
     problems: Problems

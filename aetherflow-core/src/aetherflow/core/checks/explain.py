@@ -223,6 +223,7 @@ class Explainer:
         return Link(f"setting {name} from {source}", self._setting_place(name), "")
 
     def written_chain(self, path: DocPath, value: Any) -> list[Link]:
+        """The chain of a value that is written in the document itself."""
         secret = self._is_secret(path)
         text = self.shower.written(value, secret=secret)
         return [Link(self.word, self.document.source.value(path), text), *self._links(value, secret=secret)]
@@ -266,6 +267,7 @@ class Explainer:
         return [Link(link.what, link.location, str(self.shower.masked(link.text))) for link in found]
 
     def value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
+        """The value at a path in the form to show: rendered, with secrets masked."""
         value = plain(self.document.source.texts.get(path, value))  # in the form that the connector gets
         at_start = any(token.path[0] != "env" for token in tokens_of(value))
         shown = self.shower.shown(value, secret=self._is_secret(path))

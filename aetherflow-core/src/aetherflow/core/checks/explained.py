@@ -48,6 +48,8 @@ class ExplainedResource:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
+    """The explanation of a document: values by path, in the groups that are shown."""
+
     checked: Checked
     shower: Shower
     flow: dict[DocPath, Value]

@@ -5,6 +5,7 @@ RUNS = 50
 
 
 def flow_ids(incomplete: str) -> list[str]:
+    """Ids of known flows that start with `incomplete`, sorted."""
     try:
         from aetherflow.core.cli.lookup import flows_of, state_root_here
 

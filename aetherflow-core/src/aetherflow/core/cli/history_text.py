@@ -46,6 +46,7 @@ def run_json(run: "PastRun") -> dict[str, Any]:
 
 
 def runs_text(runs: list["PastRun"]) -> str:
+    """A table of runs, one line each."""
     rows = [
         [run.flow_id, run.run_id, run.status, iso(run.started_at), took(run.duration_ms), note_of(run)] for run in runs
     ]

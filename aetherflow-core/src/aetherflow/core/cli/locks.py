@@ -30,7 +30,7 @@ def _group() -> None:
 
 
 def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List who holds which lock, and who waits for it.
+    """List all locks with their holders and waiters.
 
     dead: the holder's process has ended or its lease has expired; the next request gets the lock.
 

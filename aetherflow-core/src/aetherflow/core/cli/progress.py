@@ -30,6 +30,8 @@ def make_observer(*, quiet: bool, log_format: str) -> ProgressObserver:
 
 
 class QuietObserver:
+    """Ignores all events, for `--quiet`."""
+
     def __call__(self, event: str, fields: dict[str, Any]) -> None: ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Folder plugins: files and packages of AETHERFLOW_PLUGIN_PATHS, imported by path; `sys.path` stays as it is.
+"""Folder plugins: files and packages of AETHERFLOW_PLUGIN_PATHS, imported by path; `sys.path` is unchanged.
 
 Each path becomes a package under a unique name, made from the path and a hash of its content: unchanged content is
 imported once per process, changed content is imported again beside the old modules.

@@ -18,7 +18,7 @@ SHARED = tuple(SourceSpec.model_fields)
 
 
 def manifest_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
-    """The schema of a bundle manifest."""
+    """The schema of a bundle manifest; its definitions are added to `definitions`."""
     kinds = add_connectors(catalog, definitions)
     found, models = describe(ManifestSpec)
     models["ResourceSpec"]["properties"]["kind"]["enum"] = kinds

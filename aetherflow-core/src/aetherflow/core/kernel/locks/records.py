@@ -1,4 +1,4 @@
-"""Who holds a lock, and who waits for one."""
+"""Records of the lock store: owners, holders, waiters, and reasons of a loss."""
 
 import datetime as dt
 from dataclasses import dataclass

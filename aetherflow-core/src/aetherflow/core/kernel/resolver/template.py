@@ -41,7 +41,7 @@ class Token(NamedTuple):
 
     @property
     def dotted(self) -> str:
-        """The path as it is written, names joined by dots."""
+        """The path as written: names joined by dots."""
         return ".".join(self.path)
 
 

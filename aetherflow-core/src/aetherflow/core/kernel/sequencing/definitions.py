@@ -191,7 +191,7 @@ class _Definer:
             yield from (other for other in found if other in self.found.hashes and other != key)
 
     def _promoters(self, job: str | None, output: str | None) -> Iterator[StepKey]:
-        """The steps that promote an output of a job; None stands for any."""
+        """The steps that promote an output of a job; None means any job or any output."""
         if job is not None and output is not None:  # nearly always; a search for each would be quadratic
             if (promoter := self.promoters.get((job, output))) is not None:
                 yield promoter

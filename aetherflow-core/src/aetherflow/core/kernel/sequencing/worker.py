@@ -17,7 +17,7 @@ from aetherflow.core.kernel.sequencing.stopping import Control, EndedBy
 
 POLL_SECONDS = 0.2
 """Longest single wait of the main thread. A signal that arrives just before a wait, or in another thread, does not end
-it: without a limit 4 of 80 stop requests were seen only when the step ended by itself."""
+it: without a limit 4 of 80 stop requests were noticed only when the step ended by itself."""
 KILL_WAIT_SECONDS = 1.0
 """Time for a step to end after its children were killed; then the run ends without it."""
 

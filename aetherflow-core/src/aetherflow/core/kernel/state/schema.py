@@ -2,16 +2,16 @@
 
 Schema 3 contains what 1.1 and later versions need, so that a state is migrated only once. Not written yet:
 
-- `claims`: what a run took from the world, final when the run is good (`open`, `final`, `lost`); `identity` names what
-  is claimed, the same in every run; `artifact` is the copy that a run which takes over needs; `taken_from` is the run
-  before. At most one open claim of a key.
-- `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
-- `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
-  once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
+- `claims`: external items that a run has claimed; `state` is `open`, `final` once the run has succeeded, or `lost`.
+  `identity` names the item, equally in every run; `artifact` is the copy that a run needs which takes over;
+  `taken_from` is the earlier run. A key has at most one open claim.
+- `acts`: actions of persons on a run: `ack`, `resolve`, with name, host, reason and end.
+- `outbox` and `deliveries`: notifications about a transition, written in its transaction; those with the same `cause`
+  are sent once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
-- `runs.progress`: written with the heartbeat; `runs.owner`, `runs.runbook`: of the flow, for `status`.
-- `step_runs.label`: the name of an item for people; its key stays what it is.
-- `error_code` of runs, jobs and attempts: the code of the error beside its words.
+- `runs.progress`: written with the heartbeat; `runs.owner`, `runs.runbook`: those of the flow, for `status`.
+- `step_runs.label`: the displayed name of an item; its key does not change.
+- `error_code` of runs, jobs and attempts: the code of the error beside its text.
 """
 
 import sqlite3
@@ -20,9 +20,10 @@ from aetherflow.core.base import durable
 
 SCHEMA_VERSION = 3
 DEF_VERSION = 2
-"""How definitions of steps are written today (`step_runs.def_version`).
+"""The current form of step definitions (`step_runs.def_version`).
 
-1: as 1.0.0 did, with the versions of installed distributions and numbers as YAML reads them; 2: without, as written.
+1: that of 1.0.0, with the versions of installed distributions, and numbers as YAML reads them; 2: without the versions,
+numbers in written form.
 """
 
 ADDED_IN_3 = """

@@ -27,7 +27,7 @@ def bind(
     at: DocPath = (),
     ignore: Callable[[DocPath], bool] | None = None,
 ) -> tuple[ModelT | None, list[Problem]]:
-    """Build `model` from `data`, which stands at path `at` of its document.
+    """Build `model` from `data`, which is at path `at` of its document.
 
     Returns the model, or None with the problems. `ignore(path)` suppresses wrong values that are not known before the
     run, such as templates.

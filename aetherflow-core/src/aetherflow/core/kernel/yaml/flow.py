@@ -20,7 +20,7 @@ class SpecModel(BaseModel):
 
 
 class WorkspaceSpec(SpecModel):
-    """Where the folders of a run stand and when they are removed."""
+    """The folders of a run, and when they are removed."""
 
     root: str | None = Field(None, description="Folder of all runs; omitted: AETHERFLOW_WORK_ROOT, then the platform's")
     cleanup_policy: CleanupPolicy = Field("on_success", description="When the job folders of a run are removed")

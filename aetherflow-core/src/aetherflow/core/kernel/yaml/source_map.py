@@ -1,4 +1,4 @@
-"""Where every key and value of a document stands."""
+"""The positions of the keys and values of a document."""
 
 from typing import NamedTuple
 

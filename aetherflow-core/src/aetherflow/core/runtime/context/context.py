@@ -168,7 +168,7 @@ class StepContext(RunContext):
     ) -> FlowResult:
         return self.calls.flow(flow, params, slot, data_date)
 
-    # What is told and asked
+    # Ledger, conditions, output, progress, cancellation, secrets
 
     def ledger(self, name: str) -> Ledger:
         return StagedLedger(name, self._services.state, self._attempt)

@@ -137,7 +137,7 @@ class TracerHooks:
 def make_tracer() -> TracerHooks:
     """The tracer of a run. Raises UsageError for an exporter that is not installed or cannot be set up."""
     found = trace.get_tracer_provider()
-    if isinstance(found, trace.ProxyTracerProvider):  # nobody has set one up
+    if isinstance(found, trace.ProxyTracerProvider):  # the program has set up none
         found = _provider(os.environ.get("OTEL_TRACES_EXPORTER", "otlp"))
         trace.set_tracer_provider(found)
     return TracerHooks(found)
