@@ -25,7 +25,7 @@ class Inputs(GateInputs):
     min_age_seconds: float = Field(0, ge=0, description="Leave out files that changed within this time")
     min_size: int = Field(0, ge=0, description="Leave out files of fewer bytes")
     stable_seconds: float = Field(
-        0, ge=0, description="Watch for this time, and leave out files whose size or time of change has changed"
+        0, ge=0, description="Watch for this time, and leave out files that change in size or time of change"
     )
     sort: Literal["name", "mtime", "size"] = Field("name", description="Order of the result; name: by path")
     descending: Flag = Field(False, description="Reverse the order: last, newest or largest first")

@@ -37,7 +37,7 @@ class FolderPlugins(NamedTuple):
 
 
 def load_folder_plugins(paths: Iterable[str]) -> FolderPlugins:
-    """Load every plugin of these files and folders in order, the files of a folder sorted; never raises."""
+    """Load every plugin of these files and folders in order, the files of a folder sorted; failures are collected."""
     registrations: list[Registration] = []
     errors: list[PluginError] = []
     given = tuple(paths)

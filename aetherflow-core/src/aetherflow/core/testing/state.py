@@ -145,10 +145,10 @@ class StateBackendSuite(StepStateSuite):
         again = self.begin(store)  # the others were left by a dead process
         again.finish(Status.UNKNOWN)
         done, repeated, kept, redo = keys
-        wishes = Intervention(
+        intervention = Intervention(
             "ann", "checked", discard_steps=[redo], accepted=[(kept, "new")], decided={done: "done", repeated: "again"}
         )
-        self.begin(store, intervention=wishes)
+        self.begin(store, intervention=intervention)
         latest = self.look(store).steps.latest
         assert [latest[key].status for key in keys] == [
             Status.SUCCESS, Status.DISCARDED, Status.SUCCESS, Status.DISCARDED,

@@ -75,7 +75,7 @@ def _query(path: Path, query: Callable[[sqlite3.Connection], T], *, immutable: b
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:
-    """Inode, size and mtime, to detect a write; None if the file has a write-ahead log, so that a writer is active."""
+    """Inode, size and mtime, to detect a write; None with a write-ahead log: a writer is active, or was killed."""
     path = durable.real_file(path)
     if path.with_name(path.name + "-wal").exists():
         return None
