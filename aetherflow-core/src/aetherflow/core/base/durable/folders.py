@@ -76,7 +76,7 @@ def swap_dir(staged: Path, final: Path, owner: str, *, at_once: bool = False) ->
 
 
 def restore_dir(final: Path, owner: str) -> None:
-    """Undo an interrupted `swap_dir`: put the old folder back if `final` is missing; remove leftovers of this `owner`."""
+    """Undo an interrupted `swap_dir`: put the old folder back if `final` is missing; remove what `owner` left."""
     if not final.parent.is_dir():
         return
     prefix = _hidden(final, "", "").name
