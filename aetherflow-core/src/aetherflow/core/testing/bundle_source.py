@@ -48,11 +48,11 @@ class BundleSourceSuite:
 
     def publish(self, place: Path, tree: Mapping[str, bytes]) -> None:
         """Make the bundle at the peer hold exactly these files; called more than once in a test."""
-        raise NotImplementedError(f"say in {type(self).__name__}.publish how files get to the peer")
+        raise NotImplementedError(f"override {type(self).__name__}.publish, which puts files to the peer")
 
     def config(self, place: Path) -> dict[str, Any]:
         """The source's own keys in `bundle.source`; `place` is an empty folder of this test."""
-        raise NotImplementedError(f"say in {type(self).__name__}.config what the source needs")
+        raise NotImplementedError(f"override {type(self).__name__}.config, which gives the keys of the source")
 
     def connector(self, place: Path) -> Any:
         """The connector that the source reads through; None if it needs none."""
@@ -60,7 +60,9 @@ class BundleSourceSuite:
 
     def unreachable(self, place: Path) -> BundleSource[Any]:
         """A source whose bundle cannot be reached: a missing folder, a missing table, a closed port."""
-        raise NotImplementedError(f"say in {type(self).__name__}.unreachable what cannot be reached")
+        raise NotImplementedError(
+            f"override {type(self).__name__}.unreachable, which gives a source that cannot be reached"
+        )
 
     # Helpers
 

@@ -58,7 +58,7 @@ class ConnectorSuite:
 
     def config(self, place: Path) -> dict[str, Any]:
         """The `config` of a resource that can be reached; `place` is an empty folder of this test."""
-        raise NotImplementedError(f"say in {type(self).__name__}.config what the connector needs")
+        raise NotImplementedError(f"override {type(self).__name__}.config, which gives the settings of the connector")
 
     def options(self, place: Path) -> dict[str, Any]:
         """The `options` of that resource."""
@@ -67,7 +67,9 @@ class ConnectorSuite:
 
     def unreachable(self, place: Path) -> dict[str, Any]:
         """The `config` of a resource that cannot be reached: a closed port, a missing folder."""
-        raise NotImplementedError(f"say in {type(self).__name__}.unreachable what cannot be reached")
+        raise NotImplementedError(
+            f"override {type(self).__name__}.unreachable, which gives settings that cannot be reached"
+        )
 
     # Helpers
 

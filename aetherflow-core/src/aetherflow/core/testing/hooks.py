@@ -90,7 +90,7 @@ class HookSuite:
         found = [name for name in vars(hookspecs) if name.startswith(PREFIX) and hooks.names(name)]
         assert found, "the plugin implements no hook"
         plain = [name for name in found if not inspect.getdoc(getattr(hooks.plugins[0].plugin, name, None))]
-        assert plain == [], "say in the docstring of each hook what it does"
+        assert plain == [], "add a docstring to each hook"
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=[outcome.status for outcome in OUTCOMES])
     def test_observers_take_whatever_happens(self, hooks: Hooks, outcome: Outcome) -> None:

@@ -200,7 +200,7 @@ class StepSuite:
         started = time.monotonic()
         if inputs is None:
             self.run(project)
-            assert time.monotonic() - started < QUICK_SECONDS, "the step is not quick: say its `endless` inputs"
+            assert time.monotonic() - started < QUICK_SECONDS, "the step is not quick: return inputs from `endless`"
             return
         self.write(project, {"id": "step", "type": self.name, "inputs": inputs, "timeout_seconds": 0.3})
         ran = project.run()
