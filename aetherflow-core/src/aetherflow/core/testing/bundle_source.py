@@ -60,9 +60,7 @@ class BundleSourceSuite:
 
     def unreachable(self, place: Path) -> BundleSource[Any]:
         """A source whose bundle cannot be reached: a missing folder, a missing table, a closed port."""
-        raise NotImplementedError(
-            f"override {type(self).__name__}.unreachable, which gives a source that cannot be reached"
-        )
+        raise NotImplementedError(f"override {type(self).__name__}.unreachable: a source that cannot be reached")
 
     # Helpers
 

@@ -67,9 +67,7 @@ class ConnectorSuite:
 
     def unreachable(self, place: Path) -> dict[str, Any]:
         """The `config` of a resource that cannot be reached: a closed port, a missing folder."""
-        raise NotImplementedError(
-            f"override {type(self).__name__}.unreachable, which gives settings that cannot be reached"
-        )
+        raise NotImplementedError(f"override {type(self).__name__}.unreachable: settings that cannot be reached")
 
     # Helpers
 
