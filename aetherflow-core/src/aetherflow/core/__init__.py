@@ -1,4 +1,4 @@
-"""AetherFlow's kernel: documents, resolver, plugin host, state and engine. The public API is `aetherflow.core.api`."""
+"""AetherFlow's core: kernel, plugin host, runtime, checks, built-in steps, command line. The API is `core.api`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["run_flow"]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that `aetherflow --help` and `plugins list` never pay for the engine.
+    # imported on access: `aetherflow --help` and `plugins list` do not need the engine
     if name == "run_flow":
         from aetherflow.core.runner import run_flow
 

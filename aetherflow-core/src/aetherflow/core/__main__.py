@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 if not sys.flags.safe_path and sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
-    # `-m` puts the current folder first on the path; what lies beside a flow there must not be imported
+    # `-m` puts the current folder first on the path; a file beside a flow must not shadow a module
     del sys.path[0]
 
 from aetherflow.core.cli import main

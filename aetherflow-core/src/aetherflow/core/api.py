@@ -1,4 +1,4 @@
-"""The public API: everything that a plugin or an embedding program may import. All else may change without notice."""
+"""The public API for plugins and embedding programs; `core.runner` and `core.testing` are documented beside it."""
 
 from typing import TYPE_CHECKING, Any
 

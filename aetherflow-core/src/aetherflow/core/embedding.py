@@ -1,10 +1,10 @@
-"""What first-party programs, such as the scheduler, need of the core beyond `api`.
+"""Names of the core that first-party programs, such as the scheduler, use beyond `api`.
 
-No public surface: a name may change or go with any version, so a program that imports from here pins the version of
-aetherflow-core exactly. A name is imported when it is first asked for: a program pays for no more than it uses.
+This is not a public API: any version may change or remove a name, so a program that imports from here pins the version
+of aetherflow-core exactly. Each name is imported on first access, so a program loads only what it uses.
 """
 
-# ruff: noqa: PLC0414 a name imported `as` itself is handed out: that is how mypy knows the types
+# ruff: noqa: PLC0414 `import X as X` marks a re-export, from which mypy knows the types
 
 from typing import TYPE_CHECKING, Any
 
@@ -86,14 +86,14 @@ _HOMES = {
     "runtime.run_record": "Place RecordedRun RunRecords WantedRun acknowledged resolved run_record",
     "runtime.workspace.state_root": "find_state_root",
 }
-"""Module below this package to the names that it gives."""
+"""Module, relative to `aetherflow.core`, to the names that are re-exported from it."""
 _MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # not importlib.import_module: what is asked for may be a module itself, which only a list of names makes import
+    # `durable` is itself a module: `__import__` with a fromlist imports it, importlib.import_module(parent) does not
     found = getattr(__import__(f"aetherflow.core.{_MODULES[name]}", fromlist=[name]), name)
     globals()[name] = found
     return found

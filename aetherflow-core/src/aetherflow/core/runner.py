@@ -58,24 +58,25 @@ def run_flow(
     env: Mapping[str, str] | None = None,
     snapshot: Snapshot | None = None,
 ) -> RunSummary:
-    """Run a flow file; with the id of an unfinished run, go on where it stopped.
+    """Run a flow file, or resume an unfinished run by its id; returns the summary of a run that ended with success.
 
-    `params` are the flow's parameters, as text or typed; `slot` is the instant that the run stands for, `data_date`
-    the date of its data (both ISO 8601). `flow_job` runs only that job. Of a known run, `from_step` (`JOB` or
-    `JOB.STEP`) discards a result and all that follow from it, `accept_changes` keeps results whose steps have changed
-    since, `decisions` (`JOB.STEP` to `done` or `again`) answers for interrupted `once` steps; `reason` is written down
-    with any of these. `if_busy` says what to do while another process owns the run, or the lock of the flow.
+    `params` are the flow's parameters, as text or typed. `slot` is the instant that the run is for, `data_date` the
+    date of its data (both ISO 8601). `flow_job` runs only that job. For a resumed run, `from_step` (`JOB` or
+    `JOB.STEP`) discards a result and all results that follow from it, `accept_changes` keeps the results of steps
+    whose definition has changed, `decisions` (`JOB.STEP` to `done` or `again`) settles interrupted `once` steps;
+    `reason` is recorded with each of these. `if_busy` applies while another process has the run, or the flow's lock.
 
-    With `bundle_manifest` the bundle is synced first, its version verified, held, and run: `flow_yaml` is then a path
-    in the bundle, omitted its entry flow. `allow_stale_bundle` takes the version that is there if the source cannot be
-    used; `expect_fingerprint` is the content fingerprint that the version must have, or its start.
+    With `bundle_manifest` the bundle is synced first, and its version is verified and held for the run; `flow_yaml`
+    is then a path in the bundle, by default its entry flow. With `allow_stale_bundle` the version already stored is
+    used if the source fails. `expect_fingerprint` is the content fingerprint, or a prefix, that the version must have.
 
-    `observers` see every event; `trigger` says who asked; `env` replaces the process's environment, `snapshot` a whole
-    environment built before. Signals HUP, INT, QUIT and TERM stop the run when this is called from the main thread.
+    `observers` receive every event. `trigger` is recorded as the origin of the run. `env` replaces the environment of
+    the process, `snapshot` a whole environment built before. When this is called from the main thread, the signals
+    HUP, INT, QUIT and TERM stop the run.
 
     Raises SpecError (nothing was run), UsageError, ChangedDefinitionError, RunBusyError, StateError, RunFailedError,
-    RunUnknownError and RunInterruptedError; the last three carry the summary that is returned otherwise. With a bundle
-    also BundleError, BundleStoreError, FingerprintError and ConnectorError.
+    RunUnknownError and RunInterruptedError; the last three carry the summary. With a bundle also BundleError,
+    BundleStoreError, FingerprintError and ConnectorError.
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     with contextlib.ExitStack() as stack:
@@ -133,7 +134,7 @@ def _run(
 
 
 def _open(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
-    """Open a run and show its plan to the hooks; raises what either raises, and changes nothing."""
+    """Open a run and pass its plan to the hooks, which may refuse it; changes nothing."""
     opened = open_run(flow, store, run_id, inputs, options)
     if opened.plan.jobs:
         check_plan(flow, opened.info, opened.plan)
@@ -149,7 +150,7 @@ def run_prepared(
     if_busy: IfBusy = "fail",
     observers: Sequence[Observer] = (),
 ) -> RunSummary:
-    """Run a flow that a program made, without a file of it; raises as `run_flow` does."""
+    """Run a flow that was built in memory instead of read from a file; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
     inputs, options = RunInputs({}), RunOptions(actor=actor())
     return _run(flow, run_id, inputs, options, if_busy, observers, trigger, lock_key=lock_key)
@@ -177,10 +178,10 @@ def plan_flow(
     env: Mapping[str, str] | None = None,
     snapshot: Snapshot | None = None,
 ) -> Plan:
-    """What `run_flow` with the same arguments would do, step by step; nothing is written and nothing is run.
+    """The plan of `run_flow` with the same arguments: a verdict for each step. Nothing is written, nothing is run.
 
-    With `effects` each step that is to run and whose inputs are known is asked what it would do, which may read files
-    and reach peers. Raises what `run_flow` raises before anything runs.
+    With `effects` each step that would run and whose inputs are known makes a dry run (`Step.plan`), which may read
+    files and reach peers. Raises what `run_flow` raises before anything runs.
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
@@ -190,7 +191,7 @@ def plan_flow(
         store = StateStore(flow.state_path, connection=connection)
         opened = _open(flow, store, run_id, RunInputs(params or {}, slot, data_date), options)
         if effects:
-            from aetherflow.core.runtime.dry_run import dry_run  # few plans are asked for that
+            from aetherflow.core.runtime.dry_run import dry_run  # few plans need it
 
             dry_run(opened)
         return opened.plan
@@ -202,7 +203,7 @@ def plan_flow(
 
 
 def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Snapshot | None) -> PreparedFlow:
-    if not _is_utf8(str(Path(flow_yaml).absolute())):  # it is written down, so that `resume` finds it
+    if not _is_utf8(str(Path(flow_yaml).absolute())):  # the state records it as text, for `resume`
         raise UsageError(f"the path {str(flow_yaml)!r} is not UTF-8", fix="rename the file or the folder")
     if snapshot is None:
         snapshot = build_snapshot(Path(flow_yaml).absolute().parent, ambient=env, run_hooks=True)
@@ -212,7 +213,7 @@ def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Sna
 def _is_utf8(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # what the operating system gave for bytes that are not
+    except UnicodeEncodeError:  # Python decodes the other bytes of a path to surrogates
         return False
     return True
 
@@ -226,7 +227,7 @@ def _checked(run_id: str) -> str:
 
 
 def _acquire(lock: RunLock, run_id: str, if_busy: IfBusy) -> str | None:
-    """Take the run; returns who has it if it is left alone for that."""
+    """Take the run's lock. Returns None, or with `if_busy` "skip" a text that names the process that has it."""
     while True:
         try:
             lock.acquire(run_id)
@@ -248,7 +249,7 @@ def _nothing_to_do(opened: Opened, store: StateStore) -> RunSummary:
 
 
 def _origin(flow: PreparedFlow) -> dict[str, str | None]:
-    """With what the run was started, so that it can go on from anywhere."""
+    """Project file, manifest and working directory of this start; `resume` reads them from the state."""
     project, bundle = flow.snapshot.project.document, flow.snapshot.bundle
     return {
         "config": _absolute(Path(project.file)) if project is not None else None,

@@ -1,1 +1,1 @@
-"""What every room may use: errors, places in documents, problems, redaction, lasting effects."""
+"""What every other package may use: errors, locations, problems, redaction, durable effects."""

@@ -8,11 +8,11 @@
     │   ├── ResolverSyntaxError (ValueError)      a template that is not {{PATH}} or {{PATH:DEFAULT}}
     │   └── ResolverMissingKeyError (KeyError)    a template without value and without default
     ├── WhenError (ValueError)           exit 2   a `when` expression that cannot be read or compared
-    ├── PluginError                      exit 2
+    ├── PluginError                      exit 2   a plugin cannot be used
     │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
     │   ├── PluginConflictError                   two distributions provide the name
     │   ├── PluginNotAllowedError                 the policy does not accept the distribution
-    │   ├── HookError                             a hook that does not exist, or is not what it should be
+    │   ├── HookError                             a hook that does not exist or does not fit its specification
     │   ├── HookFailedError                       a hook that takes part in a command failed
     │   ├── PluginFileError (RuntimeError)        a folder plugin, or one of the old group, cannot be loaded
     │   ├── PluginPathError (FileNotFoundError)   a plugin path that does not exist
@@ -33,7 +33,7 @@
         ├── PathError (ValueError)                a path outside the allowed roots
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
-        ├── UndecidedStepError                    a `once` step was interrupted and nobody has said what became of it
+        ├── UndecidedStepError                    a `once` step was interrupted and it is not known whether it was done
         ├── StepCancelledError                    the run, or this attempt, is being ended
         ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
         ├── LockBusyError (RuntimeError)          another run holds the lock
@@ -42,8 +42,7 @@
         ├── ClaimedFileError (RuntimeError)       what an ended run had taken is gone
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
-Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
-only place that turns one into the other.
+Each class has a stable code (its section in docs/reference/errors.md) and an exit code, which the command line returns.
 """
 
 import textwrap
@@ -65,7 +64,7 @@ class AetherflowError(Exception):
     code: ClassVar[str] = "AF0001"
     exit_code: int = 1
     told: bool = False
-    """True once a command has shown it in its own way."""
+    """True once a command has shown the error; it is not shown again."""
 
     def __init__(self, message: str = "", *, fix: str = "") -> None:
         super().__init__(message)
@@ -94,7 +93,7 @@ class UsageError(AetherflowError, ValueError):
     code = "AF0002"
     exit_code = 2
     location: "Location | None" = None
-    """Where the setting stands, if it is known."""
+    """Location of the wrong setting, if it is known."""
 
 
 class WorkspaceError(AetherflowError):
@@ -113,7 +112,7 @@ class ResolverError(AetherflowError):
 
 
 class ResolverSyntaxError(ResolverError, ValueError):
-    """Text that looks like a template and is none. Values are never echoed, the hint names the habit to drop."""
+    """Text that looks like a template but is not valid. The message contains no values; `hint` says what is wrong."""
 
     code = "AF1301"
 
@@ -156,7 +155,7 @@ class WhenError(AetherflowError, ValueError):
 
 
 class PluginError(AetherflowError):
-    """A plugin cannot be used; `extra` is that of aetherflow-core which would bring it, if there is one."""
+    """A plugin cannot be used; `extra` names the extra of aetherflow-core that installs it, if there is one."""
 
     code = "AF2100"
     exit_code = 2
@@ -188,13 +187,13 @@ class PluginNotAllowedError(PluginError):
 
 
 class HookError(PluginError):
-    """Hooks that are not what the group `aetherflow.hooks` promises: misspelt, unmarked, with wrong arguments."""
+    """A hook of the group `aetherflow.hooks` that is misspelt, not marked with `@hookimpl`, or has wrong arguments."""
 
     code = "AF2110"
 
 
 class HookFailedError(PluginError):
-    """A hook that takes part in a command raised, or returned what it must not; the message names its plugin."""
+    """A decider hook raised, or returned an invalid value; the message names its plugin."""
 
     code = "AF2111"
 
@@ -241,19 +240,19 @@ class RunFailedError(RunError):
 
 
 class RunUnknownError(RunError):
-    """A `once` step was interrupted: whether it had its effect has to be decided."""
+    """A `once` step was interrupted: a person has to decide whether it was done."""
 
     code = "AF3004"
 
 
 class RunInterruptedError(RunError):
-    """The run was stopped by a signal; the same command goes on where it stopped."""
+    """The run was stopped by a signal; the same command resumes it."""
 
     code = "AF3002"
 
 
 class ChangedDefinitionError(AetherflowError):
-    """Finished steps are not what they were when they ran; `changes` holds the name and the diff of each."""
+    """Definitions of finished steps have changed since they ran; `changes` holds the name and the diff of each."""
 
     code = "AF3003"
     exit_code = 2
@@ -289,13 +288,13 @@ class StateError(AetherflowError):
 
 
 class LostOwnershipError(StateError):
-    """Another process took the run over; nothing more may be written by this one."""
+    """Another process has taken over the run; this one must not write to it any more."""
 
     code = "AF4003"
 
 
 class StepError(AetherflowError):
-    """A step failed for a reason that it can name."""
+    """A step failed for a reason that the message explains."""
 
     code = "AF5001"
 
@@ -319,13 +318,13 @@ class OutputError(StepError, ValueError):
 
 
 class ProcessError(StepError, RuntimeError):
-    """A child process failed: its exit code, its time limit, or what it left behind."""
+    """A child process failed: by its exit code, its time limit, or missing or wrong output files."""
 
     code = "AF5101"
 
 
 class UndecidedStepError(StepError):
-    """A `once` step was interrupted: whether it had its effect is not known."""
+    """A `once` step was interrupted; whether it had its effect is not known."""
 
     code = "AF5007"
 
@@ -343,13 +342,13 @@ class StepCancelledError(StepError):
 
 
 class LockBusyError(StepError, RuntimeError):
-    """Another run holds the lock, or comes first; the message names it."""
+    """Another run holds the lock, or is ahead in the queue; the message names it."""
 
     code = "AF5301"
 
 
 class LeaseLostError(StepError, RuntimeError):
-    """A lock was lost while the step worked under it; another run may have taken it since."""
+    """A lock was lost while the step worked under it; another run may have taken it."""
 
     code = "AF5302"
 

@@ -1,4 +1,4 @@
-"""Where in a document something stands: `flow.yaml:12:9`, and the path `jobs[extract].steps[load].inputs.sql`."""
+"""Locations in documents: file position `flow.yaml:12:9`, and document path `jobs[1].steps[0].inputs.sql`."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Findings in documents: collected all, then reported or raised once."""
+"""Findings in documents: all are collected, then reported or raised together."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -14,10 +14,10 @@ MASK = "***"
 MIN_LENGTH = 6
 """Values found by the name of their key are masked from this length on; shorter ones would blank out ordinary text."""
 MIN_LINE = 8
-"""The lines of a longer secret (a private key, say) are masked alone too, from this length on."""
+"""The single lines of a multi-line secret, such as a private key, are masked too, from this length on."""
 
 MIN_ENCODED = 8
-"""What a longer base64 text holds of a secret is masked from this length on."""
+"""The part that a secret has in a longer base64 text is masked from this length on."""
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:PASS|PASSWORD|SECRET|TOKEN|CREDENTIAL|API_KEY|ACCESS_KEY|PRIVATE_KEY)(?:_|$)", re.ASCII
@@ -45,7 +45,7 @@ def secrets_in(values: Mapping[str, Any]) -> Iterable[str]:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """The texts of a value: itself, or those in its maps and lists, without the keys."""
+    """All texts in a value: the value itself, or those in its maps and lists, without keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list):
@@ -70,13 +70,13 @@ def url_secrets(value: Any) -> Iterable[str]:
 
 def spellings(secret: str) -> set[str]:
     """The forms in which a secret may appear in text."""
-    import base64  # only a run with secrets pays for these
+    import base64  # imported only for runs with secrets
     import json
     import shlex
     from urllib.parse import quote, quote_plus
 
     try:
-        raw = secret.encode("utf-8", "surrogateescape")  # what an environment that is not UTF-8 held
+        raw = secret.encode("utf-8", "surrogateescape")  # bytes of an environment that are not UTF-8
     except UnicodeEncodeError:
         raw = secret.encode("utf-8", "surrogatepass")
     forms = {secret, quote(raw, safe=""), quote(raw), quote_plus(raw), shlex.quote(secret), repr(secret)[1:-1]}
@@ -131,7 +131,7 @@ class Redactor:
         return "".join([*parts, text[end:]])
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        """Where secrets stand; those that overlap are one, so that no end of one is left over."""
+        """Start and end of each secret; overlapping ones are merged, so that no part of one remains."""
         spans: list[tuple[int, int]] = []
         for match in self._everywhere.finditer(text) if self._everywhere else ():
             start, stop = match.span(1)
@@ -142,7 +142,7 @@ class Redactor:
         return spans
 
     def mask_all(self, value: Any) -> Any:
-        """The value with every text inside it masked, keys of maps included; the value itself if there is no secret."""
+        """A copy of the value with every text masked, including keys; the same object if no secret is registered."""
         if self._pattern is None or value is None or isinstance(value, int | float):
             return value
         if isinstance(value, str):
@@ -154,7 +154,7 @@ class Redactor:
         return value
 
     def safe_length(self, text: str) -> int:
-        """How much of `text` may be passed on now: the rest could be the start of a secret that goes on later."""
+        """Length of the start of `text` that can be passed on: the rest could be the beginning of a secret."""
         if not self._forms:
             return len(text)
         start = max(0, len(text) - self.longest + 1)
@@ -165,7 +165,7 @@ class Redactor:
         return len(text)
 
     def _before_match(self, text: str, limit: int) -> int:
-        # a whole secret that ends behind the cut must not be cut either
+        # a complete secret that spans the cut must not be split
         return next((start for start, stop in self._spans(text) if start < limit < stop), limit)
 
 
@@ -177,13 +177,13 @@ class RedactedStream:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Take a piece; returns what can be passed on."""
+        """Take a piece; returns masked text that can be passed on, and keeps the rest."""
         text = self._held + text
         cut = self._redactor.safe_length(text)
         self._held = text[cut:]
         return self._redactor.mask(text[:cut])
 
     def finish(self) -> str:
-        """Return what was held back."""
+        """Return the rest of the text, masked."""
         held, self._held = self._held, ""
         return self._redactor.mask(held)

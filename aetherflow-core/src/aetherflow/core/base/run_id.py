@@ -1,4 +1,4 @@
-"""Run ids: made where none is given, and checked where one is."""
+"""Run ids: the allowed form, and new ids."""
 
 import re
 import secrets

@@ -1,6 +1,6 @@
-"""Reasons: a code that programs decide on, and the words for it, which only people read.
+"""Reasons: a code, on which programs decide, and a text, which only people read.
 
-Each store has an enum of codes, with the words beside each code; `said` is the one place that puts words together.
+Each store has an enum of codes with a text template for each; only `said` makes texts from them.
 """
 
 from enum import StrEnum
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 class ReasonCode(StrEnum):
-    """Codes of one store; a member is written as its code and its words, with `{fields}`: `GONE = "gone", "..."`."""
+    """Base of the enums of codes. A member is a code and a text template with `{fields}`: `GONE = "gone", "..."`."""
 
     words: str
 
@@ -20,11 +20,11 @@ class ReasonCode(StrEnum):
 
 
 class Reason(str):
-    """Words with their code: text wherever text is wanted, so that it is stored and shown as it is."""
+    """A text with its code. It is a `str`, so that it is stored and shown like any text."""
 
     __slots__ = ("code",)
     code: str | None
-    """None for words that were stored without one."""
+    """None for a text that was stored without a code."""
 
     def __new__(cls, code: str | None, text: str) -> Self:
         found = super().__new__(cls, text)
@@ -36,17 +36,17 @@ class Reason(str):
 
 
 def said(code: ReasonCode, **values: object) -> Reason:
-    """The reason of that code, in words."""
+    """Make the reason for a code, with `values` for the fields of its template."""
     return Reason(str(code), _words(code, values))
 
 
 def read_reason(code: str | None, text: str | None) -> Reason | None:
-    """A reason as it was stored; None if there was none."""
+    """The reason for a stored code and text; None if no text was stored."""
     return None if text is None else Reason(code, text)
 
 
 def code_of(reason: Reason | None) -> str | None:
-    """What is stored beside the words."""
+    """The code to store beside the text; None if there is none."""
     return None if reason is None else reason.code
 
 

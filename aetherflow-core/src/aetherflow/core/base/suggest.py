@@ -1,27 +1,27 @@
-"""Did you mean: the nearest known name."""
+"""Suggestions for misspelt names: the nearest known name."""
 
 from collections.abc import Iterable
 
 MAX_COMPARED = 500
-"""Among more names than this none is searched for: a broken flow of ten thousand jobs would take minutes."""
+"""With more known names than this there is no fuzzy search: in a flow of ten thousand jobs it would take minutes."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that `word` most likely stands for, or None."""
+    """The known name that `word` most likely means, or None."""
     names = sorted(known)
     folded = {name.lower(): name for name in reversed(names)}
     if (same := folded.get(word.lower().replace("-", "_"))) is not None:
         return same
     if len(folded) > MAX_COMPARED:
         return None
-    import difflib  # only a mistake needs it
+    import difflib  # imported only for a misspelt name
 
     found = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
 
 def is_slip(word: str, name: str) -> bool:
-    """Whether `word` is `name` with one slip of the pen: a letter too many, missing, wrong or swapped, another case."""
+    """Whether `word` is `name` with one typing error: an extra, missing, wrong or swapped letter, or another case."""
     one, other = (text.lower().replace("_", "").replace("-", "") for text in (word, name))
     if one == other:
         return True

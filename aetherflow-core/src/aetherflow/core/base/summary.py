@@ -1,4 +1,4 @@
-"""What a run came to: the object that `run_flow()` returns and `run --json` prints."""
+"""The summary of a run: the object that `run_flow()` returns and `run --json` prints."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ SUMMARY_SCHEMA = 1
 
 @dataclass(slots=True)
 class ArtifactSummary:
-    """A file that a step left behind; `removed` names the cleanup policy that deleted it."""
+    """An artifact of a step; `removed` names the cleanup policy that deleted it, None if it was not deleted."""
 
     path: str
     size: int
@@ -20,7 +20,7 @@ class ArtifactSummary:
 
 @dataclass(slots=True)
 class StepSummary:
-    """One step; `reused` means that an earlier process of this run had finished it."""
+    """The result of a step; `reused` means that an earlier process of this run had finished it."""
 
     step_id: str
     step_type: str
@@ -36,7 +36,7 @@ class StepSummary:
 
 @dataclass(slots=True)
 class FailureSummary:
-    """Why a job failed, and what a person needs to go on."""
+    """Why a job failed: code, message, location, fix, and the log with its last lines."""
 
     step: str | None
     code: str
@@ -49,7 +49,7 @@ class FailureSummary:
 
 @dataclass(slots=True)
 class JobSummary:
-    """What became of a job, with its steps and the error that ended it."""
+    """The result of a job, with its steps and the error that ended it."""
 
     job_id: str
     status: str
@@ -62,7 +62,7 @@ class JobSummary:
 
 @dataclass(slots=True)
 class RunSummary:
-    """What became of a run: what `run_flow()` returns and `run --json` prints."""
+    """The result of a run, which `run_flow()` returns and `run --json` prints."""
 
     flow_id: str
     run_id: str
@@ -75,21 +75,21 @@ class RunSummary:
     exit_code: int = 0
     nothing_to_do: bool = False
     finished_at: int | None = None
-    """UTC epoch milliseconds of the end, for a run that had ended before."""
+    """End of the run in UTC epoch milliseconds, if it had ended before this call."""
     note: str | None = None
-    """Why nothing was run although nothing is wrong: `--if-busy skip`."""
+    """Why nothing was run without an error: `--if-busy skip`."""
     jobs: list[JobSummary] = field(default_factory=list)
 
     @property
     def status_counts(self) -> dict[str, int]:
-        """How many jobs ended in each status."""
+        """Number of jobs by status."""
         counts: dict[str, int] = {}
         for job in self.jobs:
             counts[str(job.status)] = counts.get(str(job.status), 0) + 1
         return counts
 
     def as_json(self) -> dict[str, Any]:
-        """One document: the contract's run_summary plus exit_code, error and artifacts."""
+        """The event `run_summary` as a JSON-safe map, with `schema`, `exit_code`, `error` and `artifacts` added."""
         artifacts = [
             {"job_id": job.job_id, "step_id": step.step_id, **_fields(artifact)}
             for job in self.jobs
@@ -116,7 +116,7 @@ def _job_json(job: JobSummary) -> dict[str, Any]:
 
 
 def _coded(item: Any, field: str) -> dict[str, Any]:
-    """The fields, with the code of the reason beside it."""
+    """The fields of an item, with `reason_code` after the reason."""
     found: dict[str, Any] = {}
     for name, value in _fields(item).items():
         found[name] = value

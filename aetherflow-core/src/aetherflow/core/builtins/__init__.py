@@ -1,1 +1,1 @@
-"""Steps without dependencies; registered by entry points like anyone's, importing only the api."""
+"""Steps and bundle sources without dependencies; registered by entry points like those of other distributions."""

@@ -1,4 +1,4 @@
-"""The bundle source `archive`: a zip or tar file of this machine. Members are read one by one, never extracted."""
+"""The bundle source `archive`: a local zip or tar file. Members are read one by one, never extracted."""
 
 import contextlib
 import shutil
@@ -37,7 +37,7 @@ class ArchiveSource(BundleSource[Config]):
     _tar: tarfile.TarFile | None = None
 
     def list(self) -> Iterator[RemoteFileMeta]:
-        """Every file in the folder, with its size. An archive that is changed under its name is read anew."""
+        """Every file in the folder, with its size. The archive is opened again for each listing."""
         self.close()
         with self._explained():
             self._open()
@@ -48,11 +48,11 @@ class ArchiveSource(BundleSource[Config]):
                 if kind != "file":
                     message = f"bundle source archive: {name} is {kind}, which a bundle cannot hold"
                     raise ConnectorError(message, fix="pack a copy of what it leads to")
-                # the archive's own time stands for all: times in it may be anything
+                # mtime is that of the archive, since times of members are arbitrary
                 yield RemoteFileMeta(rel_path=rel_path, name=Path(name).name, size=size, mtime=self._changed())
 
     def revision(self) -> str | None:
-        """Size, time and place of the archive."""
+        """Path, inode, size and time of the archive, and the folder in it."""
         with self._explained():
             facts = self._path.stat()
         return f"{self._path.absolute()} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {self._prefix}"
@@ -109,7 +109,7 @@ class ArchiveSource(BundleSource[Config]):
                 yield member.name.removeprefix("./"), member.size, kind
 
     def _inside(self, name: str) -> str | None:
-        """The path in the bundle; None for what stands elsewhere in the archive."""
+        """The path in the bundle; None for a member outside of the folder."""
         return name.removeprefix(self._prefix) if name.startswith(self._prefix) and name != self._prefix else None
 
     def _zip_name(self, name: str) -> str:
@@ -118,7 +118,7 @@ class ArchiveSource(BundleSource[Config]):
         return name
 
     def _tar_name(self, name: str) -> tarfile.TarInfo:
-        assert self._tar is not None  # noqa: S101 the caller looked
+        assert self._tar is not None  # noqa: S101 checked by the caller
         try:
             return self._tar.getmember(name)
         except KeyError:

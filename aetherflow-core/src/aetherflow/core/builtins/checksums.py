@@ -22,7 +22,7 @@ def as_line(digest: str, name: str) -> str:
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:
-    """Checksum and name of every line; StepError for a file that holds none, or a line that is none."""
+    """Checksum and name of every line; StepError for a file without checksums, or with a line that is not one."""
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError:

@@ -21,8 +21,8 @@ class CopyInputs(TransferInputs):
 class FileCopy(FileTransfer):
     """Copy files: each whole or not at all, none replaced unless `overwrite`.
 
-    Everything is looked at before the first file is copied: missing files, two files for one place, what is there
-    already. The copies are new files, with their own time and mode 0600.
+    Before the first file is copied, all are checked: missing files, two files with one destination, existing
+    destinations. The copies are new files, with their own time and mode 0600.
 
     Example:
         - id: keep
@@ -45,7 +45,7 @@ class FileCopy(FileTransfer):
         with Path(each.src).open("rb") as old, self.ctx.write_file(each.path) as new:
             while size <= each.size and (
                 data := old.read(CHUNK)
-            ):  # who writes faster than we copy would keep us for ever
+            ):  # ends at the known size: a file that grows faster than the copy would never end
                 self.ctx.check_cancelled()
                 digest.update(data)
                 size += new.write(data)

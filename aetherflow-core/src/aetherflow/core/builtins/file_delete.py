@@ -38,10 +38,10 @@ class Outputs(StepOutputs):
 
 
 class FileDelete(Step[Inputs]):
-    """Delete files; what is gone already is no error unless `missing_ok: false`.
+    """Delete files; a missing file is no error unless `missing_ok: false`.
 
-    A pattern names files only. A folder is deleted by its path and `recursive: true`, never the folder of the run, or
-    one around it. Interrupted, it goes on with what it had found.
+    A pattern matches files only. A folder is deleted if it is named by its path and `recursive: true` is set; never a
+    folder of the run, or one that contains it. After an interruption the next attempt continues with the same files.
 
     Example:
         - id: tidy

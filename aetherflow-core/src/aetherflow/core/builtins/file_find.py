@@ -23,10 +23,10 @@ class Inputs(GateInputs):
     exclude: Texts = Field(
         [], description="Files and folders to leave out; a pattern without slash is matched against each name"
     )
-    min_age_seconds: float = Field(0, ge=0, description="Leave out files changed later than so long ago")
+    min_age_seconds: float = Field(0, ge=0, description="Leave out files that changed within this time")
     min_size: int = Field(0, ge=0, description="Leave out files of fewer bytes")
     stable_seconds: float = Field(
-        0, ge=0, description="Watch for so long, and leave out files whose size or time of change did not stay"
+        0, ge=0, description="Watch for this time, and leave out files that change in size or time of change"
     )
     new_only: Flag = Field(
         False, description="Only what no earlier run of this flow has found so, or what has changed since then"
@@ -37,8 +37,8 @@ class Inputs(GateInputs):
         "leaves it to a person (`aetherflow runs resolve`, or a resume of that run)",
     )
     sort: Literal["name", "mtime", "size"] = Field("name", description="Order of the result; name: by path")
-    descending: Flag = Field(False, description="The other way round: last, newest or largest first")
-    limit: int | None = Field(None, ge=1, description="Return at most so many, the first ones of the order")
+    descending: Flag = Field(False, description="Reverse the order: last, newest or largest first")
+    limit: int | None = Field(None, ge=1, description="Most files to return, the first ones in the order")
 
 
 class Outputs(StepOutputs):
@@ -50,15 +50,15 @@ class Outputs(StepOutputs):
         "file in every run (a `load_id`), and taken_over_from"
     )
     paths: list[str] = Field(description="The absolute paths alone")
-    first: str | None = Field(description="Absolute path of the first one; null if there is none")
+    first: str | None = Field(description="Absolute path of the first file; null if there is none")
     total_bytes: int = Field(description="Sum of the sizes")
 
 
 class FileFind(Step[Inputs]):
     """List files: by pattern, age, size, newness; SKIPPED under `min_count`.
 
-    Links are not followed and not listed, names that begin with a dot only where the pattern does. A folder that does
-    not exist is an error.
+    Links are neither followed nor listed. Names that begin with a dot match only patterns that begin with a dot. A
+    folder that does not exist is an error.
 
     Example:
         - id: find
@@ -158,7 +158,7 @@ class FileFind(Step[Inputs]):
 
 
 def record(found: Found) -> dict[str, Any]:
-    """A file as an output."""
+    """The record of a file in outputs; `mtime` is an ISO 8601 UTC time to the second."""
     at = dt.datetime.fromtimestamp(found.mtime_ns / 1e9, dt.UTC).isoformat(timespec="seconds")
     return {
         "path": str(found.path),
@@ -170,7 +170,7 @@ def record(found: Found) -> dict[str, Any]:
 
 
 def stable(ctx: RunContext, found: Sequence[Found], seconds: float) -> list[Found]:
-    """Those of the files that stay what they are for so long: size, time of change, and the file itself."""
+    """The files whose size, time of change and inode stay the same for `seconds`."""
     deadline = time.monotonic() + seconds
     same = list(found)
     while True:
@@ -181,7 +181,7 @@ def stable(ctx: RunContext, found: Sequence[Found], seconds: float) -> list[Foun
 
 
 def pause(ctx: RunContext, seconds: float) -> None:
-    """Wait; StepCancelledError at once if the step is to end."""
+    """Wait for `seconds`; StepCancelledError at once if the step is to end."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         ctx.check_cancelled()

@@ -25,13 +25,13 @@ SIDE = ".sha256"
 
 class Inputs(GateInputs):
     path: Files = Field(
-        description="The files to hash; with `verify: true` the files that hold the checksums, as for `sha256sum -c`. "
+        description="The files to hash; with `verify: true` the files with the checksums, as for `sha256sum -c`. "
         "A path, a pattern, or a list; relative to the job's artifacts"
     )
     exclude: Texts = Field([], description="Files and folders that a pattern leaves out")
     side_files: Flag = Field(False, description="Write the checksum of each file to a file beside it, with .sha256")
     dest: str | None = Field(None, description="Write all checksums to this file, names relative to its folder")
-    verify: Flag = Field(False, description="Read checksums in place of making them, and compare; all bad ones fail it")
+    verify: Flag = Field(False, description="Read checksums and compare; the failure names all files that differ")
 
     @model_validator(mode="after")
     def _one_direction(self) -> "Inputs":
@@ -63,7 +63,6 @@ class FileHash(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Hash, then write or compare."""
         args = self.args
         given = self._listed()
         if args.verify:
@@ -80,7 +79,6 @@ class FileHash(Step[Inputs]):
         return args.judge(len(files), output, "check path, or set on_empty: ok")
 
     def plan(self) -> list[str]:
-        """What would be hashed, and written."""
         files, args = self._listed(), self.args
         names = below(self.ctx, self.job_id, [each.path for each in files])
         if not files:
@@ -98,7 +96,7 @@ class FileHash(Step[Inputs]):
         if args.verify:
             return files
         ours = {self.ctx.write_path(args.dest)} if args.dest else set()
-        if args.side_files:  # those of an earlier attempt, which a pattern like `out/*` means too
+        if args.side_files:  # side files of an earlier attempt, which a pattern like `out/*` also matches
             paths = {each.path for each in files}
             ours |= {path for path in paths if path.suffix == SIDE and path.with_suffix("") in paths}
         return [each for each in files if each.path not in ours]
@@ -129,7 +127,7 @@ class FileHash(Step[Inputs]):
 
     def _below(self, path: Path, folder: Path) -> str:
         if not path.is_relative_to(folder):
-            message = f"{path} does not stand below the folder of dest, {folder}"
+            message = f"{path} is not below the folder of dest, {folder}"
             raise StepInputError(message, fix="put dest into a folder above all files, so that they move together")
         return str(path.relative_to(folder))
 

@@ -16,21 +16,21 @@ NAMES_FIX = "give a path, a pattern, or a list of paths or of maps with `path`"
 
 
 class GivenPath(NamedTuple):
-    """One thing that was given: a text, which may be a pattern, or the path of a record, which never is."""
+    """One given item: a text, which may be a pattern, or the path of a record (with `rel`), which never is one."""
 
     path: str
     rel: str | None = None
 
 
 class FoundFile(NamedTuple):
-    """A file to work on; `rel` is where it stands below its folder: the pattern's, or the search's it was found by."""
+    """A file to process; `rel` is its path below the fixed part of the pattern, or below the folder of `file_find`."""
 
     path: Path
     rel: str
 
 
 def parse_list(value: Any) -> Any:
-    """A text or a list, as a list; a text that is a JSON list is read."""
+    """A list as it is, a text that is a JSON list parsed, any other text or map as a list of one."""
     if isinstance(value, str):
         if value.lstrip().startswith("["):
             try:
@@ -78,9 +78,9 @@ def locate(ctx: RunContext, job_id: str, path: str, role: Role) -> Path:
 def list_files(
     ctx: RunContext, job_id: str, given: Sequence[GivenPath], *, role: Role, exclude: Sequence[str] = ()
 ) -> tuple[list[FoundFile], list[str]]:
-    """The files, sorted within each pattern and each but once, and the plain paths that do not exist.
+    """The files, each once and sorted within each pattern, and the plain paths that do not exist.
 
-    A folder is listed as itself. Raises PathError, StepError.
+    A folder is listed as itself, not its content. Raises PathError, StepError.
     """
     files: dict[Path, FoundFile] = {}
     missing = []
@@ -107,18 +107,19 @@ def _matches(folder: Path, pattern: str, exclude: Sequence[str]) -> Iterator[Fou
 
 
 def below(ctx: RunContext, job_id: str, paths: Sequence[str | Path]) -> list[str]:
-    """Paths for people: those below the job's artifacts as a flow would write them."""
+    """Paths for messages: those below the job's artifacts as relative paths."""
     folder = ctx.artifacts_dir(job_id)
     return [str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else str(path) for path in paths]
 
 
 def shown(names: Sequence[object]) -> str:
-    """The first names, and how many more there are."""
+    """The first SHOWN names as text, and the number of the others."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(map(str, names[:SHOWN])) + more
 
 
 def counted(number: int) -> str:
+    """`1 file`, `2,000 files`."""
     return f"{number:,} file{'s' if number != 1 else ''}"
 
 

@@ -9,10 +9,11 @@ from aetherflow.core.builtins.picked import Moving, is_equal
 
 
 class FileMove(FileTransfer):
-    """Move files: none replaced unless `overwrite`, each always whole at one place or the other.
+    """Move files: none replaced unless `overwrite`, each always complete at one of both places.
 
-    Everything is looked at before the first file is moved: missing files, two files for one place, what is there
-    already. Across file systems a file is copied whole before the old one goes. Interrupted, it goes on where it was.
+    Before the first file is moved, all are checked: missing files, two files with one destination, existing
+    destinations. Across file systems a file is copied completely before the source is deleted. After an interruption
+    the next attempt continues with the same files.
 
     Example:
         - id: archive
@@ -29,7 +30,7 @@ class FileMove(FileTransfer):
     consuming = True
 
     def transfer(self, each: Transfer, *, again: bool) -> None:
-        """Move; of what an earlier attempt moved only the record is made."""
+        """Move a file; if an earlier attempt has moved it, only record it."""
         old, new = Path(each.src), Path(each.path)
         if not old.exists():
             if not again or not new.exists():

@@ -1,4 +1,4 @@
-"""What `file_copy` and `file_move` share: which file goes where, decided and remembered before the first effect."""
+"""The common part of `file_copy` and `file_move`: the list of transfers, remembered before the first effect."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -33,12 +33,12 @@ class TransferInputs(GateInputs):
         "job's artifacts. A path that does not exist is an error"
     )
     dest: str | None = Field(None, description="New path of the one file that `src` names")
-    dest_dir: str | None = Field(None, description="Folder for the files, made if it is not there; or give `dest`")
+    dest_dir: str | None = Field(None, description="Folder for the files, created if missing; or give `dest`")
     preserve_tree: Flag = Field(
         False, description="Keep the folders below the fixed part of a pattern, or below the folder of `file_find`"
     )
     exclude: Texts = Field([], description="Files and folders that a pattern leaves out")
-    overwrite: Flag = Field(False, description="Replace a file that is there already; else that is an error")
+    overwrite: Flag = Field(False, description="Replace an existing file; false: an existing file is an error")
 
     @model_validator(mode="after")
     def _one_destination(self) -> "TransferInputs":
@@ -60,7 +60,7 @@ class TransferOutputs(StepOutputs):
 
 
 class Transfer(NamedTuple):
-    """One file on its way."""
+    """One file to copy or move: source, destination, relative path, size in bytes."""
 
     src: str
     path: str
@@ -69,16 +69,17 @@ class Transfer(NamedTuple):
 
 
 class FileTransfer(Step[TransferInputs]):
+    """Base class of `file_copy` and `file_move`."""
+
     Inputs = TransferInputs
     Outputs = TransferOutputs
     role: ClassVar[Role]
     verb: ClassVar[str]
     consuming: ClassVar[bool]
-    """A second attempt finds less than the first, and so goes on with what that one had found."""
+    """True if sources disappear, so that a second attempt must continue with the list of the first."""
     args: TransferInputs
 
     def run(self) -> StepResult:
-        """Decide, remember, then one file after the other."""
         found = [Transfer(*each) for each in remembered(self) or ()]
         again = bool(found) and self.consuming
         todo = found if again else self._decide({each.path for each in found})
@@ -109,7 +110,7 @@ class FileTransfer(Step[TransferInputs]):
         return [f"{self.verb} {counted(len(todo))} to {where}: {shown(names)}" if todo else f"no file to {self.verb}"]
 
     def transfer(self, each: Transfer, *, again: bool) -> None:
-        """Bring one file to its place; `again`: an earlier attempt may have done so."""
+        """Transfer one file; `again`: an earlier attempt may have done so."""
         raise NotImplementedError
 
     def is_ours(self, each: Transfer) -> bool:
@@ -118,7 +119,7 @@ class FileTransfer(Step[TransferInputs]):
         return False
 
     def _decide(self, ours: Collection[str]) -> list[Transfer]:
-        """What is to be done; `ours` are files that an earlier attempt may have made, which are made again."""
+        """The list of transfers; `ours` are destinations that an earlier attempt may have created, to be replaced."""
         args = self.args
         files, missing = list_files(self.ctx, self.job_id, args.src, role=self.role, exclude=args.exclude)
         require_all(missing)

@@ -13,31 +13,31 @@ class Inputs(StepInputs):
     path: Files = Field(
         min_length=1,
         description="What to wait for: a path, a pattern, or a list; relative to the job's artifacts. Every path must "
-        "be there, and of every pattern at least `min_count` files",
+        "exist, and every pattern must match at least `min_count` files",
     )
     exclude: Texts = Field([], description="Files and folders that a pattern leaves out")
-    min_count: int = Field(1, ge=1, description="Files that each pattern must find")
-    min_size: int = Field(0, ge=0, description="A file of fewer bytes is not there yet")
+    min_count: int = Field(1, ge=1, description="Fewest files that each pattern must match")
+    min_size: int = Field(0, ge=0, description="A file of fewer bytes does not count")
     stable_seconds: float = Field(
-        0, ge=0, description="A file is there once its size and time of change have stayed for so long"
+        0, ge=0, description="A file counts once its size and time of change have stayed the same for this time"
     )
-    max_wait_seconds: float = Field(3600, gt=0, description="How long to wait at most")
-    poll_seconds: float = Field(1, gt=0, le=3600, description="Time between two looks")
-    on_timeout: Literal["fail", "skip"] = Field("fail", description="When the time is over: fail, or end SKIPPED")
+    max_wait_seconds: float = Field(3600, gt=0, description="Longest wait")
+    poll_seconds: float = Field(1, gt=0, le=3600, description="Time between two checks")
+    on_timeout: Literal["fail", "skip"] = Field("fail", description="After the longest wait: fail, or end SKIPPED")
 
 
 class Outputs(StepOutputs):
-    has_data: bool = Field(description="True if all are there")
-    count: int = Field(description="Number of files that are there")
+    has_data: bool = Field(description="True if all files exist and are complete")
+    count: int = Field(description="Number of files that exist and are complete")
     files: list[dict[str, Any]] = Field(description="Each file: path, rel_path, name, size in bytes, mtime")
     paths: list[str] = Field(description="The absolute paths alone")
-    first: str | None = Field(description="Absolute path of the first one; null if there is none")
+    first: str | None = Field(description="Absolute path of the first file; null if there is none")
 
 
 class FileWait(Step[Inputs]):
-    """Wait until files are there, and complete; FAILED or SKIPPED when the time is over.
+    """Wait until files exist and are complete; FAILED or SKIPPED after the longest wait.
 
-    A stop of the run ends the wait at once. A resumed run waits anew.
+    A stop of the run ends the wait at once. A resumed run starts a new wait.
 
     Example:
         - id: export
@@ -87,7 +87,7 @@ class FileWait(Step[Inputs]):
         raise StepError(reason, fix="find out why they are late, or raise max_wait_seconds")
 
     def _look(self, since: dict[Found, float], now: float) -> tuple[list[Found], list[str]]:
-        """The files that are there, stable or not, and what is lacking, each with the reason."""
+        """The existing files, stable or not, and the paths and patterns that are not satisfied, with the reason."""
         args = self.args
         there: dict[Found, None] = {}
         lacking = []

@@ -8,12 +8,12 @@ from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepInput
 
 
 class Inputs(StepInputs):
-    path: str = Field(description="The file, relative to the job's artifacts; its folder is made if it is not there")
-    content: Any = Field(description="Text, or a value to be written as JSON; templates are filled in as everywhere")
+    path: str = Field(description="The file, relative to the job's artifacts; its folder is created if missing")
+    content: Any = Field(description="Text, or a value to be written as JSON; templates are rendered")
     format: Literal["auto", "text", "json"] = Field(
-        "auto", description="auto: text as it is, anything else as JSON; json: text too becomes a JSON string"
+        "auto", description="auto: text as it is, any other value as JSON; json: text also becomes a JSON string"
     )
-    overwrite: Flag = Field(True, description="Replace a file that is there; else other content is an error")
+    overwrite: Flag = Field(True, description="Replace an existing file; false: a file with other content is an error")
 
     @model_validator(mode="after")
     def _text_is_text(self) -> "Inputs":
@@ -29,7 +29,7 @@ class Outputs(StepOutputs):
 
 
 class FileWrite(Step[Inputs]):
-    """Write a small file: text as it is, or a value as JSON; whole or not at all, UTF-8.
+    """Write a small file atomically: text as it is, or a value as JSON, in UTF-8.
 
     Example:
         - id: note
@@ -45,7 +45,7 @@ class FileWrite(Step[Inputs]):
         data, path = self._data(), self.ctx.write_path(self.args.path)
         if path.is_dir():
             raise StepError(f"a folder stands in the way: {path}", fix="give another path")
-        # the same content is what an earlier attempt wrote
+        # a file with the same content may be that of an earlier attempt
         if not self.args.overwrite and path.exists() and path.read_bytes() != data:
             raise StepError(f"exists already: {path}", fix="set overwrite: true, or give another path")
         with self.ctx.write_file(path) as file:
@@ -66,5 +66,5 @@ class FileWrite(Step[Inputs]):
             return text.encode()
         except UnicodeEncodeError:
             raise StepInputError(
-                "content is not valid Unicode (a lone surrogate)", fix="look where it came from"
+                "content is not valid Unicode (a lone surrogate)", fix="correct the step or file that it comes from"
             ) from None

@@ -1,4 +1,4 @@
-"""The bundle source `filesystem`: a folder of this machine, or one that is mounted on it."""
+"""The bundle source `filesystem`: a local or mounted folder."""
 
 import hashlib
 import os
@@ -56,7 +56,7 @@ class FilesystemSource(BundleSource[Config]):
             raise self._failed(error) from error
 
     def revision(self) -> str | None:
-        """A hash of all names, sizes and times; None where there is something that the listing refuses."""
+        """A hash of all names, sizes and times; None if there is an entry that the listing refuses."""
         base = str(self.base)
         pending, lines = [base], []
         try:
@@ -81,7 +81,7 @@ class FilesystemSource(BundleSource[Config]):
         try:
             fd = os.open(self.base / rel_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(fd, "rb") as source:
-                left = os.fstat(fd).st_size  # of a file that grows meanwhile, what was there
+                left = os.fstat(fd).st_size  # a file that grows meanwhile is read up to here
                 while data := source.read(min(left, 1 << 20)):
                     left -= target.write(data)
         except OSError as error:

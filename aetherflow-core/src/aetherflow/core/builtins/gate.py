@@ -1,4 +1,4 @@
-"""What steps on lists have in common: fewer than wanted is SKIPPED, a failure, or fine."""
+"""The common part of steps with lists: too few items mean SKIPPED, a failure, or SUCCESS."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,16 +11,16 @@ OnEmpty = Literal["skip", "fail", "ok"]
 
 
 class GateInputs(StepInputs):
-    """How many there must be, and what happens otherwise."""
+    """The fewest items, and what happens with fewer."""
 
-    min_count: int = Field(1, ge=0, description="Fewer than these are too few")
+    min_count: int = Field(1, ge=0, description="Fewest items that are enough")
     on_empty: OnEmpty = Field(
         "skip",
-        description="What too few mean: skip: the step is SKIPPED; fail: it fails; ok: it is SUCCESS all the same",
+        description="With fewer than `min_count`: skip: the step is SKIPPED; fail: it fails; ok: it is SUCCESS",
     )
 
     def judge(self, count: int, output: Mapping[str, Any], fix: str) -> StepResult:
-        """The result for so many; StepError if they are too few and that is a failure. Adds `has_data`."""
+        """The result for `count` items, with `has_data` added to `output`; StepError if too few are a failure."""
         enough = count >= self.min_count
         found = {"has_data": enough, **output}
         if enough or self.on_empty == "ok":

@@ -33,7 +33,7 @@ class Config(BundleSourceConfig):
 
 
 class GitSource(BundleSource[Config]):
-    """Takes a bundle from a commit of a git repository. Credentials are git's own affair; it never asks for them.
+    """Takes a bundle from a commit of a git repository. Credentials come from git's own configuration, without prompts.
 
     Links and submodules are refused. Needs the command `git`.
 
@@ -47,7 +47,7 @@ class GitSource(BundleSource[Config]):
 
     _folder: "tempfile.TemporaryDirectory[str] | None" = None
     _files: dict[str, str] | None = None
-    """Path in the bundle to the id of its blob."""
+    """Path in the bundle to the id of its git blob."""
     _reader: "subprocess.Popen[bytes] | None" = None
 
     def list(self) -> Iterator[RemoteFileMeta]:
@@ -70,22 +70,22 @@ class GitSource(BundleSource[Config]):
             yield RemoteFileMeta(rel_path=path, name=Path(path).name, size=size, sha256=sha256)
 
     def revision(self) -> str | None:
-        """The id of the commit and the folder; a branch or tag is looked up at the repository, nothing is fetched."""
+        """The commit's id and the folder; a branch or tag is looked up in the repository without fetching it."""
         if _COMMIT.fullmatch(self.conf.ref):
             commit = self.conf.ref
         else:
             self.close()
             self._folder = tempfile.TemporaryDirectory(prefix="aetherflow-git-", ignore_cleanup_errors=True)
-            names = (self.conf.ref, f"refs/tags/{self.conf.ref}^{{}}")  # of an annotated tag its commit
+            names = (self.conf.ref, f"refs/tags/{self.conf.ref}^{{}}")  # the second is the commit of an annotated tag
             said = self._git("ls-remote", "--", self._url(), *names).decode().split("\n")
             found = [line.split("\t") for line in said if "\t" in line]
             commit = next((oid for oid, name in reversed(found) if name.endswith("^{}")), found[0][0] if found else "")
         if not commit or (self.conf.commit is not None and commit != self.conf.commit):
-            return None  # the listing says what is wrong
+            return None  # the listing reports the error
         return f"{commit} {self.conf.base_path.strip('/')}"
 
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
-        """Copy one file of the commit that was listed."""
+        """Write one file of the listed commit to `target`."""
         self.refuse_path(rel_path)
         if self._files is None:
             for _ in self.list():
@@ -107,7 +107,7 @@ class GitSource(BundleSource[Config]):
             self._folder = None
 
     def _get(self) -> str:
-        """Fetch the commit into a repository of our own; its id."""
+        """Fetch the commit into a temporary repository; returns its id."""
         self._folder = tempfile.TemporaryDirectory(prefix="aetherflow-git-", ignore_cleanup_errors=True)
         url = self._url()
         self._git("init", "-q", "--bare", ".")
@@ -130,7 +130,7 @@ class GitSource(BundleSource[Config]):
         return url
 
     def _git_commit(self, url: str, commit: str) -> str:
-        with contextlib.suppress(ConnectorError):  # not every server gives out a commit by its id
+        with contextlib.suppress(ConnectorError):  # not every server allows fetching a commit by its id
             self._git("fetch", "-q", "--depth=1", "--no-tags", "--", url, commit)
             return commit
         self._git("fetch", "-q", "--", url, "+refs/*:refs/fetched/*")
@@ -149,7 +149,7 @@ class GitSource(BundleSource[Config]):
         return size, found.hexdigest()
 
     def _content(self, blob: str) -> Iterator[bytes]:
-        """The content of a blob, from one git process that answers for all of them."""
+        """The content of a blob, read from one git process that serves all blobs."""
         if self._reader is None:
             self._reader = self._process("cat-file", "--batch")
         asked, answer = self._reader.stdin, self._reader.stdout
@@ -185,7 +185,7 @@ class GitSource(BundleSource[Config]):
 
     def _process(self, *arguments: str) -> "subprocess.Popen[bytes]":
         assert self._folder is not None  # noqa: S101 made before the first command
-        # nothing of the user's hooks, filters or prompts; no transport that runs a command named in the url
+        # no hooks of the user, no prompts, no transport that runs a command from the URL
         settings = ["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "safe.directory=*"]
         env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_DIR": self._folder.name, "LC_ALL": "C"}
         try:
@@ -202,5 +202,5 @@ class GitSource(BundleSource[Config]):
 
 
 def _shown(text: str) -> str:
-    """A text of git without the credentials of a URL."""
+    """A text without the credentials in URLs."""
     return _USER_INFO.sub(r"\1***@", text)

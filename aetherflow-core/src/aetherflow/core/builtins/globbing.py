@@ -1,7 +1,7 @@
-"""Which files a pattern means: `*`, `?`, `[a-z]` within a name, `**` for any folders.
+"""Matching files by patterns: `*`, `?`, `[a-z]` within a name, `**` for any folders.
 
-The rules are those of a shell: a name that begins with a dot is meant only by a pattern that does, and `**` does not
-enter such a folder. Links are neither listed nor followed, so no pattern leads out of its folder.
+The rules are those of a shell: a name that begins with a dot matches only a pattern that begins with a dot, and `**`
+does not enter such a folder. Links are neither listed nor followed, so no pattern leads out of its folder.
 """
 
 import fnmatch
@@ -52,11 +52,11 @@ class Pattern:
 
     @property
     def start(self) -> frozenset[int]:
-        """The state before the first name."""
+        """The matching state at the folder that is searched."""
         return self._closed({0})
 
     def enter(self, state: frozenset[int], name: str) -> frozenset[int]:
-        """The state after one more name; empty where nothing below can match."""
+        """The state after entering a folder; empty if nothing below it can match."""
         found = set()
         for index in state:
             if index == len(self._parts):
@@ -89,7 +89,7 @@ class Pattern:
 
 
 class Excluded:
-    """Patterns of what is left out: with a slash against the whole path, else against each name on the way."""
+    """Exclusion patterns: one with a slash is matched against the whole path, else against each name in it."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._names = [_expression(text) for text in texts if "/" not in text]
@@ -101,9 +101,9 @@ class Excluded:
 
 
 def find(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Iterator[Found]:
-    """Every regular file below `folder` that a pattern means, in no order.
+    """Every regular file below `folder` that matches a pattern and no exclusion, in no order.
 
-    Raises StepError for a file whose name is not UTF-8, StepInputError for a pattern that cannot be one, OSError.
+    Raises StepError for a file whose name is not UTF-8, StepInputError for an invalid pattern, OSError.
     """
     wanted = [Pattern(text) for text in patterns]
     yield from _walk(folder, "", wanted, [each.start for each in wanted], Excluded(exclude))
@@ -144,7 +144,7 @@ def is_meant(rel: str, patterns: Sequence[str], exclude: Sequence[str] = ()) -> 
 
 
 def look(path: Path, rel: str) -> Found | None:
-    """A file as it is now; None if it is gone, or no regular file."""
+    """The current facts of a file; None if it does not exist or is not a regular file."""
     try:
         status = path.lstat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a step is about to do, remembered, so that a second attempt goes on with it in place of looking anew."""
+"""The intent of a step, remembered before its effects, so that a second attempt continues with the same list."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from aetherflow.core.api import Step
 
 
 def remember(step: Step[Any], intent: Any) -> None:
-    """Write an intent down before the first effect."""
+    """Store an intent, with a hash of the step's inputs; call it before the first effect."""
     step.ctx.remember({"inputs": _digest(step), "intent": intent})
 
 

@@ -20,7 +20,7 @@ class Inputs(GateInputs):
             try:
                 return json.loads(text)
             except ValueError:
-                raise ValueError("starts like a JSON list and is none") from None
+                raise ValueError("starts like a JSON list but is not valid JSON") from None
         return [item for part in text.split(",") if (item := part.strip())]
 
 
@@ -30,7 +30,7 @@ class Outputs(StepOutputs):
 
 
 class CheckItems(Step[Inputs]):
-    """Gate a job on data: SKIPPED when a list has fewer items than wanted, or failed with `on_empty: fail`.
+    """Gate a job on data: SKIPPED if a list has fewer items than `min_count`, FAILED with `on_empty: fail`.
 
     With `on_no_data: skip_job` the rest of the job is skipped too.
 
@@ -50,5 +50,4 @@ class CheckItems(Step[Inputs]):
         return self.args.judge(count, {"count": count}, "look at the step that made the list, or lower min_count")
 
     def plan(self) -> list[str]:
-        """What the list comes to."""
         return [f"count items: {len(self.args.items)} now, at least {self.args.min_count} wanted"]

@@ -9,7 +9,7 @@ class InnerStep(StepInputs):
     """The step that runs while the lock is held."""
 
     type: str = Field(description="Type of the step")
-    id: str | None = Field(None, description="Id of the step; default: the outer one's with `_inner`")
+    id: str | None = Field(None, description="Id of the step; default: that of the outer step with `_inner`")
     inputs: dict[str, Any] = Field({}, description="Inputs of the step")
 
 
@@ -19,17 +19,15 @@ class Inputs(StepInputs):
         description="The step to run: type, id, inputs. Its inputs may read `lock.token` and `lock.key`"
     )
     ttl_seconds: float = Field(
-        600, gt=0, description="How long a holder that no longer renews is respected, unless its death is known"
+        600, gt=0, description="How long others respect the lock after the last renewal, unless its holder is dead"
     )
-    wait_seconds: float = Field(
-        0, ge=0, description="Time to wait for the lock, first come, first served; 0 fails at once"
-    )
+    wait_seconds: float = Field(0, ge=0, description="Time to wait for the lock, in order of arrival; 0 fails at once")
 
 
 class WithLock(Step[Inputs]):
-    """Run a step while a lock is held, which no other run can hold at the same time; its result is the result.
+    """Run an inner step while holding a lock, which only one run can hold; the result is that of the inner step.
 
-    The lock is renewed as long as the run lives, and free at once when it dies. A lock that is lost stops the step.
+    The lock is renewed while the run lives, and is free at once when the run dies. The loss of the lock ends the step.
 
     Example:
         - id: load
@@ -46,11 +44,9 @@ class WithLock(Step[Inputs]):
     inner_steps = {"step": frozenset({"lock"})}  # noqa: RUF012 a ClassVar by its base
 
     def plan(self) -> list[str]:
-        """The lock; what the inner step would do is asked of that step."""
         return [f"hold the lock {self.args.lock_key} while {self.args.step.type} runs"]
 
     def run(self) -> StepResult:
-        """Take the lock, run the inner step, give the lock back."""
         args = self.args
         with self.ctx.lease(args.lock_key, ttl_seconds=args.ttl_seconds, wait_seconds=args.wait_seconds) as lock:
             return self.ctx.call_step(

@@ -1,7 +1,7 @@
 """The step `external.process`.
 
-For the command line and other built-in steps these parts are stable: `process_child.run_child` (one start of a
-program), `process_inputs.Inputs`, `ExternalProcess`.
+The command line and other built-in steps use these parts: `process_child.run_child` (one start of a program),
+`process_inputs.Inputs`, `ExternalProcess`.
 """
 
 import shlex
@@ -20,11 +20,11 @@ from aetherflow.core.builtins.process_streams import TAIL_BYTES, Capture, Sink, 
 
 Stream = Literal["stdout", "stderr"]
 SHOWN_COMMAND = 300
-"""Longest command line in a plan."""
+"""Most characters of a command line in a plan."""
 
 
 class ExternalProcess(Step[Inputs]):
-    """Run a program: no shell unless asked for, its whole process group ended on timeout and stop.
+    """Run a program, by default without a shell; its whole process group is ended at the time limit and on a stop.
 
     Example:
         - id: count
@@ -48,13 +48,13 @@ class ExternalProcess(Step[Inputs]):
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:
-        """The fixed ones, those given by `outputs`, and any that the child writes to AETHERFLOW_OUTPUT_FILE."""
+        """The fixed outputs, those in `outputs`, and any that the child writes to AETHERFLOW_OUTPUT_FILE (`*`)."""
         given = inputs.get("outputs")
         return {*Outputs.model_fields, *(given if isinstance(given, dict) else ()), "*"}
 
     @classmethod
     def remarks(cls, inputs: Mapping[str, Any]) -> list[str]:
-        """Several tries and no condition: there is never a second one. Outputs that hide what the step itself says."""
+        """Warn about retries without a condition, and about `outputs` that hide an output of the step itself."""
         found = []
         retry = inputs.get("retry")
         if isinstance(retry, dict) and retry.get("max_attempts", 1) not in (1, "1"):
@@ -69,7 +69,6 @@ class ExternalProcess(Step[Inputs]):
         return found
 
     def plan(self) -> list[str]:
-        """What is started where, and what happens to folders and files."""
         args = self.args
         rules = OutputRules(self.ctx, args.success, args.idempotency)
         if (marker := rules.present_marker()) is not None:
@@ -84,7 +83,7 @@ class ExternalProcess(Step[Inputs]):
         return lines + rules.plan()
 
     def run(self) -> StepResult:
-        """Start the child, drain its output, wait, judge; again where `retry` says so."""
+        """Start the child, read its output, wait for its end, check the result; repeat as `retry` says."""
         rules = OutputRules(self.ctx, self.args.success, self.args.idempotency)
         if (marker := rules.present_marker()) is not None:
             return StepResult(STEP_SKIPPED, {"skipped": True, "marker": marker}, "marker_present")
@@ -110,13 +109,13 @@ class ExternalProcess(Step[Inputs]):
     # One try
 
     def _try(self, number: int, rules: OutputRules) -> dict[str, Any]:
-        """Outputs of a try that went well; TryError says what is wrong with another."""
+        """Make one try; returns its outputs, or raises TryError."""
         args, log = self.args, self.args.log
         modes: dict[Stream, str] = {"stdout": log.stdout, "stderr": log.stderr}
         captures = {name: Capture(log.limit if mode == "capture" else TAIL_BYTES) for name, mode in modes.items()}
         wanted = OutputFile(self.ctx, self.id, {*Outputs.model_fields, "reason", *args.outputs})
         env = {**self._environment(), **rules.fresh_output(), **wanted.fresh()}
-        with self._file() as to_file:  # a result is dropped by any error, a log is closed
+        with self._file() as to_file:  # after an error a result file is discarded, a log is kept
             sinks = {name: self._sink(name, mode, captures[name], to_file) for name, mode in modes.items()}
             self._tell("start", number, program=args.argv[0])
             end = run_child(
@@ -166,7 +165,7 @@ class ExternalProcess(Step[Inputs]):
             raise error
 
     def _tell(self, what: str, number: int, **fields: Any) -> None:
-        """An event for who follows the programs themselves; never with arguments, which may hold secrets."""
+        """Emit an event about the child; never with its arguments, which may contain secrets."""
         ctx = self.ctx
         ids = {"flow_id": ctx.flow_id, "run_id": ctx.run_id, "job_id": self.job_id, "step_id": self.id}
         told = {**ids, "step_type": "external.process", "attempt": ctx.attempt, "try": number, **fields}
@@ -183,7 +182,7 @@ class ExternalProcess(Step[Inputs]):
         return base | {name: value or "" for name, value in self.args.env.items()}
 
     def _file_path(self) -> str | None:
-        """The file of mode `file`, if a stream has it."""
+        """The file of mode `file`; None if no stream has this mode."""
         log = self.args.log
         return log.file_path if "file" in (log.stdout, log.stderr) else None
 

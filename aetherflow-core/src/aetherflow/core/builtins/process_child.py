@@ -1,4 +1,4 @@
-"""One start of a program: its output read to the end, its time limit kept, its resource use told."""
+"""One start of a program: reads its output to the end, enforces its time limit, measures its resource usage."""
 
 import errno
 import subprocess
@@ -13,7 +13,7 @@ from aetherflow.core.api import ProcessError, RunContext, StepTimeoutError
 from aetherflow.core.builtins.process_streams import Reader, Sink
 
 DRAIN_SECONDS = 5.0
-"""Time without output once the process group is gone; a daemon outside it may hold the pipe for ever."""
+"""How long to read on without output after the end of the process group: a daemon may keep the pipe open for ever."""
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _FIXES = {
     errno.ENOENT: "check the program's name and PATH, cwd, and the interpreter in the first line of a script",
@@ -24,15 +24,15 @@ _FIXES = {
 
 
 Failure = Literal["start", "exit_codes", "timeout", "invalid_output"]
-"""What can be wrong with one start of a program."""
+"""Why one start of a program failed."""
 
 
 class TryError(ProcessError):
-    """One start of a program went wrong; `failure` says in which way."""
+    """One start of a program failed; `failure` gives the kind of failure."""
 
     failure: Failure = "exit_codes"
     child_code: int | None = None
-    """Its exit code, if that is what is wrong."""
+    """The exit code, for failure `exit_codes`."""
 
 
 class StartError(TryError):
@@ -48,17 +48,17 @@ class TimeLimitError(TryError, StepTimeoutError):
 
 
 class InvalidOutputError(TryError):
-    """The program ended well, but what it left behind does not do."""
+    """The program ended successfully, but its files or outputs violate a rule."""
 
     failure = "invalid_output"
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How one start of a program ended, and what it took."""
+    """How one start of a program ended, and its resource usage."""
 
     code: int | None
-    """Exit code, minus the number of a signal; None: the time limit was reached."""
+    """Exit code, or the negative number of a signal; None if the time limit was reached."""
     wall_seconds: float
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
@@ -75,10 +75,10 @@ def run_child(
     timeout_seconds: float | None = None,
     kill_grace_seconds: float = 15,
 ) -> Exit:
-    """Start a program in a group of its own and wait for its end; at the time limit the whole tree is ended.
+    """Start a program in its own process group and wait for its end; at the time limit the whole tree is ended.
 
-    Both streams are read to their end and handed to the sinks, from two threads. StartError if there is no such
-    program; the first failure of a sink is raised at the end; StepCancelledError if the step is to end.
+    Both streams are read to their end and passed to the sinks, from two threads. Raises StartError if the program
+    cannot be started, at the end the first failure of a sink, and StepCancelledError if the step is to end.
     """
     started = time.monotonic()
     try:
@@ -87,7 +87,7 @@ def run_child(
         reason = error.strerror or str(error)
         fix = _FIXES.get(error.errno or 0, "check the program's name, PATH, its permissions and cwd")
         raise StartError(f"{error.filename or argv[0]}: {reason}", fix=fix) from error
-    except ValueError as error:  # text that no program can be given, a lone surrogate say
+    except ValueError as error:  # arguments that cannot be passed, such as a lone surrogate
         raise StartError(f"{argv[0]}: {error}", fix="check the arguments and the variables in env") from error
     readers = [Reader(process.stdout, stdout), Reader(process.stderr, stderr)]
     timed_out = False
@@ -95,7 +95,7 @@ def run_child(
         process.wait(timeout_seconds)
     except subprocess.TimeoutExpired:
         timed_out = True
-    # the group is ended before the pipes are read to their end: a grandchild may hold them open
+    # the group is ended before the pipes are read to their end, since a grandchild may hold them open
     ctx.end_process(process, kill_grace_seconds)
     wall = time.monotonic() - started
     for reader in readers:
@@ -104,7 +104,7 @@ def run_child(
         if reader.failure is not None:
             raise reader.failure
     ctx.check_cancelled()
-    usage = getattr(process, "usage", None)  # whoever else implements `spawn` need not know
+    usage = getattr(process, "usage", None)  # another implementation of `spawn` may not have it
     if usage is None:
         return Exit(None if timed_out else process.returncode, wall)
     cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _RSS_UNIT

@@ -37,14 +37,14 @@ class LogInputs(StepInputs):
     stdout: LogMode = Field("inherit", description="inherit: shown and logged; capture: also an output; file; discard")
     stderr: LogMode = Field("inherit", description="As stdout")
     file_path: str | None = Field(
-        None, description="File for mode `file`, relative to the job's artifacts; both streams may share it"
+        None, description="File for mode `file`, relative to the job's artifacts; both streams may use it"
     )
     append: Flag = Field(
         True,
-        description="true: a log, which grows with every try, also over several runs. false: a result, with the output "
-        "of the last try alone: put in place whole when the program has ended well, and an artifact",
+        description="true: a log, which grows with every try, also over several runs. false: a result file with the "
+        "output of the last try: it appears, as an artifact, when the program has ended successfully",
     )
-    max_capture_kb: int = Field(1024, gt=0, description="Kept of each captured stream: half its head, half its tail")
+    max_capture_kb: int = Field(1024, gt=0, description="KiB kept of each captured stream, half from each end")
     max_capture_bytes: int | None = Field(None, gt=0, description="The same in bytes")
 
     @model_validator(mode="after")
@@ -58,19 +58,19 @@ class LogInputs(StepInputs):
 
     @property
     def limit(self) -> int:
-        """Bytes that are kept of a captured stream."""
+        """Most bytes that are kept of a captured stream."""
         return self.max_capture_bytes or self.max_capture_kb * 1024
 
 
 class RetryInputs(Backoff):
     """When the child is started again, within one attempt of the step."""
 
-    max_attempts: int = Field(1, ge=1, description="How often the child is started at most")
+    max_attempts: int = Field(1, ge=1, description="Most starts of the child")
     retry_on: Conditions = Field(
         [],
-        description="After what it is started again: `exit_codes` (those of `retry_on_exit_codes`, else every one that "
-        "is no success), `timeout`, `invalid_output` (a rule of `success` does not hold), `any` (these, and a program "
-        "that cannot be started)",
+        description="Failures after which it is started again: `exit_codes` (those of `retry_on_exit_codes`, else all "
+        "that mean no success), `timeout`, `invalid_output` (a rule of `success` does not hold), `any` (all of these, "
+        "and a program that cannot be started)",
     )
     backoff_seconds: float = Field(
         0,
@@ -78,13 +78,13 @@ class RetryInputs(Backoff):
         validation_alias=AliasChoices("backoff_seconds", "sleep_seconds"),
         description="Wait before the second try",
     )
-    backoff_multiplier: float = Field(1, ge=1, le=100, description="Each further wait is so many times the one before")
+    backoff_multiplier: float = Field(1, ge=1, le=100, description="Factor between one wait and the next")
     max_backoff_seconds: float = Field(0, ge=0, description="Longest wait; 0: no limit")
-    retry_on_exit_codes: Numbers = Field([], description="Exit codes after which it is tried again; no others")
+    retry_on_exit_codes: Numbers = Field([], description="The only exit codes after which it is tried again")
     retry_on_timeout: Flag = Field(False, description="Try again after `timeout_seconds`, too")
 
     def covers(self, error: TryError) -> bool:
-        """Whether there is another try after this failure, if any is left."""
+        """Whether this failure is retried, if a try is left."""
         if error.failure == "exit_codes" and self.retry_on_exit_codes:
             return error.child_code in self.retry_on_exit_codes
         if error.failure == "timeout" and self.retry_on_timeout:
@@ -93,7 +93,7 @@ class RetryInputs(Backoff):
 
     @property
     def longest(self) -> float:
-        """Seconds that no wait exceeds; here 0 is no limit."""
+        """Upper limit of a wait in seconds; `max_backoff_seconds: 0` means none."""
         return self.max_backoff_seconds or math.inf
 
 
@@ -113,20 +113,20 @@ class Inputs(StepInputs):
     )
     inherit_env: FlagOrNames = Field(
         True,
-        description="Give the run's environment to the child: true, false (a clean one), or a list of the names that "
-        "it gets, patterns such as `DBT_*` included",
+        description="Whether the child gets the run's environment: true, false (an empty one), or a list of names and "
+        "patterns such as `DBT_*`",
     )
     env: dict[str, str | None] = Field({}, description="Further environment variables; null means empty")
-    timeout_seconds: float | None = Field(None, gt=0, description="Time limit; the whole process group is ended at it")
+    timeout_seconds: float | None = Field(None, gt=0, description="Time limit, at which the process group is ended")
     kill_grace_seconds: float = Field(15, ge=0, description="Between SIGTERM and SIGKILL at the time limit")
     log: LogInputs = Field(default_factory=LogInputs, description="What happens to the child's output")
     success: SuccessInputs = Field(default_factory=SuccessInputs, description="When the child counts as successful")
     idempotency: IdempotencyInputs = Field(
-        default_factory=IdempotencyInputs, description="How a repetition is kept from doing harm"
+        default_factory=IdempotencyInputs, description="How a repetition avoids doing the work twice"
     )
     retry: RetryInputs = Field(default_factory=RetryInputs, description="When the child is started again")
     outputs: dict[str, Any] = Field(
-        {}, description="Values that are added to the outputs as they are; they win over those of the same name"
+        {}, description="Values that are added to the outputs; they replace outputs of the same name"
     )
 
     @field_validator("command", "args")
@@ -153,7 +153,7 @@ class Inputs(StepInputs):
         command = data.get("command", data.get("cmd")) if isinstance(data, Mapping) else None
         if inputs.shell or inputs.args or not isinstance(command, str):
             return inputs
-        if " " in command and "{{" not in command:  # a template stands for a name that is not known yet
+        if " " in command and "{{" not in command:  # a template may render to a name without blanks
             example = "[python, report.py]" if "{" not in command else "a list"
             raise ValueError(
                 f"command is one program name with blanks; write a list, such as {example}, or set `shell: true`"
@@ -169,7 +169,7 @@ class Inputs(StepInputs):
 
     @property
     def argv(self) -> list[str]:
-        """What is started. A shell gets one text as it is; a list and args are quoted, so that they stay words."""
+        """The command line. A shell gets a single text verbatim; the words of a list and of `args` are quoted."""
         if not self.shell:
             return [*self.command, *self.args]
         text = self.command[0] if len(self.command) == 1 else shlex.join(self.command)
@@ -184,21 +184,21 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """Outputs of `external.process`; to them come `outputs` and what the child wrote to AETHERFLOW_OUTPUT_FILE."""
+    """The fixed outputs of `external.process`, beside `outputs` and those that the child writes to its output file."""
 
     exit_code: int = Field(description="Exit code of the child")
-    attempts: int = Field(description="How often the child was started")
-    wall_seconds: float = Field(description="How long the last try took")
+    attempts: int = Field(description="Number of starts of the child")
+    wall_seconds: float = Field(description="Duration of the last try")
     cpu_seconds: float | None = Field(
-        None, description="CPU time of the child and of those of its descendants that it waited for"
+        None, description="CPU time of the child and of the descendants that it waited for"
     )
     peak_memory_bytes: int | None = Field(
         None,
-        description="Most memory that one of these processes held at a time; never below the runner's own, from which "
-        "it is started",
+        description="Largest memory use of one of these processes; never below the runner's own, from which the child "
+        "is started",
     )
     stdout: str | None = Field(None, description="Captured output, if `log.stdout: capture`")
     stderr: str | None = Field(None, description="Captured errors, if `log.stderr: capture`")
     log_file: str | None = Field(None, description="Path of the log, if a stream is written to a file")
-    skipped: bool | None = Field(None, description="True if the marker was there: no child was started")
-    marker: str | None = Field(None, description="Path of that marker")
+    skipped: bool | None = Field(None, description="True if the marker exists, so that no child was started")
+    marker: str | None = Field(None, description="Path of the marker")

@@ -1,4 +1,4 @@
-"""What `external.process` expects of a child's files: success rules, markers, a folder that is swapped in whole."""
+"""The rules of `external.process` for a child's files: success rules, markers, an output folder that is swapped in."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ WILDCARDS = frozenset("*?[")
 
 
 def listed(value: Any) -> Any:
-    """One value as a list of one."""
+    """A list as it is, any other value as a list of one."""
     return value if isinstance(value, list) else [value]
 
 
@@ -45,7 +45,7 @@ class SuccessInputs(StepInputs):
 
 
 class IdempotencyInputs(StepInputs):
-    """How a repetition is kept from doing harm."""
+    """How a repetition avoids doing the work twice."""
 
     strategy: Literal["none", "marker", "atomic_dir"] = Field(
         "none",
@@ -53,10 +53,10 @@ class IdempotencyInputs(StepInputs):
         "an empty folder, its path in AETHERFLOW_OUTPUT_DIR, which takes the place of the final one if the rules hold",
     )
     marker_path: str | None = Field(None, description="The marker; default `success.marker_file`. The child writes it")
-    temp_output_dir: str | None = Field(None, description="For atomic_dir: where the child writes; emptied before")
-    final_output_dir: str | None = Field(None, description="For atomic_dir: where the result stands")
+    temp_output_dir: str | None = Field(None, description="For atomic_dir: folder for the child, emptied before")
+    final_output_dir: str | None = Field(None, description="For atomic_dir: folder of the result")
     atomic_rename: Flag = Field(
-        True, description="For atomic_dir; false: the files are put one by one into the final folder, others stay"
+        True, description="For atomic_dir; false: files are copied one by one into the final folder, others stay"
     )
 
     @model_validator(mode="after")
@@ -67,7 +67,7 @@ class IdempotencyInputs(StepInputs):
 
 
 class OutputRules:
-    """The files of one step: checked where they are, or where they are to be published from."""
+    """The file rules of one step; with `atomic_dir` files of the final folder are checked in the temporary one."""
 
     def __init__(self, ctx: RunContext, success: SuccessInputs, idempotency: IdempotencyInputs) -> None:
         self._ctx = ctx
@@ -84,7 +84,7 @@ class OutputRules:
                 )
 
     def present_marker(self) -> str | None:
-        """The marker of strategy `marker`, if it exists and the rules hold: there is nothing to do."""
+        """Path of the marker of strategy `marker` if it exists and the rules hold, so that nothing is to be done."""
         name = self._idempotency.marker_path or self._success.marker_file
         if self._idempotency.strategy != "marker" or name is None:
             return None
@@ -92,14 +92,14 @@ class OutputRules:
         return str(marker) if marker.exists() and self.violation() is None else None
 
     def fresh_output(self) -> dict[str, str]:
-        """Before each try: an empty folder for strategy `atomic_dir`, and the variable that names it."""
+        """Before each try with `atomic_dir`: empty the temporary folder; returns the variable with its path."""
         if self._temp is None or self._final is None:
             return {}
         self._ctx.restore_dir(self._final)
         return {"AETHERFLOW_OUTPUT_DIR": str(self._ctx.empty_dir(self._temp))}
 
     def plan(self) -> list[str]:
-        """What happens to the folders."""
+        """The plan's sentences about the folders."""
         if self._temp is None:
             return []
         given = self._idempotency
@@ -113,7 +113,7 @@ class OutputRules:
             raise InvalidOutputError(f"external.process outputs invalid: {reason}", fix=fix)
 
     def violation(self) -> str | None:
-        """The first rule that does not hold."""
+        """A text `CODE:NAME` for the first rule that does not hold; None if all hold."""
         success = self._success
         for name in [*success.require_files, *([success.marker_file] if success.marker_file else [])]:
             if not self._present(name):
@@ -127,7 +127,7 @@ class OutputRules:
         return None
 
     def publish(self) -> None:
-        """Strategy `atomic_dir`: put what was written in its place."""
+        """With `atomic_dir`: swap in the output folder, or copy its files into the final one."""
         if self._temp is None or self._final is None:
             return
         if self._idempotency.atomic_rename:
@@ -141,7 +141,7 @@ class OutputRules:
         self._ctx.empty_dir(self._temp)
 
     def _present(self, name: str) -> bool:
-        if self._place(name).exists():  # first: a name may hold a bracket
+        if self._place(name).exists():  # first: a file name may contain wildcard characters
             return True
         return bool(WILDCARDS & set(name)) and next(self._matches(name), None) is not None
 
@@ -161,4 +161,4 @@ class OutputRules:
             return
         wild = [*parts[plain:], *(["*"] if parts[-1] == "**" else [])]  # else the folder itself would match
         for match in base.glob(str(Path(*wild))):
-            yield self._ctx.read_path(str(match))  # refuses what `..` or a link leads to outside the roots
+            yield self._ctx.read_path(str(match))  # refuses matches outside the roots, by `..` or a link

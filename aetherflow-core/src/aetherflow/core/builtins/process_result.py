@@ -10,11 +10,11 @@ from aetherflow.core.builtins.process_child import InvalidOutputError
 
 VARIABLE = "AETHERFLOW_OUTPUT_FILE"
 MAX_BYTES = 16 * 2**20
-"""A larger file is no set of outputs."""
+"""Largest accepted size of the file."""
 
 
 class OutputFile:
-    """The file of one step: absent before each try, read after it, removed."""
+    """The output file of one step: removed before each try, read and removed after it."""
 
     def __init__(self, ctx: RunContext, step_id: str, taken: Iterable[str]) -> None:
         self._ctx = ctx
@@ -22,12 +22,12 @@ class OutputFile:
         self.path = ctx.scratch_dir(ctx.job_id) / f"{step_id}.{ctx.idempotency_key[:8]}.outputs.json"
 
     def fresh(self) -> dict[str, str]:
-        """Before each try: nothing there; the variable that names the file."""
+        """Before each try: remove the file; returns the variable with its path."""
         self._ctx.remove_scratch(self.path)
         return {VARIABLE: str(self.path)}
 
     def read(self) -> dict[str, Any]:
-        """What the child wrote; empty if it wrote nothing. InvalidOutputError says what is wrong with it."""
+        """The outputs that the child wrote; empty if it wrote none. Raises InvalidOutputError for an invalid file."""
         try:
             facts = self.path.stat()
         except FileNotFoundError:

@@ -8,21 +8,21 @@ from aetherflow.core.api import Step, StepInputs, StepOutputs
 class Inputs(StepInputs):
     flow: str = Field(min_length=1, description="The flow file, relative to the folder of this one")
     params: dict[str, Any] = Field({}, description="Parameters of that flow")
-    slot: str | None = Field(None, description="Instant that it stands for; default: that of this run, if it has one")
-    data_date: str | None = Field(None, description="Date of its data; default: as that flow says")
+    slot: str | None = Field(None, description="Slot of its run; default: that of this run, if it has one")
+    data_date: str | None = Field(None, description="Date of its data; default: as the flow defines it")
 
 
 class Outputs(StepOutputs):
     flow_id: str = Field(description="Id of that flow")
-    run_id: str = Field(description="Id of its run, which follows from this run, job, step and item")
+    run_id: str = Field(description="Id of its run, derived from this run, job, step and item")
     jobs: dict[str, dict[str, Any]] = Field(description="Its jobs: `jobs.<id>.status`, `jobs.<id>.outputs.<key>`")
 
 
 class RunFlow(Step[Inputs]):
-    """Run another flow to its end, as a run of its own; its job outputs are the outputs.
+    """Run another flow to its end, as a separate run; its job outputs are the outputs.
 
-    It has its own state, log, folders and cleanup. What is resumed here goes on there: the step always means the same
-    run, whose finished steps are not repeated. What stops this run stops that one. Locks held here are shared with it.
+    That run has its own state, log, folders and cleanup. When this run is resumed, that run is resumed, too: its
+    finished steps are not repeated. Stopping this run stops that one. It shares the locks that this run holds.
 
     Example:
         - id: dims

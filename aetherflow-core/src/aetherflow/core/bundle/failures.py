@@ -2,19 +2,19 @@ from aetherflow.core.base.errors import AetherflowError
 
 
 class BundleError(AetherflowError):
-    """What a source offers cannot be taken; the active version stays as it is."""
+    """The content of a source is refused; the active version stays unchanged."""
 
     code = "AF7001"
 
 
 class BundleChangedError(BundleError):
-    """A file is not what the listing said, or the source changed while it was read."""
+    """A file differs from the listing, or the source changed while it was read."""
 
     code = "AF7002"
 
 
 class BundleStoreError(AetherflowError):
-    """The local store cannot be used: a file in it is not what it was, or it cannot be written."""
+    """The local store cannot be used: a file in it is damaged, or it cannot be written."""
 
     code = "AF7003"
     exit_code = 4
@@ -28,7 +28,7 @@ class BundleMissingError(BundleError):
 
 
 class FingerprintError(AetherflowError):
-    """The content is not the expected one."""
+    """The content does not have the expected fingerprint."""
 
     code = "AF7005"
     exit_code = 2

@@ -1,7 +1,7 @@
-"""What a source lists, believed only after a look: safe paths, no doubles, limits; and the two fingerprints of it.
+"""Checking the listing of a source (safe paths, no duplicates, limits), and the two fingerprints of a bundle.
 
-The listing fingerprint is cheap and belongs to one source: hashes where the source tells them, else size and time.
-The content fingerprint is made of the sha256 of every file: it is the same on every machine and from every source.
+The listing fingerprint is cheap and valid for one source: it uses hashes if the source has them, else size and time.
+The content fingerprint is made from the sha256 of every file: it is the same on every machine and for every source.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from aetherflow.core.contracts.connector import RemoteFileMeta
 
 MAX_FILES = 100_000
 MAX_BYTES = 4 * 1024**3
-"""Size of a bundle in all, as listed and as fetched."""
+"""Largest total size of a bundle, as listed and as fetched."""
 MAX_PATH = 1_000
-"""Bytes of a path, so that it can stand below the store on every file system."""
+"""Longest path in bytes, so that it fits below the store on every file system."""
 MAX_NAME = 255
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -30,21 +30,21 @@ class ListedFile:
 
     path: str
     size: int | None
-    """Bytes; None if the source does not tell."""
+    """Size in bytes; None if the source does not give it."""
     mtime: float | None
-    """Unix seconds; None if the source does not tell."""
+    """Time of change in unix seconds; None if the source does not give it."""
     sha256: str | None
 
     @property
     def signature(self) -> str:
-        """What of the file counts in the listing fingerprint (contract): its hash, else its size and time."""
+        """The file's part of the listing fingerprint (contract): its hash, else its size and time."""
         if self.sha256:
             return f"sha256:{self.sha256}"
         return f"sz:{self.size or 0}|mt_ms:{int((self.mtime or 0) * 1000)}"
 
 
 def read_listing(found: Iterable[RemoteFileMeta]) -> dict[str, ListedFile]:
-    """A listing by path, sorted. BundleError for the first thing in it that cannot be taken, with the reason."""
+    """Check a listing; returns path to file, sorted. BundleError for the first entry that is refused."""
     files: dict[str, ListedFile] = {}
     total = 0
     for number, each in enumerate(found, 1):
@@ -69,7 +69,7 @@ def read_listing(found: Iterable[RemoteFileMeta]) -> dict[str, ListedFile]:
 
 
 def why_unsafe(path: str) -> str | None:
-    """Why a path must not be used below a folder of ours; None if it may."""
+    """Why a path of a bundle is refused; None if it is safe."""
     if not path:
         return "is empty"
     try:

@@ -1,4 +1,4 @@
-"""Reading a manifest, and opening the source that it names. Nothing of the bundle itself is known here."""
+"""Reading a manifest, and opening its source. The content of the bundle is not needed here."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -33,10 +33,12 @@ FILES: tuple[DocPath, ...] = (
     ("bundle", "layout", "flows_dir"),
     ("bundle", "layout", "plugins_dir"),
 )
-"""Paths inside of the bundle."""
+"""Keys whose values are paths in the bundle."""
 
 
 class Manifest(NamedTuple):
+    """A manifest as read and validated."""
+
     spec: ManifestSpec
     document: Document
 
@@ -47,7 +49,7 @@ class Manifest(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Base of the relative paths in it."""
+        """The file's folder, against which its relative paths are resolved."""
         return self.path.parent
 
     @property
@@ -57,14 +59,14 @@ class Manifest(NamedTuple):
 
     @property
     def plugin_paths(self) -> list[str]:
-        """Plugin paths for enterprise mode, absolute."""
+        """Absolute plugin paths for enterprise mode."""
         given = self.spec.paths.plugins
         paths = [given] if isinstance(given, str) else given
         return [str(self.folder / Path(path).expanduser()) for path in paths]
 
 
 def load_manifest(path: Path, limits: Limits | None = None) -> Manifest:
-    """Read a manifest. Raises SpecError with every mistake in it that can be seen without any plugin."""
+    """Read a manifest. Raises SpecError with every problem that can be found without plugins."""
     document = load_document(path, limits) if limits else load_document(path)
     spec, found = bind(ManifestSpec, document.data, document.source)
     problems = Problems()
@@ -96,7 +98,7 @@ def load_manifest(path: Path, limits: Limits | None = None) -> Manifest:
 
 
 def check_source(manifest: Manifest, catalog: Catalog) -> list[Problem]:
-    """What is wrong with `bundle.source`, now that the plugins are known: its type, its keys, its resource."""
+    """The problems of `bundle.source` that need the plugins: its type, its own keys, its resource."""
     document, spec = manifest.document, manifest.spec.bundle.source
 
     def problem(af: str, at: DocPath, message: str, fix: str) -> Problem:
@@ -134,7 +136,7 @@ def _is_templated(own: Mapping[str, Any], at: DocPath) -> bool:
 
 
 def wanted(manifest: Manifest, *, always: bool = False) -> Wanted:
-    """What the manifest asks of a sync."""
+    """The parameters of a sync, from the manifest; `always` overrides its `fetch_policy`."""
     bundle = manifest.spec.bundle
     facts = {"type": bundle.source.type, "base_path": manifest.own_keys.get("base_path")}
     return Wanted(
@@ -150,7 +152,7 @@ def wanted(manifest: Manifest, *, always: bool = False) -> Wanted:
 def open_source(
     manifest: Manifest, catalog: Catalog, env: Mapping[str, str], hook: Secrets | None, redactor: Redactor
 ) -> Iterator[BundleSource[Any]]:
-    """The source of a manifest, its templates rendered with the environment, its connector built; closed at the end.
+    """Open the source of a manifest, with rendered settings and its connector; both are closed at the end of the block.
 
     Raises SpecError for a template without value, ConnectorError for settings that the source refuses.
     """
@@ -191,7 +193,7 @@ def open_source(
 
 
 class _Folder:
-    """What connectors of a manifest may ask: databases, keys and certificates stand beside it."""
+    """The context of a manifest's connectors: relative paths are resolved below the manifest's folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

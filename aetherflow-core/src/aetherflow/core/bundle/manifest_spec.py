@@ -1,4 +1,4 @@
-"""The bundle manifest: what a bundle consists of and where it comes from."""
+"""The models of a bundle manifest: the parts of a bundle, and its source."""
 
 from typing import Annotated, Literal
 
@@ -28,7 +28,7 @@ class SourceSpec(SpecModel):
 
 
 class BundleLayoutSpec(SpecModel):
-    """What stands where in the tree."""
+    """Paths of the parts of a bundle in its tree."""
 
     profiles_file: NonEmpty = Field(description="File of the profiles, in the bundle")
     flows_dir: NonEmpty | None = Field(None, description="Folder of the flows; for readers")
@@ -36,9 +36,11 @@ class BundleLayoutSpec(SpecModel):
 
 
 class BundleSpec(SpecModel):
+    """The section `bundle`: identity, source, layout and entry flow."""
+
     id: BundleId = Field(description="Identity of the bundle; the name of its folder in the store")
     source: SourceSpec = Field(default_factory=SourceSpec, description="Where the bundle comes from")
-    layout: BundleLayoutSpec = Field(description="What stands where in the tree")
+    layout: BundleLayoutSpec = Field(description="Paths of the parts in the tree")
     entry_flow: NonEmpty = Field(description="The flow that `run` executes, in the bundle")
     fetch_policy: Literal["cache_check", "always"] = Field(
         "cache_check", description="cache_check: fetch what changed; always: fetch and verify everything"
@@ -46,11 +48,13 @@ class BundleSpec(SpecModel):
 
 
 class ManifestPathsSpec(SpecModel):
+    """The section `paths` of a manifest."""
+
     plugins: list[str] | str = Field([], description="Plugin paths for enterprise mode, relative to the manifest")
 
 
 class RequiresSpec(SpecModel):
-    """What must be there before the bundle runs."""
+    """What must be set or installed before the bundle runs."""
 
     env: list[NonEmpty] = Field([], description="Environment keys that must be set")
     plugins: list[NonEmpty] = Field(
@@ -59,6 +63,8 @@ class RequiresSpec(SpecModel):
 
 
 class ManifestSpec(SpecModel):
+    """The whole document of a bundle manifest."""
+
     version: Literal[1] = Field(1, description="Version of the document format")
     mode: Mode = Field("internal_fast", description="Policy of its runs: internal_fast or enterprise")
     bundle: BundleSpec = Field(description="The bundle")
@@ -69,4 +75,4 @@ class ManifestSpec(SpecModel):
     )
     env_files: list[EnvFile] = Field([], description="Env files in the bundle, later ones win")
     plugins: ManifestPluginsSpec = Field(default_factory=ManifestPluginsSpec, description="Which plugins may be used")
-    requires: RequiresSpec = Field(default_factory=RequiresSpec, description="What must be there before it runs")
+    requires: RequiresSpec = Field(default_factory=RequiresSpec, description="What must exist before it runs")

@@ -1,4 +1,4 @@
-"""Removing old versions, and blobs that no version needs any more."""
+"""Removing old versions, and blobs that no version needs."""
 
 from dataclasses import dataclass, field
 
@@ -8,12 +8,12 @@ from aetherflow.core.bundle.store import BundleStore
 
 @dataclass(slots=True)
 class Pruned:
-    """What was removed, or would be."""
+    """What was removed, or would be with `dry_run`."""
 
     versions: list[str] = field(default_factory=list)
     """Content fingerprints of the removed versions."""
     in_use: list[str] = field(default_factory=list)
-    """Old ones that a run holds."""
+    """Content fingerprints of old versions that a run is using, which were kept."""
     blobs: list[str] = field(default_factory=list)
     bytes: int = 0
 

@@ -1,4 +1,4 @@
-"""What the store remembers: versions, the latest sync, a pin, who did what. JSON files, each written as a whole."""
+"""The records of a bundle store: versions, the latest sync, a pin, events. JSON files, each written atomically."""
 
 import json
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ class Version:
     content: str
     """Content fingerprint, the name of its folder."""
     fingerprint: str
-    """Listing fingerprint of the source when it was taken."""
+    """Listing fingerprint of the source at the time of the sync."""
     created_at: str
     """Instant in ISO 8601, in UTC."""
     created_by: str
-    """Who took it, as `user@host`."""
+    """Who synced it, as `user@host`."""
     source: Mapping[str, Any]
     files: Mapping[str, tuple[str, int]]
     """Path to sha256 and size in bytes."""
@@ -29,14 +29,16 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
+    """The latest successful sync."""
+
     fingerprint: str
     content: str
     snapshot: str
-    """Name of its file among the fingerprints."""
+    """Name of the SourceSnapshot's file in `fingerprints/`."""
     updated_at: str
     updated_by: str = ""
     revision: str | None = None
-    """What the source said before it was listed, if it has such a text."""
+    """The source's revision before it was listed, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class SourceSnapshot:
-    """A listing as it was synced; its hashes serve the next sync."""
+    """A synced listing; the next sync reuses its hashes."""
 
     version: int
     bundle_id: str
@@ -78,7 +80,7 @@ class SourceSnapshot:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a file of the store; None if it is not there. BundleStoreError if it is damaged."""
+    """The content of a file of the store; None if it does not exist. BundleStoreError if it cannot be read."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -89,12 +91,12 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a file of the store."""
+    """Write a file of the store, atomically and durably."""
     durable.write_bytes(path, (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode())
 
 
 def as_version(data: Any, path: Path) -> Version:
-    """A version from its file."""
+    """The version in the content of its file; BundleStoreError if it is not valid."""
     try:
         files = {each["path"]: (str(each["sha256"]), int(each["size"])) for each in data["files"]}
         return Version(**{**data, "files": files})
@@ -103,7 +105,7 @@ def as_version(data: Any, path: Path) -> Version:
 
 
 def version_data(version: Version) -> dict[str, Any]:
-    """What a version's file holds."""
+    """The content of a version's file."""
     files = [{"path": path, "sha256": sha256, "size": size} for path, (sha256, size) in version.files.items()]
     return {
         "content": version.content,
@@ -116,7 +118,7 @@ def version_data(version: Version) -> dict[str, Any]:
 
 
 def record(kind: type[Any], data: Any, path: Path) -> Any:
-    """A record of one of the flat kinds; None for None."""
+    """The record of class `kind` in the content of its file; None for None. BundleStoreError if it is not valid."""
     if data is None:
         return None
     try:
@@ -126,5 +128,5 @@ def record(kind: type[Any], data: Any, path: Path) -> Any:
 
 
 def plain(entry: Any) -> dict[str, Any]:
-    """What the file of a flat record holds."""
+    """The content of a record's file."""
     return asdict(entry)

@@ -1,9 +1,9 @@
 """The store of one bundle: immutable versions, blobs by their hash, and the pointer to the active version.
 
-versions/<content>/      a tree, never changed; versions/<content>.json says what is in it
-active -> versions/…     a link, moved by one rename
-cache/<sha256>           blobs, hashed again whenever they are used
-fingerprints/            what was listed; latest.json names the latest
+versions/<content>/      a tree, never changed; versions/<content>.json lists its files
+active -> versions/…     a link, replaced by one rename
+cache/<sha256>           blobs, hashed again when they are used
+fingerprints/            synced listings; latest.json names the latest
 staged/                  a version being built
 pin.json, history.jsonl, last_error.json
 """
@@ -24,12 +24,12 @@ from aetherflow.core.bundle.records import Event, Latest, Pin, SourceSnapshot, V
 
 CHUNK = 1 << 20
 FILE_MODE, SCRIPT_MODE = 0o400, 0o500
-"""Of files in a version: nobody writes them; those that begin with `#!` can be executed, from every source alike."""
+"""Modes of files in a version: read-only; files that begin with `#!` are executable, whatever the source."""
 LEAST_PREFIX = 6
-"""Characters of a fingerprint that name a version."""
+"""Fewest characters of a fingerprint by which a version can be named."""
 KEPT_EVENTS = 1_000
 MANY_FILES = 64
-"""From here on one sync of the whole system takes less time than one of each file."""
+"""From this number of files on, one sync of the whole system is faster than an fsync of each file."""
 
 
 class BundleStore:
@@ -50,7 +50,7 @@ class BundleStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process from changing the store; waits for it."""
+        """Hold the exclusive lock of the store, for changes; waits for other processes. BundleStoreError."""
         try:
             with durable.open_lock(self.root / ".lock") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -62,7 +62,7 @@ class BundleStore:
 
     @contextmanager
     def held(self, content: str) -> Iterator[Path]:
-        """The folder of a version, which `prune` leaves alone while the block runs."""
+        """Hold a version and give its folder: `prune` does not remove it while the block runs."""
         with durable.open_lock(self.versions_dir / f"{content}.lock") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
             self.version(content)
@@ -85,17 +85,17 @@ class BundleStore:
             target = self.active_dir.readlink()
         except FileNotFoundError:
             return None
-        except OSError as error:  # no link
+        except OSError as error:  # not a link
             fix = f"move {self.active_dir} away and sync the bundle again"
             raise BundleStoreError(f"{self.active_dir} is not a link of this store", fix=fix) from error
         return target.name
 
     def has(self, content: str) -> bool:
-        """Whether a version is there, whole."""
+        """Whether a version exists, with its record."""
         return (self.versions_dir / f"{content}.json").is_file() and (self.versions_dir / content).is_dir()
 
     def version(self, content: str) -> Version:
-        """What is in a version. BundleStoreError if it is not there."""
+        """The record of a version. BundleStoreError if the version does not exist."""
         path = self.versions_dir / f"{content}.json"
         data = records.read_json(path)
         if data is None or not (self.versions_dir / content).is_dir():
@@ -109,7 +109,7 @@ class BundleStore:
         return sorted(found, key=lambda each: (each.created_at, each.content), reverse=True)
 
     def find(self, name: str) -> Version:
-        """The version that a person names: `active`, `latest`, `previous`, or the start of a content fingerprint."""
+        """The version called `active`, `latest` or `previous`, or by the start of a content fingerprint. UsageError."""
         if name in ("active", "latest", "previous"):
             latest = self.latest()
             content = {
@@ -130,7 +130,7 @@ class BundleStore:
         return found[0]
 
     def previous(self) -> str | None:
-        """The version that was active before this one, if it is still there."""
+        """The version that was active before the current one, if it still exists."""
         active = self.active()
         for event in reversed(self.history()):
             if event.content == active and event.previous and event.previous != active and self.has(event.previous):
@@ -138,7 +138,7 @@ class BundleStore:
         return None
 
     def add(self, version: Version, take: Callable[[str, Path], None]) -> None:
-        """Build a version: `take(sha256, target)` writes each of its files. It is there as a whole or not at all."""
+        """Build a version atomically; `take(sha256, target)` writes each of its files."""
         staged = self.staged_dir / version.content
         durable.make_dir(staged)
         for folder in sorted({str(Path(path).parent) for path in version.files} - {"."}):
@@ -151,7 +151,7 @@ class BundleStore:
         records.write_json(self.versions_dir / f"{version.content}.json", records.version_data(version))
 
     def point_to(self, content: str, action: str, at: str, by: str, reason: str = "") -> None:
-        """Make a version the active one, and write down who did it."""
+        """Make a version the active one, and record the event in the history."""
         before = self.active()
         if before != content:
             durable.swap_link(f"versions/{content}", self.active_dir)
@@ -159,25 +159,25 @@ class BundleStore:
             self._remember(Event(at, by, action, content, before or "", reason))
 
     def remove(self, content: str) -> None:
-        """Delete a version; its record goes first, so that half of it is none."""
+        """Delete a version; its record goes first, so that a partly deleted one does not count as a version."""
         durable.remove_file(self.versions_dir / f"{content}.json")
         durable.remove_tree(self.versions_dir / content)
         durable.remove_file(self.versions_dir / f"{content}.lock")
 
-    # What is remembered
+    # Records
 
     def latest(self) -> Latest | None:
         found: Latest | None = records.record(Latest, records.read_json(self.latest_path), self.latest_path)
         return found
 
     def snapshot(self, latest: Latest) -> SourceSnapshot | None:
-        """The listing of a sync."""
+        """The listing of a sync; None if its file is missing."""
         path = self.fingerprints_dir / Path(latest.snapshot).name
         found: SourceSnapshot | None = records.record(SourceSnapshot, records.read_json(path), path)
         return found
 
     def synced(self, snapshot: SourceSnapshot, at: str, by: str, revision: str | None) -> None:
-        """Write down a successful sync; an earlier failure is forgotten."""
+        """Record a successful sync, and remove the record of an earlier failure."""
         name = f"{snapshot.fingerprint}.json"
         records.write_json(self.fingerprints_dir / name, records.plain(snapshot))
         latest = Latest(snapshot.fingerprint, snapshot.content, name, at, by, revision)
@@ -185,21 +185,21 @@ class BundleStore:
         self.forget_error()
 
     def remember(self, latest: Latest) -> None:
-        """Write down what the latest sync was."""
+        """Record `latest` as the latest sync."""
         records.write_json(self.latest_path, records.plain(latest))
 
     def forget_error(self) -> None:
-        """Remove what an earlier failed sync left."""
+        """Remove the record of a failed sync."""
         if self.error_path.exists():
             durable.remove_file(self.error_path)
 
     def pin(self) -> Pin | None:
-        """The version that a person chose, if any."""
+        """The pin; None if there is none."""
         found: Pin | None = records.record(Pin, records.read_json(self._pin_path), self._pin_path)
         return found
 
     def set_pin(self, pin: Pin | None) -> None:
-        """Keep the active version over syncs, or not any more."""
+        """Set the pin, or remove it with None."""
         if pin is not None:
             records.write_json(self._pin_path, records.plain(pin))
         elif self._pin_path.exists():
@@ -223,22 +223,23 @@ class BundleStore:
     # Blobs
 
     def has_blob(self, sha256: str) -> bool:
-        """Whether a blob is there; what is in it is looked at when it is used."""
+        """Whether a blob exists; its content is verified only when it is used."""
         return (self.cache_dir / sha256).is_file()
 
     def add_blob(self, fetch: Callable[[BinaryIO], None]) -> tuple[str, int]:
-        """Store what `fetch` writes; its sha256 and size."""
-        # a blob that a power cut tore is found out when it is used
+        """Store what `fetch` writes; returns its sha256 and size."""
+        # not synced: a blob that a power cut damaged is detected when it is used
         with durable.AtomicFile(self.cache_dir / "incoming", sync=False) as file:
             fetch(file)  # type: ignore[arg-type]  # it is a binary file for writing
             file.final = self.cache_dir / file.sha256
             return file.sha256, file.size
 
     def drop_blob(self, sha256: str) -> None:
+        """Delete a blob, so that it is fetched again."""
         durable.remove_file(self.cache_dir / sha256)
 
     def copy_blob(self, sha256: str, target: Path) -> bool:
-        """Write a blob to a new file, hashing it on the way; False, and no file, if it is not what it was."""
+        """Copy a blob to a new file and verify its hash; False, and no file, if it is damaged."""
         found = hashlib.sha256()
         with (self.cache_dir / sha256).open("rb") as source:
             head = source.read(CHUNK)
@@ -253,10 +254,10 @@ class BundleStore:
         return False
 
     def clean(self) -> None:
-        """Remove what a sync that did not end left."""
+        """Remove the leftovers of interrupted syncs."""
         for folder in (self.staged_dir, self.cache_dir, self.versions_dir, self.fingerprints_dir, self.root):
             found = list(folder.iterdir()) if folder.is_dir() else []
             for part in [path for path in found if folder == self.staged_dir or durable.is_part(path)]:
-                # the link `active` that was not yet in its place leads to a folder, and is none
+                # an unfinished link `active` points to a folder, but is not one
                 folder_itself = part.is_dir() and not part.is_symlink()
                 durable.remove_tree(part) if folder_itself else durable.remove_file(part)

@@ -1,4 +1,4 @@
-"""One sync: list, compare, fetch what is new, build a version, make it the active one. All of it, or nothing."""
+"""One sync: list, compare, fetch new files, build a version, make it the active one; all or nothing."""
 
 import contextlib
 import datetime as dt
@@ -25,34 +25,36 @@ Source = BundleSource[Any]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a manifest asks of a sync."""
+    """The parameters of a sync."""
 
     manifest: str
     """Path of the manifest, for records."""
     source_facts: Mapping[str, Any]
     """`type, base_path`, for records; no secrets."""
     required: tuple[str, ...]
-    """Files that the bundle must hold: the entry flow, the profiles."""
+    """Files that the bundle must contain: the entry flow, the profiles."""
     strict_fingerprint: bool = False
     fetch_policy: str = "cache_check"
 
 
 @dataclass(slots=True)
 class SyncResult:
+    """The result of a sync: the active version of a store, and what the sync did."""
+
     store: BundleStore
     content: str
     """Content fingerprint of the active version."""
     fingerprint: str
     """Fingerprint of the listing of the source."""
     changed: bool = False
-    """The active version is another one than before."""
+    """True if the active version has changed."""
     fetched_files: list[str] = field(default_factory=list)
     """Relative paths of the files that were downloaded."""
     stale: bool = False
-    """The source could not be used; the version is an older one."""
+    """True if the source failed and the version is that of an earlier sync."""
     error: str | None = None
     pin: Pin | None = None
-    """Why the active version is not the newest."""
+    """The pin that keeps the active version, if there is one."""
 
     @property
     def local_root(self) -> Path:
@@ -61,7 +63,7 @@ class SyncResult:
 
 
 def actor() -> str:
-    """Who changes the store: `user@host`."""
+    """The current user as `user@host`, for records."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers
@@ -70,7 +72,7 @@ def actor() -> str:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601."""
+    """The current UTC time in ISO 8601, to the millisecond."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
@@ -86,11 +88,11 @@ def sync(
 ) -> SyncResult:
     """Mirror a source into the store.
 
-    `connect` opens the source; with `allow_stale` whatever fails, that included, gives the version that is there.
-    `progress(path, number, total)` is called for each file that is fetched; `check` may raise, to stop; `mask` takes
-    secrets out of what is written down of a failure.
+    `connect` opens the source. With `allow_stale` a failure, also of `connect`, results in the active version if there
+    is one; a BundleStoreError is raised all the same. `progress(path, number, total)` is called for each fetched file;
+    `check` may raise, to stop; `mask` removes secrets from the recorded text of a failure.
 
-    Raises ConnectorError, BundleError, BundleStoreError; the active version is then what it was.
+    Raises ConnectorError, BundleError, BundleStoreError; the active version is then unchanged.
     """
     with store.locked():
         try:
@@ -122,7 +124,7 @@ def _remember_failure(store: BundleStore, wanted: Wanted, error: str) -> None:
         "error": error,
         "updated_at": now(),
     }
-    with contextlib.suppress(OSError):  # the failure itself is what has to be told
+    with contextlib.suppress(OSError):  # must not hide the failure itself
         records.write_json(store.error_path, data)
 
 
@@ -147,7 +149,7 @@ class _Sync:
     def run(self) -> SyncResult:
         latest, pin = self._store.latest(), self._store.pin()
         plain = not self._always and not self._wanted.strict_fingerprint
-        revision = self._source.revision()  # before the listing: what changes later is seen by the next sync
+        revision = self._source.revision()  # before the listing, so that the next sync notices later changes
         settled = None if latest is None or self._always else self._settled(latest, pin)
         if latest and settled and plain and revision is not None and revision == latest.revision:
             return self._unchanged(settled, latest.fingerprint, pin)
@@ -186,7 +188,7 @@ class _Sync:
         return SyncResult(self._store, active, fingerprint, active != before, sorted(self._fetched), pin=pin or None)
 
     def _settled(self, latest: Latest, pin: Pin | None) -> str | None:
-        """The active version, if it is what the latest sync made, or a pinned one; None: there is work to do."""
+        """The active version, if it is that of the latest sync or pinned; None if the sync must continue."""
         active = self._store.active()
         whole = active is not None and self._store.has(latest.content)
         return active if whole and (pin is not None or active == latest.content) else None
@@ -200,7 +202,7 @@ class _Sync:
         return read_listing(self._source.list())
 
     def _list_again(self, before: Mapping[str, ListedFile]) -> None:
-        """A file that changed while others were fetched is seen by a second look, unless the source tells hashes."""
+        """List again to detect changes while files were fetched; not needed if the source gives hashes."""
         if not self._fetched or all(file.sha256 for file in before.values()):
             return
         after = self._list()
@@ -227,7 +229,7 @@ class _Sync:
     def _hashes(
         self, files: Mapping[str, ListedFile], known: Mapping[str, tuple[int | None, float | None, str]]
     ) -> dict[str, tuple[str, int]]:
-        """Path to sha256 and size of every file; what is not in the cache is fetched."""
+        """Path to sha256 and size of every file; files that are not in the cache are fetched."""
         found: dict[str, tuple[str, int]] = {}
         for number, (path, file) in enumerate(files.items(), 1):
             sha256 = file.sha256
@@ -265,7 +267,7 @@ class _Sync:
         return sha256, size
 
     def _place(self, sha256: str, target: Path, hashes: Mapping[str, tuple[str, int]]) -> None:
-        """Copy a blob into a version; one that is damaged is fetched anew."""
+        """Copy a blob into a version; a damaged one is fetched again."""
         self._check()
         if self._store.copy_blob(sha256, target):
             return
@@ -279,7 +281,7 @@ class _Sync:
 
 
 class _Limited(io.RawIOBase):
-    """A file that takes no more than was listed: a source must not fill the disk."""
+    """A file that accepts no more bytes than were listed, so that a source cannot fill the disk."""
 
     def __init__(self, target: BinaryIO, file: ListedFile) -> None:
         self._target = target

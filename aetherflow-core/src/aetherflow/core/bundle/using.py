@@ -1,4 +1,4 @@
-"""A bundle in use: synced once, its version whole, held and pinned for as long as a command works with it."""
+"""Using a bundle: it is synced once, and its version is verified and held while a command uses it."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ from aetherflow.core.runtime.workspace.places import work_root as work_root_of
 
 @dataclass(frozen=True, slots=True)
 class BundleInUse:
-    """A version that a command works with."""
+    """A version that a command is using."""
 
     flow: Path
     """The flow file, in the version."""
@@ -45,15 +45,15 @@ def using_bundle(
     run_hooks: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[BundleInUse]:
-    """Sync a bundle and work with its active version, which stays until the block ends, whatever syncs come after.
+    """Sync a bundle and hold its active version until the block ends; later syncs do not change it.
 
     `flow` names a flow in the bundle, in place of the manifest's `entry_flow`. `expect_fingerprint` is the content
-    fingerprint, or the start of it, that the version must have. Every file of the version is hashed before it is used.
+    fingerprint, or the start of it, that the version must have. Every file of the version is verified by its hash.
 
     Raises SpecError for the manifest, ConnectorError and BundleError for the source, BundleStoreError for a damaged
     store, FingerprintError, UsageError.
     """
-    # what stands beside the manifest came from a person of this machine, not from the bundle
+    # run_hooks: code beside the manifest comes from the operator of this machine, not from the bundle
     outside = build_snapshot(manifest.absolute().parent, ambient=ambient, config=config, run_hooks=True)
     read = load_manifest(manifest, outside.limits)
     catalog, redactor = catalog_for(outside), outside.redactor()
@@ -72,7 +72,7 @@ def using_bundle(
     )
     _expect(done, expect_fingerprint)
     with store.held(done.content) as held:
-        folder = held.resolve()  # as paths in it are compared
+        folder = held.resolve()  # resolved, since paths in it are compared
         require_whole(store, done.content)
         path = folder / name
         if not path.is_file():
@@ -86,7 +86,7 @@ def using_bundle(
 
 
 def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:
-    """What the version adds to an environment."""
+    """The layer that the version adds to an environment."""
     spec, source = manifest.spec, manifest.document.source
     return BundleLayer(
         bundle_id=spec.bundle.id,
@@ -106,7 +106,7 @@ def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:
 
 
 def require_all(manifest: Manifest, snapshot: Snapshot, catalog: Catalog) -> None:
-    """Raise SpecError that names everything in `requires` that is not there."""
+    """Raise SpecError with every variable and plugin in `requires` that is missing."""
     problems = Problems()
     source = manifest.document.source
 

@@ -1,4 +1,4 @@
-"""Whether the store holds what it says: every file of a version, every blob, hashed again."""
+"""Verifying the store: every file of a version and every blob is hashed again."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from aetherflow.core.bundle.store import BundleStore
 
 
 def check_version(store: BundleStore, content: str, check: Callable[[], None] = lambda: None) -> Iterator[str]:
-    """What is wrong with a version, a line each."""
+    """The findings about a version, one line each."""
     version = store.version(content)
     folder = store.versions_dir / content
     if content_fingerprint({path: sha256 for path, (sha256, _) in version.files.items()}) != content:
@@ -34,7 +34,7 @@ def check_version(store: BundleStore, content: str, check: Callable[[], None] = 
 
 
 def check_blobs(store: BundleStore, check: Callable[[], None] = lambda: None) -> Iterator[str]:
-    """What is wrong with the cache, a line each."""
+    """The findings about the cache, one line each."""
     for path in sorted(store.cache_dir.iterdir()) if store.cache_dir.is_dir() else ():
         check()
         if not durable.is_part(path) and durable.file_facts(path)[1] != path.name:
@@ -42,7 +42,7 @@ def check_blobs(store: BundleStore, check: Callable[[], None] = lambda: None) ->
 
 
 def require_whole(store: BundleStore, content: str) -> None:
-    """Raise BundleStoreError that names the first file of a version that is not what it was."""
+    """Raise BundleStoreError with the first finding about a version, if there is one."""
     for finding in check_version(store, content):
         fix = "fetch it again: aetherflow bundle sync --always; or go back: aetherflow bundle rollback"
         raise BundleStoreError(f"the bundle's version {content[:12]} is damaged: {finding}", fix=fix)

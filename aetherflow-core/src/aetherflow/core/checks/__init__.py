@@ -1,1 +1,1 @@
-"""What `validate` runs: every check adds to one list of problems, and none of them touches the world."""
+"""The checks of `validate`, `doctor` and `explain`: each adds to one list of problems and has no side effects."""

@@ -1,4 +1,4 @@
-"""What `plugins check` finds: every plugin is imported, and looked at as its users would meet it. No driver is."""
+"""The check of `plugins check`: every plugin is imported and examined; drivers are not imported."""
 
 import inspect
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from aetherflow.core.runtime.environment.spec.project import PluginsSpec
 
 @dataclass(frozen=True, slots=True)
 class PluginFinding:
-    """One thing that is wrong with the installed plugins."""
+    """One finding about the installed plugins."""
 
     code: str
     plugin: str
-    """`step NAME`, `connector KIND:DRIVER`, or empty: it concerns no single one."""
+    """`step NAME`, `connector KIND:DRIVER` or the like; empty if it concerns no single plugin."""
     source: str
-    """Distribution and version, or the folder plugins."""
+    """Distribution and version, or `a plugin path`."""
     message: str
     fix: str
 
@@ -38,10 +38,10 @@ class PluginFinding:
 def check_catalogue(
     catalog: Catalog, commands: Catalog, snapshot: Snapshot | None = None
 ) -> tuple[int, list[PluginFinding]]:
-    """Import and check every plugin that may be used; their number, and what was found.
+    """Import and check every plugin that may be used; returns their number and the findings.
 
-    `commands` are those of installed distributions, and the program's own. `snapshot` says which hooks are blocked, and
-    which distributions may be used in enterprise mode.
+    `commands` contains the commands of installed distributions and the program's own. `snapshot` gives the blocked
+    hooks and, in enterprise mode, the allowed distributions.
     """
     findings: list[PluginFinding] = []
     entries = [each for each in (*catalog.entries, *catalog.folder_entries) if catalog.status(each) != "refused"]
@@ -73,7 +73,7 @@ def check_catalogue(
 
 
 def _check_hook(entry: PluginEntry) -> Iterator[PluginFinding]:
-    """A hook that does not exist, is not marked, has other arguments, or cannot be imported."""
+    """The finding about a hook that is unknown, not marked, has wrong arguments or cannot be imported."""
     try:
         load_hooks([entry])
     except PluginError as error:
@@ -81,7 +81,7 @@ def _check_hook(entry: PluginEntry) -> Iterator[PluginFinding]:
 
 
 def _check_command(entry: PluginEntry) -> Iterator[PluginFinding]:
-    """A command that cannot be imported, or is none."""
+    """The finding about a command that cannot be imported, or is not one."""
     try:
         load_command(entry)
     except PluginError as error:

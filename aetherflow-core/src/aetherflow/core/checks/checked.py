@@ -21,10 +21,10 @@ class Checked(NamedTuple):
     problems: Problems
     profiles: Profiles = Profiles({})
     merged: Document | None = None
-    """The flow with every resource laid over its profile."""
+    """The flow with every resource merged over its profile."""
     kind: str = "flow"
     catalog: Catalog | None = None
-    """The plugins that it was checked with; None if it could not be parsed."""
+    """The catalogue that it was checked with; None if it could not be parsed."""
 
     @property
     def ok(self) -> bool:
@@ -32,9 +32,9 @@ class Checked(NamedTuple):
         return not self.problems.errors
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object: `ok, flow_yaml, errors, warnings`; of other documents the `kind` too.
+        """The object that `validate --json` prints: `ok, flow_yaml, errors, warnings`; for other documents also `kind`.
 
-        `install` is the command that brings all that is missing, or None.
+        `install` is the command that installs all missing extras, or None.
         """
         return {
             **({} if self.kind == "flow" else {"kind": self.kind}),

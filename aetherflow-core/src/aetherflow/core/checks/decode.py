@@ -1,4 +1,4 @@
-"""Decode targets: their shape, whether a hook is there, and that they are standalone tokens."""
+"""The check of `decode`: its notation, whether there is a hook, and that its targets are standalone tokens."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ STANDALONE = "Decode target must be a standalone template token like '{{TOKEN}}'
 
 
 def check_decode(document: Document, snapshot: Snapshot, problems: Problems) -> None:
-    """Check `decode` of every resource, after its profile was laid under it."""
+    """Check `decode` of every resource in a document that is merged with its profiles."""
     for resource in resources(document.data):
         decode = resource.get("decode", dict)
         if decode:

@@ -1,4 +1,7 @@
-"""What would keep a flow from running on this host, now or under cron; nothing is created, no driver imported."""
+"""The check of `doctor`: what would prevent a flow from running on this host, now or under cron.
+
+Nothing is created. Drivers are imported only if resources are probed.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -31,28 +34,28 @@ CRON_PATH = "/usr/bin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class MissingEnv:
-    """A template that reads an environment key which is not set and has no default."""
+    """A template that reads an environment variable which is not set and has no default."""
 
     path: DocPath
     env_key: str
     location: Location
     profile: str | None = None
     under: str | None = None
-    """`cron` if the key is missing only there."""
+    """`cron` if the variable is missing only there."""
 
     @property
     def resource(self) -> str | None:
-        """Name of the resource that holds it, None elsewhere."""
+        """Name of the resource that contains it; None if it is elsewhere."""
         return str(self.path[1]) if self.path[0] == "resources" else None
 
     @property
     def section(self) -> str:
-        """`config` or `options` of a resource, else where the field stands."""
+        """`config` or `options` of a resource; elsewhere the path above the field."""
         return str(self.path[2]) if self.resource is not None else format_path(self.path[:-1])
 
     @property
     def field_name(self) -> str:
-        """Dotted path of the field that the finding is about."""
+        """Dotted path of the field."""
         return format_path(self.path[3:] if self.resource is not None else self.path[-1:])
 
     def as_text(self) -> str:
@@ -82,6 +85,8 @@ class MissingEnv:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
+    """The result of `doctor` for one flow."""
+
     path: str
     missing_env: list[MissingEnv]
     problems: Problems
@@ -115,16 +120,16 @@ def examine(
     deadline: float | None = None,
     bundle: BundleLayer | None = None,
 ) -> Diagnosis:
-    """Examine a flow; with a `deadline` its resources are reached too, which takes that many seconds at most.
+    """Examine a flow; with a `deadline`, in seconds, its resources are also reached, which takes no longer than that.
 
-    `bundle` is the version that the flow stands in.
+    `cron` also examines it in the environment of a cron job. `bundle` is the version that contains the flow.
     """
     folder = path.absolute().parent
     snapshot, broken = try_snapshot(folder, config=config, bundle=bundle)
     checked = check_flow(path, snapshot)
     problems = Problems()
     problems.extend(broken)
-    hidden = DEPENDENT if broken else {"AF1304"}  # a missing key is told in the words of the contract
+    hidden = DEPENDENT if broken else {"AF1304"}  # missing variables are reported as MissingEnv
     problems.extend(problem for problem in checked.problems if problem.af not in hidden)
     missing = [] if broken else list(_missing_env(checked, snapshot))
     if cron:
@@ -200,7 +205,7 @@ def _drivers(checked: Checked, catalog: Catalog | None) -> Iterator[Problem]:
         try:
             cls = catalog.connector(kind, driver)
         except PluginError:
-            continue  # told by the checks of the flow
+            continue  # reported by the checks of the flow
         if missing := missing_drivers(cls):
             message = f"resource {part.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
             at = (*part.path, "driver")
@@ -227,7 +232,7 @@ def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _places(checked: Checked, snapshot: Snapshot) -> tuple[str | None, Path | None, Path | None]:
-    """Id of the flow, root of its runs, file of its state, as far as the environment alone tells them."""
+    """Id of the flow, work root and state file; None where they depend on more than the environment."""
     data = checked.document.data.get("flow") if checked.document is not None else None
     flow = data if isinstance(data, dict) else {}
     work, state = _part(flow, "workspace", "root"), _part(flow, "state", "path")
@@ -276,7 +281,7 @@ def _probe(checked: Checked, snapshot: Snapshot, shower: Shower, deadline: float
         each.profile is not None and each.profile not in checked.profiles.by_name
         for each in checked.spec.resources.values()
     ):
-        return []  # an unknown profile is told already
+        return []  # an unknown profile is reported already
     base = work / (flow_id or "flow")
     prober = Prober(checked.document, checked.spec, checked.profiles, snapshot, checked.catalog, base, shower.redactor)
     return prober.probe(deadline)

@@ -1,4 +1,4 @@
-"""Building the environment for a check: what is wrong with it is a finding like any other."""
+"""Building the environment for a check: its errors become findings."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapsho
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
 DEPENDENT = frozenset({"AF1102", "AF1211", "AF1304", "AF1702"})
-"""Findings that mean nothing while the environment is not known."""
+"""Findings that are meaningless if the environment could not be built."""
 
 
 def try_snapshot(
@@ -25,7 +25,7 @@ def try_snapshot(
     ambient: Mapping[str, str] | None = None,
     bundle: BundleLayer | None = None,
 ) -> tuple[Snapshot, list[Problem]]:
-    """The snapshot for flows in a folder; with problems, a bare one of defaults instead."""
+    """The snapshot for flows in a folder; if it cannot be built, one with default settings, and the problems."""
     try:
         return build_snapshot(folder, ambient=ambient, config=config, run_hooks=run_hooks, bundle=bundle), []
     except AetherflowError as error:
@@ -36,7 +36,7 @@ def try_snapshot(
 
 
 def problems_of(error: AetherflowError, at: Location) -> list[Problem]:
-    """What an error says, as findings; `at` is their place unless they bring their own."""
+    """The findings of an error; `at` is used for an error without a location."""
     if isinstance(error, SpecError) and error.problems:
         return list(error.problems)
     at = getattr(error, "location", None) or at

@@ -1,4 +1,4 @@
-"""What a flow amounts to: every value of the section `flow` and of the resources, and where each came from."""
+"""Explaining a flow: every value of the section `flow`, the resources and the settings, with its origin."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,11 +27,11 @@ from aetherflow.core.runtime.workspace.places import state_path, work_root
 
 EXPLAIN_SCHEMA = 1
 _TEXT_SETTINGS = ("env_files_json", "profiles_json")
-"""Settings that hold whole documents, which may hold secrets."""
+"""Settings that are whole documents, which may contain secrets."""
 
 
 def explain_flow(path: str | Path, snapshot: Snapshot) -> Explained:
-    """Explain a flow as far as it can be read; SpecError if it cannot be parsed or is no map."""
+    """Explain a flow, also one with errors; SpecError if it cannot be parsed or is not a map."""
     checked = check_flow(path, snapshot)
     if checked.document is None or checked.merged is None or not isinstance(checked.document.data, dict):
         raise SpecError(list(checked.problems))
@@ -39,13 +39,13 @@ def explain_flow(path: str | Path, snapshot: Snapshot) -> Explained:
 
 
 class Explainer:
-    """Explains a flow; another document that declares resources overrides what differs."""
+    """Explains a flow; a subclass explains another kind of document with resources."""
 
     word = "flow"
-    """What the document is called as the place of a value."""
+    """The name of the document in chains."""
 
     def __init__(self, checked: Checked, snapshot: Snapshot) -> None:
-        assert checked.document is not None  # noqa: S101 explain_flow has looked
+        assert checked.document is not None  # noqa: S101 checked by explain_flow
         assert checked.merged is not None  # noqa: S101 likewise
         assert checked.catalog is not None  # noqa: S101 likewise
         self.document, self.merged = checked.document, checked.merged
@@ -57,7 +57,7 @@ class Explainer:
         self.decoded: set[DocPath] = set()
 
     def explain(self) -> Explained:
-        """Every value with its chain."""
+        """The values of the document, each with its chain."""
         self._learn()
         found = {part.name or "": self._resource(part.name or "", part.data) for part in resources(self.merged.data)}
         return Explained(
@@ -70,7 +70,7 @@ class Explainer:
             others=dict(self.others()),
         )
 
-    # What is secret is learned before anything is shown, since one value may stand inside another
+    # Secrets are collected before anything is shown, since one value may contain another
 
     def _learn(self) -> None:
         for part in resources(self.merged.data):
@@ -92,9 +92,9 @@ class Explainer:
         try:
             paths = decode_paths(data.get("decode") or {})[section]
             if (data.get("profile") or "") not in {"", *self.checked.profiles.by_name}:
-                paths = {()}  # what the profile decodes is not known
+                paths = {()}  # an unknown profile may decode anything
         except (ResolverError, AttributeError, TypeError):
-            paths = {()}  # what was meant to be decoded is not known
+            paths = {()}  # with an invalid `decode` anything may be a secret
         self.decoded |= {(*at, *path) for path in paths}
         self.shower.learn_names(values)
         for path, value in leaves(values, at):
@@ -117,12 +117,12 @@ class Explainer:
         if path[:2] == ("flow", "params"):
             return path[3:4] == ("default",) and is_secret_name(str(path[2]))
         if len(path) > 3 and path[:3] in self.models and self._field(path) is None:
-            return True  # a key that the connector does not know: perhaps the misspelt name of a secret
+            return True  # unknown to the connector: perhaps a misspelt name of a secret
         start = 3 if path[0] == "resources" else 1
         return any(is_secret_name(part) for part in path[start:] if isinstance(part, str))
 
     def _is_declared(self, path: DocPath) -> bool:
-        """True for a value that is decoded, or that its connector declares as secret."""
+        """True for a value that is decoded or that its connector declares as secret."""
         info = self._field(path)
         return any(path[: len(target)] == target for target in self.decoded) or (
             info is not None and is_secret_type(info[1].annotation)
@@ -187,7 +187,7 @@ class Explainer:
     # The section `flow`
 
     def main(self) -> Iterator[tuple[DocPath, Value]]:
-        """What is shown first: of a flow its section `flow`."""
+        """The values that are shown first: for a flow those of its section `flow`."""
         data = self.document.data.get("flow")
         given = data if isinstance(data, dict) else {}
         for path, value in leaves(given, ("flow",)) if given else ():
@@ -223,12 +223,13 @@ class Explainer:
         return Link(f"setting {name} from {source}", self._setting_place(name), "")
 
     def written_chain(self, path: DocPath, value: Any) -> list[Link]:
+        """The chain of a value that is written in the document itself."""
         secret = self._is_secret(path)
         text = self.shower.written(value, secret=secret)
         return [Link(self.word, self.document.source.value(path), text), *self._links(value, secret=secret)]
 
     def others(self) -> Iterator[tuple[DocPath, Value]]:
-        """What is shown if it is asked for by its path."""
+        """The values that are shown only when they are requested by path."""
         for key, section in self.document.data.items():
             if key in ("flow", "resources"):
                 continue
@@ -261,12 +262,13 @@ class Explainer:
 
     def _links(self, value: Any, *, secret: bool) -> list[Link]:
         found = links_of(value, self.snapshot, dict.fromkeys(CONSTANT_ROOTS))
-        if secret:  # the text of a link may tell a default
+        if secret:  # the text of a link may contain a default value
             return [Link(link.what, link.location, link.text.partition(": ")[0]) for link in found]
         return [Link(link.what, link.location, str(self.shower.masked(link.text))) for link in found]
 
     def value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
-        value = plain(self.document.source.texts.get(path, value))  # as it arrives
+        """The value at a path in the form to show: rendered, with secrets masked."""
+        value = plain(self.document.source.texts.get(path, value))  # in the form that the connector gets
         at_start = any(token.path[0] != "env" for token in tokens_of(value))
         shown = self.shower.shown(value, secret=self._is_secret(path))
         return Value(format_path(path), shown, tuple(chain), self._is_insecure(path, value), at_start)

@@ -1,4 +1,4 @@
-"""What a bundle manifest amounts to: its values, those of its resources, and where each came from."""
+"""Explaining a bundle manifest: its values and those of its resources, each with its origin."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ SHOWN_DEFAULTS: tuple[DocPath, ...] = (
 
 
 def explain_manifest(path: Path, snapshot: Snapshot, environment: Environment) -> Explained:
-    """Explain a manifest; SpecError if it has mistakes that hide what it means."""
+    """Explain a manifest; SpecError if it cannot be loaded."""
     manifest = load_manifest(path, snapshot.limits)
     checked = check_document(path, environment, "manifest")
     document, catalog = manifest.document, catalog_for(snapshot)

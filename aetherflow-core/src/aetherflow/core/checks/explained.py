@@ -1,4 +1,4 @@
-"""The answer of `explain`: values as they may be shown, each with the chain that it came by."""
+"""The result of `explain`: values with secrets masked, each with the chain of its origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ from aetherflow.core.runtime.environment.origin import Link
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value as it may be shown, and the chain that it came by."""
+    """One value, with secrets masked, and the chain of its origin."""
 
     path: str
     shown: Any
     chain: tuple[Link, ...]
     insecure: bool = False
     at_start: bool = False
-    """True if templates in it are filled only when a run starts."""
+    """True if templates in it are rendered only when a run starts."""
 
     @property
     def source(self) -> Link:
-        """The link that decided: the last document in the chain that holds the value, or its default."""
+        """The decisive link: the last document in the chain that contains the value, or the default."""
         places = [
             link for link in self.chain if link.what.startswith(("profile", "flow", "manifest", "default", "setting"))
         ]
@@ -37,7 +37,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedResource:
-    """One resource, merged with its profile."""
+    """One resource, merged with its profile; values by path."""
 
     kind: str | None
     driver: str | None
@@ -48,6 +48,8 @@ class ExplainedResource:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
+    """The explanation of a document: values by path, in the groups that are shown."""
+
     checked: Checked
     shower: Shower
     flow: dict[DocPath, Value]

@@ -1,4 +1,4 @@
-"""The section `flow` beyond its schema: parameters and dates."""
+"""Checks beyond the schema: parameters and dates of the flow, and `retry`, `for_each` and doubled settings of steps."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from aetherflow.core.kernel.yaml.loader import Document
 
 
 def check_flow_settings(document: Document, problems: Problems) -> None:
-    """Check parameter defaults, zone, shift and calendar of the dates."""
+    """Check parameter defaults, zone, shift and calendar of the dates, and the settings of steps."""
     _Settings(document, problems).check()
 
 
@@ -67,7 +67,7 @@ class _Settings:
             try:
                 spec = ParamSpec.model_validate(raw)
             except ValueError:
-                continue  # the schema has said so
+                continue  # reported by the schema check
             take_as_text(self.document.source, ("flow", "params", name, "default"), spec, spec.default)
             if (message := check_default(name, spec)) is not None:
                 path: DocPath = ("flow", "params", name, "default")
@@ -90,7 +90,7 @@ class _Settings:
                     self._add("AF1803", f"flow.data_date.{key}: {error}", ("flow", "data_date", key), fix="correct it")
         calendar = dates.get("calendar") if isinstance(dates, dict) else None
         if isinstance(calendar, str) and "{{" not in calendar:
-            from aetherflow.core.runtime.opening.calendars import read_calendar  # few flows have one
+            from aetherflow.core.runtime.opening.calendars import read_calendar  # few flows need it
 
             path: DocPath = ("flow", "data_date", "calendar")
             folder = Path(self.document.file).absolute().parent

@@ -1,4 +1,4 @@
-"""Kinds of documents that other distributions bring: found by metadata, imported only when a file may be one."""
+"""Kinds of documents of other distributions: found in metadata, imported only for a file that may be of such a kind."""
 
 from typing import Any
 
@@ -12,22 +12,25 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 def foreign_names() -> list[str]:
-    """The names of all such kinds, sorted; nothing is imported."""
+    """The names of all installed kinds, sorted; nothing is imported."""
     return sorted({entry.name for entry in installed_in(DOCUMENTS)})
 
 
 def foreign_kind(name: str, snapshot: Snapshot) -> DocumentKind:
-    """The kind of a name. Raises PluginNotFoundError, PluginConflictError, PluginNotAllowedError, PluginLoadError."""
+    """An instance of the kind of that name.
+
+    Raises PluginNotFoundError, PluginConflictError, PluginNotAllowedError, PluginLoadError.
+    """
     return _load(_catalog(snapshot), name)
 
 
 def recognised(data: Any, snapshot: Snapshot) -> str | None:
-    """The kind that recognises a content, of those that the policy accepts; None if none does."""
+    """The first kind, of those that the policy accepts, that recognises the content; None if none does."""
     catalog = _catalog(snapshot)
     for name in foreign_names():
         try:
             kind = _load(catalog, name)
-        except PluginError:  # what cannot be used is reported where it is named
+        except PluginError:  # reported where the kind is used by name
             continue
         if kind.recognises(data):
             return name

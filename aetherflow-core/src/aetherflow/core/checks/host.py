@@ -1,4 +1,4 @@
-"""What a run needs of its host: places that can be written, a local file system under the state, a clock."""
+"""Checks of the host: writable folders, a local file system for the state, a plausible clock."""
 
 import os
 import time
@@ -24,7 +24,7 @@ NETWORK = (
 )
 DAY = 86_400
 FIRST_SECOND = 1_735_689_600
-"""2025-01-01: no clock of a host that this program was installed on can be behind it."""
+"""2025-01-01; a clock before it is wrong, since this program is newer."""
 
 
 def check_place(path: Path, what: str, at: Location) -> list[Problem]:
@@ -41,7 +41,7 @@ def check_place(path: Path, what: str, at: Location) -> list[Problem]:
 
 
 def check_state_file(path: Path, at: Location) -> list[Problem]:
-    """Whether the state file, or its folder, can be written and stands on a local file system."""
+    """Whether the state file, or its folder, can be written and is on a local file system."""
     if path.is_file():
         problems = []
         if not os.access(path, os.R_OK | os.W_OK):
@@ -57,7 +57,7 @@ def check_state_file(path: Path, at: Location) -> list[Problem]:
 
 
 def check_clock(witness: Path, at: Location, now: float | None = None) -> list[Problem]:
-    """Whether the clock is plausible: not before 2025, not a day behind a file that exists."""
+    """Whether the clock is plausible: not before 2025, and not a day behind the mtime of `witness`."""
     now = time.time() if now is None else now
     fix = "set the clock, and keep it right by NTP: dates of runs and leases of locks depend on it"
     if now < FIRST_SECOND:
@@ -92,7 +92,7 @@ def mounts() -> str:
 
 
 def network_kind(path: Path, table: str) -> str | None:
-    """The type of the file system under a path if it is one of a network, by a mount table; else None."""
+    """The type of the file system of a path, according to a mount table, if it is a network one; else None."""
     target = nearest_existing(path).resolve()
     best, kind = -1, ""
     for line in table.splitlines():

@@ -1,4 +1,4 @@
-"""The kinds of documents: how each is recognised and checked. A directory is searched for all of them."""
+"""The kinds of documents: how each is recognised and checked, and the search for documents in a folder."""
 
 import os
 import re
@@ -35,22 +35,22 @@ class Kind(NamedTuple):
 
     name: str
     fits_name: Callable[[str], bool]
-    """Whether a file of this name is of this kind, whatever it holds."""
+    """Whether a file of this name is of this kind, regardless of its content."""
     fits_content: Callable[[Any], bool]
     check: Callable[[Path, "Environment"], Checked]
 
 
 class Environment:
-    """The environment that documents are checked in: that of the folder of each."""
+    """The environments for checks, one for each folder with documents; each is built once."""
 
     def __init__(self, config: Path | None = None, *, run_hooks: bool = False) -> None:
         self.config = config
         self.run_hooks = run_hooks
         self._known: dict[Path, tuple[Snapshot, list[Problem]]] = {}
-        installed_plugins()  # before any model is built: pydantic need not scan the installed distributions then
+        installed_plugins()  # before any model is built: it spares pydantic its own scan of distributions
 
     def of(self, path: Path) -> tuple[Snapshot, list[Problem]]:
-        """The snapshot for a document, and what is wrong with it."""
+        """The snapshot for a document, and the problems with it."""
         folder = path.absolute().parent
         if folder not in self._known:
             self._known[folder] = try_snapshot(folder, config=self.config, run_hooks=self.run_hooks)
@@ -58,15 +58,15 @@ class Environment:
 
 
 def check_document(path: Path, environment: Environment, kind: str | None = None) -> Checked:
-    """Check one file as what it is, or as what the caller says that it is; unrecognised, as a flow."""
+    """Check one file as the given kind, else as the kind that it is recognised as, else as a flow."""
     name = kind or kind_of(path, environment) or "flow"
     return KINDS[name].check(path, environment) if name in KINDS else _check_foreign(name, path, environment)
 
 
 def kind_of(path: Path, environment: Environment | None = None) -> str | None:
-    """The kind of a file by its name, else by its content; None if neither tells.
+    """The kind of a file by its name, else by its content; None if it is not recognised.
 
-    Without an environment only the core's own kinds are known: it says which of the others may be imported.
+    Without `environment`, whose policy tells which other kinds may be imported, only the core's own kinds are tried.
     """
     for kind in KINDS.values():
         if kind.fits_name(path.name):
@@ -77,7 +77,7 @@ def kind_of(path: Path, environment: Environment | None = None) -> str | None:
     try:
         data = load_document(path).data
     except SpecError:
-        pass  # a broken file may still have a telling name
+        pass  # a broken file may still be recognised by its name
     else:
         for kind in KINDS.values():
             if kind.fits_content(data):
@@ -101,7 +101,7 @@ def known_kinds() -> list[str]:
 
 
 def is_folder(path: Path) -> bool:
-    """True for a folder; False too for a path that cannot be one, which its check then reports."""
+    """True for a folder; False also for an invalid path, which the check then reports."""
     try:
         return path.is_dir()
     except OSError:
@@ -122,7 +122,7 @@ def documents_in(folder: Path, environment: Environment, kind: str | None = None
 
 
 def no_documents(folder: Path) -> Checked:
-    """The finding that a folder holds nothing to check."""
+    """The result for a folder without documents: an error."""
     problems = Problems()
     message = "is a directory without any document of a known kind"
     fix = f"name a file, or a folder that holds one; kinds: {', '.join(known_kinds())}"
@@ -131,7 +131,7 @@ def no_documents(folder: Path) -> Checked:
 
 
 def _reads_as_flow(path: Path) -> bool:
-    # without parsing: a flow is parsed once, by its check, and one that cannot be parsed must not be passed over
+    # without parsing: a flow is parsed only by its check, and an invalid one must not be skipped
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return path.stem == "flow"
@@ -319,4 +319,4 @@ KINDS = {
         Kind("env-files", _named("env-files", "env_files"), _is_env_files, _check_env_files),
     )
 }
-"""All kinds by name; the first that fits is taken."""
+"""The core's kinds by name; the first that fits is used."""

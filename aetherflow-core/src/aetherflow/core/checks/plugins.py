@@ -26,7 +26,7 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
-    """Check that every step type and connector can be had and accepts what it is given."""
+    """Check that every step type and connector can be loaded, and that its model accepts the inputs or settings."""
     _Plugins(document, catalog, snapshot, problems).check()
 
 
@@ -42,7 +42,7 @@ def _resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], .
 
 
 def _with_code_of_the_step(problem: Problem, path: str, codes: Mapping[str, str]) -> Problem:
-    """The problem with the code that the step has for this input, if it has one."""
+    """The problem with the code from the step's `problem_codes` for this input, if there is one."""
     name = problem.loc.removeprefix(path).lstrip(".")
     keys = [f"{name}:missing"] if problem.af == MISSING_KEY else [name, name.partition("[")[0]]
     code = next((codes[key] for key in keys if key in codes), None)
@@ -111,7 +111,7 @@ class _Plugins:
             return
         inputs = step.data.get("inputs", {})
         if not isinstance(inputs, dict):
-            return  # the schema of the flow has said so
+            return  # reported by the schema check
         path = (*step.path, "inputs")
         try:
             self._inputs(cls, inputs, path)
@@ -127,7 +127,7 @@ class _Plugins:
         try:
             effect = effect or self.catalog.step(step.get("type", str) or "").effect_of(step.get("inputs", dict) or {})
         except PluginError:
-            return  # what the step does by itself is not known
+            return  # the step's own effect is not known
         if effect != "once":
             path = (*step.path, "verify")
             message = f"{format_path(path)} is never asked: the step is repeated when it was interrupted"
@@ -156,7 +156,7 @@ class _Plugins:
         self.problems.extend(_with_code_of_the_step(problem, format_path(path), codes) for problem in found)
 
     def _is_templated(self, path: DocPath) -> bool:
-        """True if the value at `path`, or one that it stands in, is only known after rendering."""
+        """True if the value at `path`, or a value that contains it, is known only after rendering."""
         value = self.document.data
         for part in path:
             if isinstance(value, str):

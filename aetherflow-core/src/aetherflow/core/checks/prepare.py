@@ -1,4 +1,4 @@
-"""A flow checked and made ready to run."""
+"""Checking a flow and preparing it to run."""
 
 from pathlib import Path
 
@@ -14,11 +14,10 @@ from aetherflow.core.runtime.opening.prepare import PreparedFlow, prepare
 
 
 def prepare_flow(path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None) -> PreparedFlow:
-    """Check a flow file and find the flow's id and state; SpecError carries every problem.
+    """Check a flow file and determine the flow's id and state file; SpecError carries every problem.
 
-    `catalog` is that of the snapshot, if it is made.
-
-    Raises PluginFileError and PluginPathError, too, if a folder plugin cannot be loaded.
+    `catalog` is the catalogue of the snapshot, if it already exists. Also raises PluginFileError and PluginPathError,
+    if a folder plugin cannot be loaded.
     """
     catalog = catalog_for(snapshot) if catalog is None else catalog
     catalog.raise_if_broken()
@@ -26,7 +25,7 @@ def prepare_flow(path: str | Path, snapshot: Snapshot, catalog: Catalog | None =
 
 
 def prepare_document(document: Document, snapshot: Snapshot) -> PreparedFlow:
-    """The same for a flow that stands in no file; its name says in which folder it would stand."""
+    """As `prepare_flow`, for a document in memory; the folder in its file name is the flow's folder."""
     catalog = catalog_for(snapshot)
     catalog.raise_if_broken()
     return _prepared(check_flow_document(document, snapshot, Problems(), catalog), snapshot, catalog)

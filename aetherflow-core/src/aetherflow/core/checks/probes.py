@@ -1,4 +1,4 @@
-"""Reaching the peer of every resource once, each in a thread of its own, all within one deadline."""
+"""Probing the peers of all resources in parallel, one thread each, within one deadline."""
 
 import datetime as dt
 import threading
@@ -33,12 +33,12 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 @dataclass(slots=True)
 class Probe:
-    """One resource that is being reached."""
+    """The probe of one resource, and its result."""
 
     resource: str
     seconds: float = 0.0
     state: str = "running"
-    """`running` (at the end: the deadline passed), `ok`, `failed`, or `no probe`."""
+    """`running` (after the end: the deadline has passed), `ok`, `failed`, or `no probe`."""
     problem: Problem | None = None
     connector: Any = field(default=None, repr=False)
 
@@ -50,7 +50,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class _ProbeFolders:
-    """Where the files that resources name stand; nothing is created for a probe."""
+    """The context of probed connectors: resolves paths, creates nothing."""
 
     base: Path
     assets: Path
@@ -85,7 +85,7 @@ class Prober:
         self._redactor = redactor
 
     def probe(self, deadline: float) -> list[Probe]:
-        """Reach every resource; after `deadline` seconds what is still busy counts as failed."""
+        """Probe every resource; one that has not answered after `deadline` seconds counts as failed."""
         probes = [Probe(name) for name in self._merged.merged]
         end = time.monotonic() + deadline
         threads = [threading.Thread(target=self._one, args=(each,), name=each.resource, daemon=True) for each in probes]
@@ -115,7 +115,7 @@ class Prober:
             state, problem = "failed", next(iter(error.problems), None)
         except AetherflowError as error:
             state, problem = "failed", self._problem(probe, error.code, error.message, error.fix)
-        except Exception as error:  # noqa: BLE001 a connector's own code, and a driver behind it
+        except Exception as error:  # noqa: BLE001 connectors and drivers may raise anything
             state, problem = "failed", self._problem(probe, "AF5201", f"{type(error).__name__}: {error}", "")
         probe.seconds = time.monotonic() - started
         probe.problem = problem
@@ -124,9 +124,9 @@ class Prober:
     def _build(self, name: str) -> Any:
         spec = self._merged.merged[name]
         if self._snapshot.not_evaluated and any(decode_paths(spec.decode).values()):
-            raise NotImplementedError  # its secrets are known in a run only
+            raise NotImplementedError  # its secrets are known only in a run
         if self._catalog.may_be_skipped(CONNECTORS, f"{spec.kind}.{spec.driver}"):
-            raise NotImplementedError  # likewise its connector
+            raise NotImplementedError  # its connector may be loaded only in a run
         one = Resources({name: spec}, self._merged.source)
         found = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
@@ -142,7 +142,7 @@ class Prober:
         if probe.connector is not None:
             try:
                 interrupt_connector(probe.connector)
-            except Exception as error:  # noqa: BLE001 the probe has failed already
+            except Exception as error:  # noqa: BLE001 the probe has already failed
                 del error
 
     def _problem(self, probe: Probe, af: str, message: str, fix: str, severity: Severity = "error") -> Problem:

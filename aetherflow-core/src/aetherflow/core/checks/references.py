@@ -1,4 +1,4 @@
-"""References that can be known before a run: `steps.x.y`, `jobs.x.outputs.y`, `params.x`, `run.x`."""
+"""The check of references that are known before a run: `steps.x.y`, `jobs.x.outputs.y`, `params.x`, `run.x`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ ERROR_KEYS = {"step", "code", "message", "log"}
 DATE_KEYS = {"iso", "compact", "year", "month", "day", "month_start", "month_end"}
 RUN_KEYS = {"id", "attempt", "slot", "previous_slot", "date", "data_date"}
 OPEN = "*"
-"""Among the names of a step's outputs: there may be others."""
+"""In the names of a step's outputs: there may be other outputs."""
 ALWAYS = {"reason", "skipped"}
 """Outputs that the engine may add to those of any step."""
 
@@ -31,34 +31,34 @@ Report = Callable[[str, DocPath, int, str, str], None]
 
 
 class JobFacts:
-    """What is known of a job: its steps so far with their outputs (None: unknown), and its outputs so far."""
+    """The facts about a job: its steps so far with their outputs (None: unknown), and its outputs so far."""
 
     def __init__(self) -> None:
         self.steps: dict[str, set[str] | None] = {}
         self.outputs: set[str] = set()
         self.flows: dict[str, FlowSpec] = {}
-        """Steps that run a flow that is known."""
+        """Step to the flow that it calls, if that is known."""
 
 
 class Where(NamedTuple):
-    """The place of a template: which references make sense there."""
+    """The position of a template, which determines the references that are valid there."""
 
     job: JobFacts
     result: set[str] | None = None
     in_outputs: bool = False
     in_loop: bool = False
     flow: FlowSpec | None = None
-    """The flow that this step runs."""
+    """The flow that this step calls."""
     added: Mapping[DocPath, frozenset[str]] = {}
-    """Below these paths a step inside the step may read these roots."""
+    """Path of an inner step's inputs to the roots that only they may read."""
 
     def has(self, root: str, path: DocPath) -> bool:
-        """True if a step around the place adds the root."""
+        """True if an outer step adds the root at this path."""
         return any(root in roots and path[: len(below)] == below for below, roots in self.added.items())
 
 
 def check_references(data: Any, catalog: Catalog, report: Report, flows: Flows) -> None:
-    """Report every reference to a job, step, output, parameter or date that a run could not resolve."""
+    """Report every reference to a job, step, output, parameter or date that cannot be resolved in a run."""
     _References(data, catalog, report, flows).check()
 
 
@@ -132,7 +132,7 @@ class _References:
         self._expression(job.get("when", str), (*job.path, "when"), None)
 
     def _expression(self, text: str | None, path: DocPath, own: JobFacts | None) -> None:
-        """An expression in the grammar of `when`; `own` are the facts of the job whose steps it may read."""
+        """Check a condition; `own` are the facts of the job whose steps it may read."""
         try:
             found = paths_of(parse_when(text)) if text and text.strip() else []
         except AetherflowError:
@@ -207,7 +207,7 @@ class _References:
             self._inside(where.job.flows.get(names[1]), names[2:], path, offset)
 
     def _inside(self, flow: FlowSpec | None, names: tuple[str, ...], path: DocPath, offset: int) -> None:
-        """`jobs.JOB.outputs.KEY` of a flow that a step runs."""
+        """Check `jobs.JOB.outputs.KEY` in the output of a step that calls a flow."""
         if flow is None or names[0] != "jobs" or len(names) == 1:
             return
         ids = {job.id: job for job in flow.jobs}
@@ -260,7 +260,7 @@ class _References:
         if OPEN in names:
             names = {one for one in names - {OPEN} if is_slip(name, one)}
             if not names:
-                return  # one of those that are known only in the run
+                return  # it may be an output that is known only in the run
         fix = did_you_mean(name, names, what=what)
         self._say(f"{name!r} is not among {what}", path, offset, fix)
 

@@ -1,4 +1,4 @@
-"""All checks of one document, in one pass."""
+"""All checks of one flow."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +32,10 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place
 def check_flow(
     path: str | Path, snapshot: Snapshot, catalog: Catalog | None = None, around: tuple[Path, ...] = ()
 ) -> Checked:
-    """Run every check of a flow; never raises for a bad document. `catalog` is what to check it with, if it is made.
+    """Run every check of a flow; never raises for a bad document.
 
-    `around` are the flows whose steps run this one, outermost first.
+    `catalog` is the catalogue of the snapshot, if it already exists. `around` are the flows that call this one,
+    outermost first.
     """
     problems = Problems()
     problems.extend(snapshot.warnings)
@@ -49,14 +50,14 @@ def check_flow(
 
 def _not_evaluated(path: str | Path, snapshot: Snapshot) -> Iterator[Problem]:
     for what in (*snapshot.not_evaluated, *map(skipped_text, snapshot.skipped_plugins)):
-        message = f"{what} is not evaluated: it stands beside the flow, and only `run` runs such code"
+        message = f"{what} is not evaluated: it is stored beside the flow, and only `run` executes such code"
         fix = "check it with: aetherflow validate --run-hooks"
         at = Location(str(path))
         yield Problem("AF1703", message, at, code="hook:not_evaluated", fix=fix, severity="warning")
 
 
 def skipped_text(path: str) -> str:
-    """What is said of a plugin path that was not evaluated."""
+    """The description of a skipped plugin path in messages."""
     return f"plugin path {path}"
 
 
@@ -75,7 +76,7 @@ def check_flow_document(
     catalog: Catalog | None = None,
     around: tuple[Path, ...] = (),
 ) -> Checked:
-    """The checks of a flow that is parsed."""
+    """Run every check of a parsed flow, as `check_flow`; findings are added to `problems`."""
     spec, found = bind(FlowSpec, document.data, document.source)
     problems.extend(found)
     document = document.bound()
@@ -94,7 +95,7 @@ def check_flow_document(
     check_decode(merged, snapshot, problems)
     flows = SubFlows(document, catalog, snapshot, problems, check_flow, around).check()
     check_templates(merged, catalog, snapshot, problems, flows)
-    problems.extend(_plugin_notices(catalog, snapshot))  # last: the old group is loaded when a name is missed
+    problems.extend(_plugin_notices(catalog, snapshot))  # last: loading plugins of the old group adds notices
     whole = document.bound(_becomes_text)
     if whole.data is not document.data:
         document, merged = whole, merged.bound(_becomes_text)
@@ -103,8 +104,8 @@ def check_flow_document(
 
 
 def _becomes_text(path: DocPath, value: Any) -> bool:
-    # other numbers keep their text themselves, and a definition is compared with ones of 1.0; what is secret is masked
-    # where it is text
+    # only these become text here: numbers carry their written form, and definitions must stay comparable with those of
+    # 1.0; secret numbers become text because only text is masked
     return isinstance(value, bool | None) or any(is_secret_name(part) for part in path if isinstance(part, str))
 
 
@@ -122,7 +123,7 @@ def _check_profile_names(document: Document, profiles: Profiles, problems: Probl
 
 
 def _merged(document: Document, profiles: Profiles) -> Document:
-    """The flow with every resource laid over its profile, as far as both have the right shape."""
+    """The flow with every resource merged over its profile, where both are valid."""
     found = resources(document.data)
     profile_of = {part.name or "": part.get("profile", str) for part in found}
     if not any(name in profiles.by_name for name in profile_of.values()):

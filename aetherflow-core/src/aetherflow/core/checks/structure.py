@@ -1,4 +1,4 @@
-"""Ids, the order of jobs, and values that no store or folder can have."""
+"""The check of ids, dependencies of jobs, layout and state backend."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
 
 def check_structure(document: Document, problems: Problems) -> None:
-    """Ids well-formed and unique, dependencies known and earlier, no setting that would be ignored."""
+    """Check that ids are valid and unique, dependencies are earlier jobs, and layout and backend are supported."""
     _Structure(document, problems).check()
 
 

@@ -1,4 +1,4 @@
-"""Flows that steps run: each is checked like the one that is asked about, and none may lead back to itself."""
+"""The check of flows that steps call: each is checked like the calling flow, and calls must not form a cycle."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,11 +20,11 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
 Check = Callable[[Path, Snapshot, Catalog | None, tuple[Path, ...]], Checked]
-"""Checks a flow, with a catalog if it is made; the last argument are the flows around it, outermost first."""
+"""Checks a flow with an existing catalogue or None; the last argument are the calling flows, outermost first."""
 
 
 class SubFlows:
-    """Checks the flows that one document's steps run."""
+    """Checks the flows that the steps of one document call."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class SubFlows:
         self._known: dict[Path, FlowSpec | None] = {}
 
     def check(self) -> dict[DocPath, FlowSpec]:
-        """Check all of them; returns, by the path of the step that runs it, each that is known."""
+        """Check all called flows; returns path of the calling step to the flow, where it is known."""
         found = {}
         for job in jobs(self._document.data):
             for step in steps(job):
@@ -72,7 +72,7 @@ class SubFlows:
     def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> FlowSpec | None:
         text = inputs.get(key)
         if not isinstance(text, str) or (has_template(text) and not isinstance(text, RawString)):
-            return None  # its name is known only in the run, which checks it then
+            return None  # its name is known only in the run, which checks it
         bundle = self._snapshot.bundle
         folder = bundle.folder if bundle is not None else Path(self._document.file).absolute().parent
         file = (folder / text).resolve()
@@ -82,7 +82,7 @@ class SubFlows:
             self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
         elif not self._may_be_read(file):
             fix = "put it beside this flow, or name its folder in `paths.read` of the project file"
-            self._add(f"the flow stands outside of the folders that may be read: {text}", at, fix)
+            self._add(f"the flow is outside of the folders that may be read: {text}", at, fix)
         elif not file.is_file():
             self._add(f"no such flow file: {text}", at, f"the path is taken from {self._document.file}'s folder")
         else:
@@ -116,14 +116,14 @@ class SubFlows:
         return checked.spec
 
     def _shown(self, file: Path) -> Path:
-        """The path as it would be written beside that of the document."""
+        """The path relative to that of the document, for messages."""
         folder = Path(self._document.file).parent
         real = folder.resolve()
         return folder / file.relative_to(real) if file.is_relative_to(real) else file
 
     def _params(self, spec: FlowSpec, given: Any, path: DocPath, flow_at: DocPath) -> None:
         if not isinstance(given, dict):
-            return  # a template, or what the model of the inputs refuses
+            return  # a template, or reported by the model of the inputs
         declared = spec.flow.params
         for name, param in declared.items():
             if name not in given and "default" not in param.model_fields_set:

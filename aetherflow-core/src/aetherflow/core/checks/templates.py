@@ -1,4 +1,4 @@
-"""Every template and every `when` of a flow: syntax, roots, environment keys."""
+"""The check of templates and conditions of a flow: syntax, roots, environment variables."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 def check_templates(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems, flows: Flows) -> None:
-    """Check all strings that a run would render, all `when` expressions, and all references that can be known.
+    """Check all strings that a run renders, all conditions, and all references that are known before a run.
 
-    `flows` are those that steps run, by the path of the step.
+    `flows`: path of a step to the flow that it calls.
     """
     checks = _Templates(document, catalog, snapshot, problems)
     checks.check()
@@ -59,7 +59,7 @@ class _Templates:
         if key == "params":
             return  # declarations, not templates
         if key == "data_date":
-            self._value(value, path, CONSTANT_ROOTS - {"run"})  # the dates of `run` follow from it
+            self._value(value, path, CONSTANT_ROOTS - {"run"})  # `run` contains the dates that are computed from it
             return
         if key == "state" and isinstance(value, dict):
             for name, item in value.items():
@@ -128,7 +128,7 @@ class _Templates:
                 self._add("AF1205", message, path, "semantic:invalid_when", fix, offset=offset)
 
     def unknown_reference(self, message: str, path: DocPath, offset: int, fix: str, code: str) -> None:
-        """Report a reference that no run could resolve."""
+        """Report a reference that cannot be resolved in a run."""
         self._add("AF1208", message, path, code, fix, offset=offset)
 
     def _add(
@@ -146,7 +146,7 @@ class _Templates:
         self.problems.add(Problem(af, f"{format_path(path)}: {message}", at, format_path(path), code, fix, severity))
 
     def _inside(self, path: DocPath, offset: int) -> Location:
-        """The place of a character of a value, where the value stands on one line as it is; else the value's start."""
+        """Location of a character of a value, if the value is written on one line without escapes; else its start."""
         at = self.document.source.value(path)
         if at.file != self.document.file or at.line > len(self.lines):
             return at

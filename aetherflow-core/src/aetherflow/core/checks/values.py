@@ -1,4 +1,4 @@
-"""The values of a document one by one, and how they may be shown: rendered as far as known, secrets masked."""
+"""Iterating over the values of a document, and showing them: rendered as far as possible, secrets masked."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 _USER_INFO = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
 
 MIN_DECLARED = 4
-"""Values declared secret are masked everywhere from this length on; a shorter one only at its own place."""
+"""Values declared as secret are masked everywhere from this length on; shorter ones only at their own path."""
 
 
 def leaves(value: Any, path: DocPath = ()) -> Iterator[tuple[DocPath, Any]]:
-    """Every value that is no map and no list, with its path; empty maps and lists count as values."""
+    """Every value with its path, through maps and lists; empty maps and lists count as values."""
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from leaves(item, (*path, key))
@@ -31,7 +31,7 @@ def leaves(value: Any, path: DocPath = ()) -> Iterator[tuple[DocPath, Any]]:
 
 
 def tokens_of(value: Any) -> list[Token]:
-    """The templates in a text; none in other values, in `!raw` text and in text that is no template."""
+    """The templates in a text; none for other values, for `!raw` text and for invalid templates."""
     if not isinstance(value, str) or isinstance(value, RawString) or "{{" not in value:
         return []
     try:
@@ -41,14 +41,14 @@ def tokens_of(value: Any) -> list[Token]:
 
 
 class Shower:
-    """Renders values with the environment alone, and masks what is secret."""
+    """Renders values with the environment alone, and masks secrets."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._env = snapshot.env
         self.redactor: Redactor = snapshot.redactor()
 
     def rendered(self, value: Any) -> Any:
-        """The value with `{{env.…}}` replaced where it is set; other templates stay as they are written."""
+        """The value with `{{env.…}}` rendered where it is set; other templates stay as written."""
         tokens = tokens_of(value)
         if not tokens:
             return str(value) if isinstance(value, RawString) else value
@@ -60,7 +60,7 @@ class Shower:
         return "".join(self._part(part, value) for part in parse_template(value).parts)
 
     def learn(self, value: Any, *, secret: bool, least: int = MIN_LENGTH) -> None:
-        """Mask from now on what a value renders to if it is `secret`, and the defaults of keys with secret names."""
+        """Register for masking: a `secret` value, as rendered, and the defaults of variables with secret names."""
         found = self.rendered(value)
         if secret and isinstance(found, str) and len(found) >= least and not tokens_of(found):
             self.redactor.add([found])
@@ -69,24 +69,24 @@ class Shower:
                 self.redactor.add([token.default])
 
     def learn_names(self, section: Mapping[str, Any]) -> None:
-        """Mask from now on the values of keys with secret names."""
+        """Register the values of keys with secret names for masking."""
         self.redactor.add(text for text in secrets_in(section) if not tokens_of(text))
 
     def shown(self, value: Any, *, secret: bool = False) -> Any:
-        """The rendered value as it may be shown."""
+        """The rendered value, with secrets masked."""
         if secret and value not in (None, "", {}, []):
             return MASK
         return self.masked(self.rendered(value))
 
     def written(self, value: Any, *, secret: bool = False) -> str:
-        """The text as it stands in the document; of a secret only the names that it is made of."""
+        """The value as written in the document, masked; for a secret only the templates in it."""
         tokens = tokens_of(value)
         if secret:
             return " ".join(f"{{{{{token.dotted}}}}}" for token in tokens) or MASK
         return str(self.masked(value if isinstance(value, str) else _text(value)))
 
     def masked(self, value: Any) -> Any:
-        """The value without secrets, passwords inside of URLs included."""
+        """The value with secrets and passwords in URLs masked."""
         found = self.redactor.mask_all(value)
         return _USER_INFO.sub(rf"\1{MASK}@", found) if isinstance(found, str) else found
 

@@ -1,4 +1,4 @@
-"""A tolerant view of a flow's raw data, so that checks go on where other parts of the document are broken."""
+"""A tolerant view of a flow's raw data, so that checks work although other parts of the document are invalid."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from aetherflow.core.base.location import DocPath
 
 
 class Part(NamedTuple):
-    """A job, a step or a resource as written: its path, its map, its id (for a job or step) or name."""
+    """A job, step or resource as written: its path, its map, and its id (job, step) or name (resource)."""
 
     path: DocPath
     data: dict[str, Any]
@@ -20,17 +20,17 @@ class Part(NamedTuple):
 
 
 def jobs(data: Any) -> list[Part]:
-    """The jobs that are maps."""
+    """The jobs of a document; entries that are not maps are left out."""
     return list(_parts(data, "jobs", ()))
 
 
 def steps(job: Part) -> list[Part]:
-    """The steps of a job that are maps."""
+    """The steps of a job; entries that are not maps are left out."""
     return list(_parts(job.data, "steps", job.path))
 
 
 def resources(data: Any) -> list[Part]:
-    """The resources that are maps."""
+    """The resources of a document; entries that are not maps are left out."""
     found = data.get("resources") if isinstance(data, dict) else None
     if not isinstance(found, dict):
         return []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aetherflow.core.cli.plugin_commands import PluginCommands
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
-129, 130, 131, 143 stopped by a signal, the same command goes on."""
+129, 130, 131, 143 stopped by a signal, the same command resumes."""
 
 COMPLETE_VARIABLE = "_AETHERFLOW_COMPLETE"
 
@@ -44,28 +44,28 @@ class Commands(LazyGroup):
     }
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name; plugins are asked only for one that is not built in."""
+        """The command of a name; plugins are loaded only for a name that is not built in."""
         if cmd_name not in self.lazy and cmd_name not in self.commands:
             if (found := self._plugins.command(cmd_name)) is None:
-                self._add_summaries()  # a typing error: suggestions are made from what is in `commands`
+                self._add_summaries()  # misspelt: click suggests names from `commands`
             else:
                 self.commands[cmd_name] = found
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands, those of plugins last, which are not imported for it."""
+        """Write the list of commands; those of plugins come last and are not imported."""
         self._add_summaries()
         super().format_commands(ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """What a shell may offer in the place of a command's name; those of plugins are not imported for it."""
+        """The completions of a command's name; commands of plugins are not imported."""
         from aetherflow.core.base.errors import AetherflowError
 
         built = dict(self.commands)
         try:
             self._add_summaries()
         except AetherflowError:
-            pass  # the help tells it; here it would stand in the middle of what is being typed
+            pass  # `--help` reports it; here a message would disturb the line that is being typed
         found = super().shell_complete(ctx, incomplete)
         self.commands = built
         return found
@@ -86,7 +86,7 @@ app = typer.Typer(
     name="aetherflow",
     help="Run YAML flows, Flow -> Job -> Step: deterministic, resumable, explainable.",
     epilog=EPILOG,
-    rich_markup_mode=None,  # rich would cost more at every start than all the rest of this command
+    rich_markup_mode=None,  # importing rich takes longer than all the rest of a start
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -113,7 +113,7 @@ def _options(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code. Only None falls back to the process's own arguments."""
+    """Run the command line; returns the exit code. None means the arguments of the process."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[:1]
     _prepare_completion()
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare_completion() -> None:
-    """Where a shell asks what may come next: the classes that answer are not imported otherwise."""
+    """Import the completion classes only when a shell requests completions."""
     if COMPLETE_VARIABLE in os.environ:
         from aetherflow.core.console.typer_internals import prepare_completion
 
@@ -133,7 +133,7 @@ def _prepare_completion() -> None:
 
 
 def _only(arguments: Sequence[str]) -> typer.Typer:
-    """The program with the one command that is named: to read the signatures of all would cost every start."""
+    """The program with only the named command: building all commands would slow down every start."""
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     commands = [info for info in app.registered_commands if info.name == wanted]
     groups = [info for info in app.registered_groups if info.name == wanted]

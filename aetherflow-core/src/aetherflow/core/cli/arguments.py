@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments and options that several commands share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from aetherflow.core.base.errors import UsageError
 
 
 def complete_flow_id(incomplete: str) -> list[str]:
-    """Ids of known flows that start so; for the shell."""
+    """Ids of known flows that start with `incomplete`, for shell completion."""
     from aetherflow.core.cli.completing import flow_ids
 
     return flow_ids(incomplete)
 
 
 def complete_run_id(incomplete: str) -> list[str]:
-    """Ids of recent runs that start so; for the shell."""
+    """Ids of recent runs that start with `incomplete`, for shell completion."""
     from aetherflow.core.cli.completing import run_ids
 
     return run_ids(incomplete)
@@ -25,7 +25,7 @@ def complete_run_id(incomplete: str) -> list[str]:
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", readable=False, metavar="FILE", help="Project file, instead of the nearest above."),
+    typer.Option("--config", readable=False, metavar="FILE", help="Project file; default: the nearest above."),
 ]
 FlowIdOption = Annotated[
     str | None, typer.Option("--flow", metavar="ID", help="Id of the flow.", autocompletion=complete_flow_id)
@@ -38,7 +38,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 SummaryJsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")]
 
-# What a flow is, and what is to be done of it: of run, plan, resume, explain, doctor and validate.
+# The flow and the options of its run: for run, plan, resume, explain, doctor and validate.
 FlowArgument = Annotated[
     Path | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
 ]
@@ -46,22 +46,22 @@ FlowYamlOption = Annotated[
     Path | None, typer.Option("--flow-yaml", readable=False, help="Flow file, instead of the argument.")
 ]
 RunHooksOption = Annotated[
-    bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that stand beside the flow.")
+    bool, typer.Option("--run-hooks", help="Also run hooks and load plugins that are stored beside the flow.")
 ]
 ParamOption = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the flow.")]
-SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Instant that the run stands for.")]
+SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Slot of the run, an instant.")]
 DataDateOption = Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")]
 FlowJobOption = Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")]
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Do this again, and what follows.")
+    str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Repeat this job or step, and what follows.")
 ]
 AcceptChangesOption = Annotated[
-    bool, typer.Option("--accept-changes", help="Keep results of finished steps that have changed since.")
+    bool, typer.Option("--accept-changes", help="Keep results of finished steps whose definition has changed.")
 ]
 
 
 def flow_paths(positional: Sequence[Path] | None, option: Path | None) -> list[Path]:
-    """The flow files named as arguments or by `--flow-yaml`; UsageError for none, or for both."""
+    """The flow files named as arguments or by `--flow-yaml`; UsageError if none or both are given."""
     if positional and option is not None:
         raise UsageError("the flow is named twice, as an argument and by --flow-yaml", fix="name it once")
     if option is not None:

@@ -1,4 +1,4 @@
-"""`aetherflow bundle`: sync and status; the other commands stand in modules of their own."""
+"""`aetherflow bundle`: sync and status; the other commands have their own modules."""
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -49,19 +49,19 @@ def sync(
     bundle_manifest: ManifestOption,
     work_root: WorkRootOption = None,
     allow_stale_bundle: Annotated[
-        bool, typer.Option("--allow-stale-bundle", help="If the source cannot be used, take the version that is there.")
+        bool, typer.Option("--allow-stale-bundle", help="If the source fails, use the version in the store.")
     ] = False,
     always: Annotated[bool, typer.Option("--always", help="Fetch and verify every file, whatever is cached.")] = False,
     print_local_root: Annotated[
-        bool, typer.Option("--print-local-root", help="Print the folder of the version on a line of its own.")
+        bool, typer.Option("--print-local-root", help="Print the folder of the version in a separate line.")
     ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mirror the source of a bundle into the local store, and make it the active version.
 
-    All of it or nothing: a sync that fails, or is stopped, leaves the active version as it was. Versions are never
-    changed; runs that go on keep the one that they began with.
+    A sync that fails, or is stopped, leaves the active version unchanged. Versions are never changed; running runs
+    keep the version that they began with.
 
     Example: aetherflow bundle sync --bundle-manifest bundle.yaml
     """
@@ -106,7 +106,7 @@ def status(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the local store of a bundle: the active version, who made it so, the others. The source is not asked.
+    """Show the local store of a bundle: the active version, its history, the other versions. The source is not used.
 
     Example: aetherflow bundle status --bundle-manifest bundle.yaml
     """

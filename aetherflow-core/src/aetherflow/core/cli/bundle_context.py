@@ -1,4 +1,4 @@
-"""What the bundle commands share: the manifest, the environment that it is read in, the store."""
+"""Shared by the bundle commands: options, and the manifest with its environment and store."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +22,12 @@ WorkRootOption = Annotated[
     Path | None,
     typer.Option("--work-root", metavar="DIR", readable=False, help="Folder above the store, `bundles/`."),
 ]
-ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")]
+ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; recorded with your name.")]
 __all__ = ["BundleHere", "ConfigOption", "ManifestOption", "ReasonOption", "WorkRootOption", "bundle_here"]
 
 
 class BundleHere(NamedTuple):
-    """A manifest and its store."""
+    """A manifest with its environment and its store."""
 
     manifest: "Manifest"
     snapshot: "Snapshot"
@@ -41,7 +41,7 @@ class BundleHere(NamedTuple):
         always: bool = False,
         progress: Callable[[str, int, int], None] = lambda *_: None,
     ) -> "SyncResult":
-        """Mirror the source into the store."""
+        """Mirror the source into the store, as `bundle.sync.sync`."""
         from aetherflow.core.bundle.manifest import open_source, wanted
         from aetherflow.core.bundle.sync import sync
         from aetherflow.core.runtime.environment.policy import catalog_for
@@ -67,7 +67,7 @@ def bundle_here(manifest: Path, work_root: Path | None, config: Path | None) -> 
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
     from aetherflow.core.runtime.workspace.places import work_root as work_root_of
 
-    installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
+    installed_plugins()  # before any model is built: it spares pydantic its own scan of distributions
     snapshot = build_snapshot(manifest.absolute().parent, config=config, run_hooks=True)
     read = load_manifest(manifest, snapshot.limits)
     root = work_root_of(str(work_root) if work_root else None, snapshot.settings, snapshot.env)

@@ -17,9 +17,11 @@ MOST_BYTES = 1 << 20
 def diff(
     a: Annotated[
         str,
-        typer.Argument(metavar="A", help="active, latest, previous, or the start of a name.", show_default=False),
+        typer.Argument(
+            metavar="A", help="active, latest, previous, or the start of a fingerprint.", show_default=False
+        ),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="The other one.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with.", show_default=False)],
     bundle_manifest: ManifestOption,
     names_only: Annotated[
         bool, typer.Option("--names-only", help="Only the paths, without the changed lines.")
@@ -28,9 +30,9 @@ def diff(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what differs between two versions of the store: paths, and the changed lines of text files.
+    """Show the differences between two versions of the store: paths, and the changed lines of text files.
 
-    Exit code 0 whether they differ or not.
+    The exit code is 0 whether they differ or not.
 
     Example: aetherflow bundle diff previous active --bundle-manifest bundle.yaml
     """

@@ -8,7 +8,7 @@ from aetherflow.core.cli.init import TEMPLATES
 
 def init(
     bundle_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the bundle.", show_default=False)],
-    base_path: Annotated[str, typer.Option(metavar="DIR", help="Folder that holds it.")] = "release",
+    base_path: Annotated[str, typer.Option(metavar="DIR", help="Folder of the bundle's files.")] = "release",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", readable=False, help="File to write.")
     ] = Path("bundle.yaml"),

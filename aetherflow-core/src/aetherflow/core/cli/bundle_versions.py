@@ -19,7 +19,7 @@ def verify(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hash every file of every version and of the cache again; exit code 1 if one is not what it was.
+    """Hash every file of every version and of the cache again; exit code 1 if one is damaged.
 
     Example: aetherflow bundle verify --bundle-manifest bundle.yaml
     """
@@ -47,7 +47,10 @@ def verify(
 
 def activate(
     version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="latest, previous, or the start of its name.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="VERSION", help="latest, previous, or the start of its fingerprint.", show_default=False
+        ),
     ],
     bundle_manifest: ManifestOption,
     work_root: WorkRootOption = None,
@@ -57,7 +60,7 @@ def activate(
 ) -> None:
     """Make a version of the store the active one. Any but the latest is pinned: syncs do not replace it.
 
-    `activate latest` removes the pin. Runs that go on keep the version that they began with.
+    `activate latest` removes the pin. Running runs keep the version that they began with.
 
     Example: aetherflow bundle activate 3f9c1a --bundle-manifest bundle.yaml --reason "the new one lacks a profile"
     """
@@ -98,7 +101,7 @@ def _activate(store: "BundleStore", name: str, action: str, reason: str, *, as_j
     latest, at, by = store.latest(), now(), actor()
     pin = None if latest is not None and latest.content == content else Pin(content, at, by, reason)
     if pin is not None:
-        store.set_pin(pin)  # first: a sync that comes in between must not undo it
+        store.set_pin(pin)  # first, so that a sync in between does not replace the version
     store.point_to(content, action, at, by, reason)
     if pin is None:
         store.set_pin(None)
@@ -114,14 +117,13 @@ def prune(
     bundle_manifest: ManifestOption,
     keep: Annotated[int, typer.Option("--keep", min=1, metavar="N", help="How many versions to keep.")] = 5,
     work_root: WorkRootOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove old versions, and what only they needed from the cache.
+    """Remove old versions, and files of the cache that only they needed.
 
-    The active one, the latest, the one before the active, a pinned one and those of runs that go on are kept, whatever
-    N says.
+    The active, the latest, the previous and a pinned version, and versions of running runs, are always kept.
 
     Example: aetherflow bundle prune --bundle-manifest bundle.yaml --keep 3
     """

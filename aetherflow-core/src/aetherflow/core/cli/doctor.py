@@ -8,7 +8,7 @@ from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 
 class Caller(StrEnum):
-    """Who else may run the flow."""
+    """Callers with an environment of their own."""
 
     cron = "cron"
 
@@ -42,7 +42,7 @@ def doctor(
 
     source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
     limit, cron = deadline if connect else None, caller is not None
-    if source.manifest is None:  # what is wrong with the environment is a finding, too
+    if source.manifest is None:  # errors of the environment become findings
         found = examine(source.shown, config=config, cron=cron, deadline=limit)
     else:
         with source.open(config=config, run_hooks=False) as (path, snapshot):

@@ -1,4 +1,4 @@
-"""Running a flow for `run` and `resume`: progress on stderr, the result on stdout, the failure block."""
+"""Running a flow for `run`, `resume` and `wrap`: progress on stderr, the result on stdout, the failure block."""
 
 import gc
 import time
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Start = Callable[[Snapshot, list[Observer]], RunSummary]
 
 COLLECT_AFTER = 5_000
-"""Objects until the collector looks, in place of 700: reading a long flow makes many, and all of them stay."""
+"""Threshold of the garbage collector, in place of 700: reading a long flow creates many objects that all stay."""
 
 
 def execute(
@@ -44,7 +44,7 @@ def execute(
 
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-    gc.enable()  # main() had it off for the imports; a run may live for hours
+    gc.enable()  # main() disabled it for the imports; a run may take hours
     failure: RunError | None = None
     lines = False
     try:
@@ -63,7 +63,7 @@ def execute(
         document = refusal(error, source.shown)
         if as_json:
             typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
-        if lines:  # every line is an object there
+        if lines:  # with log_format json every line on stderr is an object
             _tell("refused", "ERROR", **document["error"])
             error.told = True
         raise
@@ -78,7 +78,7 @@ def execute(
     elif not quiet and not summary.nothing_to_do and not summary.note:
         typer.echo(summary_text(summary))
     if failure is not None:
-        if not lines:  # there the events say it
+        if not lines:  # with log_format json the events contain it
             typer.echo(failure_blocks(summary, following), err=True)
         raise failure
 

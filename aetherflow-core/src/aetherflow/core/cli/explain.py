@@ -19,9 +19,9 @@ def explain(
     run_hooks: arguments.RunHooksOption = False,
     as_json: arguments.JsonOption = False,
 ) -> None:
-    """Show what a flow or a bundle manifest amounts to: every value, where it came from, and what is insecure.
+    """Show every value of a flow or bundle manifest, its origin, and insecure settings.
 
-    Templates of `env` are filled in, secrets are masked. Nothing is decoded and no server contacted.
+    Templates of `env` are rendered, secrets are masked. Nothing is decoded, and no server is contacted.
 
     Example: aetherflow explain flow.yaml --value resources.db.config.host
     """

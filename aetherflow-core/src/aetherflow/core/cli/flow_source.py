@@ -1,4 +1,4 @@
-"""Which flow a command works with: a file, or one in a bundle, which is synced, verified and held meanwhile."""
+"""The flow of a command: a file, or a flow in a bundle, which is synced, verified and held while it is used."""
 
 import contextlib
 import shutil
@@ -22,10 +22,10 @@ ManifestOption = Annotated[
     ),
 ]
 AllowStaleOption = Annotated[
-    bool, typer.Option("--allow-stale-bundle", help="If the source cannot be used, take the version that is there.")
+    bool, typer.Option("--allow-stale-bundle", help="If the source fails, use the version in the store.")
 ]
 ExpectOption = Annotated[
-    str | None, typer.Option(metavar="FP", help="Content fingerprint that the bundle must have, or its start.")
+    str | None, typer.Option(metavar="FP", help="Expected content fingerprint of the bundle, or its start.")
 ]
 
 
@@ -33,22 +33,22 @@ _CLEAR = "\r\x1b[2K"
 
 
 class FlowSource(NamedTuple):
-    """What the command line says about the flow."""
+    """The flow that the command line names."""
 
     flow: Path | None
-    """A file; with a manifest a path in the bundle, None for its entry flow."""
+    """A file; with a manifest a path in the bundle, or None for its entry flow."""
     manifest: Path | None = None
     allow_stale: bool = False
     expect_fingerprint: str | None = None
 
     @property
     def shown(self) -> Path:
-        """How messages name it before it is found."""
+        """The path for messages before the flow is opened."""
         return self.flow or self.manifest or Path("flow.yaml")
 
     @contextlib.contextmanager
     def open(self, *, config: Path | None, run_hooks: bool, quiet: bool = False) -> "Iterator[tuple[Path, Snapshot]]":
-        """The flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise."""
+        """Give the flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise."""
         if self.manifest is None:
             from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
@@ -86,7 +86,7 @@ def flow_source(
     allow_stale: bool = False,
     expect_fingerprint: str | None = None,
 ) -> FlowSource:
-    """What the command line says; UsageError for no flow, two of them, or options of bundles without one."""
+    """The FlowSource for the options; UsageError for no flow, two flows, or bundle options without a manifest."""
     from aetherflow.core.cli.arguments import flow_paths
 
     if manifest is None:
@@ -99,7 +99,7 @@ def flow_source(
 
 
 def remarks(done: "SyncResult") -> list[str]:
-    """What there is to say of a sync that did not end with the source's newest version."""
+    """Lines about a sync that did not result in the newest version of the source: stale or pinned."""
     found = []
     if done.error is not None:
         found.append(f"STALE: the source could not be used: {done.error}")
@@ -113,14 +113,14 @@ def remarks(done: "SyncResult") -> list[str]:
 
 
 class SyncProgress:
-    """Shows which file is being fetched, on a terminal; nothing elsewhere. The line is gone afterwards."""
+    """Shows on a terminal which file is being fetched, in a line that `done` clears; elsewhere nothing."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._live = not quiet and sys.stderr.isatty()
         self._shown = False
 
     def __call__(self, path: str, number: int, total: int) -> None:
-        """A file is about to be fetched."""
+        """Show the file that is about to be fetched."""
         if self._live:
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write(_CLEAR + f"{number}/{total} {path}"[:width])
@@ -128,7 +128,7 @@ class SyncProgress:
             self._shown = True
 
     def done(self) -> None:
-        """Leave the terminal as it was."""
+        """Clear the line."""
         if self._shown:
             sys.stderr.write(_CLEAR)
             sys.stderr.flush()

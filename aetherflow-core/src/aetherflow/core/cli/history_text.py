@@ -1,4 +1,4 @@
-"""Runs of the past as text and as JSON."""
+"""Past runs as text and as JSON."""
 
 import json
 from pathlib import Path
@@ -49,6 +49,7 @@ def run_json(run: "PastRun") -> dict[str, Any]:
 
 
 def runs_text(runs: list["PastRun"]) -> str:
+    """A table of runs, one line each."""
     rows = [
         [run.flow_id, run.run_id, run.status, iso(run.started_at), took(run.duration_ms), note_of(run)] for run in runs
     ]
@@ -56,7 +57,7 @@ def runs_text(runs: list["PastRun"]) -> str:
 
 
 def note_of(run: "PastRun") -> str:
-    """Why it is as it is; of a run under way, who executes it."""
+    """The reason of a run's status; for a running one the process that executes it."""
     if run.status == "RUNNING":
         return f"pid {run.pid} on {run.host}"
     notes = [f"attempt {run.generation}"] if run.generation > 1 else []
@@ -170,26 +171,26 @@ def _entry(entry: "JournalEntry") -> str:
 
 
 def event_text(line: str) -> str:
-    """A line of a run log for people; as it is where it is no JSON object (the last line of a run that was killed)."""
+    """A line of a run log as text; unchanged if it is no JSON object, such as the last line of a killed run."""
     try:
         fields = json.loads(line)
         head = f"{iso(fields.pop('ts_ms'))}  {fields.pop('event')}"
     except (ValueError, KeyError, TypeError, AttributeError):
         return line.rstrip("\n")
     jobs = fields.pop("jobs", None)
-    del jobs  # of the summary: all of it was said before
+    del jobs  # the summary repeats what earlier lines say
     return " ".join([head, *(f"{name}={_plain(value)}" for name, value in fields.items())])
 
 
 def took(milliseconds: int | None) -> str:
-    """A duration for people; nothing for None."""
+    """A duration as text; empty for None."""
     from aetherflow.core.cli.summary import seconds
 
     return "" if milliseconds is None else seconds(milliseconds)
 
 
 def first_line(text: str) -> str:
-    """The first line of a text, cut to what a table can hold."""
+    """The first line of a text, at most 120 characters."""
     line = text.split("\n", 1)[0]
     return line if len(line) <= 120 else line[:119] + "…"
 
@@ -205,7 +206,7 @@ def size_text(size: int) -> str:
 
 
 def file_size(path: Path) -> int:
-    """Size of a file in bytes, of a folder with all in it; 0 if it is not there."""
+    """Size in bytes of a file, or of all files in a folder; 0 if it does not exist."""
     if path.is_dir():
         return sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir())
     return path.stat().st_size if path.exists() else 0

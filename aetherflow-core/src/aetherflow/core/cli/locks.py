@@ -30,9 +30,9 @@ def _group() -> None:
 
 
 def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List who holds which lock, and who waits for it.
+    """List all locks with their holders and waiters.
 
-    dead: the holder's process has ended or its lease has expired; the next one who asks gets the lock.
+    dead: the holder's process has ended or its lease has expired; the next request gets the lock.
 
     Example: aetherflow locks list
     """
@@ -59,15 +59,15 @@ def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None
 
 def release(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The lock.", show_default=False)],
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; written down in the lock store.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also from a holder that is alive.")] = False,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; recorded in the lock store.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also take it from a living holder.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a lock from its holder. It is the last resort: a lock of a process that has ended frees itself.
+    """Take a lock from its holder, as the last resort: the lock of an ended process is free by itself.
 
-    A living holder goes on working until it notices, at its next renewal, that its lease is lost; until then two may
-    write. Only a resource that checks the fencing token is safe from that. Therefore it needs --yes.
+    A living holder continues until it notices, at its next renewal, that its lease is lost. Until then two holders may
+    write, and only a resource that checks the fencing token is protected. Therefore it needs --yes.
 
     Example: aetherflow locks release flow/nightly --reason "host replaced" --yes
     """

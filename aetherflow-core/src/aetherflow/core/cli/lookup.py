@@ -1,4 +1,4 @@
-"""Finding flows and runs for commands that look at the past."""
+"""Finding flows and runs for commands about past runs."""
 
 import os
 import shlex
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def state_root_here(config: Path | None) -> Path:
-    """The state root of the working directory."""
+    """The state root for flows in the working directory."""
     from aetherflow.core.runtime.workspace.state_root import find_state_root
 
     return find_state_root(Path.cwd(), os.environ, config)
 
 
 def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
-    """All known flows, or those of an id (one per state file); UsageError for an id that is not known."""
+    """All known flows, or those with an id (one per state file); UsageError for an unknown id."""
     from aetherflow.core.kernel.state.registry import known_flows
 
     known = known_flows(root)
@@ -38,7 +38,7 @@ def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
 
 
 def find_run(root: Path, run_id: str, flow_id: str | None, command: str) -> "PastRun":
-    """The run of an id; UsageError if there is none, or several and no flow is named. `command` is for the fix."""
+    """The run with an id; UsageError if there is none, or if there are several. `command` is used in the fix."""
     found = runs_of(root, run_id, flow_id)
     if not found:
         of = f" of flow {flow_id}" if flow_id else ""
@@ -54,12 +54,12 @@ def find_run(root: Path, run_id: str, flow_id: str | None, command: str) -> "Pas
 
 
 def runs_of(root: Path, run_id: str, flow_id: str | None = None) -> list["PastRun"]:
-    """All runs of an id that their state files hold."""
+    """All runs with an id, read from their state files."""
     from aetherflow.core.kernel.state.registry import find_runs, known_flows
 
     places = {(run.flow_id, run.state_path) for run in find_runs(root, run_id)}
     found = _present(places, run_id, flow_id)
-    if not found:  # not registered, since its registry was lost: look at every file
+    if not found:  # it may be missing in the registry, if that was lost: search every state file
         places = {(flow.flow_id, flow.state_path) for flow in known_flows(root)}
         found = _present(places, run_id, flow_id)
     return found
@@ -80,7 +80,7 @@ def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None
 
 
 def resume_command(root: Path, run: "PastRun") -> str:
-    """The literal command that goes on with a run; of one that a step started, with the run around it."""
+    """The command line that resumes a run; for a run that a step started, the one that resumes the outer run."""
     from aetherflow.core.kernel.state.history import open_questions
     from aetherflow.core.kernel.state.registry import find_runs
 
@@ -92,13 +92,13 @@ def resume_command(root: Path, run: "PastRun") -> str:
     if len(find_runs(root, run.run_id)) > 1:
         words += ["--flow", run.flow_id]
     for step in open_questions(run):
-        words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
+        words += ["--decide", f"{step}=done|again"]  # the bar gets quoted; the command then asks for one of both
     return shlex.join(words)
 
 
 def stands_in_no_file(run: "PastRun") -> bool:
-    """True for a run of a flow that a command made, such as a command line with a history."""
-    return run.trigger == "wrap"  # what states hold since 1.0
+    """True for a run without a flow file: that of `aetherflow wrap`."""
+    return run.trigger == "wrap"  # the value in states since 1.0
 
 
 def command_again(run: "PastRun") -> str:
@@ -124,7 +124,7 @@ def outer_run(root: Path, run: "PastRun") -> "PastRun | None":
 
 
 def lock_store_here(config: Path | None) -> Path:
-    """The lock store of the working directory."""
+    """The lock store for flows in the working directory."""
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
     from aetherflow.core.runtime.workspace.places import lock_store
 

@@ -31,7 +31,7 @@ def plan(
     """Show what `run` with the same arguments would do: for every step reuse, run, run again or ask, and why.
 
     Nothing is run and nothing is written. Changes of the flow since the steps ran are shown as diffs. With --effects
-    each step says what it would delete, move, send or load, if its inputs do not depend on a step that is still to run.
+    each step tells what it would delete, move, send or load, if its inputs depend on no step that is still to run.
 
     Example: aetherflow plan flow.yaml --run-id 2026-11-24 --from load --effects
     """

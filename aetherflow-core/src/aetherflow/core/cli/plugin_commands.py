@@ -16,16 +16,16 @@ HOOK = "aetherflow_add_commands"
 
 
 class PluginCommands:
-    """What the installed distributions add to the built-in commands."""
+    """The commands that installed distributions add to the built-in ones."""
 
     def __init__(self, built_in: Mapping[str, str]) -> None:
-        """`built_in` are the names of the program's own commands, with their targets."""
+        """`built_in` maps the names of the program's own commands to their targets."""
         self._built_in = built_in
 
     def summaries(self) -> dict[str, str]:
-        """Names that may be used, and a line about each. Only commands of AetherFlow itself and of hooks are imported.
+        """The usable commands, each with one line about it. Only commands of the core and of hooks are imported.
 
-        Raises PluginConflictError for a name that two distributions provide, or one and the program itself;
+        Raises PluginConflictError for a name that two distributions, or one and the program itself, provide;
         HookFailedError; SpecError for the project file of the working directory.
         """
         from aetherflow.core.base.errors import PluginNotAllowedError
@@ -39,14 +39,14 @@ class PluginCommands:
             try:
                 entry = catalog.find(COMMANDS, name)
             except PluginNotAllowedError:
-                continue  # whoever calls it is told
+                continue  # reported when it is called
             if name not in self._built_in:
                 own = entry.distribution == CORE
                 found[name] = self._build(entry).get_short_help_str(limit=200) if own else summary_of(entry)
         return {**found, **{name: command.help or "" for name, command in self._hooked().items()}}
 
     def command(self, name: str) -> Any:
-        """The command of that name, imported now; None if there is none.
+        """Import the command of that name; None if there is none.
 
         Raises PluginConflictError, PluginNotAllowedError, PluginLoadError, HookFailedError, SpecError.
         """
@@ -63,7 +63,7 @@ class PluginCommands:
         from aetherflow.core.host.metadata import installed_commands
 
         if all(entry.distribution == CORE for entry in installed_commands()):
-            return command_catalog(self._built_in)  # no project file forbids these
+            return command_catalog(self._built_in)  # always allowed: the project file need not be read
         from aetherflow.core.runtime.environment.allowed import allowed_distributions
 
         settings, project = _environment()
@@ -93,9 +93,9 @@ class PluginCommands:
 
 @cache
 def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """The commands that hooks add, by name, in the order of the plugins; `taken` are names of others and whose.
+    """The commands that hooks add, by name, in the order of the plugins; `taken` are used names with their owners.
 
-    Raises HookFailedError for a plugin that fails, or whose command has a name that is taken.
+    Raises HookFailedError for a plugin that fails, or whose command has a used name.
     """
     from aetherflow.core.host.metadata import installed_hooks
 
@@ -140,13 +140,13 @@ def _environment() -> "tuple[Settings, Project]":
 
 
 def _around(foreign: Any, name: str) -> Any:
-    """A command that hands all its arguments to one of click itself, `--help` too."""
+    """A typer command that passes all its arguments, including `--help`, to a command of the library click."""
     import typer
 
     from aetherflow.core.console.commands import Command
 
     def call(ctx: typer.Context) -> None:
-        try:  # its errors are of click's classes, which only it can show
+        try:  # its errors are of click's own classes, which only its main() shows
             foreign.main(args=list(ctx.args), prog_name=f"aetherflow {name}")
         except SystemExit as ended:
             raise typer.Exit(ended.code if isinstance(ended.code, int) else 1) from None

@@ -23,18 +23,16 @@ LIST_SCHEMA = 1
 SHOW_SCHEMA = 1
 CHECK_SCHEMA = 1
 CONFIGURING = ("CONFIG", "PLUGIN_PATHS", "SETTINGS_MODULE", "ENV_FILES_JSON", "MODE")
-"""Variables, without AETHERFLOW_, that may change which plugins there are."""
-HooksOption = Annotated[
-    bool, typer.Option("--run-hooks", help="Also load folder plugins that stand in this folder or below.")
-]
+"""Variables, without the prefix AETHERFLOW_, that may change the set of plugins."""
+HooksOption = Annotated[bool, typer.Option("--run-hooks", help="Also load folder plugins in this folder or below.")]
 
 
 @app.command("list", cls=Command)
 def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
-    """List all plugins: of installed distributions, which are not imported, and of plugin paths.
+    """List all plugins: those of installed distributions, which are not imported, and those of plugin paths.
 
-    Status is `ok`; `conflict` where two distributions provide one name (using it is an error); `not preferred` or
-    `shadowed` where another one wins it; `refused` by the policy; `legacy` for an entry of the old group.
+    Status is `ok`; `conflict` if two distributions provide the name (using it is an error); `not preferred` or
+    `shadowed` if another plugin of that name is used; `refused` by the policy; `legacy` for an entry of the old group.
 
     Example: aetherflow plugins list --json
     """
@@ -83,7 +81,7 @@ def show_plugin(
 ) -> None:
     """Show one plugin: what it does, where it comes from, inputs, outputs or settings, an example.
 
-    A name that several kinds of plugin have means the step type first, then connector, bundle source, command.
+    If several kinds of plugin have the name, the order is step type, connector, bundle source, command.
 
     Example: aetherflow plugins show check_items
     """
@@ -139,11 +137,11 @@ def show_plugin(
 
 @app.command("check", cls=Command)
 def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
-    """Import every plugin and report what is wrong with any; exit code 1 if there is something.
+    """Import every plugin and report problems; exit code 1 if there are any.
 
-    Found are names that two distributions provide, modules that cannot be imported, classes of the wrong kind, drivers
-    that are not installed, fields without a description, plugin paths that cannot be loaded, the old group, hooks that
-    do not exist or do not fit, and commands that are none.
+    Problems are names that two distributions provide, modules that cannot be imported, classes of the wrong kind,
+    missing drivers, fields without a description, plugin paths that cannot be loaded, entries of the old group, unknown
+    or wrong hooks, and entries that are not commands.
 
     Example: aetherflow plugins check
     """
@@ -201,8 +199,8 @@ def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | N
     from aetherflow.core.runtime.environment.policy import catalog_for
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
-    installed_plugins()  # before a model is built: pydantic need not scan the installed distributions then
-    # hooks are left alone: they cannot change which plugins there are, and a broken one is what `check` is to find
+    installed_plugins()  # before any model is built: it spares pydantic its own scan of distributions
+    # without hooks: they cannot change the set of plugins, and `check` must be able to report a broken one
     snapshot = build_snapshot(here, config=config, run_hooks=run_hooks, use_plugins=False)
     return catalog_for(snapshot), snapshot
 
@@ -234,7 +232,7 @@ def _lines(found: "Description") -> list[str]:
         lines += ["", f"{section}:" if rows else f"{section}: none"]
         if rows:
             header = ["name", "type", "default", "meaning"]
-            if section == "outputs":  # what a step returns has no defaults
+            if section == "outputs":  # outputs have no defaults
                 header, rows = [header[0], header[1], header[3]], [[row[0], row[1], row[3]] for row in rows]
             shown = table(header, rows)
             lines += [f"  {line}" for line in shown.split("\n")]

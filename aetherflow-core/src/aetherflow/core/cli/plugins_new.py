@@ -18,18 +18,18 @@ FILES = {
     "tests/test_connector.py": "test_connector.py",
     "tests/test_step.py": "test_step.py",
 }
-"""File of the distribution to the template that it comes from; an empty file comes from none."""
+"""File of the new distribution to its template; an empty name means an empty file."""
 
 
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the distribution.", show_default=False)],
     directory: Annotated[
-        Path, typer.Option("--directory", metavar="DIR", help="Where its folder NAME is made.", show_default="here")
+        Path, typer.Option("--directory", metavar="DIR", help="Where to create its folder NAME.", show_default="here")
     ] = Path(),
 ) -> None:
-    """Write a distribution with a connector and a step, their tests on the suites, and a CI file.
+    """Write a distribution with a connector and a step, their tests with the suites, and a CI file.
 
-    It can be installed, tested and published as it is; its README says what to change first.
+    It can be installed, tested and published unchanged; its README tells what to change first.
 
     Example: aetherflow plugins new acme-files
     """
@@ -55,7 +55,7 @@ def new(
 
 
 def module_name(name: str) -> str:
-    """The importable name of a distribution; UsageError, with the reason, for a name that cannot be one."""
+    """The module name for a distribution name; UsageError, with the reason, for an unsuitable name."""
     import re
     import sys
     from keyword import iskeyword

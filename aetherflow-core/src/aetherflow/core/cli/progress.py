@@ -1,4 +1,4 @@
-"""A run as it happens, on stderr: one live line on a terminal, plain `event key=value` lines elsewhere."""
+"""The progress of a run on stderr: a live line on a terminal, elsewhere lines `event key=value` or JSON lines."""
 
 import json
 import shutil
@@ -13,15 +13,15 @@ TICK_SECONDS = 0.2
 
 
 class ProgressObserver(Protocol):
-    """An observer that is told when the run is over."""
+    """An observer of a run's events that is closed at the end."""
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None: ...
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Stop the output and restore the terminal."""
 
 
 def make_observer(*, quiet: bool, log_format: str) -> ProgressObserver:
-    """The observer that suits stderr and the setting `log_format`."""
+    """The observer for `--quiet`, the setting `log_format` and the kind of stderr."""
     if quiet:
         return QuietObserver()
     if log_format == "json":
@@ -30,13 +30,15 @@ def make_observer(*, quiet: bool, log_format: str) -> ProgressObserver:
 
 
 class QuietObserver:
+    """Ignores all events, for `--quiet`."""
+
     def __call__(self, event: str, fields: dict[str, Any]) -> None: ...
 
     def close(self) -> None: ...
 
 
 class LineObserver:
-    """One line per event; children's output as it is; no progress."""
+    """Writes one line per event, and the output of children unchanged; no progress."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -54,7 +56,7 @@ class LineObserver:
 
 
 class JsonObserver:
-    """One JSON object per event and line, with time, level and ids; children's output too."""
+    """Writes one JSON object per event, also for the output of children, with time, level and ids; no progress."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -74,7 +76,7 @@ class JsonObserver:
 
 
 class LiveObserver:
-    """Finished steps as lines, the step under way as a line that is redrawn with its elapsed time and progress."""
+    """Writes finished steps as lines, and redraws a line for the running step with its elapsed time and progress."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -15,14 +15,14 @@ PRUNE_SCHEMA = 1
 
 def prune(
     keep_last: Annotated[
-        int | None, typer.Option("--keep-last", metavar="N", min=0, help="Keep so many runs of each flow.")
+        int | None, typer.Option("--keep-last", metavar="N", min=0, help="Keep the last N runs of each flow.")
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="SPAN", help="Only runs started longer ago: 30d, 12w.")
+        str | None, typer.Option("--older-than", metavar="SPAN", help="Only runs that were started before: 30d, 12w.")
     ] = None,
     flow: FlowIdOption = None,
     include_unfinished: Annotated[
-        bool, typer.Option("--include-unfinished", help="Also INTERRUPTED and UNKNOWN runs, which could go on.")
+        bool, typer.Option("--include-unfinished", help="Also INTERRUPTED and UNKNOWN runs, which can be resumed.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -61,7 +61,7 @@ def prune(
         if path.exists():
             try:
                 found = doomed_runs(path, known.flow_id, include_unfinished=include_unfinished, **rules)
-            except StateError as error:  # the others are pruned all the same
+            except StateError as error:  # other state files are still pruned
                 errors.append(error)
             else:
                 flows.setdefault(known.state_path, []).append(known.flow_id)

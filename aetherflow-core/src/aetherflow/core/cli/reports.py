@@ -1,4 +1,4 @@
-"""The findings of `validate` in the formats that programs read."""
+"""The report of `validate` in each of its formats."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _NOT_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def as_text(checked: Sequence[Checked], single: bool) -> str:
-    """Per finding its place, code and fix; per file OK or INVALID; last, what installs all that is missing."""
+    """Location, code and fix of each finding, OK or INVALID for each file, and the command that installs extras."""
     del single
     lines = []
     for item in checked:
@@ -24,7 +24,7 @@ def as_text(checked: Sequence[Checked], single: bool) -> str:
 
 
 def as_json(checked: Sequence[Checked], single: bool) -> str:
-    """The contract's object of one file, else `{ok, files}`."""
+    """The contract's object for a single file, else `{ok, install, files}`."""
     reports = [item.as_json() for item in checked]
     whole = {"ok": all(item.ok for item in checked), "install": install_all(_all(checked)), "files": reports}
     report: dict[str, Any] = reports[0] if single else whole
@@ -32,7 +32,7 @@ def as_json(checked: Sequence[Checked], single: bool) -> str:
 
 
 def as_github(checked: Sequence[Checked], single: bool) -> str:
-    """Workflow commands of GitHub, which show each finding at its line, then the verdicts."""
+    """GitHub workflow commands, which annotate the line of each finding, then the verdicts."""
     del single
     lines = [_annotation(problem) for item in checked for problem in item.problems]
     return "\n".join([*lines, *map(verdict, checked), *install_lines(_all(checked))])

@@ -18,7 +18,7 @@ def resume(
         str,
         typer.Argument(
             metavar="RUN_ID|FLOW",
-            help="Id of the run; or a flow file: its latest run that did not end well.",
+            help="Id of the run; or a flow file: its latest run that has not ended with SUCCESS.",
             show_default=False,
             autocompletion=arguments.complete_run_id,
         ),
@@ -30,13 +30,13 @@ def resume(
     ] = None,
     from_step: arguments.FromOption = None,
     accept_changes: arguments.AcceptChangesOption = False,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; recorded with your decision.")] = None,
     allow_stale_bundle: AllowStaleOption = False,
     config: arguments.ConfigOption = None,
     quiet: arguments.QuietOption = False,
     as_json: arguments.SummaryJsonOption = False,
 ) -> None:
-    """Go on with a run that was interrupted or failed, where it stopped.
+    """Resume a run that was interrupted or failed.
 
     The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
     steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
@@ -68,7 +68,7 @@ def _decision(text: str) -> tuple[str, str]:
 
     step, _, answer = text.rpartition("=")
     if "." not in step or answer not in ("done", "again"):
-        raise UsageError(f"--decide {text!r} is no decision", fix="write --decide JOB.STEP=done, or =again")
+        raise UsageError(f"--decide {text!r} is not a decision", fix="write --decide JOB.STEP=done, or =again")
     return step, answer
 
 
@@ -126,7 +126,7 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
 
 
 def _bring_up_to_date(state_path: Path) -> None:
-    """Migrate a file of an older engine, as the run that goes on would do; what only looks refuses it."""
+    """Migrate a state file of an older engine, as the resumed run would do; commands that only read refuse it."""
     from aetherflow.core.cli.state_files import migrate_file
 
     if state_path.is_file():
@@ -141,7 +141,7 @@ def _prepared(path: Path, config: Path | None) -> "PreparedFlow":
 
 
 def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
-    """UsageError where the flow file would now start another run instead of going on with this one."""
+    """UsageError if the flow file now has another id or state, so that it would start a new run."""
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import UsageError
 
@@ -156,6 +156,6 @@ def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
 
 
 def _shown(path: Path) -> Path:
-    """The path as a person in this folder would write it."""
+    """The path relative to the working directory, if it is below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

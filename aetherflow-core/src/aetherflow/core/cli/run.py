@@ -16,28 +16,26 @@ def run(
     flow_job: arguments.FlowJobOption = None,
     from_step: arguments.FromOption = None,
     accept_changes: arguments.AcceptChangesOption = False,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the journal.")] = None,
-    if_busy: Annotated[
-        str, typer.Option(metavar="fail|skip|wait", help="While another process owns the run.")
-    ] = "fail",
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; recorded in the journal.")] = None,
+    if_busy: Annotated[str, typer.Option(metavar="fail|skip|wait", help="If another process owns the run.")] = "fail",
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
     expect_fingerprint: ExpectOption = None,
     trigger: Annotated[
-        str, typer.Option(metavar="WORD", help="What asked for the run, for the history.", show_default=False)
+        str, typer.Option(metavar="WORD", help="Origin of the run, for the history.", show_default=False)
     ] = "cli",
     config: arguments.ConfigOption = None,
     quiet: arguments.QuietOption = False,
     as_json: arguments.SummaryJsonOption = False,
 ) -> None:
-    """Run a flow, job after job, step after step.
+    """Run a flow, or resume the unfinished run of a --run-id.
 
-    Steps that an earlier process of the same --run-id finished are not repeated; their outputs are read from the
-    state. A finished step that has changed since is refused, with a diff; see --accept-changes and --from. Progress
-    goes to stderr, the result to stdout.
+    Steps that an earlier process of the same run finished are not repeated; their outputs are read from the state. If
+    the definition of a finished step has changed, the run is refused with a diff; see --accept-changes and --from.
+    Progress goes to stderr, the result to stdout.
 
-    With --bundle-manifest the bundle is synced first, every file of its version is hashed, and the run keeps that
-    version whatever syncs come after.
+    With --bundle-manifest the bundle is synced first, every file of its version is verified, and the run keeps that
+    version; later syncs do not change it.
 
     Example: aetherflow run flow.yaml --run-id 2026-11-24
 

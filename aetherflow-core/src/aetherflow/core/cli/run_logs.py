@@ -14,13 +14,11 @@ LOGS_SCHEMA = 1
 def logs(
     run_id: RunIdArgument,
     flow: FlowIdOption = None,
-    step: Annotated[
-        str | None, typer.Option("--step", metavar="JOB.STEP", help="What the programs of a step printed.")
-    ] = None,
+    step: Annotated[str | None, typer.Option("--step", metavar="JOB.STEP", help="Show the output of a step.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the log of a run, or with --step what a step printed in each of its attempts.
+    """Print the log of a run, or with --step the output of a step in each of its attempts.
 
     Example: aetherflow runs logs nightly-2026-11-24 --step load.copy
     """
@@ -77,7 +75,7 @@ def _events(path: Path) -> list[Any]:
         try:
             events.append(json.loads(line))
         except ValueError:
-            events.append({"event": "unreadable", "text": line})  # the last line of a run that was killed
+            events.append({"event": "unreadable", "text": line})  # such as the last line of a killed run
     return events
 
 

@@ -21,23 +21,21 @@ def schema(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", readable=False, help="Write to a file instead.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", readable=False, help="Write to a file.")
     ] = None,
     config: ConfigOption = None,
-    run_hooks: Annotated[
-        bool, typer.Option("--run-hooks", help="Also load plugin paths that stand in this folder.")
-    ] = False,
+    run_hooks: Annotated[bool, typer.Option("--run-hooks", help="Also load plugin paths in this folder.")] = False,
 ) -> None:
     """Write the JSON Schema of a kind of document, for completion, hover and checks in an editor.
 
-    The schemas of flows and manifests know the step types, connectors and bundle sources that are installed here and
-    allowed by the project file: write them anew when that changes. Editors with a YAML language server follow this line
+    The schemas of flows and manifests contain the step types, connectors and bundle sources that are installed and
+    allowed by the project file: write them again when these change. Editors with a YAML language server read this line
     at the top of a document:
 
         # yaml-language-server: $schema=flow.schema.json
 
-    With --output prints the path of the file, else the schema. Plugins that cannot be used are left out, with a note
-    on stderr. `validate` checks more: what follows from code, references and templates.
+    Prints the schema, or with --output the path of the file. Plugins that cannot be used are left out, with a note on
+    stderr. `validate` checks more: code of plugins, references and templates.
 
     Example: aetherflow schema flow --output flow.schema.json
     """

@@ -1,4 +1,4 @@
-"""Spans and instants on the command line: `24h`, `30d`, `2026-11-24`, `2026-11-24T06:00+01:00`."""
+"""Time spans and instants on the command line: `24h`, `30d`, `2026-11-24`, `2026-11-24T06:00+01:00`."""
 
 import datetime as dt
 import re
@@ -10,10 +10,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def span_ms(text: str, option: str) -> int:
-    """Milliseconds of `90s`, `15m`, `24h`, `30d`, `2w`; UsageError names the option."""
+    """Milliseconds of a span such as `90s`, `15m`, `24h`, `30d` or `2w`; UsageError, which names the option."""
     match = _SPAN.match(text.strip())
     if match is None:
-        raise UsageError(f"{option} {text!r} is no span of time", fix="write 90s, 15m, 24h, 30d or 2w")
+        raise UsageError(f"{option} {text!r} is not a time span", fix="write 90s, 15m, 24h, 30d or 2w")
     return int(match[1]) * _SECONDS[match[2]] * 1000
 
 
@@ -23,7 +23,7 @@ def is_span(text: str) -> bool:
 
 
 def instant_ms(text: str | None, now_ms: int, option: str = "--since") -> int | None:
-    """Epoch milliseconds of a span before now, of a date or of an instant (ISO 8601, UTC where no zone is given)."""
+    """Epoch milliseconds of a span before now, a date or an instant (ISO 8601, default zone UTC). UsageError."""
     if text is None:
         return None
     if is_span(text):
@@ -39,7 +39,7 @@ def instant_ms(text: str | None, now_ms: int, option: str = "--since") -> int | 
 
 
 def iso(epoch_ms: int | None) -> str:
-    """UTC time to the second, for people; nothing for None."""
+    """UTC time in ISO 8601, to the second; empty for None."""
     if epoch_ms is None:
         return ""
     return dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

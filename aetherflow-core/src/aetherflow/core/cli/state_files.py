@@ -1,4 +1,4 @@
-"""Finding the state file that a command is about, and migrating it."""
+"""Finding the state file of a command, and migrating it."""
 
 import shlex
 from contextlib import closing
@@ -8,7 +8,7 @@ from aetherflow.core.base.errors import SpecError, UsageError
 
 
 def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, may_be_missing: bool = False) -> Path:
-    """The state file named by itself, by a flow file, or by the id of a known flow; absolute. Raises UsageError."""
+    """The absolute path of the state file that is named by its path, a flow file, or a flow id. Raises UsageError."""
     if which is not None and flow_id is not None:
         raise UsageError("the state is named twice, as an argument and by --flow", fix="name it once")
     if which is None and flow_id is None:
@@ -26,14 +26,14 @@ def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, 
 
 
 def require_option(value: Path | None, option: str) -> Path:
-    """The value of an option that must be given."""
+    """The value of a required option; UsageError if it is missing."""
     if value is None:
         raise UsageError(f"{option} is missing", fix=f"name the file: {option} FILE")
     return value
 
 
 def migrate_file(path: Path) -> tuple[int, int, Path | None]:
-    """Schema before and after, and the copy that was made; None if nothing was to do. Raises StateError."""
+    """Migrate a file; returns the schema before and after, and the backup (None if nothing was done). StateError."""
     import sqlite3
 
     from aetherflow.core.base import durable
@@ -49,7 +49,7 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
     try:
         with closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
             copy = migrate(db, path)
-            prepare_schema(db, path)  # refuses what is newer than we are
+            prepare_schema(db, path)  # refuses a newer schema
     except (sqlite3.Error, OSError) as error:
         fix = "check the file, its permissions and the disk; nothing was changed"
         raise StateError(f"state file {path} cannot be migrated: {error}", fix=fix) from error
@@ -74,7 +74,7 @@ def _of_flow_file(path: Path, config: Path | None) -> Path:
 
     try:
         return prepare_flow(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True)).state_path
-    except SpecError:  # a flow that is being repaired has a history all the same
+    except SpecError:  # a flow with errors may still have a history
         absolute = str(path.absolute())
         found = {flow.state_path for flow in known_flows(state_root_here(config)) if flow.flow_path == absolute}
         if len(found) != 1:

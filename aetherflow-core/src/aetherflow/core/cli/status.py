@@ -193,7 +193,7 @@ def _every(shown: list[dict[str, Any]]) -> str:
 
 
 def _note(flow: dict[str, Any]) -> str:
-    """The reason may be cut, the command to type next never is."""
+    """The note of a flow: the reason may be shortened, the next command never is."""
     from aetherflow.core.cli.history_text import first_line
 
     notes = [f"part of {flow['parent']}"] if flow["parent"] else []

@@ -1,4 +1,4 @@
-"""The final table of a run, and the block that a failure prints."""
+"""The final table of a run, and the block that is printed after a failure."""
 
 import datetime as dt
 import shlex
@@ -11,7 +11,7 @@ from aetherflow.core.console.table import table
 from aetherflow.core.host.installing import install_all
 
 KEPT_SHOWN = 20
-"""Files that the block of a failure names: it may be a mail, and a step may have written thousands."""
+"""Most files that the failure block names: a step may have written thousands, and the block may be sent by mail."""
 
 
 def summary_text(summary: RunSummary) -> str:
@@ -36,16 +36,16 @@ def summary_text(summary: RunSummary) -> str:
 
 
 def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
-    """What failed and where, the last lines of output, what was kept, and the literal next command.
+    """The failure block: what failed and where, the last lines of output, kept artifacts, and the next command.
 
-    `following` is that command, where it is not the one that runs the flow file again.
+    `following` is the next command for a run without a flow file.
     """
     lines: list[str] = []
     for job in summary.jobs:
         if job.error is None:
             continue
         name = f"{job.job_id}.{job.error.step}" if job.error.step else job.job_id
-        where = f" at {job.error.location}" if following is None else ""  # else there is no file to look at
+        where = f" at {job.error.location}" if following is None else ""  # a run with `following` has no flow file
         lines += [f"{job.status} {name}{where}", f"  {job.error.code} {job.error.message}"]
         if job.error.fix:
             lines.append(f"  fix: {job.error.fix}")
@@ -67,7 +67,7 @@ def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
 
 
 def _next(summary: RunSummary) -> list[str]:
-    """The literal next command; where it has to be found out first whether a step was done, both answers."""
+    """Lines with the next command; for an undecided step one for each decision."""
     asked = [f"{job.job_id}.{job.error.step}" for job in summary.jobs if job.status == "UNKNOWN" and job.error]
     if not asked:
         return [f"next: {shlex.join(['aetherflow', 'run', summary.flow_yaml, '--run-id', summary.run_id])}"]
@@ -76,7 +76,7 @@ def _next(summary: RunSummary) -> list[str]:
 
 
 def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
-    """The JSON document of a run that was refused before it began."""
+    """The JSON document for a run that was refused before it began."""
     found = error.problems if isinstance(error, SpecError) else []
     return {
         "schema": SUMMARY_SCHEMA,
@@ -95,7 +95,7 @@ def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
 
 
 def nothing_to_do(summary: RunSummary) -> str:
-    """The answer to a run id that has ended well before."""
+    """The message for a run that had already ended with SUCCESS."""
     at = dt.datetime.fromtimestamp((summary.finished_at or 0) / 1000, dt.UTC).isoformat(timespec="seconds")
     return f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"
 

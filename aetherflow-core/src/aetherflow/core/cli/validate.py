@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def complete_kind(incomplete: str) -> list[str]:
-    """Kinds of documents that start so; for the shell."""
+    """Kinds of documents that start with `incomplete`, for shell completion."""
     from aetherflow.core.checks.kinds import known_kinds
 
     return [name for name in known_kinds() if name.startswith(incomplete)]
 
 
 def checked_kind(name: str) -> str:
-    """The name of a kind; UsageError for one that is not known."""
+    """The name, if it is a known kind of document; else UsageError."""
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.checks.kinds import KINDS, known_kinds
     from aetherflow.core.host.first_party import program_for
@@ -60,14 +60,14 @@ def validate(
     config: ConfigOption = None,
     run_hooks: RunHooksOption = False,
     form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.text,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
 ) -> None:
     """Check documents without running anything: every mistake, at its line, with its fix.
 
     Documents are flows, profiles, project files (aetherflow.yaml), bundle manifests, lists of env files, and those of
-    installed programs such as scheduler.yaml, told apart by name and content; of a folder all that it holds. With
-    --bundle-manifest the bundle is synced and its flow checked in the environment that a run would have. Prints OK or
-    INVALID per file; exit code 2 if one is invalid. No driver is imported, no server contacted.
+    installed programs such as scheduler.yaml. They are recognised by name and content; in a folder all documents are
+    checked. With --bundle-manifest the bundle is synced and its flow is checked in the environment of a run. Prints OK
+    or INVALID for each file; exit code 2 if one is invalid. No driver is imported, no server is contacted.
 
     Example: aetherflow validate flow.yaml
     """
@@ -116,7 +116,7 @@ def _in_bundle(
     try:
         with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
             return check_flow(path, snapshot)
-    except SpecError as error:  # of the manifest
+    except SpecError as error:  # the manifest is invalid
         problems = Problems()
         problems.extend(error.problems)
         return Checked(str(manifest), None, None, problems, kind="manifest")

@@ -1,1 +1,1 @@
-"""What the command lines of our programs share: fast commands, tables, findings and errors as text, exit codes."""
+"""Shared by the command lines of first-party programs: fast commands, tables, findings and errors, exit codes."""

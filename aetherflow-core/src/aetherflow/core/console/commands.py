@@ -12,14 +12,14 @@ from aetherflow.core.console.typer_internals import read_plainly
 
 
 def _with_default(option: TyperOption | None) -> TyperOption | None:
-    # without a default, typer imports pydantic to read the flag `--help` that nobody gave: a quarter of a start
+    # without a default, typer imports pydantic to read the absent flag `--help`: a quarter of a start
     if option is not None:
         option.default = False
     return option
 
 
 class Command(TyperCommand):
-    """A command whose parameters are read without pydantic where they are flags, text, or not given."""
+    """A command that parses flags, text and absent parameters without pydantic."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -30,26 +30,26 @@ class Command(TyperCommand):
         return _with_default(super().get_help_option(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The usage line's parts; a required argument stands bare, as every manual page has it."""
+        """The parts of the usage line; a required argument has no braces, as in manual pages."""
         pieces = super().collect_usage_pieces(ctx)
         return [piece[1:-1] if piece[:1] == "{" and piece[-1:] == "}" else piece for piece in pieces]
 
 
 class Group(TyperGroup):
-    """A group of such commands."""
+    """A group whose `--help` needs no pydantic."""
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:
         return _with_default(super().get_help_option(ctx))
 
 
 class LazyGroup(Group):
-    """A group that imports and builds a command when it is named: a start pays for one command, not for all."""
+    """A group that imports and builds only the command that is called."""
 
     lazy: ClassVar[Mapping[str, str]] = {}
     """Name of a command to `module:attribute`, a function or a typer app; in the order of the help."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 click's signature
-        """All names: those of `lazy` in their order, then those that were added."""
+        """All names: those of `lazy` in their order, then added ones."""
         return list(dict.fromkeys([*self.lazy, *self.commands]))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -58,12 +58,12 @@ class LazyGroup(Group):
             if cmd_name in self.lazy:
                 self.commands[cmd_name] = self._build(cmd_name)
             else:
-                for name in self.lazy:  # a typing error: suggestions are made from what is in `commands`
+                for name in self.lazy:  # a misspelt name: click suggests names from `commands`
                     self.get_command(ctx, name)
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands, without building one."""
+        """Write the list of commands without building them."""
         built, self.commands = self.commands, dict(self.commands)
         for name in self.lazy:
             target = self._load(name)

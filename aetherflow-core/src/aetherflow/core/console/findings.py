@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def problem_lines(problems: Iterable[Problem]) -> list[str]:
-    """Each finding with its fix, except that installing something missing is left to `install_lines`."""
+    """The lines of each finding; the fix of a missing extra is left to `install_lines`."""
     return [(replace(each, fix="") if each.extra else each).as_text() for each in problems]
 
 
 def install_lines(problems: Iterable[Problem]) -> list[str]:
-    """One line with the command that installs all that is missing; none if nothing is."""
+    """One line with the command that installs all missing extras; no line if none is missing."""
     command = install_all(problems)
     return [f"fix: {command}"] if command is not None else []
 

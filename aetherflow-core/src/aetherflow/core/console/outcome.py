@@ -1,4 +1,4 @@
-"""The one place that turns errors into exit codes, for each of our programs."""
+"""Turning errors into messages and exit codes, for the command lines of all first-party programs."""
 
 import os
 import sys
@@ -13,15 +13,15 @@ Show = Callable[[AetherflowError], None]
 
 
 def exit_code(call: Callable[[], Any], *, program: str, debug: bool, show: Show | None = None) -> int:
-    """Call a command line and return its exit code; what it raises is shown, with its traceback only for `debug`.
+    """Call a command line; returns its exit code. Errors are shown on stderr; with `debug` they are raised instead.
 
-    `show` tells an expected error in another form than text on stderr.
+    `show` replaces `show_error` for expected errors.
     """
     try:
         return call() or 0
     except typer.TyperException as error:
         if callable(usage := getattr(error, "show", None)):
-            usage()  # usage line, message and the hint at --help
+            usage()  # writes the usage line, the message and the hint at --help
         else:
             typer.echo(error.format_message(), err=True)
         return error.exit_code
@@ -35,10 +35,10 @@ def exit_code(call: Callable[[], Any], *, program: str, debug: bool, show: Show 
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # the reader of our output went away; point stdout elsewhere so that the interpreter's last flush is silent
+        # the reader of stdout has gone; redirect it, so that the interpreter's last flush does not fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # a disk, a folder, a file of ours; no defect of the program
+    except OSError as error:  # a problem of a disk or folder, not a defect of the program
         if debug:
             raise
         typer.echo(f"AF0003 {error}", err=True)

@@ -1,8 +1,8 @@
-"""All that the core uses of typer beside its public names; no other module may.
+"""The only use of private names of typer in the core.
 
-Why: a command whose options are text and flags starts in half the time without pydantic, which typer imports to read
+Why: a command whose options are text and flags starts in half the time without pydantic, which typer imports to parse
 them; and `aetherflow completion` prints a script, for which typer has no public function. Tried with typer 0.28.0 to
-0.29.2; the distribution allows versions below 1. Where a name is gone, starts are slower, and there is no completion.
+0.29.2; the distribution allows versions below 1. Without these names starts are slower, and completion is missing.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from aetherflow.core.base.errors import UsageError
 
 
 def read_plainly(param: Any) -> None:
-    """Let a parameter that was not given, or is text or a whole number, be read without pydantic."""
+    """Make a parameter parse without pydantic if it is absent, text or an integer."""
     descriptor = getattr(param, "type_descriptor", None)
     thorough = getattr(param, "process_value", None)
     if descriptor is None or thorough is None:
@@ -30,16 +30,16 @@ def read_plainly(param: Any) -> None:
 
 
 def prepare_completion() -> None:
-    """Import the classes that answer a shell which asks what may come next."""
+    """Register the classes that answer completion requests of a shell."""
     try:
         from typer._completion_classes import completion_init
     except ImportError:
-        return  # the shell gets no answer
+        return  # then there is no completion
     completion_init()
 
 
 def completion_script(program: str, variable: str, shell: str) -> str:
-    """The script that makes a shell complete a program's command line, asking it by an environment variable."""
+    """The shell script for the completion of `program`, which it calls with the environment variable `variable`."""
     try:
         from typer._completion_shared import get_completion_script
     except ImportError:

@@ -1,4 +1,4 @@
-"""How often something that failed is tried again, and after which waits."""
+"""The retry policy: the number of attempts and the waits between them."""
 
 import math
 
@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Backoff(BaseModel):
-    """The keys of every `retry` in a document. A subclass may give them other defaults and bounds, and add keys.
+    """The keys of every `retry` in a document. A subclass may change defaults and bounds, and add keys.
 
-    `wait_before(attempt)` tells the seconds before an attempt, from 2 on; `wait_after(failures)` those until the next,
-    or None if there is none.
+    `wait_before(attempt)` gives the seconds before attempt 2 or a later one; `wait_after(failures)` those before the
+    next attempt, or None if no attempt is left.
     """
 
     model_config = ConfigDict(
@@ -23,11 +23,11 @@ class Backoff(BaseModel):
 
     @property
     def longest(self) -> float:
-        """Seconds that no wait exceeds; infinity where there is no limit."""
+        """Upper limit of a wait, in seconds; infinity if there is none."""
         return math.inf if self.max_backoff_seconds is None else self.max_backoff_seconds
 
     def wait_before(self, attempt: int) -> float:
-        """Seconds to wait before an attempt, from 2 on."""
+        """Seconds to wait before attempt 2 or a later one."""
         try:
             wait = self.backoff_seconds * self.backoff_multiplier ** (attempt - 2)
         except OverflowError:
@@ -35,5 +35,5 @@ class Backoff(BaseModel):
         return min(wait, self.longest)
 
     def wait_after(self, failures: int) -> float | None:
-        """Seconds until the next attempt after so many that failed; None if there is none."""
+        """Seconds to wait after `failures` failed attempts; None if no attempt is left."""
         return None if failures >= self.max_attempts else self.wait_before(failures + 1)

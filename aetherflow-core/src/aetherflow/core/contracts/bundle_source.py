@@ -16,7 +16,7 @@ from aetherflow.core.contracts.written import plain, validated
 
 
 class BundleSourceConfig(StrictModel):
-    """Base of a source's own keys in `bundle.source`, beside `type`, `resource` and `bundle`."""
+    """Base class for a source's own keys in `bundle.source`: those beside `type`, `resource` and `bundle`."""
 
 
 ConfigT = TypeVar("ConfigT", bound=BundleSourceConfig)
@@ -27,11 +27,11 @@ class BundleSourceInit:
     """What a source is built from: `bundle.source` of a manifest, rendered."""
 
     type: str
-    """Name of the source, as its entry point has it."""
+    """Name of the source: that of its entry point."""
     bundle: str
     """Logical name of the bundle at the peer: `bundle.source.bundle`, else `bundle.id`."""
     config: Mapping[str, Any]
-    """The keys that the manifest gives to this source beside those of every source."""
+    """The source's own keys in the manifest, without those that every source has."""
     root: Path
     """Folder of the manifest, to which local paths are relative."""
     connector: Any = None
@@ -41,8 +41,8 @@ class BundleSourceInit:
 class BundleSource(ABC, Generic[ConfigT]):
     """Base class of all bundle sources: `class Shelf(BundleSource[Config])`.
 
-    A source lists and fetches; it decides nothing. Hashes, limits, hostile paths and what is stored are the business
-    of the caller, who believes no listing. Whatever fails is a ConnectorError.
+    A source only lists and fetches. The caller does not trust the listing: it verifies hashes, limits and paths, and
+    decides what is stored. A source raises ConnectorError for every failure.
     """
 
     Config: ClassVar[type[BundleSourceConfig] | None] = None
@@ -82,14 +82,15 @@ class BundleSource(ABC, Generic[ConfigT]):
     def list(self) -> Iterator[RemoteFileMeta]:
         """Every file of the bundle, in any order, each with `rel_path`: its path in the bundle, with `/`.
 
-        `size` in bytes, `mtime` in unix seconds and `sha256` in hex where the peer tells them for nothing; nothing is
-        read to find them out. Raises ConnectorError.
+        `size` in bytes, `mtime` in unix seconds and `sha256` in hex are set where the peer's listing contains them; no
+        file is read to find them out. Raises ConnectorError.
         """
 
     def revision(self) -> str | None:
-        """A text that stays the same as long as nothing changes at the source, where that costs less than a listing.
+        """A text that changes whenever the source does, such as a commit id, if it costs less than a listing.
 
-        None: only the listing tells. A commit's id, say. A sync that finds the text of the latest one ends there.
+        None: the source has no such text and is always listed. A sync that finds the revision of the latest version
+        unchanged ends without a listing.
         """
         return None
 
@@ -97,7 +98,7 @@ class BundleSource(ABC, Generic[ConfigT]):
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
         """Write the content of one listed file to `target`, in pieces.
 
-        Raises ConnectorError, with nothing promised of what was written by then.
+        Raises ConnectorError; `target` may then hold a part of the content.
         """
 
     def close(self) -> None:

@@ -19,11 +19,11 @@ class ConnectorContext(Protocol):
     """What a connector may ask of the run."""
 
     def database_path(self, path: str) -> str:
-        """Absolute path of a database file; a relative one stands under `<workspace.root>/<flow id>`."""
+        """Absolute path of a database file; a relative one is resolved below `<workspace.root>/<flow id>`."""
         ...
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
+        """Absolute path of a key, certificate or CA file; a relative one is resolved below the flow's folder."""
         ...
 
 
@@ -101,7 +101,7 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
 
     @classmethod
     def secret_values(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
-        """Settings that are secrets though neither their key nor their type says so, such as a header; as written."""
+        """Secret values, as written, of settings that neither key nor type marks as secret, such as a header."""
         del config, options
         return iter(())
 
@@ -135,8 +135,8 @@ class Connectors(Protocol):
     def get(self, *, kind: str, name: str, cache: str | None = None) -> Any:
         """Connector of resource `name`; KeyError if the resource is unknown or of another kind.
 
-        `cache` is how long it lives: `run`, `process` or `none` (until the attempt ends), whatever the resource and the
-        settings say; None leaves it to them.
+        `cache` is how long it lives: `run`, `process` or `none` (until the attempt ends). None: as the resource's
+        options or the settings say.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What a step may ask of the run that executes it. Built-in steps have nothing else."""
+"""The interface of a run for its steps. Built-in steps use nothing else."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class RunContext(ABC):
 
     flow_id: str
     flow_sha256: str
-    """Of the text of the flow document, in hexadecimal."""
+    """Sha256 of the text of the flow document, in hexadecimal."""
     run_id: str
     job_id: str
     step_id: str
@@ -38,9 +38,9 @@ class RunContext(ABC):
     work_root: Path
     layout: Mapping[str, str]
     env: Mapping[str, str]
-    """The run's environment; the process's own is never changed."""
+    """The environment of the run; `os.environ` is never changed."""
     child_env: Mapping[str, str]
-    """What a child process inherits: `env`, in enterprise mode the part of it that the policy allows."""
+    """The environment of child processes: `env`; in enterprise mode only the variables that the policy allows."""
     resources: Mapping[str, Mapping[str, Any]]
     """Resources as rendered: `{kind, driver, config, options}`."""
     connectors: "Connectors"
@@ -48,30 +48,30 @@ class RunContext(ABC):
     settings: Any
     """The run's settings, an `aetherflow.core.api.Settings` that cannot be changed."""
     state: "RunStateView"
-    """What may be asked of the state of the run."""
+    """Read access to the state of the run, and locks."""
     idempotency_key: str
-    """Equal for every attempt of this step in this run; hand it to peers that can drop repeats."""
+    """The same for every attempt of this step in this run. Pass it to peers that deduplicate requests."""
     work_id: str
-    """Names what this step stands for, `flow/job/step@slot`: equal for every run of one slot, so that a repetition can
-    replace what came before. A run without a slot stands for itself: `flow/job/step#run`."""
+    """Identity of the step's work, `flow/job/step@slot`: the same for every run of one slot, so that a repetition can
+    replace what an earlier run loaded. Without a slot it is `flow/job/step#run`."""
 
     # Folders and paths
 
     @abstractmethod
     def job_dir(self, job_id: str) -> Path:
-        """Folder of a job of this run, created on access; so are the three below."""
+        """Folder of a job of this run. It is created on access, as are the three below."""
 
     @abstractmethod
     def artifacts_dir(self, job_id: str) -> Path:
-        """Where a job's results stand."""
+        """Folder of a job's results."""
 
     @abstractmethod
     def scratch_dir(self, job_id: str) -> Path:
-        """Where a job may keep temporary files."""
+        """Folder of a job's temporary files."""
 
     @abstractmethod
     def manifests_dir(self, job_id: str) -> Path:
-        """Where a job keeps side files about its results."""
+        """Folder of a job's side files about its results."""
 
     @abstractmethod
     def read_path(self, path: str) -> Path:
@@ -83,7 +83,7 @@ class RunContext(ABC):
 
     @abstractmethod
     def asset_path(self, path: str) -> Path:
-        """Absolute path of a file that ships with the flow; a relative one stands beside the flow file."""
+        """Absolute path of a file that ships with the flow; a relative one is resolved below the flow's folder."""
 
     # Durable effects
 
@@ -96,14 +96,15 @@ class RunContext(ABC):
 
     @abstractmethod
     def publish_file(self, staged: Path, final: str | Path) -> Path:
-        """Put the finished file `staged` in the place of `final`: fsync, rename, fsync of the folder.
+        """Move the finished file `staged` to `final`, replacing a file there: fsync, rename, fsync of the folder.
 
-        The file is recorded as an artifact with its size and sha256. Between file systems it is copied, as a whole.
+        The file is recorded as an artifact with its size and sha256. Across file systems it is copied under a
+        temporary name first: `final` never shows a part of it.
         """
 
     @abstractmethod
     def append_file(self, path: str | Path) -> AbstractContextManager[BinaryIO]:
-        """Write at the end of a file that others may read meanwhile: a log. It is no artifact; fsync at the end."""
+        """Append to a file that others may read meanwhile, such as a log. It is no artifact; fsync at the end."""
 
     @abstractmethod
     def remove_scratch(self, path: Path) -> None:
@@ -119,52 +120,54 @@ class RunContext(ABC):
 
     @abstractmethod
     def swap_dir(self, staged: Path, final: str | Path) -> Path:
-        """Put the folder `staged` in the place of `final`, also from another file system.
+        """Replace the folder `final` by the folder `staged`, also from another file system.
 
-        At every moment the old or the new folder stands there, whole. Call `restore_dir(final)` before the work
-        begins: where the system cannot swap two names in one step, a dead process may have left the old one aside.
+        Where the system can exchange two names atomically, `final` is at any moment the complete old or the complete
+        new folder. Elsewhere a process that dies in between leaves the old one under another name: call
+        `restore_dir(final)` before the work begins.
         """
 
     @abstractmethod
     def restore_dir(self, final: str | Path) -> None:
-        """Put back the old folder that a `swap_dir` of a process that died then has set aside; else nothing."""
+        """Put back the old folder if a process died inside `swap_dir` and left it under another name."""
 
     @abstractmethod
     def empty_dir(self, path: str | Path) -> Path:
-        """A folder without content: created, or all that is in it deleted."""
+        """Create a folder, or delete everything in an existing one; returns its absolute path."""
 
     @abstractmethod
     def move_file(self, source: str | Path, target: str | Path) -> Path:
-        """Give a file another place: by a rename, across file systems by a copy that is whole before the old one goes.
+        """Move a file: by a rename, or across file systems by a copy that is complete before the source is deleted.
 
-        The new file is an artifact, the old one consumed. A file at `target` is replaced: look before you call.
+        The target is recorded as an artifact, the source as consumed. An existing file at `target` is replaced.
         """
 
     @abstractmethod
     def remove(self, path: str | Path) -> bool:
-        """Delete a file, or a folder with all in it; consumed. False if there is nothing of that name."""
+        """Delete a file, or a folder with its content, and record it as consumed. False if the path does not exist."""
 
     @abstractmethod
     def remember(self, value: Any) -> None:
-        """Write down at once, for later attempts of this step in this run, what this one is about to do; JSON-safe.
+        """Store a JSON-safe value at once, for later attempts of this step in this run.
 
-        A step that moves or deletes what it has found finds less the second time: it goes on with what it remembers.
+        A step that moves or deletes the files that it finds would find fewer in its next attempt: it remembers the
+        list before it begins, and continues from that.
         """
 
     @abstractmethod
     def remembered(self) -> Any:
-        """What an earlier attempt remembered last; None if nothing, or if that result was set aside (`--from`)."""
+        """The last value that an earlier attempt stored; None if there is none, or if `--from` discarded it."""
 
     @abstractmethod
     def artifact(self, path: str | Path, *, sha256: str | None = None) -> Path:
-        """Record a finished file that the step wrote by other means as an artifact: made durable, sized, hashed.
+        """Record a finished file that the step wrote by other means as an artifact: synced, measured, hashed.
 
-        `sha256`, in hex, is that of a file which the step has hashed while it wrote it: it is not read again.
+        `sha256`, in hex, is given by a step that has hashed the file while writing: the file is not read again.
         """
 
     @abstractmethod
     def consume(self, path: str | Path) -> None:
-        """Say that this step moved or deleted a file, so that its absence is no reason to make it again."""
+        """Record that this step moved or deleted a file, so that the file's absence makes no step run again."""
 
     @abstractmethod
     def spawn(
@@ -191,24 +194,24 @@ class RunContext(ABC):
 
     @abstractmethod
     def lease(self, key: str, *, ttl_seconds: float = 600, wait_seconds: float = 0) -> AbstractContextManager[HeldLock]:
-        """Hold a lock while the block runs; renewed by itself, shared with nobody but this run.
+        """Hold a lock while the block runs; it is renewed in the background and shared only within this run.
 
-        `ttl_seconds`: how long a holder that no longer renews is respected, unless its death is known. `wait_seconds`:
-        0 fails at once with LockBusyError, else first come, first served. Children started in the block see the token
-        as AETHERFLOW_LOCK_TOKEN. If the lock is lost, `cancelled` becomes True, the step's children are ended and the
-        block ends with LeaseLostError.
+        `ttl_seconds`: how long other runs respect the lock after its last renewal, unless this process is known to be
+        dead. `wait_seconds`: 0 fails at once with LockBusyError; otherwise waiters are served in order of arrival.
+        Children started in the block see the token as AETHERFLOW_LOCK_TOKEN. If the lock is lost, `cancelled` becomes
+        True, the step's children are ended and the block ends with LeaseLostError.
         """
 
     @abstractmethod
     def acquire_lock(self, key: str, ttl_seconds: float = 600) -> bool:
         """Take a lock until `release_lock(key)` or the end of the run; False if another run has it.
 
-        Nobody is told if it is lost: prefer `lease`.
+        Its loss is not reported to the step: prefer `lease`.
         """
 
     @abstractmethod
     def release_lock(self, key: str) -> None:
-        """Give back what `acquire_lock(key)` took."""
+        """Release a lock taken with `acquire_lock(key)`."""
 
     # The rest of the run
 
@@ -223,7 +226,7 @@ class RunContext(ABC):
     ) -> StepResult:
         """Run another step inside this one; its result is returned, its failure raised.
 
-        `roots` are the values of the template roots that its inputs wait for, see `Step.inner_steps`.
+        `roots` are the values of the template roots that only its inputs may read, see `Step.inner_steps`.
         """
 
     @abstractmethod
@@ -237,17 +240,18 @@ class RunContext(ABC):
     ) -> FlowResult:
         """Run another flow to its end, as a run of its own whose parent is this one; every later attempt resumes it.
 
-        One run for each flow that a step calls: a second call with the same flow is answered with the same run.
+        A step has one run for each flow that it calls: a second call with the same flow returns the same run.
 
-        `slot` and `data_date` as in `run_flow`; `slot` is that of this run unless given. What stops this attempt stops
-        that run. StepError if it does not end well, or if the flow is one of those that are under way around it.
+        `slot` and `data_date` are as in `run_flow`; `slot` defaults to that of this run. Stopping this attempt stops
+        that run. Raises StepError if that run does not end with SUCCESS, or if the flow is already running around this
+        step.
         """
 
     @abstractmethod
     def holds(self, condition: str) -> bool:
-        """Whether an expression in the grammar of `when` is true now; it may also read `steps`. WhenError.
+        """Evaluate a condition in the grammar of `when`, which may also read `steps`. Raises WhenError.
 
-        A step names the inputs that hold one in `Step.conditions`.
+        A step names the inputs that hold conditions in `Step.conditions`.
         """
 
     @abstractmethod
@@ -256,7 +260,7 @@ class RunContext(ABC):
 
     @abstractmethod
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        """Report how far the work is; shown on a terminal, cheap enough to call for every chunk."""
+        """Report progress, which is shown on a terminal; cheap enough to call for every chunk."""
 
     @property
     @abstractmethod
@@ -273,4 +277,4 @@ class RunContext(ABC):
 
     @abstractmethod
     def add_secret(self, text: str) -> None:
-        """Mask this text from now on: a token that a peer has just given out, say. Empty text is ignored."""
+        """Mask this text from now on, for example a token that a peer has just issued. Empty text is ignored."""

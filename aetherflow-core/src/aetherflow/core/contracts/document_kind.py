@@ -1,4 +1,4 @@
-"""What a program promises of the documents that it reads, so that `aetherflow validate` and `schema` know them."""
+"""The contract of a document kind: how `aetherflow validate` and `schema` learn of another program's documents."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from aetherflow.core.base.problems import Problem
 class DocumentKind(ABC):
     """Base class of kinds of documents; registered in the group `aetherflow.documents` under the name of the kind.
 
-    A file named `NAME.yaml`, or ending in `.NAME.yaml`, is of this kind, unless it is a flow; other files are asked for
-    with `recognises`. The class is imported for a file that is of none of the core's own kinds, and for no other.
+    A file named `NAME.yaml`, or ending in `.NAME.yaml`, is of this kind, unless it is a flow; for any other file
+    `recognises` decides. The class is imported only for a file that is of none of the core's own kinds.
     """
 
     title: ClassVar[str]
@@ -22,16 +22,16 @@ class DocumentKind(ABC):
 
     @abstractmethod
     def recognises(self, data: Any) -> bool:
-        """Whether the content of a file, plain data, is a document of this kind; must not raise."""
+        """Whether `data`, the parsed content of a file, is a document of this kind; must not raise."""
 
     @abstractmethod
     def check(self, path: Path, *, config: Path | None, run_hooks: bool) -> Iterable[Problem]:
         """Every finding about a file, warnings included; must not raise for a bad document.
 
-        `config` is the project file that the command line names; `run_hooks` allows to run code that stands beside the
-        documents.
+        `config` is the project file that the command line names; `run_hooks` permits running code that is stored beside
+        the documents.
         """
 
     @abstractmethod
     def model(self) -> type[BaseModel]:
-        """The model of the document, from which its schema is made."""
+        """The model of the document, from which its JSON schema is made."""

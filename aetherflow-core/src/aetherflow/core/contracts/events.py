@@ -1,4 +1,4 @@
-"""What hooks are told: frozen values, copied out of the run. Nothing that is done to them reaches back."""
+"""The values that hooks receive: frozen copies, so that a hook cannot change the run through them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ REFUSED_PLAN = "AF2112"
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run."""
+    """The identity of a run, and which of its processes this is."""
 
     flow_id: str
     run_id: str
     attempt: int
-    """1 for a new run, one more for each process that goes on with it."""
+    """1 for a new run, one more each time that it is resumed."""
     flow_file: str
 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job of a run."""
+    """The identity of a job within a run."""
 
     job_id: str
 
@@ -42,7 +42,7 @@ class StepInfo:
 
 @dataclass(frozen=True, slots=True)
 class LockInfo:
-    """A lock that the run has, or had."""
+    """A lock that the run acquired or lost."""
 
     key: str
     token: int
@@ -57,21 +57,21 @@ class Outcome:
     """SUCCESS, SKIPPED, FAILED, UNKNOWN, INTERRUPTED, or BLOCKED for a job."""
     duration_ms: int
     error: str | None = None
-    """The message of what failed."""
+    """Message of the failure; None if nothing failed."""
     reason: str | None = None
-    """Why it was skipped or blocked."""
+    """Why it was skipped or blocked; else None."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step of a plan."""
+    """A step of a plan, with what will happen to it."""
 
     step_id: str
     step_type: str
     verdict: str
     """`reuse`, `run`, `run again`, `ask` or `leave`."""
     inputs: Mapping[str, Any]
-    """As the flow file has them, templates not rendered. Frozen: lists are tuples here."""
+    """The inputs as written in the flow file, templates not rendered. Frozen: lists are tuples here."""
     location: Location
 
     def problem(self, message: str, *, fix: str = "") -> Problem:
@@ -81,11 +81,11 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """A job of a plan."""
+    """A job of a plan, with what will happen to it."""
 
     job_id: str
     verdict: str
-    """As of a step."""
+    """One of the verdicts that a step can have."""
     steps: tuple[PlannedStep, ...]
     location: Location
 

@@ -20,8 +20,9 @@ def parse_bool(value: Any) -> bool:
 
 
 def any_case(*words: str, blanks: bool = False) -> str:
-    """A regular expression for these words in any mix of cases, `blanks` around them or not: for JSON Schema, whose
-    expressions know no flags.
+    """A regular expression that matches these words in any case; with `blanks` there may be blanks around them.
+
+    It is for JSON Schema, whose patterns have no flags.
     """
     spelt = ("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
     around = r"\s*" if blanks else ""
@@ -50,26 +51,26 @@ PathRole = Literal["read", "write", "asset"]
 class StrictModel(BaseModel):
     """A model that refuses unknown keys and cannot change after validation."""
 
-    # a schema is built when a model is first used: most models of a flow never are on their own
+    # defer_build: pydantic builds a model's schema on first use, and most models are only used as parts of others
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True, defer_build=True
     )
 
 
 class StepInputs(StrictModel):
-    """Base of a step's inputs. Every field carries a type and `Field(description=…)`."""
+    """Base class of a step's inputs. Every field has a type and `Field(description=…)`."""
 
 
 class StepOutputs(StrictModel):
-    """Base of a step's outputs: what later templates may read."""
+    """Base class of a step's outputs, which later templates may read."""
 
 
 class ConnectorConfig(StrictModel):
-    """Base of a connector's `config`: where and who."""
+    """Base class of a connector's `config`: address and account."""
 
 
 class ConnectorOptions(StrictModel):
-    """Base of a connector's `options`: how it behaves."""
+    """Base class of a connector's `options`: its behaviour, such as timeouts and caching."""
 
     cache: Literal["run", "process", "none"] | None = Field(
         None, description="How long a connector lives; default: `AETHERFLOW_CONNECTOR_CACHE_DEFAULT`"

@@ -1,4 +1,4 @@
-"""What a step's context hands out (ledgers, locks, files written over attempts), and the results of steps and flows."""
+"""What `RunContext` returns: ledgers, locks, resumable files, and the results of steps and flows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ STEP_SKIPPED = "SKIPPED"
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step returns: `SUCCESS` or `SKIPPED`, its outputs, a reason for the skip. A failure is an exception."""
+    """What a step returns: `SUCCESS` or `SKIPPED`, its outputs, the reason of a skip. A failure is an exception."""
 
     status: str = STEP_SUCCESS
     output: Mapping[str, Any] | None = None
@@ -64,7 +64,7 @@ class Ledger(Protocol):
         """Set `key`; it is stored when the step ends with SUCCESS."""
 
     def put_fact(self, key: str, value: Any) -> None:
-        """Set `key`, also if the step fails: for what has happened elsewhere and stays so, as a file that arrived."""
+        """Set `key`; it is stored even if the step fails. For effects that last, such as a delivered file."""
 
     def put_if_absent(self, key: str, value: Any) -> bool:
         """Set `key` unless it exists; True if it was set."""
@@ -110,7 +110,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FlowResult:
-    """The result of a run that a step started, which has ended with SUCCESS."""
+    """The result of `ctx.call_flow`: a run that has ended with SUCCESS."""
 
     flow_id: str
     run_id: str
@@ -138,9 +138,9 @@ class HeldLock(Protocol):
 
 
 class RunStateView(Protocol):
-    """The state of the run as plugins of the documented API know it: reading, and locks.
+    """The state of the run as the documented plugin API shows it: statuses to read, and locks.
 
-    Status is recorded by the engine alone, which proves every change; the setters raise StepError.
+    Only the engine records a status: the setters raise StepError.
     """
 
     def get_step_status(self, job: str, run: str, step: str) -> str | None:
@@ -150,7 +150,7 @@ class RunStateView(Protocol):
         """Take a lock for the run until `release_lock` or the end of the run; False if another run or owner has it."""
 
     def release_lock(self, key: str, owner: str) -> None:
-        """Give back what the same owner took; nothing for another one."""
+        """Release a lock that the same owner took; for another owner nothing happens."""
 
     def set_job_status(self, job: str, run: str, status: str) -> None:
         """Refused with StepError."""
@@ -172,19 +172,19 @@ class ResumableWriter(Protocol):
 
     @property
     def note(self) -> Mapping[str, Any]:
-        """What the last checkpoint said, also that of an earlier attempt; empty at the start."""
+        """The note of the last checkpoint, also of an earlier attempt; empty if there is none."""
 
     def write(self, data: bytes) -> int:
         """Append bytes."""
 
     def checkpoint(self, note: Mapping[str, Any]) -> None:
-        """Say that all up to here is good; `note`, of JSON values, is what the next attempt needs to go on."""
+        """Make everything written so far available to the next attempt, with `note`, a map of JSON values."""
 
     def restart(self) -> None:
-        """Forget what earlier attempts wrote."""
+        """Discard everything that was written, by this and earlier attempts, and start with an empty file."""
 
     def reader(self) -> BinaryIO:
-        """All that was written, from its start; to be closed by the caller."""
+        """A reader of the whole file from its start; the caller closes it."""
 
     def discard(self) -> None:
         """Remove all that was written; there will be no file."""

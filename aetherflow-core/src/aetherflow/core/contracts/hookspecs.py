@@ -1,8 +1,8 @@
 """The hooks: which functions a distribution may provide in the entry-point group `aetherflow.hooks`.
 
-Deciders take part: what they raise fails the command, and the message names their plugin. Observers are told: they
-can neither change nor fail a run. `aetherflow_call_step` stands around every step. An implementation may leave out
-arguments that it does not need.
+Deciders take part in a decision: an exception of theirs fails the command, with a message that names the plugin.
+Observers are only informed: they can neither change nor fail a run. `aetherflow_call_step` wraps every step. An
+implementation may leave out arguments that it does not need.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PROJECT = "aetherflow"
 AROUND = "aetherflow_call_step"
-"""The one hook that is implemented as a wrapper, and only so."""
+"""The only hook that is implemented as a wrapper, and must be."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -47,20 +47,20 @@ def aetherflow_add_commands(app: "typer.Typer") -> None:
 
 @hookspec
 def aetherflow_expand_env(env: Mapping[str, str]) -> Mapping[str, str] | None:
-    """Keys to set in the environment of runs. `env` is what is known so far and cannot be changed itself."""
+    """Return variables to set in the environment of runs. `env` is the environment so far, read-only."""
 
 
 @hookspec(firstresult=True)
 def aetherflow_decode_secret(value: str, reference: str) -> str | None:
-    """The secret behind `value`; None leaves it to the next plugin.
+    """Return the decoded secret for `value`; None passes it on to the next plugin.
 
-    `reference` says where it stands: `resources.db.config.password`. Asked only where no secrets module is configured.
+    `reference` is the path of the value: `resources.db.config.password`. Not called if a secrets module is configured.
     """
 
 
 @hookspec
 def aetherflow_check_plan(plan: PlanInfo) -> Iterable[Problem] | None:
-    """Findings that forbid a run, made with `plan.problem(…)`, `job.problem(…)`, `step.problem(…)`."""
+    """Return findings that forbid the run, made with `plan.problem(…)`, `job.problem(…)` or `step.problem(…)`."""
 
 
 @hookspec
@@ -77,9 +77,9 @@ def aetherflow_needs_person(state_root: Path) -> Iterable[NeedsPerson] | None:
 
 @hookspec(firstresult=True)
 def aetherflow_call_step(run: RunInfo, step: StepInfo, call: "Callable[[], StepResult]") -> StepResult:  # noqa: ARG001
-    """Stand around one attempt of a step, in its thread: `result = yield`, then return a result or raise.
+    """Wrap one attempt of a step, in the step's thread: `result = yield`, then return a result or raise.
 
-    `yield` raises what the step raises. `call` is what runs it in the end; a wrapper yields and does not call it.
+    `yield` raises what the step raises. `call` runs the step inside all wrappers; a wrapper yields and never calls it.
     """
     return call()
 
@@ -89,12 +89,12 @@ def aetherflow_call_step(run: RunInfo, step: StepInfo, call: "Callable[[], StepR
 
 @hookspec
 def aetherflow_run_started(run: RunInfo) -> None:
-    """A run begins, or goes on."""
+    """A run starts, or is resumed."""
 
 
 @hookspec
 def aetherflow_run_finished(run: RunInfo, outcome: Outcome, summary: dict[str, Any]) -> None:
-    """A run has ended in this process. `summary` holds its jobs and counts: the event `run_summary`, a copy."""
+    """A run has ended in this process. `summary` holds its jobs and counts: a copy of the event `run_summary`."""
 
 
 @hookspec
@@ -124,4 +124,4 @@ def aetherflow_lock_acquired(run: RunInfo, lock: LockInfo) -> None:
 
 @hookspec
 def aetherflow_lock_lost(run: RunInfo, lock: LockInfo, reason: str) -> None:
-    """The run has lost a lock that it worked under; what it does next may run beside another one."""
+    """The run has lost a lock that it works under; another run may hold the lock from now on."""

@@ -1,4 +1,4 @@
-"""What the kernel is given of the program around it: the Protocols that a run is composed of.
+"""The services that a run gets from the program around the kernel, as Protocols.
 
 `aetherflow.core.runtime` implements them for this machine; the tests of the kernel alone have small fakes.
 """
@@ -18,10 +18,10 @@ class EventSink(Protocol):
     """Receives the events of a run."""
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Tell it now; a field that is None is left out."""
+        """Deliver an event now; fields that are None are left out."""
 
     def defer(self, event: str, **fields: Any) -> None:
-        """Tell it before the next event, without waiting: for threads that must go on."""
+        """Queue an event for delivery before the next one, and return at once; for threads that must not wait."""
 
 
 class StepClasses(Protocol):
@@ -32,13 +32,13 @@ class StepClasses(Protocol):
 
 
 class PluginFacts(Protocol):
-    """What of a plugin is part of the definition of a step that uses it, as JSON-safe maps."""
+    """The facts about plugins that are part of the definition of a step that uses them, as JSON-safe maps."""
 
     def of_step(self, name: str) -> Mapping[str, Any]:
-        """What counts of a step type."""
+        """Facts about a step type's class."""
 
     def of_connector(self, kind: str, driver: str) -> Mapping[str, Any]:
-        """What counts of a connector."""
+        """Facts about a connector class."""
 
     def conditions_of(self, step: Mapping[str, Any]) -> Iterable[str]:
         """The inputs of a raw step, and of the steps inside it, that are conditions in the grammar of `when`."""
@@ -48,32 +48,32 @@ class ChildProcesses(Protocol):
     """The children of a run."""
 
     def tend(self) -> None:
-        """Called now and then while the run waits."""
+        """Do periodic work; called repeatedly while the run waits for a step."""
 
     def signal_all(self, number: int) -> None:
-        """Send a signal to all that live."""
+        """Send a signal to all running children."""
 
     def end_all(self, grace: float = ...) -> None:
-        """At the end of an attempt: SIGTERM to what is left, after `grace` seconds SIGKILL."""
+        """At the end of an attempt: SIGTERM to the children that are left, after `grace` seconds SIGKILL."""
 
     def end_orphans(self, step_key: str) -> None:
-        """Kill what an earlier attempt, of a process that died, left running; by the step's idempotency key."""
+        """Kill the children that a dead process left running; `step_key` is the step's idempotency key."""
 
     def close(self) -> None:
-        """At the end of the run: end what is left."""
+        """At the end of the run: end the children that are left."""
 
 
 class Connections(Protocol):
     """The connectors of a run."""
 
     def interrupt(self) -> None:
-        """Make what waits for a peer return with an error; from another thread."""
+        """Make calls that wait for a peer return with an error; called from another thread."""
 
     def end_attempt(self) -> None:
-        """Close what was opened for one attempt only."""
+        """Close the connectors that live for one attempt only."""
 
     def close(self) -> None:
-        """At the end of the run: close what is open."""
+        """At the end of the run: close all open connectors that it owns."""
 
 
 class JobFolders(Protocol):
@@ -88,38 +88,38 @@ class AttemptLog(Protocol):
 
     @property
     def path(self) -> Path:
-        """The file that holds it, once there is any."""
+        """The file of the output; it exists once there is any output."""
 
     @property
     def used(self) -> bool:
-        """True if there was any."""
+        """True if there was any output."""
 
     @property
     def tail(self) -> Iterable[str]:
-        """Its last lines, for the message of a failure."""
+        """The last lines, for the message of a failure."""
 
     def feed(self, stream: "StreamName", data: bytes) -> None:
-        """Take bytes as they come."""
+        """Take the next bytes of a stream, which may end inside a line."""
 
     def close(self) -> None:
-        """Pass on what is unfinished."""
+        """Pass on unfinished lines and close the log."""
 
 
 class StepWrapper(Protocol):
-    """What stands around every step."""
+    """Wraps every attempt of a step."""
 
     def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
         """Do the work of one attempt; its result is returned, what it raises is raised."""
 
 
 class RunPhases(Protocol):
-    """What the program around a run does at its turning points."""
+    """What the program around the kernel does between the phases of a run."""
 
     def entering(self) -> None:
-        """The run has its lock; nothing of it is recorded yet."""
+        """Called when the run has its lock, before anything of it is recorded."""
 
     def entered(self) -> None:
-        """The run is recorded as RUNNING; its jobs come next."""
+        """Called when the run is recorded as RUNNING, before its jobs start."""
 
     def jobs_ended(self, *, failed: bool) -> None:
         """All jobs of the flow have ended; the end of the run is not recorded yet."""

@@ -27,10 +27,10 @@ class Step(ABC, Generic[InputsT]):
     Outputs: ClassVar[type[StepOutputs] | None] = None
     """Model of the outputs, if the step declares one."""
     required_inputs: ClassVar[set[str]] = set()
-    """Names that an untyped step cannot do without."""
+    """Names of the inputs that an untyped step requires."""
     inner_steps: ClassVar[Mapping[str, frozenset[str]]] = {}
-    """Inputs that hold a step of their own, `{type, id?, inputs?}`, which `ctx.call_step` runs; each with the template
-    roots that only that step's inputs may read, as given to `call_step`. `validate` checks it like any other step."""
+    """Inputs that hold an inner step, `{type, id?, inputs?}`, which `ctx.call_step` runs; each with the template roots
+    that only the inner step's inputs may read, as given to `call_step`. `validate` checks it like any other step."""
     conditions: ClassVar[frozenset[str]] = frozenset()
     """Inputs that hold an expression in the grammar of `when`, which `ctx.holds` evaluates; `validate` checks them."""
     flow_input: ClassVar[str | None] = None
@@ -41,7 +41,8 @@ class Step(ABC, Generic[InputsT]):
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
     """`once`: an interrupted attempt is never silently repeated."""
     result_version: ClassVar[int | None] = None
-    """Raise it where the same inputs give another result than before: a finished step of another one has changed."""
+    """Raise it when the same inputs give another result than before: a finished step recorded with another version
+    counts as changed."""
 
     args: InputsT
     """The validated inputs of a typed step."""
@@ -51,13 +52,13 @@ class Step(ABC, Generic[InputsT]):
         for base in cls.__dict__.get("__orig_bases__", ()):
             origin = get_origin(base)
             model = next(iter(get_args(base)), None)
-            typed = isinstance(model, type) and issubclass(model, StepInputs)  # Any, too, is a class
+            typed = isinstance(model, type) and issubclass(model, StepInputs)  # `Any` is a class, too
             if isinstance(origin, type) and issubclass(origin, Step) and typed:
                 cls.Inputs = model
 
     def __init__(self, step_id: str, inputs: Mapping[str, Any], ctx: RunContext, job_id: str) -> None:
         self.id = step_id
-        # a step or flow inside takes its inputs as they are written, and reads them by models of its own
+        # inner steps and called flows validate their inputs themselves: their numbers keep the written form until then
         inside = {*self.inner_steps, *(("params",) if self.flow_input is not None else ())}
         self.inputs = {name: value if name in inside else plain(value) for name, value in inputs.items()}
         self.ctx = ctx
@@ -78,34 +79,34 @@ class Step(ABC, Generic[InputsT]):
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:
         """Names of the outputs for these raw inputs, as far as they are known before the run; None: unknown.
 
-        `*` among them says that there may be others; then `validate` reports only what looks like a slip of the pen.
+        `*` among them means that there may be others; `validate` then reports only names that look misspelt.
         """
         del inputs
         return set(cls.Outputs.model_fields) if cls.Outputs is not None else None
 
     @classmethod
     def check(cls, inputs: Mapping[str, Any]) -> list[str]:
-        """Static check of raw inputs beyond the model; returns messages. Runs in `validate`, touches nothing."""
+        """Check raw inputs beyond the model; returns error messages. Called by `validate`; has no side effects."""
         del inputs
         return []
 
     @classmethod
     def remarks(cls, inputs: Mapping[str, Any]) -> list[str]:
-        """What is allowed in these raw inputs and hardly meant: warnings of `validate`. Touches nothing."""
+        """Warnings of `validate` about raw inputs that are allowed but hardly intended. Has no side effects."""
         del inputs
         return []
 
     @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:
-        """The effect with these raw inputs, for a step where it depends on them; an unknown value counts as `once`."""
+        """The effect with these raw inputs, where it depends on them; `once` if a value that decides is not known."""
         del inputs
         return cls.effect
 
     def plan(self) -> list[str]:
-        """A dry run: sentences that say what `run()` would do with these inputs, an empty list if nothing is said.
+        """Dry run: sentences that describe what `run()` would do with these inputs; an empty list says nothing.
 
-        It may read, at a peer too, and never changes anything: what would is refused by `ctx`. A ConnectorError or
-        PathError is shown in place of the sentences. `aetherflow plan --effects` calls it.
+        It may read, also from a peer, but must change nothing: `ctx` refuses changes. A ConnectorError or PathError is
+        shown in place of the sentences. `aetherflow plan --effects` calls it.
         """
         return []
 

@@ -1,7 +1,7 @@
-"""Text means text: a number or a truth value that reaches a text field arrives as it is written.
+"""Numbers that remember their written form: a number or boolean in a text field arrives as the text of the source.
 
-YAML reads `1.10`, `007` and `1e3` as numbers. Which of them were meant as text is known only where a model takes them,
-so a number whose own text differs from the source keeps the source until then.
+YAML reads `1.10`, `007` and `1e3` as numbers. Only the model that takes a value knows whether text is wanted, so a
+number whose `str()` differs from its source carries the source text until then.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +16,13 @@ Texts = dict[DocPath, str]
 
 
 class WrittenInt(int):
-    """A whole number, and how it is written: `007`."""
+    """An integer with its written form, such as `007`."""
 
     text: str
 
 
 class WrittenFloat(float):
-    """A number with a fraction, and how it is written: `1.10`."""
+    """A float with its written form, such as `1.10`."""
 
     text: str
 
@@ -31,7 +31,7 @@ WRITTEN = (WrittenInt, WrittenFloat)
 
 
 def written_number(number: float, text: str) -> int | float:
-    """The number; with its text, unless that is the number's own."""
+    """The number; if `text` differs from its `str()`, as a WrittenInt or WrittenFloat."""
     if str(number) == text:
         return number
     found = WrittenInt(number) if isinstance(number, int) else WrittenFloat(number)
@@ -40,7 +40,7 @@ def written_number(number: float, text: str) -> int | float:
 
 
 def plain(value: Any) -> Any:
-    """The value with plain numbers in its maps and lists: where any value is fine, a number is a number."""
+    """A copy of the value in which every WrittenInt and WrittenFloat is a plain number."""
     if isinstance(value, WRITTEN):
         return int(value) if isinstance(value, int) else float(value)
     if type(value) is dict:
@@ -49,9 +49,9 @@ def plain(value: Any) -> Any:
 
 
 def text_of(value: Any, word: str | None = None) -> str | None:
-    """What a number, a truth value or a null is as text; None if it is none of them.
+    """The text of a number, a boolean or a null; None for any other value.
 
-    `word` is how a truth value or a null is written. A null without a word has no text: nothing is written there.
+    `word` is the written form of a boolean or null, such as `TRUE` or `~`. A null without a word has no text.
     """
     if isinstance(value, bool):
         return word or str(value).lower()
@@ -61,19 +61,19 @@ def text_of(value: Any, word: str | None = None) -> str | None:
 
 
 class Fitted(NamedTuple, Generic[ModelT]):
-    """What a model makes of data."""
+    """The result of `fit`: a model, or the error."""
 
     model: ModelT | None
     error: ValidationError | None
     """Why there is no model."""
     texts: Texts
-    """What stands in text fields though it is no text in the data, by its path, as text."""
+    """The numbers, booleans and nulls that text fields took as text: path to text."""
 
 
 def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | None]) -> Fitted[ModelT]:
-    """Build a model from data. What it does not take as the value that it is, it is given as text.
+    """Build a model from data; a number, boolean or null that the model refuses is tried again as text.
 
-    So the model decides: a field for a number or text gets the number. `text_at` gives the text of a value at a path.
+    So a field of type `int | str` gets the number. `text_at` gives the text of a value at a path, None if it has none.
     """
     try:
         return Fitted(model.model_validate(data), None, {})
@@ -91,7 +91,7 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
         return Fitted(model.model_validate(with_texts(data, texts)), None, texts)
     except ValidationError as error:
         second = error
-    # no text either: it is told as it was, unless nothing but text was wanted
+    # values that are refused as text, too, are reported in their original form, unless the field takes only text
     wanted = {path for path, _, kind in refused if kind == "string_type"}
     if unfit := {path for path, *_ in _refused(second, data)} & texts.keys() - wanted:
         texts = {path: text for path, text in texts.items() if path not in unfit}
@@ -103,7 +103,7 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
 
 
 def validated(model: type[ModelT], data: Any, written: Any) -> ModelT:
-    """A model of rendered values, with text from the same values as they are written. Raises ValidationError."""
+    """Build a model from rendered values; text fields get the text from `written`. Raises ValidationError."""
     fitted = fit(model, data, lambda path, value: text_of(value_at(written, path, value)))
     if fitted.model is None:
         raise fitted.error or AssertionError
@@ -111,7 +111,7 @@ def validated(model: type[ModelT], data: Any, written: Any) -> ModelT:
 
 
 def with_texts(data: Any, texts: Mapping[DocPath, Any]) -> Any:
-    """The data with these texts at their paths. Only what stands around them is copied: an alias keeps its value."""
+    """The data with these texts at their paths. Only containers on the paths are copied: aliases keep their value."""
     if not texts:
         return data
     if () in texts:
@@ -129,7 +129,7 @@ def with_texts(data: Any, texts: Mapping[DocPath, Any]) -> Any:
 
 
 def as_written(value: Any, source: Any) -> Any:
-    """The value, which was rendered from `source` and stored as JSON, with the numbers as they are written there."""
+    """Restore the written form of the numbers in a value that was rendered from `source` and stored as JSON."""
     if isinstance(source, WRITTEN):
         return source if type(value) in (int, float) and value == source else value
     if isinstance(value, dict) and isinstance(source, dict):
@@ -140,7 +140,7 @@ def as_written(value: Any, source: Any) -> Any:
 
 
 def _refused(error: ValidationError, data: Any) -> list[tuple[DocPath, Any, str]]:
-    """Where the values stand that a model refused, the values, and the kind of each mistake."""
+    """Path, value and error type of each value that a model refused."""
     items = error.errors(include_url=False, include_context=False)
     return [(*_place(item["loc"], data), item["type"]) for item in items]
 

@@ -1,1 +1,1 @@
-"""The plugin host: names from installed metadata, objects imported on first use."""
+"""The plugin host: plugin names come from installed metadata, plugins are imported on first use."""

@@ -1,4 +1,4 @@
-"""Looking a plugin up by name: one name, one object, imported when it is used."""
+"""Looking up plugins by name; a plugin is imported when it is used."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 class Notice(NamedTuple):
-    """Something about the plugins as a whole; an error forbids a run, a warning does not."""
+    """An error or warning about the set of plugins; a `fatal` one forbids a run."""
 
     error: PluginError
     fatal: bool
 
 
 class Catalog:
-    """Every plugin that can be used, by group and name."""
+    """The plugins that can be used, by group and name."""
 
     def __init__(
         self,
@@ -54,10 +54,11 @@ class Catalog:
         strict: bool = True,
         skipped: tuple[str, ...] = (),
     ) -> None:
-        """`prefer` maps `steps.NAME` or `connectors.KIND.DRIVER` to the distribution that wins it; `allow` names the
-        distributions that may be used, None for all: then no folder plugin may take the name of an installed one.
-        `legacy` are entries of the old group, loaded when a name is not found elsewhere. `strict` makes what cannot be
-        loaded an error. `skipped` are plugin paths that were not evaluated.
+        """`prefer` maps `steps.NAME` or `connectors.KIND.DRIVER` to the distribution that provides it in a conflict.
+
+        `allow` names the distributions that may be used, None for all; if it is given, no folder plugin may replace an
+        installed one. `legacy` are entries of the old group, loaded when a name is not found elsewhere. With `strict`
+        a plugin that cannot be loaded is an error, else a warning. `skipped` are plugin paths that were not loaded.
         """
         self.entries = sorted(entries)
         self.skipped = skipped
@@ -90,13 +91,13 @@ class Catalog:
             self._folder[key] = found
 
     def raise_if_broken(self) -> None:
-        """Raise the first error about the plugins as a whole, if there is one."""
+        """Raise the first fatal notice, if there is one."""
         for notice in self.notices:
             if notice.fatal:
                 raise notice.error
 
     def may_be_skipped(self, group: str, name: str) -> bool:
-        """True if a name is not known, is none of ours, and a plugin path was not evaluated that may hold it."""
+        """True if a name is unknown, no extra provides it, and a plugin path that may hold it was skipped."""
         return bool(self.skipped) and name not in self.names(group) and extra_for(group, name) is None
 
     @property
@@ -106,11 +107,11 @@ class Catalog:
 
     @property
     def legacy(self) -> list[PluginEntry]:
-        """Entries of the old group; which names they register is known once they are loaded."""
+        """Entries of the old group; the names that they register are known only after loading."""
         return self._legacy
 
     def names(self, group: str) -> list[str]:
-        """Sorted names of one group, those of the old group left out."""
+        """Sorted names in one group, without those that the old group registers."""
         known = self._by_name.keys() | self._folder.keys()
         return sorted({name for found, name in known if found == group} | _registered.get(group, {}).keys())
 
@@ -137,10 +138,10 @@ class Catalog:
         return "ok" if found == entry else "not preferred"
 
     def find(self, group: str, name: str) -> PluginEntry:
-        """The one entry of that name, without importing it (one of the old group is imported).
+        """The entry of that name, without importing it (entries of the old group are imported).
 
-        Raises PluginNotFoundError with the pip command that brings it, PluginConflictError with both distributions,
-        PluginOverrideError and PluginNotAllowedError where the policy does not accept it, PluginFileError.
+        Raises PluginNotFoundError with the pip command that installs it, PluginConflictError with both distributions,
+        PluginOverrideError and PluginNotAllowedError if the policy does not accept it.
         """
         found = self._by_name.get((group, name), [])
         if (own := self._folder.get((group, name))) is not None:
@@ -175,7 +176,7 @@ class Catalog:
         return self.get(BUNDLE_SOURCES, name)
 
     def load(self, entry: PluginEntry) -> Any:
-        """The class of one entry, whatever its rivals; PluginLoadError."""
+        """The class of one entry, even if others provide the same name. Raises PluginLoadError."""
         from aetherflow.core.host.loading import check_registered, load_plugin
 
         for known in (self._folder, self._from_legacy):
@@ -197,7 +198,7 @@ class Catalog:
         return self._loaded[group, name]
 
     def _in_legacy(self, group: str, name: str) -> "Registration":
-        """What the old group registers under a name that nobody else provides."""
+        """The registration of a name by the old group; PluginNotFoundError if there is none."""
         for entry in self._legacy:
             if (group, name) not in self._from_legacy:
                 self.load_legacy(entry)
@@ -206,7 +207,7 @@ class Catalog:
         return self._from_legacy[group, name]
 
     def load_legacy(self, entry: PluginEntry) -> "list[Registration]":
-        """Load one entry of the old group; what it registers counts from now on, and so does a notice about it."""
+        """Load one entry of the old group; its registrations are available from now on, and a notice is added."""
         from aetherflow.core.host.loading import load_legacy
 
         if self._allow is not None and entry.distribution not in self._allow:
@@ -231,7 +232,7 @@ class Catalog:
             distribution = distribution_for(extra)
             if (there := installed_version(distribution)) is not None:
                 message += f"; {distribution} {there} is installed and has no such {WORDS[group]}"
-                if there == installed_version(CORE):  # for pip nothing is to do
+                if there == installed_version(CORE):  # pip would do nothing: the version is right, its files are not
                     return PluginNotFoundError(message, fix=repair_command(distribution))
             error = PluginNotFoundError(message, fix=install_command(extra))
             error.extra = extra
@@ -252,7 +253,7 @@ def _override(entry: PluginEntry, hidden: list[PluginEntry]) -> PluginOverrideEr
 
 
 def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
-    found = sorted(found, key=lambda entry: entry.distribution != CORE)  # that of the core is the one to keep
+    found = sorted(found, key=lambda entry: entry.distribution != CORE)  # the core's first: the fix proposes it
     lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
     message = f"{len(found)} installed distributions provide {WORDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
     fix = f"uninstall one, or choose in the project file: plugins: {{prefer: {{{key}: {found[0].distribution}}}}}"
@@ -261,7 +262,7 @@ def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> Plug
 
 @cache
 def installed_catalog() -> Catalog:
-    """The catalogue of what is installed."""
+    """The catalogue of the installed distributions, without folder plugins and policy."""
     return Catalog(installed_plugins(), legacy=legacy_plugins())
 
 
@@ -272,7 +273,7 @@ _active: ContextVar[Catalog | None] = ContextVar("catalog", default=None)
 
 @contextmanager
 def active(catalog: Catalog) -> Iterator[None]:
-    """While the block runs, `get_step` and its like in this thread see the plugins of one run."""
+    """While the block runs, `get_step`, `list_steps` and the like use this catalogue in the current context."""
     token = _active.set(catalog)
     try:
         yield
@@ -285,15 +286,15 @@ def _current() -> Catalog:
 
 
 def register_step(name: str) -> Callable[[type], type]:
-    """Class decorator: make a step known in this process, or, in a folder plugin, in the runs that use the folder.
+    """Class decorator: register a step type for this process, or, in a folder plugin, for the runs that use the folder.
 
-    An installed package uses an entry point instead.
+    An installed package declares an entry point instead.
     """
     return registering(STEPS, name, partial(_registered[STEPS].__setitem__, name))
 
 
 def register_connector(kind: str, driver: str) -> Callable[[type], type]:
-    """Class decorator: make a connector known; as `register_step`."""
+    """Class decorator: register a connector, as `register_step` does a step type."""
     name = f"{kind}.{driver}"
     return registering(CONNECTORS, name, partial(_registered[CONNECTORS].__setitem__, name))
 

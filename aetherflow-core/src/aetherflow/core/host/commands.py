@@ -1,5 +1,6 @@
-"""Commands of installed distributions (entry-point group `aetherflow.commands`): name = command, value = a typer app or
-a click command. None is imported before it is called.
+"""Commands of installed distributions: entry-point group `aetherflow.commands`.
+
+The name of an entry is the command, its value a typer app or click command, which is imported only when it is called.
 """
 
 import sys
@@ -19,14 +20,14 @@ from aetherflow.core.host.names import COMMANDS
 def command_catalog(
     built_in: Mapping[str, str], prefer: Mapping[str, str] | None = None, allow: Collection[str] | None = None
 ) -> Catalog:
-    """Commands by name. `built_in` are those of the program itself, with their targets: no distribution may take one.
+    """The commands by name. `built_in` maps the program's own commands to their targets; they cannot be replaced.
 
-    `prefer` and `allow` are those of `Catalog`.
+    `prefer` and `allow` are as in `Catalog`.
     """
-    # not by importlib.metadata: to parse the metadata of one distribution costs as much as to scan those of all
+    # not importlib.metadata.version: parsing the metadata of one distribution costs as much as the scan of all
     here = next((entry.version for entry in installed_commands() if entry.distribution == CORE), "")
     own = [PluginEntry(COMMANDS, name, CORE, here, target) for name, target in built_in.items()]
-    keys = {f"commands.{name}" for name in built_in}  # the program runs its own whatever is preferred
+    keys = {f"commands.{name}" for name in built_in}  # built-in commands cannot be replaced by a preference
     chosen = {key: name for key, name in (prefer or {}).items() if key not in keys or name == CORE}
     # two distributions with one name are a conflict only among those that may be used
     entries = [entry for entry in installed_commands() if allow is None or entry.distribution in allow]
@@ -51,13 +52,13 @@ def load_command(entry: PluginEntry) -> Any:
 
 
 def is_foreign(command: Any) -> bool:
-    """True for a command of click itself: typer brings a copy of click, whose classes are others."""
-    click = sys.modules.get("click")  # whoever made such a command has imported it
+    """True for a command of the library click: typer contains a copy of click with its own classes."""
+    click = sys.modules.get("click")  # a module that defines such a command has imported it
     return click is not None and isinstance(command, click.Command)
 
 
 def summary_of(entry: PluginEntry) -> str:
-    """One line about a command that is not imported: its distribution, and the summary of that."""
+    """One line about a command without importing it: its distribution and the distribution's summary."""
     facts = metadata(entry.distribution)
     text = facts["Summary"].strip() if "Summary" in facts else ""
     return f"{entry.distribution}: {text}" if text else entry.distribution

@@ -1,4 +1,4 @@
-"""Inputs of steps that hold an expression in the grammar of `when`: those named in `Step.conditions`."""
+"""Inputs of steps that hold a condition in the grammar of `when`: those named in `Step.conditions`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from aetherflow.core.host.catalog import Catalog
 
 
 def conditions_of(step: Mapping[str, Any], catalog: Catalog, path: DocPath = ()) -> Iterator[tuple[DocPath, str]]:
-    """Every condition of a step, of its `verify` and of the steps inside it, with the document path of each."""
+    """Every condition of a step, its `verify` and its inner steps, each with its document path."""
     verify = step.get("verify")
     if isinstance(verify, dict):
         yield from conditions_of(verify, catalog, (*path, "verify"))

@@ -1,4 +1,4 @@
-"""Building connectors of every make: of ours, of the documented legacy constructor, of classes without our base."""
+"""Building connectors: with the constructor of ConnectorBase, the documented legacy constructor, or any other class."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -12,9 +12,9 @@ from aetherflow.core.contracts.written import plain
 
 
 def create_connector(cls: Any, init: ConnectorInit) -> Any:
-    """A connector from its class: `Cls(init)`, or `Cls(config, options)` if its constructor names these two.
+    """Build a connector: `Cls(init)`, or `Cls(config, options)` if its constructor has these two parameters.
 
-    What the constructor takes is read from its signature; an error that it raises is never taken for a hint.
+    The form is decided by the signature, never by trying: errors of the constructor are passed on.
     """
     names = _legacy_names(cls)
     if names is None:
@@ -31,7 +31,7 @@ def create_connector(cls: Any, init: ConnectorInit) -> Any:
 
 
 def _legacy_names(cls: Any) -> tuple[str, ...] | None:
-    """None for a constructor that takes a ConnectorInit; else the names to pass, none to pass both by position."""
+    """None for a constructor that takes a ConnectorInit; else the keywords to pass, () to pass both by position."""
     try:
         parameters = list(inspect.signature(cls).parameters.values())
     except (TypeError, ValueError):
@@ -52,15 +52,15 @@ def models_of(cls: Any) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def is_secret_type(annotation: Any) -> bool:
-    """True for a field's type that is `SecretStr` or `SecretBytes`, or holds one: in a union, a list, an alias."""
+    """True for a type that is `SecretStr` or `SecretBytes`, or contains one in a union, list or alias."""
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
         return True
-    inner = (*get_args(annotation), getattr(annotation, "__value__", None))  # of an alias that `type` makes
+    inner = (*get_args(annotation), getattr(annotation, "__value__", None))  # of a `type` alias
     return any(is_secret_type(each) for each in inner if each is not None)
 
 
 def secret_values_of(cls: Any, resource: Mapping[str, Any]) -> Iterator[str]:
-    """Settings of a resource that its connector's class declares as secret."""
+    """The secret values that a connector class finds in a resource by `secret_values`."""
     declared = getattr(cls, "secret_values", None)
     if callable(declared):
         yield from declared(resource["config"], resource["options"])

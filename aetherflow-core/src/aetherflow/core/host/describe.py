@@ -1,4 +1,4 @@
-"""What a plugin says of itself: its docstring, its example, its inputs and outputs or its settings."""
+"""Descriptions of plugins: docstring, example, and inputs and outputs or settings."""
 
 import inspect
 import json
@@ -20,7 +20,7 @@ from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, STEPS
 
 @dataclass(frozen=True, slots=True)
 class FieldInfo:
-    """One input, output or setting."""
+    """One input, output or setting of a plugin."""
 
     name: str
     type: str
@@ -29,7 +29,7 @@ class FieldInfo:
     """JSON-safe; None if there is none."""
     description: str
     aliases: list[str] = field(default_factory=list)
-    """Other keys that the model takes for it."""
+    """Other keys that the model accepts for it."""
 
     def as_row(self) -> list[str]:
         """Name, type, default, description as text."""
@@ -87,14 +87,14 @@ def declared_models(entry: PluginEntry, cls: Any) -> Iterator[tuple[str, type[Ba
 
 
 def doc_of(cls: type) -> tuple[str, str]:
-    """The text of a class's own docstring, and the indented YAML at its end, an example."""
+    """The docstring of a class without the YAML example at its end, and the example."""
     lines = inspect.cleandoc(cls.__dict__.get("__doc__") or "").split("\n")
     while lines and not lines[-1]:
         lines.pop()
     start = len(lines)
     while start and (not lines[start - 1] or lines[start - 1].startswith("    ")):
         start -= 1
-    if start == len(lines):  # a list that stands at the margin is one too
+    if start == len(lines):  # a YAML list without indentation is an example, too
         marks = [i for i, line in enumerate(lines) if line.startswith("- ") and not lines[i - 1]]
         last = marks[-1] if marks else len(lines)
         start = last if all(not line or line.startswith(("- ", " ")) for line in lines[last:]) else start
@@ -103,14 +103,14 @@ def doc_of(cls: type) -> tuple[str, str]:
 
 
 def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[FieldInfo]:
-    """The fields of a model, required ones first, those of inner models dotted behind their owner."""
+    """The fields of a model, required ones first; those of inner models follow their owner, with dotted names."""
     for name, info in sorted(model.model_fields.items(), key=lambda item: not item[1].is_required()):
         choices = getattr(info.validation_alias, "choices", (info.validation_alias or info.alias,))
         aliases = [alias for alias in choices if isinstance(alias, str) and alias != name]
         inner = _inner_model(info.annotation)
         default = None if info.is_required() else _default(info, inner)
         yield FieldInfo(prefix + name, _type(info), info.is_required(), default, info.description or "", aliases)
-        if inner is not None and not issubclass(model, inner):  # a block that repeats its owner's keys is no news
+        if inner is not None and not issubclass(model, inner):  # not a block that repeats its owner's keys
             yield from fields_of(inner, f"{prefix}{name}.")
 
 

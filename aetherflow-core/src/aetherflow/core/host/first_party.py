@@ -1,4 +1,4 @@
-"""What aetherflow-core's metadata says of the distributions that are developed with it. Read when it is asked for."""
+"""Facts from aetherflow-core's metadata about the distributions that are developed with it; read on first use."""
 
 import re
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ _REQUIREMENT = r"""([\w.-]+)\s*(?:\[([^]]*)])?.*;.*\bextra\s*==\s*["']([\w.-]+)[
 
 @cache
 def _entries(group: str) -> dict[str, str]:
-    # of this one distribution: another one must not be able to allow itself, or to name what pip is to install
+    # only of the core: another distribution must not be able to allow itself or to choose what pip installs
     try:
         points = distribution(CORE).entry_points
-    except PackageNotFoundError:  # run from its sources: nothing is known, nothing is allowed
+    except PackageNotFoundError:  # run from its sources without metadata: nothing is known
         return {}
     return {point.name: point.value for point in points if point.group == group}
 
 
 @cache
 def _extras() -> dict[str, tuple[str, frozenset[str]]]:
-    """Each extra of aetherflow-core: the first distribution that it brings, with the extras of that one."""
+    """Extra of aetherflow-core to the first distribution that it installs, with the extras of that one."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
     for line in distribution(CORE).requires or ():
         if (match := re.match(_REQUIREMENT, line)) is not None:
@@ -41,30 +41,30 @@ def first_party() -> frozenset[str]:
 
 
 def extra_for(group: str, name: str) -> str | None:
-    """The extra of aetherflow-core that brings a plugin; None if none does."""
+    """The extra of aetherflow-core that installs a plugin; None if none does."""
     extra, _, _ = _hint(group, name).partition(":")
     return extra or None
 
 
 def driver_extra(name: str) -> str:
-    """The extra that brings connector `kind.driver` with its driver; empty if none of ours does."""
+    """The extra that installs connector `kind.driver` together with its driver; empty if none does."""
     extra, _, note = _hint(CONNECTORS, name).partition(":")
     return "" if note == WITHOUT_DRIVER else extra
 
 
 def distribution_for(extra: str) -> str:
-    """The distribution behind an extra of aetherflow-core; KeyError for an extra that there is not."""
+    """The distribution that an extra of aetherflow-core installs; KeyError for an unknown extra."""
     return _extras()[extra][0]
 
 
 def program_for(kind: str) -> str | None:
-    """The distribution, of no extra, that brings a kind of document; None if none of ours does."""
+    """The first-party distribution that provides a kind of document; None if there is none."""
     package = _hint(DOCUMENTS, kind)
     return next((name for name, value in _entries(FIRST_PARTY).items() if value == package), None)
 
 
 def without_implied(extras: Iterable[str]) -> list[str]:
-    """The extras, sorted, without those that another one of them brings along."""
+    """The extras, sorted, without those that another of them implies."""
     wanted = set(extras)
     return sorted(extra for extra in wanted if not any(_implies(other, extra) for other in wanted - {extra}))
 

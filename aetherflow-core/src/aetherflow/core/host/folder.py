@@ -1,7 +1,7 @@
-"""Folder plugins: files and packages of AETHERFLOW_PLUGIN_PATHS, imported by path; `sys.path` stays as it is.
+"""Folder plugins: files and packages of AETHERFLOW_PLUGIN_PATHS, imported by path; `sys.path` is unchanged.
 
-Each path becomes a package of its own under a name that nobody else can have, made from the path and from what is in
-it: what has not changed is imported once per process, what has changed is imported anew beside the old.
+Each path becomes a package under a unique name, made from the path and a hash of its content: unchanged content is
+imported once per process, changed content is imported again beside the old modules.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ SKIPPED = frozenset({"test", "tests", "__pycache__"})
 
 
 class FolderPlugins(NamedTuple):
-    """What some plugin paths hold."""
+    """The result of loading plugin paths."""
 
     registrations: tuple[Registration, ...] = ()
     """In the order of loading."""
     errors: tuple[PluginError, ...] = ()
-    """What could not be loaded: PluginPathError, PluginFileError."""
+    """PluginPathError and PluginFileError for what could not be loaded."""
     paths: tuple[str, ...] = ()
 
 
 def load_folder_plugins(paths: Iterable[str]) -> FolderPlugins:
-    """Load every plugin of these paths; files and folders, in this order, the files of a folder sorted."""
+    """Load every plugin of these files and folders in order, the files of a folder sorted; failures are collected."""
     registrations: list[Registration] = []
     errors: list[PluginError] = []
     given = tuple(paths)
@@ -62,7 +62,7 @@ def _load(given: str) -> FolderPlugins:
     except OSError as error:
         return FolderPlugins(errors=(_failed(path, error),))
     key = str(path.resolve()), digest
-    with _lock:  # two runs of one process may want the same
+    with _lock:  # two runs in one process may load the same path
         if key not in _loaded:
             name = hashlib.sha256("\0".join(key).encode(errors="surrogateescape")).hexdigest()[:16]
             _loaded[key] = _Loader(path, MODULE_PREFIX + name).load()
@@ -70,7 +70,7 @@ def _load(given: str) -> FolderPlugins:
 
 
 def _digest(path: Path) -> str:
-    """One hash of all sources at a path: those of helpers, which are no plugins, count too."""
+    """A hash of all sources at a path, including helper modules."""
     return _hash_of([path] if path.is_file() else _sources(path), path)
 
 
@@ -91,7 +91,7 @@ def _sources(folder: Path) -> Iterator[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    # a link to a folder is not followed: it may lead back to where it stands
+    # links to folders are not followed: they may form a loop
     return sorted(
         entry
         for entry in folder.iterdir()
@@ -124,9 +124,9 @@ class _Loader:
         return FolderPlugins(tuple(self._with_versions()), tuple(self._errors))
 
     def _with_versions(self) -> Iterator[Registration]:
-        """Each registration with a version: a hash of its file and of those that register nothing, which it may use.
+        """Each registration with its version: a hash of its file and of all helper files, which register nothing.
 
-        So an edited plugin is another one to a run that is resumed, and the others of its folder are not.
+        So an edited plugin counts as changed in a resumed run, and the other plugins of its folder do not.
         """
         items = self._collector.items
         plugins = {item.file for item in items}
@@ -137,7 +137,7 @@ class _Loader:
             yield item._replace(entry=item.entry._replace(version=versions[item.file]))
 
     def _open_root(self, folder: Path) -> None:
-        # files that are no package can still say `from . import helper`
+        # so that files outside of a package can use `from . import helper`
         module = ModuleType(self._root, f"Plugins of {folder}.")
         module.__path__ = [str(folder)]
         sys.modules[self._root] = module
@@ -155,7 +155,7 @@ class _Loader:
         return not (folder / INIT).is_file() or self._import(package, folder / INIT)
 
     def _import(self, package: str, file: Path) -> bool:
-        """Import one plugin file unless an earlier one has; a failure is kept, the next file is tried all the same."""
+        """Import one plugin file, unless another plugin has imported it; a failure is recorded, and False returned."""
         self._collector.file = str(file)
         before = len(self._collector.items)
         stem = file.parent.name if file.name == INIT else file.stem
@@ -168,7 +168,7 @@ class _Loader:
             else:
                 import_module(name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything while it is imported
-            del self._collector.items[before:]  # half a plugin is none
+            del self._collector.items[before:]  # a plugin that failed half-way registers nothing
             self._errors.append(_failed(file, error))
             return False
         return True
@@ -194,7 +194,7 @@ def _execute(name: str, file: Path) -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and postponed annotations look their module up while it is executed
     try:
-        spec.loader.exec_module(module)  # type: ignore[union-attr]  # ours
+        spec.loader.exec_module(module)  # type: ignore[union-attr]  # set by _spec
     except BaseException:
         del sys.modules[name]
         raise
@@ -204,12 +204,12 @@ def _execute(name: str, file: Path) -> ModuleType:
 def _spec(name: str, file: Path) -> ModuleSpec:
     folders = [str(file.parent)] if file.name == INIT else None
     found = spec_from_file_location(name, file, loader=_Source(name, str(file)), submodule_search_locations=folders)
-    assert found is not None  # noqa: S101 a loader is given
+    assert found is not None  # noqa: S101 only None without a loader
     return found
 
 
 class _Source(SourceFileLoader):
-    """Compiles the text, always: bytecode of a file that was edited twice in one second would be stale."""
+    """Always compiles the source: cached bytecode of a file that was edited twice in one second would be stale."""
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
@@ -217,7 +217,7 @@ class _Source(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules below our packages, and no others."""
+    """Finds modules below the packages of plugin paths, and no others."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         del target

@@ -1,6 +1,6 @@
 """Hooks of installed distributions (entry-point group `aetherflow.hooks`), loaded in a fixed order.
 
-pluggy and the hooks' modules are imported only where a distribution provides hooks, or one of our own is switched on.
+pluggy and the hooks' modules are imported only if a distribution provides hooks or a hook of the core is enabled.
 """
 
 import inspect
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 PREFIX = "aetherflow_"
 INNERMOST = "aetherflow-core:step"
-"""What the wrappers of a step stand around: the step."""
+"""Name of the implementation inside all wrappers, which runs the step."""
 
 
 class Named(NamedTuple):
-    """An object with hooks, and the name that messages give it: `distribution:entry`."""
+    """An object with hooks, and its name in messages, `distribution:entry`."""
 
     name: str
     plugin: Any
 
 
 class Hooks:
-    """The hooks of some plugins, those of the first plugin called first (pluggy's tryfirst and trylast count)."""
+    """The hooks of a set of plugins, called in the order of their names (pluggy's tryfirst and trylast apply)."""
 
     def __init__(self, plugins: Iterable[Named]) -> None:
         """Raises HookError for a plugin whose hooks do not fit their specification."""
@@ -58,9 +58,9 @@ class Hooks:
         self._each: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
 
     def each(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
-        """The plugins that implement a hook, in order: name, and a function that calls only that one.
+        """The plugins that implement a hook, in order: the name, and a function that calls only this plugin.
 
-        pluggy's own call would end at the first that raises, and not say which one it was.
+        pluggy's own call would end at the first one that raises, without telling which one it was.
         """
         if hook not in self._each:
             implemented = getattr(self._manager.hook, hook).get_hookimpls()
@@ -86,10 +86,10 @@ class Hooks:
     def decide(
         self, hook: str, *, hide: bool = False, only: str | None = None, **arguments: Any
     ) -> Iterator[tuple[str, Any]]:
-        """Call a decider plugin by plugin; yields the name of each and its answer, unless that is None.
+        """Call a decider hook plugin by plugin; yields the name and the answer of each whose answer is not None.
 
-        `only` names the one plugin to call. Raises HookFailedError that names the plugin; `hide` keeps the text of its
-        error back, which may hold a secret.
+        `only` names the one plugin to call. Raises HookFailedError, which names the plugin; with `hide` it omits the
+        text of the plugin's error, which may contain a secret.
         """
         for name, call in self.each(hook):
             if only not in (None, name):
@@ -142,14 +142,14 @@ def load_hooks(entries: Iterable[PluginEntry]) -> Hooks | None:
 
 
 def with_own(hooks: Hooks | None, own: Mapping[str, Any]) -> Hooks | None:
-    """The hooks and those of the core that are switched on, by their entry name; None if there are none at all."""
+    """The hooks with the core's own enabled ones, `own` by entry name, added; None if there are none at all."""
     if not own:
         return hooks
     return Hooks([*(hooks.plugins if hooks else ()), *(Named(f"aetherflow-core:{name}", own[name]) for name in own)])
 
 
 def hook_failed(name: str, hook: str, error: BaseException, *, hide: bool = False) -> HookFailedError:
-    """The error for a decider that raised; `hide` leaves the text of its error out."""
+    """The error for a decider that raised; `hide` omits the text of its error."""
     short, kind = hook.removeprefix(PREFIX), type(error).__name__
     text = "" if hide else f": {error}"
     fix = (error.fix if isinstance(error, AetherflowError) and not hide else "") or _report_to(name)
@@ -172,7 +172,7 @@ def _load(entry: PluginEntry) -> Any:
 
 
 def _check(manager: "pluggy.PluginManager", name: str, plugin: Any) -> None:
-    """What pluggy leaves for later or does not see at all: misspelt, unmarked, a wrapper where none is called."""
+    """Raise HookError for mistakes that pluggy does not report: misspelt or unmarked hooks, misplaced wrappers."""
     from aetherflow.core.contracts import hookspecs
 
     known = [hook for hook in vars(hookspecs) if hook.startswith(PREFIX)]

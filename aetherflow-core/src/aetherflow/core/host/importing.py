@@ -1,4 +1,4 @@
-"""Importing what an entry point names."""
+"""Importing the targets of entry points."""
 
 from importlib import import_module
 from typing import Any
@@ -8,9 +8,9 @@ from aetherflow.core.host.metadata import PluginEntry
 
 
 def import_target(entry: PluginEntry, advice: str = "") -> Any:
-    """The object behind an entry, whose module is imported; of an entry without an attribute the module.
+    """Import the target of an entry: an object, or a module if the entry names no attribute.
 
-    Raises PluginLoadError that names the distribution and adds `advice` to its fix.
+    Raises PluginLoadError, which names the distribution and adds `advice` to its fix.
     """
     try:
         return find_target(entry.target)
@@ -30,5 +30,5 @@ def find_target(target: str) -> Any:
 
 
 def label_of(entry: PluginEntry) -> str:
-    """An entry as errors about it name it."""
+    """The description of an entry in error messages."""
     return f"{entry.kind} {entry.shown_name!r} of {entry.distribution} {entry.version}"

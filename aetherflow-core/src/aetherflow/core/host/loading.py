@@ -1,4 +1,4 @@
-"""Importing one plugin, and the check that it is what its group promises."""
+"""Importing plugins, and checking that they have the base class that their group requires."""
 
 from functools import cache
 from typing import Any
@@ -25,7 +25,7 @@ _BASES: dict[str, type] = {
 def load_plugin(entry: PluginEntry) -> Any:
     """Import the class that an entry names.
 
-    Raises PluginLoadError naming the distribution when the module cannot be imported or the class has the wrong base.
+    Raises PluginLoadError, which names the distribution, if the import fails or the class has the wrong base.
     """
     found, base = import_target(entry), _BASES[entry.group]
     if not (isinstance(found, type) and issubclass(found, base)):
@@ -35,7 +35,7 @@ def load_plugin(entry: PluginEntry) -> Any:
 
 
 def check_registered(entry: PluginEntry, found: Any) -> Any:
-    """The class that a plugin registered while it was imported; PluginLoadError if it is none.
+    """Check what a plugin registered while it was imported; PluginLoadError if it is not a suitable class.
 
     A step is a subclass of Step; a connector may be any class.
     """
@@ -48,7 +48,7 @@ def check_registered(entry: PluginEntry, found: Any) -> Any:
 
 @cache
 def load_legacy(entry: PluginEntry) -> tuple[list[Registration], PluginFileError | None]:
-    """Call an entry of the old group, or its `register()`: what it registers, and why it cannot be loaded."""
+    """Call an entry of the old group, or its `register()`; returns the registrations, and the error if it failed."""
     collector = Collector(entry.distribution, entry.version, entry.target)
     try:
         with collecting(collector):

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
-"""Group of the plugins of pydantic."""
+"""Entry-point group of pydantic's own plugins."""
 UNKNOWN = "(unknown)"
 FOLDER = "(folder)"
-"""Stands where a folder plugin has no distribution."""
+"""The distribution of a folder plugin, which has none."""
 _GROUPS = (*KINDS, HOOKS, COMMANDS, LEGACY)
 
 
@@ -31,18 +31,18 @@ class PluginEntry(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Distribution and version; of a folder plugin, that it is one."""
+        """Distribution and version; for a folder plugin `a plugin path`."""
         return "a plugin path" if self.distribution == FOLDER else f"{self.distribution} {self.version}".strip()
 
     @property
     def shown_name(self) -> str:
-        """The name as users read it."""
+        """The name as users see it."""
         return shown(self.group, self.name)
 
 
 @cache
 def installed_plugins() -> tuple[PluginEntry, ...]:
-    """All that is looked up by name in the installed distributions, sorted, so that order never depends on disk."""
+    """The steps, connectors and bundle sources of the installed distributions, sorted."""
     return tuple(entry for entry in _entries() if entry.group in KINDS)
 
 
@@ -68,7 +68,7 @@ def legacy_plugins() -> tuple[PluginEntry, ...]:
 
 @cache
 def installed_in(group: str) -> tuple[PluginEntry, ...]:
-    """All entries of a group that few commands ask for, sorted: a scan of its own, so that others do not pay for it."""
+    """All entries of one group, sorted. A separate scan, for groups that few commands need."""
     return _scan((group,))[0]
 
 
@@ -87,7 +87,7 @@ def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
     entries = []
     seen: set[str] = set()
     others = False
-    # the text is looked at before it is parsed: a hundred distributions have entry points, a handful has ours
+    # the text is searched before it is parsed: many distributions have entry points, few have ours
     for found in distributions():
         text = found.read_text("entry_points.txt") or ""
         others = others or f"[{PYDANTIC}]" in text
@@ -106,7 +106,7 @@ def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
 
 
 def _facts(found: Distribution) -> tuple[str, str]:
-    # the head is read as text: parsing all of METADATA, a mail with the README as its body, costs ten times as much
+    # only the header, as text: parsing all of METADATA, with the README as its body, costs ten times as much
     head, _, _ = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")
     facts = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
     # a half-removed distribution has entry points and no name or version
@@ -114,7 +114,7 @@ def _facts(found: Distribution) -> tuple[str, str]:
 
 
 def _is_shadowed(name: str, text: str) -> bool:
-    """True if an earlier entry of the path holds another distribution of the same name, which Python would use."""
+    """True if another distribution of the same name comes earlier on `sys.path`: Python would use that one."""
     try:
         return (distribution(name).read_text("entry_points.txt") or "") != text
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Groups of entry points, and how their names are spelt."""
+"""Entry-point groups, and how plugin names are shown."""
 
 STEPS = "aetherflow.steps"
 CONNECTORS = "aetherflow.connectors"
@@ -8,7 +8,7 @@ STATUS = "aetherflow.hooks.status"
 """Hooks that only `status` asks: what is here is not imported by a run."""
 COMMANDS = "aetherflow.commands"
 DOCUMENTS = "aetherflow.documents"
-"""Kinds of documents of other programs; looked for when a file is of none of the core's own kinds."""
+"""Kinds of documents of other programs; loaded for a file that is of none of the core's own kinds."""
 LEGACY = "aetherflow.plugins"
 """The old group: an object that registers steps and connectors when it is called."""
 KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
@@ -18,5 +18,5 @@ WORDS = {**KINDS, HOOKS: "hook", STATUS: "hook", COMMANDS: "command", DOCUMENTS:
 
 
 def shown(group: str, name: str) -> str:
-    """A name as users read it: connectors as `kind:driver`."""
+    """A name as users see it: that of a connector as `kind:driver`."""
     return name.replace(".", ":", 1) if group == CONNECTORS else name

@@ -1,4 +1,4 @@
-"""Where `register_step` and `register_connector` put what they are given: the process, or the plugin being loaded."""
+"""Where `register_step` and `register_connector` store a class: in the process, or in the plugin being loaded."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ class Registration(NamedTuple):
 
 
 class Collector:
-    """Takes the registrations of plugins while they are loaded, so that they count for one catalogue only."""
+    """Collects the registrations of plugins while they are loaded, so that they are valid in one catalogue only."""
 
     def __init__(self, distribution: str = FOLDER, version: str = "", file: str = "") -> None:
         self.distribution = distribution
@@ -33,12 +33,12 @@ class Collector:
     def takes(self, module: str) -> bool:
         """False for the registrations of an installed module that a folder plugin imports.
 
-        That module is imported once in the process, so what it registers must stay for all who import it.
+        That module is imported once in the process, so its registrations must be valid for the whole process.
         """
         return self.distribution != FOLDER or module.startswith(MODULE_PREFIX)
 
     def add(self, group: str, name: str, found: Any) -> None:
-        # one plugin file may import another: each answers for its own classes
+        # one plugin file may import another: a class belongs to the file that defines it
         module = sys.modules.get(str(getattr(found, "__module__", None)))
         own = self.distribution == FOLDER and module is not None and module.__name__.startswith(MODULE_PREFIX)
         file = str(getattr(module, "__file__", self.file)) if own else self.file
@@ -61,7 +61,7 @@ def collecting(collector: Collector) -> Iterator[None]:
 
 
 def registering(group: str, name: str, otherwise: Callable[[Any], None]) -> Callable[[type], type]:
-    """The class decorator behind the two; outside of a load, `otherwise` takes the class."""
+    """The decorator of `register_step` and `register_connector`; outside of a load it calls `otherwise`."""
 
     def decorate(cls: type) -> type:
         collector = _collector.get()

@@ -1,4 +1,4 @@
-"""Optional dependencies, imported where they are used."""
+"""Importing optional dependencies where they are used."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which settings of connectors are secret: those whose type holds a secret, and those that a class names."""
+"""The secret settings of connectors: those with a secret type, and those that a connector class names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -11,7 +11,7 @@ from aetherflow.core.host.connecting import is_secret_type, models_of, secret_va
 
 
 def secret_settings(resources: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> Iterator[str]:
-    """Values of all settings that are secret by a connector's models, nested ones too, or by its class."""
+    """The values of all settings that are secret by the type in a connector's models, also nested, or by its class."""
     for resource in resources.values():
         cls = catalog.connector(resource["kind"], resource["driver"])
         for section, model in models_of(cls):

@@ -1,1 +1,1 @@
-"""One run on this machine: what surrounds the kernel and what it is given."""
+"""Runs on this machine: prepares the input of the kernel and implements the services that it needs."""

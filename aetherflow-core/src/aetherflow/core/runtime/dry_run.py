@@ -1,7 +1,7 @@
-"""A dry run: what the steps that are to run say of what they would do, as far as it can be known before anything runs.
+"""Dry runs: the steps of a plan describe what they would do (`Step.plan`).
 
-A step is asked if all its inputs are known: those that read results of steps still to run are not. It sees a context
-that reads and changes nothing.
+A step is asked only if all its inputs are known, that is, if they read no result of a step that is still to run. It
+gets a context that only reads.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,18 +25,18 @@ from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.workspace import Workspace
 
 MOST_ITEMS = 1000
-"""Items of a `for_each` that are asked for."""
+"""Items of a `for_each` for which the step is asked."""
 
 
 class _UnmadeFolders(Workspace):
-    """The folders of the run, none of which is created."""
+    """The folders of the run, without creating any."""
 
     def database_path(self, path: str) -> str:
         return str(self.root / self._flow_id / Path(path).expanduser())
 
 
 def dry_run(opened: Opened) -> None:
-    """Ask every step of the plan that is to run, and note its answer in the plan; nothing is changed."""
+    """Ask every step of the plan that is to run, and store its answer in the plan; changes nothing else."""
     _DryRun(opened).run()
 
 
@@ -93,7 +93,7 @@ class _DryRun:
             lines = tuple(mask(line) for line in self._lines(plan.key, spec, scope))
         except ResolverError as error:
             return Effects((), f"not known before: {mask(message_of(error)).partition(chr(10))[0]}")
-        except Exception as error:  # noqa: BLE001 of the plugin or its peer: one step that cannot tell hides no other
+        except Exception as error:  # noqa: BLE001 a failing plugin or peer must not hide the answers of other steps
             fix = f" (fix: {error.fix})" if isinstance(error, AetherflowError) and error.fix else ""
             return Effects((), mask(f"cannot be told: {message_of(error)}{fix}"))
         finally:
@@ -129,7 +129,7 @@ class _DryRun:
         if waiting:
             yield f"{inner['type']}: not known before: {waiting[0]}"
             return
-        # rendered with the outer step: what looks like a template by now is data
+        # already rendered with the outer step: braces in it are data
         for line in self._ask_rendered(key, str(inner["type"]), inner.get("inputs") or {}):
             yield f"{inner['type']}: {line}"
 

@@ -1,4 +1,4 @@
-"""One run on this machine: builds what the kernel is given, lets it run the flow, cleans the folders, sums up."""
+"""One run on this machine: builds the kernel's services, runs the flow, cleans up folders, makes the summary."""
 
 import dataclasses
 import time
@@ -46,7 +46,7 @@ IfBusy = Literal["fail", "skip", "wait"]
 
 
 class Run:
-    """A run that this process owns."""
+    """A run that this process owns. `execute` may be called once."""
 
     def __init__(
         self,
@@ -56,8 +56,9 @@ class Run:
         outer: Outer | None = None,
         lock_key: str | None = None,
     ) -> None:
-        """`inner` runs the flows that steps ask for; `outer` is what this run is given of one that started it;
-        `lock_key` names the lock of the run, if it is not the flow's own.
+        """`inner` prepares and runs the flows that steps call. `outer` is given by a run whose step started this one.
+
+        `lock_key` names the lock of the whole run; None: that of the flow.
         """
         flow = opened.flow
         self._opened = opened
@@ -75,7 +76,7 @@ class Run:
         self._run = KernelRun(plan, self._services, lock_key)
 
     def _build(self, inner: InnerRuns) -> RunServices:
-        """What the kernel is given: the Protocols of `contracts.running` as this machine implements them."""
+        """Build the services of the kernel: the implementations of the Protocols in `contracts.running`."""
         opened, outer = self._opened, self._outer
         flow, run_id, settings = opened.flow, opened.run_id, opened.flow.snapshot.settings
         resources = opened.resources()
@@ -138,9 +139,9 @@ class Run:
         return OutputLog(path, key.job, key.step, self._opened.redactor, self._events)
 
     def execute(self, observers: Sequence[Observer], facts: RunFacts, if_busy: IfBusy) -> RunSummary:
-        """Run to the end. Raises RunFailedError, RunUnknownError, RunInterruptedError with the summary; StateError.
+        """Run to the end; returns the summary. Raises RunFailedError, RunUnknownError, RunInterruptedError, StateError.
 
-        `if_busy` says what to do while another run holds the lock of the flow; RunBusyError for `fail`.
+        `if_busy` applies while another run holds the lock of the flow; `fail` raises RunBusyError.
         """
         self._workspace.open()
         opened = self._opened
@@ -180,7 +181,7 @@ class Run:
     def _event_file(self) -> "list[EventFile]":
         if not (name := self._opened.flow.snapshot.settings.events_file):
             return []
-        from aetherflow.core.runtime.logs.event_file import EventFile  # most runs write none
+        from aetherflow.core.runtime.logs.event_file import EventFile  # most runs have none
 
         return [EventFile(Path(name).expanduser(), self._info.flow_id, self._info.run_id)]
 
@@ -211,7 +212,7 @@ class Run:
 
 
 class _Phases:
-    """What a run does on this machine before it begins, when it has begun, and when its jobs have ended."""
+    """Implements `RunPhases`: registers the run, emits its first events, cleans up its folders."""
 
     def __init__(
         self,
@@ -265,7 +266,7 @@ class _Phases:
         return register(state_root(flow.snapshot.settings, flow.env), run)
 
     def entered(self) -> None:
-        """Tell the observers what begins, and what is remarkable about it."""
+        """Emit `run_start`, changes of plugins and definitions, and warnings."""
         opened, emit = self._opened, self._events.emit
         emit("run_start", flow_id=opened.flow.flow_id, run_id=opened.run_id, yaml=str(opened.flow.document.file))
         for plugin, before, now in opened.plan.plugins:
@@ -286,7 +287,7 @@ class _Phases:
     def jobs_ended(self, *, failed: bool) -> None:
         """Remove the folders of the run as the flow asks, but for those with files that its open claims need.
 
-        Before the run is recorded as finished: a crash in between leaves a run that is resumed and cleaned again.
+        This comes before the run is recorded as finished: after a crash in between it is resumed and cleaned again.
         """
         policy = self._opened.flow.spec.flow.workspace.cleanup_policy
         if policy == "never" or (policy == "on_success" and failed):
@@ -325,7 +326,7 @@ def _summary_event(summary: RunSummary) -> dict[str, Any]:
 
 
 def summary_of(flow: PreparedFlow, store: StateStore, run_id: str, work_root: Path | None = None) -> RunSummary:
-    """The summary of a run as it starts."""
+    """The summary of a run at its start: status RUNNING, no jobs."""
     return RunSummary(
         flow_id=flow.flow_id,
         run_id=run_id,

@@ -1,7 +1,7 @@
-"""A run inside a run (`ctx.call_flow`): in the same process, with a state, a log and a guard of its own.
+"""Inner runs (`ctx.call_flow`): they run in the same process, with their own state, log and guard.
 
-What stops the step around it stops that run too, which is then INTERRUPTED; a later attempt of the step, in this
-process or another, goes on with it under the same id. The locks that the outer run holds are shared with it.
+Stopping the outer step stops the inner run, which is then INTERRUPTED; a later attempt of the step, in this process or
+another, resumes it under the same id. It shares the locks of the outer run.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.logs.events import Observer
 
 MAX_DEPTH = 16
-"""How many flows may run inside one another."""
+"""Deepest allowed nesting of flows."""
 GRACE_SHARE_SECONDS = 1.0
-"""A run inside a run has so much less time to stop, so that it has ended when the outer one's time is over."""
+"""Seconds by which an inner run's time to stop is shorter than that of the outer run, so that it ends in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """What a run is given of the one that started it."""
+    """What an inner run gets from the outer run that started it."""
 
     run: str
     """Flow id and run id of the outer run, `FLOW/RUN`."""
     outermost: str
     """The first of the runs around it, as `Member.text`."""
     files: tuple[Path, ...]
-    """The flow files under way around it, outermost first."""
+    """The flow files that are running around it, outermost first."""
     control: Control
     locks: RunLocks
     lock_env: Mapping[str, str]
-    """What its children see of the lock that they work under."""
+    """Environment variables for children: the token of the lock that the outer step works under."""
     grace: float
 
     def grace_inside(self, own: float) -> float:
@@ -56,7 +56,7 @@ class Outer:
 
 @dataclass(frozen=True, slots=True)
 class InnerRuns:
-    """How a run inside a run is made."""
+    """The functions that prepare and run an inner run; given by the caller to avoid a circular import."""
 
     prepare: Callable[[Path, Snapshot, Catalog | None], PreparedFlow]
     """Checks a flow file; SpecError carries every problem."""
@@ -65,7 +65,7 @@ class InnerRuns:
 
 
 class FlowCalls:
-    """Starts the runs that the steps of one run ask for."""
+    """Runs the flows that the steps of one run call."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class FlowCalls:
         self._inner = inner
 
     def call(self, attempt: Attempt, wanted: FlowCall) -> FlowResult:
-        """As `RunContext.call_flow`."""
+        """As `RunContext.call_flow`; `wanted` has the run's id."""
         attempt.control.check()
         file = wanted.flow.resolve()
         self._refuse_cycle(file)
@@ -127,7 +127,7 @@ class FlowCalls:
 
 
 class _Relay:
-    """Shows the events of an inner run as output of the step: its log tells the whole story."""
+    """Writes the events of an inner run to the output of the step, so that its log contains them."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -149,7 +149,7 @@ class _Relay:
 
 
 def _failed(error: RunError) -> StepError:
-    """The failure of an inner run, told in the outer one."""
+    """The error of the outer step for a failed inner run."""
     summary = error.summary
     job = next((job for job in summary.jobs if job.error is not None), None)
     text = f"run {summary.run_id} of flow {summary.flow_id} ended {summary.status}"
@@ -168,7 +168,7 @@ def _failed(error: RunError) -> StepError:
 
 
 def _jobs(flow: PreparedFlow, run_id: str) -> dict[str, dict[str, Any]]:
-    """Statuses and outputs of the jobs, as stored: what holds a secret is not among them."""
+    """Status and outputs of each job, as stored; outputs that hold secrets are missing."""
     store = StateStore(flow.state_path)
     try:
         state = RunState(store, flow.flow_id, run_id)

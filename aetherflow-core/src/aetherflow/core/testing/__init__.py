@@ -1,7 +1,7 @@
-"""The test kit for plugins: suites that say what the contracts demand, and a flow project in a temporary folder.
+"""The test kit for plugins: suites that test the contracts, and a flow project in a temporary folder.
 
-A suite is a base class whose name ends in `Suite`. A test module subclasses it under a name that begins with `Test`,
-says what is under test, and pytest collects the inherited tests. The built-in plugins run exactly these suites.
+A suite is a base class whose name ends in `Suite`. A test module subclasses it under a name that begins with `Test`
+and sets what is under test; pytest collects the inherited tests. The built-in plugins are tested by the same suites.
 
 Needs pytest, which aetherflow-core does not install.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# pytest shows the values in a failed assertion only of modules that it was told of before they are imported
+# pytest shows the values of a failed assertion only in modules that are registered before they are imported
 pytest.register_assert_rewrite(
     *(f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
 )

@@ -1,4 +1,4 @@
-"""What every bundle source has to keep."""
+"""The suite for the contract of a bundle source."""
 
 import hashlib
 import io
@@ -27,7 +27,7 @@ TREE: dict[str, bytes] = {
 
 
 class BundleSourceSuite:
-    """The contract of a bundle source. Say `source`, `name`, and how a tree gets to the peer.
+    """Tests the contract of a bundle source. Set `source` and `name`; override `publish`, `config`, `unreachable`.
 
     class TestShelfSource(BundleSourceSuite):
         source = ShelfSource
@@ -48,19 +48,19 @@ class BundleSourceSuite:
 
     def publish(self, place: Path, tree: Mapping[str, bytes]) -> None:
         """Make the bundle at the peer hold exactly these files; called more than once in a test."""
-        raise NotImplementedError(f"say in {type(self).__name__}.publish how files get to the peer")
+        raise NotImplementedError(f"override {type(self).__name__}.publish, which puts files to the peer")
 
     def config(self, place: Path) -> dict[str, Any]:
         """The source's own keys in `bundle.source`; `place` is an empty folder of this test."""
-        raise NotImplementedError(f"say in {type(self).__name__}.config what the source needs")
+        raise NotImplementedError(f"override {type(self).__name__}.config, which gives the keys of the source")
 
     def connector(self, place: Path) -> Any:
         """The connector that the source reads through; None if it needs none."""
         del place
 
     def unreachable(self, place: Path) -> BundleSource[Any]:
-        """A source whose bundle is not there: no such folder, no such table, nobody listens."""
-        raise NotImplementedError(f"say in {type(self).__name__}.unreachable what cannot be reached")
+        """A source whose bundle cannot be reached: a missing folder, a missing table, a closed port."""
+        raise NotImplementedError(f"override {type(self).__name__}.unreachable: a source that cannot be reached")
 
     # Helpers
 
@@ -72,7 +72,7 @@ class BundleSourceSuite:
 
     @pytest.fixture
     def reach(self, place: Path) -> Iterator[Callable[[], BundleSource[Any]]]:
-        """Builds sources of one and the same bundle; they and their connectors are closed at the end of the test."""
+        """A function that builds sources of one bundle; they and their connectors are closed after the test."""
         opened: list[Any] = []
 
         def make() -> BundleSource[Any]:
@@ -98,7 +98,7 @@ class BundleSourceSuite:
         assert len({each.rel_path for each in found}) == len(found), "a path is listed twice"
         return {each.rel_path or "": (each.size, each.mtime, each.sha256) for each in found}
 
-    # What it says about itself
+    # Description
 
     def test_the_name_leads_to_the_class(self) -> None:
         """The entry point gives this class for this name."""
@@ -128,7 +128,7 @@ class BundleSourceSuite:
     # Listing
 
     def test_the_listing_is_the_tree(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
-        """Every file once, by its path with slashes; what is told of size and hash is true. No folders."""
+        """Every file once, by its path with slashes, no folders; sizes and hashes, if given, are right."""
         self.publish(place, TREE)
         found = self.listed(reach())
         assert sorted(found) == sorted(TREE)
@@ -138,14 +138,14 @@ class BundleSourceSuite:
             assert mtime is None or mtime > 1_000_000_000, f"{path}: a time in unix seconds"
 
     def test_two_listings_are_equal(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
-        """Nothing changed, nothing is told differently; not by another object either."""
+        """Without a change, listings and revisions are equal, also those of another object."""
         self.publish(place, TREE)
         first = reach()
         assert self.listed(first) == self.listed(first) == self.listed(reach())
         assert first.revision() == first.revision() == reach().revision()
 
     def test_a_change_is_seen(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
-        """Another content, a new file and a missing one, by the same object."""
+        """The same object notices changed content, a new file and a removed file."""
         self.publish(place, TREE)
         source = reach()
         before, revision = self.listed(source), source.revision()
@@ -158,21 +158,21 @@ class BundleSourceSuite:
         assert revision is None or source.revision() != revision
 
     def test_an_empty_bundle_lists_nothing(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
-        """It is no error of the source; the caller will miss the entry flow."""
+        """An empty bundle is no error of the source: the caller reports the missing entry flow."""
         self.publish(place, {})
         assert self.listed(reach()) == {}
 
     # Fetching
 
     def test_bytes_arrive_as_they_are(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
-        """Every file of the tree: empty, large, with names of all kinds; twice."""
+        """Every file of the tree arrives unchanged, twice: empty, large, with names of all kinds."""
         self.publish(place, TREE)
         source = reach()
         for _ in range(2):
             assert {path: self.content(source, path) for path in self.listed(source)} == TREE
 
     def test_a_missing_file_is_said(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
-        """A file that went after the listing: a ConnectorError that names it, and the source is still of use."""
+        """A file that is not there: a ConnectorError names it, and the source still works."""
         self.publish(place, TREE)
         source = reach()
         with pytest.raises(ConnectorError, match=r"sql/none\.sql"):
@@ -183,7 +183,7 @@ class BundleSourceSuite:
     def test_a_path_outside_is_refused(
         self, reach: Callable[[], BundleSource[Any]], place: Path, tmp_path: Path, path: str
     ) -> None:
-        """`fetch` raises ConnectorError and writes nothing, whoever asks for the path."""
+        """`fetch` raises ConnectorError and writes nothing."""
         self.publish(place, TREE)
         (tmp_path / "outside.txt").write_text("outside")
         target = io.BytesIO()
@@ -192,7 +192,7 @@ class BundleSourceSuite:
         assert target.getvalue() == b""
 
     def test_it_is_said_what_cannot_be_reached(self, place: Path) -> None:
-        """A ConnectorError of one line with a fix."""
+        """A ConnectorError with one line and a fix."""
         source = self.unreachable(place)
         with source, pytest.raises(ConnectorError) as caught:
             list(source.list())
@@ -202,7 +202,7 @@ class BundleSourceSuite:
             source.connector.close()
 
     def test_closing_twice_is_fine(self, reach: Callable[[], BundleSource[Any]], place: Path) -> None:
-        """Before it was used, after it, and twice; `with` gives the source itself."""
+        """`close` works before and after use, and twice; `with` gives the source itself."""
         self.publish(place, TREE)
         unused, used = reach(), reach()
         unused.close()
@@ -215,7 +215,7 @@ class BundleSourceSuite:
     def test_nothing_is_left_in_the_working_directory(
         self, reach: Callable[[], BundleSource[Any]], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Content goes to the target and nowhere else."""
+        """Content is written to the target and nowhere else."""
         self.publish(place, TREE)
         empty = tmp_path / "empty"
         empty.mkdir()

@@ -1,4 +1,4 @@
-"""What every command of a plugin has to keep."""
+"""The suite for the contract of a command."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -11,11 +11,11 @@ from aetherflow.core.host.metadata import PluginEntry, installed_commands
 from aetherflow.core.testing.project import FlowProject
 
 IMPORTS = {"PYTHONVERBOSE": "1"}
-"""Python tells on stderr what it imports."""
+"""Environment with which Python reports imports on stderr."""
 
 
 class CommandSuite:
-    """The contract of a command. Say `name`, that of its entry point in the group `aetherflow.commands`.
+    """Tests the contract of a command. Set `name`: that of its entry point in the group `aetherflow.commands`.
 
     class TestNotes(CommandSuite):
         name = "notes"
@@ -25,7 +25,7 @@ class CommandSuite:
 
     @pytest.fixture
     def project(self, tmp_path: Path) -> FlowProject:
-        """The folder that the command is called in, empty at first."""
+        """The folder in which the command is called, empty at first."""
         return FlowProject(tmp_path / "project")
 
     @pytest.fixture
@@ -40,7 +40,7 @@ class CommandSuite:
         load_command(entry)
 
     def test_the_help_of_the_program_lists_it(self, entry: PluginEntry, project: FlowProject) -> None:
-        """With the summary of its distribution, and without importing it; no command that is built in has its name."""
+        """The help lists it without importing it, and no built-in command has its name."""
         done = project.command("--help", env=IMPORTS)
         assert done.code == 0, done.err
         assert any(line.split()[:1] == [self.name] for line in done.out.splitlines())
@@ -48,7 +48,7 @@ class CommandSuite:
             assert not imported(entry, done.err), "the module is imported before the command is called"
 
     def test_its_own_help_says_what_it_does(self, entry: PluginEntry, project: FlowProject) -> None:
-        """`aetherflow NAME --help` ends well and prints more than a usage line; only now is it imported."""
+        """`aetherflow NAME --help` imports it, ends with 0 and prints more than a usage line."""
         done = project.command(self.name, "--help", env=IMPORTS)
         assert done.code == 0, done.err
         assert imported(entry, done.err)
@@ -64,6 +64,6 @@ class CommandSuite:
 
 
 def imported(entry: PluginEntry, told: str) -> bool:
-    """Whether a process imported the module of an entry, by what it told on stderr."""
+    """Whether a process imported the module of an entry, according to its stderr `told` with IMPORTS."""
     module = entry.target.partition(":")[0]
     return f"import '{module}' #" in told

@@ -1,4 +1,4 @@
-"""What every connector has to keep."""
+"""The suite for the contract of a connector."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ print(json.dumps(sorted(sys.modules)))
 
 
 class LocalContext:
-    """What a connector may ask of its run, for a connector outside of a run: files stand in one folder."""
+    """A ConnectorContext without a run: all relative paths are resolved below one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,7 +40,9 @@ class LocalContext:
 
 
 class ConnectorSuite:
-    """The contract of a connector. Say at least `connector`, `name` and `config`; see docs/how-to/test-a-plugin.md.
+    """Tests the contract of a connector; see docs/how-to/test-a-plugin.md.
+
+    Set `connector` and `name`; override `config` and `unreachable`.
 
     class TestShelf(ConnectorSuite):
         connector = Shelf
@@ -56,7 +58,7 @@ class ConnectorSuite:
 
     def config(self, place: Path) -> dict[str, Any]:
         """The `config` of a resource that can be reached; `place` is an empty folder of this test."""
-        raise NotImplementedError(f"say in {type(self).__name__}.config what the connector needs")
+        raise NotImplementedError(f"override {type(self).__name__}.config, which gives the settings of the connector")
 
     def options(self, place: Path) -> dict[str, Any]:
         """The `options` of that resource."""
@@ -64,19 +66,19 @@ class ConnectorSuite:
         return {}
 
     def unreachable(self, place: Path) -> dict[str, Any]:
-        """The `config` of a resource that cannot be reached: nobody listens, the folder is missing."""
-        raise NotImplementedError(f"say in {type(self).__name__}.unreachable what cannot be reached")
+        """The `config` of a resource that cannot be reached: a closed port, a missing folder."""
+        raise NotImplementedError(f"override {type(self).__name__}.unreachable: settings that cannot be reached")
 
     # Helpers
 
     @property
     def kind(self) -> str:
-        """First part of the name."""
+        """The kind: the first part of `name`."""
         return self.name.partition(".")[0]
 
     @property
     def driver(self) -> str:
-        """Second part of the name."""
+        """The driver: the second part of `name`."""
         return self.name.partition(".")[2]
 
     @pytest.fixture
@@ -95,7 +97,7 @@ class ConnectorSuite:
 
     @pytest.fixture
     def connect(self, place: Path) -> Iterator[Callable[[], Any]]:
-        """Builds connectors to one and the same peer; they are closed at the end of the test."""
+        """A function that builds connectors to one peer; they are closed after the test."""
         opened: list[Any] = []
 
         def make() -> Any:
@@ -110,7 +112,7 @@ class ConnectorSuite:
     def peer(self, connect: Callable[[], Any]) -> Any:
         return connect()
 
-    # What it says about itself
+    # Description
 
     def test_the_name_leads_to_the_class(self) -> None:
         """The entry point, or `register_connector`, gives this class for this name."""
@@ -138,7 +140,7 @@ class ConnectorSuite:
             self.build(place, None, {**self.options(place), "unknown_key": 1})
 
     def test_a_misspelt_setting_is_answered_with_the_right_one(self, place: Path, tmp_path: Path) -> None:
-        """`validate` finds it, and says what was meant."""
+        """`validate` reports it, and suggests the right one."""
         config, options = self.config(place), self.options(place)
         project = FlowProject(tmp_path / "project")
         for model, settings in zip(self._models(), (config, options), strict=True):
@@ -168,7 +170,7 @@ class ConnectorSuite:
     # Life
 
     def test_the_driver_is_imported_when_it_connects(self, place: Path) -> None:
-        """Importing and building need no driver library, so that listing and validating work without it."""
+        """Importing and building work without the driver library, so that listing and validating do, too."""
         needed = [self.connector.__module__, self.connector.__qualname__, self.config(place), self.options(place)]
         code = [sys.executable, "-c", _CONSTRUCT, json.dumps([*needed, self.kind, self.driver])]
         done = subprocess.run(code, capture_output=True, text=True, check=False)
@@ -178,7 +180,7 @@ class ConnectorSuite:
         assert drivers & loaded == set(), "import the driver in the method that connects"
 
     def test_closing_twice_is_fine(self, place: Path) -> None:
-        """Before it connected, after it, and twice."""
+        """`close` works before and after connecting, and twice."""
         unused = self.build(place)
         unused.close()
         unused.close()
@@ -195,12 +197,12 @@ class ConnectorSuite:
             found.probe()
 
     def test_probe_reaches_the_peer(self, peer: Any) -> None:
-        """`doctor --connect` calls it, any number of times."""
+        """`probe` works any number of times."""
         peer.probe()
         peer.probe()
 
     def test_probe_says_what_is_wrong(self, place: Path) -> None:
-        """A peer that cannot be reached is a ConnectorError that names the resource and says what to do."""
+        """For an unreachable peer it raises a ConnectorError that names the resource and has a fix."""
         with self.build(place, self.unreachable(place)) as found, pytest.raises(ConnectorError) as caught:
             found.probe()
         assert "peer" in str(caught.value)
@@ -208,7 +210,7 @@ class ConnectorSuite:
         assert caught.value.fix, "ConnectorError(…, fix=…) says what to do"
 
     def test_interrupt_without_work_is_harmless(self, place: Path, peer: Any) -> None:
-        """It is called on every open connector when a run is stopped, whatever it does."""
+        """`interrupt` works on an idle connector: it is called on every open one when a run is stopped."""
         peer.interrupt()
         peer.probe()
         peer.interrupt()

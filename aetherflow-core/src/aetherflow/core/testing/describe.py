@@ -1,4 +1,4 @@
-"""What the classes of a plugin say about themselves: descriptions, examples, secrets."""
+"""Reading the descriptions of plugin classes: docstrings, examples, models, secrets."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ def docstring(cls: type) -> str:
 
 
 def example_steps(cls: type) -> list[dict[str, Any]]:
-    """The steps in the class's docstring: from its first line `- id: …` on, as far as it is indented so."""
+    """The steps in the class's docstring: the block that begins with its first line `- id: …`."""
     found = re.search(r"^( *)- id:.*\n?(?:(?:\1  .*|\1- .*|\s*)(?:\n|\Z))*", docstring(cls), re.MULTILINE)
     if found is None:
         return []
@@ -32,7 +32,7 @@ def example_steps(cls: type) -> list[dict[str, Any]]:
 
 
 def models_in(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """A model and all models that its fields hold."""
+    """A model and all models in its fields."""
     pending, seen = [model], set()
     while pending:
         if (found := pending.pop()) in seen:
@@ -72,6 +72,6 @@ def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
 
 
 def misspelt(model: type[BaseModel]) -> tuple[str, str]:
-    """A wrong key and the right one that it should remind of: the longest is the clearest case."""
+    """A misspelt key of a model and the right one; the longest key gives the clearest suggestion."""
     right = max(model.model_fields, key=len)
     return f"{right}x", right

@@ -1,4 +1,4 @@
-"""What a connector that moves files has to keep, whatever it speaks."""
+"""The suite for the contract of connectors that transfer files."""
 
 import hashlib
 import os
@@ -16,57 +16,57 @@ from aetherflow.core.testing.connector import ConnectorSuite
 
 LARGE = 10 * 1024 * 1024
 UNREADABLE = Path("/proc/self/mem")
-"""A file that opens and then fails to be read: a transfer that breaks off."""
+"""A file that can be opened but not read: it makes a transfer fail half-way."""
 
 
 class FileTransferSuite(ConnectorSuite):
-    """The contract of a file transfer.
+    """Tests the contract of a file transfer connector.
 
-    `read_bytes(path)`, `write_bytes(path, data)`, `upload(local, remote)`, `download(remote, local)`, `list(folder)`,
-    `delete(path)`, `mkdir(path)`, `mkdir_recursive(path)`, `delete_recursive(path)`, and `rename(old, new)` where the
-    peer can. A file appears under its final name as a whole or not at all, on both sides; what was there before stays
-    until then. What peers differ in is said by the attributes below.
+    Methods: `read_bytes(path)`, `write_bytes(path, data)`, `upload(local, remote)`, `download(remote, local)`,
+    `list(folder)`, `delete(path)`, `mkdir(path)`, `mkdir_recursive(path)`, `delete_recursive(path)`, and
+    `rename(old, new)` if the peer supports it. On both sides a file appears under its final name completely or not at
+    all, and an existing file stays until then. The attributes below describe differences between peers.
     """
 
     base: ClassVar[str] = "suite"
     """Folder at the peer under which each test has a folder of its own; it need not exist."""
     can_rename: ClassVar[bool] = True
-    """There is `rename`, which replaces an existing file."""
+    """True if the connector has `rename`, which replaces an existing file."""
     has_folders: ClassVar[bool] = True
-    """Folders exist by themselves; an object store only has names with slashes in them."""
+    """False for an object store, where folders are only parts of names."""
     has_links: ClassVar[bool] = False
-    """There are symbolic links: then `make_link` makes one."""
+    """True if the peer has symbolic links; then override `make_link`."""
     names: ClassVar[tuple[str, ...]] = (
         "plain.txt", "with blank.txt", "äöü €.txt", "\U0001f600.bin", "per%20cent#.txt", "a+b&c;d.txt", "-dash", "it's",
     )  # fmt: skip
     """Names that files can have."""
 
     def make_link(self, place: Path, target: str, link: str) -> None:
-        """Make a symbolic link at the peer, by other means than the connector; both paths as the connector has them."""
+        """Make a symbolic link at the peer, without the connector; both paths are those of the connector."""
         raise NotImplementedError
 
     def names_at(self, place: Path, folder: str) -> list[str] | None:
-        """Names in a folder at the peer, by other means than the connector, which may hide some; None if unknown."""
+        """Names in a folder at the peer, found without the connector, which may hide some; None if unknown."""
         del place, folder
         return None
 
     @pytest.fixture
     def remote(self, peer: Any) -> str:
-        """A new folder at the peer."""
+        """A new empty folder at the peer."""
         folder = f"{self.base}/{uuid.uuid4().hex[:12]}"
         peer.mkdir_recursive(folder)
         return folder
 
     @staticmethod
     def names_in(peer: Any, folder: str) -> list[str]:
-        """Sorted names of a listing: what is in it and nothing else."""
+        """The names in a listing, sorted."""
         return sorted(each.name for each in peer.list(folder))
 
     # Content
 
     @pytest.mark.parametrize("size", [0, 1, LARGE])
     def test_bytes_arrive_as_they_are(self, peer: Any, remote: str, tmp_path: Path, size: int) -> None:
-        """Empty, small, 10 MB; by every way."""
+        """Empty, small and 10 MB, by each method."""
         data = os.urandom(size)
         source, target = tmp_path / "source", tmp_path / "target"
         source.write_bytes(data)
@@ -88,7 +88,7 @@ class FileTransferSuite(ConnectorSuite):
         assert target.read_bytes() == b"x"
 
     def test_names_of_all_kinds(self, peer: Any, remote: str, tmp_path: Path) -> None:
-        """A name is taken byte for byte; it is no pattern, no address, no option."""
+        """A name is used byte for byte: it is not read as a pattern, an address or an option."""
         for name in self.names:
             peer.write_bytes(f"{remote}/{name}", name.encode())
         assert self.names_in(peer, remote) == sorted(self.names)
@@ -110,7 +110,7 @@ class FileTransferSuite(ConnectorSuite):
     # Whole or not at all
 
     def test_an_overwrite_is_seen_whole(self, connect: Callable[[], Any], remote: str) -> None:
-        """Who reads while a file is replaced gets the old content or the new one, never a part."""
+        """A reader gets the old content or the new one while a file is replaced, never a part."""
         writer, reader = connect(), connect()
         versions = [bytes([number]) * (LARGE // 8 + number) for number in range(4)]
         writer.write_bytes(f"{remote}/file", versions[0])
@@ -142,7 +142,7 @@ class FileTransferSuite(ConnectorSuite):
     def test_a_failed_upload_keeps_the_old_file(
         self, peer: Any, remote: str, place: Path, tmp_path: Path, fault: str
     ) -> None:
-        """The local file is missing, is a folder, or breaks off: the peer has what it had, and no leavings."""
+        """The local file is missing, is a folder, or cannot be read: the peer keeps its file, without leftovers."""
         local = {"missing": tmp_path / "none", "folder": tmp_path, "unreadable": UNREADABLE}[fault]
         if fault == "unreadable" and sys.platform != "linux":
             local = tmp_path / "none"
@@ -155,7 +155,7 @@ class FileTransferSuite(ConnectorSuite):
         assert self.names_at(place, remote) in (None, ["file"]), "a part is left over"
 
     def test_a_failed_download_keeps_the_old_file(self, peer: Any, remote: str, tmp_path: Path) -> None:
-        """A file that is missing at the peer: nothing appears here, and nothing is lost."""
+        """A file is missing at the peer: no local file is created or changed."""
         target, new = tmp_path / "target", tmp_path / "new"
         target.write_bytes(b"old")
         for local in (target, new):
@@ -165,7 +165,7 @@ class FileTransferSuite(ConnectorSuite):
         assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["target"]
 
     def test_a_download_to_no_folder_is_an_error(self, peer: Any, remote: str, tmp_path: Path) -> None:
-        """The folder of the local file must exist; who calls decides about folders here."""
+        """The folder of the local file must exist: `download` creates no local folders."""
         peer.write_bytes(f"{remote}/file", b"x")
         with pytest.raises((ConnectorError, OSError)):
             peer.download(f"{remote}/file", tmp_path / "no" / "folder" / "file")
@@ -197,7 +197,7 @@ class FileTransferSuite(ConnectorSuite):
     # Deleting, folders, renaming
 
     def test_delete_removes_one_file(self, peer: Any, remote: str) -> None:
-        """And no more than that; what is missing is an error, which the step may forgive."""
+        """`delete` removes the file and nothing else; a missing file is an error."""
         peer.write_bytes(f"{remote}/a", b"")
         peer.write_bytes(f"{remote}/ab", b"")
         peer.delete(f"{remote}/a")
@@ -206,13 +206,13 @@ class FileTransferSuite(ConnectorSuite):
             peer.delete(f"{remote}/a")
 
     def test_reading_what_is_missing_is_an_error(self, peer: Any, remote: str) -> None:
-        """A ConnectorError of one line that names the path."""
+        """A ConnectorError with one line that names the path."""
         with pytest.raises(ConnectorError, match="none-such") as caught:
             peer.read_bytes(f"{remote}/none-such")
         assert "\n" not in str(caught.value)
 
     def test_folders(self, peer: Any, remote: str) -> None:
-        """`mkdir` makes one level and refuses an existing one; `mkdir_recursive` makes all and is content with it."""
+        """`mkdir` makes one level and refuses an existing folder; `mkdir_recursive` makes all levels and accepts it."""
         peer.mkdir_recursive(f"{remote}/a/b/c")
         peer.mkdir_recursive(f"{remote}/a/b/c")
         if not self.has_folders:
@@ -225,7 +225,7 @@ class FileTransferSuite(ConnectorSuite):
                 peer.mkdir(wrong)
 
     def test_delete_does_not_empty_a_folder(self, peer: Any, remote: str) -> None:
-        """`delete` takes an empty folder, and no other."""
+        """`delete` removes an empty folder, but no other."""
         if not self.has_folders:
             return
         peer.write_bytes(f"{remote}/full/file", b"x")
@@ -237,7 +237,7 @@ class FileTransferSuite(ConnectorSuite):
         assert self.names_in(peer, f"{remote}/full") == ["file"]
 
     def test_delete_recursive_removes_the_tree_and_nothing_beside_it(self, peer: Any, remote: str) -> None:
-        """A folder whose name begins the same stays."""
+        """A folder whose name begins with the same text stays."""
         for name in ("tree/a", "tree/deep/b", "tree2/c"):
             peer.write_bytes(f"{remote}/{name}", b"x")
         peer.delete_recursive(f"{remote}/tree")
@@ -245,7 +245,7 @@ class FileTransferSuite(ConnectorSuite):
         assert self.names_in(peer, f"{remote}/tree2") == ["c"]
 
     def test_delete_recursive_does_not_follow_links(self, peer: Any, remote: str, place: Path) -> None:
-        """A link in the tree is removed, what it points to is not touched."""
+        """A link in the tree is removed, its target is not touched."""
         if not self.has_links:
             return
         peer.write_bytes(f"{remote}/outside/file", b"keep")
@@ -256,7 +256,7 @@ class FileTransferSuite(ConnectorSuite):
         assert peer.read_bytes(f"{remote}/outside/file") == b"keep"
 
     def test_rename(self, peer: Any, remote: str) -> None:
-        """Replaces an existing file; what is missing is an error and changes nothing. `can_rename` says the truth."""
+        """`rename` replaces an existing file; a missing source is an error that changes nothing."""
         assert callable(getattr(peer, "rename", None)) is self.can_rename
         if not self.can_rename:
             return

@@ -1,4 +1,4 @@
-"""What every plugin with hooks has to keep."""
+"""The suite for the contract of hooks."""
 
 import copy
 import inspect
@@ -49,7 +49,7 @@ def sample_plan() -> PlanInfo:
 
 
 class HookSuite:
-    """The contract of hooks. Say `plugin`, and `name` if it is installed under an entry point.
+    """Tests the contract of hooks. Set `plugin`, and `name` if it is installed under an entry point.
 
     class TestNotes(HookSuite):
         plugin = run_notes
@@ -69,12 +69,12 @@ class HookSuite:
 
     @pytest.fixture
     def hooks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hooks:
-        """The hooks, registered as a command registers them; the working directory is an empty folder."""
+        """The hooks, registered as in a command; the working directory is an empty folder."""
         monkeypatch.chdir(tmp_path)
         return Hooks([Named("suite:plugin", self.build())])
 
     def tell(self, hooks: Hooks, hook: str, **arguments: Any) -> None:
-        """Call an observer of the plugin; what it raises fails the test."""
+        """Call an observer of the plugin; an exception fails the test."""
         for _, call in hooks.each(f"{PREFIX}{hook}"):
             call(**arguments)
 
@@ -87,15 +87,15 @@ class HookSuite:
         assert [target.partition(":")[0] for target in targets] == [module]
 
     def test_every_hook_exists_and_is_described(self, hooks: Hooks) -> None:
-        """A misspelt or unmarked hook is refused when the plugin is registered; there is one at least."""
+        """There is at least one hook, and each has a docstring; misspelt or unmarked ones fail at registration."""
         found = [name for name in vars(hookspecs) if name.startswith(PREFIX) and hooks.names(name)]
         assert found, "the plugin implements no hook"
         plain = [name for name in found if not inspect.getdoc(getattr(hooks.plugins[0].plugin, name, None))]
-        assert plain == [], "say in the docstring of each hook what it does"
+        assert plain == [], "add a docstring to each hook"
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=[outcome.status for outcome in OUTCOMES])
     def test_observers_take_whatever_happens(self, hooks: Hooks, outcome: Outcome) -> None:
-        """A whole run, twice, in the order of a real one; observers raise nothing and may leave events out."""
+        """Observers accept the events of a whole run, and of a second process of it, in their real order."""
         for attempt in (1, 2):
             run = RunInfo(RUN.flow_id, RUN.run_id, attempt, RUN.flow_file)
             self.tell(hooks, "lock_acquired", run=run, lock=LOCK)
@@ -111,7 +111,7 @@ class HookSuite:
             self.tell(hooks, "run_finished", run=run, outcome=outcome, summary=summary)
 
     def test_a_wrapper_hands_the_result_on(self, hooks: Hooks) -> None:
-        """What the step returns comes out, unless the plugin changes results; what it raises is raised."""
+        """The step's result is returned unchanged, unless `changes_results`, and its exception is raised."""
         result = StepResult(output={"n": 1})
         for step in STEPS:
             found = hooks.around(lambda: result, run=RUN, step=step)
@@ -125,7 +125,7 @@ class HookSuite:
             hooks.around(fail, run=RUN, step=STEPS[0])
 
     def test_a_plan_is_only_looked_at(self, hooks: Hooks) -> None:
-        """`check_plan` gives Problems or None, the same twice, and changes nothing."""
+        """`check_plan` gives Problems or None, twice the same, and changes nothing."""
         plan = sample_plan()
         inputs = copy.deepcopy([step.inputs for job in plan.jobs for step in job.steps])
         first, second = ([list(found) for _, found in hooks.decide(f"{PREFIX}check_plan", plan=plan)] for _ in range(2))
@@ -141,7 +141,7 @@ class HookSuite:
             assert all(isinstance(each, NeedsPerson) for each in found)
 
     def test_environment_and_secrets_are_text(self, hooks: Hooks) -> None:
-        """`expand_env` gives a map of text to text, `decode_secret` text, each or None."""
+        """`expand_env` gives None or a map of text to text, `decode_secret` None or text."""
         for _, found in hooks.decide(f"{PREFIX}expand_env", env=ENV):
             assert isinstance(found, Mapping)
             assert all(isinstance(part, str) for item in found.items() for part in item)

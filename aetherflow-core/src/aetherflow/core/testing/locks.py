@@ -1,4 +1,4 @@
-"""What every lock store has to keep."""
+"""The suite for the contract of a lock store."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ A, B, C = Owner("load", "a"), Owner("load", "b"), Owner("other", "c", 2)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until a condition holds."""
+    """Wait until a condition is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -25,29 +25,29 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 class LockSuite:
-    """The contract of a lock store: `acquire`, `holders`, `waiters`, `break_lock`, `close`.
+    """Tests the contract of a lock store: `acquire`, `holders`, `waiters`, `break_lock`, `close`.
 
-    Say how one is opened, and how its renewals are stopped; two that are opened at one place share their locks.
+    Override `open` and `stop_renewing`. Two stores at the same place share their locks.
     """
 
     def open(self, place: Path) -> Any:
-        """A lock store at this place, an empty folder at first."""
+        """Open a lock store at this place, an empty folder at first."""
         raise NotImplementedError
 
     def stop_renewing(self, store: Any) -> None:
-        """Let the store stand still, as if its process were paused: its leases are renewed no more."""
+        """Stop the renewals of a store, as if its process were paused."""
         raise NotImplementedError
 
     @pytest.fixture
     def stores(self, tmp_path: Path) -> Iterator[tuple[Any, Any]]:
-        """Two stores at one place, as two processes have them."""
+        """Two stores at one place, as in two processes."""
         with ExitStack() as stack:
             yield stack.enter_context(self.open(tmp_path)), stack.enter_context(self.open(tmp_path))
 
     # Taking and giving back
 
     def test_one_at_a_time_and_tokens_grow(self, stores: tuple[Any, Any]) -> None:
-        """Who comes second is told who holds it; each acquisition has a greater token; other keys are free."""
+        """A second owner gets an error that names the holder; tokens grow; other keys are free."""
         store, other = stores
         with store.acquire("k", A) as lease:
             assert (lease.key, lease.owner, lease.lost) == ("k", A, False)
@@ -64,7 +64,7 @@ class LockSuite:
         assert tokens == sorted(set(tokens))
 
     def test_the_same_owner_shares_its_lock(self, stores: tuple[Any, Any]) -> None:
-        """Re-entrant for one owner through one store; free with the last release, and releasing twice is nothing."""
+        """A lock is re-entrant for its owner in one store, and free after the last release."""
         store, other = stores
         outer, inner = store.acquire("k", A), store.acquire("k", A)
         assert inner.token == outer.token
@@ -83,7 +83,7 @@ class LockSuite:
             other.acquire("k", Owner("f", "r", 2))
 
     def test_closing_gives_everything_back(self, stores: tuple[Any, Any]) -> None:
-        """And tells nobody of a loss."""
+        """`close` releases all locks of the store."""
         store, other = stores
         store.acquire("k", A)
         store.acquire("l", A)
@@ -93,13 +93,13 @@ class LockSuite:
 
     @pytest.mark.parametrize(("key", "ttl"), [("", 1.0), ("x" * 513, 1.0), ("k", 0.0), ("k", -1.0)])
     def test_what_no_lock_can_be(self, stores: tuple[Any, Any], key: str, ttl: float) -> None:
-        """A key has 1 to 512 characters, a time to live is more than nothing."""
+        """A key has 1 to 512 characters, and a time to live is greater than 0."""
         with pytest.raises(UsageError):
             stores[0].acquire(key, A, ttl_seconds=ttl)
 
     @pytest.mark.parametrize("key", ["ü \U0001f600", "a/b", "%", "K", "'"])
     def test_keys_are_taken_as_they_are(self, stores: tuple[Any, Any], key: str) -> None:
-        """Any text is a key, and equals no other."""
+        """Any text is a key, and distinct from every other text."""
         store, other = stores
         store.acquire(key, A)
         other.acquire("k", B)
@@ -107,7 +107,7 @@ class LockSuite:
             other.acquire(key, B)
 
     def test_many_threads_one_effective_holder(self, stores: tuple[Any, Any]) -> None:
-        """40 acquisitions by 8 owners: never two at once, no token twice."""
+        """In 40 acquisitions by 8 owners there are never two holders at once, and no token is used twice."""
         tokens: list[int] = []
         inside: list[Owner] = []
         failures: list[BaseException] = []
@@ -137,7 +137,7 @@ class LockSuite:
     # Waiting
 
     def test_waiting_ends_when_the_lock_is_free(self, stores: tuple[Any, Any]) -> None:
-        """Whoever waits gets the lock soon after its release."""
+        """A waiter gets the lock soon after its release."""
         store, other = stores
         threading.Timer(0.2, store.acquire("k", A).release).start()
         started = time.monotonic()
@@ -146,7 +146,7 @@ class LockSuite:
         assert other.waiters() == []
 
     def test_first_come_first_served(self, stores: tuple[Any, Any]) -> None:
-        """In the order of the queue, and nobody who does not wait gets in between."""
+        """Waiters get the lock in the order of their arrival."""
         store, other = stores
         lease = store.acquire("k", A)
         served: list[str] = []
@@ -167,7 +167,7 @@ class LockSuite:
         assert served == ["r0", "r1", "r2", "r3"]
 
     def test_waiting_in_vain_names_the_holder(self, stores: tuple[Any, Any]) -> None:
-        """Whoever gives up waiting also leaves the queue."""
+        """The error after the wait names the holder, and the waiter leaves the queue."""
         store, other = stores
         store.acquire("k", A)
         with pytest.raises(LockBusyError, match=r"\ALock not acquired: k after 0\.1 s; held by run a of flow load"):
@@ -190,7 +190,7 @@ class LockSuite:
         assert other.waiters() == []
 
     def test_two_threads_of_one_owner_share_what_the_first_gets(self, stores: tuple[Any, Any]) -> None:
-        """Both wait, both get the same lock."""
+        """Two waiting threads of one owner get the same lock."""
         store, other = stores
         lease = store.acquire("k", A)
         got: list[Any] = []
@@ -209,7 +209,7 @@ class LockSuite:
     # Time
 
     def test_a_lease_is_renewed_beyond_its_time_to_live(self, stores: tuple[Any, Any]) -> None:
-        """As long as its holder runs."""
+        """A lease does not expire while its holder runs."""
         store, other = stores
         lease = store.acquire("k", A, ttl_seconds=0.3)
         with pytest.raises(LockBusyError):
@@ -217,7 +217,7 @@ class LockSuite:
         assert not lease.lost
 
     def test_a_lease_that_is_not_renewed_ends(self, stores: tuple[Any, Any]) -> None:
-        """Not before its time; then another gets it, and the first is told when it asks: lost, which is no error."""
+        """It expires after its time to live; then another owner gets the key, and the first lease reports its loss."""
         store, other = stores
         lease = store.acquire("k", A, ttl_seconds=1)
         started = time.monotonic()
@@ -232,7 +232,7 @@ class LockSuite:
         assert [holder.token for holder in other.holders()] == [later.token], "the late release took nothing"
 
     def test_a_loss_is_told_once(self, stores: tuple[Any, Any]) -> None:
-        """A person breaks a lock: the holder hears of it soon, once, with the reason."""
+        """When a lock is broken its holder is notified soon, once, with the reason."""
         store, other = stores
         told: list[Any] = []
         lease = store.acquire("k", A, ttl_seconds=0.3, on_lost=told.append)

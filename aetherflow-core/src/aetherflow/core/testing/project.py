@@ -1,4 +1,4 @@
-"""A flow project in a temporary folder, and the ways to run it."""
+"""A flow project in a folder for tests: writing flows, running them, reading their state."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ COMMAND_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command did: its exit code, what it wrote to stdout and to stderr."""
+    """The result of a command: exit code, stdout and stderr."""
 
     code: int
     out: str
@@ -39,19 +39,19 @@ class RanStep:
 
     status: str
     outputs: dict[str, Any]
-    """The outputs as the state holds them: JSON values."""
+    """The outputs as stored in the state: JSON values."""
     reason: str | None = None
     artifacts: list[Path] = field(default_factory=list)
-    """Files that the step left behind."""
+    """Paths of the step's artifacts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A finished run; a failure is reported here, not raised."""
+    """A finished run, also one that failed."""
 
     summary: RunSummary
     steps: dict[str, RanStep]
-    """Steps of the one job by id; of several jobs by `JOB.STEP`."""
+    """Steps by id; with several jobs by `JOB.STEP`."""
 
     @property
     def status(self) -> str:
@@ -59,7 +59,7 @@ class Ran:
 
     @property
     def error(self) -> FailureSummary | None:
-        """Why the first failed job failed."""
+        """The failure of the first failed job; None if there is none."""
         return next((job.error for job in self.summary.jobs if job.error), None)
 
     def __getitem__(self, step: str) -> RanStep:
@@ -67,11 +67,11 @@ class Ran:
 
 
 class FlowProject:
-    """One folder with a flow, its state and its work.
+    """A folder with flows, their state and their work folders.
 
-    Runs in this process see the steps and connectors that are installed, and those that a test registered by
-    `register_step` and `register_connector`; `command` starts a process, which sees only what is installed. The
-    variables AETHERFLOW_… of the process that tests are hidden from both.
+    Runs in this process can use the installed steps and connectors, and those that a test registered by
+    `register_step` and `register_connector`; `command` starts a process, which can use only installed ones. Variables
+    AETHERFLOW_… of the test process are hidden from both.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,12 +84,12 @@ class FlowProject:
             "AETHERFLOW_WORK_ROOT": str(self.work),
             "AETHERFLOW_STATE_ROOT": str(self.states),
         }
-        """The environment of every run; a test may change it."""
+        """The environment of every run and command; a test may change it."""
 
     # Writing
 
     def write(self, text: str, name: str = "flow.yaml") -> Path:
-        """Write a text file, dedented; its path."""
+        """Write a text file, dedented; returns its path."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text), encoding="utf-8")
@@ -102,9 +102,9 @@ class FlowProject:
         params: Mapping[str, Any] | None = None,
         name: str = "flow.yaml",
     ) -> Path:
-        """Write a flow of one job with these steps, as in YAML: `{"id": …, "type": …, "inputs": {…}}`.
+        """Write a flow of one job with these steps, each a map as in YAML: `{"id": …, "type": …, "inputs": {…}}`.
 
-        The files of the job stay after the run.
+        The job's files are kept after the run. Returns the path of the flow file.
         """
         head: dict[str, Any] = {"id": FLOW_ID, "workspace": {"root": str(self.work), "cleanup_policy": "never"}}
         if params:
@@ -121,7 +121,7 @@ class FlowProject:
     def run(self, name: str = "flow.yaml", **options: Any) -> Ran:
         """Run a flow file in this process; `options` are those of `run_flow`.
 
-        A run that fails or is stopped is returned; SpecError and the like, where nothing ran, are raised.
+        A run that failed or was stopped is returned; errors before a run, such as SpecError, are raised.
         """
         try:
             summary = run_flow(self.folder / name, **{"env": self.env, **options})
@@ -138,19 +138,19 @@ class FlowProject:
         before: Sequence[Mapping[str, Any]] = (),
         **keys: Any,
     ) -> Ran:
-        """Run a flow of this one step, with the id `step`, after the steps `before`; `keys` are further keys of it."""
+        """Run a flow with this step, under the id `step`, after the steps `before`; `keys` are further keys of it."""
         step = {"id": "step", "type": step_type, "inputs": dict(inputs or {}), **keys}
         self.flow(*before, step, resources=resources)
         return self.run()
 
     def effects(self, name: str = "flow.yaml", **options: Any) -> dict[str, list[str]]:
-        """What `aetherflow plan --effects` would print for each step that is to run; `options` are of `plan_flow`."""
+        """Step id to its lines of `aetherflow plan --effects`, for steps that would run; `options` of `plan_flow`."""
         plan = plan_flow(self.folder / name, **{"env": self.env, "effects": True, **options})
         steps = [step for job in plan.jobs for step in job.steps if step.effects is not None]
         return {step.key.step: list(step.effects.lines) or [step.effects.why] for step in steps if step.effects}
 
     def validate(self, name: str = "flow.yaml") -> list[dict[str, Any]]:
-        """Errors of `aetherflow validate`, each a map with code, loc, msg, file, line, col and fix."""
+        """The errors of `aetherflow validate`, each a map with code, loc, msg, af, file, line, col and fix."""
         path = self.folder / name
         errors: list[dict[str, Any]] = check_flow(path, build_snapshot(path.parent, ambient=self.env)).as_json()[
             "errors"
@@ -158,7 +158,7 @@ class FlowProject:
         return errors
 
     def command(self, *arguments: str, env: Mapping[str, str] | None = None) -> CommandResult:
-        """Run the command `aetherflow` in a process of its own, in the folder."""
+        """Run the command `aetherflow` in a new process, in the folder."""
         done = subprocess.run(
             [sys.executable, "-m", "aetherflow.core", *arguments],
             cwd=self.folder,
@@ -178,7 +178,7 @@ class FlowProject:
             return connection.execute(sql, parameters).fetchall()
 
     def artifacts(self, ran: Ran, job_id: str = JOB_ID) -> Path:
-        """Folder of the results of a job."""
+        """The folder of a job's artifacts."""
         return self.work / ran.summary.flow_id / job_id / ran.summary.run_id / "artifacts"
 
 

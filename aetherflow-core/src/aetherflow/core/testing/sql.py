@@ -1,4 +1,4 @@
-"""What a connector of kind `db` has to keep."""
+"""The suite for the contract of a connector of kind `db`."""
 
 import datetime as dt
 import threading
@@ -17,10 +17,10 @@ INTERRUPT_SECONDS = 5.0
 
 
 class SqlSuite(ConnectorSuite):
-    """The contract of a database: `script`, `execute`, `read`, `fetchall`, `fetchmany`, `stream`, `interrupt`.
+    """Tests the contract of a database: `script`, `execute`, `read`, `fetchall`, `fetchmany`, `stream`, `interrupt`.
 
-    Values reach SQL as `:name` only. A script of several statements is one transaction. Reading changes nothing.
-    What databases differ in is said by the attributes below.
+    Values are passed to SQL only as parameters `:name`. A script of several statements is one transaction. Reading
+    changes nothing. The attributes below describe differences between databases.
     """
 
     endless: ClassVar[str]
@@ -32,20 +32,20 @@ class SqlSuite(ConnectorSuite):
     )
     """A query for the numbers from 1 to {count}, in one column `n`."""
     undoes_tables: ClassVar[bool] = True
-    """A failed script takes back CREATE TABLE, too."""
+    """True if a failed script also undoes CREATE TABLE."""
     has_returning: ClassVar[bool] = True
-    """INSERT … RETURNING gives rows."""
+    """True if the database has INSERT … RETURNING."""
     names_are_upper: ClassVar[bool] = False
-    """Names without quotes come back in upper case."""
+    """True if results have unquoted names in upper case."""
     changed_values: ClassVar[Mapping[str, Any]] = {}
-    """Of the values below, those that come back in another form: the database lacks the type."""
+    """Those of VALUES that come back in another form, since the database lacks the type."""
 
     VALUES: ClassVar[Mapping[str, Any]] = {
         "i": 2**62, "f": 0.1, "b": b"\x00\xff", "s": "ü\U0001f600", "n": None, "t": True,
         "d": dt.date(2024, 2, 29), "dec": Decimal("0.10"),
         "ts": dt.datetime.fromisoformat("2024-02-29T01:02:03.000004"),
     }  # fmt: skip
-    """What goes in as a parameter and comes out of a query."""
+    """Values that are passed as parameters and read back."""
 
     @pytest.fixture
     def db(self, connect: Callable[[], Any]) -> Any:
@@ -57,7 +57,7 @@ class SqlSuite(ConnectorSuite):
         return made
 
     def names(self, *names: str) -> list[str]:
-        """Names of columns as a result has them."""
+        """Names of columns in the form of a result."""
         return [name.upper() if self.names_are_upper else name for name in names]
 
     @staticmethod
@@ -68,7 +68,7 @@ class SqlSuite(ConnectorSuite):
     # Reading
 
     def test_every_way_of_reading_gives_the_same_rows(self, db: Any) -> None:
-        """`read`, `fetchall`, `fetchmany` and `stream`, the last two in batches."""
+        """`read`, `fetchall`, `fetchmany` and `stream` agree, the last two in batches."""
         expected = (self.names("a", "s"), ROWS)
         sql = "SELECT a, s FROM t WHERE a > :n ORDER BY a"
         assert db.read(sql, {"n": 0}) == expected
@@ -93,7 +93,7 @@ class SqlSuite(ConnectorSuite):
         ],
     )
     def test_reading_changes_nothing(self, db: Any, sql: str) -> None:
-        """A statement that changes data is refused with the advice to use a step that may."""
+        """A statement that changes data is refused, and the fix names a step that may do it."""
         with pytest.raises(ConnectorError) as error:
             db.read(sql)
         assert "db_execute" in error.value.fix
@@ -137,31 +137,31 @@ class SqlSuite(ConnectorSuite):
     # Parameters
 
     def test_values_of_all_kinds_go_in_and_come_out(self, db: Any) -> None:
-        """Numbers, text, bytes, null, dates: never through the text of the SQL."""
+        """Numbers, text, bytes, null and dates come back equal."""
         (row,) = db.read("SELECT " + ", ".join(f":{name} AS {name}" for name in self.VALUES), dict(self.VALUES))[1]
         expected = {**self.VALUES, **self.changed_values}
         assert dict(zip(self.VALUES, row, strict=True)) == expected
 
     def test_markers_in_text_are_no_parameters(self, db: Any) -> None:
-        """`:name` inside a literal or a comment stays; a value is never read as SQL."""
+        """`:name` inside a literal or a comment is unchanged; a value is never read as SQL."""
         found = db.read("SELECT ':n' AS a, :n AS b -- :no\n/* :no */", {"n": "'; DROP TABLE t; --"})[1]
         assert found == [(":n", "'; DROP TABLE t; --")]
         assert self.rows(db) == ROWS
 
     def test_each_statement_takes_the_params_it_names(self, db: Any) -> None:
-        """The params of a script belong to all its statements."""
+        """The params of a script are available to all its statements."""
         db.script("DELETE FROM t WHERE a = :one; UPDATE t SET s = :s WHERE a = :two", {"one": 1, "two": 2, "s": "v"})
         assert self.rows(db) == [(2, "v")]
 
     @pytest.mark.parametrize("params", [{}, {"n": 1, "more": 2}, {"m": 1}])
     def test_params_and_markers_must_match(self, db: Any, params: dict[str, Any]) -> None:
-        """A missing value and one that nobody asked for are errors, not guesses."""
+        """A missing value and a surplus value are errors."""
         with pytest.raises(Exception, match=r"n|more|m") as caught:
             db.read("SELECT a FROM t WHERE a = :n", params)
         assert getattr(caught.value, "code", "").startswith("AF"), "an error of ours"
 
     def test_a_value_of_no_sql_type_is_our_error(self, db: Any) -> None:
-        """What the driver cannot take is a ConnectorError."""
+        """A value that the driver refuses is a ConnectorError."""
         with pytest.raises(ConnectorError):
             db.read("SELECT :x AS x", {"x": object()})
 
@@ -183,11 +183,11 @@ class SqlSuite(ConnectorSuite):
         ],
     )
     def test_affected_rows(self, db: Any, sql: str, affected: int | None) -> None:
-        """How many rows changed; None where none can."""
+        """The number of changed rows; None for statements that change none."""
         assert db.script(sql).affected_rows == affected
 
     def test_returning_counts_its_rows(self, db: Any) -> None:
-        """INSERT … RETURNING changes data: `script` runs it to its end, `read` refuses it."""
+        """`script` executes INSERT … RETURNING and counts its rows; `read` refuses it."""
         if not self.has_returning:
             return
         sql = "INSERT INTO t VALUES (3, 'y'), (4, 'z') RETURNING a"
@@ -197,12 +197,12 @@ class SqlSuite(ConnectorSuite):
         assert db.script(sql).affected_rows == 2
 
     def test_execute_gives_a_number_and_minus_one_for_ddl(self, db: Any) -> None:
-        """`execute` is `script` for callers that want a number."""
+        """`execute` returns the number of changed rows, -1 if there is none."""
         assert db.execute("UPDATE t SET s = :s", {"s": "q"}) == 2
         assert db.execute("CREATE TABLE u (a INTEGER)") == -1
 
     def test_what_was_written_is_there_for_the_next_connector(self, db: Any, connect: Callable[[], Any]) -> None:
-        """A script that returned is committed; nothing else is needed."""
+        """A script is committed when it returns."""
         db.script("INSERT INTO t VALUES (3, 'y'); INSERT INTO t VALUES (4, 'z')")
         db.close()
         assert len(self.rows(connect())) == 4
@@ -211,13 +211,13 @@ class SqlSuite(ConnectorSuite):
         "wrong", ["SELECT * FROM nope", "INSERT INTO t (b) VALUES (1)", "CREATE TABLE t (a INTEGER)"]
     )
     def test_a_failing_script_leaves_everything_as_it_was(self, db: Any, wrong: str) -> None:
-        """One transaction; the message says which statement failed."""
+        """A script is one transaction, and the message names the failed statement."""
         with pytest.raises(ConnectorError, match="statement 3 of 4 failed"):
             db.script(f"DELETE FROM t; INSERT INTO t VALUES (9, 'z'); {wrong}; DELETE FROM t")
         assert self.rows(db) == ROWS
 
     def test_a_failing_script_takes_tables_back(self, db: Any) -> None:
-        """Where the database can take back a created table."""
+        """A failing script also undoes CREATE TABLE, if the database can."""
         with pytest.raises(ConnectorError):
             db.script("CREATE TABLE u (a INTEGER); SELECT * FROM nope")
         if self.undoes_tables:
@@ -227,7 +227,7 @@ class SqlSuite(ConnectorSuite):
             assert self.rows(db, "SELECT * FROM u") == []
 
     def test_before_commit_can_undo(self, db: Any) -> None:
-        """It sees the counts, and what it raises undoes even a single statement."""
+        """`before_commit` gets the counts, and its exception undoes the script, even a single statement."""
 
         def refuse(result: Any) -> None:
             assert result.affected == (2,)
@@ -247,7 +247,7 @@ class SqlSuite(ConnectorSuite):
         assert len(self.rows(db)) == 2
 
     def test_an_empty_script_is_an_error(self, db: Any) -> None:
-        """Comments and semicolons are no statement."""
+        """A script of comments and semicolons is an error."""
         with pytest.raises(ConnectorError, match="no statement"):
             db.script("-- nothing\n;")
 
@@ -266,7 +266,7 @@ class SqlSuite(ConnectorSuite):
 
     @pytest.mark.parametrize("way", ["read", "script", "stream"])
     def test_interrupt_ends_a_running_query(self, db: Any, way: str) -> None:
-        """From another thread; the connector works on."""
+        """`interrupt`, called from another thread, ends the query; the connector still works."""
 
         def run() -> None:
             if way == "stream":

@@ -1,4 +1,4 @@
-"""What every state backend has to keep."""
+"""The suite for the contract of a state backend."""
 
 import threading
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from aetherflow.core.testing.state_steps import StepStateSuite
 
 
 class StateBackendSuite(StepStateSuite):
-    """The contract of a state backend: a store, and one run in it; say how both are opened.
+    """Tests the contract of a state backend: a store, and runs in it. Override `open_store` and `open_run`.
 
-    Every transition is one transaction, which also proves that the run is still owned by this process.
+    Every transition is one transaction, which also checks that this process still owns the run.
     """
 
     # The run
 
     def test_a_run_begins_and_ends(self, open: Callable[[], Any]) -> None:
-        """What is frozen comes back as it was; an unknown run is None."""
+        """Frozen inputs come back unchanged; an unknown run is None."""
         store, other = open(), open()
         assert store.find_run(FLOW, RUN_ID) is None
         run = self.begin(store)
@@ -39,7 +39,7 @@ class StateBackendSuite(StepStateSuite):
 
     @pytest.mark.parametrize("status", sorted(RUN[Status.RUNNING] - {Status.RUNNING}))
     def test_every_end_of_a_run_and_what_may_follow(self, store: Any, status: Status) -> None:
-        """An ended run can be entered again, not ended again."""
+        """An ended run can begin again."""
         run = self.begin(store)
         run.finish(status, reason=WHY, error="it broke")
         found = store.find_run(FLOW, RUN_ID)
@@ -57,7 +57,7 @@ class StateBackendSuite(StepStateSuite):
         assert store.find_run(FLOW, RUN_ID).status is Status.RUNNING
 
     def test_runs_do_not_mix(self, store: Any) -> None:
-        """Two flows with one run id, two runs of one flow."""
+        """Two flows with the same run id, and two runs of one flow, are separate."""
         for flow_id, run_id in (("f", "r"), ("g", "r"), ("f", "s")):
             run = self.begin(store, flow_id, run_id)
             run.start_job("job", "")
@@ -69,7 +69,7 @@ class StateBackendSuite(StepStateSuite):
     # Ownership
 
     def test_who_was_taken_over_cannot_write(self, open: Callable[[], Any]) -> None:
-        """The generation is checked by every transaction: no change of the old owner is recorded."""
+        """After a takeover every transition of the old owner raises LostOwnershipError and changes nothing."""
         old_store, new_store = open(), open()
         old = self.begin(old_store)
         old.start_job("job", "")
@@ -96,7 +96,7 @@ class StateBackendSuite(StepStateSuite):
         assert seen.steps.ledger("n", "") == {}
 
     def test_attempts_of_a_dead_owner_become_interrupted(self, open: Callable[[], Any]) -> None:
-        """And the next attempt has the next number."""
+        """They become INTERRUPTED, and the next attempt has the next number."""
         first = self.begin(open())
         first.start_job("job", "")
         assert first.steps.start(start()) == 1
@@ -109,7 +109,7 @@ class StateBackendSuite(StepStateSuite):
 
     @pytest.mark.parametrize("status", sorted(JOB[Status.RUNNING] - {Status.RUNNING, Status.DISCARDED}))
     def test_a_job_ends(self, store: Any, run: Any, status: Status) -> None:
-        """With its reason, the answer of its `when` and its definition."""
+        """Its status, skip reason, result of `when` and definition are stored."""
         run.finish_job("job", status, skip_reason=WHY if status is Status.SKIPPED else None)
         found = self.look(store).jobs["job"]
         assert (found.status, found.when_result, found.def_hash) == (status, True, "job-hash")
@@ -118,14 +118,14 @@ class StateBackendSuite(StepStateSuite):
 
     @pytest.mark.parametrize("status", sorted(JOB[None] - {Status.RUNNING}))
     def test_a_job_can_end_before_it_starts(self, store: Any, run: Any, status: Status) -> None:
-        """By its `when`, by a dependency, by an error of either."""
+        """A job can end by its `when`, a dependency, or an error, without having started."""
         run.gate_job("gated", status, "h", when_result=False, skip_reason=WHY)
         found = self.look(store).jobs["gated"]
         assert (found.status, found.when_result, found.skip_reason.code) == (status, False, WHY.code)
 
     @pytest.mark.parametrize("status", [Status.SUCCESS, Status.SKIPPED])
     def test_a_finished_job_is_not_started_again(self, store: Any, run: Any, status: Status) -> None:
-        """Unless a person has its result set aside."""
+        """A finished job can start only after an intervention has discarded it."""
         run.finish_job("job", status)
         with pytest.raises(StateError):
             run.start_job("job", "")
@@ -136,7 +136,7 @@ class StateBackendSuite(StepStateSuite):
     # Interventions
 
     def test_a_person_decides(self, store: Any, run: Any) -> None:
-        """Done, again, keep under a new definition, do again: each in the transaction that enters the run."""
+        """The interventions done, again, accept and discard take effect when the run begins."""
         keys = [StepKey("job", name) for name in ("done", "again", "kept", "redo")]
         for key in keys:
             run.steps.start(start(key))
@@ -145,10 +145,10 @@ class StateBackendSuite(StepStateSuite):
         again = self.begin(store)  # the others were left by a dead process
         again.finish(Status.UNKNOWN)
         done, repeated, kept, redo = keys
-        wishes = Intervention(
+        intervention = Intervention(
             "ann", "checked", discard_steps=[redo], accepted=[(kept, "new")], decided={done: "done", repeated: "again"}
         )
-        self.begin(store, intervention=wishes)
+        self.begin(store, intervention=intervention)
         latest = self.look(store).steps.latest
         assert [latest[key].status for key in keys] == [
             Status.SUCCESS, Status.DISCARDED, Status.SUCCESS, Status.DISCARDED,
@@ -158,7 +158,7 @@ class StateBackendSuite(StepStateSuite):
     # Readers
 
     def test_readers_see_whole_transactions(self, open: Callable[[], Any]) -> None:
-        """While a run goes on, others read it: a step that ended has its outputs, and nothing goes back."""
+        """Other connections see an ended step only together with its outputs and ledger entries."""
         run = self.begin(open())
         run.start_job("job", "")
         failures: list[BaseException] = []
@@ -179,7 +179,7 @@ class StateBackendSuite(StepStateSuite):
             except BaseException as error:  # noqa: BLE001 reported below
                 failures.append(error)
 
-        # connections stay in the thread that opened them on some backends: readers open their own where they must
+        # each reader has its own store, since some backends do not share a connection between threads
         threads = [threading.Thread(target=read, args=(store,)) for store in stores]
         for thread in threads:
             thread.start()

@@ -1,4 +1,4 @@
-"""What the suites of a state backend share."""
+"""The common base of the suites for a state backend."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,32 +27,32 @@ FLOW, RUN_ID = "flow", "run"
 
 
 def start(key: StepKey = KEY, **more: Any) -> StepStart:
-    """The start of an attempt."""
+    """A start of an attempt, with default values."""
     return StepStart(key, "repeatable", "idem", "core 1.0.0", "hash", **more)
 
 
 def end(outputs: dict[str, Any] | None = None, **more: Any) -> StepEnd:
-    """A good end of an attempt."""
+    """A successful end of an attempt, with default values."""
     effects = StepEffects(**{name: more.pop(name) for name in ("artifacts", "consumed", "ledger") if name in more})
     return StepEnd(Status.SUCCESS, outputs or {}, None, effects, **more)
 
 
 class StateBase:
-    """How a store and a run in it are opened."""
+    """Opening a store and runs in it; override `open_store` and `open_run`."""
 
     def open_store(self, place: Path) -> Any:
-        """A store at this place, an empty folder at first; two at one place see the same rows."""
+        """Open a store at this place, an empty folder at first; two stores at one place share their rows."""
         raise NotImplementedError
 
     def open_run(self, store: Any, flow_id: str, run_id: str) -> Any:
-        """One run of a store, for writing."""
+        """Open one run of a store, for writing."""
         raise NotImplementedError
 
     # Helpers
 
     @pytest.fixture
     def open(self, tmp_path: Path) -> Iterator[Callable[[], Any]]:
-        """Opens stores at one place; they are closed at the end of the test."""
+        """A function that opens stores at one place; they are closed after the test."""
         opened: list[Any] = []
 
         def make() -> Any:
@@ -70,21 +70,21 @@ class StateBase:
     def begin(
         self, store: Any, flow_id: str = FLOW, run_id: str = RUN_ID, intervention: Intervention | None = None
     ) -> Any:
-        """Enter a run, as new or again."""
+        """Begin a run, new or resumed."""
         run = self.open_run(store, flow_id, run_id)
         run.load()
         run.begin(FACTS, FROZEN, {"hash": "text"}, intervention or Intervention())
         return run
 
     def look(self, store: Any, flow_id: str = FLOW, run_id: str = RUN_ID) -> Any:
-        """The run as another process reads it."""
+        """The stored run, loaded again."""
         run = self.open_run(store, flow_id, run_id)
         run.load()
         return run
 
     @pytest.fixture
     def run(self, store: Any) -> Any:
-        """A run that was begun, with a job that was started."""
+        """A begun run with a started job."""
         run = self.begin(store)
         run.start_job("job", "job-hash")
         return run

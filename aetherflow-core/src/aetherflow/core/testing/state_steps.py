@@ -1,4 +1,4 @@
-"""What every state backend has to keep: the steps of a run."""
+"""The suite for the steps of a run in a state backend."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from aetherflow.core.testing.state_base import FLOW, KEY, WHY, StateBase, end, s
 
 
 class StepStateSuite(StateBase):
-    """The steps of a run: attempts, outputs, artifacts, ledger. A part of StateBackendSuite."""
+    """Tests the steps of a run: attempts, outputs, artifacts, ledger. Part of StateBackendSuite."""
 
     # Attempts
 
     def test_outputs_come_back(self, store: Any, run: Any) -> None:
-        """Small, large, in any script; and those of the job with them."""
+        """Small and large outputs in any script come back unchanged, also those of the job."""
         outputs = {"text": "ü\U0001f600\n'\"", "n": 2**60, "f": 0.1, "none": None, "deep": [{"a": [1, True]}]}
         large = {"text": "0123456789" * 200_000}
         run.steps.start(start())
@@ -31,7 +31,7 @@ class StepStateSuite(StateBase):
         assert seen.job_outputs("none") == {}
 
     def test_attempts_are_counted_per_step_and_item(self, store: Any, run: Any) -> None:
-        """A failed attempt is kept; the latest is what counts."""
+        """Attempts are numbered; failed ones are kept, and the latest one is current."""
         item = StepKey("job", "step", "item-1")
         for number in (1, 2, 3):
             assert run.steps.start(start()) == number
@@ -54,7 +54,7 @@ class StepStateSuite(StateBase):
         assert self.look(store).steps.latest[KEY].status is Status.RUNNING
 
     def test_a_finished_step_is_not_started_again(self, run: Any) -> None:
-        """Unless its result is set aside."""
+        """A finished step can start only after its result was discarded."""
         run.steps.start(start())
         run.steps.finish(KEY, end())
         with pytest.raises(StateError):
@@ -63,7 +63,7 @@ class StepStateSuite(StateBase):
         assert run.steps.start(start()) == 2
 
     def test_the_rest_of_a_job_is_skipped_together(self, store: Any, run: Any) -> None:
-        """Each with the reason as its output."""
+        """The skipped steps have the reason in their outputs."""
         keys = [StepKey("job", f"s{number}") for number in range(3)]
         run.steps.skip(keys, WHY, dict.fromkeys(keys, "h"))
         seen = self.look(store).steps
@@ -74,7 +74,7 @@ class StepStateSuite(StateBase):
     # One transaction
 
     def test_what_cannot_be_stored_changes_nothing(self, store: Any, run: Any) -> None:
-        """Outputs that are no valid text are refused before anything is written; the attempt can still fail."""
+        """Outputs that are not valid text are refused and nothing is written; the attempt can still fail."""
         run.steps.start(start())
         with pytest.raises(OutputError):
             run.steps.finish(KEY, end({"bad": "\ud800"}))
@@ -83,7 +83,7 @@ class StepStateSuite(StateBase):
         assert self.look(store).steps.latest[KEY].status is Status.FAILED
 
     def test_a_step_ends_with_all_its_effects_or_with_none(self, store: Any, run: Any) -> None:
-        """A fault amid the transaction: no status, no output, no artifact, no ledger entry, no next step."""
+        """After an error inside the transaction there is no status, output, artifact, ledger entry or next step."""
         run.steps.start(start())
         artifacts = {"a": Artifact("/a", 1, "0" * 64)}
         broken = end({"x": 1}, artifacts=artifacts, ledger={("n", "a"): 1, ("n", "b"): object()}, job_outputs={"x": 1})
@@ -95,7 +95,7 @@ class StepStateSuite(StateBase):
         assert (seen.steps.artifacts(), seen.steps.ledger("n", ""), seen.job_outputs("job")) == ([], {}, {})
 
     def test_artifacts_and_who_removed_them(self, store: Any, run: Any) -> None:
-        """Sorted by path; a later step or the cleanup notes what it takes away."""
+        """Artifacts are sorted by path; the step or cleanup that removed a file is recorded."""
         artifacts = {name: Artifact(f"/{name}", 3, "ab" * 32) for name in ("b", "a", "c")}
         run.steps.start(start())
         taker = StepKey("job", "taker")
@@ -109,7 +109,7 @@ class StepStateSuite(StateBase):
     # The ledger
 
     def test_the_ledger_is_written_with_the_success(self, open: Callable[[], Any]) -> None:
-        """It belongs to the flow: later runs see it, other flows do not; a failed attempt leaves nothing."""
+        """Later runs of the flow see the entries, other flows do not; a failed attempt writes none."""
         store, other = open(), open()
         run = self.begin(store)
         run.start_job("job", "")
@@ -126,7 +126,7 @@ class StepStateSuite(StateBase):
         assert self.begin(other, "another", "r").steps.ledger("marks", "") == {}
 
     def test_facts_are_written_with_a_failure(self, open: Callable[[], Any]) -> None:
-        """What happened elsewhere stays so, whatever becomes of the attempt."""
+        """Facts are stored although the attempt fails."""
         store, other = open(), open()
         run = self.begin(store)
         run.start_job("job", "")

@@ -1,4 +1,4 @@
-"""What every step has to keep."""
+"""The suite for the contract of a step."""
 
 import copy
 import json
@@ -16,47 +16,47 @@ from aetherflow.core.testing.project import FlowProject, Ran, RanStep
 from aetherflow.core.testing.watch import effects, snapshot
 
 QUICK_SECONDS = 10.0
-"""A step that names no long inputs has to be through by then."""
+"""Time within which a step without `endless` inputs must end."""
 STOP_SECONDS = 5.0
-"""Within this a step that is cancelled has to end."""
+"""Time within which a cancelled step must end."""
 
 
 class StepSuite:
-    """The contract of a step. Say at least `step` and `name`; see docs/how-to/test-a-plugin.md.
+    """Tests the contract of a step. Set at least `step` and `name`; see docs/how-to/test-a-plugin.md.
 
         class TestGreet(StepSuite):
             step = Greet
             name = "greet"
 
-    The example in the step's docstring is run as it stands; `resources`, `before` and `arrange` prepare what it needs.
+    The example in the step's docstring is run unchanged; `resources`, `before` and `arrange` prepare what it needs.
     """
 
     step: ClassVar[type[Step[Any]]]
     name: ClassVar[str]
-    """Its step type: what flows call it, and its entry point."""
+    """The step type: the name in flows, and that of its entry point."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"
-    """What the step is meant to be: `repeatable`, or `once` where a second run would do harm."""
+    """The intended effect: `repeatable`, or `once` if a repetition does harm."""
     resources: Mapping[str, Any] = MappingProxyType({})
     """Resources that the example names; a fixture may set it."""
     before: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Steps that run before the example in its flow."""
     status: ClassVar[Literal["SUCCESS", "SKIPPED"]] = "SUCCESS"
-    """Status that the step of the example ends with."""
+    """Status with which the example ends."""
     open_outputs: ClassVar[bool] = False
-    """The names of the outputs are not known before the run."""
+    """True if the names of the outputs are not known before the run."""
 
     def arrange(self, project: FlowProject) -> None:
-        """Prepare what the example needs: files beside the flow, a server's content."""
+        """Prepare what the example needs, such as files beside the flow or the content of a server."""
 
     def example(self, project: FlowProject) -> dict[str, Any]:
-        """The step that is run, as in YAML; the example of the docstring unless a subclass has another one."""
+        """The step that is run, as in YAML: by default the example of the docstring."""
         del project
         steps = describe.example_steps(self.step)
         assert steps, f"the docstring of {self.step.__name__} has no example: lines that begin with `- id:`"
         return steps[0]
 
     def endless(self, project: FlowProject) -> dict[str, Any] | None:
-        """Inputs with which the step works for more than a minute; None for a step that is always quick."""
+        """Inputs with which the step runs for more than a minute; None for a step that is always quick."""
         del project
         return None
 
@@ -81,7 +81,7 @@ class StepSuite:
         assert ran.error is None, f"the example failed: {ran.error}"
         return ran, ran[step["id"]]
 
-    # What it says about itself
+    # Description
 
     def test_the_name_leads_to_the_class(self) -> None:
         """The entry point, or `register_step`, gives this class for this name."""
@@ -105,12 +105,12 @@ class StepSuite:
     # Inputs
 
     def test_unknown_inputs_are_refused(self) -> None:
-        """A typed step, and every model within its inputs, refuses what it does not know."""
+        """The step is typed, and every model in its inputs refuses unknown keys."""
         assert self.step.Inputs is not None, f"name the model of the inputs: class {self.step.__name__}(Step[Inputs])"
         assert describe.lenient(self.step.Inputs) == [], "derive the models of inputs from StepInputs"
 
     def test_a_misspelt_input_is_answered_with_the_right_one(self, project: FlowProject) -> None:
-        """`validate` finds it, and says what was meant."""
+        """`validate` reports it, and suggests the right one."""
         assert self.step.Inputs is not None
         wrong, right = describe.misspelt(self.step.Inputs)
         step = self.example(project)
@@ -120,7 +120,7 @@ class StepSuite:
         assert [right in error["fix"] for error in found] == [True], found
 
     def test_missing_inputs_are_refused(self, project: FlowProject) -> None:
-        """What the model requires is required."""
+        """`validate` reports every missing required input."""
         assert self.step.Inputs is not None
         for name, field in self.step.Inputs.model_fields.items():
             if field.is_required():
@@ -130,7 +130,7 @@ class StepSuite:
                 assert any(name in f"{error['loc']} {error['msg']}" for error in project.validate()), name
 
     def test_check_touches_nothing(self, project: FlowProject) -> None:
-        """`check` and `output_names` look at raw inputs only: the same answer twice, nothing written, no connection."""
+        """`check` and `output_names` have no side effects and give the same result twice."""
         inputs = self.example(project).get("inputs", {})
         for given in (inputs, {}, dict.fromkeys(inputs, "{{steps.other.value}}")):
             original = copy.deepcopy(given)
@@ -143,7 +143,7 @@ class StepSuite:
             assert all(isinstance(message, str) for message in second[0])
 
     def test_wrong_inputs_are_an_error_of_the_step(self) -> None:
-        """Inputs that do not fit end as StepInputError, whose message names the field."""
+        """Wrong inputs raise StepInputError, whose message names the field."""
         assert self.step.Inputs is not None
         wrong, _ = describe.misspelt(self.step.Inputs)
         with pytest.raises(StepInputError, match=wrong):
@@ -152,20 +152,20 @@ class StepSuite:
     # Running
 
     def test_the_example_is_valid(self, project: FlowProject) -> None:
-        """`validate` has nothing against the example."""
+        """`validate` finds no problem in the example."""
         self.write(project, self.example(project))
         assert project.validate() == []
         assert self.step.check(self.example(project).get("inputs", {})) == []
 
     def test_the_example_runs(self, project: FlowProject) -> None:
-        """The example ends as it should, and so does a second run if the step is repeatable."""
+        """The example ends with `status`, also in a second run if the step is repeatable."""
         _, step = self.run(project)
         assert step.status == self.status, step.reason
         if self.effect == "repeatable":
             assert self.run(project)[1].status == self.status
 
     def test_a_plan_only_reads(self, project: FlowProject) -> None:
-        """`plan()` says sentences, the same ones twice, and changes no file; before the run and after it."""
+        """`plan()` gives the same sentences twice and changes no file, before and after a run."""
         step = self.example(project)
         self.write(project, step)
         for _ in range(2):
@@ -177,7 +177,7 @@ class StepSuite:
             project.run()
 
     def test_outputs_are_what_was_promised(self, project: FlowProject) -> None:
-        """The outputs are JSON, of the names that were known before the run, and fit the model."""
+        """The outputs are JSON values, have the names known before the run, and fit the model."""
         _, step = self.run(project)
         assert json.loads(json.dumps(step.outputs)) == step.outputs
         promised = self.step.output_names(self.example(project).get("inputs", {}))
@@ -195,12 +195,12 @@ class StepSuite:
                 self.step.Outputs.model_validate(given)
 
     def test_it_ends_when_it_is_cancelled(self, project: FlowProject) -> None:
-        """A time limit ends a long step soon; a step that names no long inputs is quick."""
+        """A time limit ends a step with `endless` inputs soon; any other step is quick."""
         inputs = self.endless(project)
         started = time.monotonic()
         if inputs is None:
             self.run(project)
-            assert time.monotonic() - started < QUICK_SECONDS, "the step is not quick: say its `endless` inputs"
+            assert time.monotonic() - started < QUICK_SECONDS, "the step is not quick: return inputs from `endless`"
             return
         self.write(project, {"id": "step", "type": self.name, "inputs": inputs, "timeout_seconds": 0.3})
         ran = project.run()

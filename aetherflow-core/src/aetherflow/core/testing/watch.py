@@ -1,4 +1,4 @@
-"""What code does to the world outside of it, told by the interpreter's audit events."""
+"""Recording the side effects of code by the interpreter's audit events."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ _EFFECTS = (
     "socket.bind", "socket.getaddrinfo", "shutil.", "sqlite3.connect", "tempfile.", "os.chdir",
 )  # fmt: skip
 _watching: dict[int, list[str]] = {}
-"""Thread to what was seen in it."""
+"""Id of a watched thread to its recorded effects."""
 _installed = False
 
 
@@ -30,7 +30,10 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def effects() -> Iterator[list[str]]:
-    """What this thread writes, deletes, starts or connects to in the block; an audit hook cannot be taken away."""
+    """Record writes, deletes, started processes and connections of this thread in the block.
+
+    The audit hook stays installed, since Python cannot remove one.
+    """
     global _installed  # noqa: PLW0603 one hook per process
     if not _installed:
         sys.addaudithook(_hook)
@@ -45,7 +48,7 @@ def effects() -> Iterator[list[str]]:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file below a folder with size and time of change; compiled modules and databases' side files left out."""
+    """Path to size and mtime of every file below a folder, without compiled modules and side files of databases."""
     return {
         str(path): (facts.st_size, facts.st_mtime_ns)
         for path in sorted(folder.rglob("*"))

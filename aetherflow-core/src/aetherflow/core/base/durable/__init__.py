@@ -1,7 +1,7 @@
-"""Every lasting effect of the core: commits, file writes, renames, deletes, spawns. Nothing else may cause one.
+"""Every durable effect of the core: commits, file writes, renames, deletes, spawns. No other module may cause one.
 
-The order that makes SUCCESS mean something: write under a temporary name, fsync, rename, fsync the folder, and only
-then commit. Each effect passes a failpoint: tests kill the process, or fail the call, at every one.
+The order on which SUCCESS relies: write under a temporary name, fsync, rename, fsync the folder, and only then commit.
+Each effect passes a failpoint: tests kill the process, or fail the call, at every one.
 """
 
 from aetherflow.core.base.durable.base import (

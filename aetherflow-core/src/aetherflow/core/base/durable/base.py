@@ -1,4 +1,4 @@
-"""What the other modules share: modes, names of unfinished writes, folders that are made to last."""
+"""Shared by the modules of this package: modes, names of unfinished writes, creating and syncing folders."""
 
 import contextlib
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from aetherflow.core.base.durable.failpoint import hit
 
 PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
-"""Temporary files of unfinished writes; what a crash leaves behind matches both."""
+"""Start and end of the names of unfinished writes; leftovers of a crash match both."""
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-"""Of all that runs leave behind: it is nobody else's business."""
+"""Modes of everything that runs write: only the owner has access."""
 SOURCE_FOLDER_MODE, SOURCE_FILE_MODE = 0o755, 0o644
-"""Of files that a person asked for, to read and edit; a project file that others may write would be refused."""
+"""Modes of files that a person creates with a command, to edit; a project file writable by others is refused."""
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def sync_path(path: Path, flags: int = 0) -> None:
-    """Fsync what stands at a path."""
+    """Fsync the file or folder at a path."""
     descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         with naming(path):
@@ -70,13 +70,13 @@ def part_of(final: Path) -> Path:
 
 
 def parts_of(final: Path) -> list[Path]:
-    """The temporary names beside `final` that unfinished writes of it left."""
+    """The leftovers of unfinished writes of `final`, sorted."""
     shape = re.compile(re.escape(hidden_stem(final)) + r"\.[0-9a-f]{12}" + re.escape(PART_SUFFIX))
     return sorted(path for path in final.parent.iterdir() if shape.fullmatch(path.name))
 
 
 def hidden_stem(final: Path) -> str:
-    """What the names of all unfinished writes of `final` begin with."""
+    """The common prefix of the names of all unfinished writes of `final`."""
     return PART_PREFIX + final.name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
 
 

@@ -67,16 +67,16 @@ def _require(name: str, identity: FileId | None) -> FileId:
 
 
 def real_file(path: Path) -> Path:
-    """The file that SQLite opens under a name: where that is a link, the one it leads to.
+    """The file that SQLite opens under a path: the target if the path is a link.
 
-    What stands beside a database is named by this one, as SQLite does with its own files: else two processes that use
-    two names of one file would not see each other's locks.
+    Files beside a database are named after this one, as SQLite names its own: otherwise two processes that use two
+    names of one file would not see each other's locks.
     """
     return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114 is_symlink raises on EACCES
 
 
 def side_folder(path: Path) -> Path:
-    """The folder beside a database, `F.d`, the same for all names of the file: locks, signs of life, logs."""
+    """The folder beside a database, `F.d`, the same for all names of the file; it holds locks, alive files, logs."""
     real = real_file(path)
     return real.with_name(f"{real.name}.d")
 
@@ -128,7 +128,7 @@ def require_files(connection: sqlite3.Connection) -> None:
 
 
 def memory_database() -> sqlite3.Connection:
-    """A database that leaves nothing behind, for readers of a file that does not exist."""
+    """An empty database in memory, for readers of a file that does not exist."""
     return sqlite3.connect(":memory:", isolation_level=None)
 
 
@@ -137,28 +137,28 @@ def _switch_to_wal(connection: sqlite3.Connection, deadline: float) -> None:
         try:
             mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         except sqlite3.OperationalError as error:
-            # two processes that open a new file at once: here SQLite does not wait for the other, as it does elsewhere
+            # two processes open a new file at once: for this statement SQLite ignores its busy timeout
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(WAL_RETRY_SECONDS)
             continue
-        if mode != "wal":  # SQLite answers a failed switch, an I/O error too, with the mode that stays
+        if mode != "wal":  # SQLite answers a failed switch, even an I/O error, with the old mode
             raise sqlite3.OperationalError(f"its journal mode stays {mode}; it cannot be switched to wal")
         return
 
 
 def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
-    """Open an existing SQLite file only to read it.
+    """Open an existing SQLite file read-only.
 
-    `immutable` promises that nobody writes the file meanwhile; SQLite then makes no files beside it, which a reader of
-    a file in WAL mode leaves behind otherwise.
+    `immutable` promises that nobody writes the file meanwhile; SQLite then creates no files beside it, which a reader
+    in WAL mode otherwise leaves behind.
     """
     mode = "mode=ro&immutable=1" if immutable else "mode=ro"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5.0, isolation_level=None)
 
 
 def execute_all(connection: sqlite3.Connection, statements: str, version: int) -> None:
-    """Execute statements, none of which has a semicolon inside, and let the file have that `user_version`."""
+    """Execute statements separated by `;` (none may contain one) and set the `user_version` of the file."""
     for statement in statements.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version={version}")
@@ -187,7 +187,7 @@ def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
 
 
 def backup_database(connection: sqlite3.Connection, target: Path) -> None:
-    """A consistent copy of an open SQLite file, whole or not at all; an older copy of that name is replaced."""
+    """Write a consistent copy of an open SQLite file, complete or not at all; an existing `target` is replaced."""
     part = part_of(target)
     hit(f"backup {target.name}")
     os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
@@ -204,10 +204,10 @@ def backup_database(connection: sqlite3.Connection, target: Path) -> None:
 
 
 def keep_before(path: Path, version: int) -> Path:
-    """Copy what is committed of an SQLite file beside it, before it is migrated from a version; returns the copy.
+    """Copy the committed content of a SQLite file beside it before a migration from `version`; returns the copy's path.
 
-    Call it inside the transaction that migrates, so that nobody writes what the copy lacks. A copy that is there stays:
-    it may be all that is left of something.
+    Call it inside the migrating transaction, so that nobody writes after the copy. An existing copy is never replaced:
+    the new one gets a number.
     """
     again = (f"-{number}" if number > 1 else "" for number in count(1))
     real = real_file(path)
@@ -219,7 +219,7 @@ def keep_before(path: Path, version: int) -> Path:
 
 
 def restore_database(copy: sqlite3.Connection, connection: sqlite3.Connection) -> None:
-    """Put the content of `copy` in the place of an open SQLite file's, in one transaction of that file."""
+    """Replace the content of the open SQLite file `connection` by that of `copy`, in one transaction."""
     hit("restore")
     copy.backup(connection)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,4 @@
-"""Failpoints: each lasting effect passes one, so that tests can kill the process, or fail the call, at every one.
+"""Failpoints: each durable effect passes one, so that tests can kill the process, or fail the call, at every one.
 
 AETHERFLOW_FAILPOINT=7          kill -9 at the 7th point
 AETHERFLOW_FAILPOINT=7:enospc   fail it: enospc, eio or raise; sleep=SECONDS; stop
@@ -20,7 +20,7 @@ _hits = itertools.count(1)
 
 
 def hit(name: str, stream: IO[bytes] | None = None, data: bytes = b"") -> None:
-    """Pass the failpoint `name`; one `if` when none is set."""
+    """Pass the failpoint `name`; costs one `if` unless AETHERFLOW_FAILPOINT is set."""
     if setting:
         _act(name, stream, data)
 

@@ -1,4 +1,4 @@
-"""Files: written as a whole or not at all, deleted, hashed; and logs, which are for people and not synced."""
+"""Files: written completely or not at all, moved, deleted, hashed; and logs, which are not synced."""
 
 import contextlib
 import errno
@@ -16,40 +16,40 @@ from aetherflow.core.base.durable.failpoint import hit
 
 
 def remove_file(path: Path) -> None:
-    """Delete one file."""
+    """Delete one file, durably. FileNotFoundError if it is missing."""
     hit(f"unlink {path.name}")
     path.unlink()
     sync_dir(path.parent)
 
 
 def remove_scratch(path: Path) -> None:
-    """Delete a temporary file, if it is there; not synced, as its return after a power cut does no harm."""
+    """Delete a temporary file if it exists; not synced: its return after a power cut does no harm."""
     if path.exists():
         hit(f"unlink {path.name}")
         path.unlink()
 
 
 def rename_file(path: Path, target: Path) -> None:
-    """Give one file another name in its folder; a file of that name is replaced."""
+    """Rename a file within its folder, durably; a file of that name is replaced."""
     hit(f"rename {target.name}")
     path.replace(target)
     sync_dir(target.parent)
 
 
 def new_file(path: Path, *, mode: int = FILE_MODE) -> IO[bytes]:
-    """A file in a folder that nobody else knows yet: `swap_dir` makes all of it durable at once."""
+    """Create a file in a staging folder; not synced, since `swap_dir` later syncs the whole folder."""
     hit(f"create {path.name}")
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
 
 
 def open_lock(path: Path) -> IO[bytes]:
-    """Open a file to hold a kernel lock on; its content means nothing."""
+    """Open a file, created if missing, to hold a kernel lock on; its content is unused."""
     make_dir(path.parent)
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE), "r+b", buffering=0)
 
 
 def swap_link(target: str, link: Path) -> None:
-    """Let the symbolic link `link` lead to `target` from one instant to the next."""
+    """Create or replace the symbolic link `link` atomically, so that it points to `target`."""
     make_dir(link.parent)
     part = part_of(link)
     hit(f"link {link.name}")
@@ -60,7 +60,7 @@ def swap_link(target: str, link: Path) -> None:
 
 
 def move_file(path: Path, target: Path) -> None:
-    """Give one file another place; a file there is replaced. Across file systems by a copy that is whole first."""
+    """Move a file, replacing `target`; across file systems by a complete copy, after which the source is deleted."""
     make_dir(target.parent)
     hit(f"move {target.name}")
     try:
@@ -79,7 +79,7 @@ def move_file(path: Path, target: Path) -> None:
 
 
 def publish_file(staged: Path, final: Path) -> tuple[int, str]:
-    """Put a finished file in the place of another one; its size and sha256."""
+    """Sync a finished file and move it to `final`, replacing a file there; returns its size and sha256."""
     sync_file(staged)
     facts = file_facts(staged)
     move_file(staged, final)
@@ -87,13 +87,13 @@ def publish_file(staged: Path, final: Path) -> tuple[int, str]:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending; logs are for people and are not synced."""
+    """Open a log for appending, created if missing; logs are not synced."""
     make_dir(path.parent)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE), "ab", buffering=0)
 
 
 class AppendedFile:
-    """A file that grows at its end, seen by others as it does: the log of a child. Made durable at its end."""
+    """A file opened for appending, which others may read meanwhile, such as a child's log; synced when it is closed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -102,12 +102,12 @@ class AppendedFile:
         self._file = open_log(path)
 
     def write(self, data: bytes) -> int:
-        """Append bytes, all of them."""
+        """Append all of `data`; returns the number of bytes."""
         hit(f"write {self.path.name}", self._file, data)
         view = memoryview(data).cast("B")
         done = 0
         with naming(self.path):
-            while done < len(view):  # the system may take less than all, on a disk that is nearly full
+            while done < len(view):  # a write may be partial, on a disk that is nearly full
                 done += self._file.write(view[done:])
         return done
 
@@ -135,13 +135,14 @@ class AppendedFile:
 
 
 class AtomicFile(BufferedIOBase):
-    """A file being written under a temporary name beside its final one; hashed as it is written.
+    """A file that is written under a temporary name beside its final one and hashed while it is written.
 
-    `publish()` makes it durable and renames it into place; `discard()` leaves what was there before.
+    `publish()` syncs it and renames it into place; `discard()` removes it. As a context manager it is published, or
+    discarded after an exception; either way `final` is complete.
     """
 
     def __init__(self, final: Path, *, mode: int = FILE_MODE, sync: bool = True) -> None:
-        """Without `sync` a power cut may tear it: for files that are checked before they are used."""
+        """With `sync` False a power cut may damage the file: only for files that are verified before use."""
         make_dir(final.parent)
         self._sync = sync
         self.final = final
@@ -157,7 +158,7 @@ class AtomicFile(BufferedIOBase):
         return self._hash.hexdigest()
 
     def writable(self) -> bool:
-        """True: only for writing."""
+        """True: the file is write-only."""
         return True
 
     def seekable(self) -> bool:
@@ -179,13 +180,13 @@ class AtomicFile(BufferedIOBase):
         return self.size
 
     def flush(self) -> None:
-        """Hand buffered bytes to the system."""
-        if hasattr(self, "_file") and not self._file.closed:  # the finalizer flushes what could not be opened, too
+        """Pass buffered bytes to the operating system."""
+        if hasattr(self, "_file") and not self._file.closed:  # the finalizer also flushes an object whose open failed
             with naming(self.final):
                 self._file.flush()
 
     def publish(self) -> None:
-        """fsync, rename into place, fsync the folder. A failed fsync is never tried again."""
+        """Fsync, rename into place, fsync the folder. A failed fsync is raised and never tried again."""
         with naming(self.final):
             self._file.flush()
             if self._sync:
@@ -221,7 +222,7 @@ class AtomicFile(BufferedIOBase):
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
-    """Write a small file as a whole."""
+    """Write a small file atomically and durably."""
     with AtomicFile(path, mode=mode) as file:
         file.write(data)
 

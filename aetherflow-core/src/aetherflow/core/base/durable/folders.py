@@ -1,4 +1,4 @@
-"""Folders: deleted, swapped, cleared of what unfinished writes left."""
+"""Folders: deleted, swapped, cleared of leftovers of unfinished writes."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from aetherflow.core.base.durable.base import (
 from aetherflow.core.base.durable.failpoint import hit
 
 ASIDE_SUFFIX = ".old"
-"""Of a folder that was set aside for its successor, on systems that cannot swap two names in one step."""
+"""End of the name under which the old folder is kept during a swap, on systems without an atomic exchange."""
 _SWAP = 2
 """RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""
 _AT_FDCWD = -100
@@ -27,9 +27,9 @@ _CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
 
 
 def remove_tree(path: Path, *, last: str = "") -> None:
-    """Delete a folder and all below it; links are removed, never followed.
+    """Delete a folder and everything below it; links are removed, never followed.
 
-    `last` names a file in it that outlives all the rest, so that a deletion cut short can be recognised and ended.
+    `last` names a file in it that is deleted last, so that an interrupted deletion can be recognised and completed.
     """
     hit(f"rmtree {path.name}")
     with naming(path):
@@ -50,12 +50,12 @@ def remove_empty_dir(path: Path) -> None:
 
 
 def swap_dir(staged: Path, final: Path, owner: str, *, at_once: bool = False) -> None:
-    """Put `staged` in the place of `final`, which holds the old or the new folder at every moment.
+    """Replace the folder `final` by `staged`: at any moment `final` is the complete old or the complete new folder.
 
-    Where the system cannot swap two names in one step, the old folder is set aside for a moment; `restore_dir` puts it
-    back if the process dies in it. From another device `staged` is copied first. `owner` is part of hidden names: equal
-    for all attempts of one piece of work, so that each cleans up after the one before. `at_once` syncs the whole system
-    in place of one file after the other, which thousands of files are worth.
+    On a system without an atomic exchange the old folder is renamed first; if the process dies then, `restore_dir`
+    puts it back. From another file system `staged` is copied first. `owner` is part of hidden names and must be equal
+    for all attempts of one piece of work, so that each cleans up after the previous one. `at_once` syncs the whole
+    system instead of file by file, which is faster for thousands of files.
     """
     make_dir(final.parent)
     if final.exists() and not final.is_dir():
@@ -76,7 +76,7 @@ def swap_dir(staged: Path, final: Path, owner: str, *, at_once: bool = False) ->
 
 
 def restore_dir(final: Path, owner: str) -> None:
-    """Undo what is left of a swap that was cut short: the old folder comes back if there is none."""
+    """Undo an interrupted `swap_dir`: put the old folder back if `final` is missing; remove what `owner` left."""
     if not final.parent.is_dir():
         return
     prefix = _hidden(final, "", "").name
@@ -102,7 +102,7 @@ def _take_place(fresh: Path, final: Path, owner: str) -> None:
     hit(f"swap {final.name}")
     if exchange(fresh, final):
         _sync_parents(fresh, final)
-        remove_tree(fresh)  # the old one, by now
+        remove_tree(fresh)  # after the exchange this is the old folder
         return
     aside = _hidden(final, owner, ASIDE_SUFFIX)
     final.rename(aside)
@@ -117,8 +117,8 @@ def _take_place(fresh: Path, final: Path, owner: str) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Swap two names in one step; False where the system or the file system cannot."""
-    import ctypes  # only a folder that is swapped needs it
+    """Swap two names atomically; False if the system or the file system does not support it."""
+    import ctypes  # imported only when a folder is swapped
 
     library = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(one), os.fsencode(other)
@@ -144,7 +144,7 @@ def _copy_beside(staged: Path, final: Path, owner: str) -> Path:
         _sync_tree(copy)
     except BaseException as error:
         shutil.rmtree(copy, ignore_errors=True)
-        if isinstance(error, shutil.Error):  # a list of all that failed
+        if isinstance(error, shutil.Error):  # holds a list of all failures
             source, _, reason = error.args[0][0]
             raise OSError(f"{source}: {reason}") from error
         raise
@@ -173,13 +173,13 @@ def _sync_tree(path: Path) -> None:
     for folder, _, names in os.walk(path):
         for name in names:
             file = Path(folder, name)
-            if stat.S_ISREG(file.lstat().st_mode):  # a link has no content, and to open a pipe would wait for its peer
+            if stat.S_ISREG(file.lstat().st_mode):  # links have no content; opening a pipe would block
                 sync_file(file)
         sync_dir(Path(folder))
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete what unfinished writes of a dead process left below a folder."""
+    """Delete the leftovers of unfinished writes below a folder; only while no other process writes there."""
     for part in sorted(folder.rglob(f"{PART_PREFIX}*{PART_SUFFIX}")):
         hit(f"remove {part.name}")
         _remove(part)
@@ -187,7 +187,7 @@ def remove_parts(folder: Path) -> None:
 
 
 def remove_parts_of(final: Path) -> None:
-    """Delete what unfinished writes of one file left beside it."""
+    """Delete the leftovers of unfinished writes of one file."""
     for part in parts_of(final) if final.parent.is_dir() else ():
         hit(f"remove {part.name}")
         _remove(part)

@@ -1,16 +1,16 @@
-"""A sha256 that does not hold up whoever writes: of large files it is made in a thread beside."""
+"""A sha256 that does not slow down the writer: for large files it is computed in another thread."""
 
 import hashlib
 import threading
 from queue import Queue
 
 INLINE_BYTES = 4 << 20
-"""Up to here a thread would cost more than it saves."""
+"""Up to this size a thread would cost more than it saves."""
 WAITING_PIECES = 16
 
 
 class BackgroundHash:
-    """The sha256 of bytes in their order. The bytes must not change after they were handed over."""
+    """The sha256 of a sequence of buffers, which must not be changed after `update`."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -18,7 +18,7 @@ class BackgroundHash:
         self._pieces: Queue[bytes | None] | None = None
 
     def update(self, data: bytes) -> None:
-        """Add bytes; waits only where the thread is far behind."""
+        """Add bytes; blocks only if the thread is far behind."""
         self._size += len(data)
         if self._size <= INLINE_BYTES:
             self._hash.update(data)
@@ -29,13 +29,13 @@ class BackgroundHash:
         self._pieces.put(data)
 
     def hexdigest(self) -> str:
-        """Of all bytes so far, hexadecimal."""
+        """The hexadecimal sha256 of all bytes so far."""
         if self._pieces is not None:
             self._pieces.join()
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """End the thread; the hash can still be asked for."""
+        """End the thread; `hexdigest` still works."""
         if self._pieces is not None:
             self._pieces.put(None)
             self._pieces.join()

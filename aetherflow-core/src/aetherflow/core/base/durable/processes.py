@@ -1,4 +1,4 @@
-"""Children: those of steps, and the guard that ends them if the run dies."""
+"""Child processes: those of steps, and the guard that ends them if the run dies."""
 
 import math
 import os
@@ -14,11 +14,11 @@ from typing import IO
 from aetherflow.core.base.durable.failpoint import VARIABLE, hit
 
 TICK_SECONDS = 0.02
-"""Between two looks at a child where the system cannot tell of its end (macOS)."""
+"""Poll interval where the system has no descriptor that signals the end of a child (macOS)."""
 
 
 class ChildProcess(subprocess.Popen[bytes]):
-    """A child whose resource use is known once it has ended. `poll` and `wait` may be called from any thread."""
+    """A child process that records its resource usage at its end. `poll` and `wait` may be called from any thread."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ChildProcess(subprocess.Popen[bytes]):
         stderr: IO[bytes] | None = None,
     ) -> None:
         self.usage: resource.struct_rusage | None = None
-        """What the child and those of its descendants that it waited for took; None until it was waited for."""
+        """Resource usage of the child and the descendants that it waited for; None until it was reaped."""
         self._reaping = threading.Lock()
         super().__init__(
             list(argv),
@@ -43,12 +43,12 @@ class ChildProcess(subprocess.Popen[bytes]):
         )
 
     def poll(self) -> int | None:
-        """Exit code, minus the signal's number if one ended it; None while the child lives."""
+        """Exit code, or the negative number of the signal that ended it; None while the child runs."""
         with self._reaping:
             if self.returncode is None:
                 try:
                     pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-                except ChildProcessError:  # somebody else took its exit code
+                except ChildProcessError:  # other code in this process has reaped it
                     self.returncode = 0
                 else:
                     if pid:
@@ -56,7 +56,7 @@ class ChildProcess(subprocess.Popen[bytes]):
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Exit code, once there is one; subprocess.TimeoutExpired after `timeout` seconds."""
+        """Wait for the exit code, as of `poll`; subprocess.TimeoutExpired after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
             left = None if deadline is None else deadline - time.monotonic()
@@ -94,7 +94,7 @@ def spawn(
 ) -> ChildProcess:
     """Start a child in a process group of its own: stdin empty, no other descriptor inherited.
 
-    Its stdout and stderr are pipes, or files that are given: those a child can go on writing when its parent dies.
+    Its stdout and stderr are pipes, or given files, which the child can go on writing when its parent dies.
     """
     hit(f"spawn {Path(argv[0]).name}")
     env = {key: value for key, value in env.items() if key != VARIABLE}
@@ -102,9 +102,10 @@ def spawn(
 
 
 def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[bytes]]]:
-    """Start the guard in a session of its own, with next to no environment; returns it and its two pipes.
+    """Start the guard in its own session, with a nearly empty environment; returns it and the write ends of two pipes.
 
-    One pipe is its stdin, the number of the other its last argument. Nobody inherits the write ends.
+    One pipe is its stdin; the descriptor number of the other is its last argument. Other children do not inherit the
+    write ends.
     """
     hit("spawn guard")
     second, writer = os.pipe()
@@ -127,5 +128,5 @@ def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[b
         raise
     finally:
         os.close(second)
-    assert process.stdin is not None  # noqa: S101 it was asked for
+    assert process.stdin is not None  # noqa: S101 stdin=PIPE
     return process, [process.stdin, pipe]

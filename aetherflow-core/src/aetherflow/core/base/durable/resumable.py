@@ -1,4 +1,4 @@
-"""Files that are written over several attempts: what an earlier one wrote stays, and is proven before it counts."""
+"""Files that are written over several attempts: earlier content is kept, and verified before it is used."""
 
 import contextlib
 import fcntl
@@ -17,19 +17,19 @@ from aetherflow.core.base.durable.hashing import BackgroundHash
 _KEPT, _NOTE = ".kept", ".note"
 _CHUNK = 1 << 20
 LEFT_SECONDS = 7 * 86400
-"""After so long what nobody went on with counts as left behind."""
+"""Age after which an unfinished file that nobody continues counts as a leftover."""
 
 
 class ResumableFile(BufferedIOBase):
-    """A file being written under a name beside its final one that later attempts find again by `key`.
+    """A file that is written under a hidden name beside its final one, which later attempts find by `key`.
 
-    `checkpoint(note)` says that all up to here is good and how to go on; a later attempt starts there. What stood in
-    the file is hashed again before it counts, so nothing of this needs an fsync before the end: after a power cut the
-    work is at worst begun anew. `publish()` makes the file durable and renames it into place.
+    `checkpoint(note)` marks the content so far as valid; a later attempt continues there with the note. Earlier content
+    is hashed again before it is used, so nothing needs an fsync before the end: after a power cut the work at worst
+    starts again. `publish()` syncs the file and renames it into place.
     """
 
     def __init__(self, final: Path, key: str, *, check: Callable[[], None] = lambda: None) -> None:
-        """`key` tells this writer from others of the same file; `check` raises where writing is no longer allowed."""
+        """`key` distinguishes writers of the same file; `check` raises once writing is no longer allowed."""
         make_dir(final.parent)
         self.final = final
         self._check = check
@@ -38,7 +38,7 @@ class ResumableFile(BufferedIOBase):
         self.size = 0
         """Bytes in the file, those of earlier attempts included."""
         self.note: dict[str, Any] = {}
-        """What the last checkpoint said; empty at the start."""
+        """The note of the last checkpoint; empty if there is none."""
         self._ended = False
         hit(f"resume {final.name}")
         self._file = os.fdopen(_open_alone(self._kept), "r+b", 1 << 18)
@@ -55,7 +55,7 @@ class ResumableFile(BufferedIOBase):
         return self._hash.hexdigest()
 
     def writable(self) -> bool:
-        """True: only for writing."""
+        """True: the file is write-only."""
         return True
 
     def seekable(self) -> bool:
@@ -67,7 +67,7 @@ class ResumableFile(BufferedIOBase):
         return self.size
 
     def write(self, data: bytes) -> int:  # type: ignore[override]  # any buffer is taken, as by every binary file
-        """Append bytes."""
+        """Append bytes; returns their number."""
         self._check()
         hit(f"write {self.final.name}", self._file, data)
         with naming(self.final):
@@ -77,13 +77,13 @@ class ResumableFile(BufferedIOBase):
         return len(data)
 
     def flush(self) -> None:
-        """Hand buffered bytes to the system."""
+        """Pass buffered bytes to the operating system."""
         if not self._file.closed:
             with naming(self.final):
                 self._file.flush()
 
     def checkpoint(self, note: Mapping[str, Any]) -> None:
-        """Say that all up to here is good; `note`, of JSON values, is what the next attempt needs to go on."""
+        """Make everything written so far available to the next attempt, with `note`, a map of JSON values."""
         self._check()
         self.flush()
         self.note = dict(note)
@@ -98,19 +98,19 @@ class ResumableFile(BufferedIOBase):
         part.replace(self._side)
 
     def restart(self) -> None:
-        """Forget what earlier attempts wrote."""
+        """Discard everything that was written, by this and earlier attempts."""
         self._check()
         with contextlib.suppress(FileNotFoundError):
             self._side.unlink()
         self._cut(0)
 
     def reader(self) -> BinaryIO:
-        """All that was written, from its start; to be closed by the caller."""
+        """A reader of the whole file from its start; the caller closes it."""
         self.flush()
         return self._kept.open("rb")
 
     def publish(self) -> None:
-        """fsync, rename into place, fsync the folder. A failed fsync is never tried again."""
+        """Fsync, rename into place, fsync the folder. A failed fsync is raised and never tried again."""
         self._check()
         with naming(self.final):
             self._file.flush()
@@ -140,7 +140,7 @@ class ResumableFile(BufferedIOBase):
 
     def close(self) -> None:
         """Keep what was written for the next attempt."""
-        if hasattr(self, "_file"):  # not where it could not be opened: the finalizer closes such an object, too
+        if hasattr(self, "_file"):  # the finalizer also closes an object whose open failed
             self._hash.close()
             self._file.close()
 
@@ -176,27 +176,27 @@ class ResumableFile(BufferedIOBase):
 
 
 def _open_alone(path: Path) -> int:
-    """Open the file, and mark it as being written, so that nobody takes it for one that was left behind."""
+    """Open the file and lock it, so that nobody takes it for a leftover."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
-        with contextlib.suppress(BlockingIOError):  # an attempt that was left behind has it still; it writes no more
+        with contextlib.suppress(BlockingIOError):  # held by an abandoned attempt, which no longer writes
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # removed as a leftover, just then
+        os.close(descriptor)  # another process has just removed it as a leftover
 
 
 class Leftovers:
-    """What writers that are gone left unfinished in folders that no run owns: who writes there again removes it.
+    """Removes unfinished files of dead writers from folders that belong to no run, when something is written there.
 
-    That is everything left of the same file, and of other files what nobody has touched for `LEFT_SECONDS`.
+    It removes all leftovers of the same file, and those of other files that were not touched for `LEFT_SECONDS`.
     """
 
     def __init__(self) -> None:
         self._found: dict[Path, list[Path]] = {}
 
     def remove(self, final: Path, key: str) -> None:
-        """Remove what others than `key` left of `final`, and, at the first call for a folder, what is old there."""
+        """Remove the leftovers of `final` by writers other than `key`; at the first call for a folder, all old ones."""
         begin = f"{hidden_stem(final)}."
         if (found := self._found.get(final.parent)) is None:
             with contextlib.suppress(FileNotFoundError):
@@ -219,9 +219,9 @@ def _is_old(path: Path) -> bool:
 
 
 def _remove_if_left(path: Path) -> None:
-    """Remove an unfinished file, or its note, unless somebody is writing it."""
+    """Remove an unfinished file, or its note, unless a writer has locked it."""
     kept = path.with_suffix(_KEPT)
-    with contextlib.suppress(OSError):  # gone, held by a writer, or not ours to remove
+    with contextlib.suppress(OSError):  # already removed, locked by a writer, or not permitted
         descriptor = os.open(kept, os.O_RDWR | os.O_NOFOLLOW) if kept.exists() else None
         try:
             if descriptor is not None:

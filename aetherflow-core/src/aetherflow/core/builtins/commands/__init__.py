@@ -1,1 +1,1 @@
-"""Commands that belong to a built-in: programs on top of the command line, as those of plugins are."""
+"""Commands of built-in plugins, registered in the entry-point group `aetherflow.commands` like those of others."""

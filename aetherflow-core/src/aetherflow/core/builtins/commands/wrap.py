@@ -18,23 +18,23 @@ def wrap(
         typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.", show_default=False),
     ] = None,
     flow_id: Annotated[
-        str | None, typer.Option("--id", metavar="NAME", help="Under which name it stands in the history. Required.")
+        str | None, typer.Option("--id", metavar="NAME", help="Name of the command in the history. Required.")
     ] = None,
     run_id: Annotated[
-        str | None, typer.Option("--run-id", metavar="ID", help="Id of the run; one that ended well is not repeated.")
+        str | None, typer.Option("--run-id", metavar="ID", help="Id of the run; a successful run is not repeated.")
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", metavar="SECONDS", min=0, help="End it then, and all that it started."),
+        typer.Option("--timeout", metavar="SECONDS", min=0, help="Time limit; the command and its children are ended."),
     ] = None,
     lock: Annotated[
-        str | None, typer.Option("--lock", metavar="KEY", help="Hold this lock, which with_lock and others share.")
+        str | None, typer.Option("--lock", metavar="KEY", help="Lock to hold meanwhile, as with_lock does.")
     ] = None,
     wait: Annotated[
-        float | None, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for the lock.")
+        float | None, typer.Option("--wait", metavar="SECONDS", min=0, help="Time to wait for the lock.")
     ] = None,
     if_busy: Annotated[
-        str | None, typer.Option("--if-busy", metavar="fail|skip|wait", help="If the lock is not free (then).")
+        str | None, typer.Option("--if-busy", metavar="fail|skip|wait", help="If the lock is still not free.")
     ] = None,
     config: ConfigOption = None,
     quiet: QuietOption = False,
@@ -42,12 +42,12 @@ def wrap(
 ) -> None:
     """Run a command line with history, lock and time limit.
 
-    The command runs in this folder, without a shell and without standard input. What it prints goes to stderr, as it
-    comes, and to its log; with -q only to the log. Whatever it started ends with it: at the time limit, when this is
-    stopped by a signal, when this is killed. It shows in status and runs under its name. With --if-busy or --wait and
-    no --lock the lock is its own: it does not run twice at a time.
+    The command runs in the current folder, without a shell and without standard input. Its output goes to stderr and
+    to its log; with -q only to the log. At the time limit, and when aetherflow is stopped or killed, the command and
+    all its children are ended. `status` and `runs` show it under its name. With --if-busy or --wait, and without
+    --lock, it uses a lock of its own, so that it does not run twice at the same time.
 
-    Exit code 0 if the command ended with 0, 1 if not: its own exit code is in the report.
+    Exit code 0 if the command ended with 0, else 1; the command's own exit code is in the report.
 
     Example, in a crontab: aetherflow wrap --id backup --timeout 3600 --if-busy skip -q -- pg_dump -f /backup/db.sql db
     """

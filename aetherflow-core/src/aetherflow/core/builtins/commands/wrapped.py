@@ -1,4 +1,4 @@
-"""A command line run as a flow of one step: the same engine, history, locks and logs, without a document on disk."""
+"""Running a command line as a flow of one step, which gives it history, locks and logs, without a file on disk."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,9 +22,9 @@ def wrapped_document(
     locked: bool = False,
     wait_seconds: float = 0,
 ) -> Document:
-    """The flow of one `external.process` that runs a command in `folder`; the lock of the flow if `locked`.
+    """A flow with one step `external.process` that runs a command in `folder`; with `locked` under the flow's lock.
 
-    Raises UsageError for an id that is none and for arguments that no program can be given.
+    Raises UsageError for an invalid id, a missing command and arguments that are not UTF-8.
     """
     if not ID.match(flow_id):
         raise UsageError(f"--id {flow_id!r} is not an id", fix="letters, digits, '_' and '-', a letter first")

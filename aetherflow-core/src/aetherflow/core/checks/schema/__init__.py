@@ -1,1 +1,1 @@
-"""JSON Schemas of the documents, for editors: from the same models that `validate` uses, with what is installed."""
+"""JSON Schemas of the documents for editors, made from the models of `validate` and the installed plugins."""

@@ -1,4 +1,4 @@
-"""The definitions of one schema as they are collected, and the plugins that had to be left out."""
+"""Collecting the definitions of one schema, with notes on plugins that are left out."""
 
 import json
 import re
@@ -15,20 +15,20 @@ from aetherflow.core.host.names import KINDS, shown
 
 
 class SchemaDefinitions:
-    """`$defs` by name, and notes on what could not be described."""
+    """`$defs` by name, and notes about plugins that could not be described."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Any] = {}
         self.notes: list[str] = []
 
     def add(self, name: str, schema: Any) -> dict[str, Any]:
-        """Take a definition; returns the reference to it."""
+        """Add a definition; returns a reference to it."""
         name = _safe(name)
         self.by_name[name] = schema
         return ref(name)
 
     def load(self, group: str, name: str, loading: Callable[[], Any]) -> Any:
-        """The class of a plugin, or None and a note where it cannot be used."""
+        """The class of a plugin; None, with a note, if it cannot be loaded."""
         try:
             return loading()
         except PluginError as error:
@@ -38,7 +38,7 @@ class SchemaDefinitions:
     def describe(
         self, model: type[BaseModel], prefix: str, what: str, *, partial: bool = False
     ) -> dict[str, Any] | None:
-        """The schema of a plugin's model, its own definitions taken; None and a note where it has none."""
+        """The schema of a plugin's model, whose definitions are added; None, with a note, if that fails."""
         try:
             found, more = describe(model, _safe(prefix), partial=partial)
         except Exception as error:  # noqa: BLE001 the model and its hooks are the plugin's own code
@@ -51,7 +51,7 @@ class SchemaDefinitions:
         return found
 
     def text_of(self, schema: Any) -> str:
-        """The schema as text, with everything that it refers to."""
+        """The schema as JSON text, followed by all definitions that it refers to."""
         text = json.dumps(schema)
         known: set[str] = set()
         while missing := set(re.findall(r'"#/\$defs/([^"]+)"', text)) & self.by_name.keys() - known:
@@ -61,16 +61,16 @@ class SchemaDefinitions:
 
 
 def choice(name: str, description: str) -> dict[str, Any]:
-    """One of the words that a key may have, for a list that an editor offers."""
+    """The schema of one value in a list that an editor offers."""
     return {"const": name, "description": description} if description else {"const": name}
 
 
 def when(values: dict[str, str], then: dict[str, Any]) -> dict[str, Any]:
-    """What holds for a map whose keys have these values."""
+    """The rule that `then` applies to a map whose keys have these values."""
     properties = {key: {"const": value} for key, value in values.items()}
     return {"if": {"properties": properties, "required": list(values)}, "then": then}
 
 
 def _safe(name: str) -> str:
-    # a reference is part of an address, where blanks, slashes and `%` mean something else
+    # a reference is part of a URI, where blanks, slashes and `%` have a meaning
     return re.sub(r"[^\w.-]", lambda found: f"~{ord(found[0]):x}", name, flags=re.ASCII).replace("~", "_x")

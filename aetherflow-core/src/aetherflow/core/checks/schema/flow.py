@@ -1,4 +1,4 @@
-"""The schema of a flow: its models, and in them the step types and connectors that are installed."""
+"""The schema of a flow: its models with the installed step types and connectors."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ FOLDER = {"type": list(TEXT), "minimum": 0, "pattern": "^[A-Za-z0-9_][A-Za-z0-9.
 
 
 def flow_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
+    """The schema of a flow; its definitions are added to `definitions`."""
     add_steps(catalog, definitions)
     kinds = add_connectors(catalog, definitions)
     found, models = describe(FlowSpec)

@@ -1,4 +1,4 @@
-"""The schema of a bundle manifest: its model, and in it the bundle sources and connectors that are installed."""
+"""The schema of a bundle manifest: its model with the installed bundle sources and connectors."""
 
 import functools
 from typing import Any
@@ -14,15 +14,15 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.names import BUNDLE_SOURCES
 
 SHARED = tuple(SourceSpec.model_fields)
-"""Keys of every source, beside its own."""
+"""Keys that every source has."""
 
 
 def manifest_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
-    """The schema of a bundle manifest."""
+    """The schema of a bundle manifest; its definitions are added to `definitions`."""
     kinds = add_connectors(catalog, definitions)
     found, models = describe(ManifestSpec)
     models["ResourceSpec"]["properties"]["kind"]["enum"] = kinds
-    models["ResourceSpec"]["properties"].pop("profile")  # there are none before the sync
+    models["ResourceSpec"]["properties"].pop("profile")  # profiles do not exist before the sync
     models["ResourceSpec"]["allOf"] = [ref(RULES)]
     _add_sources(catalog, definitions, models["SourceSpec"])
     for name, each in models.items():
@@ -51,7 +51,7 @@ def _add_sources(catalog: Catalog, definitions: SchemaDefinitions, source: dict[
                 )
         rules.append(when({"type": name}, rule))
         if name == SourceSpec.model_fields["type"].default:
-            rules[-1]["if"].pop("required")  # it is meant where nothing is said
+            rules[-1]["if"].pop("required")  # the rule applies also without `type`
     source["properties"]["type"]["anyOf"] = types
     source["allOf"] = rules
     source.pop("additionalProperties", None)

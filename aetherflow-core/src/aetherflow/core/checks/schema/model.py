@@ -1,7 +1,7 @@
-"""From a model to JSON Schema: what the model accepts from YAML, not only the form that it ends up with.
+"""From a model to JSON Schema: the schema describes everything that the model accepts from YAML.
 
-Pydantic's own schema names one spelling of a field and one type of a value. The models accept more: every alias, text
-for numbers, and whatever a validator that runs first makes of other values.
+Pydantic's own schema has one spelling of a field and one type of a value. The models accept more: every alias, text
+for numbers, and the values that a `before` validator converts.
 """
 
 import re
@@ -25,11 +25,11 @@ _INLINE_FLAGS = re.compile(r"\(\?[a-zA-Z-]*[:)]|\\[AZz]")
 def describe(
     model: type[BaseModel], prefix: str = "", *, partial: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The schema of a model, and the definitions that it refers to, their names after `prefix`.
+    """The schema of a model, and the definitions that it refers to, whose names start with `prefix`.
 
-    `partial`: no key is required, as in settings that are laid over others. Raises what the model's own hooks raise.
+    `partial`: no key is required, as in settings that are merged with others. Raises what the model's hooks raise.
     """
-    # pydantic asks for the class, so what differs is a class too
+    # pydantic takes a generator class, so the variant is a subclass
     found = model.model_json_schema(
         by_alias=False,
         ref_template=f"#/$defs/{prefix}{{model}}",
@@ -38,7 +38,7 @@ def describe(
     )
     defs = {f"{prefix}{name}": each for name, each in found.pop("$defs", {}).items()}
     for each in (found, *defs.values()):
-        each.pop("title", None)  # the name of a class in our code
+        each.pop("title", None)  # a class name means nothing to users
     return found, defs
 
 
@@ -60,8 +60,8 @@ class _Whole(GenerateJsonSchema):
     def str_schema(self, schema: Any) -> dict[str, Any]:
         found = super().str_schema(schema)
         if _INLINE_FLAGS.search(found.get("pattern", "")):
-            del found["pattern"]  # Rust's or Python's grammar, which an editor would not understand
-        # a number or a truth value is taken as it is written; of them a schema knows no text to measure
+            del found["pattern"]  # flags of Rust or Python, which editors do not support
+        # numbers and booleans are accepted in their written form, unless the text is limited: a schema cannot see it
         return found if schema.get("strict") or _measures(found) else {**found, "type": list(TEXT)}
 
     def literal_schema(self, schema: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class _Whole(GenerateJsonSchema):
         values = [value for each in words if not isinstance(value := plain(plain_scalar(each)), str | None)]
         return {"enum": [*schema["expected"], *values]} if values else found
 
-    # a date may be written in more ways than the format of JSON Schema knows, a number of seconds among them
+    # pydantic reads more forms of a date than the formats of JSON Schema, such as a number of seconds
 
     def date_schema(self, schema: Any) -> dict[str, Any]:
         del schema
@@ -105,13 +105,13 @@ class _Whole(GenerateJsonSchema):
         return self._converted(super().function_wrap_schema(schema), schema)
 
     def _converted(self, found: dict[str, Any], schema: Any) -> dict[str, Any]:
-        """What a function that runs first may be given: any value, unless it says which."""
+        """The input of a `before` validator: any value, unless it declares an input type."""
         if schema.get("json_schema_input_schema") or _checks_a_model(schema["function"]["function"]):
             return found
         inner = schema["schema"]
         while inner["type"] in ("default", "nullable", "function-after", "function-before", "function-wrap"):
             inner = inner["schema"]
-        # keys of a map are checked all the same: a function that takes a short form, mostly text, leaves maps alone
+        # maps are still checked: a validator that accepts a short form, mostly text, leaves maps unchanged
         return {"anyOf": [found, _NOT_AN_OBJECT if inner["type"] in _OBJECTS else {}]}
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class _Whole(GenerateJsonSchema):
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
         del schema, error_info
-        return {}  # a type that JSON does not know: the model will judge
+        return {}  # not describable in JSON Schema: anything goes, the model decides
 
     def encode_default(self, dft: Any) -> Any:
         return super().encode_default(sorted(dft, key=repr) if isinstance(dft, set | frozenset) else dft)
@@ -156,7 +156,7 @@ def _repeated(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_words(found: dict[str, Any]) -> dict[str, Any]:
-    """A null in a list of texts is the word; that nothing is written there is no mistake that a schema could see."""
+    """Allow null in lists of texts, where a written `null` is text; a schema cannot detect an empty item."""
 
     def item(each: Any) -> Any:
         if each.get("type") == list(TEXT):
@@ -169,7 +169,7 @@ def _with_words(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checks_a_model(function: Any) -> bool:
-    """True for a validator of a whole model: it sees the map that the keys stand in."""
+    """True for a model validator, which gets the whole map."""
     owner = getattr(function, "__self__", None)
     if not (isinstance(owner, type) and issubclass(owner, BaseModel)):
         return False
@@ -177,7 +177,7 @@ def _checks_a_model(function: Any) -> bool:
 
 
 def _spell(found: dict[str, Any], cls: type[BaseModel]) -> None:
-    """Every spelling of every field as a property; one of them is required where the field is, two are refused."""
+    """Make every spelling of every field a property; one of them is required if the field is, two are refused."""
     properties: dict[str, Any] = {}
     required: list[str] = []
     rules: list[dict[str, Any]] = []
@@ -204,7 +204,7 @@ def _spell(found: dict[str, Any], cls: type[BaseModel]) -> None:
 
 
 def _spellings(cls: type[BaseModel], name: str, field: FieldInfo) -> list[str]:
-    """The keys that a field may be given under, the one to suggest first."""
+    """The accepted keys of a field, the suggested one first."""
     choices = getattr(field.validation_alias, "choices", (field.validation_alias,))
     aliases = [each for each in choices if isinstance(each, str)]
     by_name = cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name")

@@ -1,4 +1,4 @@
-"""What a plugin's docstring tells a reader of an editor: its text, and the example at its end."""
+"""Reading a plugin's docstring for editors: its text, and the example at its end."""
 
 import inspect
 import textwrap
@@ -10,10 +10,12 @@ from aetherflow.core.kernel.yaml.loader import parse_document
 
 
 class Prose(NamedTuple):
+    """A class's docstring in parts."""
+
     summary: str
-    """Its first paragraph, on one line."""
+    """The first paragraph, on one line."""
     text: str
-    """All of it but the example."""
+    """The docstring without the example."""
     example: Any
     """The example's data; None if there is none."""
 

@@ -1,4 +1,4 @@
-"""The connectors that are installed: kinds and drivers to complete, and the settings that each accepts."""
+"""The installed connectors in a schema: kinds and drivers to complete, and the settings that each accepts."""
 
 import functools
 from typing import Any
@@ -11,11 +11,11 @@ from aetherflow.core.host.connecting import models_of
 from aetherflow.core.host.names import CONNECTORS
 
 RULES = "resource_settings"
-"""Definition: that driver, config and options are those of the kind."""
+"""Name of the definition that ties driver, config and options to the kind."""
 
 
 def add_connectors(catalog: Catalog, definitions: SchemaDefinitions) -> list[str]:
-    """Define every connector that can be used; returns the kinds."""
+    """Add a definition for every usable connector; returns the kinds, sorted."""
     drivers: dict[str, list[dict[str, Any]]] = {}
     rules = []
     for name in catalog.names(CONNECTORS):
@@ -34,7 +34,7 @@ def _settings(kind: str, driver: str, cls: Any, definitions: SchemaDefinitions) 
     whole = _sections(kind, driver, cls, definitions, partial=False)
     if "required" not in definitions.text_of(whole):
         return whole
-    # a profile may bring what the resource does not say
+    # with a profile, required settings may come from there
     partial = _sections(kind, driver, cls, definitions, partial=True)
     return {"if": {"properties": {"profile": {"type": "null"}}}, "then": whole, "else": partial}
 

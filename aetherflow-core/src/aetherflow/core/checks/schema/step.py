@@ -1,4 +1,4 @@
-"""The step types that are installed: their names to complete, and the inputs that each accepts."""
+"""The installed step types in a schema: their names to complete, and the inputs that each accepts."""
 
 from functools import partial
 from typing import Any
@@ -11,11 +11,11 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.names import STEPS
 
 TYPE, INPUTS = "step_type", "step_inputs"
-"""Definitions: the names of all step types; that the inputs are those of the type."""
+"""Names of definitions: all step types, and the rules that tie the inputs to the type."""
 
 
 def add_steps(catalog: Catalog, definitions: SchemaDefinitions) -> None:
-    """Define every step type that can be used, and how its inputs follow from it."""
+    """Add a definition of the inputs of every usable step type, and the definitions TYPE and INPUTS."""
     choices: list[dict[str, Any]] = []
     rules = []
     for name in catalog.names(STEPS):
@@ -32,14 +32,14 @@ def add_steps(catalog: Catalog, definitions: SchemaDefinitions) -> None:
 
 
 def as_step(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of something with `type` and `inputs`, as that of a step."""
+    """Turn the schema of a map with `type` and `inputs` into that of a step."""
     properties = dict(schema["properties"])
     properties["type"] = {"description": properties["type"].get("description", "Step type"), **ref(TYPE)}
     return {**schema, "properties": properties, "allOf": [*schema.get("allOf", ()), ref(INPUTS)]}
 
 
 def _inputs(name: str, cls: Any, told: Prose, definitions: SchemaDefinitions) -> tuple[dict[str, Any], bool]:
-    """The schema of a step's inputs, and whether there is one that it cannot do without."""
+    """The schema of a step's inputs, and whether any of them is required."""
     found: dict[str, Any] = {}
     required = set(cls.required_inputs)
     if cls.Inputs is not None:
@@ -47,7 +47,7 @@ def _inputs(name: str, cls: Any, told: Prose, definitions: SchemaDefinitions) ->
         if described is not None:
             found = widened(described)
             required |= {key for key, field in cls.Inputs.model_fields.items() if field.is_required()}
-    # what `inputs` itself may be is said where it stands: that of an inner step may be a template
+    # the type of `inputs` itself is set where it is used: for an inner step it may be a template
     found.pop("type", None)
     if cls.required_inputs:
         found["required"] = sorted({*found.get("required", ()), *cls.required_inputs})

@@ -1,4 +1,4 @@
-"""Widening: where a template may stand, the schema accepts the text of one in place of the value."""
+"""Widening a schema so that a template is accepted in place of a value."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _TEXT_LIMITS = ("pattern", "enum", "const", "format", "minLength", "maxLength", 
 
 
 def widened(schema: dict[str, Any]) -> dict[str, Any]:
-    """A map of keys and values whose values, at any depth, may be templates; the map itself may not."""
+    """The schema of a map whose values, at any depth, may be templates; the map itself may not."""
     found = dict(schema)
     for key in ("properties", "patternProperties"):
         if key in found:
@@ -24,7 +24,7 @@ def widened(schema: dict[str, Any]) -> dict[str, Any]:
         if key in found:
             found[key] = [widened(each) if isinstance(each, dict) else each for each in found[key]]
     counts = {key: found.pop(key) for key in _COUNTS if key in found and found.get("type") == "array"}
-    if counts:  # a list with a template in it is counted once it is rendered
+    if counts:  # a list with a template cannot be counted before rendering
         found["allOf"] = [*found.get("allOf", ()), {"anyOf": [counts, {"contains": ref("template")}]}]
     return found
 
@@ -41,7 +41,7 @@ def _value(schema: Any) -> Any:
 
 
 def _takes_text(schema: Any) -> bool:
-    """True if any text is fine by the schema, that of a template too."""
+    """True if the schema accepts any text, and so any template."""
     if not isinstance(schema, dict):
         return bool(schema)
     if any(key in schema for key in _TEXT_LIMITS) or "$ref" in schema or "oneOf" in schema:

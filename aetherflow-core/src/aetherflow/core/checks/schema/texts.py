@@ -1,11 +1,11 @@
-"""Text that stands for another value: templates, and the text that our models read as numbers and booleans."""
+"""Schemas of text in place of another value: templates, and text that models read as numbers and booleans."""
 
 from typing import Any
 
 from aetherflow.core.contracts.fields import any_case
 
 TEXT = ("string", "number", "boolean")
-"""Types of the values that a text field takes; what is no text arrives as it is written."""
+"""Types of the values that a text field accepts; numbers and booleans arrive in their written form."""
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 TEMPLATE: dict[str, Any] = {
     "type": "string",
@@ -24,7 +24,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
     for sign, signs in _SIGNS.items()
     for name, digits in (("integer", _INTEGER), ("number", _NUMBER))
 }
-"""Of text the limits of a number are known as far as signs and zeros tell them."""
+"""Patterns for numbers as text; of their limits a pattern can only check sign and zero."""
 BOOLEAN: dict[str, Any] = {
     "anyOf": [
         {
@@ -43,7 +43,7 @@ FLAG: dict[str, Any] = {
     "description": "true, false, yes, no, 1, 0, on, off, as text or number",
 }
 NAMED = {"template": TEMPLATE, "boolean_text": BOOLEAN, "flag_text": FLAG, **NUMBERS}
-"""What the definitions of a schema hold once and refer to by name."""
+"""Definitions that a schema contains once and refers to by name."""
 
 
 def ref(name: str) -> dict[str, Any]:
@@ -52,21 +52,21 @@ def ref(name: str) -> dict[str, Any]:
 
 
 def number_text(number: dict[str, Any]) -> dict[str, Any]:
-    """The text that is read as a number of this schema."""
+    """The schema of text that is read as a number of this schema."""
     least, above = number.get("minimum", -1), number.get("exclusiveMinimum", -1)
     sign = "positive_" if least > 0 or above >= 0 else "unsigned_" if least == 0 else ""
     return NUMBERS[f"{sign}{number['type']}_text"]
 
 
 def shortened(schema: Any, defs: dict[str, Any]) -> Any:
-    """The schema with the named texts as references; `defs` receives those that are used."""
+    """Replace named schemas by references; the used ones are added to `defs`."""
     for name, text in NAMED.items():
         if schema == text or schema == ref(name):
             defs[name] = text
             return ref(name)
     if isinstance(schema, dict):
         members = schema.get("anyOf", [])
-        if {"type": list(TEXT)} in members or {"type": [*TEXT, "null"]} in members:  # which take the texts in too
+        if {"type": list(TEXT)} in members or {"type": [*TEXT, "null"]} in members:  # these accept number texts, too
             schema = {**schema, "anyOf": [each for each in members if each not in NUMBERS.values()]}
         return {key: shortened(value, defs) for key, value in schema.items()}
     return [shortened(value, defs) for value in schema] if isinstance(schema, list) else schema

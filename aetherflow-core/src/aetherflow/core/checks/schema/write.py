@@ -1,4 +1,4 @@
-"""The schema of each kind of document, as text that is the same for the same installation."""
+"""The schema of each kind of document; the text is deterministic for an installation."""
 
 import json
 from collections.abc import Callable
@@ -18,14 +18,14 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Schema(NamedTuple):
-    """A schema, and what of the installation it leaves out."""
+    """A schema, and notes about plugins that it leaves out."""
 
     document: dict[str, Any]
     notes: list[str]
 
     @property
     def text(self) -> str:
-        """The schema as it is written, keys sorted."""
+        """The schema as JSON text, keys sorted."""
         return json.dumps(self.document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 

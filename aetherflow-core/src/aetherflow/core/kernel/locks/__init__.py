@@ -1,1 +1,1 @@
-"""Locks that flows share: leases with a fencing token, a queue, and holders that are known to live."""
+"""Locks that flows share: leases with a fencing token, a queue of waiters, and detection of dead holders."""

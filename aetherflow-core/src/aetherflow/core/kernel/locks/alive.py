@@ -1,4 +1,4 @@
-"""How others know at once that a process died: a file that it holds a kernel lock on, freed however it ends."""
+"""Liveness files: a process holds a kernel lock on its file, which is freed however the process ends."""
 
 import contextlib
 import fcntl
@@ -31,7 +31,7 @@ class AliveFile:
         _held.add(self)
 
     def beat(self, mono_ms: int) -> None:
-        """Show that this process runs."""
+        """Write a heartbeat with this monotonic time."""
         if self._descriptor is not None:
             os.pwrite(self._descriptor, f"{mono_ms:020}\n".encode(), 0)
 
@@ -45,7 +45,7 @@ class AliveFile:
                 self.drop()
 
     def drop(self) -> None:
-        """Close the file and leave it where it is."""
+        """Close the descriptor, which frees the kernel lock, and leave the file."""
         _held.discard(self)
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -55,14 +55,14 @@ class AliveFile:
 def is_dead(folder: Path, name: str) -> bool:
     """True if the process behind a file of this boot has ended.
 
-    A file that is missing proves nothing: whoever removes one, removes the rows that name it first.
+    A missing file proves nothing. Rows that name a file are removed before the file.
     """
     try:
         descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look at once do not mislead each other
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two checks at once do not disturb each other
     except BlockingIOError:
         return False
     finally:
@@ -79,17 +79,17 @@ def last_beat(folder: Path, name: str) -> int:
 
 
 def living_files(folder: Path) -> list[str]:
-    """Names of the files of processes that live."""
+    """Names of the files of running processes."""
     return [path.name for path in sorted(folder.glob(f"*{SUFFIX}")) if not is_dead(folder, path.name)]
 
 
 def dead_files(folder: Path) -> list[Path]:
-    """What dead processes left; to be called inside a write transaction of the lock store."""
+    """Files of dead processes; to be called inside a write transaction of the lock store."""
     return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if is_dead(folder, path.name)]
 
 
 def remove_files(paths: list[Path]) -> None:
-    """Remove files of the dead, once no row names them any more."""
+    """Remove files of dead processes, after the rows that name them; failures are ignored."""
     for path in paths:
         with contextlib.suppress(OSError):
             durable.remove_file(path)

@@ -1,4 +1,4 @@
-"""Two clocks: one that only runs on, for deciding, and the wall clock, for people and for what another boot wrote."""
+"""Two clocks: the monotonic one, for decisions; the wall clock, for display and for times written in another boot."""
 
 import contextlib
 import socket
@@ -11,14 +11,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.boot = _boot()
-        """Names the running kernel: monotonic times of one boot can be compared with each other, and with no other."""
+        """Id of this boot of the host: monotonic times are comparable only within one boot."""
 
     def mono_ms(self) -> int:
-        """Time since an arbitrary start; nobody can set it, and it stands still while the host sleeps."""
+        """Milliseconds since an arbitrary start; cannot be set, and stops while the host is suspended."""
         return time.monotonic_ns() // 1_000_000
 
     def wall_ms(self) -> int:
-        """Milliseconds of the UTC epoch; may jump, since people and time servers set it."""
+        """Milliseconds since the UTC epoch; may jump, since people and time servers set it."""
         return time.time_ns() // 1_000_000
 
 

@@ -21,9 +21,9 @@ class Hold:
     token: int
     ttl_ms: int
     expires_mono: int
-    """End of the lease as it is known here; others may take the key from then on."""
+    """End of the lease as last known to this process; others may take the key from then on."""
     renew_mono: int
-    """When it is to be renewed next."""
+    """Time of the next renewal."""
     leases: list["Lease"] = field(default_factory=list)
     lost: Reason | None = None
     """Why the key was lost; None while it is held."""
@@ -32,8 +32,8 @@ class Hold:
 class Lease:
     """A key held under a fencing token until `release()`; renewed in the background as long as the process runs.
 
-    Hand `token` to the resource that the lock protects, and let the resource refuse a token lower than the highest it
-    has seen: a holder that was paused beyond its time to live cannot know that another one took the key since.
+    Pass `token` to the resource that the lock protects, and let the resource refuse a token lower than the highest it
+    has seen: a holder that was paused beyond its time to live cannot know that another one has taken the key.
     """
 
     def __init__(
@@ -68,16 +68,16 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """True once the lock is no longer ours; asks the lock store if the time to live has passed unrenewed."""
+        """True once the lock is lost; asks the lock store if the time to live has passed without a renewal."""
         return self._is_lost(self.hold)
 
     @property
     def why_lost(self) -> Reason:
-        """Why it is no longer ours."""
+        """Why the lock was lost."""
         return self.hold.lost or said(LostReason.EXPIRED)
 
     def check(self) -> None:
-        """Raise LeaseLostError if the lock is no longer ours."""
+        """Raise LeaseLostError if the lock was lost."""
         if self.lost:
             raise self.error()
 

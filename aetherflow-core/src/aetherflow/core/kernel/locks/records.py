@@ -1,4 +1,4 @@
-"""Who holds a lock, and who waits for one."""
+"""Records of the lock store: owners, holders, waiters, and reasons of a loss."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class LostReason(ReasonCode):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One execution of a run: a resumed run has another generation, and so is another owner."""
+    """One execution of a run: a resumed run has a higher generation, and so is another owner."""
 
     flow_id: str
     run_id: str
@@ -38,7 +38,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A lock that is held. Times are UTC epoch milliseconds, for people: they decide nothing."""
+    """A lock that is held. Times are UTC epoch milliseconds, only for display."""
 
     key: str
     owner: Owner
@@ -49,7 +49,7 @@ class Holder:
     host: str
     pid: int
     alive: bool
-    """False once its process is known to have ended, or the lease has expired: the next one who asks gets the lock."""
+    """False once its process is known to have ended or the lease has expired: the next request gets the lock."""
 
     def __str__(self) -> str:
         who = f"run {self.owner.run_id} of flow {self.owner.flow_id}, pid {self.pid} on {self.host}"
@@ -58,7 +58,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """One who waits in the queue of a lock; the lowest ticket is served first."""
+    """A run that waits in the queue of a lock; the lowest ticket is served first."""
 
     key: str
     ticket: int
@@ -68,7 +68,7 @@ class Waiter:
     host: str
     pid: int
     alive: bool
-    """False if its process has ended or does not run (stopped): it is passed over."""
+    """False if its process has ended or is stopped: it is passed over."""
 
     def __str__(self) -> str:
         who = f"run {self.owner.run_id} of flow {self.owner.flow_id}, pid {self.pid} on {self.host}"

@@ -1,4 +1,4 @@
-"""Keeping leases: one thread renews all that a store holds, and tells their holders when one is lost."""
+"""Renewing leases: one thread renews all leases of a store and notifies the holder of a lease that is lost."""
 
 import logging
 import sqlite3
@@ -34,12 +34,12 @@ class Renewal:
         self._table: LockTable | None = None
 
     def find(self, key: str, owner: str) -> Hold | None:
-        """What this owner holds of the key through this store."""
+        """The hold of this owner on the key through this store; None if there is none."""
         with self._changed:
             return self._holds.get((key, owner))
 
     def add(self, hold: Hold) -> None:
-        """Keep a lease from now on."""
+        """Start to renew a hold."""
         with self._changed:
             self._holds[hold.key, str(hold.owner)] = hold
             if self._thread is None:
@@ -48,18 +48,18 @@ class Renewal:
             self._changed.notify()
 
     def remove(self, hold: Hold) -> None:
-        """Stop renewing a lease; nothing if it is not kept."""
+        """Stop renewing a hold; nothing happens if it is not renewed."""
         with self._changed:
             if self._holds.get((hold.key, str(hold.owner))) is hold:
                 del self._holds[hold.key, str(hold.owner)]
 
     def all(self) -> list[Hold]:
-        """The leases that are renewed, of all owners."""
+        """The holds that are renewed, of all owners."""
         with self._changed:
             return list(self._holds.values())
 
     def close(self) -> None:
-        """End the thread and close its connection; leases that are left expire."""
+        """End the thread and close its connection; the remaining leases expire."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -99,7 +99,7 @@ class Renewal:
         with self._writing:
             try:
                 ended = self._write(holds)
-            except Exception as error:  # noqa: BLE001 a thread that died here would let every lease expire unseen
+            except Exception as error:  # noqa: BLE001 if the thread died, every lease would expire unnoticed
                 ended = self._try_again(holds, error)
         for hold, reason in ended:
             self._lose(hold, reason)
@@ -109,7 +109,7 @@ class Renewal:
         if self._db is None or self._table is None:
             self._db, self._table = self._open_table()
         ended = []
-        # a store that is busy for longer than this must not keep us from seeing that time is up
+        # wait no longer than this for a busy store, so that the end of a lease is noticed in time
         self._db.execute(f"PRAGMA busy_timeout={min(hold.ttl_ms for hold in holds) // RENEWALS_PER_TTL}")
         with durable.transaction(self._db, "renew locks"):
             renewed = [(hold, self._table.renew(hold.key, hold.token, hold.ttl_ms)) for hold in holds]

@@ -1,4 +1,4 @@
-"""The locks of one run: the store is opened when the first is asked for, and all are given back when the run ends."""
+"""The locks of one run: the store is opened for the first lock, and all locks are released when the run ends."""
 
 import threading
 from collections.abc import Callable
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class RunLocks:
-    """The locks of one run. A run that asks for none creates no lock store."""
+    """The locks of one run. A run without locks creates no lock store."""
 
     def __init__(
         self, path: Path, owner: tuple[str, str, int], events: EventSink, around: "RunLocks | None" = None
     ) -> None:
-        """`owner` is flow id, run id and generation; `events` are told what is acquired and what is lost.
+        """`owner` is flow id, run id and generation; `events` receives `lock_acquired` and `lock_lost`.
 
-        `around` are the locks of the run that started this one and waits for it: what it holds is shared with it.
+        `around` are the locks of the run that started this one and waits for it: its locks are shared with this run.
         """
         self._around = around
         self._held: list[Lease] = []
@@ -61,12 +61,12 @@ class RunLocks:
         return True
 
     def release(self, key: str) -> None:
-        """Give back what `acquire(key)` took last; nothing if there is none."""
+        """Release what `acquire(key)` took last; nothing happens if there is none."""
         if leases := self._by_hand.get(key):
             leases.pop().release()
 
     def close(self) -> None:
-        """Give back all that the run still holds."""
+        """Release all locks that the run still holds."""
         for leases in self._by_hand.values():  # one may be shared with the run around
             while leases:
                 leases.pop().release()
@@ -92,7 +92,7 @@ class RunLocks:
         self._events.emit("lock_acquired", flow_id=flow_id, run_id=run_id, key=lease.key, token=lease.token)
 
     def _lost(self, lease: "Lease") -> None:
-        # called by the thread that renews: it must go on renewing the others, however slow an observer is
+        # called in the renewal thread, which must go on renewing other leases however slow an observer is
         flow_id, run_id, _ = self._of
         reason = str(lease.why_lost)
         self._events.defer("lock_lost", flow_id=flow_id, run_id=run_id, key=lease.key, token=lease.token, reason=reason)

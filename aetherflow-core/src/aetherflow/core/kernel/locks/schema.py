@@ -1,6 +1,6 @@
 """Tables of a lock store. `*_at` are UTC epoch milliseconds; `*_mono` count on the clock of the boot beside them.
 
-`broken.chain` is not written yet: the hash chain of what persons did.
+`broken.chain` is reserved for a hash chain of what operators did; it is not written yet.
 """
 
 import sqlite3
@@ -31,13 +31,13 @@ CREATE TABLE broken (
 ) WITHOUT ROWID, STRICT;
 """
 _MIGRATIONS = {1: "ALTER TABLE broken ADD COLUMN host TEXT; ALTER TABLE broken ADD COLUMN chain TEXT"}
-"""Version to the statements that make the next one of it."""
+"""Schema version to the statements that migrate it to the next one."""
 
 
 def prepare_schema(connection: sqlite3.Connection, path: Path, clock: Clock) -> None:
-    """Create the tables in a new file, accept our own version, migrate an older one after a backup, refuse any other.
+    """Create the tables in a new file; migrate an older schema after a backup.
 
-    Raises StateError for a store of a newer engine, for a database that is not ours, and for an older store in use.
+    Raises StateError for a store of a newer engine, for a database of another program, and for an older store in use.
     """
     version = _version(connection)
     if version == SCHEMA_VERSION:
@@ -63,7 +63,7 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, clock: Clock) -> 
 
 
 def _require_idle(connection: sqlite3.Connection, path: Path, clock: Clock, version: int) -> None:
-    """An older engine goes on with the store that it has opened: it would not know the new tables."""
+    """Refuse the migration while a process of the older engine has the store open, since it cannot use new tables."""
     living = living_files(durable.side_folder(path))
     rows = connection.execute("SELECT owner, pid, host, alive, boot, expires_at, ttl_ms FROM locks ORDER BY key")
     live = []

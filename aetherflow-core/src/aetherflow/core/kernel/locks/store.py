@@ -24,7 +24,7 @@ from aetherflow.core.kernel.locks.table import Busy, LockTable, forget
 
 BUSY_SECONDS = 30.0
 POLL_SECONDS = 0.02
-"""Between two looks of the first in the queue; those behind look less often, down to a tenth of it."""
+"""Poll interval of the first in the queue; those behind it poll less often, the last ones ten times slower."""
 MAX_KEY = 512
 log = logging.getLogger("aetherflow")
 
@@ -32,7 +32,7 @@ log = logging.getLogger("aetherflow")
 class LockStore:
     """One lock store, created with its folder when it is missing; thread-safe.
 
-    Raises StateError when the file cannot be opened or written, is not ours, or is of a newer engine.
+    Raises StateError if the file cannot be opened or written, or was made by another program or a newer engine.
     """
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
@@ -42,7 +42,8 @@ class LockStore:
         self._mutex = threading.RLock()
         self._closed = False
         self._stuck = False
-        """A row may be left that nobody removes; that its owner is gone must show in the file of this store."""
+        """A write failed, so a row of this process may remain: `close` keeps the alive file, from which others see
+        that the owner is gone."""
         with self._reported():
             self._db = durable.connect(path, busy_seconds=BUSY_SECONDS)
             try:
@@ -70,9 +71,9 @@ class LockStore:
     ) -> Lease:
         """Take a lock; the lease is renewed until it is released.
 
-        A key that this owner holds already through this store is shared: same token, given back with the last release.
-        `ttl_seconds`: how long others respect a holder that no longer renews and yet is not known to be dead.
-        `wait_seconds`: 0 fails at once if the key is held, or if others wait for it; else first come, first served.
+        A key that this owner holds already through this store is shared: same token, released with the last lease.
+        `ttl_seconds`: how long others respect a holder that no longer renews and is not known to be dead.
+        `wait_seconds`: 0 fails at once if the key is held or others wait for it; else waiters are served in order.
         `check` is called several times a second while waiting; what it raises ends the wait. `on_lost` is called once
         if the lease is lost, in the thread that notices. Raises LockBusyError, which names the holder.
         """
@@ -102,12 +103,12 @@ class LockStore:
                 self._leave(ticket)
 
     def holders(self) -> list[Holder]:
-        """All locks, by key; those of dead holders with `alive` False."""
+        """All locks, ordered by key; those of dead holders have `alive` False."""
         with self._mutex, self._reported():
             return self._table.holders()
 
     def waiters(self) -> list[Waiter]:
-        """All who wait, first come first; dead and stopped ones with `alive` False."""
+        """All waiters in the order of the queue; dead and stopped ones have `alive` False."""
         with self._mutex, self._reported():
             return self._table.waiters()
 
@@ -120,7 +121,7 @@ class LockStore:
             return self._table.break_lock(key, actor or account(), reason)
 
     def close(self) -> None:
-        """Give back all that is held and close the file; once."""
+        """Release all locks and close the file; a second call does nothing."""
         self._renewal.close()
         with self._mutex:
             if self._closed:

@@ -32,7 +32,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A key could not be taken: by whom it is held, or who comes first, and how many wait ahead."""
+    """A key could not be taken: its holder, or the next waiter, and how many waiters are ahead."""
 
     by: Holder | Waiter
     ahead: int
@@ -51,36 +51,36 @@ class LockTable:
     # Reading
 
     def holders(self, key: str | None = None) -> list[Holder]:
-        """All locks that are held, or the one of this key."""
+        """All locks, or the one of this key; ordered by key."""
         where, values = _where(key)
         rows = self._db.execute(f"SELECT {_LOCK} FROM locks {where} ORDER BY key", values)  # noqa: S608 names are ours
         return [self._holder(row) for row in rows.fetchall()]
 
     def waiters(self, key: str | None = None) -> list[Waiter]:
-        """All who wait, or those for this key, first come first."""
+        """All waiters, or those for this key, in the order of the queue."""
         where, values = _where(key)
         rows = self._db.execute(f"SELECT {_WAITER} FROM waiters {where} ORDER BY ticket", values)  # noqa: S608
         return [self._waiter(row) for row in rows.fetchall()]
 
     def busy(self, key: str, ticket: int | None) -> Busy | None:
-        """Why the holder of this ticket, or one without, cannot take the key now."""
+        """Why the waiter with this ticket (None: a new request) cannot take the key now; None if it can."""
         limit = (1 << 62) if ticket is None else ticket
         query = f"SELECT {_WAITER} FROM waiters WHERE key=? AND ticket<? ORDER BY ticket"  # noqa: S608 names are ours
         rows = self._db.execute(query, (key, limit)).fetchall()
         for index, row in enumerate(rows):
             waiter = self._waiter(row)
-            if waiter.alive:  # nobody looks at the holder but the first in the queue
+            if waiter.alive:  # only the first in the queue checks the holder
                 return Busy(waiter, len(rows) - index)
         holder = next(iter(self.holders(key)), None)
         return Busy(holder, 0) if holder is not None and holder.alive else None
 
     def is_foreign(self, key: str) -> bool:
-        """True if the holder's row counts on the clock of another boot."""
+        """True if the times in the holder's row are of another boot's clock."""
         row = self._db.execute("SELECT boot FROM locks WHERE key=?", (key,)).fetchone()
         return row is not None and row[0] != self._clock.boot
 
     def end_of(self, key: str, token: int) -> Reason:
-        """Why a token is no longer the one in force."""
+        """Why a token is no longer valid."""
         broken = self._db.execute("SELECT actor, reason FROM broken WHERE key=? AND token=?", (key, token)).fetchone()
         if broken is not None:
             return said(LostReason.BROKEN, actor=broken[0], why=broken[1])
@@ -90,7 +90,7 @@ class LockTable:
     # Writing
 
     def take(self, key: str, owner: Owner, ttl_ms: int, ticket: int | None) -> Grant | Busy:
-        """Take the key under the next token, or say why not."""
+        """Take the key under the next token; Busy if it cannot be taken."""
         if (found := self.busy(key, ticket)) is not None:
             return found
         row = self._db.execute("SELECT last FROM tokens WHERE key=?", (key,)).fetchone()
@@ -110,9 +110,9 @@ class LockTable:
         return Grant(token, mono + ttl_ms)
 
     def adopt(self, key: str) -> None:
-        """Put a row of another boot on this boot's clock: what is left of it is read off the wall clock, once.
+        """Convert a row of another boot to this boot's clock: its remaining time is read from the wall clock, once.
 
-        Never more than its own length, whatever the wall clocks say.
+        The remaining time is at most the time to live, whatever the wall clock says.
         """
         row = self._db.execute("SELECT boot, expires_at, ttl_ms FROM locks WHERE key=?", (key,)).fetchone()
         if row is None or row[0] == self._clock.boot:
@@ -124,7 +124,7 @@ class LockTable:
         )
 
     def renew(self, key: str, token: int, ttl_ms: int) -> Grant | None:
-        """Begin the lease anew; None if the token is no longer in force."""
+        """Extend the lease to its full time to live from now; None if the token is no longer valid."""
         now, mono = self._clock.wall_ms(), self._clock.mono_ms()
         done = self._db.execute(
             "UPDATE locks SET renewed_at=?, expires_at=?, boot=?, expires_mono=?, alive=? WHERE key=? AND token=?",
@@ -133,7 +133,7 @@ class LockTable:
         return Grant(token, mono + ttl_ms) if done.rowcount else None
 
     def release(self, key: str, token: int) -> bool:
-        """Give the key back; False if the token was no longer in force."""
+        """Release the key; False if the token was no longer valid."""
         return bool(self._db.execute("DELETE FROM locks WHERE key=? AND token=?", (key, token)).rowcount)
 
     def break_lock(self, key: str, actor: str, reason: str) -> Holder | None:
@@ -156,14 +156,14 @@ class LockTable:
         return int(done.lastrowid or 0)
 
     def leave(self, ticket: int | None) -> None:
-        """Give up a place in the queue for a key; nothing for None."""
+        """Leave the queue; None is ignored."""
         self._db.execute("DELETE FROM waiters WHERE ticket=?", (ticket,))
 
     def _drop_dead_waiters(self, key: str) -> None:
         rows = self._db.execute("SELECT ticket, boot, alive FROM waiters WHERE key=?", (key,)).fetchall()
         for ticket, boot, name in rows:
             gone = is_dead(self._folder, name) or not (self._folder / name).exists()
-            if boot != self._clock.boot or gone:  # a stopped one keeps its place
+            if boot != self._clock.boot or gone:  # a stopped process keeps its place
                 self.leave(ticket)
 
     # Life

@@ -1,4 +1,4 @@
-"""The dates of a run: the slot that it stands for, its date, and the date of its data.
+"""The dates of a run: its slot, its date, and the date of its data.
 
 `run.date` is the day of the slot (without one, of the start) in the flow's zone; `run.data_date` is that day moved by
 `flow.data_date.shift`: days (`-1d`), business days (`-1bd`), months (`-1month`, clamped to the last day).
@@ -49,7 +49,7 @@ def shift_date(day: dt.date, shift: str, holidays: Iterable[dt.date] = ()) -> dt
 
 
 def date_map(day: dt.date) -> dict[str, str]:
-    """What templates read of a day; all of it text, numbers with leading zeros."""
+    """The fields of a day that templates may read; all are text, numbers with leading zeros."""
     last = calendar.monthrange(day.year, day.month)[1]
     return {
         "iso": day.isoformat(),
@@ -63,7 +63,7 @@ def date_map(day: dt.date) -> dict[str, str]:
 
 
 def parse_day(text: str) -> dt.date:
-    """A day as it is given on the command line; ValueError for other text."""
+    """Parse a day in ISO 8601; ValueError for other text."""
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
@@ -85,7 +85,7 @@ def parse_slot(text: str) -> dt.datetime:
 
 
 def slot_text(slot: dt.datetime) -> str:
-    """A slot as it is kept and shown."""
+    """A slot (UTC) in its stored and shown form: ISO 8601 to the second, with `Z`."""
     return slot.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 

@@ -1,10 +1,10 @@
-"""Inputs of a step that runs another one: what the inner step's inputs read may be known only then.
+"""Inputs of a step that runs an inner step: some templates of the inner inputs can only be rendered when it is called.
 
     type: with_lock
     inputs: {lock_key: x, step: {type: external.process, inputs: {command: [load, "{{lock.token}}"]}}}
 
-A text below `step.inputs` that reads `lock` is left as a template, which remembers the values of all other roots; it
-is rendered when the inner step is called. All else is rendered with the outer step. No value is ever scanned again.
+A text below `step.inputs` that reads `lock` stays a template, together with the values of all other roots; it is
+rendered when the inner step is called. Everything else is rendered with the outer step. No value is scanned twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class Deferred(str):
 
     @classmethod
     def of(cls, text: str, scope: Mapping[str, Any], at: DocPath) -> Self:
-        """Text that stays a template, with the scope and the place that it is rendered with later."""
+        """Keep `text` a template, with the scope and the document path that it is rendered with later."""
         made = cls(text)
         made.scope, made.at = scope, at
         return made
@@ -38,12 +38,12 @@ class Deferred(str):
 def render_inputs(
     inputs: Mapping[str, Any], scope: Mapping[str, Any], inner_steps: InnerSteps, at: DocPath = ()
 ) -> dict[str, Any]:
-    """Render a step's inputs; what must wait for an inner step becomes a `Deferred`. Raises as `render` does."""
+    """Render a step's inputs; texts that read a root of an inner step become `Deferred`. Raises as `render` does."""
     return _each(inputs, inner_steps, at, lambda value, roots, here: _first(value, scope, roots, here))
 
 
 def complete_inputs(inputs: Mapping[str, Any], added: Mapping[str, Any], inner_steps: InnerSteps) -> dict[str, Any]:
-    """Render what waited, now that the roots `added` are known; `inner_steps` are those of the inner step itself."""
+    """Render the deferred texts with the roots `added`; `inner_steps` are those of the inner step itself."""
     return _each(inputs, inner_steps, (), lambda value, roots, _: _later(value, added, roots))
 
 

@@ -57,12 +57,12 @@ def settle_params(declared: Mapping[str, ParamSpec], given: Mapping[str, Any]) -
 
 
 def as_given(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of a document as they are handed over: numbers as they are written, the flow knows what they are."""
+    """Parameters of a document as a run takes them: numbers in written form, since the flow declares the types."""
     return {name: value.text if isinstance(value, WRITTEN) else value for name, value in params.items()}
 
 
 def take_as_text(source: SourceMap, path: DocPath, spec: ParamSpec, value: Any) -> None:
-    """Tell the document that its value at `path` is text as it is written, if the parameter takes text."""
+    """Register the value at `path` as text, in its written form, if the parameter takes text."""
     takes_text = spec.type in ("string", "date", "datetime") and value is not None
     if takes_text and (text := text_of(value, source.words.get(path))) is not None:
         source.texts[path] = text
@@ -121,7 +121,7 @@ def _number(value: Any) -> int | float:
 
 
 def _other_base(value: Any) -> int | None:
-    # a scheduler hands over text, and YAML knows `0x1F` and `0o17` for numbers
+    # parameters may arrive as text, and YAML reads `0x1F` and `0o17` as integers, which int() does not
     found = plain(plain_scalar(value.strip())) if isinstance(value, str) else None
     return found if type(found) is int else None
 
@@ -147,7 +147,7 @@ def _list(value: Any) -> list[Any]:
             try:
                 value = json.loads(text)
             except ValueError:
-                raise ValueError("starts like a JSON list and is none") from None
+                raise ValueError("starts like a JSON list but is not valid JSON") from None
         else:
             value = [item for part in text.split(",") if (item := part.strip())]
     if not isinstance(value, list):

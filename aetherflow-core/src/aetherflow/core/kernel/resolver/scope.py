@@ -1,7 +1,7 @@
 """Which roots a template may read, by phase."""
 
 IDENTITY_ROOTS = frozenset({"env"})
-"""`flow.id` and `flow.state.path`: what finds a run cannot depend on it."""
+"""Roots of the templates in `flow.id` and `flow.state.path`: they locate the run, so they cannot depend on it."""
 CONSTANT_ROOTS = frozenset({"env", "params", "run"})
 """Roots of the templates in resources and in every other string under `flow`."""
 STEP_ROOTS = CONSTANT_ROOTS | {"steps", "job", "jobs", "result", "item", "lock", "run_id", "flow_id"}

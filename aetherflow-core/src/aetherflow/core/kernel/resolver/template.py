@@ -5,7 +5,7 @@
     IDENT   := [A-Za-z_][A-Za-z0-9_]*
     DEFAULT := text after the first ":", without braces, trailing blanks trimmed
 
-Only source text is parsed; what a token yields is never scanned again. The pattern for editors stands in
+Only source text is parsed; a rendered value is never scanned again. The pattern for editors is defined in
 `checks/schema/texts.py`.
 """
 
@@ -41,7 +41,7 @@ class Token(NamedTuple):
 
     @property
     def dotted(self) -> str:
-        """The path as it is written, names joined by dots."""
+        """The path as written: names joined by dots."""
         return ".".join(self.path)
 
 
@@ -125,7 +125,7 @@ def _render_text(text: str, scope: Mapping[str, Any]) -> Any:
 
 
 def _copied(value: Any) -> Any:
-    # a step may change what it is given; the outputs that later templates read must stay what the state holds
+    # a step may change its inputs; the outputs that later templates read must stay equal to those in the state
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list) else value

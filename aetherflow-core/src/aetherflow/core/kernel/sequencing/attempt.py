@@ -13,7 +13,7 @@ from aetherflow.core.kernel.state.records import Artifact, StepEffects, StepKey
 
 
 class Attempt:
-    """One attempt of a step, or of a step inside it: who it is, what can end it, and what it leaves behind."""
+    """One attempt of a step or inner step: its identity, its cancellation and its effects."""
 
     def __init__(
         self,
@@ -35,14 +35,14 @@ class Attempt:
         self.control = control
         self.leases = leases
         self.effects = StepEffects()
-        """For the transaction that ends the attempt."""
+        """Artifacts and ledger entries for the transaction that ends the attempt."""
         self._call_inner = call_inner
         self._inner: list[Attempt] = []
         self._inner_ids: Counter[str] = Counter()
 
     def relay(self, stream: StreamName, data: bytes) -> None:
-        """Pass output on; nothing once the attempt is over."""
-        if not self.control.closed:  # the log is, too
+        """Pass output to the log; ignored once the attempt is over."""
+        if not self.control.closed:  # then the log is closed, too
             self.log.feed(stream, data)
 
     def call_step(
@@ -50,19 +50,19 @@ class Attempt:
     ) -> StepResult:
         """Run a step inside this one; its result is returned, its failure raised.
 
-        `identity` are its inputs as they count for the question whether it is the same step as before.
+        `identity` are the inputs that decide whether it is the same step as in an earlier attempt.
         """
         return self._call_inner(self, step_type, inputs, step_id, identity)
 
     def inner_key(self, step_id: str) -> StepKey:
-        """Key of the next inner step of that id: `OUTER.ID`, from the second call in one attempt on with its number."""
+        """Key of the next inner step of that id: `OUTER.ID`, with the number of the call from the second call on."""
         self._inner_ids[step_id] += 1
         number = self._inner_ids[step_id]
         item = self.key.item if number == 1 else f"{self.key.item}#{number}"
         return StepKey(self.key.job, f"{self.key.step}.{step_id}", item)
 
     def inside(self, key: StepKey, number: int, idem_key: str) -> "Attempt":
-        """An attempt of an inner step: what ends the outer one ends it; it has effects of its own."""
+        """Create the attempt of an inner step: it shares this one's cancellation and has its own effects."""
         inner = Attempt(key, number, idem_key, self.steps, self.log, self.control, self.leases, self._call_inner)
         self._inner.append(inner)
         return inner

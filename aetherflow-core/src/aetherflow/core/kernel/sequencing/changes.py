@@ -1,4 +1,4 @@
-"""A definition that is recorded beside the one of today: whether they say the same, and how they differ."""
+"""Comparing a recorded step definition with the current one: whether they are equivalent, and how they differ."""
 
 import difflib
 import json
@@ -9,7 +9,7 @@ from aetherflow.core.kernel.sequencing.definitions import FOLDER_PLUGIN, encode,
 
 
 def change_text(old: str | None, new: str) -> str:
-    """A unified diff of two definitions, without its head; a note where the old text is not known."""
+    """A unified diff of two definitions without its header; a note if the old text is not known."""
     if old is None:
         return "(what it was before is not recorded)"
     before, after = map(_lines, (old, new))
@@ -18,14 +18,14 @@ def change_text(old: str | None, new: str) -> str:
 
 
 def as_defined_today(recorded: str, same: Mapping[str, str], *, by_1_0: bool) -> str:
-    """A recorded text without what no longer counts, and with today's hashes of the steps that it refers to.
+    """A recorded definition in today's form: without parts that no longer count, with current hashes of other steps.
 
-    `by_1_0`: 1.0.0 made it, which wrote down the versions of installed distributions. `same`: recorded hash to today's,
-    of earlier steps.
+    `by_1_0`: it was recorded by 1.0.0, which included the versions of installed distributions. `same`: recorded hash
+    to current hash, of the earlier steps whose definitions are equivalent.
     """
     try:
         text = json.loads(recorded)
-    except ValueError:  # a number that is a secret was masked in it
+    except ValueError:  # a masked number left it invalid JSON
         return recorded
     for part in (text, *text.get("resources", {}).values()):
         if by_1_0 and not part.get("plugin", FOLDER_PLUGIN).startswith(FOLDER_PLUGIN):
@@ -36,7 +36,7 @@ def as_defined_today(recorded: str, same: Mapping[str, str], *, by_1_0: bool) ->
 
 
 def equal_but_for_secrets(old: str, new: str) -> bool:
-    """Whether two texts differ only where one of them is masked: other secrets are known now than were then."""
+    """Whether two texts differ only where one of them is masked: the known secrets may have changed in between."""
     return any(_covers(masked, text) for masked, text in ((old, new), (new, old)))
 
 
@@ -47,7 +47,7 @@ def _covers(masked: str, text: str) -> bool:
     at = len(first)
     if not text.startswith(first):
         return False
-    for index, part in enumerate(parts):  # no regular expression: many masks in one text would make it slow
+    for index, part in enumerate(parts):  # no regular expression: it would backtrack over many masks
         found = len(text) - len(part) if index == len(parts) - 1 else text.find(part, at)
         if found < at or not text.startswith(part, found) or '"' in text[at:found]:
             return False
@@ -58,5 +58,5 @@ def _covers(masked: str, text: str) -> bool:
 def _lines(text: str) -> list[str]:
     try:
         return json.dumps(json.loads(text), indent=1, ensure_ascii=False).splitlines()
-    except ValueError:  # a number in it is masked
+    except ValueError:  # a masked number left it invalid JSON
         return [text]

@@ -1,9 +1,9 @@
-"""What a step is made of, as one text and its hash: a finished step whose text is another one now has changed.
+"""The definition of a step, as a text and its hash: a finished step whose hash differs now has changed.
 
-Part of it are its own lines, the resources it names with their profiles, the parameters and environment keys it
-reads, the `result_version` of its class, the code of a folder plugin, and the definitions of the steps it refers to.
-Secrets are masked before the text is hashed. The version of an installed distribution is not part of it: a run that
-failed goes on after an update.
+A definition contains the step's own keys, the resources that it names with their profiles, the parameters and
+environment variables that it reads, the `result_version` of its class, the code of a folder plugin, and the hashes of
+the steps that it refers to. Secrets are masked before the text is hashed. The version of an installed distribution is
+not part of it, so that a failed run can be resumed after an update.
 """
 
 import hashlib
@@ -27,24 +27,24 @@ RESULT_KEYS = ("type", "inputs", "outputs", "for_each", "effect", "verify", "on_
 """Keys of a step on which its result depends; retry, timeout_seconds and description are not among them."""
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 FOLDER_PLUGIN = "(folder)"
-"""Begins what a definition says of a plugin whose code is part of it."""
+"""Prefix of `plugin` in the definition of a step whose code is part of the definition: a folder plugin."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowFacts:
-    """What the definitions of a flow are made of."""
+    """The input of `define`: a flow and the values that its definitions contain."""
 
     data: Mapping[str, Any]
     """The document as parsed: plain maps and lists."""
     texts: Texts
-    """How its values are written, where that counts."""
+    """Written form of the values that text fields took, by path."""
     spec: FlowSpec
     resources: Mapping[str, Mapping[str, Any]]
-    """Each laid over its profile, not rendered."""
+    """Each merged over its profile, not rendered."""
     params: Mapping[str, Any]
     env: Mapping[str, str]
     places: frozenset[str]
-    """Environment keys that say where the flow stands: a moved flow is the same flow."""
+    """Environment variables that hold the flow's location; left out, so that moving a flow changes no definition."""
     plugins: PluginFacts
 
 
@@ -72,20 +72,20 @@ class References:
 
 @dataclass(slots=True)
 class StepDefinitions:
-    """Hashes and texts of all steps and jobs of a flow, and who refers to whom."""
+    """Hashes and texts of all steps and jobs of a flow, and the references between them."""
 
     hashes: dict[StepKey, str] = field(default_factory=dict)
-    """By step; a job has the key of an empty step."""
+    """Step to the hash of its definition; the key of a job has an empty step id."""
     texts: dict[str, str] = field(default_factory=dict)
     """Text of each definition by its hash."""
     references: dict[StepKey, References] = field(default_factory=dict)
     before: dict[StepKey, str] = field(default_factory=dict)
-    """Texts as 1.0 would have them, which knew no numbers as they are written, where they differ."""
+    """Texts as 1.0 made them, without the written form of numbers; only where they differ."""
     uses: dict[StepKey, set[StepKey]] = field(default_factory=dict)
     """Step to the earlier steps whose outputs it reads."""
 
     def keep(self, key: StepKey, recorded: str, text: str) -> None:
-        """Let the recorded definition of a step, which says the same, stay its definition."""
+        """Use the recorded hash of a step whose recorded definition is equivalent to the current one."""
         self.hashes[key], self.texts[recorded] = recorded, text
 
     def in_use(self) -> dict[str, str]:
@@ -99,8 +99,7 @@ def define(flow: FlowFacts, redactor: Redactor) -> StepDefinitions:
 
 
 def storable(text: str) -> str:
-    """A text as SQLite can hold it."""
-    # an environment may hold what is not UTF-8, and a text of SQLite may not
+    """The text with lone surrogates escaped: an environment may hold bytes that are not UTF-8, which SQLite refuses."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -150,13 +149,13 @@ class _Definer:
         return references
 
     def _values(self, paths: set[tuple[str, ...]]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The parameters and environment keys that are read, each kind only if there are any."""
+        """The values of the parameters and environment variables that are read; a root without any is left out."""
         for root, values in (("params", self.flow.params), ("env", self.flow.env)):
             if names := sorted({path[1] for path in paths if path[0] == root and len(path) > 1} - self.flow.places):
                 yield root, {name: MASK if is_secret_name(name) else values.get(name) for name in names}
 
     def _before(self, text: Mapping[str, Any], step: dict[str, Any]) -> dict[str, Any]:
-        """The parts of a text that 1.0 would have had otherwise."""
+        """The parts of a text that 1.0 made differently, in its form."""
         before: dict[str, Any] = {} if text["step"] == step else {"step": step}
         resources = text.get("resources", {})
         if any(("resources", name) in self.texts for name in resources):
@@ -192,7 +191,7 @@ class _Definer:
             yield from (other for other in found if other in self.found.hashes and other != key)
 
     def _promoters(self, job: str | None, output: str | None) -> Iterator[StepKey]:
-        """The steps that promote an output of a job; None stands for any."""
+        """The steps that promote an output of a job; None means any job or any output."""
         if job is not None and output is not None:  # nearly always; a search for each would be quadratic
             if (promoter := self.promoters.get((job, output))) is not None:
                 yield promoter
@@ -213,7 +212,7 @@ def jobs_read_by(job: JobSpec) -> set[str]:
 
 
 def _texts_by_part(texts: Texts) -> dict[DocPath, Texts]:
-    """What stands in text fields and is no text by itself, by the path of its resource or step, and its path there."""
+    """Split texts by the path of their resource or step; the inner keys are paths below it."""
     found: dict[DocPath, Texts] = {}
     for path, text in texts.items():
         part = 2 if path[0] == "resources" else 4
@@ -222,10 +221,10 @@ def _texts_by_part(texts: Texts) -> dict[DocPath, Texts]:
 
 
 def _as_written(step: dict[str, Any], texts: Texts) -> dict[str, Any]:
-    # a number that is written like itself counts as in 1.0, so that the definition is the same
+    # a number whose text is its `str()` stays a number, so that the hash is that of 1.0
     own = {path: text for path, text in texts.items() if isinstance(value_at(step, path), WRITTEN)}
     found: dict[str, Any] = with_texts(step, own)
-    # where an item is used is not known here
+    # the fields that use an item are not known here, so every number counts in its written form
     return {**found, "for_each": _all_as_written(found["for_each"])} if "for_each" in found else found
 
 

@@ -1,4 +1,4 @@
-"""`for_each`: a step once per item of a list that is frozen when the step starts, each item a row of its own."""
+"""`for_each`: runs a step once per item of a list that is frozen when the step starts; each item has its own row."""
 
 import hashlib
 import time
@@ -79,7 +79,7 @@ class ForEach:
         return self._written(work, items)
 
     def _written(self, work: Work, items: list[Any]) -> list[Any]:
-        # what is stored is JSON; numbers that the flow lists itself keep how they are written, in a resumed run too
+        # stored items are JSON; numbers that the flow document lists keep their written form, in a resumed run too
         found: list[Any] = as_written(items, work.step.for_each)
         return found
 
@@ -88,7 +88,7 @@ class ForEach:
         for index, item in enumerate(items):
             digest = hashlib.sha256(to_json(item).encode()).hexdigest()[:12]
             seen[digest] += 1
-            # the same value twice is two items; the place in the list does not count, so that a list may grow
+            # equal values are separate items; the position does not count, so that the list may grow
             item_key = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
             key = StepKey(work.key.job, work.key.step, item_key)
             done = runner.done_before(key)
@@ -114,7 +114,7 @@ class ForEach:
             return self._runner.hand_over(work, Done(status, outputs, reason))
         except StateError:
             raise
-        except Exception as error:  # as for a step of its own: nothing is SUCCESS that could not be stored
+        except Exception as error:  # as for any step: no SUCCESS without its stored result
             raise StepFailedError(error, work.step, getattr(error, "at", ()) or work.path) from error
 
 

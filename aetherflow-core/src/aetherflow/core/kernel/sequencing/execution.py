@@ -1,4 +1,4 @@
-"""What is under way: a job and its steps; and the ways in which a step does not end well."""
+"""Records of a running job and its steps, and the exceptions of a step that does not end well."""
 
 import hashlib
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ class StepFailedError(Exception):
         super().__init__(message_of(cause))
         self.cause = cause
         self.item = ""
-        """Which item of a `for_each` it was, for people."""
+        """Description of the failed item of a `for_each`, for messages; empty if there is none."""
         self.step = step
         self.path = path
         self.output = output
@@ -40,11 +40,11 @@ class StepFailedError(Exception):
 
 
 class StepUnknownError(StepFailedError):
-    """A `once` step was interrupted, now or before: whether it had its effect is for a person to say."""
+    """A `once` step was interrupted, now or before: a person must find out whether it had its effect."""
 
 
 def undecided(key: StepKey, attempt: int, run_id: str) -> UndecidedStepError:
-    """The question that an interrupted `once` step leaves."""
+    """The error for an interrupted `once` step, with the command that decides about it."""
     name = f"{key.job}.{key.step.partition('.')[0]}"
     message = f"{name} was interrupted in attempt {attempt} and must not be repeated unasked"
     answer = f"aetherflow resume {run_id} --decide {name}=done (or =again)"
@@ -52,14 +52,14 @@ def undecided(key: StepKey, attempt: int, run_id: str) -> UndecidedStepError:
 
 
 def idempotency_key(flow_id: str, run_id: str, key: StepKey) -> str:
-    """Equal for every attempt of a step, or of an item, in one run."""
+    """A key that is the same for every attempt of a step, or of an item, in one run."""
     names = (flow_id, run_id, key.job, key.step, *((key.item,) if key.item else ()))
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)
 class StepTrace:
-    """What this process did about a step: attempted it, took its result over, or left it out."""
+    """What this process did with a step: attempted it, reused its result, or left it out."""
 
     step: StepSpec
     record: StepRecord
@@ -68,16 +68,16 @@ class StepTrace:
     recorded: bool = True
     """False as long as the record does not say how this attempt ended."""
     undecided: bool = False
-    """True if it ended, now or before, with a question."""
+    """True if a person must decide whether the step was done."""
     duration_ms: int | None = None
-    """None for a result that was taken over."""
+    """None for a reused result."""
     items: int | None = None
     """Number of items of a `for_each`."""
     artifacts: Iterable[Artifact | StoredArtifact] = ()
 
     @property
     def status(self) -> Status:
-        """What the summary says: UNKNOWN for a question, INTERRUPTED where no end is recorded."""
+        """Status for the summary: UNKNOWN if undecided, INTERRUPTED if no end is recorded."""
         if self.undecided:
             return Status.UNKNOWN
         return self.record.status if self.recorded else Status.INTERRUPTED
@@ -85,12 +85,12 @@ class StepTrace:
 
 @dataclass(slots=True)
 class JobRun:
-    """A job under way: its outputs so far, and what becomes of its steps."""
+    """A running job: its outputs so far, and what was done with its steps."""
 
     spec: JobSpec
     path: DocPath
     stored: dict[str, Any] = field(default_factory=dict)
-    """Outputs that an earlier process promoted; those of reused steps are taken over."""
+    """Job outputs that earlier processes stored; those of reused steps are copied from here."""
     steps: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     traces: list[StepTrace] = field(default_factory=list)
@@ -117,9 +117,9 @@ class Work:
 
     @property
     def is_whole(self) -> bool:
-        """True for a step, False for an item of it or its `verify`: only a step gives its job outputs."""
+        """True for a whole step, False for an item or a `verify`: only a whole step gives outputs to its job."""
         return self.key == (self.job.spec.id, self.step.id, "")
 
     def start(self) -> StepStart:
-        """What the state is told when an attempt starts."""
+        """The record of an attempt's start, for the state."""
         return StepStart(self.key, self.effect, self.idem_key, self.step.type, self.def_hash)

@@ -1,25 +1,25 @@
-"""What a failure looks like to people: its code, one message, what to do."""
+"""How a failure is reported: its code, its message, its fix."""
 
 import errno
 
 from aetherflow.core.base.errors import AetherflowError, StepError
 
 _FIXES = {
-    errno.ENOSPC: "free space on that disk, then go on with the command below",
-    errno.EDQUOT: "free space within the quota of this account, then go on with the command below",
-    errno.EROFS: "that disk can only be read: name another place, or look why it was mounted so",
+    errno.ENOSPC: "free space on that disk, then resume with the command below",
+    errno.EDQUOT: "free space within the quota of this account, then resume with the command below",
+    errno.EROFS: "that disk is read-only: name another place, or find out why it is mounted read-only",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
-"""What helps where the system refused; of other errors a step itself has to say it."""
+"""Fix by errno of the operating system; for other errors the step has to give one."""
 
 
 def error_code_of(error: BaseException) -> str:
-    """The code of an error; a foreign one that failed a step has that of StepError."""
+    """The code of an error; an exception of a foreign type has that of StepError."""
     return error.code if isinstance(error, AetherflowError) else StepError.code
 
 
 def fix_of(error: BaseException) -> str:
-    """What to do about an error; empty where nothing is known."""
+    """What to do about an error; empty if nothing is known."""
     fix = getattr(error, "fix", "")
     if not fix and isinstance(error, OSError):
         fix = _FIXES.get(error.errno or 0, "")
@@ -27,7 +27,7 @@ def fix_of(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """One text for an error wherever it is told; a foreign error brings the name of its type."""
+    """The message of an error, the same wherever it is reported; a foreign error is prefixed with its type."""
     if isinstance(error, AetherflowError):
         return str(error)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

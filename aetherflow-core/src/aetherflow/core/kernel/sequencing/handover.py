@@ -1,4 +1,4 @@
-"""From one step to the next: the end of an attempt and the start of the next share one transaction."""
+"""The transition from step to step: the end of an attempt and the start of the next one share a transaction."""
 
 from dataclasses import dataclass
 
@@ -10,23 +10,23 @@ from aetherflow.core.kernel.state.transitions import Status
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An attempt whose start is recorded: it has to be run, or given up."""
+    """An attempt whose start is recorded: it must be run, or given up."""
 
     work: Work
     number: int
 
     def give_up(self, state: StepStates, why: str) -> None:
-        """Record that it did not begin after all."""
+        """Record that the attempt was not run."""
         state.fail(self.work.key, Status.INTERRUPTED, why)
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """The good end of an attempt and, where a step follows at once, the start of its first attempt.
+    """The successful end of an attempt and, if a step follows at once, the start of its first attempt.
 
-    One transaction writes, of the end: the attempt's status, reason and outputs, the outputs of its job, its artifacts
-    and ledger entries; of the start: the row of the next attempt, RUNNING. What these rows name is durable before: a
-    file is synced when it is published (`base.durable`), a large output when it is stored (`state.blobs`).
+    One transaction writes, for the end: the attempt's status, reason and outputs, the outputs of its job, its artifacts
+    and ledger entries; for the start: the row of the next attempt, RUNNING. The files that these rows name are durable
+    before: a file is synced when it is published (`base.durable`), a large output when it is stored (`state.blobs`).
     """
 
     key: StepKey

@@ -31,7 +31,7 @@ class InnerSteps:
     def call(
         self, outer: Attempt, step_type: str, inputs: Mapping[str, Any], step_id: str, identity: Mapping[str, Any]
     ) -> StepResult:
-        """As `Attempt.call_step`: the same step as before if its type and `identity` are."""
+        """As `Attempt.call_step`; a finished inner step of the same type and `identity` is not executed again."""
         services, state = self._services, self._services.state.steps
         mask = services.redactor.mask
         key = outer.inner_key(step_id)
@@ -43,7 +43,7 @@ class InnerSteps:
             if record.def_hash == def_hash and not record.secret_keys:
                 return StepResult(str(record.status), state.outputs(key), record.reason)
             state.set_aside(key)
-        if record is not None and _asks(record):
+        if record is not None and _is_undecided(record):
             raise undecided(key, record.attempt, services.run_id)
         idem_key = idempotency_key(services.flow_id, services.run_id, key)
         number = state.start(StepStart(key, cls.effect_of(inputs), idem_key, step_type, def_hash))
@@ -57,10 +57,10 @@ class InnerSteps:
             outputs = json_safe(result.as_output())
             reason = step_reason(result.reason, services.redactor)
             stored, secret, _ = self._values.without_secrets(key, outputs, None)
-            outer.control.check_open()  # what a thread that was left behind brings does not count
+            outer.control.check_open()  # the result of an abandoned thread is ignored
             Handover(key, StepEnd(Status(result.status), stored, reason, attempt.effects, secret)).write(state)
         except BaseException as error:
-            # however it shows: children that were ended make a step fail with an error of its own
+            # a cancelled step may fail with any error, such as one about its children that were ended
             ended = isinstance(error, StepCancelledError) or outer.control.cancelled
             status = Status.INTERRUPTED if ended else Status.FAILED
             why = mask(message_of(error))
@@ -72,5 +72,5 @@ class InnerSteps:
         return result
 
 
-def _asks(record: StepRecord) -> bool:
+def _is_undecided(record: StepRecord) -> bool:
     return record.effect == "once" and record.status is Status.INTERRUPTED

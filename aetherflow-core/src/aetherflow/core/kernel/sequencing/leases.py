@@ -1,4 +1,4 @@
-"""The locks that one attempt of a step works under, and what happens when one is lost."""
+"""The locks under which one attempt of a step works, and what happens when one is lost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ TOKEN_VARIABLE = "AETHERFLOW_LOCK_TOKEN"  # noqa: S105 a fencing token is no sec
 class AttemptLeases:
     """The leases of one attempt, innermost last; inner steps work under them too.
 
-    When one is lost, `cancel` is called with the error that the attempt is to end with.
+    When one is lost, `cancel` is called with the error with which the attempt is to end.
     """
 
     def __init__(self, locks: RunLocks, cancel: Callable[[BaseException], None]) -> None:
@@ -26,7 +26,7 @@ class AttemptLeases:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What children see of the innermost lock."""
+        """Environment variables for children: the token of the innermost lock."""
         return {TOKEN_VARIABLE: str(self._held[-1].token)} if self._held else {}
 
     @contextmanager
@@ -43,7 +43,7 @@ class AttemptLeases:
         except LeaseLostError:
             raise
         except Exception as error:
-            if lease.lost:  # a child that was ended for it, most likely
+            if lease.lost:  # probably the consequence: the step's children were ended
                 raise lease.error() from error
             raise
         finally:
@@ -53,5 +53,5 @@ class AttemptLeases:
             raise lease.error()
 
     def _on_lost(self, lease: "Lease") -> None:
-        # called by the thread that renews: it must go on renewing the others
+        # called in the renewal thread, which must go on renewing other leases
         self._cancel(lease.error())

@@ -1,4 +1,4 @@
-"""Stored results that are not complete any more: outputs that held a secret, artifacts that are gone."""
+"""Stored results that are no longer complete: outputs that held a secret, artifacts that are missing."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ class Needs:
         self._definitions = definitions
         self._exists = exists
         self._gone: dict[StepKey, dict[str, None]] | None = None
-        """By step, the paths that are gone and what they may be called: whole, or from a folder `artifacts` on."""
+        """Step to its missing artifacts, as absolute paths and as the rest of each path after `/artifacts/`."""
         self._outputs: dict[StepKey, Mapping[str, Any]] = {}
 
     def lacking(self, live: StepKey) -> Iterator[tuple[StepKey, Reason]]:
@@ -47,7 +47,7 @@ class Needs:
         return False
 
     def _values(self, live: StepKey, key: StepKey) -> Iterator[Any]:
-        """What `live` reads of `key`, as stored, and the texts that it names itself."""
+        """The stored values of `key` that `live` reads, and the literal texts of `live`."""
         references = self._definitions.references[live]
         for path in references.paths:
             if path[0] == "steps" and live.job == key.job and path[1:2] in ((), (key.step,)):

@@ -1,4 +1,4 @@
-"""What a plan consists of: what the caller asks for, a verdict for every job and step. `verdicts` decides on them."""
+"""The records of a plan: the caller's options, and a verdict on every job and step, which `verdicts` makes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class PlanReason(ReasonCode):
     NEEDS_FILE = "needs_file", "{live} needs {name}, which is gone"
     NOT_ASKED_FOR = "not_asked_for", "only {job} was asked for"
     ENDED = "ended", "{why}"
-    """A job that is reused: as it says why it was skipped, or by its status."""
+    """For a reused job: the reason of its skip, or its status."""
     WAS = "was", "was {status}"
     ASKS = "asks", "a step that must not be repeated unasked was interrupted"
     JOB_ENDED = "job_ended", "its job ended {status}"
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the caller asks of a run, new or known, beside its inputs; and who asks."""
+    """The options of a new or resumed run, beside its inputs, and the user who gave them."""
 
     flow_job: str | None = None
     """Id of the only job that is to run; None for all."""
@@ -56,13 +56,13 @@ class RunOptions:
     reason: str | None = None
 
     def nothing(self) -> Intervention:
-        """An intervention in which nothing is changed."""
+        """An intervention that changes nothing."""
         return Intervention(self.actor, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a step says that it would do."""
+    """The result of a step's dry run (`Step.plan`)."""
 
     lines: tuple[str, ...]
     why: str = ""
@@ -78,7 +78,7 @@ class StepPlan:
     reason: Reason
     effect: str = "repeatable"
     effects: Effects | None = None
-    """What it would do; None unless that was asked for, and for what does not run."""
+    """Result of the dry run; None if none was asked for, or the step does not run."""
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class JobPlan:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A step or job whose definition is not the one of its record."""
+    """A step or job whose definition differs from the recorded one."""
 
     key: StepKey
     finished: bool
@@ -101,7 +101,7 @@ class Change:
 
 
 class PluginChange(NamedTuple):
-    """A distribution and its versions before and now; where others provide the same, the name of the step type."""
+    """A changed plugin: a distribution and its versions before and now, or a step type and its two distributions."""
 
     name: str
     before: str
@@ -119,7 +119,7 @@ class Plan:
     changes: list[Change]
     intervention: Intervention
     plugins: list[PluginChange] = field(default_factory=list)
-    """Installed distributions of another version than in the run's latest process: information, no change."""
+    """Distributions whose version differs from that in the run's latest process; for information only."""
 
     @property
     def idle(self) -> bool:

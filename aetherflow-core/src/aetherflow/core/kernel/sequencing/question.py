@@ -1,4 +1,4 @@
-"""What becomes of a `once` step that was interrupted: a person, or its `verify`, says whether it was done."""
+"""Interrupted `once` steps: a recorded decision, or the step's `verify`, tells whether the step was done."""
 
 import dataclasses
 
@@ -11,15 +11,15 @@ from aetherflow.core.kernel.state.transitions import Status
 
 
 class Questions:
-    """Finds the answer for steps that must not be repeated unasked: the recorded one, or that of `verify`."""
+    """Decides whether an interrupted `once` step was done, by running its `verify`."""
 
     def __init__(self, runner: StepRunner) -> None:
         self._runner = runner
 
     def answer(self, work: Work) -> Done | None:
-        """The step's result if it was done; None if it is to be executed.
+        """The step's result if `verify` says that it was done; None if the step is to be executed.
 
-        Raises StepUnknownError if neither a person nor `verify` has answered.
+        Raises StepUnknownError if the step was interrupted and has no `verify`, or its `verify` failed.
         """
         record = self._runner.state.latest.get(work.key)
         if record is None or record.effect != "once" or record.status is not Status.INTERRUPTED:
@@ -43,7 +43,7 @@ class Questions:
             runner.state.verified(work.key, stored, secret, shown)
         except StateError:
             raise
-        except Exception as error:  # it was done, but what `verify` found does not give what the step has to
+        except Exception as error:  # it was done, but the outputs of `verify` do not serve as its own
             raise StepUnknownError(error, step, getattr(error, "at", ()) or work.path) from error
         if promoted is not None:
             job.outputs = promoted
@@ -53,7 +53,7 @@ class Questions:
 
     def _verify(self, work: Work, attempt: int) -> Done:
         spec, runner = work.step.verify, self._runner
-        assert spec is not None  # noqa: S101 the caller has looked
+        assert spec is not None  # noqa: S101 checked by the caller
         path = (*work.path, "verify")
         key = StepKey(work.key.job, f"{work.key.step}.verify", f"{work.key.item}{attempt}")
         if (before := runner.done_before(key)) is not None:

@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again, and after how long."""
+"""Retries: whether a failed attempt is repeated, and after how long."""
 
 import time
 
@@ -9,7 +9,7 @@ POLL_SECONDS = 0.1
 
 
 class RetryBudget:
-    """The attempts that one step has in this process; a resumed run starts with a new one."""
+    """The attempts that one step has in this process; a resumed run starts with a new budget."""
 
     def __init__(self, spec: RetrySpec | None) -> None:
         self._spec = spec or RetrySpec()
@@ -17,7 +17,7 @@ class RetryBudget:
         self._started = time.monotonic()
 
     def next_delay(self) -> float | None:
-        """Seconds to wait after one more failed attempt, or None if there is no other."""
+        """Count a failed attempt; returns the seconds until the next one, or None if none is left."""
         self._failed += 1
         delay, most = self._spec.wait_after(self._failed), self._spec.max_elapsed_seconds
         if delay is not None and most is not None and time.monotonic() - self._started + delay > most:

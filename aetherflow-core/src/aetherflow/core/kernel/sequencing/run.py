@@ -1,4 +1,4 @@
-"""One run from its lock to its end: entered in the state, its jobs sequenced, its end recorded."""
+"""One run from its lock to its end: it is recorded in the state, its jobs run in order, its end is recorded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from aetherflow.core.kernel.yaml.source_map import SourceMap
 
 @dataclass(frozen=True, slots=True)
 class FlowToRun:
-    """A flow, its definitions and what is to happen to each of its steps."""
+    """A flow, its definitions, and the plan with a verdict on each of its steps."""
 
     spec: FlowSpec
     source: SourceMap
@@ -32,10 +32,10 @@ class FlowToRun:
 
 
 class KernelRun:
-    """The run of a flow with the services that it is given."""
+    """The run of a flow with given services."""
 
     def __init__(self, flow: FlowToRun, services: RunServices, lock_key: str | None = None) -> None:
-        """`lock_key` names the lock of the whole run, if it is not the flow's own."""
+        """`lock_key` names the lock of the whole run; None: that of the flow."""
         self._flow = flow
         self._services = services
         self._locks = ScopeLocks(flow.spec.flow.locks, services, lock_key)
@@ -44,15 +44,15 @@ class KernelRun:
 
     @property
     def jobs(self) -> list[JobSummary]:
-        """What became of the jobs so far."""
+        """Summaries of the jobs that this process has handled so far."""
         return self._sequence.summaries
 
     def execute(
         self, facts: RunFacts, frozen: Frozen, circumstances: Mapping[str, Any], phases: RunPhases, *, wait: bool
     ) -> Status:
-        """Run to the end; returns the status that is recorded, INTERRUPTED also if nothing was begun.
+        """Run to the end; returns the recorded status, or INTERRUPTED if the run was stopped before it began.
 
-        `wait` waits for the lock of the flow as long as another run has it; else RunBusyError. StateError.
+        `wait`: wait for the lock of the flow without limit. Raises RunBusyError if another run keeps it, StateError.
         """
         services, flow = self._services, self._flow
         state = services.state

@@ -17,10 +17,10 @@ FOREVER_SECONDS = 10 * 366 * 86400.0
 
 
 class ScopeLocks:
-    """Takes and gives back the locks of one run; a lost one ends the step under way, and no other begins."""
+    """Takes and releases the locks of one run; the loss of one ends the running step, and no other step begins."""
 
     def __init__(self, spec: LocksSpec, services: RunServices, key: str | None = None) -> None:
-        """`key` is the name of the lock of the whole run, if it is not the flow's own."""
+        """`key` is the name of the lock of the whole run; None: that of the flow."""
         self._key = key or flow_key(services.flow_id)
         self._spec = spec
         self._services = services
@@ -30,7 +30,7 @@ class ScopeLocks:
 
     @contextmanager
     def run(self, *, wait: bool, check: Callable[[], None]) -> Iterator[None]:
-        """The lock of the flow, if it wants one. RunBusyError if another run has it; `check` ends a wait by raising."""
+        """Hold the flow's lock if `scope` is `flow`. RunBusyError if another run has it; `check` may raise to stop."""
         if self._spec.scope != "flow":
             yield
             return
@@ -44,7 +44,7 @@ class ScopeLocks:
 
     @contextmanager
     def job(self, job_id: str) -> Iterator[None]:
-        """The lock of one job, if the flow wants that. LockBusyError if another run has it."""
+        """Hold the lock of one job if `scope` is `job`. LockBusyError if another run has it."""
         if self._spec.scope != "job":
             yield
             return

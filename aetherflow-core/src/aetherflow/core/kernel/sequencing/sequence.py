@@ -1,4 +1,4 @@
-"""The order of a run: gates, jobs, steps; what is stored is reused, what failed blocks its dependants."""
+"""The order of a run: gates, jobs, steps. Stored results are reused; a failed job blocks the jobs that depend on it."""
 
 import contextlib
 import time
@@ -32,7 +32,7 @@ class Sequence:
     """Runs the jobs of one flow in order."""
 
     def __init__(self, spec: FlowSpec, source: SourceMap, runner: StepRunner, locks: ScopeLocks, plan: Plan) -> None:
-        """`source` knows where the parts of the flow stand."""
+        """`source` gives the locations of the flow's parts, for messages."""
         self._spec = spec
         self._source = source
         self._runner = runner
@@ -45,7 +45,7 @@ class Sequence:
         self._hashes = runner.definitions.hashes
         self.statuses: dict[str, Status] = {}
         self.summaries: list[JobSummary] = []
-        """Of the jobs that have ended, or were interrupted, in this process."""
+        """Summaries of the jobs that have ended, or were interrupted, in this process."""
 
     def run(self) -> None:
         """Run all jobs; raises RunStoppedError when the run is being stopped."""
@@ -86,7 +86,7 @@ class Sequence:
             state.gate_job(job_id, Status.BLOCKED, def_hash, blocked_by=job.blocked_by)
             return
         try:
-            # a job that was entered stays entered: the jobs that its `when` reads may have run again since
+            # a job that has started is not gated again, though the jobs that its `when` reads may have run again since
             holds = (stored is not None and stored.when_result) or when_holds(
                 job.spec, {**self._services.constants, "jobs": self._services.jobs}
             )
@@ -138,7 +138,7 @@ class Sequence:
         state, job_id = self._state, job.spec.id
         rest = job.spec.steps[first:]
         keys = [StepKey(job_id, step.id) for step in rest]
-        # a finished one stays what it is: it ran before the flow was changed, or before an earlier one was set aside
+        # finished steps keep their record: they ran before the flow changed, or before an earlier step was discarded
         new = [key for key in keys if (found := state.steps.latest.get(key)) is None or found.status not in DONE_STEP]
         if new:
             state.steps.skip(new, rest_reason, self._hashes)
@@ -150,7 +150,7 @@ class Sequence:
         state.finish_job(job_id, Status.SKIPPED, skip_reason=reason)
 
     def _remember(self, job: JobSpec) -> None:
-        """What is stored of a job that is left out, for the templates of the one that is not."""
+        """Make the stored result of a job that is left out available to the templates of the job that runs."""
         if (stored := self._state.jobs.get(job.id)) is not None:
             self.statuses[job.id] = stored.status
             self._services.jobs[job.id] = template_entry(stored, self._state.job_outputs(job.id))
@@ -160,7 +160,7 @@ class Sequence:
 
     def _publish(self, job: JobRun, duration_ms: int, *, ended: bool) -> None:
         job_id, services = job.spec.id, self._services
-        # without an end, the run was stopped or the state itself failed: what is recorded is of another process
+        # if the job has not ended, the run was stopped or the state failed: its record is of an earlier process
         record = self._state.jobs[job_id] if ended else None
         summary = job_summary(job, record, duration_ms, self._source, services.redactor)
         self.summaries.append(summary)
@@ -179,7 +179,7 @@ class Sequence:
     # Steps
 
     def _step(self, job: JobRun, step: StepSpec, index: int, started: Started | None) -> Done:
-        """Run or reuse one step; `started` is its first attempt, if that is recorded."""
+        """Run or reuse one step; `started` is its first attempt if the start is already recorded."""
         runner, path = self._runner, (*job.path, "steps", index)
         if started is not None:
             return runner.run(started.work, started, self._following(job, index + 1))
@@ -195,7 +195,7 @@ class Sequence:
         return self._questions.answer(work) or runner.run(work, following=self._following(job, index + 1))
 
     def _promoted_before(self, job: JobRun, step: StepSpec, done: Done, path: DocPath) -> dict[str, Any]:
-        """What a reused step gave its job: as stored, else made again (the step that replaced it was discarded)."""
+        """Job outputs of a reused step: as stored, else rendered again (a later step had replaced them)."""
         found = {name: job.stored[name] for name in step.outputs if name in job.stored}
         if len(found) < len(step.outputs):
             with contextlib.suppress(ResolverError):  # a secret that was not stored, or a step that was decided
@@ -204,7 +204,7 @@ class Sequence:
         return found
 
     def _following(self, job: JobRun, index: int) -> Work | None:
-        """The step after, if nothing has to be looked at before it starts."""
+        """The next step, if it can start without further checks; else None."""
         if index >= len(job.spec.steps) or (step := job.spec.steps[index]).for_each is not None:
             return None
         found = self._state.steps.latest.get(StepKey(job.spec.id, step.id))
@@ -213,5 +213,5 @@ class Sequence:
         try:
             work = self._runner.work(job, step, (*job.path, "steps", index))
         except (AetherflowError, StepFailedError):
-            return None  # it is told when its turn has come
+            return None  # reported when the step's turn comes
         return work if work.effect != "once" else None

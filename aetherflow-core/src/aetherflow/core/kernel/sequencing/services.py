@@ -1,4 +1,4 @@
-"""What a run is given: who it is, its state and its locks, and by Protocols what is outside of the kernel."""
+"""The services of a run: its identity, state and locks, and through Protocols everything outside the kernel."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from aetherflow.core.kernel.state.run_state import RunState
 
 @dataclass(frozen=True, slots=True)
 class RunServices:
-    """What all attempts of one run share."""
+    """The services that all attempts of one run share."""
 
     flow_id: str
     run_id: str
@@ -42,17 +42,17 @@ class RunServices:
     connectors: Connections
     folders: JobFolders
     open_log: Callable[[StepKey, int], AttemptLog]
-    """The log of an attempt, by its number."""
+    """Opens the log of an attempt, by step and number."""
     open_context: Callable[[Attempt], RunContext]
-    """What the step of an attempt sees of the run."""
+    """Makes the context of an attempt for its step."""
     grace: float
     """Seconds that a step has to stop before its children are killed."""
     jobs: dict[str, Any] = field(default_factory=dict)
-    """What templates and `when` see as `jobs`."""
+    """The value of the template root `jobs`, also for `when`."""
     worker: Worker = field(default_factory=Worker)
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Tell an event of this run."""
+        """Emit an event with the ids of this run."""
         self.events.emit(event, flow_id=self.flow_id, run_id=self.run_id, **fields)
 
     def check_stop(self) -> None:
@@ -61,7 +61,7 @@ class RunServices:
             raise RunStoppedError
 
     def close(self) -> None:
-        """At the end of the run: end the worker thread and what is left of the children, give locks back."""
+        """At the end of the run: end the worker thread and remaining children, release locks, close connectors."""
         self.worker.close()
         self.processes.close()
         self.locks.close()

@@ -1,4 +1,4 @@
-"""Running one step: reused, or attempted until it ends well, its retries are used up, or the run is stopped."""
+"""Running one step: attempts are made until one succeeds, the retries are used up, or the run is stopped."""
 
 import dataclasses
 import time
@@ -50,13 +50,13 @@ from aetherflow.core.kernel.yaml.flow import StepSpec
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step that ended well."""
+    """The result of a step that ended with SUCCESS or SKIPPED."""
 
     status: Status
     outputs: Mapping[str, Any]
     reason: Reason | None
     next: Started | None = None
-    """The step that follows, if its start was recorded together with this end."""
+    """The following attempt, if its start was recorded together with this end."""
 
 
 class StepRunner:
@@ -70,13 +70,13 @@ class StepRunner:
         self._locks = locks
         self._inner = InnerSteps(services, self.values)
         self._artifacts: dict[str, list[StoredArtifact]] = {}
-        """By step, those of `_artifacts_of`; read once for all steps of a job that are reused in a row."""
+        """Artifacts of job `_artifacts_of` by step; read once for all steps of the job that are reused in a row."""
         self._artifacts_of: str | None = None
 
     # Jobs' view
 
     def work(self, job: JobRun, step: StepSpec, path: DocPath, *, item_key: str = "", item: Any = None) -> Work:
-        """What there is to execute of a step; StepFailedError if its class cannot be had."""
+        """Describe the execution of a step, or of one item; StepFailedError if its class cannot be loaded."""
         try:
             cls = self.services.classes.step(step.type)
         except PluginError as error:
@@ -101,10 +101,10 @@ class StepRunner:
         return idempotency_key(self.services.flow_id, self.services.run_id, key)
 
     def run(self, work: Work, started: Started | None = None, following: Work | None = None) -> Done:
-        """Attempt until it ends well. Raises StepFailedError, StepUnknownError, RunStoppedError.
+        """Make attempts until one succeeds. Raises StepFailedError, StepUnknownError, RunStoppedError.
 
-        `started` is its first attempt, if that is recorded; `following` the step that is executed at once if this one
-        ends with SUCCESS.
+        `started` is the first attempt, if its start is already recorded; `following` is the step whose start is
+        recorded together with a successful end of this one.
         """
         budget = RetryBudget(work.step.retry)
         while True:
@@ -135,14 +135,14 @@ class StepRunner:
             raise
 
     def done_before(self, key: StepKey) -> Done | None:
-        """The stored result of a step, if it ended well."""
+        """The stored result of a finished step; None if it is not finished."""
         record = self.state.latest.get(key)
         if record is None or record.status not in DONE_STEP:
             return None
         return Done(record.status, self.state.outputs(key), record.reason)
 
     def reused(self, job: JobRun, step: StepSpec) -> None:
-        """Note for the summary that the record of a step, if it has one, is taken over."""
+        """Note for the summary that the result of a step, if it has one, is reused."""
         record = self.state.latest.get(StepKey(job.spec.id, step.id))
         if record is None:
             return
@@ -232,16 +232,16 @@ class StepRunner:
         # by force, or while others could work under its lock: nobody knows how far
         ended = outcome.stopped is not None or isinstance(cause, StepTimeoutError | LeaseLostError)
         undecided = isinstance(cause, UndecidedStepError) or (ended and work.effect == "once")
-        kind = StepUnknownError if undecided or self._asks_inside(attempt) else StepFailedError
+        kind = StepUnknownError if undecided or self._undecided_inside(attempt) else StepFailedError
         raise kind(cause, work.step, work.path, attempt.log) from cause
 
-    def _asks_inside(self, attempt: Attempt) -> bool:
+    def _undecided_inside(self, attempt: Attempt) -> bool:
         """Whether a `once` step inside this attempt was ended by force."""
         found = (self.state.latest[key] for key in attempt.inner_keys() if key in self.state.latest)
         return any(r.effect == "once" and r.status in (Status.RUNNING, Status.INTERRUPTED) for r in found)
 
     def _end_badly(self, work: Work, attempt: Attempt, status: Status, error: str) -> None:
-        for key in attempt.inner_keys():  # still RUNNING if the thread of the attempt was left behind
+        for key in attempt.inner_keys():  # still RUNNING if the attempt's thread was abandoned
             if (found := self.state.latest.get(key)) is not None and found.status is Status.RUNNING:
                 self.state.fail(key, Status.INTERRUPTED, error)
         self.state.fail(work.key, status, error, dict(attempt.effects.facts))
@@ -255,12 +255,12 @@ class StepRunner:
             return self.hand_over(work, done, attempt, following)
         except StateError:
             raise  # the attempt can be recorded neither as done nor as failed
-        except Exception as error:  # outputs that cannot be stored or promoted fail the step, before it is SUCCESS
+        except Exception as error:  # outputs that cannot be stored or promoted fail the step
             kind = StepUnknownError if work.effect == "once" else StepFailedError  # it has had its effect
             raise kind(error, work.step, getattr(error, "at", ()) or work.path, attempt.log) from error
 
     def hand_over(self, work: Work, done: Done, attempt: Attempt | None = None, following: Work | None = None) -> Done:
-        """Record a good end, and the start of what follows; raises what says why it cannot be recorded."""
+        """Record a successful end and the start of `following`. Raises if outputs cannot be rendered or stored."""
         promoted = None
         if work.is_whole:
             work.job.steps[work.step.id] = done.outputs

@@ -1,4 +1,4 @@
-"""Stopping: a signal stops the run, a time limit or a lost lock one attempt; both wake the thread that waits for it."""
+"""Stopping: a signal stops the run; a time limit or lost lock ends one attempt. Both wake the thread that waits."""
 
 import contextlib
 import signal
@@ -10,15 +10,15 @@ from typing import Any, Literal
 from aetherflow.core.base.errors import StepCancelledError
 
 EndedBy = Literal["signal", "timeout", "lost"]
-"""Why an attempt was ended: the run is being stopped, its time limit was reached, what it needs was lost."""
+"""Why an attempt was ended: `signal`: the run is being stopped; `timeout`: its time limit; `lost`: a lost lock."""
 
 
 class RunStoppedError(Exception):
-    """The run is being stopped; the job under way is INTERRUPTED."""
+    """The run is being stopped; the running job becomes INTERRUPTED."""
 
 
 class Stop:
-    """The stop request of one run: none, or the signal that asked."""
+    """The stop request of one run: none, or the number of the signal."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -44,15 +44,15 @@ class Control:
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
         self.closed = False
-        """True once the attempt is over, also if its thread goes on: nothing that it does counts any more."""
+        """True once the attempt is over, even if its thread goes on: its effects are refused from then on."""
         self.error: BaseException | None = None
-        """What the attempt ends with, once it was cancelled by itself."""
+        """The error that the attempt ends with, if it was cancelled (not stopped with the run)."""
         self._ended_by: EndedBy = "signal"
         self._flows: list[Stop] = []
 
     @contextlib.contextmanager
     def around(self, flow: Stop) -> Iterator[None]:
-        """While the block runs, what ends this attempt stops that run, which a step of it started."""
+        """While the block runs, ending this attempt also stops `flow`, a run that the attempt started."""
         self._flows.append(flow)
         if self.cancelled:
             flow.request(self._signal)
@@ -62,7 +62,7 @@ class Control:
             self._flows.remove(flow)
 
     def stop_flows(self) -> None:
-        """Ask the runs that the step started to stop; a second time, to stop at once."""
+        """Request a stop of the runs that the step started; a second call makes them stop at once."""
         for flow in list(self._flows):
             flow.request(self._signal)
 
@@ -71,14 +71,14 @@ class Control:
         return self.stop.signal or signal.SIGTERM
 
     def cancel(self, error: BaseException, by: EndedBy = "lost") -> None:
-        """End this attempt, not the run: it fails with `error`. The first call counts."""
+        """End this attempt, but not the run: it fails with `error`. Only the first call counts."""
         if self.error is None:
             self._ended_by, self.error = by, error
             self.stop.inbox.put(("cancel", self, None))
 
     @property
     def ended_by(self) -> EndedBy | None:
-        """Why the attempt is being ended; None while it is not."""
+        """Why the attempt is being ended; None if it is not."""
         if self.error is not None:
             return self._ended_by
         return "signal" if self.stop.requested else None

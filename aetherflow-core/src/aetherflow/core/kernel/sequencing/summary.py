@@ -1,6 +1,7 @@
-"""What a run came to, job by job: made here and nowhere else, from the records of the state.
+"""The summaries of jobs, made only here, from the records of the state.
 
-What the state does not hold is added: how long it took this process, what it printed, files of attempts that failed.
+Added to them is what the state does not hold: durations in this process, the end of the output, files of failed
+attempts.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ def job_summary(
 
 
 def template_entry(job: JobSummary | JobRecord, outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What templates and `when` see of a job that has ended; of one that another process ended, no `error`."""
+    """The entry of an ended job in the template root `jobs`; without `error` if another process ended it."""
     # plain text, not the enum: `when` compares by type
     entry: dict[str, Any] = {"status": str(job.status), "outputs": outputs}
     if job.skip_reason is not None:

@@ -1,4 +1,4 @@
-"""What templates see of a job, what a step gives its job, and which of it may be stored."""
+"""The values of steps: the scope of their templates, the outputs of their job, and what may be stored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ class StepValues:
         self._services = services
 
     def scope(self, job: JobRun, result: Mapping[str, Any]) -> dict[str, Any]:
-        """What the templates of a step see."""
+        """The scope of a step's templates."""
         services = self._services
         return {
             **services.constants,
@@ -33,7 +33,7 @@ class StepValues:
         }
 
     def promoted(self, job: JobRun, step: StepSpec, result: Mapping[str, Any], path: DocPath) -> dict[str, Any] | None:
-        """The job's outputs with those of a step added; None if it adds none."""
+        """The job's outputs, with those that the step promotes added; None if it promotes none."""
         if not step.outputs:
             return None
         return {**job.outputs, **plain(render(step.outputs, self.scope(job, result), (*path, "outputs")))}
@@ -41,7 +41,10 @@ class StepValues:
     def without_secrets(
         self, key: StepKey, outputs: Mapping[str, Any], promoted: Mapping[str, Any] | None
     ) -> tuple[Mapping[str, Any], tuple[str, ...], Mapping[str, Any] | None]:
-        """Outputs of a step and of its job as they may be stored, and the names that were left out, with a warning."""
+        """Remove outputs that hold a secret, with a warning.
+
+        Returns the step's outputs to store, the names that were removed, and the job's outputs to store.
+        """
         secret = self._secret_keys(outputs)
         if secret:
             names = ", ".join(secret)
@@ -52,7 +55,7 @@ class StepValues:
         return outputs, secret, promoted
 
     def is_secret(self, key: StepKey, items: list[Any]) -> bool:
-        """Whether a list of `for_each` holds a secret, with a warning: then it must not be stored."""
+        """Whether a list of `for_each` holds a secret and must not be stored; warns if so."""
         found = bool(self._secret_keys({"items": items}))
         if found:
             self._warn(key, "for_each holds a secret: the list is not stored; a resumed run makes it anew")

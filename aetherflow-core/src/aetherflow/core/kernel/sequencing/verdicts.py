@@ -1,9 +1,9 @@
-"""What a run will do, known before anything runs: for every step reuse, run, run again or ask, with the reason.
+"""The plan of a run, made before anything runs: a verdict (reuse, run, run again, ask, leave) with its reason per step.
 
-A result that was stored counts: jobs and steps that are SUCCESS or SKIPPED are reused. Four things set a stored result
-aside: a person (`--from`), an output that held a secret and was therefore not stored, an artifact that is gone, and,
-for a job that its `when` skipped, a job that had not ended well when it was asked. The last three count only where
-something still to run needs the result.
+Stored results are reused: those of jobs and steps that are SUCCESS or SKIPPED. Four things discard a stored result:
+`--from`; an output that held a secret and was therefore not stored; an artifact that is missing; and, for a job that
+its `when` skipped, a job in that condition that runs again. An output or artifact counts only if a step that is still
+to run needs it.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,10 +33,11 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec, JobSpec
 def make_plan(
     spec: FlowSpec, state: RunState, definitions: StepDefinitions, options: RunOptions, exists: Callable[[str], bool]
 ) -> Plan:
-    """Verdicts for a run, new or known; `state` is loaded, `exists` says whether an artifact is still there.
+    """Make the plan of a new or resumed run; `state` is loaded, `exists` tells whether an artifact still exists.
 
-    Raises UsageError for options that name no job or step, or decide what is not asked, and ChangedDefinitionError
-    where a finished step or job is not what it was and they neither accept nor repeat it.
+    Raises UsageError for options that name no job or step or decide about a step that does not ask, and
+    ChangedDefinitionError if the definition of a finished step or job has changed and the options neither accept the
+    change nor discard the result.
     """
     return _Planner(spec, state, definitions, options, exists).plan()
 
@@ -70,16 +71,16 @@ class _Planner:
         self.exists = exists
         self.order = {StepKey(job.id, step.id): step for job in spec.jobs for step in job.steps}
         self.parts: dict[StepKey, list[StepKey]] = {}
-        """Step to the records of its items, of its `verify` and of the steps inside it."""
+        """Step to the keys of its items, its `verify` and its inner steps."""
         for key in state.steps.latest:
             if key.item or "." in key.step:
                 self.parts.setdefault(StepKey(key.job, key.step.partition(".")[0]), []).append(key)
         self.intervention = options.nothing()
         self.discarded: dict[StepKey, Reason] = {}
         self.same: dict[str, str] = {}
-        """Hash of a recorded definition to that of ours, where they say the same."""
+        """Hash of a recorded definition to the current hash, where both are equivalent."""
         self.reopened: dict[str, tuple[Reason, bool]] = {}
-        """Job to why it is entered again, and whether its `when` is asked again."""
+        """Job to the reason why it runs again, and whether its `when` is evaluated again."""
 
     def plan(self) -> Plan:
         self._from(self.options.from_step)
@@ -159,7 +160,7 @@ class _Planner:
                 raise UsageError(message, fix=f"bring it back, or have the step done again: --from {key}")
 
     def _kept_outputs(self, job_id: str) -> set[str]:
-        """Outputs of a job that only steps promote whose results stay."""
+        """Outputs of a job that are promoted only by steps whose results stay."""
         kept, lost = set[str](), set[str]()
         for job in self.spec.jobs:
             for step in job.steps if job.id == job_id else ():
@@ -197,10 +198,7 @@ class _Planner:
         return Change(key, finished, min((change_text(old, text) for text in readings), key=len))
 
     def _recorded(self, key: StepKey) -> tuple[str, bool, bool]:
-        """Hash of the recorded definition, empty if there is none that counts.
-
-        Also whether a result of it counts, and whether it was made as 1.0.0 made them.
-        """
+        """Hash of the recorded definition (empty if none counts), whether it has a result, whether 1.0 made it."""
         if not key.step:
             job = self.state.jobs.get(key.job)
             counts = job is not None and job.status in FINAL_JOB and key.job not in self.reopened
@@ -224,11 +222,11 @@ class _Planner:
             if not asked:
                 open_ones = [str(known) for known in self.order if self._questions(known)]
                 message = f"--decide {text}: this step does not ask"
-                raise UsageError(message, fix=f"open questions: {', '.join(open_ones) or 'none'}")
+                raise UsageError(message, fix=f"undecided steps: {', '.join(open_ones) or 'none'}")
             self.intervention.decided |= dict.fromkeys(asked, answer)
 
     def _questions(self, key: StepKey) -> list[StepKey]:
-        """What was interrupted and may have had its effect: the step, one of its items, or a step inside it."""
+        """The interrupted `once` parts of a step that may have had their effect: itself, items, inner steps."""
         latest = self.state.steps.latest
         if key in self.discarded or self._job_is_final(key.job):
             return []
@@ -293,7 +291,7 @@ class _Planner:
         return record is not None and record.status in FINAL_JOB and job_id not in self.reopened
 
     def _runs(self, key: StepKey) -> bool:
-        """True if the step is still to run, as far as is known before."""
+        """True if the step is still to run, according to what is known before the run."""
         if self.options.flow_job not in (None, key.job):
             return False
         if key in self.discarded:

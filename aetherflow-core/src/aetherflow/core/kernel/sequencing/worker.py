@@ -1,4 +1,4 @@
-"""Carrying an attempt out: a worker thread runs it, the thread that called the run waits and starts its children."""
+"""Executing an attempt: a worker thread runs the step; the thread of the run waits and starts its children."""
 
 import signal
 import threading
@@ -17,17 +17,17 @@ from aetherflow.core.kernel.sequencing.stopping import Control, EndedBy
 
 POLL_SECONDS = 0.2
 """Longest single wait of the main thread. A signal that arrives just before a wait, or in another thread, does not end
-it: without a limit 4 of 80 stop requests were seen only when the step ended by itself."""
+it: without a limit 4 of 80 stop requests were noticed only when the step ended by itself."""
 KILL_WAIT_SECONDS = 1.0
-"""Time a step has after its children were killed; then the run ends without it."""
+"""Time for a step to end after its children were killed; then the run ends without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """How an attempt ended: a result, an error, or neither when it did not end within the grace of a stop.
+    """How an attempt ended: with a result, an error, or neither if it did not end within the grace time of a stop.
 
-    `stopped` says that it was ended, and why. Then there is a result only if the run was stopped and the step was
-    through all the same; a time limit or a lost lock is always an error.
+    `stopped` is set if the attempt was ended, and says why. A result together with `stopped` means that the step
+    finished in spite of a stop of the run; a time limit or lost lock always gives an error.
     """
 
     result: StepResult | None = None
@@ -52,7 +52,7 @@ class Worker:
         self._work.put((work, control))
 
     def close(self) -> None:
-        """Let the thread end once it is idle; one that never will be is left alone. The next step gets another."""
+        """Let the thread end once it is idle; a thread that hangs is abandoned. The next step gets a new thread."""
         if self._work is not None:
             self._work.put(None)
             self._work = None
@@ -63,14 +63,14 @@ def _serve(queue: "SimpleQueue[tuple[StepCall, Control] | None]") -> None:
         work, control = item
         try:
             outcome = AttemptOutcome(result=work())
-        except BaseException as error:  # noqa: BLE001 handed to the waiting thread, which decides
+        except BaseException as error:  # noqa: BLE001 passed to the waiting thread, which handles it
             outcome = AttemptOutcome(error=error)
         control.stop.inbox.put(("done", control, outcome))
-        del item, work, control, outcome  # nothing of a step is kept until the next one
+        del item, work, control, outcome  # keep no references to a step while waiting for the next
 
 
 class SpawnRequest:
-    """A child that a step asks for. The thread that waits for the attempt starts it, so none slips past a stop."""
+    """A step's request for a child process. The waiting thread starts it, so that none is started after a stop."""
 
     def __init__(self, control: Control, start: Callable[[], Any]) -> None:
         self._control = control
@@ -78,7 +78,7 @@ class SpawnRequest:
         self._answer: SimpleQueue[Any] = SimpleQueue()
 
     def ask(self) -> Any:
-        """From the step's thread: hand the request over; returns the child, or raises why there is none."""
+        """In the step's thread: submit the request and wait; returns the child, or raises the error of the start."""
         self._control.check()
         if threading.get_ident() == self._control.stop.thread:
             return self._start()
@@ -88,22 +88,22 @@ class SpawnRequest:
                 answer = self._answer.get(timeout=POLL_SECONDS)
                 break
             except Empty:
-                self._control.check_open()  # nobody answers any more
+                self._control.check_open()  # once the attempt is over nobody answers
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
     def serve(self) -> None:
-        """From the waiting thread: start the child and answer."""
+        """In the waiting thread: start the child and answer."""
         try:
             self._control.check()
             self._answer.put(self._start())
-        except Exception as error:  # noqa: BLE001 raised where the child was asked for
+        except Exception as error:  # noqa: BLE001 raised again in `ask`
             self._answer.put(error)
 
 
 def call(cls: type[Step[Any]], step_id: str, inputs: Mapping[str, Any], ctx: RunContext, job_id: str) -> StepResult:
-    """Build a step, check its inputs, run it; a plain map or None means SUCCESS."""
+    """Build a step, check its inputs, run it; a returned map or None means SUCCESS. StepError for another result."""
     step = cls(step_id, inputs, ctx, job_id)
     step.validate()
     result = step.run()
@@ -125,11 +125,11 @@ def run_attempt(
     grace: float,
     timeout_seconds: float | None = None,
 ) -> AttemptOutcome:
-    """Run `work` in the worker thread and wait, starting the children that it asks for.
+    """Run `work` in the worker thread and wait for it, starting the children that it requests.
 
-    When the run is stopped, the time limit is reached or the attempt is cancelled: children get SIGTERM, open
-    connectors are interrupted, the step has `grace` seconds; then, or on a second signal, children get SIGKILL. A step
-    that does not end even so is left behind: its thread goes on, but its context refuses every effect.
+    When the run is stopped, the time limit is reached or the attempt is cancelled, children get SIGTERM, open
+    connectors are interrupted and the step has `grace` seconds; then, or on a second signal, children get SIGKILL. A
+    step that still does not end is abandoned: its thread goes on, but its context refuses every effect.
     """
     ending = _Ending(control, processes, connectors, grace)
     limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -146,7 +146,7 @@ def run_attempt(
         elif what == "due" and ending.deadline is None:
             fix = "raise timeout_seconds, or look at the log for what it waits for"
             message = f"still running after {timeout_seconds:g} s, the step's time limit"
-            control.cancel(StepTimeoutError(message, fix=fix), "timeout")  # its message begins the end
+            control.cancel(StepTimeoutError(message, fix=fix), "timeout")  # puts "cancel" into the inbox
             limit = None
         elif what == "due" and ending.killed:
             worker.close()
@@ -165,7 +165,7 @@ def run_attempt(
 
 
 class _Ending:
-    """The end of an attempt by force: nothing, SIGTERM, SIGKILL."""
+    """Ends an attempt by force, in two stages: SIGTERM, then SIGKILL."""
 
     def __init__(self, control: Control, processes: ChildProcesses, connectors: Connections, grace: float) -> None:
         self._control = control
@@ -174,11 +174,11 @@ class _Ending:
         self._grace = grace
         self._signals = 0
         self.deadline: float | None = None
-        """When the next, harder measure is due."""
+        """Monotonic time of the next stage; None before the first."""
         self.killed = False
 
     def step(self, what: str) -> None:
-        """Take the measure that a message asks for: "signal", "cancel" or "due"."""
+        """Enter the next stage if the message ("signal", "cancel" or "due") calls for it."""
         self._signals += what == "signal"
         if self.deadline is None:
             self.deadline = time.monotonic() + self._grace
@@ -193,12 +193,12 @@ class _Ending:
 
 
 def _next(control: Control, deadline: float | None) -> tuple[str, Any]:
-    """The next message; "due" once the deadline has passed, "idle" if there is none for a while."""
+    """The next message; "due" once the deadline has passed, "idle" if none came within POLL_SECONDS."""
     while True:
         left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
         try:
             what, owner, payload = control.stop.inbox.get(timeout=max(0.0, min(left, POLL_SECONDS)))
-        except Empty:  # a pending signal, if there is one, was handled here and comes next
+        except Empty:  # a pending signal has been handled now, and its message comes next
             return "due" if deadline is not None and time.monotonic() >= deadline else "idle", None
         if owner is None or owner is control:
             return what, payload

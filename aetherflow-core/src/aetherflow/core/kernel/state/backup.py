@@ -1,7 +1,7 @@
-"""Copies of a state as one file, taken while runs go on, and the way back.
+"""Backups of a state in one file, made while runs continue, and restoring them.
 
 A backup is a tar archive: `manifest.json`, `state.sqlite`, and `blobs/` with the stored outputs that its rows name.
-The rows are copied first: an output is stored before a row names it, so it is there when its turn comes.
+The rows are copied first: an output is stored before a row names it, so it exists when it is copied.
 """
 
 import hashlib
@@ -38,19 +38,19 @@ _NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class BackupInfo:
-    """A backup that was written or restored, in numbers."""
+    """Facts about a backup that was written or restored."""
 
     file: str
     runs: int
     blobs: int
     size: int
-    """Of the archive, in bytes."""
+    """Size of the archive in bytes."""
     kept_aside: str | None = None
-    """After a restore: the copy of what was replaced."""
+    """After a restore: the copy of the replaced state file."""
 
 
 def backup_state(path: Path, target: Path) -> BackupInfo:
-    """Write a backup of a state file, whole or not at all; runs may go on meanwhile.
+    """Write a backup of a state file atomically; runs may continue meanwhile.
 
     Raises UsageError if `target` exists, StateError.
     """
@@ -86,10 +86,10 @@ def backup_state(path: Path, target: Path) -> BackupInfo:
 
 
 def restore_state(path: Path, source: Path) -> BackupInfo:
-    """Put a backup in the place of a state file; a copy of what is replaced is kept beside it.
+    """Replace a state file by a backup; a copy of the replaced file is kept beside it.
 
-    Everything is checked before anything is changed. What an older engine backed up is migrated. Raises RunBusyError
-    while a run is live, UsageError for a file that is no backup, StateError.
+    Everything is checked before anything is changed. The backup of an older engine is migrated. Raises RunBusyError
+    while a run is live, UsageError for a file that is not a backup, StateError.
     """
     scratch = _scratch(path)
     try:
@@ -120,7 +120,7 @@ def restore_state(path: Path, source: Path) -> BackupInfo:
 
 
 def _verify(source: Path) -> dict[str, Any]:
-    """The manifest of a backup whose every part has the content that it should have; changes nothing."""
+    """Verify the content of every part of a backup; returns its manifest. Changes nothing."""
     manifest: dict[str, Any] = {}
     parts = 0
     for name, data in _members(source):
@@ -140,13 +140,13 @@ def _verify(source: Path) -> dict[str, Any]:
 
 
 def _content_of(name: str) -> str:
-    """The sha256 that a stored output is named by; "" for any name that we would not have given."""
+    """The sha256 in the name of a stored output; "" for any name that a backup cannot contain."""
     match = BLOB_NAME.fullmatch(name)
     return match[1] if match else ""
 
 
 def _extract(source: Path, database: Path, blobs: Path) -> None:
-    """Write the database to its place, and the stored outputs that are not there yet."""
+    """Write the database to `database`, and the missing stored outputs to `blobs`."""
     for name, data in _members(source):
         target = database if name == DATABASE else blobs / name.removeprefix(BLOBS)
         if name != MANIFEST and (target == database or not target.exists()):
@@ -182,7 +182,7 @@ def _require_idle(path: Path) -> None:
 
 
 def _set_aside(path: Path) -> Path | None:
-    """Keep what is there: as a copy, or, if it cannot be read as a database, by renaming it away."""
+    """Keep the existing file: as a copy, or, if it is not readable as a database, by renaming it; returns its path."""
     path = durable.real_file(path)
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""Outputs as text in their row or, when large, as a compressed and hashed file beside the state."""
+"""Storing outputs: as text in their row or, if large, in a compressed file that is named by its hash."""
 
 import hashlib
 import json
@@ -13,21 +13,21 @@ from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.values import to_json
 
 ROW_LIMIT = 256 * 1024
-"""Outputs up to this many characters of JSON stand in their row."""
+"""Outputs of up to this many characters of JSON are stored in their row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blobs:
-    """Where large outputs of one run stand: `root/run/NAME`, NAME being the sha256 of the file."""
+    """The location of large outputs of one run: `root/run/NAME`, where NAME is the sha256 of the file."""
 
     root: Path
-    """The folder `blobs` beside the state; what a row holds is a path in it."""
+    """The folder `blobs` beside the state; rows hold paths in it."""
     run: str
-    """`FLOW/RUN`: a folder per run, so that what a dead process left in it is ours to remove."""
+    """`FLOW/RUN`: a folder per run, so that its owner can remove leftovers of a dead process."""
 
 
 def dump_outputs(value: Mapping[str, Any], blobs: Blobs) -> tuple[str | None, str | None]:
-    """JSON text for the row, or the path in `blobs.root` that was made durable for it; the other is None."""
+    """The columns (text, blob): JSON text, or the path in `blobs.root` of a durable file; the other is None."""
     text = to_json(value)
     if len(text) <= ROW_LIMIT:
         return text, None
@@ -43,7 +43,7 @@ def dump_outputs(value: Mapping[str, Any], blobs: Blobs) -> tuple[str | None, st
 
 
 def load_outputs(text: str | None, blob: str | None, root: Path) -> dict[str, Any]:
-    """Outputs as stored; StateError if their file is gone or damaged."""
+    """The stored outputs; StateError if their file is missing or damaged."""
     if blob is not None:
         try:
             data = (root / blob).read_bytes()

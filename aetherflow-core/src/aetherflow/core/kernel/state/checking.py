@@ -1,4 +1,4 @@
-"""Whether a state file is whole: the database, its rows among each other, and with `read_data` every byte they name."""
+"""Checking a state file: the database, the consistency of its rows and, with `read_data`, stored outputs and files."""
 
 import hashlib
 import sqlite3
@@ -66,7 +66,7 @@ _RULES = {
 
 @dataclass(frozen=True, slots=True)
 class StateFinding:
-    """Something that is not as it should be."""
+    """One finding about a state file, and the row or file that it is about."""
 
     what: str
     where: str
@@ -74,7 +74,7 @@ class StateFinding:
 
 @dataclass(frozen=True, slots=True)
 class StateInfo:
-    """A state file in numbers. Sizes in bytes, times in UTC epoch milliseconds."""
+    """Facts about a state file. Sizes in bytes, times in UTC epoch milliseconds."""
 
     path: str
     schema: int
@@ -89,11 +89,11 @@ class StateInfo:
     oldest: int | None
     newest: int | None
     live: list[str]
-    """`flow/run` of runs under way."""
+    """`flow/run` of running runs."""
 
 
 def state_info(path: Path) -> StateInfo:
-    """Numbers of a state file of our schema; raises StateError."""
+    """The facts about a state file of the current schema. Raises StateError."""
     side = side_of(path)
     blobs, logs = _sizes(side / "blobs"), _sizes(side / "logs")
     real = durable.real_file(path)
@@ -121,9 +121,9 @@ def state_info(path: Path) -> StateInfo:
 
 
 def check_state(path: Path, *, read_data: bool = False) -> list[StateFinding]:
-    """Everything that is wrong with a state file; with `read_data` every stored output and artifact is read too.
+    """The findings about a state file; with `read_data` every stored output and artifact is read, too.
 
-    Raises StateError for a file that cannot be read at all, or has another schema.
+    Raises StateError for a file that cannot be read, or has another schema.
     """
     try:
         damage = read_any(path, lambda db: db.execute("PRAGMA integrity_check(20)").fetchall())
@@ -141,7 +141,7 @@ def check_state(path: Path, *, read_data: bool = False) -> list[StateFinding]:
 
 
 def check_schema(path: Path) -> int:
-    """The schema of a state file; raises StateError if it is none."""
+    """The schema of a state file. Raises StateError for any other file."""
     try:
         version = int(read_any(path, lambda db: db.execute("PRAGMA user_version").fetchone()[0]))
     except (sqlite3.Error, OSError) as error:

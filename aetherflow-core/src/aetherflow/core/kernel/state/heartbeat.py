@@ -1,4 +1,4 @@
-"""A sign of life of a run, for readers on other hosts and for `status`."""
+"""The heartbeat of a run, for readers on other hosts and for `status`."""
 
 import contextlib
 import sqlite3
@@ -21,7 +21,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def beat(self, connection: sqlite3.Connection) -> bool:
-        """Write one; False if the run is not ours any more."""
+        """Write a heartbeat; False if another process owns the run."""
         query = "UPDATE runs SET heartbeat_at=? WHERE flow_id=? AND run_id=? AND generation=?"
         with durable.transaction(connection, "heartbeat"):
             return connection.execute(query, (now_ms(), *self._values)).rowcount == 1

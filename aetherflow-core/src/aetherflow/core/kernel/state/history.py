@@ -1,4 +1,4 @@
-"""What was run: read-only queries over state files, and the truth about runs whose process is gone."""
+"""Read-only queries about past runs; a RUNNING run whose process is gone is shown as INTERRUPTED."""
 
 import json
 import sqlite3
@@ -29,7 +29,7 @@ class PastRun:
     run_id: str
     generation: int
     status: str
-    """INTERRUPTED too where the row says RUNNING and no process is left."""
+    """The stored status, but INTERRUPTED for a RUNNING run without a live process."""
     reason: str | None
     engine_version: str
     flow_path: str
@@ -51,7 +51,7 @@ class PastRun:
     config: str | None
     """The project file; None without one, and for a run of 1.0."""
     manifest: str | None
-    """That of the bundle; None without one, and for a run of 1.0."""
+    """The manifest of the bundle; None without one, and for a run of 1.0."""
     working_dir: str | None
     """Of the process that ran it last; None for a run of 1.0."""
     owner: str | None
@@ -60,7 +60,7 @@ class PastRun:
 
     @property
     def duration_ms(self) -> int | None:
-        """From the first start to the end, or to now while it runs; None where the end is not known."""
+        """Time from the first start to the end, or to now while it runs; None if the end is not known."""
         if self.finished_at is not None:
             return self.finished_at - self.started_at
         return now_ms() - self.started_at if self.status == Status.RUNNING else None
@@ -107,7 +107,7 @@ class PastStep:
 
 @dataclass(frozen=True, slots=True)
 class PastArtifact:
-    """A file that a step left; `gone_by` says what removed it."""
+    """An artifact of a step; `gone_by` says what removed it."""
 
     job_id: str
     step_id: str
@@ -120,7 +120,7 @@ class PastArtifact:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A transition, or something that a person decided; written in the transaction that made it."""
+    """A transition or intervention, written in the transaction that made it."""
 
     seq: int
     at: int
@@ -139,12 +139,12 @@ class StartedFlow:
     run_id: str
     state_path: str
     status: str | None
-    """As that run is now; None if it is not recorded (any more)."""
+    """Current status of that run; None if it is not recorded (any more)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """A run with all that is recorded about it."""
+    """A run with everything that is recorded about it."""
 
     run: PastRun
     jobs: list[PastJob]
@@ -172,12 +172,12 @@ def side_of(state_path: Path) -> Path:
 
 
 def latest_run(state_path: Path, flow_id: str) -> PastRun | None:
-    """The run of a flow that was started last."""
+    """The last started run of a flow; None if there is none."""
     return next(iter(list_runs(state_path, flow_id=flow_id, limit=1)), None)
 
 
 def latest_unfinished(state_path: Path, flow_id: str) -> PastRun | None:
-    """The last started run of a flow that did not end with SUCCESS."""
+    """The last started run of a flow that has not ended with SUCCESS; None if there is none."""
     unfinished = frozenset(Status) - {Status.SUCCESS}
     return next(iter(list_runs(state_path, flow_id=flow_id, statuses=unfinished, limit=1)), None)
 
@@ -191,9 +191,9 @@ def list_runs(
     since: int | None = None,
     limit: int | None = None,
 ) -> list[PastRun]:
-    """Runs of a state file, the last started first; of some statuses, started since a time, at most so many.
+    """Runs of a state file, the last started first; `since` in epoch milliseconds, `limit` is their largest number.
 
-    Reads the table of runs by its index, whatever the number of steps.
+    It reads only the table of runs, by its index, so the number of steps does not matter. Raises StateError.
     """
     conditions: list[str] = ["started_at >= ?"]
     values: list[str | int] = [since or 0]
@@ -221,7 +221,7 @@ def list_runs(
 
 
 def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
-    """All about a run; None if it is not there any more. The journal: only interventions unless asked for."""
+    """The details of a run; None if it was removed. Without `journal` only interventions are read from the journal."""
     key = (run.flow_id, run.run_id)
     events = "" if journal else f"AND event IN {INTERVENTIONS}"
 
@@ -256,7 +256,7 @@ def past_run(db: sqlite3.Connection, state_path: Path, flow_id: str, run_id: str
 
 
 def circumstances(run: PastRun) -> dict[str, Any]:
-    """What a run's latest process wrote down of what ran: fingerprints of flow, profiles, bundle; plugins."""
+    """The circumstances that a run's latest process recorded: fingerprints of flow, profiles, bundle; plugins."""
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
 
     def select(db: sqlite3.Connection) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def circumstances(run: PastRun) -> dict[str, Any]:
 
 
 def bundle_of(run: PastRun) -> dict[str, Any] | None:
-    """The bundle that a run's latest process worked with; None if it had none."""
+    """The bundle of a run's latest process; None if it had none."""
     return circumstances(run).get("bundle")
 
 
@@ -283,7 +283,7 @@ def _started(detail: str) -> StartedFlow:
 
 
 def open_questions(run: PastRun) -> list[str]:
-    """`JOB.STEP` of interrupted `once` steps, whose effect a person has to decide about."""
+    """`JOB.STEP` of interrupted `once` steps, about which a person has to decide."""
     query = (
         "SELECT job_id, step_id, item_key, status, effect, max(attempt) FROM step_runs "
         "WHERE flow_id=? AND run_id=? GROUP BY job_id, step_id, item_key"
@@ -305,6 +305,6 @@ def _runs(rows: sqlite3.Cursor, state_path: Path) -> Iterator[PastRun]:
 
 
 def _settled(row: Any, run: PastRun) -> Any:
-    """A job or step that a dead process left RUNNING is INTERRUPTED."""
+    """The job or step, with INTERRUPTED in place of RUNNING if its process is dead."""
     dead = row.status == Status.RUNNING and run.status != Status.RUNNING
     return replace(row, status=str(Status.INTERRUPTED)) if dead else row

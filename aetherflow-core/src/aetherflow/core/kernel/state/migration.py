@@ -1,4 +1,4 @@
-"""A state file as it is opened: created, accepted, migrated, or refused."""
+"""Preparing the schema of a state file when it is opened: it is created, accepted, migrated or refused."""
 
 import sqlite3
 from pathlib import Path
@@ -67,7 +67,7 @@ ALTER TABLE journal ADD COLUMN chain TEXT;
 {_CODES_OF_1_0}
 {_CLAIMS_OF_1_0}""",
 }
-"""What leads from one version to the next; a migrated file and a new one have the same columns."""
+"""Version to the statements that migrate it to the next; a migrated and a new file have the same columns."""
 
 
 def prepare_schema(connection: sqlite3.Connection, path: Path) -> bool:
@@ -96,9 +96,9 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
-    """Bring an older file to our version, after a backup beside it; returns the backup, None if nothing was to do.
+    """Migrate an older file after a backup beside it; returns the backup's path, None if nothing was to be done.
 
-    Raises StateError for a database that is not ours, and while a process executes a run of the file.
+    Raises StateError for a database of another program, and while a process executes a run of the file.
     """
     if not 0 < (version := _version(connection)) < SCHEMA_VERSION:
         return None
@@ -117,7 +117,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
 
 
 def _require_idle(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """An older engine goes on with what it has opened, and does not know the new tables."""
+    """Refuse the migration while a process of the older engine has runs in the file, since it cannot use new tables."""
     live = held_runs(path) + (runs_elsewhere(connection) if version > 1 else [])
     if live:
         shown = ", ".join(live[:3]) + (f" and {len(live) - 3} more" if len(live) > 3 else "")

@@ -1,4 +1,4 @@
-"""One process per run: a kernel lock on a file, freed by the kernel when its holder dies, however it dies."""
+"""Ownership of runs: a kernel lock on a file allows one process per run, and is freed however its holder dies."""
 
 import fcntl
 import os
@@ -13,21 +13,21 @@ from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
 
 PROBES, PROBE_SECONDS = 3, 0.005
-"""One who only looks whether a run is alive holds its lock for an instant: a second try is not misled by that."""
+"""Tries to take a run lock: a check whether the run is live holds the lock for an instant."""
 NAME_PROBES = 100
-"""Tries to read the owner's name, half a second in all."""
+"""Tries to read the owner's name, at most half a second in total."""
 HEARTBEAT_LIMIT_MS = 60_000
-"""A run of another host, whose kernel lock cannot be seen here, counts as dead after so long without a heartbeat."""
+"""Time without a heartbeat after which a run of another host counts as dead; its kernel lock is not visible here."""
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock file; only looks, and creates nothing."""
+    """Whether a living process holds the lock file; creates nothing."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look do not see each other
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two checks at once do not disturb each other
     except BlockingIOError:
         return True
     finally:
@@ -43,19 +43,19 @@ def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at
 
 
 def live_runs(db: sqlite3.Connection, state_path: Path) -> list[str]:
-    """`flow/run` of each run that a process executes now."""
+    """`flow/run` of each run that a process is executing."""
     rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
     return [f"{row[0]}/{row[1]}" for row in rows if is_live(state_path, *row)]
 
 
 def held_runs(state_path: Path) -> list[str]:
-    """`flow/run` of each run of this host that a process has taken, begun or not."""
+    """`flow/run` of each run whose lock a process of this host holds, whether the run has begun or not."""
     locks = sorted(durable.side_folder(state_path).glob("runs/*/*.lock"))
     return [f"{lock.parent.name}/{lock.stem}" for lock in locks if is_held(lock)]
 
 
 def runs_elsewhere(db: sqlite3.Connection) -> list[str]:
-    """`flow/run` of each run that a process of another host executes, as far as its heartbeats tell."""
+    """`flow/run on HOST` of each run of another host with a recent heartbeat."""
     rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
     return [f"{flow}/{run} on {host}" for flow, run, host, beat in rows if _beats_elsewhere(host, beat)]
 
@@ -75,7 +75,7 @@ class RunLock:
         self._descriptor: int | None = None
 
     def acquire(self, run_id: str) -> None:
-        """Take the lock at once; RunBusyError names the process that holds it."""
+        """Take the lock without waiting. Raises RunBusyError, which names the holder, StateError."""
         for last in (False,) * (PROBES - 1) + (True,):
             descriptor = self._open()
             try:
@@ -106,7 +106,7 @@ class RunLock:
         return StateError(f"the run cannot be locked: {self._path}: {error.strerror}", fix=fix)
 
     def release(self, *, remove: bool = False) -> None:
-        """Let the next process in. The file stays unless `remove`, which is for runs that are no more."""
+        """Release the lock. The file stays unless `remove`, which is for runs that were deleted."""
         if remove and self._descriptor is not None:
             durable.remove_file(self._path)
         if self._descriptor is not None:
@@ -121,7 +121,7 @@ class RunLock:
             raise self._unusable(error) from error
 
     def _is_current(self, descriptor: int) -> bool:
-        """False if the file was removed between opening and locking it: the lock would exclude nobody."""
+        """False if the file was removed between opening and locking, so that the lock has no effect."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -131,7 +131,7 @@ class RunLock:
 
 
 def _owner(descriptor: int) -> str:
-    """Who holds the lock; it has it a moment before it has written down its name."""
+    """The name of the lock's holder, which it writes a moment after taking the lock."""
     for _ in range(NAME_PROBES):
         if text := os.pread(descriptor, 200, 0).decode(errors="replace"):
             return text

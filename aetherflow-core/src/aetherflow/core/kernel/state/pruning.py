@@ -1,7 +1,7 @@
-"""Deleting old runs: their rows, one transaction per run, then their logs, their stored outputs and their lock file.
+"""Deleting old runs: their rows, in one transaction per run, then their logs, stored outputs and lock file.
 
-A crash between the two leaves files without rows; the next pruning removes them. The ledger of a flow stays: it says
-what was loaded and delivered, not how.
+A crash in between leaves files without rows, which the next pruning removes. The ledger of a flow is kept: it records
+what was loaded and delivered.
 """
 
 import sqlite3
@@ -25,20 +25,20 @@ _CLAIMING = "SELECT DISTINCT run_id FROM claims WHERE flow_id=? AND state='open'
 
 @dataclass(slots=True)
 class Freed:
-    """The numbers of what a pruning removed."""
+    """What a pruning removed, in numbers."""
 
     runs: list[PastRun] = field(default_factory=list)
     rows: int = 0
     files: int = 0
     bytes: int = 0
     busy: list[PastRun] = field(default_factory=list)
-    """Runs that a process took up in the meantime; they stay."""
+    """Runs that a process has resumed meanwhile; they are kept."""
 
 
 def doomed_runs(
     state_path: Path, flow_id: str, *, keep_last: int, before: int | None, include_unfinished: bool
 ) -> list[PastRun]:
-    """Runs of a flow that may go, the oldest first.
+    """The runs of a flow that may be deleted, the oldest first; never a running one.
 
     Those beyond the last `keep_last`, started before `before` (epoch milliseconds), and finished; never a running one,
     nor one with open claims: the run that takes them over needs what it left, and a person may have to settle it.
@@ -55,7 +55,7 @@ def doomed_runs(
 
 
 def prune(state_path: Path, flow_ids: Sequence[str], runs: Sequence[PastRun], done: Callable[[PastRun], None]) -> Freed:
-    """Delete runs of a state file, and what earlier prunings of these flows left; `done` is told after each run.
+    """Delete runs of a state file, and leftovers of earlier prunings of these flows; `done` is called for each run.
 
     Raises StateError.
     """
@@ -80,7 +80,7 @@ def prune(state_path: Path, flow_ids: Sequence[str], runs: Sequence[PastRun], do
 
 
 def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, require_row: bool) -> bool:
-    """Delete a run while holding its lock; False if a process executes it, or took it up since it was chosen."""
+    """Delete a run while holding its lock; False if a process executes it, or has removed or created its row."""
     lock: RunLock = store.run_lock(flow_id, run_id)
     try:
         lock.acquire(run_id)
@@ -107,7 +107,7 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
 
 
 def _files_of(store: StateStore, flow_id: str, run_id: str) -> tuple[Path, Path, Path]:
-    """Run log, logs of attempts, stored outputs."""
+    """Paths of the run log, the logs of attempts and the stored outputs."""
     logs = store.side / "logs" / flow_id
     return logs / f"{run_id}.jsonl", logs / run_id, store.side / "blobs" / flow_id / run_id
 
@@ -126,7 +126,7 @@ def _remove(path: Path, freed: Freed) -> None:
 
 
 def _left_over(store: StateStore, flow_id: str) -> list[str]:
-    """Runs that have files, and no row."""
+    """Ids of runs that have files but no row."""
     query = "SELECT run_id FROM runs WHERE flow_id=?"
     known = {row[0] for row in store.connection.execute(query, (flow_id,))}
     folders = [store.side / kind / flow_id for kind in ("logs", "blobs", "runs")]
@@ -136,7 +136,7 @@ def _left_over(store: StateStore, flow_id: str) -> list[str]:
 
 
 def _remove_definitions(store: StateStore, freed: Freed) -> None:
-    """Delete texts of steps that no row names; while a run is live they stay, since it has rows to come."""
+    """Delete definitions that no row names; not while a run is live, since it will write rows."""
     with durable.transaction(store.connection, "delete definitions"):
         if not live_runs(store.connection, store.path):
             query = "SELECT def_hash FROM job_runs UNION SELECT def_hash FROM step_runs"

@@ -1,4 +1,4 @@
-"""Reading a state file without leaving a trace: no file is created, no table changed, no writer hindered."""
+"""Reading a state file without side effects: no file is created, no table changed, no writer blocked."""
 
 import shlex
 import sqlite3
@@ -16,9 +16,9 @@ HEADER = b"SQLite format 3\0"
 
 
 def read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
-    """What `query` finds in a state file of our schema, read in one consistent piece.
+    """The result of `query` on a consistent view of a state file of the current schema.
 
-    Raises StateError for a file that is missing, damaged, not ours, of a newer engine, or of an older one.
+    Raises StateError for a file that is missing or damaged, or was made by another program or another version.
     """
 
     def checked(db: sqlite3.Connection) -> T:
@@ -32,7 +32,7 @@ def read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def read_any(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
-    """The same for a SQLite file of any schema; raises sqlite3.Error or OSError."""
+    """As `read`, for a SQLite file of any schema. Raises sqlite3.Error, OSError."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     before = _version(path)
@@ -45,11 +45,11 @@ def read_any(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
         else:
             if _version(path) == before:
                 return found
-    return _query(path, query, immutable=False)  # a writer is there, or was killed: its files stand there already
+    return _query(path, query, immutable=False)  # a writer exists or was killed: its side files exist already
 
 
 def unreadable(path: Path, error: Exception) -> StateError:
-    """The error of a file that cannot be read."""
+    """The StateError for a file that cannot be read."""
     fix = "check the path" if isinstance(error, FileNotFoundError) else "restore it: aetherflow state restore --help"
     return StateError(f"state file {path}: {error}", fix=fix)
 
@@ -75,7 +75,7 @@ def _query(path: Path, query: Callable[[sqlite3.Connection], T], *, immutable: b
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:
-    """What changes when the file is written; None if a write is under way or was left unfinished."""
+    """Inode, size and mtime, to detect a write; None with a write-ahead log: a writer is active, or was killed."""
     path = durable.real_file(path)
     if path.with_name(path.name + "-wal").exists():
         return None

@@ -1,4 +1,4 @@
-"""Why runs, jobs and steps are as they are."""
+"""The reason codes of runs, jobs and steps."""
 
 from typing import TYPE_CHECKING
 
@@ -12,35 +12,35 @@ class StateReason(ReasonCode):
     """Codes of `reason_code` in a state file."""
 
     PARTIAL = "partial", "without {jobs}"
-    """A run that ended well without some of its jobs: `--flow-job`."""
+    """A run that ended with SUCCESS without some of its jobs: `--flow-job`."""
     GONE = "gone", "its process is gone"
-    """RUNNING in its row, and no process executes it; never stored."""
+    """A RUNNING run that no process executes; never stored."""
     CONDITION = "condition", "condition=false"
     """A job whose `when` was false."""
     STEP = "step", "{text}"
-    """What a step says of its own end, also for a job that it ended early."""
+    """The reason that a step gives for its end, also for a job that it ended early."""
     NO_DATA = "no_data", "{text}"
-    """A step that was never executed: one before it ended its job early, for the reason that it gives."""
+    """A step that was not executed, since an earlier step ended the job early with a reason."""
     SKIP_JOB = "skip_job", "step requested skip_job"
-    """The same, where that step gave none."""
+    """As NO_DATA, if the earlier step gave no reason."""
     ITEMS_SKIPPED = "items_skipped", "all {count} items were skipped"
     VERIFIED = "verified", "verified"
-    """An interrupted `once` step that was done, as its `verify` found out."""
+    """An interrupted `once` step that was done according to its `verify`."""
     DECIDED = "decided", "decided by {actor}"
-    """The same, as a person said."""
+    """An interrupted `once` step that was done according to a person."""
     PROCESS_ENDED = "process_ended", "the process that ran it ended"
-    """An attempt that was found RUNNING."""
+    """An attempt that a dead process left RUNNING."""
     STOPPED = "stopped", "signal {number}"
     """An attempt that ended because the run was stopped."""
     NOT_BEGUN = "not_begun", "stopped before it began"
-    """The same, where its class was not yet called."""
+    """As STOPPED, before the step's class was called."""
 
 
 def reason_columns(reason: Reason | None) -> dict[str, str | None]:
-    """The two columns of a reason."""
+    """The columns `reason` and `reason_code` for a reason."""
     return {"reason": reason, "reason_code": code_of(reason)}
 
 
 def step_reason(text: str | None, redactor: "Redactor") -> Reason | None:
-    """What a step says of its end, without secrets."""
+    """The reason that a step gives for its end, with secrets masked; None if it gives none."""
     return None if text is None else said(StateReason.STEP, text=redactor.mask(text))

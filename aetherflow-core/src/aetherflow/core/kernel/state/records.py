@@ -1,4 +1,4 @@
-"""What the state hands out and takes in."""
+"""The records that the state stores and returns."""
 
 import time
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from aetherflow.core.kernel.state.transitions import Status
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What is fixed when a run starts: parameters, slot (UTC, null without one), dates as ISO text."""
+    """The inputs that are fixed when a run starts: parameters, slot (UTC, None without one), dates as ISO text."""
 
     params: dict[str, Any]
     slot: str | None
@@ -22,7 +22,7 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a run records about its circumstances."""
+    """The facts about a start of a run: engine, flow, user, process, command."""
 
     engine_version: str
     flow_path: str
@@ -33,11 +33,11 @@ class RunFacts:
     trigger: str
     command: str
     parent: str | None = None
-    """`FLOW/RUN` of the run that started this one, if one did."""
+    """`FLOW/RUN` of the run that started this one; None without one."""
     config: str | None = None
-    """The project file, absolute."""
+    """Absolute path of the project file; None without one."""
     manifest: str | None = None
-    """That of the bundle, absolute."""
+    """Absolute path of the bundle's manifest; None without one."""
     working_dir: str | None = None
     owner: str | None = None
     """As the flow says, for `status`; `runbook` likewise."""
@@ -48,7 +48,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """The row of a run, as its latest process left it."""
+    """The stored row of a run."""
 
     run_id: str
     status: Status
@@ -60,13 +60,13 @@ class RunRecord:
 
     @property
     def partial(self) -> bool:
-        """Whether it ended well without some of its jobs."""
+        """Whether it ended with SUCCESS without some of its jobs."""
         return code_of(self.reason) == StateReason.PARTIAL
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job of a run as stored."""
+    """The stored row of a job, without its outputs."""
 
     status: Status
     skip_reason: Reason | None
@@ -75,7 +75,7 @@ class JobRecord:
 
 
 class StepKey(NamedTuple):
-    """A step of a run; `item` is empty but for one item of a `for_each`."""
+    """The key of a step in a run; `item` is empty except for an item of a `for_each`."""
 
     job: str
     step: str
@@ -87,7 +87,7 @@ class StepKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A finished file of a step."""
+    """A finished file of a step: absolute path, size in bytes, sha256 in hexadecimal."""
 
     path: str
     size: int
@@ -106,7 +106,7 @@ class StoredArtifact:
 
     @property
     def removed(self) -> str | None:
-        """What removed the file, as a summary tells it: the cleanup policy, or a step."""
+        """What removed the file, for summaries: the cleanup policy or a step; None if it was not removed."""
         return self.gone_by.removeprefix("cleanup ") if self.gone_by else None
 
 
@@ -124,12 +124,12 @@ class StepRecord:
     def_hash: str
     def_version: int
     secret_keys: tuple[str, ...]
-    """Outputs that hold a secret and were therefore not stored."""
+    """Names of outputs that were not stored, since they hold a secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepStart:
-    """What is written down before an attempt may have any effect."""
+    """The record of an attempt's start, which is committed before the attempt may have any effect."""
 
     key: StepKey
     effect: str
@@ -155,7 +155,7 @@ class StagedClaim:
 
 @dataclass(slots=True)
 class StepEffects:
-    """What an attempt leaves behind, committed with its SUCCESS or SKIPPED."""
+    """The effects of an attempt, committed with its SUCCESS or SKIPPED."""
 
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     consumed: set[str] = field(default_factory=set)
@@ -170,7 +170,7 @@ class StepEffects:
 
 @dataclass(frozen=True, slots=True)
 class StepEnd:
-    """How an attempt ended well."""
+    """The record of a successful end of an attempt: SUCCESS or SKIPPED."""
 
     status: Status
     outputs: Mapping[str, Any]
@@ -183,23 +183,23 @@ class StepEnd:
 
 @dataclass(slots=True)
 class Intervention:
-    """What a person changed about a run before it goes on, written down with `reason`."""
+    """What a person changes about a run before it is resumed; recorded with `actor` and `reason`."""
 
     actor: str = ""
     reason: str | None = None
     discard_steps: list[StepKey] = field(default_factory=list)
     discard_jobs: dict[str, bool] = field(default_factory=dict)
-    """Job to True if its `when` is asked again."""
+    """Job to True if its `when` is evaluated again."""
     kept_outputs: dict[str, set[str]] = field(default_factory=dict)
-    """Discarded job to the names of those of its outputs that stay."""
+    """Discarded job to the names of its outputs that are kept."""
     accepted: list[tuple[StepKey, str]] = field(default_factory=list)
-    """Finished steps (a job: step is empty) that keep their result under a new definition, by its hash."""
+    """Finished steps (or jobs, with an empty step) that keep their result, with the hash of the new definition."""
     decided: dict[StepKey, str] = field(default_factory=dict)
     """Interrupted `once` steps to `done` or `again`."""
     why: str = ""
-    """Why results are discarded: the option that asked, or what is missing."""
+    """Why results are discarded, as text."""
 
 
 def now_ms() -> int:
-    """Wall clock, UTC epoch milliseconds."""
+    """The wall clock in UTC epoch milliseconds."""
     return time.time_ns() // 1_000_000

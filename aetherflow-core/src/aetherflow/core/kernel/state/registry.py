@@ -46,7 +46,7 @@ _NO_DAMAGE = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-"""Errors of a file that is whole: busy, no room, no permission."""
+"""SQLite error codes that do not mean damage: busy, no space, no permission."""
 
 
 def register(root: Path, run: Registered) -> str | None:
@@ -63,13 +63,13 @@ def register(root: Path, run: Registered) -> str | None:
             _enter(path, run)
             _add_known_before(path, aside)
             return f"the registry of runs {path} was damaged ({error}): built anew, the old one is {aside}"
-    except Exception as error:  # noqa: BLE001 whatever is wrong with the index, it is no reason not to run
+    except Exception as error:  # noqa: BLE001 no error of the registry may stop a run
         return f"the registry of runs {path} cannot be written: {error}; `status` and `runs` may not see this run"
     return None
 
 
 def known_flows(root: Path) -> list[KnownFlow]:
-    """All flows, by id. Without a usable registry, those of the state files under the state root. Writes nothing."""
+    """All known flows, sorted; without a usable registry those of the state files under `root`. Writes nothing."""
     query = "SELECT flow_id, state_path, flow_path, last_started_at FROM flows"
     try:
         rows = read_any(root / NAME, lambda db: db.execute(query).fetchall())
@@ -83,7 +83,7 @@ def known_flows(root: Path) -> list[KnownFlow]:
 
 
 def find_runs(root: Path, run_id: str) -> list[Registered]:
-    """All runs of an id, one per flow and state file. Writes nothing."""
+    """All runs with an id, one per flow and state file, as `known_flows` finds them. Writes nothing."""
     query = "SELECT flow_id, run_id, state_path, flow_path, started_at FROM runs WHERE run_id=?"
     try:
         rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
@@ -93,7 +93,7 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
 
 
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
-    """Runs whose id starts so, the last started first, as the registry has them. Raises sqlite3.Error, OSError."""
+    """Registered runs whose id starts with `prefix`, the last started first. Raises sqlite3.Error, OSError."""
     query = (
         "SELECT flow_id, run_id, state_path, flow_path, started_at FROM runs WHERE substr(run_id, 1, ?)=? "
         "ORDER BY started_at DESC LIMIT ?"
@@ -184,7 +184,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _flows_once(flows: Iterable[KnownFlow]) -> list[KnownFlow]:
-    """A flow whose one state file was reached by several names (links), under the name that was used last."""
+    """The flows, each state file once, under the path that was used last if links lead to it."""
     ordered = sorted(flows, key=lambda flow: flow.last_started_at)
     return sorted({(flow.flow_id, durable.real_file(Path(flow.state_path))): flow for flow in ordered}.values())
 
@@ -204,7 +204,7 @@ def _enter(path: Path, run: Registered) -> None:
 
 
 def _add_known_before(path: Path, damaged: Path) -> None:
-    """Add the runs of state files that a damaged registry still names: they may stand outside the state root."""
+    """Register the runs of state files that a damaged registry still names, since they may be outside of the root."""
     query = "SELECT DISTINCT state_path FROM flows"
     try:
         named = read_any(damaged, lambda db: db.execute(query).fetchall())

@@ -1,4 +1,4 @@
-"""One run in a state file: its own transitions and those of its jobs, each one transaction."""
+"""One run in a state file: the transitions of the run and its jobs, each in one transaction."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ class RunEnd:
 
 
 class RunState:
-    """One run; every transition is one transaction that also checks that the run is still ours."""
+    """One run; every transition is one transaction, which also checks that this process still owns the run."""
 
     def __init__(self, store: StateStore, flow_id: str, run_id: str) -> None:
         self._unit = Unit(store, flow_id, run_id)
@@ -57,7 +57,7 @@ class RunState:
 
     @property
     def generation(self) -> int:
-        """How many processes have owned the run, this one included; 0 before `begin`."""
+        """Number of processes that have owned the run, including this one; 0 before `begin`."""
         return self._unit.generation
 
     def heartbeat(self) -> Heartbeat:
@@ -65,7 +65,7 @@ class RunState:
         return Heartbeat(self._unit.db, self._unit.flow_id, self._unit.run_id, self.generation)
 
     def load(self) -> None:
-        """Read what is known of the run's jobs and steps."""
+        """Read the stored jobs and steps of the run."""
         rows = self._unit.db.execute(
             "SELECT job_id, status, reason_code, skip_reason, when_result, def_hash FROM job_runs "
             "WHERE flow_id=? AND run_id=?",
@@ -86,10 +86,10 @@ class RunState:
         intervention: Intervention,
         circumstances: Mapping[str, Any] | None = None,
     ) -> None:
-        """Enter the run, as new or again, with what a person decided before.
+        """Record the start of a new or resumed run, and apply the intervention.
 
         Attempts that a dead process left RUNNING become INTERRUPTED. `definitions` maps hashes to texts;
-        `circumstances` are written into the journal: what ran, by its fingerprints.
+        `circumstances` are written into the journal.
         """
         unit = self._unit
         unit.remove_unfinished_blobs()
@@ -154,13 +154,13 @@ class RunState:
         return row[0], row[1]
 
     def flow_started(self, key: StepKey, flow_id: str, run_id: str, state_path: str) -> None:
-        """Note that a step starts a run of another flow, before that run is entered anywhere."""
+        """Record that a step starts a run of another flow, before that run is recorded anywhere."""
         with self._unit.transaction("flow started"):
             named = {"job": key.job, "step": key.step, "item": key.item or None}
             self._unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
 
     def mark_removed(self, paths: Iterable[str], by: str) -> None:
-        """Note that the cleanup removes artifacts; before it does."""
+        """Record that the cleanup removes artifacts; called before it does."""
         with self._unit.transaction("artifacts removed"):
             query = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND path=? AND gone_by IS NULL"
             self._unit.db.executemany(query, [(by, *self._unit.key.values(), path) for path in paths])
@@ -171,12 +171,12 @@ class RunState:
             self._unit.journal("folders_kept", folders=list(folders), policy=policy)
 
     def definition(self, def_hash: str) -> str | None:
-        """Text of a definition by its hash; None if it is not known."""
+        """The text of a definition by its hash; None if it is not stored."""
         row = self._unit.db.execute("SELECT text FROM definitions WHERE hash=?", (def_hash,)).fetchone()
         return row[0] if row else None
 
     def circumstances(self) -> dict[str, Any]:
-        """What the run's latest process wrote down of what ran; empty for a new run."""
+        """The circumstances that the run's latest process recorded; empty for a new run."""
         query = (
             "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
         )
@@ -187,11 +187,11 @@ class RunState:
 
     @property
     def jobs(self) -> Mapping[str, JobRecord]:
-        """The jobs that have a record."""
+        """Job id to the record of the job; only jobs that have one."""
         return self._jobs
 
     def job_outputs(self, job_id: str) -> dict[str, Any]:
-        """Outputs of a job as stored."""
+        """The stored outputs of a job; empty if there are none."""
         row = self._unit.db.execute(
             "SELECT outputs, blob FROM job_runs WHERE flow_id=? AND run_id=? AND job_id=?",
             (*self._unit.key.values(), job_id),
@@ -199,11 +199,11 @@ class RunState:
         return load_outputs(row[0], row[1], self._unit.blobs.root) if row else {}
 
     def start_job(self, job_id: str, def_hash: str) -> None:
-        """A job enters execution; its `when` was true."""
+        """Record the start of a job whose `when` was true."""
         self._set_job(job_id, Status.RUNNING, when_result=True, def_hash=def_hash)
 
     def gate_job(self, job_id: str, status: Status, def_hash: str, **columns: Any) -> None:
-        """A job ends before it starts: SKIPPED by `when`, BLOCKED by a dependency, FAILED by its `when` or its lock.
+        """Record a job that ends without a start: SKIPPED by `when`, BLOCKED by a job, FAILED by `when` or a lock.
 
         Columns: when_result, skip_reason, blocked_by, error, error_code.
         """

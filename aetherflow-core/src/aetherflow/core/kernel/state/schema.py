@@ -1,4 +1,4 @@
-"""Tables of a state file. Times are UTC epoch milliseconds; JSON is stored as text.
+"""The tables of a state file. Times are UTC epoch milliseconds; JSON is stored as text.
 
 Schema 3 holds what 1.1 and the versions after it need, so that a state is migrated once.
 
@@ -24,9 +24,10 @@ from aetherflow.core.base import durable
 
 SCHEMA_VERSION = 3
 DEF_VERSION = 2
-"""How definitions of steps are written today (`step_runs.def_version`).
+"""The current form of step definitions (`step_runs.def_version`).
 
-1: as 1.0.0 did, with the versions of installed distributions and numbers as YAML reads them; 2: without, as written.
+1: that of 1.0.0, with the versions of installed distributions, and numbers as YAML reads them; 2: without the versions,
+numbers in written form.
 """
 
 ADDED_IN_3 = """
@@ -111,7 +112,7 @@ CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
 
 
 def empty_state() -> sqlite3.Connection:
-    """A state in which nothing has run yet, and which leaves nothing behind."""
+    """An empty state in memory, for a state file that does not exist."""
     connection = durable.memory_database()
     durable.execute_all(connection, TABLES, SCHEMA_VERSION)
     return connection

@@ -1,4 +1,4 @@
-"""INSERT and UPDATE from maps. Tables and columns are names in our code, values always parameters."""
+"""INSERT and UPDATE from maps. Names of tables and columns must come from code; values are always parameters."""
 
 import sqlite3
 import sys
@@ -13,7 +13,7 @@ def insert(db: sqlite3.Connection, table: str, values: Mapping[str, Any], *, oth
 
 
 def update(db: sqlite3.Connection, table: str, values: Mapping[str, Any], where: Mapping[str, Any]) -> None:
-    """Update the rows that equal `where`."""
+    """Update the rows whose columns equal `where`."""
     db.execute(_update(table, tuple(values), tuple(where)), (*values.values(), *where.values()))
 
 

@@ -1,4 +1,4 @@
-"""The steps of one run in its state file: every attempt a row, every transition one transaction."""
+"""The steps of one run in its state file: a row for each attempt, one transaction for each transition."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ _WHERE = "WHERE flow_id=? AND run_id=? AND job_id=? AND step_id=? AND item_key=?
 class StepStates:
     """The attempts of one run.
 
-    The latest attempt of each step is kept in memory: the run has one owner, and every transaction proves that it is
+    The latest attempt of each step is kept in memory: the run has one owner, and every transaction checks that it is
     still this process.
     """
 
@@ -58,11 +58,11 @@ class StepStates:
 
     @property
     def latest(self) -> Mapping[StepKey, StepRecord]:
-        """The latest attempt of every step that has one."""
+        """Step to its latest attempt; only steps that have one."""
         return self._latest
 
     def outputs(self, key: StepKey) -> dict[str, Any]:
-        """Outputs of the latest attempt of a step."""
+        """The stored outputs of the latest attempt of a step; empty if there are none."""
         row = self._unit.db.execute(
             f"SELECT outputs, blob FROM step_runs {_WHERE}",  # noqa: S608 names are ours
             self._at(key),
@@ -70,13 +70,13 @@ class StepStates:
         return load_outputs(row[0], row[1], self._unit.blobs.root)
 
     def times_set_aside(self, key: StepKey) -> int:
-        """How many results of a step were set aside, so that it was to be done again."""
+        """Number of discarded attempts of a step."""
         query = "SELECT count(*) FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=? AND step_id=? AND item_key=?"
         query += f" AND status='{Status.DISCARDED}'"
         return int(self._unit.db.execute(query, (*self._unit.key.values(), *key)).fetchone()[0])
 
     def items(self, key: StepKey) -> list[Any] | None:
-        """The list that the latest attempt of a `for_each` froze; None if it has none."""
+        """The frozen list of the latest attempt of a `for_each`; None if it has none."""
         row = self._unit.db.execute(
             f"SELECT items, items_blob FROM step_runs {_WHERE}",  # noqa: S608 names are ours
             self._at(key),
@@ -105,17 +105,17 @@ class StepStates:
     # Transitions
 
     def start(self, start: StepStart) -> int:
-        """A new attempt starts; committed before it may have any effect. Returns its number."""
+        """Record the start of an attempt, before it may have any effect; returns its number."""
         items, blob = (None, None) if start.items is None else dump_outputs({"items": start.items}, self._unit.blobs)
         with self._unit.transaction("step RUNNING"):
             return self._start(start, items=items, items_blob=blob)
 
     def finish(self, key: StepKey, end: StepEnd, then: StepStart | None = None) -> int:
-        """An attempt ends well: status, outputs, artifacts, promoted job outputs and ledger in one transaction.
+        """Record a successful end: status, outputs, artifacts, job outputs and ledger entries in one transaction.
 
-        `then` is the step that follows at once: its start shares the transaction. Returns that attempt's number.
+        `then` is the start of the next step, in the same transaction; returns the number of that attempt, else 0.
         """
-        # what cannot be stored is refused here: nothing is changed yet, and the attempt can still be recorded as failed
+        # outputs that cannot be stored are refused here, before any change: the attempt can still be recorded as failed
         text, blob = dump_outputs(end.outputs, self._unit.blobs)
         promoted = self._dump(end.job_outputs)
         secret = to_json(list(end.secret_keys)) if end.secret_keys else None
@@ -132,16 +132,16 @@ class StepStates:
     def fail(
         self, key: StepKey, status: Status, error: str, facts: Mapping[tuple[str, str], Any] = MappingProxyType({})
     ) -> None:
-        """An attempt ends badly: FAILED or INTERRUPTED. `facts` are entries of the ledger that hold nevertheless.
+        """Record an end as FAILED or INTERRUPTED. `facts` are ledger entries that are stored nevertheless.
 
-        Where `error` is a Reason, its code is written, too.
+        If `error` is a Reason, its code is stored, too.
         """
         with self._unit.transaction(f"step {status}"):
             self._end_badly(key, status, error)
             self._store_ledger(facts)
 
     def skip(self, keys: Iterable[StepKey], reason: Reason, def_hashes: Mapping[StepKey, str]) -> None:
-        """The rest of a short-circuited job, recorded SKIPPED and never executed."""
+        """Record the remaining steps of a short-circuited job as SKIPPED; they are never executed."""
         outputs = to_json({"skipped": True, "reason": reason})
         with self._unit.transaction("steps SKIPPED"):
             for key in keys:
@@ -152,7 +152,7 @@ class StepStates:
                 self._journal_end(key, Status.SKIPPED)
 
     def set_aside(self, key: StepKey) -> None:
-        """A result that does not fit any more is made again."""
+        """As `discard`, in a transaction of its own."""
         with self._unit.transaction("step DISCARDED"):
             self.discard(key)
 
@@ -163,7 +163,7 @@ class StepStates:
         secret_keys: tuple[str, ...],
         job_outputs: Mapping[str, Any] | None,
     ) -> None:
-        """An interrupted `once` step was done, as its `verify` found out."""
+        """Record that an interrupted `once` step was done according to its `verify`."""
         text, blob = dump_outputs(outputs, self._unit.blobs)
         promoted = self._dump(job_outputs)
         secret = to_json(list(secret_keys)) if secret_keys else None
@@ -175,23 +175,23 @@ class StepStates:
     # Within the transaction that begins the run
 
     def interrupt_all(self) -> None:
-        """Attempts that a dead process left RUNNING become INTERRUPTED."""
+        """Record attempts that a dead process left RUNNING as INTERRUPTED."""
         for key, record in self._latest.items():
             if record.status is Status.RUNNING:
                 self._end_badly(key, Status.INTERRUPTED, said(StateReason.PROCESS_ENDED))
 
     def discard(self, key: StepKey) -> None:
-        """Set a result aside, so that the step runs again."""
+        """Discard a result, so that the step runs again."""
         self._change(key, Status.DISCARDED)
         self.claims.forget_lost(key)
 
     def accept(self, key: StepKey, def_hash: str) -> None:
-        """Keep a result under a new definition."""
+        """Keep a result with a new definition."""
         update(self._unit.db, "step_runs", {"def_hash": def_hash, "def_version": DEF_VERSION}, self._row(key))
         self._latest[key].def_hash, self._latest[key].def_version = def_hash, DEF_VERSION
 
     def decide_done(self, key: StepKey, reason: Reason) -> None:
-        """An interrupted `once` step was done, as a person says."""
+        """Record that an interrupted `once` step was done according to a person."""
         self._change(key, Status.SUCCESS, outputs="{}", **reason_columns(reason))
 
     # Helpers
@@ -213,7 +213,7 @@ class StepStates:
         key, found = start.key, self._latest.get(start.key)
         require_legal(STEP, f"step {key}", found.status if found else None, status)
         number, at = (found.attempt + 1 if found else 1), now_ms()
-        # a hash that was kept from the attempt before is made as it was made then
+        # a hash that was kept from the previous attempt has that attempt's version
         def_version = found.def_version if found and found.def_hash == start.def_hash else DEF_VERSION
         values = {
             **self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item, "attempt": number,

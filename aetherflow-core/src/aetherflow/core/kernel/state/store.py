@@ -16,13 +16,13 @@ BUSY_SECONDS = 30.0
 
 
 class StateStore:
-    """One state file; created with its folder when it is missing.
+    """One state file; created with its folder if it is missing.
 
-    Raises StateError when the file cannot be opened, is not ours, or is of a newer engine.
+    Raises StateError if the file cannot be opened, or was made by another program or a newer engine.
     """
 
     def __init__(self, path: Path, *, connection: sqlite3.Connection | None = None) -> None:
-        """`connection`: the file as somebody has opened it already, only to read it."""
+        """`connection` is an open connection to the file that is used instead, only for reading."""
         self.path = path
         self.side = durable.side_folder(path)
         """Folder beside the state: run locks, logs, large outputs."""
@@ -38,11 +38,11 @@ class StateStore:
             raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
 
     def close(self) -> None:
-        """Close the connection; run locks are released by whoever took them."""
+        """Close the connection; run locks stay held."""
         self.connection.close()
 
     def find_run(self, flow_id: str, run_id: str) -> RunRecord | None:
-        """The run, if it is known."""
+        """The record of a run; None if it is not known."""
         row = self.connection.execute(
             "SELECT run_id, status, reason_code, reason, generation, started_at, finished_at, params, slot, run_date, "
             "data_date FROM runs WHERE flow_id=? AND run_id=?",

@@ -1,4 +1,4 @@
-"""Legal changes of status, as tables. `None` stands for "no row yet"."""
+"""Legal changes of status, as tables. `None` means that there is no row yet."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -16,13 +16,13 @@ class Status(StrEnum):
     FAILED = "FAILED"
     INTERRUPTED = "INTERRUPTED"
     UNKNOWN = "UNKNOWN"
-    """A `once` step was interrupted: it may have had its effect, and a person or its `verify` has to say."""
+    """A `once` step was interrupted and may have had its effect; a person or its `verify` has to decide."""
     DISCARDED = "DISCARDED"
-    """A result that a person had set aside by `--from`; it is made again."""
+    """A discarded result, for example by `--from`; it is made again."""
 
 
 FINAL_JOB = frozenset({Status.SUCCESS, Status.SKIPPED})
-"""A job with one of these is not entered again when the run is resumed."""
+"""A job with one of these is not started again when the run is resumed."""
 DONE_STEP = frozenset({Status.SUCCESS, Status.SKIPPED})
 """A step with one of these is never executed again."""
 

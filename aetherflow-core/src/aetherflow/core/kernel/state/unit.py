@@ -1,4 +1,4 @@
-"""What all transitions of one run share: its key, the transaction that proves ownership, the journal."""
+"""Shared by all transitions of one run: its key, the transaction that checks ownership, the journal."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -43,12 +43,12 @@ class Unit:
 
     @property
     def key(self) -> dict[str, str]:
-        """Columns that name the run."""
+        """The key columns of the run."""
         return {"flow_id": self.flow_id, "run_id": self.run_id}
 
     @contextmanager
     def transaction(self, name: str, *, check: bool = True) -> Iterator[None]:
-        """One transaction. Raises LostOwnershipError if another process took the run over, StateError on a fault."""
+        """A transaction. Raises LostOwnershipError if another process has taken over the run, StateError on errors."""
         try:
             with durable.transaction(self.db, name):
                 if check:
@@ -59,7 +59,7 @@ class Unit:
             raise StateError(f"state file {self.store.path}: {error}", fix=fix) from error
 
     def remove_unfinished_blobs(self) -> None:
-        """Delete what unfinished writes of a dead process left among the large outputs."""
+        """Delete leftovers of unfinished writes of a dead process among the large outputs."""
         folder = self.blobs.root / self.blobs.run
         try:
             durable.remove_parts(folder)

@@ -1,4 +1,4 @@
-"""Step outputs as they are stored: JSON, and the rules for what has no JSON form."""
+"""The JSON form of step outputs, and the rules for values without one."""
 
 import dataclasses
 import datetime as dt
@@ -49,7 +49,7 @@ def json_safe(value: Any, where: str = "output") -> Any:
 
 
 def to_json(value: Any) -> str:
-    """Compact JSON text of a JSON-safe value; OutputError beyond 64 MiB."""
+    """Compact JSON text of a JSON-safe value; OutputError for invalid Unicode and beyond 64 MiB."""
     text = _encode(value)
     try:
         size = len(text.encode())

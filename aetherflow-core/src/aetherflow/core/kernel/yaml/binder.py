@@ -1,4 +1,4 @@
-"""Plain data to typed models; what does not fit becomes located problems with a fix."""
+"""Binding plain data to typed models; errors become problems with a location and a fix."""
 
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 UNKNOWN_KEY, MISSING_KEY, WRONG_VALUE, MORE = "AF1101", "AF1102", "AF1103", "AF1106"
 MAX_SHOWN = 1_000
-"""Of more mistakes than these in one document the rest is counted, not described."""
+"""Problems reported for one document at most; the others are only counted."""
 
 
 def bind(
@@ -27,9 +27,10 @@ def bind(
     at: DocPath = (),
     ignore: Callable[[DocPath], bool] | None = None,
 ) -> tuple[ModelT | None, list[Problem]]:
-    """Build `model` from `data`, which stands at path `at` of its document.
+    """Build `model` from `data`, which is at path `at` of its document.
 
-    Returns the model, or None with the problems; `ignore(path)` drops what is not known before the run.
+    Returns the model, or None with the problems. `ignore(path)` suppresses wrong values that are not known before the
+    run, such as templates.
     """
     fitted = fit(model, data, lambda path, value: text_of(value, source.words.get((*at, *path))))
     source.texts.update({(*at, *path): text for path, text in fitted.texts.items()})

@@ -20,7 +20,7 @@ class SpecModel(BaseModel):
 
 
 class WorkspaceSpec(SpecModel):
-    """Where the folders of a run stand and when they are removed."""
+    """The folders of a run, and when they are removed."""
 
     root: str | None = Field(None, description="Folder of all runs; omitted: AETHERFLOW_WORK_ROOT, then the platform's")
     cleanup_policy: CleanupPolicy = Field("on_success", description="When the job folders of a run are removed")
@@ -81,9 +81,9 @@ class ResourceSpec(SpecModel):
 
     kind: str = Field(description="Kind of connector, `db`")
     driver: str = Field(description="Driver of that kind, `duckdb`")
-    profile: str | None = Field(None, description="Name of a profile that is laid under this resource")
-    config: dict[str, Any] = Field({}, description="Where and who; templates may read env")
-    options: dict[str, Any] = Field({}, description="How it behaves; templates may read env")
+    profile: str | None = Field(None, description="Name of a profile that gives values which are not set here")
+    config: dict[str, Any] = Field({}, description="Address and account; templates may read env")
+    options: dict[str, Any] = Field({}, description="Behaviour of the connector; templates may read env")
     decode: dict[str, Any] = Field({}, description="Which values the secrets hook decodes")
 
 

@@ -44,10 +44,10 @@ class Document(NamedTuple):
     text: str
 
     def bound(self, wanted: Callable[[DocPath, Any], bool] = lambda _path, _value: True) -> "Document":
-        """The document with what its models took as text as text, as far as that is `wanted`."""
+        """A copy with text in place of the numbers, booleans and nulls that models took as text, where `wanted`."""
         texts = {}
         for path, text in self.source.texts.items():
-            value = value_at(self.data, path, "")  # a path without a value stands in a profile
+            value = value_at(self.data, path, "")  # a path without a value is that of a profile
             if not isinstance(value, str) and wanted(path, value):
                 texts[path] = text
         return self._replace(data=with_texts(self.data, texts))
@@ -75,7 +75,7 @@ def parse_document(text: str, file: str, limits: Limits = DEFAULT_LIMITS) -> Doc
     try:
         loader = _Loader(text)
         collecting = gc.isenabled()
-        gc.disable()  # all parts of a document stay: the collector would look at each again and again, for nothing
+        gc.disable()  # nothing of a document becomes garbage while it is built: collections would only take time
         try:
             data = _Builder(source, limits.nodes).build(loader.get_event)
         finally:
@@ -98,7 +98,7 @@ def _syntax_error(error: yaml.YAMLError, file: str, text: str) -> SpecError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     at = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
     what = getattr(error, "problem", None) or "cannot be parsed"
-    if not mark and isinstance(character := getattr(error, "character", None), int):  # the reader knows no line
+    if not mark and isinstance(character := getattr(error, "character", None), int):  # its reader gives no mark
         what = f"control character U+{character:04X} is not allowed"
         before, _, _ = text.partition(chr(character))
         at = Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -118,7 +118,7 @@ class _Builder:
         self.most = most
         self.nodes = 0
         self.anchors: dict[str, tuple[Any, int, list[tuple[DocPath, str]]]] = {}
-        """By name: the value, how many values are in it, and the words in it by their paths below."""
+        """Anchor to its value, the number of nodes below it, and the written words in it by relative path."""
         self.open_anchors: set[str] = set()
 
     def build(self, next_event: Callable[[], Any]) -> Any:
@@ -138,7 +138,7 @@ class _Builder:
             self.source.words.update(self.words)
         return data
 
-    # the classes of events are compared, not looked up by isinstance: this runs for every value of a document
+    # classes of events are compared with `is`, which is faster than isinstance: this runs for every value
     def _node(self, event: Any, path: DocPath, depth: int) -> Any:
         self.nodes += 1
         if self.nodes > self.most:
@@ -221,7 +221,7 @@ class _Builder:
             return event.value
         value = plain_scalar(event.value)
         if value is None:
-            # a list has no place for a value that was forgotten, so there `null` is a word; after a key it is none
+            # in a list a written `null` is deliberate, so it keeps its word; after a key it means no value
             if event.value and path and type(path[-1]) is int:
                 self.words.append((path, event.value))
         elif type(value) is bool and event.value not in ("true", "false"):

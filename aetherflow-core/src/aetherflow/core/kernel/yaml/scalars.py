@@ -1,6 +1,6 @@
 """Plain YAML scalars by the YAML 1.2 core schema: `yes`, `on` and `2013-01-01` are text, `010` is ten.
 
-A number keeps how it is written, for the fields that want text.
+A number keeps its written form for text fields.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Where every key and value of a document stands."""
+"""The positions of the keys and values of a document."""
 
 from typing import NamedTuple
 
@@ -20,16 +20,16 @@ class SourceMap:
         self.values: dict[DocPath, Mark] = {}
         self.keys: dict[DocPath, Mark] = {}
         self.words: dict[DocPath, str] = {}
-        """How truth values are written that are not `true` and `false`, and nulls in lists that are written at all."""
+        """Written form of booleans other than `true` and `false`, and of nulls that are written in lists."""
         self.texts: dict[DocPath, str] = {}
-        """What is no text by itself and stands in text fields, as text; known when the document is bound."""
+        """Text of the numbers, booleans and nulls that text fields took; filled when the document is bound."""
 
     def value(self, path: DocPath) -> Location:
         """Location of the value at `path`."""
         return self._find(self.values, path)
 
     def key(self, path: DocPath) -> Location:
-        """Location of the key at `path`; a list item has none, so its value's."""
+        """Location of the key at `path`; for a list item, which has no key, that of its value."""
         return self._find(self.keys, path) if path in self.keys else self.value(path)
 
     def _find(self, marks: dict[DocPath, Mark], path: DocPath) -> Location:

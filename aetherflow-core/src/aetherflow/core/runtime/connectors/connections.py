@@ -1,4 +1,4 @@
-"""The connectors of a run: built when first asked for, kept as long as their cache scope says."""
+"""The connectors of a run: built on first use and kept for the time of their cache scope."""
 
 import logging
 import threading
@@ -20,7 +20,7 @@ DEFAULT_SCOPE: CacheScope = "run"
 
 
 class ContextOfRun(ConnectorContext, Protocol):
-    """What connectors are given: that of the run, or for those that outlive it a part that does not know the run."""
+    """The context of the connectors of a run. Shared connectors outlive the run and get `databases` instead."""
 
     @property
     def databases(self) -> "ContextOfFlow":
@@ -29,7 +29,7 @@ class ContextOfRun(ConnectorContext, Protocol):
 
 
 class ContextOfFlow(ConnectorContext, Protocol):
-    """The part of the context that is the same for every run of a flow; its text tells it from that of others."""
+    """The part of the context that is equal for every run of a flow; `str()` distinguishes it from other flows."""
 
 
 class RunConnectors:
@@ -48,7 +48,7 @@ class RunConnectors:
         default: str = DEFAULT_SCOPE,
         disabled: bool = False,
     ) -> None:
-        """`default` is the scope of resources that name none; `disabled` makes it `none` for all."""
+        """`default` is the scope of resources that set none; with `disabled` every scope is `none`."""
         self._resources = resources
         self._ctx = ctx
         self._catalog = catalog
@@ -61,7 +61,7 @@ class RunConnectors:
 
     @property
     def resources(self) -> Mapping[str, Mapping[str, Any]]:
-        """The resources by name, rendered and with secrets decoded."""
+        """The resources by name, rendered, with secrets decoded."""
         return self._resources
 
     def __getitem__(self, name: str) -> Any:
@@ -81,7 +81,7 @@ class RunConnectors:
         return self._resources.keys()
 
     def get(self, *, kind: str, name: str, cache: str | None = None) -> Any:
-        """Connector of a resource of one kind; `cache` overrides every setting of the cache scope."""
+        """Connector of a resource of one kind; `cache` overrides all settings of the scope. KeyError as above."""
         found = self._resources.get(name)
         if found is not None and found["kind"] != kind:
             raise KeyError(f"Resource {name} is kind={found['kind']}, requested kind={kind}")
@@ -112,7 +112,7 @@ class RunConnectors:
         return self.get(kind=kinds.ARCHIVE, name=name, cache=cache)
 
     def interrupt(self) -> None:
-        """Stop what the connectors that this run uses are doing in other threads."""
+        """Interrupt the calls of this run's connectors in other threads; failures are logged."""
         for name, connector in [*self._open.items(), *self._shared.items(), *self._once]:
             try:
                 interrupt_connector(connector)
@@ -125,7 +125,7 @@ class RunConnectors:
             _close(*self._once.pop())
 
     def close(self) -> None:
-        """Close all that belongs to the run; failures are logged, the rest is closed all the same."""
+        """Close all connectors of the run (scope `run` and `none`); failures are logged."""
         self.end_attempt()
         while self._open:
             _close(*self._open.popitem())
@@ -151,7 +151,7 @@ class RunConnectors:
         return wanted if wanted in ("process", "none") else DEFAULT_SCOPE
 
     def _from_process(self, name: str) -> Any:
-        from aetherflow.core.runtime.connectors.shared_connectors import (  # few flows share connectors
+        from aetherflow.core.runtime.connectors.shared_connectors import (  # imported only for shared connectors
             SHARED,
             shared_key,
         )

@@ -16,16 +16,16 @@ Key = tuple[Any, str]
 
 
 def shared_key(cls: Any, name: str, resource: Mapping[str, Any], base: str) -> Key:
-    """What must be equal for two runs to share a connector: class, name, and all that it is built from.
+    """The key under which runs share a connector: equal if class, name and the whole configuration are equal.
 
-    `base` is where relative database files stand. The configuration is hashed: it may hold secrets.
+    `base` is the folder of relative database files. The configuration is hashed, since it may hold secrets.
     """
     parts = [name, *(resource[part] for part in ("kind", "driver", "config", "options")), base, os.getpid()]
     return cls, hashlib.sha256(to_json(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 class SharedConnectors:
-    """All such connectors of one process."""
+    """The connectors of scope `process` of this process; thread-safe."""
 
     def __init__(self) -> None:
         self._open: dict[Key, Any] = {}
@@ -33,23 +33,23 @@ class SharedConnectors:
         self._pid: int | None = None
 
     def get(self, key: Key, build: Callable[[], Any]) -> Any:
-        """The connector of a key, built by the first who asks."""
+        """The connector of a key; the first call builds it."""
         with self._lock:
-            if self._pid != os.getpid():  # a forked child must not use, nor close, what its parent has open
+            if self._pid != os.getpid():  # a forked child must neither use nor close its parent's connectors
                 self._open, self._pid = {}, os.getpid()
             if key not in self._open:
                 self._open[key] = build()
             return self._open[key]
 
     def close(self) -> None:
-        """Close all; at the end of the process."""
+        """Close all connectors, at the end of the process; failures are logged."""
         if self._pid != os.getpid():
             return
         while self._open:
             _, connector = self._open.popitem()
             try:
                 close_connector(connector)
-            except Exception as error:  # noqa: BLE001 the process ends, whatever a peer says
+            except Exception as error:  # noqa: BLE001 one failure must not keep the others open
                 log.warning("connector %s could not be closed: %s", getattr(connector, "name", "?"), error)
 
 

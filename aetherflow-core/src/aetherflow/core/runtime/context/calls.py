@@ -1,4 +1,4 @@
-"""Steps and flows that one attempt runs."""
+"""Inner steps and called flows of one attempt."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from aetherflow.core.runtime.context.services import ContextServices, FlowCall
 
 
 class AttemptCalls:
-    """Runs what stands inside a step."""
+    """Runs inner steps and flows for an attempt."""
 
     def __init__(self, services: ContextServices, attempt: Attempt) -> None:
         self._services = services
@@ -23,15 +23,15 @@ class AttemptCalls:
         """Run a step inside this one; a repeated call with equal inputs gives the recorded result."""
         inner_steps = self._services.flow.catalog.step(step_type).inner_steps
         given = complete_inputs(inputs, roots or {}, inner_steps)
-        # its identity are the inputs as they were before the roots were known: a new token is no other step
+        # the identity are the inputs before the roots are rendered: a new lock token does not make it another step
         return self._attempt.call_step(step_type, given, step_id or f"{self._attempt.key.step}_inner", inputs)
 
     def flow(self, flow: Path, params: Mapping[str, Any] | None, slot: str | None, data_date: str | None) -> FlowResult:
-        """Run another flow to its end; a later attempt goes on with the same run. StepError if it fails."""
+        """Run another flow to its end; a later attempt resumes the same run. StepError if it fails."""
         services, attempt = self._services, self._attempt
         key = attempt.key
         run_id = f"{services.run_id}.{key.job}.{key.step}"[:100] + f".{attempt.idem_key[:12]}"
         if times := services.state.steps.times_set_aside(key):
-            run_id += f"-{times + 1}"  # what was set aside is to be done again, from its beginning
+            run_id += f"-{times + 1}"  # after `--from` the flow starts again in a new run
         slot = slot or services.constants["run"]["slot"]
         return services.flows.call(attempt, FlowCall(flow, run_id, dict(params or {}), slot, data_date))

@@ -26,7 +26,7 @@ PROGRESS_INTERVAL = 0.2
 
 
 def work_id(flow_id: str, run_id: str, slot: str | None, key: StepKey) -> str:
-    """What a step, or an item, stands for: equal for every run of a slot; without a slot, for one run."""
+    """`RunContext.work_id` of a step or item: equal for every run of a slot; without a slot, unique to the run."""
     item = f"[{key.item}]" if key.item else ""
     return f"{flow_id}/{key.job}/{key.step}{item}" + (f"@{slot}" if slot else f"#{run_id}")
 
@@ -34,7 +34,7 @@ def work_id(flow_id: str, run_id: str, slot: str | None, key: StepKey) -> str:
 class StepContext(RunContext):
     """The context of one attempt, composed of `files`, `processes`, `locks`, `calls` and ledgers.
 
-    The methods of the contract are short names of theirs.
+    The methods of the contract delegate to them.
     """
 
     def __init__(self, services: ContextServices, state: StepState, attempt: Attempt) -> None:
@@ -168,7 +168,7 @@ class StepContext(RunContext):
     ) -> FlowResult:
         return self.calls.flow(flow, params, slot, data_date)
 
-    # What is told and asked
+    # Ledger, conditions, output, progress, cancellation, secrets
 
     def ledger(self, name: str) -> Ledger:
         services = self._services

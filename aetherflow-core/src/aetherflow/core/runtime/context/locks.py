@@ -1,4 +1,4 @@
-"""Locks that one attempt takes."""
+"""The locks of one attempt, for its context."""
 
 from contextlib import AbstractContextManager
 
@@ -15,7 +15,7 @@ class AttemptLocks:
         self._attempt = attempt
 
     def lease(self, key: str, ttl_seconds: float, wait_seconds: float) -> AbstractContextManager[HeldLock]:
-        """The block of `RunContext.lease`: holds a lock, LeaseLostError at its end if it was lost."""
+        """As `RunContext.lease`; the wait ends when the attempt is cancelled."""
         return self._attempt.leases.hold(key, ttl_seconds, wait_seconds, self._attempt.control.check)
 
     def acquire(self, key: str, ttl_seconds: float) -> bool:
@@ -23,5 +23,5 @@ class AttemptLocks:
         return self._locks.acquire(key, ttl_seconds)
 
     def release(self, key: str) -> None:
-        """Give back what was acquired last under this key; nothing if there is none."""
+        """Release what was acquired last under this key; nothing happens if there is none."""
         self._locks.release(key)

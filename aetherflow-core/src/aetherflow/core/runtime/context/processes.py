@@ -1,4 +1,4 @@
-"""Programs that one attempt starts."""
+"""The child processes of one attempt, for its context."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from aetherflow.core.runtime.context.services import ContextServices
 
 
 class AttemptProcesses:
-    """Starts children of one attempt, each with its idempotency key and the lock that it works under."""
+    """Starts the children of one attempt; their environment holds the idempotency key and the lock's token."""
 
     def __init__(self, services: ContextServices, attempt: Attempt) -> None:
         self._services = services
         self._attempt = attempt
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None) -> "subprocess.Popen[bytes]":
-        """As `RunContext.spawn`; the thread that waits for the attempt starts it."""
+        """As `RunContext.spawn`; the child is started by the thread that waits for the attempt."""
         services, attempt = self._services, self._attempt
         base = {**(services.child_env if env is None else env), **services.lock_env}
         given = {**base, **services.processes.of_step(attempt.idem_key), **attempt.leases.environment}
@@ -26,5 +26,5 @@ class AttemptProcesses:
         return cast("subprocess.Popen[bytes]", request.ask())
 
     def end(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        """End a child with its group: SIGTERM, after the grace SIGKILL."""
+        """As `RunContext.end_process`; may be called from any thread."""
         self._services.processes.end(process, grace_seconds)

@@ -1,4 +1,4 @@
-"""The run as a step sees it that is only asked what it would do: `RunContext` without its effects."""
+"""The context of a dry run: `RunContext` without effects."""
 
 # ruff: noqa: ARG002 the signatures are those of the contract
 
@@ -21,7 +21,7 @@ from aetherflow.core.runtime.workspace.workspace import Workspace
 
 
 class ReadingContext(RunContext):
-    """Answers what can be read; all that would change something is a StepError. No folder is created."""
+    """Reads are answered; every call that would change something raises StepError. No folder is created."""
 
     def __init__(self, opened: Opened, workspace: Workspace, connectors: RunConnectors, key: StepKey) -> None:
         flow = opened.flow

@@ -1,4 +1,4 @@
-"""What the contexts of all attempts of one run are made of."""
+"""The services that the contexts of all attempts of one run share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FlowCall:
-    """A run that a step asks for."""
+    """A request of a step to run another flow."""
 
     flow: Path
     run_id: str
@@ -32,7 +32,7 @@ class FlowCall:
 
 
 class FlowCaller(Protocol):
-    """Who runs the flows that steps ask for."""
+    """Runs the flows that steps call."""
 
     def call(self, attempt: "Attempt", wanted: FlowCall) -> FlowResult:
         """Run the flow to its end; StepError if it does not end well."""
@@ -41,14 +41,14 @@ class FlowCaller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ContextServices:
-    """What the contexts of all attempts of one run share."""
+    """The services of a run, as its contexts use them."""
 
     flow: PreparedFlow
     run_id: str
     constants: Mapping[str, Any]
     """Template roots that do not change in the run: env, params, run."""
     jobs: Mapping[str, Any]
-    """What `when` sees as `jobs`."""
+    """The value of the root `jobs` for conditions."""
     state: RunState
     locks: RunLocks
     redactor: Redactor
@@ -59,5 +59,5 @@ class ContextServices:
     processes: Processes
     child_env: Mapping[str, str]
     lock_env: Mapping[str, str]
-    """What children see of a lock that the run around this one holds."""
+    """Environment variables for children: the token of a lock that the outer run holds."""
     flows: FlowCaller

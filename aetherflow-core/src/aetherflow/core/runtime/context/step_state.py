@@ -1,4 +1,4 @@
-"""`ctx.state`: what plugins of the documented API may ask of the state of the run."""
+"""`ctx.state`: the view of the run's state that the documented plugin API offers."""
 
 from typing import NoReturn
 
@@ -9,7 +9,7 @@ from aetherflow.core.kernel.state.run_state import RunState
 
 
 class StepState:
-    """Reads the status of steps and holds locks; the setters are refused."""
+    """Implements `RunStateView`: reads the status of steps, and holds locks; the setters are refused."""
 
     def __init__(self, run_id: str, state: RunState, locks: RunLocks) -> None:
         self._run_id = run_id
@@ -35,17 +35,17 @@ class StepState:
         return True
 
     def release_lock(self, key: str, owner: str) -> None:
-        """Give back what the same owner took."""
+        """Release a lock that the same owner took; for another owner nothing happens."""
         if self._owners.get(key) == owner:
             del self._owners[key]
             self._locks.release(key)
 
     def set_job_status(self, job: str, run: str, status: str) -> None:
-        """Refused: the engine alone records status."""
+        """Refused with StepError: only the engine records a status."""
         self._refuse(f"job {job} of run {run}", status)
 
     def set_step_status(self, job: str, run: str, step: str, status: str) -> None:
-        """Refused: the engine alone records status."""
+        """Refused with StepError: only the engine records a status."""
         self._refuse(f"step {job}.{step} of run {run}", status)
 
     def _refuse(self, what: str, status: str) -> NoReturn:

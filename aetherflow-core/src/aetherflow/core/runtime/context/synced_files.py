@@ -1,4 +1,4 @@
-"""Files of one attempt: paths in the sandbox, and what is synced to the disk before its SUCCESS is recorded."""
+"""The files of one attempt: paths in the sandbox, and files that are synced before its SUCCESS is recorded."""
 
 import json
 from collections.abc import Iterator
@@ -16,17 +16,17 @@ from aetherflow.core.kernel.state.values import json_safe, to_json
 from aetherflow.core.runtime.context.services import ContextServices
 
 OWNER_LENGTH = 12
-"""What the hidden names of a step's unfinished work hold of its idempotency key."""
+"""Characters of a step's idempotency key in the hidden names of its unfinished files."""
 
 
 def memory_path(manifests: Path, key: StepKey, idempotency_key: str, state: RunState) -> Path:
-    """Where a step keeps what it remembers: with its job's side files, anew each time its result was set aside."""
+    """The file of `RunContext.remember`, in the job's folder `manifests`; another one after each discarded result."""
     times = state.steps.times_set_aside(key)
     return manifests / f"{key.step}.{idempotency_key[:OWNER_LENGTH]}.{times}.json"
 
 
 def read_memory(path: Path) -> Any:
-    """What was remembered; None if nothing."""
+    """The remembered value; None if there is none."""
     try:
         return json.loads(path.read_bytes())["value"]
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def read_memory(path: Path) -> Any:
 
 
 class AttemptFiles:
-    """Paths and files of one attempt; its `effects` collect what the transaction that ends it is to record.
+    """Paths and files of one attempt; they are recorded in its `effects`, for the transaction that ends it.
 
     The methods are those of `RunContext`.
     """
@@ -87,7 +87,7 @@ class AttemptFiles:
         self._attempt.control.check_open()
         final = self.write_path(str(path))
         if not final.is_relative_to(self.job_dir(self._job_id)):
-            self._leftovers.remove(final, self._owner)  # elsewhere no cleanup of a run comes by
+            self._leftovers.remove(final, self._owner)  # outside of job folders no cleanup of a run finds them
         file = durable.ResumableFile(final, self._owner, check=self._attempt.control.check_open)
         try:
             yield file
@@ -153,7 +153,7 @@ class AttemptFiles:
         return True
 
     def _clear_parts(self, final: Path) -> None:
-        # those in the folders of the run's jobs are removed when the job begins again; this one may stand elsewhere
+        # leftovers in job folders are removed when the job starts again, but `final` may be elsewhere
         if self._attempt.number > 1:
             durable.remove_parts_of(final)
 

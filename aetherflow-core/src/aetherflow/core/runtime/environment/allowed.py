@@ -1,4 +1,4 @@
-"""What the settings say about the plugins of an environment."""
+"""The distributions and hooks that the settings allow."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ from aetherflow.core.runtime.environment.spec.project import PluginsSpec
 
 
 def allowed_distributions(settings: Settings, plugins: PluginsSpec) -> frozenset[str] | None:
-    """The distributions that may be used in enterprise mode; None for all, in the other mode."""
+    """The distributions whose plugins enterprise mode accepts; None (all) in any other mode."""
     return first_party() | set(plugins.allow) if settings.mode == "enterprise" else None
 
 
 def hooks_for(
     settings: Settings, plugins: PluginsSpec, flow_folder: Path | None = None
 ) -> tuple[Hooks | None, tuple[str, ...]]:
-    """The hooks that are installed and neither blocked nor forbidden, loaded; None if there are none.
+    """Load the installed hooks that are not blocked; returns them (None if there are none) and the skipped ones.
 
-    Those whose module stands in `flow_folder` or below are not loaded, but named. Raises PluginNotAllowedError,
+    Hooks whose module is in `flow_folder` or below are skipped and named. Raises PluginNotAllowedError,
     PluginLoadError, HookError.
     """
     if not (installed := installed_hooks()):

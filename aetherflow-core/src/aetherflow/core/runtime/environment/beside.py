@@ -1,4 +1,4 @@
-"""Whether code stands beside the flow: such code may have come with it, and only `run` may run it unasked."""
+"""Whether code is stored beside the flow: it may have come with the flow, so only `run` executes it unasked."""
 
 import sys
 from importlib.machinery import PathFinder
@@ -12,7 +12,7 @@ def is_beside(path: Path, flow_folder: Path) -> bool:
 
 
 def is_module_beside(name: str, flow_folder: Path) -> bool:
-    """The same of a module by its name; nothing is imported, and what was imported before is no matter."""
+    """As `is_beside`, for the top-level package of a module name; nothing is imported, `sys.modules` is ignored."""
     spec = PathFinder.find_spec(name.partition(".")[0])
     if spec is None:
         return False
@@ -21,5 +21,5 @@ def is_module_beside(name: str, flow_folder: Path) -> bool:
 
 
 def may_hold_code_beside(path: Path, flow_folder: Path) -> bool:
-    """The same of a plugin path, which is searched: true too if the flow's folder is inside of it."""
+    """As `is_beside`, for a plugin path; also True if the flow's folder is inside the path, which is searched."""
     return is_beside(path, flow_folder) or flow_folder.resolve().is_relative_to(path.resolve())

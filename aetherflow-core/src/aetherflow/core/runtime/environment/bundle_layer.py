@@ -1,4 +1,4 @@
-"""What a bundle adds to the environment of its runs; a manifest may tighten the policy, never loosen it."""
+"""The part of the environment that comes from a bundle; a manifest may tighten the policy, never loosen it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,36 +13,36 @@ PROFILES_FILE, PROFILES_JSON = "AETHERFLOW_PROFILES_FILE", "AETHERFLOW_PROFILES_
 PLUGIN_PATHS = "AETHERFLOW_PLUGIN_PATHS"
 ACTIVE_DIR, CACHE_DIR = "AETHERFLOW_ACTIVE_DIR", "AETHERFLOW_CACHE_DIR"
 OWN_KEYS = frozenset({PROFILES_FILE, PROFILES_JSON, ACTIVE_DIR, CACHE_DIR})
-"""Keys that an env file of a bundle may not set: the bundle does."""
+"""Variables that an env file of a bundle may not set, since the bundle sets them."""
 
 
 class BundleLayer(NamedTuple):
-    """One version of a bundle, as an environment sees it."""
+    """The facts about one version of a bundle that its environment needs."""
 
     bundle_id: str
     content: str
-    """Content fingerprint."""
+    """Content fingerprint of the version."""
     fingerprint: str
     """Listing fingerprint of its source."""
     folder: Path
-    """The version's folder."""
+    """Folder of the version's files."""
     cache: Path
     manifest: Path
-    """The manifest's file, absolute."""
+    """Absolute path of the manifest file."""
     mode: Mode
     profiles_file: str
-    """In the folder."""
+    """Path of the profiles, relative to `folder`."""
     env_files: tuple[tuple[EnvFileSpec, Location], ...]
     plugins_dir: str | None
-    """Folder plugins in the bundle, for internal_fast."""
+    """Folder with plugins in the bundle, used in mode internal_fast."""
     plugin_paths: tuple[str, ...]
-    """Folder plugins outside of the bundle, for enterprise mode."""
+    """Plugin paths outside of the bundle, used in enterprise mode."""
     zip_drivers: Sequence[str]
     plugins: ManifestPluginsSpec
 
 
 def under_manifest(project: Project, bundle: BundleLayer) -> Project:
-    """The project file's rules with those of the manifest: lists become shorter, preferences are added."""
+    """The project with the manifest's rules applied: allowlists are intersected, preferences are added."""
     spec = project.spec
     drivers = spec.policy.zip_drivers
     policy = spec.policy.model_copy(

@@ -10,7 +10,7 @@ Paths = set[tuple[str, ...]]
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`: maps are merged, everything else is replaced."""
+    """Merge `over` into `base`: maps are merged, any other value of `over` replaces that of `base`."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -20,7 +20,7 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
 
 
 def merge_decode(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Decode maps merged; the lists `config_paths` and `options_paths` joined without repeats."""
+    """Merge two `decode` maps; the lists `config_paths` and `options_paths` are joined without duplicates."""
     merged = deep_merge(base, over)
     for section in SECTIONS:
         key = f"{section}_paths"
@@ -30,12 +30,12 @@ def merge_decode(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, 
 
 
 def decode_paths(decode: Mapping[str, Any]) -> dict[str, Paths]:
-    """The paths to decode, by section, from both shapes.
+    """The paths to decode, by section, from both notations.
 
         {config: {password: true, headers: {Authorization: true}}}
         {config_paths: [password, headers.Authorization]}
 
-    Raises ResolverSyntaxError for any other shape.
+    Raises ResolverSyntaxError for anything else.
     """
     known = {*SECTIONS, *(f"{section}_paths" for section in SECTIONS)}
     if unknown := sorted(decode.keys() - known):

@@ -1,4 +1,4 @@
-"""Documents read from files; the kernel parses them and reads none."""
+"""Reading documents from files; the kernel only parses text."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def _read(path: Path, file: str, most: int) -> str:
     except FileNotFoundError:
         raise refused("AF1001", "no such file", at, "check the path and the folder that you are in") from None
     except SpecError:
-        raise  # a ValueError too
+        raise  # it is also a ValueError
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise refused("AF1003", f"cannot be read: {reason}", at, "check the path and its permissions") from None

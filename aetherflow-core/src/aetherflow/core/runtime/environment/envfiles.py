@@ -1,4 +1,4 @@
-"""Reading env files: dotenv, JSON, a folder of files. Every key remembers the file and line that it came from."""
+"""Reading env files: dotenv, JSON, a folder of files. Every value keeps the file and line that it came from."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _LINE_END = re.compile(r"\r\n?|\n")
 
 
 class EnvValue(NamedTuple):
-    """A value read from a file, and where it stands."""
+    """A value read from a file, with its location."""
 
     key: str
     value: str
@@ -29,9 +29,9 @@ class EnvValue(NamedTuple):
 
 
 def read_env_file(spec: EnvFileSpec, base: Path, listed_at: Location) -> list[EnvValue]:
-    """Read one env file; a relative path is taken from `base`.
+    """Read one env file; a relative path is resolved against `base`.
 
-    A missing file is an error at `listed_at` unless it is optional. Raises SpecError with every bad line at once.
+    A missing file is an error at `listed_at` unless it is optional. Raises SpecError with all bad lines together.
     """
     path = base / Path(spec.path).expanduser()
     if not path.exists():
@@ -107,7 +107,7 @@ def _json(path: Path, problems: list[Problem]) -> Iterator[EnvValue]:
 
 
 def _json_keys(text: str) -> Iterator[tuple[str, int]]:
-    """Keys of a JSON object that is known to be one, each with its offset, in one pass."""
+    """The keys of a JSON object with their offsets; `text` must be a valid object."""
     decoder = json.JSONDecoder()
     position = _SPACE.match(text, text.index("{") + 1).end()  # type: ignore[union-attr]  # it matches everywhere
     while text[position] != "}":
@@ -122,7 +122,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"the key {counts.most_common(1)[0][0]!r} stands twice")
+        raise ValueError(f"the key {counts.most_common(1)[0][0]!r} is given twice")
     return found
 
 

@@ -6,9 +6,9 @@ from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, Snapsho
 
 
 def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
-    """The environment of a flow in that folder that one with the environment `around` runs.
+    """The environment of a flow in `folder` that is called by a flow with the environment `around`.
 
-    In the same folder it is the same one; else it is built from it, under the same project file, if there is one.
+    In the same folder or bundle it is `around` itself; else it is built from it, with the same project file if any.
     """
     if around.env.get(LOCAL_ROOT_DIR) == str(folder) or in_bundle(folder, around):
         return around
@@ -18,5 +18,5 @@ def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
 
 
 def in_bundle(folder: Path, around: Snapshot) -> bool:
-    """Whether the folder is part of the bundle that `around` was made for: all its flows have one environment."""
+    """Whether the folder is part of the bundle of `around`: all flows of a bundle share one environment."""
     return around.bundle is not None and folder.resolve().is_relative_to(around.bundle.folder.resolve())

@@ -1,4 +1,4 @@
-"""The environment while it is built: layer over layer, later wins, and every key remembers where it came from."""
+"""Building an environment in layers: later layers win, and the origin of every variable is kept."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,18 +26,18 @@ POLICY_KEYS = frozenset(
     f"AETHERFLOW_{name}"
     for name in ("CONFIG", "ENV_FILES_JSON", "MODE", "MODE_ENTERPRISE", "SETTINGS_MODULE", "STRICT_SANDBOX")
 )
-"""Keys that neither an env file nor a hook may set: they decide what those may do."""
+"""Variables that neither an env file nor a hook may set, since they decide what these may do."""
 
 OriginKind = Literal["os", "env file", "hook", "secrets hook", "bundle", "engine"]
 
 
 class Origin(NamedTuple):
-    """Where a key of the environment came from."""
+    """Where a variable of the environment came from."""
 
     kind: OriginKind
     location: Location | None = None
     plugin: str | None = None
-    """Name of the hook plugin, which has no place in a file."""
+    """Name of the hook plugin, which has no location in a file."""
 
     def __str__(self) -> str:
         where = self.plugin or self.location
@@ -45,7 +45,7 @@ class Origin(NamedTuple):
 
 
 class Layers:
-    """The keys so far, and the origin of each."""
+    """The variables so far, and the origin of each."""
 
     def __init__(self, ambient: Mapping[str, str]) -> None:
         """`ambient` is the lowest layer: the environment of a process."""
@@ -53,18 +53,18 @@ class Layers:
         self.origins = dict.fromkeys(self.env, Origin("os"))
 
     def lay(self, values: Mapping[str, str], origin: Origin) -> None:
-        """Set keys; one that has the value already keeps its origin."""
+        """Set variables; one that already has the value keeps its origin."""
         for key, value in values.items():
             if self.env.get(key) != value:
                 self.env[key], self.origins[key] = value, origin
 
     def lay_env_files(self, project: Project) -> None:
-        """The env files that AETHERFLOW_ENV_FILES_JSON lists, else those of the project file."""
+        """Add the env files that AETHERFLOW_ENV_FILES_JSON lists, else those of the project file."""
         for spec, base, listed_at in _listed(self.env, project):
             self._lay_file(spec, base, listed_at)
 
     def lay_bundle(self, bundle: BundleLayer) -> None:
-        """The bundle's env files, its profiles and its plugins; the last two take the place of ambient ones."""
+        """Add the bundle's env files, profiles and plugins; profiles and plugins replace those set before."""
         for spec, listed_at in bundle.env_files:
             self._lay_file(spec, bundle.folder, listed_at)
         at = Origin("bundle", Location(str(bundle.manifest)))
@@ -73,11 +73,11 @@ class Layers:
         self.env[PROFILES_FILE], self.origins[PROFILES_FILE] = str(bundle.folder / bundle.profiles_file), at
         if bundle.plugins_dir is not None:
             folder = bundle.folder / bundle.plugins_dir
-            # a bundle holds files: a folder without any is not there
+            # a bundle stores only files, so an empty folder does not exist
             self.env[PLUGIN_PATHS], self.origins[PLUGIN_PATHS] = str(folder) if folder.exists() else "", at
 
     def lay_plugins(self, hooks: Hooks) -> None:
-        """What the installed hooks `aetherflow_expand_env` set; HookFailedError for one that gives no map of texts."""
+        """Add the variables of the hooks `aetherflow_expand_env`; HookFailedError for a result that is no text map."""
         for name, found in hooks.decide("aetherflow_expand_env", hide=True, env=MappingProxyType(self.env)):
             wrong = not isinstance(found, Mapping) or any(
                 not isinstance(key, str) or not isinstance(value, str) for key, value in found.items()
@@ -89,7 +89,7 @@ class Layers:
             self.lay(found, Origin("hook", plugin=name))
 
     def lay_secrets(self, hook: SecretsHook) -> None:
-        """What the secrets hook makes of the environment; it may take keys away."""
+        """Replace the environment by the result of the secrets hook's `expand_env`, which may also remove variables."""
         expanded = hook.expand_env(self.env)
         self._refuse_policy(expanded, Location(hook.name), "the secrets hook")
         self.lay(expanded, Origin("secrets hook", Location(hook.name)))
@@ -97,7 +97,7 @@ class Layers:
             del self.env[key], self.origins[key]
 
     def _lay_file(self, spec: EnvFileSpec, base: Path, listed_at: Location) -> None:
-        from aetherflow.core.runtime.environment.envfiles import read_env_file  # most starts read none
+        from aetherflow.core.runtime.environment.envfiles import read_env_file  # most runs have none
 
         for item in read_env_file(spec, base, listed_at):
             if item.key in POLICY_KEYS:

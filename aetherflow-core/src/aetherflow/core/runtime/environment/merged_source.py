@@ -1,4 +1,4 @@
-"""Positions in a flow whose resources are merged with profiles: a value stands in the flow, or in its profile."""
+"""Positions in a flow whose resources are merged with profiles: a value is in the flow, or in its profile."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from aetherflow.core.kernel.yaml.source_map import SourceMap
 
 
 class MergedSource(SourceMap):
-    """The flow's positions; a path under a resource that the flow does not hold is looked up in the profile."""
+    """The flow's positions; a path below a resource that the flow does not contain is looked up in the profile."""
 
     def __init__(self, flow: Document, profiles: Document | None, profile_of: Mapping[str, str | None]) -> None:
         super().__init__(flow.file)

@@ -1,4 +1,4 @@
-"""Where a value came from: the chain from the document that holds it to the files that its templates read."""
+"""The origin of a value: the chain from its document to the sources of the variables that its templates read."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
 class Link(NamedTuple):
-    """One link of a chain: what it is, where it stands, and what it says there."""
+    """One link of a chain: what it is, its location, and its text there."""
 
     what: str
     location: Location | None
@@ -30,7 +30,7 @@ class Link(NamedTuple):
 
 
 def links_of(text: Any, snapshot: Snapshot, constants: Mapping[str, Any]) -> list[Link]:
-    """The links behind a value as written: for each template in it, the environment key or constant that it reads."""
+    """The links of a value as written: for each template in it, the variable or constant that it reads."""
     if not isinstance(text, str) or isinstance(text, RawString) or "{{" not in text:
         return []
     try:

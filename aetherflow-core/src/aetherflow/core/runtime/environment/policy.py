@@ -1,4 +1,4 @@
-"""Which of the installed steps and connectors a run may use: preferences, and the allowlist of enterprise mode."""
+"""The catalogue of a run: preferences, folder plugins, and the allowlist of enterprise mode."""
 
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.metadata import installed_plugins, legacy_plugins

@@ -1,4 +1,4 @@
-"""Profiles: read from AETHERFLOW_PROFILES_JSON or a YAML file, and laid under the resources that name them."""
+"""Profiles: read from AETHERFLOW_PROFILES_JSON or a YAML file, and merged with the resources that name them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,16 +19,16 @@ JSON_VARIABLE, FILE_VARIABLE = "AETHERFLOW_PROFILES_JSON", "AETHERFLOW_PROFILES_
 
 
 class Profiles(NamedTuple):
-    """All profiles, and the document that they stand in."""
+    """All profiles, and their document."""
 
     by_name: dict[str, ProfileSpec]
     document: Document | None = None
 
 
 def load_profiles(settings: Settings, sources: Mapping[str, Source] | None = None) -> Profiles:
-    """Read the profiles; none are configured: an empty set. Raises SpecError with located problems.
+    """Read the profiles; empty if none are configured. Raises SpecError with located problems.
 
-    Set by the user both as JSON and as a file is an error; a project file's `profiles_file` yields to either.
+    Setting both variables is an error; the `profiles_file` of a project file is overridden by either.
     """
     text, path = settings.profiles_json, settings.profiles_file
     if text and path and (sources or {}).get("profiles_file") != "project file":
@@ -55,7 +55,7 @@ def bind_profiles(document: Document) -> Profiles:
 
 
 def with_profile(resource: ResourceSpec, profiles: Profiles) -> ResourceSpec:
-    """The resource laid over its profile; without one, as it is. KeyError for an unknown profile."""
+    """The resource merged over its profile; unchanged if it names none. KeyError for an unknown profile."""
     if resource.profile is None:
         return resource
     profile = profiles.by_name[resource.profile]

@@ -26,14 +26,14 @@ class Project(NamedTuple):
 
     @property
     def folder(self) -> Path | None:
-        """Base of the relative paths in it."""
+        """The file's folder, against which its relative paths are resolved; None without a file."""
         return Path(self.document.file).absolute().parent if self.document else None
 
 
 def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | None = None) -> Project:
     """The project file named by `--config` or AETHERFLOW_CONFIG, else the nearest one at or above the flow's folder.
 
-    Raises SpecError for a file that is wrong, missing though named, owned by a third party, or writable by others.
+    Raises SpecError for a file that is invalid, named but missing, owned by another user, or writable by others.
     """
     named = explicit or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
     path = named or find_project(flow_folder)
@@ -56,6 +56,6 @@ def _untrusted(path: Path) -> Problem | None:
         message = f"belongs to user {found.st_uid}, neither to root nor to the user who runs"
         return Problem("AF1601", message, at, code="project:untrusted", fix=f"chown it: chown {os.getuid()} {path}")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        message = f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        message = f"is writable by others (mode {stat.S_IMODE(found.st_mode):04o})"
         return Problem("AF1601", message, at, code="project:untrusted", fix=f"chmod go-w {path}")
     return None

@@ -1,4 +1,4 @@
-"""Where the project file stands; apart from reading it, since commands that find none need no more than this."""
+"""Finding the project file. Apart from reading it, because commands in a folder without one import only this."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Resources as a run uses them: profile laid under, templates rendered, secrets decoded."""
+"""Resources as a run uses them: merged with profiles, templates rendered, secrets decoded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from aetherflow.core.runtime.environment.secrets import NO_HOOK_FIX, Secrets, Se
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The resources of a flow before rendering, each merged with its profile, and where their values stand."""
+    """The resources of a flow before rendering, each merged with its profile, and the positions of their values."""
 
     merged: Mapping[str, ResourceSpec]
     source: MergedSource
 
 
 def merge_resources(document: Document, spec: FlowSpec, profiles: Profiles) -> Resources:
-    """Every resource laid over its profile; KeyError for an unknown profile (`validate` reports it)."""
+    """Merge every resource over its profile; KeyError for an unknown profile, which `validate` reports."""
     merged = {
         name: with_texts_of(document, name, with_profile(resource, profiles))
         for name, resource in spec.resources.items()
@@ -37,7 +37,7 @@ def merge_resources(document: Document, spec: FlowSpec, profiles: Profiles) -> R
 
 
 def with_texts_of(document: Document, name: str, spec: ResourceSpec) -> ResourceSpec:
-    """The resource with what its connector takes as text as text: only so secrets among it are masked."""
+    """The resource with text in the text fields of its connector, so that numbers that are secrets are masked too."""
     settings = {section: getattr(spec, section) for section in SECTIONS}
     texts = {
         path[2:]: text
@@ -50,10 +50,10 @@ def with_texts_of(document: Document, name: str, spec: ResourceSpec) -> Resource
 def resolve_resources(
     resources: Resources, scope: Mapping[str, Any], hook: Secrets | None, redactor: Redactor
 ) -> dict[str, dict[str, Any]]:
-    """Render and decode every resource; every decoded value and every value with a secret name is masked from then on.
+    """Render and decode every resource; decoded values and values with a secret name are registered for masking.
 
-    Raises SpecError, located, for a template without value, a decode target that is no standalone token, a decode
-    without a hook, and a hook that fails.
+    Raises a located SpecError for a template without value, an invalid `decode`, a decode without a hook, and a hook
+    that fails.
     """
     resolved: dict[str, dict[str, Any]] = {}
     for name, spec in resources.merged.items():

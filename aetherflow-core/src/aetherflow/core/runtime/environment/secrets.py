@@ -1,4 +1,4 @@
-"""The secrets hook: `decode(value)` turns a reference into a secret, `expand_env(env)` adds to the environment."""
+"""The secrets hook: `decode(value)` turns a reference into a secret, `expand_env(env)` changes the environment."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ NO_HOOK_FIX = (
 
 
 def reason_of(error: Exception) -> str:
-    """Why a module could not be loaded: type and text of the error, without the text if it may hold a secret."""
+    """Why a module could not be loaded: type and text of the error; only the type if the text may hold a secret."""
     name = type(error).__name__
     if isinstance(error, SyntaxError):
         return f"{name}: {error.msg} (line {error.lineno})"
@@ -28,13 +28,13 @@ def reason_of(error: Exception) -> str:
 
 
 class SecretsHookError(UsageError):
-    """The secrets hook cannot be loaded, is not one, or failed."""
+    """The secrets hook cannot be loaded, is not a valid hook, or failed."""
 
     code = "AF1701"
 
 
 class SecretsHook:
-    """A loaded hook; its functions' failures are raised as SecretsHookError, values never echoed."""
+    """A loaded secrets module; failures of its functions raise SecretsHookError, which never contains values."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SecretsHook:
         self._expand_env = expand_env
 
     def decode(self, value: str, reference: str = "") -> str:
-        """The secret behind a value; a secrets module is not told where it stands."""
+        """Decode a value; `reference` is not passed to a secrets module."""
         del reference
         found = self._call(DECODE, self._decode, value)
         if not isinstance(found, str):
@@ -55,7 +55,7 @@ class SecretsHook:
         return found
 
     def expand_env(self, env: Mapping[str, str]) -> dict[str, str]:
-        """The environment with what the hook adds; unchanged without `expand_env`."""
+        """The environment that the hook returns; a copy of `env` if it has no `expand_env`."""
         if self._expand_env is None:
             return dict(env)
         found = self._call(EXPAND_ENV, self._expand_env, dict(env))
@@ -70,20 +70,20 @@ class SecretsHook:
         try:
             return function(argument)
         except Exception as error:  # noqa: BLE001 a hook may raise anything
-            # the text of a foreign error may hold the secret, so only its type is told, and no traceback shown
+            # the text of a foreign error may hold the secret, so only its type is reported, without a traceback
             message = f"{self.name}: {what} failed with {type(error).__name__}"
             raise SecretsHookError(message, fix="call the function by hand to see why") from None
 
 
 class PluginSecrets:
-    """Installed hook plugins in the place of a secrets module: the first that has an answer decodes."""
+    """Installed hook plugins in place of a secrets module: the first answer that is not None is used."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
         self.name = ", ".join(hooks.names(DECODE_SECRET))
 
     def decode(self, value: str, reference: str = "") -> str:
-        """The secret behind the value that stands at `reference`. Raises SecretsHookError, values never echoed."""
+        """Decode the value at path `reference`. Raises SecretsHookError, which never contains values."""
         try:
             for name, found in self._hooks.decide(DECODE_SECRET, hide=True, value=value, reference=reference):
                 if not isinstance(found, str):
@@ -110,7 +110,7 @@ def load_secrets_hook(module: str | None, path: str | None, base: Path) -> Secre
         loaded = import_module(module) if module else _load_file(base / Path(str(path)).expanduser())
     except SecretsHookError:
         raise
-    except Exception as error:  # noqa: BLE001 its module is foreign code
+    except Exception as error:  # noqa: BLE001 the module is foreign code
         message = f"secrets hook {name} cannot be loaded: {reason_of(error)}"
         raise SecretsHookError(message, fix=f"correct it, or {WHERE_SET}") from None
     return _check(name, loaded)

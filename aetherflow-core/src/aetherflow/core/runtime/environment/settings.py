@@ -26,11 +26,11 @@ CommaList = Annotated[list[str], BeforeValidator(_comma_list)]
 
 
 class SettingsError(UsageError):
-    """A setting has a value that it cannot have; names the setting and its source, not the value."""
+    """A setting has an invalid value; the message names the setting and its source, not the value."""
 
     code = "AF1510"
     name = ""
-    """The setting, as a field of Settings."""
+    """Field name of the setting in Settings."""
     source: "Source" = "environment"
 
 
@@ -48,11 +48,11 @@ PROJECT_KEYS: dict[str, DocPath] = {
     "secrets_module": ("secrets", "module"),
     "secrets_path": ("secrets", "path"),
 }
-"""Setting to its place in the project file."""
+"""Setting to its path in the project file."""
 
 
 class Settings(StrictModel):
-    """Settings of a run; each is read from `AETHERFLOW_<NAME IN CAPITALS>` too."""
+    """Settings of a run; each can also be set by the variable `AETHERFLOW_<NAME IN CAPITALS>`."""
 
     work_root: str | None = Field(None, description="Folder of all runs, where a flow names none")
     state_root: str | None = Field(None, description="Folder of state files, where a flow names none")
@@ -78,7 +78,7 @@ class Settings(StrictModel):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> "Settings":
-        """Settings from an environment and explicit overrides; SettingsError names what is wrong."""
+        """Settings from an environment and explicit overrides. Raises SettingsError."""
         return load_settings(overrides, env=env)
 
 
@@ -99,7 +99,7 @@ def load_with_sources(
     project: Project | None = None,
     run_module: bool = True,
 ) -> tuple[Settings, dict[str, Source]]:
-    """Settings, and for each one the source that it came from; unless `run_module`, without the settings module."""
+    """The settings, and the source of each. Unless `run_module`, the settings module is ignored. SettingsError."""
     layers: list[tuple[Source, Mapping[str, Any]]] = [("project file", _from_project(project))]
     enterprise = _mode(env, layers[0][1], overrides) == "enterprise"
     if module := env.get(MODULE_VARIABLE):
@@ -126,7 +126,7 @@ def load_with_sources(
         values.pop("plugin_paths", None)
         sources["plugin_paths"] = "default"
     if not values:
-        return Settings.model_construct(), sources  # nothing is given: building the model's schema would cost a start
+        return Settings.model_construct(), sources  # without validation: building the model's schema takes time
     try:
         return Settings.model_validate(values), sources
     except ValidationError as error:

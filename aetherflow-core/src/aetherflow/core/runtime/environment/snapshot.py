@@ -1,7 +1,8 @@
-"""The environment of a run: one private snapshot, built once by every command; the process's own is never changed.
+"""The environment of a run: one private snapshot, built once by every command; `os.environ` is never changed.
 
-Order, later wins: the process's environment; env files; installed hooks (`aetherflow_expand_env`); `expand_env` of the
-secrets hook; what the engine sets. Policy keys come last and cannot be set by data. Every key remembers its origin.
+Order, later wins: the process's environment; env files; the bundle; installed hooks (`aetherflow_expand_env`);
+`expand_env` of the secrets hook; the engine. Policy variables cannot be set by env files and hooks. The origin of every
+variable is kept.
 """
 
 import os
@@ -48,7 +49,7 @@ LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
 
 
 class Snapshot(NamedTuple):
-    """The environment of a run and all that was settled on the way to it."""
+    """The environment of a run, with the settings, project file, hooks and plugin paths that belong to it."""
 
     env: Mapping[str, str]
     origins: Mapping[str, Origin]
@@ -57,27 +58,27 @@ class Snapshot(NamedTuple):
     project: Project
     hook: Secrets | None
     not_evaluated: tuple[str, ...] = ()
-    """Code that stands beside the flow and was not run, since only `run` may run it."""
+    """Names of code beside the flow that was not executed, since only `run` may execute it."""
     warnings: tuple[Problem, ...] = ()
     masked: frozenset[str] = frozenset()
-    """Keys whose values are masked."""
+    """Names of the variables whose values are masked."""
     hooks: Hooks | None = None
     """The installed hooks; None if there are none."""
     plugin_paths: tuple[str, ...] = ()
-    """Files and folders of folder plugins that may be loaded, absolute."""
+    """Absolute plugin paths that may be loaded."""
     skipped_plugins: tuple[str, ...] = ()
-    """Those that stand beside the flow and may only be loaded by `run`."""
+    """Plugin paths beside the flow, which only `run` may load."""
     bundle: BundleLayer | None = None
-    """The bundle's version that the flow stands in; None for a flow without one."""
+    """The version of the bundle that contains the flow; None for a flow outside of a bundle."""
 
     @property
     def limits(self) -> Limits:
-        """How large a document and its values may be."""
+        """The size limits of documents: those of the project file, else the defaults."""
         given = self.project.spec.limits
         return Limits(given.flow_bytes or MAX_BYTES, given.flow_nodes or MAX_NODES)
 
     def redactor(self) -> Redactor:
-        """A redactor that knows the secrets of this environment."""
+        """A new redactor with the secrets of this environment."""
         redactor = Redactor()
         redactor.add(self.env[key] for key in self.masked)
         redactor.add(url_secrets([self.env[key] for key in self.env.keys() - self.project.spec.secrets.ignore]))
@@ -96,12 +97,12 @@ def build_snapshot(
 ) -> Snapshot:
     """Build the snapshot for a flow in `flow_folder`.
 
-    `config` names the project file; `overrides` are settings from the command line. Unless `run_hooks`, a secrets
-    hook, settings module, hook plugin or folder plugin that stands inside the flow's folder is not run. Without
-    `use_plugins` no hook plugin is loaded. `bundle` is the version that the flow stands in: its folder takes the place
-    of the flow's, and the project file is looked for above its manifest.
+    `ambient` is the environment to start from, by default `os.environ`. `config` names the project file; `overrides`
+    are settings from the command line. Unless `run_hooks`, a secrets hook, settings module, hook plugin or folder
+    plugin inside the flow's folder is not executed. Without `use_plugins` no hook plugin is loaded. `bundle` is the
+    version that contains the flow: its folder replaces the flow's, and the project file is searched above its manifest.
 
-    Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError.
+    Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError, PluginError for a bad hook.
     """
     layers = Layers(os.environ if ambient is None else ambient)
     folder = bundle.folder if bundle else flow_folder
@@ -137,7 +138,7 @@ def build_snapshot(
 
 
 def _project(layers: Layers, folder: Path, config: Path | None, bundle: BundleLayer | None) -> Project:
-    """The project file, under the manifest of a bundle; the env files of both are laid over the environment."""
+    """The project file, restricted by the bundle's manifest; adds the env files of both to `layers`."""
     project = load_project(bundle.manifest.parent if bundle else folder, layers.env, config)
     layers.lay_env_files(project)
     if bundle is not None:
@@ -149,7 +150,7 @@ def _project(layers: Layers, folder: Path, config: Path | None, bundle: BundleLa
 def _settings(
     layers: Layers, project: Project, overrides: Mapping[str, Any] | None, beside: Path | None
 ) -> tuple[Settings, dict[str, Source], tuple[str, ...]]:
-    """The settings, where each was given, and the settings module if it stands in `beside` and was not run."""
+    """The settings, the source of each, and the name of the settings module if it is in `beside` and was skipped."""
     module = layers.env.get(MODULE_VARIABLE)
     skipped = bool(module) and beside is not None and is_module_beside(str(module), beside)
     try:
@@ -163,7 +164,7 @@ def _settings(
 def _secrets(
     settings: Settings, sources: Mapping[str, Source], layers: Layers, project: Project, beside: Path | None
 ) -> tuple[SecretsHook | None, tuple[str, ...]]:
-    """The secrets hook, if there is one, and its name if it stands in `beside` and was not run."""
+    """The secrets hook or None, and its name if it is in `beside` and was skipped."""
     try:
         return _hook(settings, beside)
     except SecretsHookError as error:
@@ -183,12 +184,12 @@ def _of_engine(folder: Path, bundle: BundleLayer | None, settings: Settings) -> 
 
 
 def setting_place(snapshot: Snapshot, name: str) -> Location | None:
-    """Where a setting was given, as far as it is known."""
+    """The location of a setting's value; None if it has none or is not known."""
     return _place_of(name, snapshot.setting_sources[name], snapshot.origins, snapshot.project)
 
 
 def _place_of(name: str, source: Source, origins: Mapping[str, Origin], project: Project) -> Location | None:
-    """Where a setting was given: the project file, an env file, or the name of the variable itself."""
+    """The location of a setting's value: in the project file, in an env file, or the name of the variable."""
     if source == "environment":
         key = PREFIX + name.upper()
         return origins[key].location or Location(key) if key in origins else None
@@ -200,10 +201,10 @@ def _place_of(name: str, source: Source, origins: Mapping[str, Origin], project:
 def _plugin_paths(
     settings: Settings, bundle: BundleLayer | None, beside: Path | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Folder plugins that may be loaded, and those that stand in `beside` and may not."""
+    """The plugin paths that may be loaded, and those in `beside`, which may not."""
     given = settings.plugin_paths
     if bundle is not None and settings.mode == "enterprise":
-        given = list(bundle.plugin_paths)  # the only ones there
+        given = list(bundle.plugin_paths)  # enterprise mode has no others
     paths = [Path(path).expanduser().absolute() for path in given]
     skipped = tuple(str(path) for path in paths if beside is not None and may_hold_code_beside(path, beside))
     return tuple(str(path) for path in paths if str(path) not in skipped), skipped
@@ -222,7 +223,7 @@ def _hook(settings: Settings, beside: Path | None) -> tuple[SecretsHook | None, 
 
 
 def _plugin_secrets(hooks: Hooks | None, not_evaluated: tuple[str, ...]) -> PluginSecrets | None:
-    # a secrets module that was not run is configured all the same: it decodes, and plugins are not asked
+    # a skipped secrets module is still the configured one: plugins must not decode in its place
     if hooks is None or any(what.startswith("secrets hook") for what in not_evaluated):
         return None
     return PluginSecrets(hooks) if hooks.names(DECODE_SECRET) else None

@@ -1,1 +1,1 @@
-"""What observes a run and stands around its steps: hooks of plugins, metrics, spans."""
+"""The observers and step wrappers of a run: hooks of plugins, metrics, spans."""

@@ -1,4 +1,4 @@
-"""Observers among the hooks: events of a run, handed to each plugin as frozen values; none can fail the run."""
+"""Observer hooks: they receive the events of a run as frozen values; none can fail the run."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from aetherflow.core.runtime.logs.events import Events, encode
 
 
 class HookObserver:
-    """Calls the observer hooks of every plugin, one after the other; one that fails is reported once, and called on."""
+    """Calls the observer hooks of every plugin in order; a failing plugin is reported once and still called."""
 
     def __init__(self, hooks: Hooks, run: RunInfo, events: Events) -> None:
         self._hooks = hooks
@@ -19,13 +19,13 @@ class HookObserver:
         self._reported: set[str] = set()
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        """Tell the plugins about one event, if there is a hook for it."""
+        """Pass one event to the plugins, if there is a hook for it."""
         if (known := _HOOKS.get(event)) is None:
             return
         hook, arguments = known
         for name, call in self._hooks.each(hook):
             try:
-                call(run=self._run, **arguments(fields))  # made anew: what one plugin does to them no other sees
+                call(run=self._run, **arguments(fields))  # new values each time: plugins cannot affect each other
             except (Exception, SystemExit) as error:  # noqa: BLE001 foreign code may raise anything
                 self._report(name, hook, error)
 
@@ -79,4 +79,4 @@ _HOOKS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "lock_acquired": ("aetherflow_lock_acquired", _of_lock),
     "lock_lost": ("aetherflow_lock_lost", lambda fields: {**_of_lock(fields), "reason": fields["reason"]}),
 }
-"""Event to its hook, and what makes the hook's arguments from the event's fields."""
+"""Event to its hook, and the function that makes the hook's arguments from the event's fields."""

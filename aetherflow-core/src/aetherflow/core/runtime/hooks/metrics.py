@@ -1,4 +1,4 @@
-"""The metrics module: an object of the user's, `METRICS`, whose callbacks are told what happens. A plugin of hooks."""
+"""The metrics module: a user's object `METRICS`, whose callbacks are called by observer hooks."""
 
 import importlib
 import logging
@@ -13,7 +13,7 @@ log = logging.getLogger("aetherflow")
 
 
 class MetricsHooks:
-    """Calls the callbacks of one METRICS object; one that is missing is not called, one that fails is logged."""
+    """Calls the callbacks of a METRICS object; missing ones are skipped, failures are logged."""
 
     def __init__(self, metrics: Any) -> None:
         self._metrics = metrics
@@ -54,7 +54,7 @@ class MetricsHooks:
             return
         try:
             callback(**arguments)
-        except Exception as error:  # noqa: BLE001 what measures a run must not decide about it
+        except Exception as error:  # noqa: BLE001 metrics must not fail the run
             log.warning("metrics: %s failed: %s: %s", name, type(error).__name__, error)
 
 

@@ -1,7 +1,7 @@
-"""Spans for OpenTelemetry: a run, below it its jobs, below those the attempts of their steps. A plugin of hooks.
+"""Spans for OpenTelemetry, made by hooks: the run, below it its jobs, below them the attempts of their steps.
 
-Needs the extra `aetherflow-core[otel]`. Where the program has set up a tracer provider, that one gets the spans; else
-one is set up here that sends to the exporters that OTEL_TRACES_EXPORTER names.
+Needs the extra `aetherflow-core[otel]`. If the program has set up a tracer provider, it receives the spans; else one
+is set up here, with the exporters that OTEL_TRACES_EXPORTER names.
 """
 
 import os
@@ -33,7 +33,7 @@ except ImportError as error:
 
 
 class TracerHooks:
-    """Makes the spans of one run."""
+    """The hooks that make the spans of one run."""
 
     def __init__(self, provider: Any) -> None:
         """`provider` is a tracer provider."""
@@ -41,7 +41,7 @@ class TracerHooks:
         self._tracer: trace.Tracer = provider.get_tracer("aetherflow")
         self._open: dict[Any, trace.Span] = {}
         self._early: list[tuple[str, LockInfo]] = []
-        """The lock of a whole flow is taken before the run begins."""
+        """Lock events before the span of the run exists: the lock of a whole flow is taken before the run begins."""
 
     @hookimpl
     def aetherflow_run_started(self, run: RunInfo) -> None:
@@ -53,7 +53,7 @@ class TracerHooks:
 
     @hookimpl
     def aetherflow_run_finished(self, run: RunInfo, outcome: Outcome) -> None:
-        """Close it, and hand over what the exporter still holds."""
+        """Close the span of the run, and flush the exporter."""
         self._end(run, outcome)
         if (flush := getattr(self._provider, "force_flush", None)) is not None:
             flush(FLUSH_MS)
@@ -65,7 +65,7 @@ class TracerHooks:
 
     @hookimpl
     def aetherflow_job_finished(self, run: RunInfo, job: JobInfo, outcome: Outcome) -> None:
-        """Close it; a job that was skipped, blocked or reused gets a span without length."""
+        """Close the span of a job; one that was skipped, blocked or reused gets a span of zero length."""
         if job not in self._open:
             self._begin_job(run, job)
         self._end(job, outcome)
@@ -85,8 +85,8 @@ class TracerHooks:
 
     @hookimpl(wrapper=True)
     def aetherflow_call_step(self, step: StepInfo) -> Generator[None, StepResult, StepResult]:
-        """Let spans that a step makes by itself stand below its own."""
-        if (span := self._open.get(step)) is None:  # a step inside of a step
+        """Make the attempt's span the current one, so that spans made by the step become its children."""
+        if (span := self._open.get(step)) is None:  # an inner step
             return (yield)
         with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
             return (yield)
@@ -98,12 +98,12 @@ class TracerHooks:
 
     @hookimpl
     def aetherflow_lock_acquired(self, run: RunInfo, lock: LockInfo) -> None:
-        """Note a lock in the span of the run."""
+        """Add an event about a lock to the span of the run."""
         self._note(run, "lock acquired", lock)
 
     @hookimpl
     def aetherflow_lock_lost(self, run: RunInfo, lock: LockInfo) -> None:
-        """Note the loss of a lock in the span of the run."""
+        """Add an event about the loss of a lock to the span of the run."""
         self._note(run, "lock lost", lock)
 
     def _begin_job(self, run: RunInfo, job: JobInfo) -> None:
@@ -137,7 +137,7 @@ class TracerHooks:
 def make_tracer() -> TracerHooks:
     """The tracer of a run. Raises UsageError for an exporter that is not installed or cannot be set up."""
     found = trace.get_tracer_provider()
-    if isinstance(found, trace.ProxyTracerProvider):  # nobody has set one up
+    if isinstance(found, trace.ProxyTracerProvider):  # the program has set up none
         found = _provider(os.environ.get("OTEL_TRACES_EXPORTER", "otlp"))
         trace.set_tracer_provider(found)
     return TracerHooks(found)

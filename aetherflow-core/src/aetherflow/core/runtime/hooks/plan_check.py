@@ -1,4 +1,4 @@
-"""Showing the plan of a run to the hooks `aetherflow_check_plan`."""
+"""Passing the plan of a run to the hooks `aetherflow_check_plan`, which may refuse it."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -17,12 +17,12 @@ CHECK_PLAN = "aetherflow_check_plan"
 
 
 def check_plan(flow: PreparedFlow, run: RunInfo, plan: Plan) -> None:
-    """Show a plan to the hooks. SpecError with what they found; HookFailedError for one that fails."""
+    """Pass a plan to the hooks. Raises SpecError with their findings, HookFailedError for a hook that fails."""
     hooks = flow.snapshot.hooks
     if hooks is None or not hooks.names(CHECK_PLAN):
         return
     problems = Problems()
-    mask = flow.snapshot.redactor().mask  # a plan shows its environment
+    mask = flow.snapshot.redactor().mask  # a hook sees the environment and may quote it
     try:
         for name, found in hooks.decide(CHECK_PLAN, plan=_plan_info(flow, run, plan)):
             for problem in _named(name, found):

@@ -1,4 +1,4 @@
-"""The hooks of one run: the installed ones and our own, and what stands around its steps."""
+"""The hooks of one run: the installed ones and the core's own, and the wrapping of its steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,24 +14,24 @@ CALL_STEP = "aetherflow_call_step"
 
 
 def hooks_of_run(hooks: Hooks | None, settings: Settings) -> Hooks | None:
-    """The installed hooks and those of our own that the settings switch on; None if there are none.
+    """The installed hooks and the core's own (metrics, otel) that the settings enable; None if there are none.
 
-    Raises UsageError if one of ours cannot be had.
+    Raises UsageError if one of the core's own cannot be loaded.
     """
     own: dict[str, Any] = {}
     if settings.metrics_module:
-        from aetherflow.core.runtime.hooks.metrics import load_metrics  # few runs are measured
+        from aetherflow.core.runtime.hooks.metrics import load_metrics  # only if enabled
 
         own["metrics"] = load_metrics(settings.metrics_module)
     if settings.otel:
-        from aetherflow.core.runtime.hooks.otel import make_tracer  # nor traced
+        from aetherflow.core.runtime.hooks.otel import make_tracer  # only if enabled
 
         own["otel"] = make_tracer()
     return with_own(hooks, own)
 
 
 class StepWrapping:
-    """Runs attempts with the flow's plugins at hand, inside of the wrappers of `aetherflow_call_step`."""
+    """Runs attempts inside the wrappers of `aetherflow_call_step`, with the flow's catalogue active."""
 
     def __init__(self, hooks: Hooks | None, run: RunInfo, catalog: Catalog) -> None:
         self._run = run

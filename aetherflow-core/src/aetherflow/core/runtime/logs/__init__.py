@@ -1,1 +1,1 @@
-"""What a run shows and keeps: its events, the run log, the event file."""
+"""Events of a run and the files that they are written to: the run log and the event file."""

@@ -16,7 +16,7 @@ class EventFile:
     """Appends events; each line is written at once, so several processes may share the file."""
 
     def __init__(self, path: Path, flow_id: str, run_id: str) -> None:
-        """Raises UsageError if the file cannot be opened: what was asked for would be missing."""
+        """Raises UsageError if the file cannot be opened."""
         self._ids = {"flow_id": flow_id, "run_id": run_id}
         try:
             self._file = durable.open_log(path)
@@ -37,7 +37,7 @@ class EventFile:
 
 
 def level_of(event: str, fields: dict[str, Any]) -> str:
-    """The level of an event: that of a log record, ERROR for what failed, WARNING for what may concern somebody."""
+    """The level of an event: that of a log record; ERROR for failures; WARNING for interruptions and retries."""
     if "level" in fields:
         return str(fields["level"])
     status = fields.get("status")

@@ -1,4 +1,4 @@
-"""Events of a run: one stream for the run log, the terminal and later observers; none of them can fail the run."""
+"""Events of a run: one stream for the logs, the terminal, hooks and other observers; none of them can fail the run."""
 
 import contextlib
 import json
@@ -12,17 +12,17 @@ from aetherflow.core.base.redact import Redactor
 log = logging.getLogger("aetherflow")
 
 encode = json.JSONEncoder(ensure_ascii=False).encode
-"""A value as one line of JSON."""
+"""Encodes a value as one line of JSON."""
 
 NOT_WRITTEN = ("progress", "output")
-"""Events that no file holds: progress is for a terminal, and output has a log of its own per attempt."""
+"""Events that are not written to files: progress is for terminals, and output has a log for each attempt."""
 
 Observer = Callable[[str, dict[str, Any]], None]
 """Called with the name of the event and its fields."""
 
 
 class Events:
-    """Hands every event to each observer, in order; text is redacted first."""
+    """Passes every event to each observer in order, with secrets masked. An observer that fails is removed."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -30,11 +30,11 @@ class Events:
         self._deferred: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
 
     def add(self, observer: Observer) -> None:
-        """Let an observer see all events from now on."""
+        """Add an observer of all later events."""
         self._observers.append(observer)
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Tell the observers; a field that is None is left out."""
+        """Call the observers, first with deferred events; fields that are None are left out."""
         if not self._deferred.empty():
             with contextlib.suppress(Empty):
                 while True:
@@ -42,7 +42,7 @@ class Events:
         self._tell(event, fields)
 
     def defer(self, event: str, **fields: Any) -> None:
-        """Tell the observers right before the next event: for threads that must not wait for an observer."""
+        """Queue an event until the next `emit`; for threads that must not wait for an observer."""
         self._deferred.put((event, fields))
 
     def _tell(self, event: str, fields: dict[str, Any]) -> None:

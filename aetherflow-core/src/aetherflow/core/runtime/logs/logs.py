@@ -1,4 +1,4 @@
-"""The run's logger tree: what steps log goes the way of all events, secrets masked."""
+"""The run's loggers: log records of steps become events, with secrets masked."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ from aetherflow.core.runtime.logs.events import Events
 
 
 class EventHandler(logging.Handler):
-    """Hands log records to the observers of a run as events `log`."""
+    """Emits log records as events `log` of a run."""
 
     def __init__(self, events: Events) -> None:
         super().__init__()
         self._events = events
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on; with a map as its `event_fields` it is an event of its own, named by its message."""
+        """Emit one record; a record with a map `event_fields` becomes an event that is named by its message."""
         fields = getattr(record, "event_fields", None)
         if isinstance(fields, Mapping):
             self._events.emit(record.getMessage(), **{**fields, "level": record.levelname})

@@ -29,5 +29,5 @@ class RunLog:
         self._file.write(line.encode(errors="replace") + b"\n")
 
     def close(self) -> None:
-        """Close the file; events that come later are an error of the caller."""
+        """Close the file; no event may follow."""
         self._file.close()

@@ -1,1 +1,1 @@
-"""From a checked flow to a run that can begin or go on: its inputs, places, definitions and plan."""
+"""From a checked flow to a run that can start or be resumed: its inputs, folders, definitions and plan."""

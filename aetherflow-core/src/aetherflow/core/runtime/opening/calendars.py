@@ -1,4 +1,4 @@
-"""Calendars: YAML lists of holidays, which business days leave out."""
+"""Calendars: YAML lists of holidays, which are not business days."""
 
 import datetime as dt
 from pathlib import Path
@@ -16,7 +16,7 @@ FIX = "write each day as 2026-12-25"
 def read_calendar(name: str, folder: Path, named_at: Location, loc: str) -> list[dt.date]:
     """The holidays of a calendar; `name` is relative to the flow's folder, named at `named_at` of the flow.
 
-    Raises SpecError: a file that cannot be read stands at the place that names it, a wrong day at its own line.
+    Raises SpecError: at `named_at` for a file that cannot be read, at its own line for a wrong day.
     """
     try:
         document = load_document(inside(name, folder, [folder]))

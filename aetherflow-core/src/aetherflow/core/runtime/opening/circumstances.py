@@ -1,4 +1,4 @@
-"""What a run records of its circumstances, for the question what ran: bundle, profiles, plugins, environment keys."""
+"""The circumstances that a run records, to tell later what ran: bundle, profiles, plugins, names of variables."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,10 +12,11 @@ from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 
 def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
-    """The fingerprints of a flow as it is about to run, JSON-safe; of environment keys the names, not the values.
+    """The circumstances of a flow that is about to run, as a JSON-safe map.
 
-    `flow`: sha256 of its text; `profiles`: that of the profiles; `bundle`: its id, manifest, content and listing
-    fingerprint and the flow's path in it; `plugins`: step type or `kind:driver` to distribution and version.
+    `flow` and `profiles`: sha256 of their texts; `bundle`: its id, manifest, content and listing fingerprint, and the
+    flow's path in it; `plugins`: step type or `kind:driver` to distribution and version; `env_keys`: names of the
+    variables that did not come from the process's environment.
     """
     found: dict[str, Any] = {"flow": flow.fingerprint, "plugins": _plugins(flow)}
     if (profiles := flow.profiles.document) is not None:
@@ -34,7 +35,7 @@ def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
 
 
 def plugin_changes(recorded: Mapping[str, Any], flow: PreparedFlow) -> list[PluginChange]:
-    """What provides the step types and connectors now and did not when `recorded` was written; no folder plugins."""
+    """The changes of the distributions behind the flow's plugins since `recorded`, without folder plugins."""
     found = set[PluginChange]()
     now = _plugins(flow)
     for name, before in recorded.get("plugins", {}).items():
@@ -55,6 +56,6 @@ def _plugins(flow: PreparedFlow) -> dict[str, str]:
     for group, name, shown in sorted(wanted):
         try:
             found[shown] = f"{(entry := flow.catalog.find(group, name)).distribution} {entry.version}".strip()
-        except AetherflowError:  # registered in this process, or not to be had: the step itself will say so
+        except AetherflowError:  # registered in this process, or missing, which the step itself reports
             continue
     return found

@@ -1,4 +1,4 @@
-"""What the definitions of a flow are made of, as this machine knows it: its plugins, its environment."""
+"""The input of step definitions on this machine: the flow, its environment, its plugins."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ PLACES = frozenset({LOCAL_ROOT_DIR, ACTIVE_DIR, CACHE_DIR, PROFILES_FILE, PLUGIN
 
 
 def flow_facts(flow: PreparedFlow, resources: Resources, params: Mapping[str, Any]) -> FlowFacts:
-    """The facts of a flow with these parameters."""
+    """The `FlowFacts` of a flow with these merged resources and parameters."""
     return FlowFacts(
         data=flow.document.data,
         texts=flow.document.source.texts,
@@ -33,7 +33,7 @@ def flow_facts(flow: PreparedFlow, resources: Resources, params: Mapping[str, An
 
 
 class _CatalogFacts:
-    """What of a plugin counts: the code of a folder plugin, and what its class declares about its results."""
+    """Implements `PluginFacts`: the version (code hash) of a folder plugin, and a step's `result_version`."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -55,7 +55,7 @@ class _CatalogFacts:
         return self._known[CONNECTORS, name]
 
     def _code(self, group: str, name: str) -> dict[str, Any]:
-        with contextlib.suppress(AetherflowError):  # registered in this process, or not to be had: the step will say so
+        with contextlib.suppress(AetherflowError):  # registered in this process, or missing: the step reports it
             if (entry := self._catalog.find(group, name)).distribution == FOLDER:
                 return {"plugin": f"{FOLDER_PLUGIN} {entry.version}"}
         return {}

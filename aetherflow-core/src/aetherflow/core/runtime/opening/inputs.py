@@ -1,4 +1,4 @@
-"""What is fixed when a run starts and never changes again: its parameters, its slot and its dates."""
+"""The inputs of a run, which are fixed at its start and never change: parameters, slot and dates."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """What the caller of a run gives: parameters, the slot that the run stands for, the date of its data."""
+    """The inputs that the caller of a run gives: parameters, the run's slot, the date of its data."""
 
     params: Mapping[str, Any]
     slot: str | None = None
@@ -26,9 +26,9 @@ class RunInputs:
 
 
 def freeze_inputs(flow: PreparedFlow, inputs: RunInputs, found: RunRecord | None, now: dt.datetime) -> Frozen:
-    """Parameters and dates of a run: those of its record if it has one, else from what is given and declared.
+    """Parameters and dates of a run: those recorded in `found`, else computed from `inputs` and the declarations.
 
-    Raises UsageError when a resumed run is given other values than it started with, ParamError, SpecError.
+    Raises UsageError if a resumed run is given other values than it started with, ParamError, SpecError.
     """
     if found is None:
         params = settle_params(flow.spec.flow.params, inputs.params)
@@ -52,7 +52,7 @@ def freeze_inputs(flow: PreparedFlow, inputs: RunInputs, found: RunRecord | None
 
 
 def run_root(run_id: str, attempt: int, frozen: Frozen) -> dict[str, Any]:
-    """What templates see as `run`: id, attempt, slot and the parts of both dates."""
+    """The value of the template root `run`: id, attempt, slot and the fields of both dates."""
     return {
         "id": run_id,
         "attempt": attempt,

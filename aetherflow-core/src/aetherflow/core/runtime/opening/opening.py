@@ -1,4 +1,4 @@
-"""Everything that is settled before a run goes on: parameters, dates, resources, definitions, the plan."""
+"""Opening a run: everything that is decided before it starts or resumes (inputs, resources, definitions, plan)."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run that may go on."""
+    """A run that is ready to start or resume."""
 
     flow: PreparedFlow
     run_id: str
@@ -46,7 +46,7 @@ class Opened:
     plan: Plan
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """The resources, rendered and decoded; every secret in them is masked from then on."""
+        """Render and decode the resources; every secret in them is registered for masking."""
         found = resolve_resources(self.merged, self.constants, self.flow.snapshot.hook, self.redactor)
         self.redactor.add(secret_settings(found, self.flow.catalog))
         return found
@@ -58,7 +58,7 @@ class Opened:
 
     @property
     def ended(self) -> bool:
-        """True if the run ended with SUCCESS before, whole, and nobody asked for any of it again."""
+        """True if the run has ended with SUCCESS, with all jobs, and no option asks for a job again."""
         found = self.found
         return (
             found is not None
@@ -69,7 +69,7 @@ class Opened:
 
 
 def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
-    """Freeze the inputs of a run, new or known, and make its plan; changes nothing.
+    """Fix the inputs of a new or resumed run and make its plan; changes nothing.
 
     Raises SpecError, UsageError, ChangedDefinitionError, ClaimsLostError.
     """
@@ -96,7 +96,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
         plan = make_plan(flow.spec, state, definitions, options, _exists)
         refuse_lost_claims(state, plan, run_id)
         plan.plugins = plugin_changes(state.circumstances(), flow)
-    elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
+    elif found is not None:  # it has succeeded: a changed flow makes no difference
         plan = Plan([], [], options.nothing())
     else:
         plan = make_plan(flow.spec, state, definitions, options, _exists)
@@ -110,7 +110,7 @@ def _exists(path: str) -> bool:
 
 
 def _written_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
-    """What stands where secrets belong, in the flow or in its profiles: a definition must not show it."""
+    """The values of secret settings, as written in the flow or its profiles: definitions must not contain them."""
     resources = {name: spec.model_dump() for name, spec in merged.merged.items()}
     for written in (flow.document.data, resources):
         yield from secrets_in(written)
@@ -119,7 +119,7 @@ def _written_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:
 
 
 def _referenced(texts: Iterable[str], constants: Mapping[str, Any]) -> Iterator[str]:
-    """The values behind templates that stand where secrets belong: of DB in `password: "{{env.DB}}"`."""
+    """The values of variables and parameters in templates of secret settings: of DB in `password: "{{env.DB}}"`."""
     references = References()
     for text in texts:
         references.add(text)

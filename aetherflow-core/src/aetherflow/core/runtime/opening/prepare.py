@@ -1,4 +1,4 @@
-"""A flow document, checked, and what finds its runs: the flow's id and the place of its state."""
+"""A checked flow document with what locates its runs: the flow's id and the file of its state."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
 @dataclass(frozen=True, slots=True)
 class PreparedFlow:
-    """Everything that is known before a run is chosen."""
+    """A checked flow and everything about it that does not depend on a run."""
 
     document: Document
     spec: FlowSpec
@@ -35,7 +35,7 @@ class PreparedFlow:
     file: Path
     """Absolute path of the flow file."""
     folder: Path
-    """Folder of the flow file; in a bundle its version's folder. Files that ship with the flow stand in it."""
+    """Folder of the flow file, or in a bundle that of its version; the base of `asset_path`."""
     state_path: Path
     fingerprint: str
     """sha256 of the flow's text."""
@@ -59,7 +59,7 @@ class Places:
 def prepare(
     document: Document, spec: FlowSpec, profiles: Profiles, snapshot: Snapshot, catalog: Catalog
 ) -> PreparedFlow:
-    """Find the id and the state of a flow that was checked with these; SpecError where a template of them fails."""
+    """Render the id and the state path of a checked flow; SpecError if a template in them fails."""
     path = document.file
     env = snapshot.env
     found = _render(document, {"id": spec.flow.id, "state": {"path": spec.flow.state.path}}, {"env": env})
@@ -81,7 +81,7 @@ def prepare(
 
 
 def render_places(flow: PreparedFlow, constants: Mapping[str, Any]) -> Places:
-    """Render what remains of the section `flow` with `env`, `params` and `run`; SpecError where that fails."""
+    """Render the rest of the section `flow` with `env`, `params` and `run`; SpecError if a template fails."""
     document = flow.document
     raw = flow.spec.flow.model_dump(exclude={"params"})
     meta = FlowMetaSpec.model_validate(_render(document, raw, constants))

@@ -1,1 +1,1 @@
-"""The programs that steps start: in groups, guarded, their output kept."""
+"""The child processes of steps: process groups, the guard, captured output."""

@@ -1,4 +1,4 @@
-"""The runner's side of the guard: one small process that ends the run's children should this one die."""
+"""The runner's side of the guard: a small process that ends the run's children if the runner dies."""
 
 import contextlib
 import os
@@ -16,14 +16,14 @@ from aetherflow.core.base import durable
 from aetherflow.core.runtime.processes import guard_program
 
 END_SECONDS = 2.0
-"""Time for the guard to take its leave; starting it takes 20 ms, and a run may end before that."""
+"""Time for the guard to end; starting it takes 20 ms, and a run may end before that."""
 RENEW_SECONDS = 1.0
 """Shortest time between two starts of the guard, unless a child is about to be started."""
 _guards: "weakref.WeakSet[Guard]" = weakref.WeakSet()
 
 
 class Guard:
-    """Starts the guard program at the first child, tells it every group, and starts another one if it is killed."""
+    """Starts the guard program before the first child, registers every group with it, and replaces a killed guard."""
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
@@ -35,38 +35,38 @@ class Guard:
         _guards.add(self)
 
     def ready(self) -> None:
-        """Make sure that a guard with its twin watches; OSError if none can be started."""
+        """Make sure that a guard and its twin are running; OSError if none can be started."""
         with self._lock:
             if not self._watching():
                 self._renew()
 
     def tend(self) -> None:
-        """Replace a guard that was killed, if one is needed at all; not too often, should none survive its start."""
+        """Replace a killed guard if there are groups to watch; at most once per RENEW_SECONDS."""
         if self._groups and time.monotonic() > self._started + RENEW_SECONDS:
-            with contextlib.suppress(OSError):  # out of processes, say; the twin watches, and there is a next time
+            with contextlib.suppress(OSError):  # the twin still watches, and the next call tries again
                 self.ready()
 
     def add(self, group: int, birth: str) -> None:
-        """Watch over a group from now on."""
+        """Register a process group; `birth` is the start time of its leader."""
         with self._lock:
             self._groups[group] = birth
             self._tell(f"add {group} {birth}")
 
     def remove(self, group: int) -> None:
-        """Let the guard forget a process group that has ended."""
+        """Unregister a process group that has ended."""
         with self._lock:
             if self._groups.pop(group, None) is not None:
                 self._tell(f"del {group}")
 
     def close(self) -> None:
-        """The run has ended and nothing is left: let the guard go."""
+        """End the guard, at the end of a run that has left no process."""
         with self._lock:
             self._groups.clear()
             self._dismiss(self._process, self._pipes)
             self._process, self._pipes = None, []
 
     def drop_pipes(self) -> None:
-        """In a process that was forked from the runner: its copies of the pipes would hide the runner's end."""
+        """In a process forked from the runner, close its copies of the pipes, which would hide the runner's end."""
         for pipe in self._pipes:
             pipe.close()
         self._pipes = []
@@ -74,7 +74,7 @@ class Guard:
     def _watching(self) -> bool:
         if not self._pipes:
             return False
-        poll = select.poll()  # a pipe that nobody reads any more is in error
+        poll = select.poll()  # a pipe without a reader polls as an error
         for pipe in self._pipes:
             poll.register(pipe, 0)
         return not poll.poll(0)
@@ -86,15 +86,15 @@ class Guard:
             [sys.executable or "python3", "-I", "-S", str(Path(guard_program.__file__))]
         )
         for pipe in self._pipes:
-            os.set_blocking(pipe.fileno(), False)  # a guard that is stopped must not stop the run
+            os.set_blocking(pipe.fileno(), False)  # a stopped guard must not block the run
         self._tell(f"mark {self._mark}")
         for group, birth in self._groups.items():
             self._tell(f"add {group} {birth}")
-        self._dismiss(*old)  # only now: until here the old one's twin watched
+        self._dismiss(*old)  # only now: until here the old guard's twin was watching
 
     def _tell(self, line: str) -> None:
         for pipe in self._pipes:
-            with contextlib.suppress(OSError):  # a guard that is gone is replaced before the next child
+            with contextlib.suppress(OSError):  # a dead guard is replaced before the next child
                 pipe.write(line.encode() + b"\n")
 
     @staticmethod

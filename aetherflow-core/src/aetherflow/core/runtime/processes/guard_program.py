@@ -1,23 +1,23 @@
-"""Finding and ending the processes of a run, wherever they went; run as a program, this file is the run's guard.
+"""Finding and ending all processes of a run; executed as a program, this file is the run's guard.
 
-A process is known by its process group, or by the mark that every child carries in its environment and hands down to
-its descendants, also to those that leave the group (`setsid`, daemons). Marks are read from /proc; where there is
-none, only groups are ended.
+A process is found by its process group, or by the mark in its environment, which every child gets and its descendants
+inherit, even if they leave the group (`setsid`, daemons). Marks are read from /proc; on systems without it only groups
+are ended.
 
-The guard ends the run's processes when the runner dies, however it dies. It is started by path, so that it costs no
+The guard ends the run's processes when the runner dies for any reason. It is started by path, so that it costs no
 import of the package: `python -I -S guard_program.py FD`. From its stdin, a pipe that only the runner writes to, it
 reads lines:
 
-    mark MARK          what the environment of every child holds
-    add GROUP [BIRTH]  a process group of the run, and when its leader was started
+    mark MARK          the mark in the environment of every child
+    add GROUP [BIRTH]  a process group of the run, and the start time of its leader
     del GROUP          the group has ended
     end                the run has ended; nothing is left
 
-The end of the pipe without `end` means that the runner is dead. It also comes only after every child under way has
-become its program: until then the child holds the pipe too. So no child is missed, registered or not.
+The end of the pipe without `end` means that the runner is dead. It comes only after every child that is being started
+has executed its program, since a child holds the pipe until then. So no child is missed, registered or not.
 
-The guard doubles itself at its start. The twin reads a pipe of its own, descriptor FD, with the same lines, and acts
-after the first one is through or dead: killing one of the two disarms nothing.
+The guard forks a twin at its start. The twin reads its own pipe, descriptor FD, with the same lines, and acts after the
+first guard has finished or died: killing one of the two has no effect.
 """
 
 import os
@@ -27,17 +27,17 @@ import sys
 import time
 
 VARIABLE = "AETHERFLOW_GUARD"
-"""Holds the marks of a child, those of enclosing runs first: `mark:mark.n`."""
+"""Environment variable with the marks of a child, those of enclosing runs first: `mark:mark.n`."""
 KILL_WAIT_SECONDS = 2.0
-"""Time to see processes vanish after SIGKILL; one that the kernel cannot end, a dead network disk, is given up."""
+"""Time to wait for processes to end after SIGKILL; one that hangs in the kernel (a dead network disk) is given up."""
 GRACE_SECONDS = 0.5
-"""Between SIGTERM and SIGKILL for processes without a runner."""
+"""Seconds between SIGTERM and SIGKILL for processes whose runner is dead."""
 TWIN_WAIT_SECONDS = 5.0
-"""How long the twin leaves the work to the first one."""
+"""How long the twin waits for the first guard to do the work."""
 READ_SECONDS = 2
-"""Between two looks into the pipe; it holds the lines of 2,000 children."""
+"""Seconds between two reads of the pipe, whose buffer holds the lines of 2,000 children."""
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
-"""What a terminal, a service manager or a container sends to all processes; the runner's end is what counts here."""
+"""Signals that a terminal, service manager or container sends to all processes; only the runner's end counts here."""
 _NEEDLE = f"\0{VARIABLE}=".encode()
 
 
@@ -50,7 +50,7 @@ def numbers() -> set[int]:
 
 
 def born(pid: int) -> str:
-    """When a process was started, in ticks since boot; tells it from a later one with the same id. "" if unknown."""
+    """Start time of a process in ticks since boot, to distinguish it from a later one with its id; "" if unknown."""
     return (_stat(pid) or [""] * 20)[19]
 
 
@@ -60,7 +60,7 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _stat(pid: int) -> list[str]:
-    """State, parent, group … of a process, from the third field of its stat on."""
+    """The fields of /proc/PID/stat from the third on (state, parent, group …); empty if the process is gone."""
     try:
         return _read(pid, "stat").decode(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -68,7 +68,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def carries(environment: bytes, mark: bytes, needle: bytes = _NEEDLE) -> bool:
-    """Whether an environment as the kernel shows it holds the mark, or one below it."""
+    """Whether an environment, as /proc shows it, has the mark or a mark below it (`MARK.n`)."""
     if mark not in environment:
         return False
     _, found, rest = (b"\0" + environment).partition(needle)
@@ -77,10 +77,10 @@ def carries(environment: bytes, mark: bytes, needle: bytes = _NEEDLE) -> bool:
 
 
 class Search:
-    """Looks for processes that carry a mark.
+    """Finds the processes that have a mark.
 
-    `others` are those that were seen without it; they are not read again while they live. It is the caller's, so that
-    one search can profit from the one before: to be mistaken, the system must give all its numbers away in between.
+    `others` are process ids without the mark; they are not read again while they live. The caller keeps the set, so
+    that later searches are faster; a reused id in it would be missed, for which all ids must wrap around in between.
     """
 
     def __init__(self, mark: str, others: "set[int] | None" = None, variable: str = VARIABLE) -> None:
@@ -88,12 +88,12 @@ class Search:
         self._needle = f"\0{variable}=".encode()
         self._others = set() if others is None else others
         self.calm = False
-        """True if the last look met only processes that it knew: nothing can have started while it looked."""
+        """True if the last look found only known processes: none can have started meanwhile."""
         self.unclear = False
-        """True if it met a process between two programs."""
+        """True if the last look found a process that was executing a new program, whose environment is empty then."""
 
     def look(self) -> list[int]:
-        """Numbers of the processes found that live now."""
+        """Ids of the living processes with the mark."""
         found = []
         now = numbers()
         now.discard(os.getpid())
@@ -118,9 +118,9 @@ class Search:
 
 
 def _is_bare(pid: int) -> bool:
-    """Whether a process has no environment for good: a zombie, a thread of the kernel, one started without.
+    """Whether a process without environment stays so: a zombie, a kernel thread, one started without environment.
 
-    The others are between two programs: they have no arguments either.
+    Otherwise it is just executing a new program: then it has no arguments either.
     """
     stat = _stat(pid)
     try:
@@ -132,7 +132,7 @@ def _is_bare(pid: int) -> bool:
 
 
 def group_lives(group: int, since: str = "") -> bool:
-    """Whether a group has members other than zombies, and its number was not given to a later one."""
+    """Whether a group has members other than zombies; `since`, the leader's start time, detects a reused id."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
@@ -147,7 +147,7 @@ def group_lives(group: int, since: str = "") -> bool:
 
 
 def send(groups: "list[int]", strays: "list[int]", number: int) -> None:
-    """Signal groups, and single processes; those that are gone, or belong to somebody else by now, are passed over."""
+    """Send a signal to groups and single processes; those that are gone or belong to another user are skipped."""
     for signal_one, numbers_of in ((os.killpg, groups), (os.kill, strays)):
         for target in numbers_of:
             try:
@@ -157,13 +157,13 @@ def send(groups: "list[int]", strays: "list[int]", number: int) -> None:
 
 
 def targets(groups: "dict[int, str]", search: Search) -> "tuple[list[int], list[int]]":
-    """What lives: groups, and marked processes outside of them. `groups` maps a group to the birth of its leader."""
+    """The living groups, and the marked processes outside of them. `groups`: group to its leader's start time."""
     live = [group for group, since in groups.items() if group_lives(group, since)]
     return live, [pid for pid in search.look() if _group_of(pid) not in live]
 
 
 def end(groups: "dict[int, str]", search: Search, grace: float) -> None:
-    """SIGTERM to groups and marked processes, `grace` seconds to react, then SIGKILL, until nobody is left."""
+    """End groups and marked processes: SIGTERM, `grace` seconds to react, then SIGKILL until none is left."""
     if grace <= 0 or not _until_gone(groups, search, signal.SIGTERM, grace):
         _until_gone(groups, search, signal.SIGKILL, KILL_WAIT_SECONDS)
 
@@ -173,7 +173,7 @@ def _until_gone(groups: "dict[int, str]", search: Search, number: int, seconds: 
     told: set[int] = set()
     clean = 0
     pause = 0.001
-    while clean < 2:  # a process may start another one and end while it is looked at: one look may miss both
+    while clean < 2:  # a process may start another one and end during a look, which then misses both
         live, strays = targets(groups, search)
         if not live and not strays:
             clean += 2 if search.calm else 1
@@ -184,7 +184,7 @@ def _until_gone(groups: "dict[int, str]", search: Search, number: int, seconds: 
         if time.monotonic() >= deadline:
             return False
         if number == signal.SIGKILL:
-            told.clear()  # members that were being born escape one SIGKILL, but SIGTERM is a request: once for each
+            told.clear()  # SIGKILL is repeated: a process that is being forked escapes it. SIGTERM is sent once to each
         send([group for group in live if group not in told], [pid for pid in strays if pid not in told], number)
         told.update(live, strays)
         time.sleep(pause)
@@ -203,12 +203,12 @@ def _group_of(pid: int) -> int:
 
 
 def listen(pipe: int) -> "tuple[str, dict[int, str]] | None":
-    """Mark and groups at the end of the pipe; None if the run has ended well."""
+    """Read the pipe to its end; returns the mark and the groups, or None if the run has ended properly."""
     mark, rest = "", b""
     groups: dict[int, str] = {}
     os.set_blocking(pipe, False)
     hangup = select.poll()
-    hangup.register(pipe, 0)  # only the end of the pipe wakes: a line for every child would cost more than the child
+    hangup.register(pipe, 0)  # only the end of the pipe wakes it: waking for the line of every child costs too much
     while True:
         hangup.poll(READ_SECONDS * 1000)
         try:
@@ -231,7 +231,7 @@ def listen(pipe: int) -> "tuple[str, dict[int, str]] | None":
 
 
 def main() -> None:
-    """Wait for the end of the runner, end what it left."""
+    """Wait for the end of the runner, then end the processes that it left."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     second = int(sys.argv[1])
@@ -242,7 +242,7 @@ def main() -> None:
     left = listen(pipe)
     if left is None:
         if twin:
-            os.waitpid(twin, 0)  # a zombie would stay where the first process of a container reaps none
+            os.waitpid(twin, 0)  # else a zombie remains in a container whose first process reaps none
         return
     deadline = time.monotonic() + TWIN_WAIT_SECONDS
     while not twin and os.getppid() == first and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What the children of one attempt print: kept in a log of its own, shown live, its last lines at hand."""
+"""The output of the children of one attempt: written to its log, emitted as events, the last lines kept for errors."""
 
 import codecs
 import threading
@@ -13,11 +13,11 @@ from aetherflow.core.runtime.logs.events import Events
 
 TAIL_LINES = 20
 MAX_LINE = 64 * 1024
-"""A longer line is passed on in pieces, so that memory stays bounded."""
+"""Longest line in characters; a longer one is split, so that memory stays bounded."""
 
 
 class _Lines:
-    """Bytes to lines of text, secrets masked across the borders of chunks and lines."""
+    """Splits bytes into lines of text; secrets are masked across the borders of chunks and lines."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -25,11 +25,11 @@ class _Lines:
         self._pending = ""
 
     def feed(self, data: bytes) -> list[str]:
-        """Take bytes; returns the lines that are complete."""
+        """Take bytes; returns the complete lines."""
         return self._split(self._clean.feed(self._decoder.decode(data)))
 
     def finish(self) -> list[str]:
-        """The rest, complete or not."""
+        """Return the remaining lines, including an incomplete one."""
         lines = self._split(self._clean.feed(self._decoder.decode(b"", final=True)) + self._clean.finish())
         rest, self._pending = self._pending, ""
         return [*lines, rest.rstrip("\r")] if rest else lines
@@ -44,7 +44,7 @@ class _Lines:
 
 
 class OutputLog:
-    """Output of one attempt, line by line."""
+    """The log of one attempt; the file is created with the first line. Thread-safe."""
 
     def __init__(self, path: Path, job_id: str, step_id: str, redactor: Redactor, events: Events) -> None:
         self.path = path
@@ -62,12 +62,12 @@ class OutputLog:
         return self._file is not None
 
     def feed(self, stream: StreamName, data: bytes) -> None:
-        """Take bytes as they come; complete lines are passed on at once."""
+        """Take the next bytes of a stream; complete lines are written and emitted at once."""
         with self._lock:
             self._pass_on(stream, self._streams[stream].feed(data))
 
     def close(self) -> None:
-        """Pass on unfinished lines and close the log."""
+        """Write unfinished lines and close the file."""
         with self._lock:
             for stream, lines in self._streams.items():
                 self._pass_on(stream, lines.finish())

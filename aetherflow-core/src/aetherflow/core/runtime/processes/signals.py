@@ -22,7 +22,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
         del frame
         stop.request(number)
 
-    # HUP ignored from the start means nohup: the run is to outlive its terminal
+    # HUP is already ignored under nohup: the run must survive the end of its terminal
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
     before = {number: signal.signal(number, handler) for number in SIGNALS if number not in ignored}
     try:

@@ -1,1 +1,1 @@
-"""Folders of runs, and what steps may read and write."""
+"""Folders of runs, and the sandbox of paths that steps may read and write."""

@@ -1,4 +1,4 @@
-"""The path sandbox: a path is inside one of the allowed roots, or refused."""
+"""The check of the path sandbox: a path must be inside one of the allowed roots."""
 
 import re
 import stat
@@ -12,15 +12,15 @@ FOLDER_FIX = "use letters, digits, '.', '_' and '-', not starting with '.' or '-
 
 
 def is_folder_name(name: str) -> bool:
-    """True for the plain name of one folder, which cannot lead out of its parent."""
+    """True for a plain folder name, which cannot lead out of its parent."""
     return bool(_FOLDER_NAME.match(name))
 
 
 def inside(path: str | Path, base: Path, roots: Sequence[Path] | None) -> Path:
-    """Absolute form of `path`, taken from `base` if it is relative, `..` resolved.
+    """The absolute form of `path`, resolved against `base` if it is relative, without `..`.
 
-    Raises PathError when the result is outside every root, when a link stands below a root on the way there, or when
-    the path cannot be one. `roots` None: any usable path is accepted, links are followed.
+    Raises PathError if the result is outside every root, if the path goes through a link below a root, or if it is not
+    a valid path. With `roots` None every valid path is accepted, and links are followed.
     """
     text = str(path)
     if not text or "\0" in text:
@@ -43,7 +43,7 @@ def inside(path: str | Path, base: Path, roots: Sequence[Path] | None) -> Path:
 
 
 def _link_below(path: Path, roots: Sequence[Path]) -> Path | None:
-    """The first link on the way to `path` that stands below a root; how the root itself is reached is no matter."""
+    """The first link on the way to `path` that is below a root; links above a root are allowed."""
     here = Path(path.anchor)
     for part in path.parts[1:]:
         here = here.parent if part == ".." else here / part
@@ -53,7 +53,7 @@ def _link_below(path: Path, roots: Sequence[Path]) -> Path | None:
 
 
 def _is_link(path: Path) -> bool:
-    """Raises OSError where the system does not tell; Path.is_symlink() says no there, from Python 3.14 on."""
+    """As Path.is_symlink(), but raises OSError if the path cannot be examined; Python 3.14 returns False then."""
     try:
         return stat.S_ISLNK(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

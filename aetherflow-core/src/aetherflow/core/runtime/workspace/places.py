@@ -1,4 +1,4 @@
-"""Where runs and their history stand when the flow does not say."""
+"""Paths of work root, state root, state file and lock store, from the flow, the settings or the platform's defaults."""
 
 import sys
 from collections.abc import Container, Mapping

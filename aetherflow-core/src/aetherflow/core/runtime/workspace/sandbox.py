@@ -1,4 +1,4 @@
-"""Which folders the steps of a run may read and write."""
+"""The folders that the steps of a run may read and write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.paths import inside
 
 CHILD_ENV = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
-"""Keys that enterprise mode passes to children, besides `LC_…`, the run's own and `policy.child_env`."""
+"""Variables that enterprise mode passes to children, besides `LC_…`, `AETHERFLOW_LOCAL_…` and `policy.child_env`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The roots of one run; `None` in place of roots means that paths are not confined."""
+    """The roots of one run; unless `strict`, paths are not confined."""
 
     work_root: Path
     flow_folder: Path
@@ -26,7 +26,7 @@ class Sandbox:
 
     @classmethod
     def of(cls, snapshot: Snapshot, work_root: Path, flow_folder: Path, run_folders: tuple[Path, ...]) -> "Sandbox":
-        """The sandbox that settings and project file ask for."""
+        """The sandbox according to the settings and the project file."""
         base = snapshot.project.folder or flow_folder
         paths = snapshot.project.spec.paths
         return cls(
@@ -42,13 +42,18 @@ class Sandbox:
     def to_read(self, path: str | Path, base: Path) -> Path:
         """Absolute path to read from; PathError outside the roots.
 
-        Enterprise: the flow's folder and the jobs of this run; else the whole work root too.
+        Roots are the flow's folder, `paths` of the project file, and the work root; in enterprise mode, in place of the
+        work root, the job folders of this run.
         """
         own = self.run_folders if self.enterprise else (self.work_root,)
         return inside(path, base, self._roots((*own, self.flow_folder, *self.read, *self.write)))
 
     def to_write(self, path: str | Path, base: Path, job_folder: Path) -> Path:
-        """Absolute path to write to; PathError outside the roots. Enterprise: the job's own folder only."""
+        """Absolute path to write to; PathError outside the roots.
+
+        Roots are `paths.write` of the project file and the work root; in enterprise mode, in place of the work root,
+        the job's own folder.
+        """
         own = job_folder if self.enterprise else self.work_root
         return inside(path, base, self._roots((own, *self.write)))
 
@@ -57,7 +62,7 @@ class Sandbox:
 
 
 def child_env(env: Mapping[str, str], snapshot: Snapshot) -> Mapping[str, str]:
-    """The environment that children inherit: all of it, or in enterprise mode the allowlist."""
+    """The environment of children: all of `env`; in enterprise mode only the allowed variables."""
     if snapshot.settings.mode != "enterprise":
         return env
     allowed = {*CHILD_ENV, *snapshot.project.spec.policy.child_env}

@@ -1,4 +1,4 @@
-"""The state root as commands without a flow see it: from the environment and the project file of a folder."""
+"""The state root for commands without a flow: from the environment and the project file of a folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +13,14 @@ _LEAD_ON = (
     "AETHERFLOW_SECRETS_MODULE",
     "AETHERFLOW_SECRETS_PATH",
 )
-"""Variables that name something that may set the state root in its turn."""
+"""Variables that name a source which may set the state root."""
 
 
 def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = None) -> Path:
     """The state root of flows in `folder`.
 
-    Raises what `build_snapshot` raises. Where neither a project file nor the environment leads any further, this
-    costs no more than a look: the settings need pydantic, whose import takes as long as all the rest of a command.
+    Raises what `build_snapshot` raises. Without a project file and such variables the settings are not loaded: they
+    need pydantic, whose import takes as long as all the rest of a command.
     """
     plain = config is None and not any(env.get(name) for name in _LEAD_ON)
     if plain and find_project(folder) is None:

@@ -8,11 +8,11 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError, WorkspaceError
 
 MARKER = ".aetherflow-run.json"
-"""Stands in every job folder of ours; nothing without it, or with another run id in it, is ever deleted."""
+"""File in every job folder that names its run; a folder without it, or of another run, is never deleted."""
 
 
 class DatabaseFolder:
-    """Where relative paths in the resources of a flow lead; the same for all its runs."""
+    """Resolves relative paths in the resources of a flow; equal for all its runs."""
 
     def __init__(self, base: Path, assets: Path) -> None:
         self._base = base
@@ -22,7 +22,7 @@ class DatabaseFolder:
         return f"{self._base} {self._assets}"
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key, certificate or CA file; a relative one stands beside the flow."""
+        """Absolute path of a key, certificate or CA file; a relative one is resolved below the flow's folder."""
         return str(self._assets / Path(path).expanduser())
 
     def database_path(self, path: str) -> str:
@@ -32,7 +32,7 @@ class DatabaseFolder:
 
 
 class Workspace:
-    """The folders of one run: for each job one, removed as the flow's cleanup policy says."""
+    """The folders of one run, one for each job."""
 
     def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Path) -> None:
         """`assets` is the flow's folder."""
@@ -43,7 +43,7 @@ class Workspace:
         self.databases = DatabaseFolder(root / flow_id, assets)
 
     def open(self) -> None:
-        """Create the root; WorkspaceError if that cannot be."""
+        """Create the root; WorkspaceError if that is not possible."""
         try:
             durable.make_dir(self.root)
         except OSError as error:
@@ -51,7 +51,7 @@ class Workspace:
             raise WorkspaceError(message, fix="check flow.workspace.root and AETHERFLOW_WORK_ROOT") from error
 
     def job_dir(self, job_id: str) -> Path:
-        """Folder of one job, created on access."""
+        """Folder of one job, created on access. PathError if it exists and does not belong to this run."""
         path = self._path(job_id)
         marker = path / MARKER
         if not marker.exists():
@@ -70,20 +70,20 @@ class Workspace:
         return self.databases.database_path(path)
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a file that a resource names and that ships with the flow."""
+        """Absolute path of a file that a resource names; a relative one is resolved below the flow's folder."""
         return self.databases.asset_path(path)
 
     def remove_parts(self, job_id: str) -> None:
-        """Delete what unfinished writes of a dead process left in the job's folder."""
+        """Delete the leftovers of unfinished writes of a dead process in the job's folder."""
         if self._is_ours(self._path(job_id)):
             durable.remove_parts(self._path(job_id))
 
     def removable(self, job_ids: list[str]) -> list[Path]:
-        """The folders of these jobs that are ours."""
+        """The folders of these jobs that belong to this run."""
         return [path for path in map(self._path, job_ids) if self._is_ours(path)]
 
     def cleanup(self, job_ids: list[str]) -> None:
-        """Delete the folders of these jobs."""
+        """Delete the folders of these jobs that belong to this run."""
         for path in map(self._path, job_ids):
             if not remove_job_folder(path, self._flow_id, self._run_id) and path.is_dir() and not any(path.iterdir()):
                 durable.remove_empty_dir(path)  # an earlier cleanup ended between the marker and its folder
@@ -97,7 +97,7 @@ class Workspace:
         if not all(map(durable.is_part, found)):
             fix = "move it away, or use another --run-id or workspace.root"
             raise PathError(f"{path} exists and is not a folder of this run", fix=fix)
-        for part in found:  # the marker itself, of a process that was killed over it
+        for part in found:  # unfinished markers of killed processes
             durable.remove_file(part)
 
     def _path(self, job_id: str) -> Path:

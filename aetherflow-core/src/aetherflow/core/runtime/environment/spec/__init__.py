@@ -1,1 +1,1 @@
-"""Documents of the environment as plain models: fields and types, no behaviour."""
+"""Models of the environment's documents: fields and types, no behaviour."""

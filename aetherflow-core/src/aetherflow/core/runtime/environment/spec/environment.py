@@ -19,7 +19,7 @@ def _type(value: Any) -> Any:
 
 
 class EnvFileSpec(SpecModel):
-    """One env file."""
+    """One env file: its type, path and prefix."""
 
     type: Annotated[EnvFileType, BeforeValidator(_type, json_schema_input_type=EnvFileType | _Written)] = Field(
         description="dotenv, json, or dir: a folder of files"
@@ -30,7 +30,7 @@ class EnvFileSpec(SpecModel):
 
 
 def _from_text(value: Any) -> Any:
-    # the short form: a path alone says its type by its ending
+    # the short form is a path; its ending gives the type
     if not isinstance(value, str):
         return value
     kind = "json" if value.endswith(".json") else "dir" if value.endswith("/") else "dotenv"

@@ -8,7 +8,7 @@ from aetherflow.core.kernel.yaml.flow import SpecModel
 
 
 class ProfileSpec(SpecModel):
-    """One profile; a resource that names it is laid over it."""
+    """One profile; the values of a resource that names it override its values."""
 
     config: dict[str, Any] = Field({}, description="As `config` of a resource")
     options: dict[str, Any] = Field({}, description="As `options` of a resource")

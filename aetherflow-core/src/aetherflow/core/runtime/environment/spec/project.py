@@ -22,7 +22,7 @@ CacheScope = Literal["run", "process", "none"]
 
 
 class RootsSpec(SpecModel):
-    """Where runs and their history stand when a flow does not say."""
+    """Default folders of runs and their state, for flows that set none."""
 
     work: str | None = Field(None, description="Folder of all runs; AETHERFLOW_WORK_ROOT")
     state: str | None = Field(None, description="Folder of state files; AETHERFLOW_STATE_ROOT")
@@ -72,7 +72,7 @@ class PolicySpec(SpecModel):
 
 
 class LimitsSpec(SpecModel):
-    """How large a document and its values may be."""
+    """The size limits of documents."""
 
     flow_bytes: int | None = Field(None, gt=0, description="Largest flow file in bytes; default 4 MiB")
     flow_nodes: int | None = Field(
@@ -99,7 +99,7 @@ class SecretsSpec(SpecModel):
 class ProjectSpec(SpecModel):
     """The whole document `aetherflow.yaml`, the project file."""
 
-    # model_construct: most runs have no project file, and validating empty sections would cost every start
+    # model_construct: validating empty sections would slow down every start, and most runs have no project file
 
     version: Literal[1] = Field(1, description="Version of the document format")
     roots: RootsSpec = Field(default_factory=RootsSpec.model_construct, description="Folders of runs and state")
