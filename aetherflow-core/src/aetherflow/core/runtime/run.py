@@ -14,6 +14,7 @@ from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
+from aetherflow.core.kernel.sequencing.worker import Worker
 from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.registry import Registered, register
 from aetherflow.core.kernel.state.store import StateStore
@@ -129,6 +130,7 @@ class Run:
             open_context=lambda attempt: StepContext(seen_by_steps, step_state, attempt),
             grace=grace,
             jobs=jobs,
+            worker=Worker(),
         )
 
     def _open_log(self, key: StepKey, number: int) -> OutputLog:

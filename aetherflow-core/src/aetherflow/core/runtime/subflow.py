@@ -5,9 +5,8 @@ process or another, goes on with it under the same id. The locks that the outer 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownError, SpecError, StepError
 from aetherflow.core.contracts.handles import FlowResult
@@ -33,8 +32,7 @@ GRACE_SHARE_SECONDS = 1.0
 """A run inside a run has so much less time to stop, so that it has ended when the outer one's time is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outer:
+class Outer(NamedTuple):
     """What a run is given of the one that started it."""
 
     run: str
@@ -52,8 +50,7 @@ class Outer:
         return min(own, max(0.0, self.grace - GRACE_SHARE_SECONDS))
 
 
-@dataclass(frozen=True, slots=True)
-class InnerRuns:
+class InnerRuns(NamedTuple):
     """How a run inside a run is made."""
 
     prepare: Callable[[Path, Snapshot, Catalog | None], PreparedFlow]

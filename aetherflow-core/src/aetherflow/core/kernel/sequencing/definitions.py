@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.redact import MASK, Redactor, is_secret_name
@@ -30,8 +30,7 @@ FOLDER_PLUGIN = "(folder)"
 """Begins what a definition says of a plugin whose code is part of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class FlowFacts:
+class FlowFacts(NamedTuple):
     """What the definitions of a flow are made of."""
 
     data: Mapping[str, Any]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aetherflow.core.base.said import Reason, ReasonCode
@@ -41,8 +42,7 @@ class Verdict(StrEnum):
     LEAVE = "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """What the caller asks of a run, new or known, beside its inputs; and who asks."""
 
     flow_job: str | None = None
@@ -50,7 +50,7 @@ class RunOptions:
     from_step: str | None = None
     """`JOB` or `JOB.STEP`: discard its result and every one that follows from it."""
     accept_changes: bool = False
-    decisions: Mapping[str, str] = field(default_factory=dict)
+    decisions: Mapping[str, str] = MappingProxyType({})
     """`JOB.STEP` to `done` or `again`."""
     actor: str = ""
     reason: str | None = None
@@ -60,8 +60,7 @@ class RunOptions:
         return Intervention(self.actor, self.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(NamedTuple):
     """What a step says that it would do."""
 
     lines: tuple[str, ...]
@@ -91,8 +90,7 @@ class JobPlan:
     steps: list[StepPlan] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A step or job whose definition is not the one of its record."""
 
     key: StepKey

@@ -1,8 +1,7 @@
 """One run from its lock to its end: entered in the state, its jobs sequenced, its end recorded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.said import said
 from aetherflow.core.base.summary import JobSummary
@@ -22,8 +21,7 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.source_map import SourceMap
 
 
-@dataclass(frozen=True, slots=True)
-class FlowToRun:
+class FlowToRun(NamedTuple):
     """A flow, its definitions and what is to happen to each of its steps."""
 
     spec: FlowSpec

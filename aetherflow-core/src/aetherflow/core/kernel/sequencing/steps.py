@@ -1,10 +1,8 @@
 """Running one step: reused, or attempted until it ends well, its retries are used up, or the run is stopped."""
 
-import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import (
     LeaseLostError,
@@ -47,8 +45,7 @@ from aetherflow.core.kernel.state.values import json_safe
 from aetherflow.core.kernel.yaml.flow import StepSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A step that ended well."""
 
     status: Status
@@ -268,7 +265,7 @@ class StepRunner:
         started = Handover(work.key, end, following).write(self.state)
         if promoted is not None:
             work.job.outputs = promoted
-        return dataclasses.replace(done, next=started)
+        return done._replace(next=started)
 
     def _say(self, work: Work, event: str, **fields: Any) -> None:
         key = work.key

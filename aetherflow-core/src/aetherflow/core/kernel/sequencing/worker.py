@@ -4,9 +4,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import StepError, StepTimeoutError
 from aetherflow.core.contracts.context import RunContext
@@ -22,8 +21,7 @@ KILL_WAIT_SECONDS = 1.0
 """Time a step has after its children were killed; then the run ends without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOutcome:
+class AttemptOutcome(NamedTuple):
     """How an attempt ended: a result, an error, or neither when it did not end within the grace of a stop.
 
     `stopped` says that it was ended, and why. Then there is a result only if the run was stopped and the step was

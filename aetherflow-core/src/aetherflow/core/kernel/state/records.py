@@ -10,8 +10,7 @@ from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(NamedTuple):
     """What is fixed when a run starts: parameters, slot (UTC, null without one), dates as ISO text."""
 
     params: dict[str, Any]
@@ -20,8 +19,7 @@ class Frozen:
     data_date: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(NamedTuple):
     """What a run records about its circumstances."""
 
     engine_version: str
@@ -41,8 +39,7 @@ class RunFacts:
     working_dir: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """The row of a run, as its latest process left it."""
 
     run_id: str
@@ -59,8 +56,7 @@ class RunRecord:
         return code_of(self.reason) == StateReason.PARTIAL
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class JobRecord(NamedTuple):
     """A job of a run as stored."""
 
     status: Status
@@ -80,8 +76,7 @@ class StepKey(NamedTuple):
         return f"{self.job}.{self.step}" + (f"[{self.item}]" if self.item else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A finished file of a step."""
 
     path: str
@@ -89,8 +84,7 @@ class Artifact:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArtifact:
+class StoredArtifact(NamedTuple):
     """An artifact as stored; `gone_by` names the step or the cleanup that removed the file."""
 
     key: StepKey
@@ -122,8 +116,7 @@ class StepRecord:
     """Outputs that hold a secret and were therefore not stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepStart:
+class StepStart(NamedTuple):
     """What is written down before an attempt may have any effect."""
 
     key: StepKey
@@ -146,8 +139,7 @@ class StepEffects:
     """Entries of the ledger that are committed with whatever end the attempt comes to."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepEnd:
+class StepEnd(NamedTuple):
     """How an attempt ended well."""
 
     status: Status

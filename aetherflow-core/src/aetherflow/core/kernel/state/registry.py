@@ -11,8 +11,8 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
@@ -59,8 +59,7 @@ _NO_DAMAGE = frozenset(
 """Errors of a file that is whole: busy, no room, no permission."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Registered:
+class Registered(NamedTuple):
     """A run and where it is recorded."""
 
     flow_id: str
@@ -71,8 +70,7 @@ class Registered:
     """Of its first start, in UTC epoch milliseconds."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class KnownFlow:
+class KnownFlow(NamedTuple):
     """A flow that has run, and the state file of its runs."""
 
     flow_id: str

@@ -1,6 +1,5 @@
 """One run in a state file: its own transitions and those of its jobs, each one transaction."""
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -70,8 +69,8 @@ class RunState:
             require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)
             unit.generation = found.generation + 1 if found else 1
             at = now_ms()
-            entered = {"generation": unit.generation, "status": Status.RUNNING, **dataclasses.asdict(facts)}
-            entered |= {**dataclasses.asdict(frozen), "params": to_json(frozen.params), "heartbeat_at": at}
+            entered = {"generation": unit.generation, "status": Status.RUNNING, **facts._asdict()}
+            entered |= {**frozen._asdict(), "params": to_json(frozen.params), "heartbeat_at": at}
             if found is None:
                 insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
             else:
@@ -196,4 +195,4 @@ class RunState:
             self.steps.accept(key, def_hash)
             return
         update(self._unit.db, "job_runs", {"def_hash": def_hash}, {**self._unit.key, "job_id": key.job})
-        self._jobs[key.job] = dataclasses.replace(self._jobs[key.job], def_hash=def_hash)
+        self._jobs[key.job] = self._jobs[key.job]._replace(def_hash=def_hash)

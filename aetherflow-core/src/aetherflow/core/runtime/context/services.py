@@ -1,9 +1,8 @@
 """What the contexts of all attempts of one run are made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.handles import FlowResult
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.attempt import Attempt
 
 
-@dataclass(frozen=True, slots=True)
-class FlowCall:
+class FlowCall(NamedTuple):
     """A run that a step asks for."""
 
     flow: Path
@@ -39,8 +37,7 @@ class FlowCaller(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ContextServices:
+class ContextServices(NamedTuple):
     """What the contexts of all attempts of one run share."""
 
     flow: PreparedFlow

@@ -2,9 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
@@ -24,8 +23,7 @@ from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A run that may go on."""
 
     flow: PreparedFlow
