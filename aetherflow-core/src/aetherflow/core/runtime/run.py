@@ -23,7 +23,6 @@ from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.context.services import ContextServices
 from aetherflow.core.runtime.context.step_state import StepState
-from aetherflow.core.runtime.hooks.hooks import HookObserver
 from aetherflow.core.runtime.hooks.run_hooks import StepWrapping, hooks_of_run
 from aetherflow.core.runtime.logs.events import Events, Observer
 from aetherflow.core.runtime.logs.logs import run_logging
@@ -150,6 +149,8 @@ class Run:
         for observer in (*files, *observers):
             self._events.add(observer)
         if self._hooks is not None:
+            from aetherflow.core.runtime.hooks.hooks import HookObserver  # few runs have any
+
             self._events.add(HookObserver(self._hooks, self._info, self._events))
         started, status, note = time.monotonic(), Status.RUNNING, None
         circumstances = circumstances_of(opened.flow)

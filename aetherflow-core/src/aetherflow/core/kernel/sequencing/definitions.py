@@ -9,7 +9,6 @@ failed goes on after an update.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import DocPath
@@ -47,12 +46,12 @@ class FlowFacts(NamedTuple):
     plugins: PluginFacts
 
 
-@dataclass(slots=True)
 class References:
     """What a step reads: template paths, and every text that could be the name of a resource."""
 
-    paths: set[tuple[str, ...]] = field(default_factory=set)
-    texts: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.paths: set[tuple[str, ...]] = set()
+        self.texts: set[str] = set()
 
     def add(self, value: Any) -> None:
         """Collect from a value, through maps and lists."""
@@ -69,19 +68,19 @@ class References:
                 self.add(item)
 
 
-@dataclass(slots=True)
 class StepDefinitions:
     """Hashes and texts of all steps and jobs of a flow, and who refers to whom."""
 
-    hashes: dict[StepKey, str] = field(default_factory=dict)
-    """By step; a job has the key of an empty step."""
-    texts: dict[str, str] = field(default_factory=dict)
-    """Text of each definition by its hash."""
-    references: dict[StepKey, References] = field(default_factory=dict)
-    before: dict[StepKey, str] = field(default_factory=dict)
-    """Texts as 1.0 would have them, which knew no numbers as they are written, where they differ."""
-    uses: dict[StepKey, set[StepKey]] = field(default_factory=dict)
-    """Step to the earlier steps whose outputs it reads."""
+    def __init__(self) -> None:
+        self.hashes: dict[StepKey, str] = {}
+        """By step; a job has the key of an empty step."""
+        self.texts: dict[str, str] = {}
+        """Text of each definition by its hash."""
+        self.references: dict[StepKey, References] = {}
+        self.before: dict[StepKey, str] = {}
+        """Texts as 1.0 would have them, which knew no numbers as they are written, where they differ."""
+        self.uses: dict[StepKey, set[StepKey]] = {}
+        """Step to the earlier steps whose outputs it reads."""
 
     def keep(self, key: StepKey, recorded: str, text: str) -> None:
         """Let the recorded definition of a step, which says the same, stay its definition."""

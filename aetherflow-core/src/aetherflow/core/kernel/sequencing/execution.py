@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import UndecidedStepError
@@ -83,19 +83,19 @@ class StepTrace:
         return self.record.status if self.recorded else Status.INTERRUPTED
 
 
-@dataclass(slots=True)
 class JobRun:
     """A job under way: its outputs so far, and what becomes of its steps."""
 
-    spec: JobSpec
-    path: DocPath
-    stored: dict[str, Any] = field(default_factory=dict)
-    """Outputs that an earlier process promoted; those of reused steps are taken over."""
-    steps: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    traces: list[StepTrace] = field(default_factory=list)
-    failure: StepFailedError | None = None
-    blocked_by: str | None = None
+    def __init__(self, spec: JobSpec, path: DocPath) -> None:
+        self.spec = spec
+        self.path = path
+        self.stored: dict[str, Any] = {}
+        """Outputs that an earlier process promoted; those of reused steps are taken over."""
+        self.steps: dict[str, Any] = {}
+        self.outputs: dict[str, Any] = {}
+        self.traces: list[StepTrace] = []
+        self.failure: StepFailedError | None = None
+        self.blocked_by: str | None = None
 
 
 class Work(NamedTuple):

@@ -1,7 +1,7 @@
 """What a plan consists of: what the caller asks for, a verdict for every job and step. `verdicts` decides on them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -80,14 +80,13 @@ class StepPlan:
     """What it would do; None unless that was asked for, and for what does not run."""
 
 
-@dataclass(slots=True)
-class JobPlan:
+class JobPlan(NamedTuple):
     """Verdict for one job and its steps."""
 
     job_id: str
     verdict: Verdict
     reason: Reason | None
-    steps: list[StepPlan] = field(default_factory=list)
+    steps: Sequence[StepPlan] = ()
 
 
 class Change(NamedTuple):
@@ -109,14 +108,13 @@ class PluginChange(NamedTuple):
         return f"{self.name} {self.before} -> {self.now}"
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Verdicts in the order of the flow."""
 
     jobs: list[JobPlan]
     changes: list[Change]
     intervention: Intervention
-    plugins: list[PluginChange] = field(default_factory=list)
+    plugins: Sequence[PluginChange] = ()
     """Installed distributions of another version than in the run's latest process: information, no change."""
 
     @property

@@ -89,7 +89,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
     if found is not None and (found.status is not Status.SUCCESS or found.partial or options.from_step):
         state.load()
         plan = make_plan(flow.spec, state, definitions, options, _exists)
-        plan.plugins = plugin_changes(state.circumstances(), flow)
+        plan = plan._replace(plugins=plugin_changes(state.circumstances(), flow))
     elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
         plan = Plan([], [], options.nothing())
     else:
