@@ -16,11 +16,11 @@ from typing import Any
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
-from aetherflow.core.base.summary import RunSummary
 from aetherflow.core.checks.prepare import prepare_flow
 from aetherflow.core.host.first_party import CORE
 from aetherflow.core.host.metadata import version_of
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
+from aetherflow.core.kernel.sequencing.results import RunSummary
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import RunFacts

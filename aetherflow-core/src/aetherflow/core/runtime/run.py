@@ -7,10 +7,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aetherflow.core.base.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
-from aetherflow.core.base.summary import RunSummary
+from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.sequencing.results import RunSummary
 from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
+from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop

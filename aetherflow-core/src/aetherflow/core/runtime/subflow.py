@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownError, SpecError, StepError
+from aetherflow.core.base.errors import AetherflowError, SpecError, StepError
 from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.run_errors import RunError, RunUnknownError
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
@@ -23,7 +24,7 @@ from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 if TYPE_CHECKING:
-    from aetherflow.core.base.summary import RunSummary
+    from aetherflow.core.kernel.sequencing.results import RunSummary
     from aetherflow.core.runtime.logs.events import Observer
 
 MAX_DEPTH = 16

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.said import said
-from aetherflow.core.base.summary import JobSummary
 from aetherflow.core.contracts.running import RunPhases
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
+from aetherflow.core.kernel.sequencing.results import JobSummary
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL, Sequence
 from aetherflow.core.kernel.sequencing.services import RunServices
