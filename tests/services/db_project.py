@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorInit, RunFailedError
-from aetherflow.core.base.summary import FailureSummary, RunSummary
+from aetherflow.core.kernel.sequencing.results import FailureSummary, RunSummary
 from aetherflow.core.runner import run_flow
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector

@@ -23,6 +23,7 @@ from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.sequencing.verdicts import make_plan
+from aetherflow.core.kernel.sequencing.worker import Worker
 from aetherflow.core.kernel.state.records import Frozen, RunFacts, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
@@ -224,6 +225,8 @@ def run() -> str:
         open_log=open_log,
         open_context=open_context,
         grace=1,
+        jobs={},
+        worker=Worker(),
     )
     frozen = Frozen({}, None, "2026-01-02", "2026-01-02")
     about = RunFacts("test", "alone.yaml", "", "somebody", "here", 1, "test", "kernel_alone")

@@ -4,7 +4,6 @@ The list of a `for_each` and the answer of a `when` come from a step that has to
 else then. Each bug that would let them be asked again is put in on purpose: the suite has to notice it.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable
 
@@ -89,9 +88,9 @@ def ask_when_again() -> None:
 
     def forgetful(state: RunState) -> None:
         load(state)
-        state._jobs = {job: dataclasses.replace(row, when_result=None) for job, row in state._jobs.items()}
+        state._jobs = {job: row._replace(when_result=None) for job, row in state._jobs.items()}
 
-    RunState.load = forgetful  # type: ignore[method-assign]
+    RunState.load = forgetful  # type: ignore[assignment,method-assign]
 
 
 def thaw_the_list() -> None:

@@ -17,9 +17,6 @@ from aetherflow.core.base.errors import (
     ResolverMissingKeyError,
     ResolverSyntaxError,
     RunBusyError,
-    RunFailedError,
-    RunInterruptedError,
-    RunUnknownError,
     SpecError,
     StateError,
     StepCancelledError,
@@ -79,6 +76,7 @@ from aetherflow.core.host.catalog import (
 )
 from aetherflow.core.host.installing import install_command
 from aetherflow.core.host.require import require, require_attr
+from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.kernel.yaml.flow import (
     CleanupPolicy,
     FlowMetaSpec,

@@ -4,13 +4,11 @@ from aetherflow.core.base.errors import (
     AetherflowError,
     ChangedDefinitionError,
     RunBusyError,
-    RunFailedError,
-    RunInterruptedError,
-    RunUnknownError,
     SpecError,
     StateError,
     UsageError,
 )
+from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 
 __all__ = [
     "AetherflowError",

@@ -9,16 +9,17 @@ import sqlite3
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.actor import actor
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
-from aetherflow.core.base.summary import RunSummary
 from aetherflow.core.checks.prepare import prepare_flow
+from aetherflow.core.host.first_party import CORE
+from aetherflow.core.host.metadata import version_of
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
+from aetherflow.core.kernel.sequencing.results import RunSummary
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import RunFacts
@@ -270,7 +271,7 @@ def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
     ambient = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
     parent = "/".join(name for name in ambient if name) if all(ambient) else None
     return RunFacts(
-        engine_version=version("aetherflow-core"),
+        engine_version=version_of(CORE),
         flow_path=str(Path(flow.document.file).absolute()),
         fingerprint=flow.fingerprint,
         actor=actor(),

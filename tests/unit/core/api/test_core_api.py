@@ -10,6 +10,7 @@ import pytest
 import aetherflow.core
 from aetherflow.core import api, exception, runner, validation
 from aetherflow.core.base import errors
+from aetherflow.core.kernel.sequencing import run_errors
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -138,9 +139,8 @@ def test_the_documented_names_elsewhere() -> None:
 
 
 def classes() -> list[type[errors.AetherflowError]]:
-    return [
-        value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, errors.AetherflowError)
-    ]
+    known = {**vars(errors), **vars(run_errors)}
+    return [value for value in known.values() if inspect.isclass(value) and issubclass(value, errors.AetherflowError)]
 
 
 def test_every_error_stands_in_the_tree_with_its_base_and_exit_code() -> None:
@@ -159,8 +159,8 @@ def test_every_error_stands_in_the_tree_with_its_base_and_exit_code() -> None:
         assert [c.__name__ for c in cls.__bases__] == [name for name in (base, builtin) if name], cls
         if code is not None:
             assert cls.exit_code == int(code), cls
-        elif base != "Exception" and cls is not errors.RunInterruptedError:
-            assert cls.exit_code == getattr(errors, base).exit_code, cls
+        elif base != "Exception" and cls is not run_errors.RunInterruptedError:
+            assert cls.exit_code == {each.__name__: each for each in classes()}[base].exit_code, cls
 
 
 def test_codes_are_unique() -> None:

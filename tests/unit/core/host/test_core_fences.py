@@ -1,11 +1,16 @@
 """What the core does where a library has not the private names that it would use."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated, Any
 
 import pytest
+import typer
+from typer.main import get_command
 
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.console.commands import Command
 from aetherflow.core.console.typer_internals import completion_script, prepare_completion, read_plainly
 from aetherflow.core.host.pydantic_internals import spare_plugin_scan
 
@@ -33,3 +38,17 @@ def test_pydantic_without_its_private_part(monkeypatch: pytest.MonkeyPatch) -> N
     loader._plugins = None
     spare_plugin_scan()
     assert loader._plugins == {}
+
+
+@pytest.mark.parametrize(("asked", "plainly"), [({"readable": False}, True), ({"exists": True}, False)])
+def test_a_path_of_which_nothing_is_asked_is_read_without_pydantic(
+    asked: dict[str, Any], plainly: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def command(file: Annotated[Path, typer.Argument(**asked)]) -> None: ...
+
+    app = typer.Typer()
+    app.command("read", cls=Command)(command)
+    (param,) = [each for each in get_command(app).params if each.name == "file"]
+    monkeypatch.delitem(sys.modules, "typer._adapters", raising=False)  # by which typer reads with pydantic
+    assert param.process_value(typer.Context(get_command(app)), str(tmp_path)) == tmp_path
+    assert ("typer._adapters" not in sys.modules) is plainly

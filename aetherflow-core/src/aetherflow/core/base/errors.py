@@ -42,6 +42,8 @@
         ├── ClaimedFileError (RuntimeError)       what an ended run had taken is gone
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
+RunError and its subclasses are in `kernel.sequencing.run_errors`, beside the summary that they carry.
+
 Each class has a stable code (its section in docs/reference/errors.md) and an exit code, which the command line returns.
 """
 
@@ -52,7 +54,6 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from aetherflow.core.base.location import DocPath, Location
     from aetherflow.core.base.problems import Problem
-    from aetherflow.core.base.summary import RunSummary
 
 TEMPLATE_MESSAGE = "Unsupported templating syntax. Use {{VAR}} or {{VAR:DEFAULT}}"
 """First line of every ResolverSyntaxError, word for word (contract)."""
@@ -220,35 +221,6 @@ class LegacyPluginError(PluginError):
     """A distribution registers its plugins in the old group; a warning, never raised."""
 
     code = "AF2123"
-
-
-class RunError(AetherflowError):
-    """A run did not end in SUCCESS; `summary` says what happened."""
-
-    code = "AF3001"
-
-    def __init__(self, message: str, summary: "RunSummary", *, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.summary = summary
-        self.exit_code = exit_code
-
-
-class RunFailedError(RunError):
-    """At least one job FAILED."""
-
-    code = "AF3001"
-
-
-class RunUnknownError(RunError):
-    """A `once` step was interrupted: a person has to decide whether it was done."""
-
-    code = "AF3004"
-
-
-class RunInterruptedError(RunError):
-    """The run was stopped by a signal; the same command resumes it."""
-
-    code = "AF3002"
 
 
 class ChangedDefinitionError(AetherflowError):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from aetherflow.core.base.summary import RunSummary
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.refusing import NotedStart
+    from aetherflow.core.kernel.sequencing.results import RunSummary
     from aetherflow.core.runtime.environment.snapshot import Snapshot
     from aetherflow.core.runtime.logs.events import Observer
 
@@ -38,9 +38,10 @@ def execute(
     """
     import json
 
-    from aetherflow.core.base.errors import AetherflowError, RunError
+    from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
+    from aetherflow.core.kernel.sequencing.run_errors import RunError
 
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)

@@ -1,24 +1,36 @@
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.plugins_new import new
-from aetherflow.core.console.commands import Command, Group
+from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
     from aetherflow.core.host.catalog import Catalog
     from aetherflow.core.host.describe import Description
     from aetherflow.core.runtime.environment.snapshot import Snapshot
 
+
+class PluginGroup(LazyGroup):
+    """The commands of `aetherflow plugins`."""
+
+    lazy: ClassVar = {
+        "list": "aetherflow.core.cli.plugins:list_plugins",
+        "show": "aetherflow.core.cli.plugins:show_plugin",
+        "check": "aetherflow.core.cli.plugins:check_plugins",
+        "new": "aetherflow.core.cli.plugins_new:new",
+    }
+
+
 app = typer.Typer(
-    cls=Group,
+    cls=PluginGroup,
     help="What is installed: step types and connectors, and the distributions that provide them.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.callback()(lambda: None)  # makes it a group, though it has no command yet
 LIST_SCHEMA = 1
 SHOW_SCHEMA = 1
 CHECK_SCHEMA = 1
@@ -27,7 +39,6 @@ CONFIGURING = ("CONFIG", "PLUGIN_PATHS", "SETTINGS_MODULE", "ENV_FILES_JSON", "M
 HooksOption = Annotated[bool, typer.Option("--run-hooks", help="Also load folder plugins in this folder or below.")]
 
 
-@app.command("list", cls=Command)
 def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
     """List all plugins: those of installed distributions, which are not imported, and those of plugin paths.
 
@@ -36,8 +47,6 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
 
     Example: aetherflow plugins list --json
     """
-    import json
-
     from aetherflow.core.console.table import table
     from aetherflow.core.host.metadata import installed_commands, installed_hooks
     from aetherflow.core.host.names import COMMANDS
@@ -58,6 +67,8 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
         for entry in sorted(found, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
     ]
     if as_json:
+        import json
+
         problems = [{"code": error.code, "message": error.message, "fix": error.fix} for error, _ in catalog.notices]
         report = {"plugins": rows, "problems": problems, "not_evaluated": list(catalog.skipped)}
         typer.echo(json.dumps({"schema": LIST_SCHEMA, **report}, indent=2))
@@ -69,7 +80,6 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
     _tell_skipped(catalog)
 
 
-@app.command("show", cls=Command)
 def show_plugin(
     name: Annotated[
         str,
@@ -135,7 +145,6 @@ def show_plugin(
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-@app.command("check", cls=Command)
 def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
     """Import every plugin and report problems; exit code 1 if there are any.
 
@@ -239,6 +248,3 @@ def _lines(found: "Description") -> list[str]:
     if found.example:
         lines += ["", "example:", *(f"  {line}".rstrip() for line in found.example.split("\n"))]
     return lines
-
-
-app.command("new", cls=Command)(new)

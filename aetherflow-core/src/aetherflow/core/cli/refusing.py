@@ -15,12 +15,12 @@ from aetherflow.core.base.errors import (
     ChangedDefinitionError,
     PluginError,
     RunBusyError,
-    RunError,
     SpecError,
     StateError,
     UsageError,
 )
 from aetherflow.core.base.said import Reason, ReasonCode, said
+from aetherflow.core.kernel.sequencing.run_errors import RunError
 
 if TYPE_CHECKING:
     from aetherflow.core.base.redact import Redactor

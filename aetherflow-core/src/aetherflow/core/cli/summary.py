@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, SpecError
-from aetherflow.core.base.summary import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
 from aetherflow.core.console.table import table
 from aetherflow.core.host.installing import install_all
+from aetherflow.core.kernel.sequencing.results import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
 
 KEPT_SHOWN = 20
 """Most files that the failure block names: a step may have written thousands, and the block may be sent by mail."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from aetherflow.core.base.errors import AetherflowError, RunError, SpecError
+from aetherflow.core.base.errors import AetherflowError, SpecError
 
 Show = Callable[[AetherflowError], None]
 
@@ -54,7 +54,7 @@ def exit_code(call: Callable[[], Any], *, program: str, debug: bool, show: Show 
 
 def show_error(error: AetherflowError) -> None:
     """Write an expected error to stderr: its code, what is wrong, what to do."""
-    if error.told or isinstance(error, RunError):
+    if error.told:
         return  # its command has shown it
     if isinstance(error, SpecError) and error.problems:
         from aetherflow.core.console.findings import install_lines, problem_lines

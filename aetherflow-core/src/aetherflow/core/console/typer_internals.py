@@ -5,6 +5,7 @@ them; and `aetherflow completion` prints a script, for which typer has no public
 0.29.2; the distribution allows versions below 1. Without these names starts are slower, and completion is missing.
 """
 
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import UsageError
@@ -17,16 +18,26 @@ def read_plainly(param: Any) -> None:
     if descriptor is None or thorough is None:
         return
     annotation = descriptor.annotation
+    single = not (param.multiple or param.nargs != 1)
+    path = annotation is Path and _is_unchecked(descriptor.parameter_info)
 
     def process_value(ctx: Any, value: Any) -> Any:
         if param.callback is None:
             if value is None and not param.required:
                 return () if param.multiple or param.nargs == -1 else None
-            if type(value) is annotation and annotation in (str, int) and not (param.multiple or param.nargs != 1):
+            if single and type(value) is annotation and annotation in (str, int):
                 return value
+            if single and path and type(value) is str:
+                return Path(value)
         return thorough(ctx, value)
 
     param.__dict__["process_value"] = process_value
+
+
+def _is_unchecked(info: Any) -> bool:
+    """Whether nothing is asked of the file at a path, and its name stays as it was typed."""
+    asked = ("exists", "readable", "writable", "resolve_path", "path_type", "parser")
+    return info.file_okay and info.dir_okay and not any(getattr(info, name) for name in asked)
 
 
 def prepare_completion() -> None:

@@ -2,10 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, BinaryIO, ClassVar, Generic, Self, TypeVar, get_args, get_origin
+from typing import Any, BinaryIO, ClassVar, Generic, NamedTuple, Self, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -22,8 +21,7 @@ class BundleSourceConfig(StrictModel):
 ConfigT = TypeVar("ConfigT", bound=BundleSourceConfig)
 
 
-@dataclass(frozen=True, slots=True)
-class BundleSourceInit:
+class BundleSourceInit(NamedTuple):
     """What a source is built from: `bundle.source` of a manifest, rendered."""
 
     type: str

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -27,8 +27,7 @@ class ConnectorContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectorInit:
+class ConnectorInit(NamedTuple):
     """What a connector is built from: a resource, rendered and decoded."""
 
     name: str

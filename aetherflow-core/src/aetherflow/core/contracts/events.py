@@ -1,8 +1,7 @@
 """The values that hooks receive: frozen copies, so that a hook cannot change the run through them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
@@ -10,8 +9,7 @@ from aetherflow.core.base.problems import Problem
 REFUSED_PLAN = "AF2112"
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(NamedTuple):
     """The identity of a run, and which of its processes this is."""
 
     flow_id: str
@@ -21,15 +19,13 @@ class RunInfo:
     flow_file: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobInfo:
+class JobInfo(NamedTuple):
     """The identity of a job within a run."""
 
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepInfo:
+class StepInfo(NamedTuple):
     """One attempt of a step, or of one item of its `for_each`."""
 
     job_id: str
@@ -40,8 +36,7 @@ class StepInfo:
     """Key of the item; None for a step without `for_each`."""
 
 
-@dataclass(frozen=True, slots=True)
-class LockInfo:
+class LockInfo(NamedTuple):
     """A lock that the run acquired or lost."""
 
     key: str
@@ -49,8 +44,7 @@ class LockInfo:
     """The fencing token: it grows each time that the lock is taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a run, a job or an attempt ended. Secrets are masked."""
 
     status: str
@@ -62,8 +56,7 @@ class Outcome:
     """Why it was skipped or blocked; else None."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
+class PlannedStep(NamedTuple):
     """A step of a plan, with what will happen to it."""
 
     step_id: str
@@ -79,8 +72,7 @@ class PlannedStep:
         return _problem(self.location, message, fix)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedJob:
+class PlannedJob(NamedTuple):
     """A job of a plan, with what will happen to it."""
 
     job_id: str
@@ -94,8 +86,7 @@ class PlannedJob:
         return _problem(self.location, message, fix)
 
 
-@dataclass(frozen=True, slots=True)
-class PlanInfo:
+class PlanInfo(NamedTuple):
     """What a run is going to do."""
 
     run: RunInfo

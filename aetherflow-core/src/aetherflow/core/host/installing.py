@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.base.problems import Problem
 from aetherflow.core.host.first_party import CORE, driver_extra, without_implied
+
+if TYPE_CHECKING:
+    from aetherflow.core.base.problems import Problem
 
 
 def install_command(*extras: str, of: str = CORE) -> str:
@@ -30,7 +32,7 @@ def repair_command(distribution: str) -> str:
     return f"pip install --force-reinstall --no-deps {_requirement(distribution)}"
 
 
-def install_all(problems: Iterable[Problem]) -> str | None:
+def install_all(problems: "Iterable[Problem]") -> str | None:
     """One command that installs every missing extra of these problems; None if none is missing."""
     extras = {problem.extra for problem in problems} - {""}
     return install_command(*extras) if extras else None

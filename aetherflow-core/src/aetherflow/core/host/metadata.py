@@ -105,6 +105,11 @@ def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
     return tuple(sorted(entries)), others
 
 
+def version_of(name: str) -> str:
+    """The version of an installed distribution; PackageNotFoundError if it is not installed."""
+    return _facts(distribution(name))[1]
+
+
 def _facts(found: Distribution) -> tuple[str, str]:
     # only the header, as text: parsing all of METADATA, with the README as its body, costs ten times as much
     head, _, _ = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")

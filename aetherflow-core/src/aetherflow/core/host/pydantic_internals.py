@@ -5,11 +5,15 @@ own; the core has just read them. Tried with pydantic 2.11.0 to 2.14.4; the dist
 Without the name pydantic reads the metadata again, and a start is slower.
 """
 
-import sys
+from importlib import import_module
+from typing import Any
 
 
 def spare_plugin_scan() -> None:
     """Tell pydantic that none of its plugins is installed; the caller must know that."""
-    loader = sys.modules.get("pydantic.plugin._loader")
-    if loader is not None and getattr(loader, "_plugins", ()) is None:
-        loader._plugins = {}  # type: ignore[attr-defined]
+    try:
+        loader: Any = import_module("pydantic.plugin._loader")  # pydantic imports it with its first model's schema
+    except ImportError:
+        return
+    if getattr(loader, "_plugins", ()) is None:
+        loader._plugins = {}

@@ -7,13 +7,15 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aetherflow.core.base.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
-from aetherflow.core.base.summary import ArtifactSummary, RunSummary
+from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.kernel.locks.run_locks import RunLocks
+from aetherflow.core.kernel.sequencing.results import ArtifactSummary, RunSummary
 from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
+from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
+from aetherflow.core.kernel.sequencing.worker import Worker
 from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.registry import register
 from aetherflow.core.kernel.state.registry_file import Registered, subject_of
@@ -23,7 +25,6 @@ from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.context.services import ContextServices
 from aetherflow.core.runtime.context.step_state import StepState
-from aetherflow.core.runtime.hooks.hooks import HookObserver
 from aetherflow.core.runtime.hooks.run_hooks import StepWrapping, hooks_of_run
 from aetherflow.core.runtime.logs.events import Events, Observer
 from aetherflow.core.runtime.logs.logs import run_logging
@@ -131,6 +132,7 @@ class Run:
             open_context=lambda attempt: StepContext(seen_by_steps, step_state, attempt),
             grace=grace,
             jobs=jobs,
+            worker=Worker(),
         )
 
     def _open_log(self, key: StepKey, number: int) -> OutputLog:
@@ -150,6 +152,8 @@ class Run:
         for observer in (*files, *observers):
             self._events.add(observer)
         if self._hooks is not None:
+            from aetherflow.core.runtime.hooks.hooks import HookObserver  # few runs have any
+
             self._events.add(HookObserver(self._hooks, self._info, self._events))
         started, status, note = time.monotonic(), Status.RUNNING, None
         circumstances = circumstances_of(opened.flow)

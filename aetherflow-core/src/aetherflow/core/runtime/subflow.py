@@ -5,15 +5,15 @@ another, resumes it under the same id. It shares the locks of the outer run.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aetherflow.core.base.errors import AetherflowError, RunError, RunUnknownError, SpecError, StepError
+from aetherflow.core.base.errors import AetherflowError, SpecError, StepError
 from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.run_errors import RunError, RunUnknownError
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
@@ -24,7 +24,7 @@ from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 if TYPE_CHECKING:
-    from aetherflow.core.base.summary import RunSummary
+    from aetherflow.core.kernel.sequencing.results import RunSummary
     from aetherflow.core.runtime.logs.events import Observer
 
 MAX_DEPTH = 16
@@ -33,8 +33,7 @@ GRACE_SHARE_SECONDS = 1.0
 """Seconds by which an inner run's time to stop is shorter than that of the outer run, so that it ends in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outer:
+class Outer(NamedTuple):
     """What an inner run gets from the outer run that started it."""
 
     run: str
@@ -54,8 +53,7 @@ class Outer:
         return min(own, max(0.0, self.grace - GRACE_SHARE_SECONDS))
 
 
-@dataclass(frozen=True, slots=True)
-class InnerRuns:
+class InnerRuns(NamedTuple):
     """The functions that prepare and run an inner run; given by the caller to avoid a circular import."""
 
     prepare: Callable[[Path, Snapshot, Catalog | None], PreparedFlow]

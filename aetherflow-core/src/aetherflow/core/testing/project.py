@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.errors import RunFailedError, RunInterruptedError, RunUnknownError
-from aetherflow.core.base.summary import FailureSummary, RunSummary
 from aetherflow.core.checks.report import check_flow
+from aetherflow.core.kernel.sequencing.results import FailureSummary, RunSummary
+from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.runner import plan_flow, run_flow

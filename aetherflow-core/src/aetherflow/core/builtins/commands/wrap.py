@@ -7,7 +7,7 @@ from aetherflow.core.cli.arguments import ConfigOption, QuietOption, SummaryJson
 from aetherflow.core.console.commands import Command
 
 if TYPE_CHECKING:
-    from aetherflow.core.base.summary import RunSummary
+    from aetherflow.core.kernel.sequencing.results import RunSummary
     from aetherflow.core.runtime.environment.snapshot import Snapshot
     from aetherflow.core.runtime.logs.events import Observer
 

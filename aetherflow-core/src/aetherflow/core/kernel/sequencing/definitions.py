@@ -9,8 +9,7 @@ not part of it, so that a failed run can be resumed after an update.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.redact import MASK, Redactor, is_secret_name
@@ -30,8 +29,7 @@ FOLDER_PLUGIN = "(folder)"
 """Prefix of `plugin` in the definition of a step whose code is part of the definition: a folder plugin."""
 
 
-@dataclass(frozen=True, slots=True)
-class FlowFacts:
+class FlowFacts(NamedTuple):
     """The input of `define`: a flow and the values that its definitions contain."""
 
     data: Mapping[str, Any]
@@ -48,12 +46,12 @@ class FlowFacts:
     plugins: PluginFacts
 
 
-@dataclass(slots=True)
 class References:
     """What a step reads: template paths, and every text that could be the name of a resource."""
 
-    paths: set[tuple[str, ...]] = field(default_factory=set)
-    texts: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.paths: set[tuple[str, ...]] = set()
+        self.texts: set[str] = set()
 
     def add(self, value: Any) -> None:
         """Collect from a value, through maps and lists."""
@@ -70,19 +68,19 @@ class References:
                 self.add(item)
 
 
-@dataclass(slots=True)
 class StepDefinitions:
     """Hashes and texts of all steps and jobs of a flow, and the references between them."""
 
-    hashes: dict[StepKey, str] = field(default_factory=dict)
-    """Step to the hash of its definition; the key of a job has an empty step id."""
-    texts: dict[str, str] = field(default_factory=dict)
-    """Text of each definition by its hash."""
-    references: dict[StepKey, References] = field(default_factory=dict)
-    before: dict[StepKey, str] = field(default_factory=dict)
-    """Texts as 1.0 made them, without the written form of numbers; only where they differ."""
-    uses: dict[StepKey, set[StepKey]] = field(default_factory=dict)
-    """Step to the earlier steps whose outputs it reads."""
+    def __init__(self) -> None:
+        self.hashes: dict[StepKey, str] = {}
+        """Step to the hash of its definition; the key of a job has an empty step id."""
+        self.texts: dict[str, str] = {}
+        """Text of each definition by its hash."""
+        self.references: dict[StepKey, References] = {}
+        self.before: dict[StepKey, str] = {}
+        """Texts as 1.0 made them, without the written form of numbers; only where they differ."""
+        self.uses: dict[StepKey, set[StepKey]] = {}
+        """Step to the earlier steps whose outputs it reads."""
 
     def keep(self, key: StepKey, recorded: str, text: str) -> None:
         """Use the recorded hash of a step whose recorded definition is equivalent to the current one."""

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import UndecidedStepError
 from aetherflow.core.base.location import DocPath
@@ -83,23 +83,22 @@ class StepTrace:
         return self.record.status if self.recorded else Status.INTERRUPTED
 
 
-@dataclass(slots=True)
 class JobRun:
     """A running job: its outputs so far, and what was done with its steps."""
 
-    spec: JobSpec
-    path: DocPath
-    stored: dict[str, Any] = field(default_factory=dict)
-    """Job outputs that earlier processes stored; those of reused steps are copied from here."""
-    steps: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    traces: list[StepTrace] = field(default_factory=list)
-    failure: StepFailedError | None = None
-    blocked_by: str | None = None
+    def __init__(self, spec: JobSpec, path: DocPath) -> None:
+        self.spec = spec
+        self.path = path
+        self.stored: dict[str, Any] = {}
+        """Job outputs that earlier processes stored; those of reused steps are copied from here."""
+        self.steps: dict[str, Any] = {}
+        self.outputs: dict[str, Any] = {}
+        self.traces: list[StepTrace] = []
+        self.failure: StepFailedError | None = None
+        self.blocked_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One thing to execute: a step, one item of its `for_each`, or its `verify`."""
 
     job: JobRun

@@ -1,6 +1,6 @@
 """The transition from step to step: the end of an attempt and the start of the next one share a transaction."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aetherflow.core.kernel.sequencing.execution import Work
 from aetherflow.core.kernel.state.records import StepEnd, StepKey
@@ -8,8 +8,7 @@ from aetherflow.core.kernel.state.step_state import StepStates
 from aetherflow.core.kernel.state.transitions import Status
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """An attempt whose start is recorded: it must be run, or given up."""
 
     work: Work
@@ -20,8 +19,7 @@ class Started:
         state.fail(self.work.key, Status.INTERRUPTED, why)
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(NamedTuple):
     """The successful end of an attempt and, if a step follows at once, the start of its first attempt.
 
     One transaction writes, for the end: the attempt's status, reason and outputs, the outputs of its job, its artifacts

@@ -1,8 +1,9 @@
 """The records of a plan: the caller's options, and a verdict on every job and step, which `verdicts` makes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aetherflow.core.base.said import Reason, ReasonCode
@@ -41,8 +42,7 @@ class Verdict(StrEnum):
     LEAVE = "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """The options of a new or resumed run, beside its inputs, and the user who gave them."""
 
     flow_job: str | None = None
@@ -50,7 +50,7 @@ class RunOptions:
     from_step: str | None = None
     """`JOB` or `JOB.STEP`: discard its result and every one that follows from it."""
     accept_changes: bool = False
-    decisions: Mapping[str, str] = field(default_factory=dict)
+    decisions: Mapping[str, str] = MappingProxyType({})
     """`JOB.STEP` to `done` or `again`."""
     actor: str = ""
     reason: str | None = None
@@ -60,8 +60,7 @@ class RunOptions:
         return Intervention(self.actor, self.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(NamedTuple):
     """The result of a step's dry run (`Step.plan`)."""
 
     lines: tuple[str, ...]
@@ -81,18 +80,16 @@ class StepPlan:
     """Result of the dry run; None if none was asked for, or the step does not run."""
 
 
-@dataclass(slots=True)
-class JobPlan:
+class JobPlan(NamedTuple):
     """Verdict for one job and its steps."""
 
     job_id: str
     verdict: Verdict
     reason: Reason | None
-    steps: list[StepPlan] = field(default_factory=list)
+    steps: Sequence[StepPlan] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A step or job whose definition differs from the recorded one."""
 
     key: StepKey
@@ -111,14 +108,13 @@ class PluginChange(NamedTuple):
         return f"{self.name} {self.before} -> {self.now}"
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Verdicts in the order of the flow."""
 
     jobs: list[JobPlan]
     changes: list[Change]
     intervention: Intervention
-    plugins: list[PluginChange] = field(default_factory=list)
+    plugins: Sequence[PluginChange] = ()
     """Distributions whose version differs from that in the run's latest process; for information only."""
 
     @property

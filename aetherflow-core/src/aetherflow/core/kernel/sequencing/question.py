@@ -1,7 +1,5 @@
 """Interrupted `once` steps: a recorded decision, or the step's `verify`, tells whether the step was done."""
 
-import dataclasses
-
 from aetherflow.core.base.errors import PluginError, StateError
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepTrace, StepUnknownError, Work, undecided
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner
@@ -63,8 +61,7 @@ class Questions:
         except PluginError as error:
             raise StepUnknownError(error, work.step, (*path, "type")) from error
         step = work.step.model_copy(update={"type": spec.type, "retry": None, "outputs": {}})
-        check = dataclasses.replace(
-            work,
+        check = work._replace(
             step=step,
             path=path,
             key=key,

@@ -1,14 +1,13 @@
 """One run from its lock to its end: it is recorded in the state, its jobs run in order, its end is recorded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.said import said
-from aetherflow.core.base.summary import JobSummary
 from aetherflow.core.contracts.running import RunPhases
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
+from aetherflow.core.kernel.sequencing.results import JobSummary
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL, Sequence
 from aetherflow.core.kernel.sequencing.services import RunServices
@@ -21,8 +20,7 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.source_map import SourceMap
 
 
-@dataclass(frozen=True, slots=True)
-class FlowToRun:
+class FlowToRun(NamedTuple):
     """A flow, its definitions, and the plan with a verdict on each of its steps."""
 
     spec: FlowSpec

@@ -7,7 +7,6 @@ from typing import Any
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, ResolverError, WhenError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import Reason, said
-from aetherflow.core.base.summary import JobSummary
 from aetherflow.core.kernel.sequencing.each import ForEach
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of
@@ -15,6 +14,7 @@ from aetherflow.core.kernel.sequencing.gates import blocked_by, when_holds
 from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
 from aetherflow.core.kernel.sequencing.question import Questions
+from aetherflow.core.kernel.sequencing.results import JobSummary
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError

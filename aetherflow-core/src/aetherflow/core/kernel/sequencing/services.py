@@ -1,8 +1,7 @@
 """The services of a run: its identity, state and locks, and through Protocols everything outside the kernel."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.context import RunContext
@@ -23,8 +22,7 @@ from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 
 
-@dataclass(frozen=True, slots=True)
-class RunServices:
+class RunServices(NamedTuple):
     """The services that all attempts of one run share."""
 
     flow_id: str
@@ -47,9 +45,9 @@ class RunServices:
     """Makes the context of an attempt for its step."""
     grace: float
     """Seconds that a step has to stop before its children are killed."""
-    jobs: dict[str, Any] = field(default_factory=dict)
+    jobs: dict[str, Any]
     """The value of the template root `jobs`, also for `when`."""
-    worker: Worker = field(default_factory=Worker)
+    worker: Worker
 
     def emit(self, event: str, **fields: Any) -> None:
         """Emit an event with the ids of this run."""

@@ -1,10 +1,8 @@
 """Running one step: attempts are made until one succeeds, the retries are used up, or the run is stopped."""
 
-import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import (
     LeaseLostError,
@@ -48,8 +46,7 @@ from aetherflow.core.kernel.state.values import json_safe
 from aetherflow.core.kernel.yaml.flow import StepSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The result of a step that ended with SUCCESS or SKIPPED."""
 
     status: Status
@@ -273,7 +270,7 @@ class StepRunner:
             self._say(work, "claimed", **told)
         if promoted is not None:
             work.job.outputs = promoted
-        return dataclasses.replace(done, next=started)
+        return done._replace(next=started)
 
     def _say(self, work: Work, event: str, **fields: Any) -> None:
         key = work.key

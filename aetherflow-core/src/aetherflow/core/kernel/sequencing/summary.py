@@ -9,9 +9,9 @@ from typing import Any
 
 from aetherflow.core.base.errors import WhenError
 from aetherflow.core.base.redact import Redactor
-from aetherflow.core.base.summary import ArtifactSummary, FailureSummary, JobSummary, StepSummary
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace
 from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
+from aetherflow.core.kernel.sequencing.results import ArtifactSummary, FailureSummary, JobSummary, StepSummary
 from aetherflow.core.kernel.state.records import JobRecord, StoredArtifact
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.yaml.source_map import SourceMap

@@ -4,9 +4,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import StepError, StepTimeoutError
 from aetherflow.core.contracts.context import RunContext
@@ -22,8 +21,7 @@ KILL_WAIT_SECONDS = 1.0
 """Time for a step to end after its children were killed; then the run ends without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOutcome:
+class AttemptOutcome(NamedTuple):
     """How an attempt ended: with a result, an error, or neither if it did not end within the grace time of a stop.
 
     `stopped` is set if the attempt was ended, and says why. A result together with `stopped` means that the step

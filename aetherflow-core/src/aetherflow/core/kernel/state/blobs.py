@@ -4,9 +4,8 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
@@ -16,8 +15,7 @@ ROW_LIMIT = 256 * 1024
 """Outputs of up to this many characters of JSON are stored in their row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blobs:
+class Blobs(NamedTuple):
     """The location of large outputs of one run: `root/run/NAME`, where NAME is the sha256 of the file."""
 
     root: Path

@@ -5,7 +5,6 @@ A run that takes a claim over holds the lock of the run that had it, and that of
 while it commits; a resume looks for lost claims after it has its lock: so one of the two sees the other.
 """
 
-import dataclasses
 import hashlib
 import json
 import sqlite3
@@ -163,7 +162,7 @@ class Claims:
             place = (unit.flow_id, claim.namespace, claim.key)
             if claim.taken_from and not unit.db.execute(_LOSE, (at, *place, claim.taken_from)).rowcount:
                 raise busy(claim.namespace, claim.key, self._holder(claim))
-            artifact = to_json(dataclasses.asdict(claim.artifact)) if claim.artifact else None
+            artifact = to_json(claim.artifact._asdict()) if claim.artifact else None
             made = (claim.identity, artifact, claim.taken_from, at)
             try:
                 unit.db.execute(_INSERT, (*place, unit.run_id, to_json(claim.value), *key, *made))

@@ -10,8 +10,7 @@ from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(NamedTuple):
     """The inputs that are fixed when a run starts: parameters, slot (UTC, None without one), dates as ISO text."""
 
     params: dict[str, Any]
@@ -20,8 +19,7 @@ class Frozen:
     data_date: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(NamedTuple):
     """The facts about a start of a run: engine, flow, user, process, command."""
 
     engine_version: str
@@ -46,8 +44,7 @@ class RunFacts:
     """Of a run that another one waits for: the first of these, as `Member.text`."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """The stored row of a run."""
 
     run_id: str
@@ -64,8 +61,7 @@ class RunRecord:
         return code_of(self.reason) == StateReason.PARTIAL
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class JobRecord(NamedTuple):
     """The stored row of a job, without its outputs."""
 
     status: Status
@@ -85,8 +81,7 @@ class StepKey(NamedTuple):
         return f"{self.job}.{self.step}" + (f"[{self.item}]" if self.item else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A finished file of a step: absolute path, size in bytes, sha256 in hexadecimal."""
 
     path: str
@@ -94,8 +89,7 @@ class Artifact:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArtifact:
+class StoredArtifact(NamedTuple):
     """An artifact as stored; `gone_by` names the step or the cleanup that removed the file."""
 
     key: StepKey
@@ -127,8 +121,7 @@ class StepRecord:
     """Names of outputs that were not stored, since they hold a secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepStart:
+class StepStart(NamedTuple):
     """The record of an attempt's start, which is committed before the attempt may have any effect."""
 
     key: StepKey
@@ -168,8 +161,7 @@ class StepEffects:
     """Those that are committed."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepEnd:
+class StepEnd(NamedTuple):
     """The record of a successful end of an attempt: SUCCESS or SKIPPED."""
 
     status: Status

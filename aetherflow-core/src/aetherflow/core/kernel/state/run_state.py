@@ -1,8 +1,8 @@
 """One run in a state file: the transitions of the run and its jobs, each in one transaction."""
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aetherflow.core.base.errors import LostOwnershipError
@@ -30,7 +30,7 @@ from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class RunEnd:
     """What became of the claims of a run that has ended."""
 
@@ -38,7 +38,7 @@ class RunEnd:
     """So many are final now, those of runs inside it among them."""
     open: int = 0
     """So many of its own stay open."""
-    released: list[KeptFolder] = dataclasses.field(default_factory=list)
+    released: list[KeptFolder] = field(default_factory=list)
     """Folders that were kept for claims, and may be removed now."""
 
 
@@ -98,8 +98,8 @@ class RunState:
             require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)
             unit.generation = found.generation + 1 if found else 1
             at = now_ms()
-            entered = {"generation": unit.generation, "status": Status.RUNNING, **dataclasses.asdict(facts)}
-            entered |= {**dataclasses.asdict(frozen), "params": to_json(frozen.params), "heartbeat_at": at}
+            entered = {"generation": unit.generation, "status": Status.RUNNING, **facts._asdict()}
+            entered |= {**frozen._asdict(), "params": to_json(frozen.params), "heartbeat_at": at}
             if found is None:
                 insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
             else:
@@ -272,4 +272,4 @@ class RunState:
             self.steps.accept(key, def_hash)
             return
         update(self._unit.db, "job_runs", {"def_hash": def_hash}, {**self._unit.key, "job_id": key.job})
-        self._jobs[key.job] = dataclasses.replace(self._jobs[key.job], def_hash=def_hash)
+        self._jobs[key.job] = self._jobs[key.job]._replace(def_hash=def_hash)

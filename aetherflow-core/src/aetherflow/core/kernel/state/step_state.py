@@ -1,6 +1,5 @@
 """The steps of one run in its state file: a row for each attempt, one transaction for each transition."""
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -248,7 +247,7 @@ class StepStates:
         unit = self._unit
         at = {**unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item}
         for artifact in effects.artifacts.values():
-            insert(unit.db, "artifacts", {**at, **dataclasses.asdict(artifact)}, otherwise="REPLACE")
+            insert(unit.db, "artifacts", {**at, **artifact._asdict()}, otherwise="REPLACE")
         for path in effects.consumed:
             update(unit.db, "artifacts", {"gone_by": str(key)}, {**unit.key, "path": path})
         self._store_ledger(effects.ledger)

@@ -1,9 +1,8 @@
 """The services that the contexts of all attempts of one run share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.handles import FlowResult
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.attempt import Attempt
 
 
-@dataclass(frozen=True, slots=True)
-class FlowCall:
+class FlowCall(NamedTuple):
     """A request of a step to run another flow."""
 
     flow: Path
@@ -39,8 +37,7 @@ class FlowCaller(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ContextServices:
+class ContextServices(NamedTuple):
     """The services of a run, as its contexts use them."""
 
     flow: PreparedFlow

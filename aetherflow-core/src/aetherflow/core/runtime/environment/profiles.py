@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import Location
@@ -13,7 +13,9 @@ from aetherflow.core.kernel.yaml.loader import Document, parse_document
 from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.settings import Settings, Source
-from aetherflow.core.runtime.environment.spec.profiles import ProfileSpec
+
+if TYPE_CHECKING:
+    from aetherflow.core.runtime.environment.spec.profiles import ProfileSpec
 
 JSON_VARIABLE, FILE_VARIABLE = "AETHERFLOW_PROFILES_JSON", "AETHERFLOW_PROFILES_FILE"
 
@@ -21,7 +23,7 @@ JSON_VARIABLE, FILE_VARIABLE = "AETHERFLOW_PROFILES_JSON", "AETHERFLOW_PROFILES_
 class Profiles(NamedTuple):
     """All profiles, and their document."""
 
-    by_name: dict[str, ProfileSpec]
+    by_name: "dict[str, ProfileSpec]"
     document: Document | None = None
 
 

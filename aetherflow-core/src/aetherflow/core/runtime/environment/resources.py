@@ -1,8 +1,7 @@
 """Resources as a run uses them: merged with profiles, templates rendered, secrets decoded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import ResolverError, ResolverSyntaxError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
@@ -18,8 +17,7 @@ from aetherflow.core.runtime.environment.profiles import Profiles, with_profile
 from aetherflow.core.runtime.environment.secrets import NO_HOOK_FIX, Secrets, SecretsHookError
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(NamedTuple):
     """The resources of a flow before rendering, each merged with its profile, and the positions of their values."""
 
     merged: Mapping[str, ResourceSpec]

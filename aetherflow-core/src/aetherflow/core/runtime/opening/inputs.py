@@ -2,8 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import ResolverError, SpecError, UsageError
 from aetherflow.core.base.location import DocPath, format_path
@@ -16,8 +15,7 @@ from aetherflow.core.runtime.opening.calendars import read_calendar
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 
-@dataclass(frozen=True, slots=True)
-class RunInputs:
+class RunInputs(NamedTuple):
     """The inputs that the caller of a run gives: parameters, the run's slot, the date of its data."""
 
     params: Mapping[str, Any]

@@ -2,9 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
@@ -25,8 +24,7 @@ from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A run that is ready to start or resume."""
 
     flow: PreparedFlow
@@ -95,7 +93,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
         state.load()
         plan = make_plan(flow.spec, state, definitions, options, _exists)
         refuse_lost_claims(state, plan, run_id)
-        plan.plugins = plugin_changes(state.circumstances(), flow)
+        plan = plan._replace(plugins=plugin_changes(state.circumstances(), flow))
     elif found is not None:  # it has succeeded: a changed flow makes no difference
         plan = Plan([], [], options.nothing())
     else:

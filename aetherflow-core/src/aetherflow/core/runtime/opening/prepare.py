@@ -3,9 +3,8 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
@@ -22,8 +21,7 @@ from aetherflow.core.runtime.workspace.places import state_path, work_root
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedFlow:
+class PreparedFlow(NamedTuple):
     """A checked flow and everything about it that does not depend on a run."""
 
     document: Document
@@ -46,8 +44,7 @@ class PreparedFlow:
         return self.snapshot.env
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Where the folders of a run stand, and whom to ask about it."""
 
     work_root: Path

@@ -1,8 +1,8 @@
 """The folders that the steps of a run may read and write."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.paths import inside
@@ -11,8 +11,7 @@ CHILD_ENV = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ",
 """Variables that enterprise mode passes to children, besides `LC_…`, `AETHERFLOW_LOCAL_…` and `policy.child_env`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sandbox:
+class Sandbox(NamedTuple):
     """The roots of one run; unless `strict`, paths are not confined."""
 
     work_root: Path
