@@ -1,6 +1,5 @@
-"""A name that is looked up at an SMB server just while its file is replaced is there, whatever the server says first."""
+"""A name at an SMB server that is looked up just while its file is replaced is there, whatever is answered first."""
 
-import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -8,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from smb.smb_structs import OperationFailure
 
 from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.smb.base import LOOKS
-from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
+from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector, PysmbSession
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
-from services import Smbd
-from services import need
-from transfer_peers import Peer, build_peer
+from services import Smbd, need
+from transfer_peers import Peer, build_peer, smb_resource
 
 GAP_SECONDS = 0.5
 """How long the server sleeps between opening a name and looking at what it opened; one replacement falls into it."""
@@ -41,9 +40,9 @@ def delayed(peer: Peer, reader: FileConnector[Any, Any], smbd: Smbd, smbd_old: S
     peer.put("a", "old")
     reader.stat(f"{peer.base}/a")  # so that it is connected
     (strace,) = need("strace")
-    strace = [strace, "-o", str(calls), "-e", "trace=openat", *(f"--attach={pid}" for pid in serving(server.root))]
+    command = [strace, "-o", str(calls), "-e", "trace=openat", *(f"--attach={pid}" for pid in serving(server.root))]
     fault = f"--inject=openat:delay_exit={int(GAP_SECONDS * 1e6)}:when=1"
-    with subprocess.Popen([*strace, fault], stderr=subprocess.PIPE) as tracer:
+    with subprocess.Popen([*command, fault], stderr=subprocess.PIPE) as tracer:
         assert tracer.stderr is not None
         assert b"attached" in tracer.stderr.readline()
         try:
@@ -57,7 +56,7 @@ def serving(share: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if Path(os.readlink(process / "cwd")) == share and b"smbd" in (process / "cmdline").read_bytes():
+            if (process / "cwd").readlink() == share and b"smbd" in (process / "cmdline").read_bytes():
                 found.append(int(process.name))
         except OSError:
             continue  # it has ended, or belongs to somebody else
@@ -92,3 +91,16 @@ def test_it_is_there(peer: Peer, reader: FileConnector[Any, Any], delayed: Path,
     opened = [line for line in delayed.read_text().splitlines() if '"a"' in line]
     assert "(DELAYED)" in opened[0]
     assert 1 < len(opened) <= LOOKS
+
+
+def test_many_missing_names_cost_the_same_each(smbd_old: Smbd) -> None:
+    """pysmb kept every answer that was an error, and read all of them again with each new one."""
+    config = smb_resource(smbd_old, "pysmb")["config"]
+    with PysmbConnector(ConnectorInit("reader", "smb", "pysmb", config, {})) as reader, reader.a_session() as session:
+        kept = set()
+        for _ in range(3):
+            with pytest.raises(OperationFailure):
+                session.stat(reader.at("none"))
+            assert isinstance(session, PysmbSession)
+            kept.add(len(session._smb.data_buf))
+    assert len(kept) == 1
