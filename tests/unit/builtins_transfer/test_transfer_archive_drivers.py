@@ -41,6 +41,7 @@ def make(found: Any, tree: Path, output: Path, password: str | None = None, **mo
 def test_pyminizip_writes_what_others_open(tmp_path: Path, tree: Path) -> None:
     found = connector("pyminizip")
     files = [tree / "a.csv", tree / "x/blöcke.bin"]
+    files[1].write_bytes(os.urandom(200_000))  # this encryption is undone in Python, byte by byte
     found.create_zip(output=tmp_path / "out.zip", files=files, base_dir=tree, password=PASSWORD)
     connector("zipfile").extract_zip(archive=tmp_path / "out.zip", dest_dir=tmp_path / "dest", password=PASSWORD)
     assert files_of(tmp_path / "dest") == {name: files_of(tree)[name] for name in ("a.csv", "x/blöcke.bin")}
