@@ -14,6 +14,7 @@ from aetherflow.core.api import ConnectorError
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.archives import engines
 from aetherflow_builtins_transfer.archives.engines import BLOCK_BYTES, choose_engine, deflaters
+from aetherflow_builtins_transfer.archives.zip_member import replace_compressor
 from transfer_archive_drivers import PASSWORD, connector, files_of
 
 
@@ -137,3 +138,13 @@ def test_times_are_kept_on_request(tmp_path: Path) -> None:
     output = Path(project.run_step("zip", {**inputs, "dest_path": "a.tar"})["step"].outputs["output"])
     with tarfile.open(output) as archive:
         assert archive.getmember("a.txt").mtime == 1_700_000_000
+
+
+def test_a_member_that_keeps_its_compressor_elsewhere_is_left_alone() -> None:
+    class Member:
+        __slots__ = ("compressor",)
+
+    member = Member()
+    member.compressor = own = zlib.compressobj()
+    replace_compressor(member, zlib.compressobj())
+    assert member.compressor is own
