@@ -144,7 +144,10 @@ def test_a_member_that_keeps_its_compressor_elsewhere_is_left_alone() -> None:
     class Member:
         __slots__ = ("compressor",)
 
+        def __init__(self) -> None:
+            self.compressor: Any = own
+
+    own = zlib.compressobj()
     member = Member()
-    member.compressor = own = zlib.compressobj()
     replace_compressor(member, zlib.compressobj())
     assert member.compressor is own
