@@ -14,6 +14,7 @@ from aetherflow.core.api import ConnectorError
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.archives import engines
 from aetherflow_builtins_transfer.archives.engines import BLOCK_BYTES, choose_engine, deflaters
+from aetherflow_builtins_transfer.archives.zip_member import replace_compressor
 from transfer_archive_drivers import PASSWORD, connector, files_of
 
 
@@ -41,6 +42,7 @@ def make(found: Any, tree: Path, output: Path, password: str | None = None, **mo
 def test_pyminizip_writes_what_others_open(tmp_path: Path, tree: Path) -> None:
     found = connector("pyminizip")
     files = [tree / "a.csv", tree / "x/blöcke.bin"]
+    files[1].write_bytes(os.urandom(200_000))  # this encryption is undone in Python, byte by byte
     found.create_zip(output=tmp_path / "out.zip", files=files, base_dir=tree, password=PASSWORD)
     connector("zipfile").extract_zip(archive=tmp_path / "out.zip", dest_dir=tmp_path / "dest", password=PASSWORD)
     assert files_of(tmp_path / "dest") == {name: files_of(tree)[name] for name in ("a.csv", "x/blöcke.bin")}
@@ -136,3 +138,16 @@ def test_times_are_kept_on_request(tmp_path: Path) -> None:
     output = Path(project.run_step("zip", {**inputs, "dest_path": "a.tar"})["step"].outputs["output"])
     with tarfile.open(output) as archive:
         assert archive.getmember("a.txt").mtime == 1_700_000_000
+
+
+def test_a_member_that_keeps_its_compressor_elsewhere_is_left_alone() -> None:
+    class Member:
+        __slots__ = ("compressor",)
+
+        def __init__(self) -> None:
+            self.compressor: Any = own
+
+    own = zlib.compressobj()
+    member = Member()
+    replace_compressor(member, zlib.compressobj())
+    assert member.compressor is own

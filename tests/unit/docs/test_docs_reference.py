@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from aetherflow.core.cli import main
 from aetherflow.core.host.names import KINDS
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.yaml.flow import (
     FlowMetaSpec,
     FlowSpec,
@@ -127,3 +128,9 @@ def test_every_command_has_its_help_on_the_page(capsys: pytest.CaptureFixture[st
     listing = capsys.readouterr().out.partition("Commands:\n")[2]
     for name in re.findall(r"^  (\w+)  ", listing, re.MULTILINE):
         assert {f"aetherflow {name} --help", f"aetherflow {name} list --help"} & shown, name
+
+
+def test_the_page_names_every_reason() -> None:
+    page = (ROOT / "docs/reference/state.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("<!-- reasons -->")[2], re.MULTILINE)
+    assert rows == sorted((str(code), code.words) for code in StateReason)

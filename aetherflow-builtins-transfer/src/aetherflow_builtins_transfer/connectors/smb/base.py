@@ -82,6 +82,10 @@ OPEN_ELSEWHERE = BUSY | {0xC0000022}
 """Statuses of a rename over a file that another handle has open."""
 PATIENCE_SECONDS = 10.0
 """How long to wait for the other handle to be closed."""
+ABSENT = frozenset({0xC000000F, 0xC0000034})
+"""Statuses of a name that is not in its folder."""
+LOOKS = 3
+"""How often a reader asks for a name before it takes it for missing."""
 
 
 def patiently(
@@ -89,18 +93,25 @@ def patiently(
     status_of: Callable[[Exception], int],
     beat: Callable[[], None],
     refusals: frozenset[int] = BUSY,
+    *,
+    looks: int = 1,
 ) -> T:
     """Repeat an action that the server refuses while another handle has the file open, for PATIENCE_SECONDS.
 
     Only for actions that happen as a whole or not at all. The other handle may be our own: a server
-    keeps the handles of a broken connection until it notices.
+    keeps the handles of a broken connection until it notices. `looks` says how often a name that is not there is
+    asked for: Samba answers so, too, if a file is replaced while it opens it.
     """
     deadline, wait = time.monotonic() + PATIENCE_SECONDS, 0.002
     while True:
         try:
             return action()
         except Exception as error:
-            if status_of(error) not in refusals or time.monotonic() > deadline:
+            status = status_of(error)
+            if status in ABSENT and looks > 1:
+                looks -= 1
+                continue  # at once: each look is one of its own, and many files may really be missing
+            if status not in refusals or time.monotonic() > deadline:
                 raise
         beat()  # it answers, so it is not silent
         time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 so as not to keep in step with who reads

@@ -12,6 +12,7 @@ from pydantic import Field
 from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
     BUSY,
+    LOOKS,
     OPEN_ELSEWHERE,
     PENDING,
     SmbConfig,
@@ -83,7 +84,10 @@ class PysmbSession(FileSession):
         del follow  # the server follows
         share, rest = _split(path)
         found = patiently(
-            lambda: self._smb.getAttributes(share, rest or "/", timeout=self._wait), _status_of, self.beat
+            lambda: self._smb.getAttributes(share, rest or "/", timeout=self._wait),
+            _status_of,
+            self.beat,
+            looks=LOOKS,
         )
         return _entry(found, path.rpartition("\\")[2])
 
@@ -95,6 +99,7 @@ class PysmbSession(FileSession):
             lambda: self._smb.retrieveFileFromOffset(share, rest, taker, offset, most, timeout=self._wait),
             lambda error: 0 if taker.began else _status_of(error),
             self.beat,
+            looks=LOOKS,
         )
 
     def store(self, path: str, offset: int, read: Read) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field
 from aetherflow.core.api import Flag
 from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
+    LOOKS,
     OPEN_ELSEWHERE,
     PENDING,
     Auth,
@@ -85,7 +86,9 @@ class SmbSession(FileSession):
         return found
 
     def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
-        found = patiently(lambda: self._api.stat(path, follow_symlinks=follow, **self._keys), _status_of, self.beat)
+        found = patiently(
+            lambda: self._api.stat(path, follow_symlinks=follow, **self._keys), _status_of, self.beat, looks=LOOKS
+        )
         kind: EntryKind = "folder" if modes.S_ISDIR(found.st_mode) else "file"
         if modes.S_ISLNK(found.st_mode):
             kind = "link"
@@ -103,7 +106,10 @@ class SmbSession(FileSession):
     def _open(self, path: str, mode: str, **keys: Any) -> Iterator[Any]:
         """An open file; if its use fails, that is what is told, and not that closing it failed too."""
         file = patiently(
-            lambda: self._api.open_file(path, mode, buffering=0, **keys, **self._keys), _status_of, self.beat
+            lambda: self._api.open_file(path, mode, buffering=0, **keys, **self._keys),
+            _status_of,
+            self.beat,
+            looks=LOOKS if mode == "rb" else 1,
         )
         try:
             yield file

@@ -1,7 +1,6 @@
 """State files: what is refused, and with which words; legal transitions."""
 
 import itertools
-import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from aetherflow.core.api import StateError
 from aetherflow.core.kernel.state import transitions
-from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, JOB, Status, require_legal
 
 if TYPE_CHECKING:
@@ -119,12 +117,6 @@ def test_times_are_utc_milliseconds(project: "Project") -> None:
     assert project.cli("run", "flow.yaml").code == 0
     ((started, finished),) = project.rows("SELECT started_at, finished_at FROM runs")
     assert before <= started <= finished <= time.time() * 1000 + 1
-
-
-def test_the_page_names_every_reason(root: Path) -> None:
-    page = (root / "docs/reference/state.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("<!-- reasons -->")[2], re.MULTILINE)
-    assert rows == sorted((str(code), code.words) for code in StateReason)
 
 
 @pytest.mark.parametrize("old", ["BLOCKED", "FAILED", "INTERRUPTED", "UNKNOWN", "DISCARDED"])
