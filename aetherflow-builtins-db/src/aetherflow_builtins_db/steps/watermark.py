@@ -1,4 +1,4 @@
-"""Incremental reading: the greatest value of a column, remembered from one successful run to the next."""
+"""Incremental reading: the greatest value of a column, stored from one successful run to the next."""
 
 import datetime
 import decimal
@@ -13,7 +13,7 @@ from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value, text_value
 
 LEDGER = "db_watermarks"
-"""The name of the ledger that holds them."""
+"""The name of the ledger that holds the watermarks."""
 _READERS: dict[str, Callable[[Any], Any]] = {
     "int": int,
     "float": float,
@@ -25,7 +25,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 
 class Watermark(StepInputs):
-    """What is remembered."""
+    """The column whose greatest value is stored, and its first value."""
 
     column: str = Field(min_length=1, description="The column of the result whose greatest value is remembered.")
     initial: str | int | float | datetime.datetime | datetime.date = Field(
@@ -39,7 +39,7 @@ class Watermark(StepInputs):
 
 
 class Tracker:
-    """The watermark of one step: read before, followed during, put after the query."""
+    """The watermark of one step: read before the query, updated with every batch, stored after the query."""
 
     def __init__(self, wanted: Watermark, ctx: RunContext) -> None:
         self._wanted = wanted
@@ -51,7 +51,7 @@ class Tracker:
         self._index = 0
 
     def follow(self, columns: list[Column]) -> Callable[[list[Row]], None]:
-        """What looks at every batch; StepInputError if the result has no such column."""
+        """The function to call with every batch; StepInputError if the result has no such column."""
         names = [column.name for column in columns]
         if self._wanted.column not in names:
             raise StepInputError(
@@ -74,7 +74,7 @@ class Tracker:
         self.value = greatest
 
     def put(self) -> None:
-        """Remember the greatest value; it counts once the step has succeeded. Without rows the old one stays."""
+        """Store the greatest value; it takes effect when the step has succeeded. Without rows the old value stays."""
         if self.value is not None:
             kind = _kind_of(self.value, self._wanted.column)
             if (after := self._after) is not self.before:
@@ -82,12 +82,12 @@ class Tracker:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What templates may read: the value before and after."""
+        """The step outputs `watermark` (after) and `watermark_before`."""
         return {"watermark": json_value(self._after), "watermark_before": json_value(self.before)}
 
     @property
     def _after(self) -> Any:
-        """The greatest value of all runs: one that reads with an overlap may find less than there was before."""
+        """The greatest value of all runs: a run that reads with an overlap may find a smaller one than the stored."""
         if self.value is None:
             return self.before
         try:
