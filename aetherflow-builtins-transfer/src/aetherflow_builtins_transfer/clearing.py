@@ -1,4 +1,4 @@
-"""Deleting or moving at the peer what was downloaded: all of it is looked at before the first file goes."""
+"""Deletes or moves downloaded files on the server; all files are checked before the first one is changed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from aetherflow_builtins_transfer.paths import safe_relative
 from aetherflow_builtins_transfer.records import RemoteFile
 
 Brought = tuple[RemoteFile, dict[str, Any]]
-"""A file, and its size and time as it was when it was brought."""
+"""A downloaded file, and its size and time at the download."""
 
 
 class Clearing:
-    """Takes files away from where they were found; to `move_to`, or for good if that is None.
+    """Moves downloaded files to `move_to`, or deletes them if that is None.
 
-    Another run does not find what is gone. So nothing goes that a look can tell to be in vain for any of the files,
-    and a step that fails all the same says which run has what is gone.
+    A later run does not find cleared files. Therefore no file is cleared if a check shows that clearing any of them
+    would fail; and if the step fails later, its message names the run that has the cleared files.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class Clearing:
         self._gone: set[str] = set()
 
     def target(self, file: RemoteFile) -> str:
-        """Where a file is moved."""
+        """The path to which a file is moved."""
         return self._peer.join(self._move_to or "", safe_relative(file.relative).name)
 
     def run(self, brought: Sequence[Brought]) -> None:
-        """Look at all, then clear all; StepError names every file that stays."""
+        """Check all files, then clear all; StepError that names every file that stays."""
         verb = "delete" if self._move_to is None else "move"
         every = self._workers.model_copy(update={"fail_fast": False})
         try:
@@ -41,7 +41,7 @@ class Clearing:
             cleared = run_all(self._ctx, brought, self._clear, self._workers)
             raise_failures(cleared, lambda each: each[0].path, f"{verb}d at the peer")
         except ConnectorError:
-            raise  # the only file, and it is where it was
+            raise  # there is only one file, and it was not changed
         except (StepCancelledError, KeyboardInterrupt):
             if self._gone:
                 self._ctx.log.warning("%s; %s", self._told(verb), self._fix(None))
@@ -62,7 +62,7 @@ class Clearing:
         return f"{fix} ({resume})" if fix else resume
 
     def _look(self, brought: Brought, progress: Progress) -> None:
-        """RemoteError if the file is another by now, or if its new name is taken."""
+        """RemoteError if the file has changed meanwhile, or its new name is taken."""
         file, facts = brought
         progress.tick(0)
         is_there = self._is_there(file, facts)
@@ -70,7 +70,7 @@ class Clearing:
             raise self._taken(file)
 
     def _is_there(self, file: RemoteFile, facts: dict[str, Any]) -> bool:
-        """False if an earlier attempt has cleared it; RemoteError if what is there is not what was brought."""
+        """False if an earlier attempt has cleared the file; RemoteError if it has changed since the download."""
         found = self._peer.find(file.path)
         if found is None:
             self._gone.add(file.path)
@@ -86,7 +86,7 @@ class Clearing:
     def _clear(self, brought: Brought, progress: Progress) -> None:
         file, facts = brought
         progress.tick(0)
-        if not self._is_there(file, facts):  # again: with many files the first look is long ago
+        if not self._is_there(file, facts):  # checked again: with many files the first check was long ago
             return
         if self._move_to is None:
             self._peer.delete(file.path)
