@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
-    """Show how a schedule stands: who leads, and of each item its last run, its next slot, what waits, what is late.
+    """Show the state of a schedule: the leader, and each item's last run, next slot, and waiting and late slots.
 
-    Changes nothing, and may be asked at any time.
+    Changes nothing, and may be called at any time.
 
     Example: aetherflow-scheduler status scheduler.yaml
     """

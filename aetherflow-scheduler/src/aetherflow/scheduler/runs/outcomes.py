@@ -1,4 +1,4 @@
-"""What an outcome of a run means for its slot."""
+"""Maps the outcome of a run to the result of its slot."""
 
 import signal
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ _STOPPED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a start ended, for the ledger."""
+    """How a start ended, as the ledger records it."""
 
     status: Status
     reason: Reason | None
     exit_code: int
     retry: bool
-    """Whether another start may help."""
+    """Whether the item's `retry` applies."""
 
 
 def decide_end(outcome: Outcome, stopped: Reason | None, *, drained: bool) -> End:
-    """Judge an outcome. `stopped`: why this process ended the run, if it did; `drained`: because it ends itself."""
+    """Map an outcome. `stopped`: why this process stopped the run, if it did; `drained`: because it ends itself."""
     code = outcome.exit_code
     shown = 128 - code if code < 0 else code
     if code == 0:
@@ -52,7 +52,7 @@ def decide_end(outcome: Outcome, stopped: Reason | None, *, drained: bool) -> En
 
 
 def _found_ended(summary: Mapping[str, Any] | None) -> Reason | None:
-    """The remark where a start did nothing, since its run is recorded as SUCCESS already; else None."""
+    """The reason of a start that did nothing because its run already is a SUCCESS; else None."""
     if summary is None or summary.get("nothing_to_do") is not True:
         return None
     at = summary.get("finished_at")
@@ -68,5 +68,5 @@ def _name(number: int) -> str:
 
 
 def retries(spec: "SchedulerItemSpec", failures: int) -> float | None:
-    """Seconds until the next start of a run that failed so often; None if there is none."""
+    """Seconds until the next start after this many failures; None if there is no further start."""
     return None if spec.retry is None else spec.retry.wait_after(failures)

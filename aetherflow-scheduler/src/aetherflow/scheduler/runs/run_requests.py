@@ -1,4 +1,4 @@
-"""What is started for a slot: the arguments of `aetherflow run`, and where its output goes."""
+"""Builds the `aetherflow run` command of a slot, and names its log file."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunRequest:
-    """The run of a slot. It waits if busy: a process that an earlier scheduler left may still run it."""
+    """The request to run a slot, with `--if-busy wait`: a process of an earlier scheduler may still run it."""
     spec = item.spec
     arguments = ["run"]
     if item.manifest is not None:
@@ -36,17 +36,17 @@ def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunReque
 
 
 def as_text(value: Any) -> str:
-    """A parameter's value as `--param` takes it."""
+    """The text of a parameter's value for `--param`: text unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def log_of(side: Path, item: str, run_id: str, attempt: int) -> Path:
-    """The log of one start, beside the ledger."""
+    """The log file of one start, in the side folder of the ledger."""
     return side / "logs" / item / f"{run_id}.{attempt}.log"
 
 
 def reason_of(summary: Mapping[str, Any] | None) -> str | None:
-    """Why a run did not succeed, in one line, from its summary."""
+    """Why a run did not succeed, as one line from its summary; None if the summary has no error."""
     error = (summary or {}).get("error")
     if not isinstance(error, Mapping):
         return None
@@ -56,5 +56,5 @@ def reason_of(summary: Mapping[str, Any] | None) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """The first line of a text, as a ledger can hold it: not endless, and of characters that UTF-8 has."""
+    """The first line of a text, at most 500 characters, with characters replaced that UTF-8 cannot encode."""
     return text.strip().partition("\n")[0][:500].encode(errors="replace").decode()
