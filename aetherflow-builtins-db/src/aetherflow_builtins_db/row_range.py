@@ -10,8 +10,8 @@ from aetherflow.core.api import StepInputs
 class RowRange(StepInputs):
     """A range of row counts."""
 
-    min: int | None = Field(None, ge=0, description="Smallest allowed number.")
-    max: int | None = Field(None, ge=0, description="Greatest allowed number.")
+    min: int | None = Field(None, ge=0, description="Minimum number.")
+    max: int | None = Field(None, ge=0, description="Maximum number.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -11,7 +11,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 class Retry(Backoff):
     """Rules for another attempt after a failed connection or an error status."""
 
-    max_attempts: int = Field(1, ge=1, description="Greatest number of attempts, the first one included.")
+    max_attempts: int = Field(1, ge=1, description="Maximum number of attempts, the first one included.")
     backoff_seconds: float = Field(0.5, ge=0, description="Wait before the second attempt, in seconds.")
     backoff_multiplier: float = Field(2, ge=1, le=100, description="Factor by which each further wait is longer.")
     max_backoff_seconds: float = Field(30, ge=0, description="Longest such wait, in seconds.")

@@ -93,8 +93,8 @@ class Timeouts(StepInputs):
 class Pool(StepInputs):
     """Limits of the connection pool, per resource."""
 
-    max_connections: int = Field(10, ge=1, description="Greatest number of open connections.")
-    max_keepalive_connections: int = Field(10, ge=0, description="Greatest number of idle connections kept open.")
+    max_connections: int = Field(10, ge=1, description="Maximum number of open connections.")
+    max_keepalive_connections: int = Field(10, ge=0, description="Maximum number of idle connections kept open.")
     keepalive_seconds: float = Field(15, ge=0, description="Seconds that an idle connection is kept open.")
 
 
@@ -115,14 +115,14 @@ class Options(ConnectorOptions):
         description="`never`: a redirect is an error. `same_host`: followed within scheme, host and port. `any`: also "
         "to other hosts, which get no headers and no credentials of the resource, and no body.",
     )
-    max_redirects: int = Field(10, ge=1, le=50, description="Greatest number of redirects in a row.")
+    max_redirects: int = Field(10, ge=1, le=50, description="Maximum number of redirects in a row.")
     raise_for_status: Flag = Field(True, description="Statuses from 400 on are errors; false: they are results.")
     retry: Retry = Field(default_factory=Retry, description="When a request is sent again; default: never.")
     retries: int | None = Field(
         None, ge=0, description="Older key: number of further attempts, `retry.max_attempts` minus one."
     )
     requests_per_second: float | None = Field(
-        None, gt=0, description="Greatest number of requests per second, including retries and pages."
+        None, gt=0, description="Maximum number of requests per second, including retries and pages."
     )
     burst: int = Field(1, ge=1, description="Number of requests that may be sent at once after a pause.")
     max_body_bytes: int = Field(
@@ -146,5 +146,5 @@ class Options(ConnectorOptions):
 
     @property
     def max_attempts(self) -> int:
-        """Greatest number of attempts, from `retry` or `retries`."""
+        """Maximum number of attempts, from `retry` or `retries`."""
         return self.retry.max_attempts if self.retries is None else self.retries + 1

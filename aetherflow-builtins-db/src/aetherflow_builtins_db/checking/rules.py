@@ -14,7 +14,7 @@ class Freshness(StepInputs):
     """How old the newest row may be."""
 
     column: str = Field(description="A column with a date, or a date and time; without a zone it is taken for UTC.")
-    max_age_seconds: float = Field(gt=0, description="Greatest age of the newest value, in seconds.")
+    max_age_seconds: float = Field(gt=0, description="Maximum age of the newest value, in seconds.")
 
 
 class AcceptedValues(StepInputs):

@@ -48,10 +48,12 @@ class FileOptions(StepInputs):
         None, description="Unquoted text for null; text that looks the same is quoted. Default: empty."
     )
     encoding: Encoding | None = Field(None, description="Text encoding. Default utf-8.")
-    delimiter: Character | None = Field(None, description="Sign between fields. Default `,` for csv, a tab for tsv.")
-    quotechar: Character | None = Field(None, description='Sign around quoted fields. Default `"`.')
+    delimiter: Character | None = Field(
+        None, description="Character between fields. Default `,` for csv, a tab for tsv."
+    )
+    quotechar: Character | None = Field(None, description='Character around quoted fields. Default `"`.')
     escapechar: Character | None = Field(
-        None, description="Sign before a special character that is not quoted. Default none."
+        None, description="Character before a special character that is not quoted. Default none."
     )
     doublequote: Flag | None = Field(None, description="Write a quote inside quotes twice. Default true.")
     quoting: Quoting | None = Field(

@@ -31,9 +31,7 @@ class QueryInputs(SqlInputs):
     """A query whose rows are read."""
 
     fetch_size: int = Field(5000, ge=1, description="Rows fetched at a time.")
-    min_rows: int = Field(
-        0, ge=0, description="Smallest sufficient number of rows; `on_empty` applies to fewer rows, and to none."
-    )
+    min_rows: int = Field(0, ge=0, description="Minimum number of rows; `on_empty` applies to fewer rows, and to none.")
     on_empty: OnEmpty | None = Field(
         None,
         description="If there are too few rows: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "

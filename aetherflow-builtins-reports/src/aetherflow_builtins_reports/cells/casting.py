@@ -31,7 +31,7 @@ _FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _BASIC_INT = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 _FLOAT_DIGITS = 17
-"""Greatest number of significant digits of a double; more are lost."""
+"""Maximum number of significant digits of a double; more are lost."""
 
 
 class Formula(str):

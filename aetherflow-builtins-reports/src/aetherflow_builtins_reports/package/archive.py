@@ -16,7 +16,7 @@ MAX_SMALL_BYTES = 128 << 20
 MAX_STREAM_BYTES = 16 << 30
 """Limit for a part that is read as a stream: a sheet, or the shared strings."""
 MAX_RATIO, RATIO_FROM = 400, 32 << 20
-"""Greatest ratio of inflated to compressed size for parts above RATIO_FROM bytes. Real sheets stay below 100."""
+"""Maximum ratio of inflated to compressed size for parts above RATIO_FROM bytes. Real sheets stay below 100."""
 BLOCK = 1 << 16
 _COPY_BLOCK = 1 << 20
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

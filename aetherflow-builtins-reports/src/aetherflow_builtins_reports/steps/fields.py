@@ -155,9 +155,9 @@ class Target(Casting):
     )
     clear_style_row: Flag = Field(False, description="Empty the values of the style row if no data cover it.")
     row_count: int | None = Field(None, ge=0, description="Number of rows, if known; otherwise the rows are counted.")
-    max_rows: int | None = Field(None, ge=0, description="Greatest number of data rows; more are an error.")
-    max_total_rows: int | None = Field(None, ge=0, description="Greatest number of rows, header included.")
-    max_cols: int | None = Field(None, ge=0, description="Greatest number of columns.")
+    max_rows: int | None = Field(None, ge=0, description="Maximum number of data rows; more are an error.")
+    max_total_rows: int | None = Field(None, ge=0, description="Maximum number of rows, header included.")
+    max_cols: int | None = Field(None, ge=0, description="Maximum number of columns.")
 
     @model_validator(mode="after")
     def _shape(self) -> Self:

@@ -54,13 +54,15 @@ class ReadingOptions(StepInputs):
     encoding: Encoding | None = Field(
         None, description="Text encoding. Default utf-8, with or without a byte order mark."
     )
-    delimiter: Character | None = Field(None, description="Sign between fields. Default `,` for csv, a tab for tsv.")
-    quotechar: Character | None = Field(None, description='Sign around quoted fields. Default `"`.')
+    delimiter: Character | None = Field(
+        None, description="Character between fields. Default `,` for csv, a tab for tsv."
+    )
+    quotechar: Character | None = Field(None, description='Character around quoted fields. Default `"`.')
     quoting: Annotated[Quoting, BeforeValidator(_quoting, json_schema_input_type=str)] | None = Field(
         None,
         description="`minimal` (default), `all`, `none`: quotes are text, `nonnumeric`: unquoted fields are numbers.",
     )
-    escapechar: Character | None = Field(None, description="Sign before a special character. Default none.")
+    escapechar: Character | None = Field(None, description="Character before a special character. Default none.")
     doublequote: Flag | None = Field(None, description="Whether two quotes inside quotes are one. Default true.")
     null_value: str | None = Field(
         None, description="Text of fields that become empty cells, in addition to empty fields."

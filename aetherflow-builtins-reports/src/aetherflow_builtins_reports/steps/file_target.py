@@ -32,7 +32,7 @@ class FileTarget(Target, FileSource):
         "`read_header: false` and `header_mode: template`.",
     )
     rows_threshold: int | None = Field(
-        None, ge=0, description="Greatest number of rows of a region. Default: the step's."
+        None, ge=0, description="Maximum number of rows of a region. Default: the step's."
     )
     fail_on_threshold: Flag = Field(True, description="false: a region may have any number of rows.")
     count_mode: Annotated[Literal["fast", "csv_parse"], Word] = Field(

@@ -25,7 +25,7 @@ class Inputs(FillInputs):
     """Targets whose rows come from files."""
 
     targets: Targets = Field(description="The blocks of rows and their places.")
-    rows_threshold: int = Field(ROWS_THRESHOLD, ge=0, description="Greatest number of rows of a `report_region`.")
+    rows_threshold: int = Field(ROWS_THRESHOLD, ge=0, description="Maximum number of rows of a `report_region`.")
 
 
 class Outputs(WrittenOutputs):

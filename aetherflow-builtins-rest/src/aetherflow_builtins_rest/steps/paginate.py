@@ -44,8 +44,8 @@ class Inputs(PathInputs):
         validation_alias=AliasChoices("json", "json_body"),
         description="Body of a POST; the parameters of a page are added to it, not to the query.",
     )
-    max_pages: int | None = Field(None, ge=1, description="Greatest number of pages; default: no limit.")
-    min_items: int = Field(0, ge=0, description="Smallest sufficient number of items.")
+    max_pages: int | None = Field(None, ge=1, description="Maximum number of pages; default: no limit.")
+    min_items: int = Field(0, ge=0, description="Minimum number of items.")
     on_empty: OnEmpty | None = Field(
         None,
         description="If there are too few items: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "

@@ -72,7 +72,7 @@ class Inputs(PathInputs):
         None, description="File for a response of any size, instead of `body`; relative to the job's artifacts."
     )
     items: Expression | None = Field(None, description="JMESPath of the list that `min_items` counts; default: `@`.")
-    min_items: int = Field(0, ge=0, description="Smallest sufficient number of items.")
+    min_items: int = Field(0, ge=0, description="Minimum number of items.")
     on_empty: OnEmpty | None = Field(
         None,
         description="If there are too few items: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "

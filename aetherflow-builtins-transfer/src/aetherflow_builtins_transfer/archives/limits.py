@@ -13,10 +13,10 @@ RATIO_GRACE_BYTES = 1 << 20
 class Limits(StepInputs):
     """Limits for one archive, with defaults that protect the disk."""
 
-    max_members: int = Field(10_000, ge=1, description="Greatest number of members, folders included.")
-    max_total_bytes: int = Field(2 * 1024**3, ge=0, description="Greatest unpacked size in bytes.")
+    max_members: int = Field(10_000, ge=1, description="Maximum number of members, folders included.")
+    max_total_bytes: int = Field(2 * 1024**3, ge=0, description="Maximum unpacked size in bytes.")
     max_ratio: float = Field(
-        200.0, gt=0, description="Greatest ratio of unpacked to packed size; checked from 1 MiB on."
+        200.0, gt=0, description="Maximum ratio of unpacked to packed size; checked from 1 MiB on."
     )
 
 

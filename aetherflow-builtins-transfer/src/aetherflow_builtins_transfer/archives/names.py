@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 
 MAX_NAME_BYTES = 1024
-"""Greatest length of a whole name; leaves room for the destination folder within PATH_MAX."""
+"""Maximum length of a whole name; leaves room for the destination folder within PATH_MAX."""
 MAX_PART_BYTES = 255 - 40
-"""Greatest length of one part: file systems allow 255, of which a temporary name needs some."""
+"""Maximum length of one part: file systems allow 255, of which a temporary name needs some."""
 MAX_DEPTH = 64
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -24,7 +24,7 @@ _UNIX = 3
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _AES_METHOD = 99
 MAX_TABLE_BYTES = 1 << 26
-"""Greatest size of the central directory, which the libraries read into memory."""
+"""Maximum size of the central directory, which the libraries read into memory."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """Accepted methods. Others are rare, and their libraries allocate as much memory as the archive demands."""
 _DAMAGE = (

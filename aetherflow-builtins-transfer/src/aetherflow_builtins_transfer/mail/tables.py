@@ -24,7 +24,7 @@ class TableInputs(StepInputs):
     )
     columns: list[str] | None = Field(None, description="Names of the columns; default: the keys of the first row.")
     file: str | None = Field(None, description="A CSV or TSV file instead, relative to the job's artifacts.")
-    max_rows: int = Field(200, ge=1, description="Greatest number of shown rows; a line tells how many more there are.")
+    max_rows: int = Field(200, ge=1, description="Maximum number of shown rows; a line tells how many more there are.")
     caption: str | None = Field(None, description="A line above the table.")
 
     @model_validator(mode="after")

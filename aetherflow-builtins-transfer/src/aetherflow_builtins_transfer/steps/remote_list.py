@@ -37,7 +37,7 @@ class ListInputs(StepInputs):
     new_only: Flag = Field(
         False, description="Only files that no earlier run of this flow has downloaded, or that have changed since."
     )
-    min_count: int = Field(1, ge=0, description="Smallest sufficient number of files; with fewer, `on_empty` decides.")
+    min_count: int = Field(1, ge=0, description="Minimum number of files; with fewer, `on_empty` decides.")
     on_empty: OnEmpty = Field("skip", description="If there are too few files: `skip` or `fail` the step, or `ok`.")
 
 

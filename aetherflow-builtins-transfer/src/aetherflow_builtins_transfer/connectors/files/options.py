@@ -11,7 +11,7 @@ from aetherflow.core.api import Backoff, ConnectorConfig, ConnectorOptions
 class FileRetry(Backoff):
     """Attempts after a failed or lost connection. Other failures are not repeated."""
 
-    max_attempts: int = Field(1, ge=1, le=100, description="Greatest number of attempts; 1: no second attempt.")
+    max_attempts: int = Field(1, ge=1, le=100, description="Maximum number of attempts; 1: no second attempt.")
     backoff_seconds: float = Field(1.0, ge=0, description="Wait before the second attempt, in seconds.")
     backoff_multiplier: float = Field(2.0, ge=1, description="Factor by which each further wait is longer.")
     max_backoff_seconds: float = Field(30.0, ge=0, description="Longest wait, in seconds.")
@@ -36,7 +36,7 @@ class FileOptions(ConnectorOptions):
     idle_timeout_seconds: float = Field(
         60, gt=0, description="Seconds without any data after which a transfer or a request has failed."
     )
-    pool_size: int = Field(4, ge=1, le=64, description="Greatest number of sessions at the same time.")
+    pool_size: int = Field(4, ge=1, le=64, description="Maximum number of sessions at the same time.")
     max_bytes_per_second: float | None = Field(
         None, gt=0, description="Bandwidth limit in bytes per second for all transfers together. Default: no limit."
     )

@@ -14,7 +14,7 @@ from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
 from aetherflow_builtins_transfer.paths import part_name
 
 LARGEST = 256 << 10
-"""Greatest size of a small file in bytes."""
+"""Maximum size of a small file in bytes."""
 MOST_BYTES, MOST_FILES = 1 << 20, 64
 """Limits of one batch: it is held in memory, and is sent again as a whole after a lost connection."""
 

@@ -26,7 +26,7 @@ class MailOptions(ConnectorOptions):
     max_bytes: int = Field(
         25 * 1024**2,
         ge=1,
-        description="Greatest size of a mail in bytes; its encoding makes attachments a third larger.",
+        description="Maximum size of a mail in bytes; its encoding makes attachments a third larger.",
     )
 
 

@@ -81,7 +81,7 @@ class Config(MailConfig):
 class MailRetry(StepInputs):
     """Attempts after a mail was certainly not accepted."""
 
-    max_attempts: int = Field(1, ge=1, description="Greatest number of attempts.")
+    max_attempts: int = Field(1, ge=1, description="Maximum number of attempts.")
     backoff_seconds: float = Field(
         1.0, ge=0, description="Wait before the second attempt; doubled each time up to 5 s."
     )

@@ -21,7 +21,7 @@ OPENDIR, READDIR, CLOSE, READ, WRITE = 11, 12, 4, 5, 6
 DATA, STATUS, UNSUPPORTED = 103, 101, 8
 
 PIECE = 32_000
-"""Greatest number of bytes in one packet; OpenSSH accepts no larger ones."""
+"""Maximum number of bytes in one packet; OpenSSH accepts no larger ones."""
 READ_AHEAD = 1 << 18
 """Bytes to receive from the channel at once, if available."""
 LARGEST_ANSWER = 1 << 24

@@ -17,7 +17,7 @@ def audit(
     end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, left out; omitted: now.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that every expected slot is accounted for: ran, runs, was skipped or missed, with a reason.
+    """Check that every expected slot is in the ledger: it ran, runs, or was skipped or missed, with a reason.
 
     Slots are expected from when an item was first seen (or its `since:`, seen or not), by the cron that it had then;
     also of items that cron or systemd triggers. Items that were never seen are named. Changes nothing. Ends with 1 if
